@@ -1,0 +1,136 @@
+"""Plays: from Spotify's recently-played and from exports into ``listening_history``."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import USER_DAYS, USERS
+from echostats_pipeline.resources.clock import ClockResource
+from echostats_pipeline.resources.jobs import Step, SyncJobsResource
+from echostats_pipeline.resources.spotify import SpotifyResource
+from echostats_pipeline.resources.store import StoreResource
+from echostats_pipeline.stages.imports import import_export
+from echostats_pipeline.stages.ingestion import Merged, merge_pages, read_recently_played
+from echostats_pipeline.transforms.days import DayWindow, local_midnight
+
+GROUP = "ingestion"
+
+
+class ImportConfig(dg.Config):
+    """What to import: a file, a folder, or the zip as Spotify sent it, on the machine where the run executes."""
+
+    path: str
+
+
+@dg.asset(
+    partitions_def=USER_DAYS,
+    group_name=GROUP,
+    kinds={"spotify", "mongodb"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool=SPOTIFY_POOL,
+)
+def recently_played(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    spotify: SpotifyResource,
+    jobs: SyncJobsResource,
+    clock: ClockResource,
+) -> dg.MaterializeResult:
+    """The newest 50 plays of each user as Spotify reports them, kept until they are merged into the history.
+
+    One call per user and run, whatever days are asked for: Spotify reaches back no further than 50 plays.
+    """
+    rows = 0
+
+    def work(user: User, _: Sequence[date], step: Step) -> None:
+        nonlocal rows
+        if user.status != "active":
+            return step.done(0, f"Not read: the user is {user.status}")
+        with spotify.client(user) as client:
+            counts = read_recently_played(store.get(), client, user, clock.now())
+        rows += counts.tracks
+        return step.done(counts.rows, f"Fetched {counts.rows} recent plays, {counts.tracks} of tracks")
+
+    jobs.for_each_user(context, work)
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+
+
+@dg.asset(
+    partitions_def=USERS,
+    group_name=GROUP,
+    kinds={"json", "mongodb"},
+    owners=[OWNER],
+    code_version="1",
+)
+def streaming_history_import(
+    context: dg.AssetExecutionContext,
+    config: ImportConfig,
+    store: StoreResource,
+    jobs: SyncJobsResource,
+    clock: ClockResource,
+) -> dg.MaterializeResult:
+    """Plays from a user's extended streaming history, the export Spotify sends on request.
+
+    Launch it with the path of the export. Importing the same export again changes nothing. The days it touches are
+    rebuilt by themselves.
+    """
+    files = []
+
+    def work(user: User, _: Sequence[date], step: Step) -> None:
+        files.extend(
+            import_export(
+                store.get(), user, Path(config.path), progress=step, clock=clock.now, dagster_run_id=context.run_id
+            )
+        )
+        step.detail = f"Imported {len(files)} files: {sum(file.inserted for file in files)} new plays"
+
+    jobs.for_each_user(context, work)
+    outcomes = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected")
+    records = [
+        dg.TableRecord({"file": file.file_name, **{key: getattr(file, key) for key in outcomes}}) for file in files
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(file.inserted for file in files),
+            **{key: sum(getattr(file, key) for file in files) for key in outcomes},
+            "files": dg.MetadataValue.table(records),
+        }
+    )
+
+
+@dg.asset(
+    partitions_def=USER_DAYS,
+    group_name=GROUP,
+    kinds={"mongodb", "polars"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    deps=[recently_played, streaming_history_import],
+)
+def listening_history(
+    context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
+) -> dg.MaterializeResult:
+    """Every play of every user, one document each: what Spotify reported and what exports hold, without doubles."""
+    merged = Merged()
+    plays = 0
+
+    def work(user: User, days: Sequence[date], step: Step) -> None:
+        nonlocal merged, plays
+        new = merge_pages(store.get(), user, clock.now())
+        merged += new
+        window, zone = DayWindow(days[0], days[-1]), ZoneInfo(user.timezone)
+        stored = store.get().plays.count(
+            user.user_id, local_midnight(window.first, zone), local_midnight(window.following, zone)
+        )
+        plays += stored
+        step.done(new.outcomes.total(), f"Added {new.outcomes['inserted']} plays; {stored} in these days")
+
+    jobs.for_each_user(context, work)
+    return dg.MaterializeResult(metadata={"dagster/row_count": plays, **merged.as_metadata()})

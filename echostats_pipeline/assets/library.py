@@ -1,0 +1,70 @@
+"""What users keep on Spotify: playlists, saved tracks, Spotify's own rankings."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+
+import dagster as dg
+
+from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import USERS
+from echostats_pipeline.resources.clock import ClockResource
+from echostats_pipeline.resources.jobs import Step, SyncJobsResource
+from echostats_pipeline.resources.spotify import SpotifyResource
+from echostats_pipeline.resources.store import StoreResource
+from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.library import sync_playlists, sync_saved_tracks, sync_top_items
+from echostats_pipeline.storage.store import Store
+
+Sync = Callable[[Store, SpotifyClient, User, datetime, Progress], int]
+
+
+def _library_asset(name: str, description: str, sync: Sync) -> dg.AssetsDefinition:
+    """The three differ in what they read and nothing else."""
+
+    @dg.asset(
+        name=name,
+        description=description,
+        partitions_def=USERS,
+        group_name="library",
+        kinds={"spotify", "mongodb"},
+        owners=[OWNER],
+        code_version="1",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=SPOTIFY_POOL,
+    )
+    def library_asset(
+        context: dg.AssetExecutionContext,
+        store: StoreResource,
+        spotify: SpotifyResource,
+        jobs: SyncJobsResource,
+        clock: ClockResource,
+    ) -> dg.MaterializeResult:
+        rows = 0
+
+        def work(user: User, _: Sequence[date], step: Step) -> None:
+            nonlocal rows
+            if user.status != "active":
+                return step.done(0, f"Not read: the user is {user.status}")
+            with spotify.client(user) as client:
+                count = sync(store.get(), client, user, clock.now(), step)
+            rows += count
+            step.detail = f"Synced {count} {name.replace('_', ' ')}"
+            return None
+
+        jobs.for_each_user(context, work)
+        return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+
+    return library_asset
+
+
+playlists = _library_asset(
+    "playlists", "The playlists each user owns or follows, with all their tracks.", sync_playlists
+)
+saved_tracks = _library_asset("saved_tracks", "The tracks in each user's library (liked songs).", sync_saved_tracks)
+top_items = _library_asset(
+    "top_items",
+    "Spotify's own top artists and tracks of each user, over about four weeks, six months and a year.",
+    sync_top_items,
+)

@@ -1,0 +1,60 @@
+"""``daily_rollups``: one document per user and local day."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+
+from echostats_pipeline.assets import OWNER
+from echostats_pipeline.assets.ingestion import listening_history
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import DAYS, USER_DAYS, day_partition
+from echostats_pipeline.resources.jobs import Step, SyncJobsResource
+from echostats_pipeline.resources.store import StoreResource
+from echostats_pipeline.stages.statistics import Rebuilt, rebuild_rollups
+
+MOST_EXTRA_DAYS = 31
+"""Days outside the run's range that are rebuilt along with it; more of them get a run of their own."""
+
+
+@dg.asset(
+    partitions_def=USER_DAYS,
+    group_name="rollups",
+    kinds={"mongodb", "polars"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    deps=[listening_history],
+)
+def daily_rollups(
+    context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource
+) -> dg.MaterializeResult:
+    """One document per user and local day: plays, time, hours, artists, albums, tracks.
+
+    Days outside the range that late plays have touched are rebuilt in the same run.
+    """
+    total = Rebuilt()
+
+    def work(user: User, days: Sequence[date], step: Step) -> None:
+        nonlocal total
+        waiting = store.get().rebuilds.pending_days(user.user_id) - set(days)
+        extra = waiting if len(waiting) <= MOST_EXTRA_DAYS else set()
+        rebuilt = rebuild_rollups(
+            store.get(), user, {*days, *extra}, min_play_ms=store.settings.min_play_ms, progress=step
+        )
+        for day in sorted(day for day in extra if DAYS.has_partition_key(day.isoformat())):
+            context.log_event(
+                dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day))
+            )
+        step.detail = f"Built {rebuilt.days} days from {rebuilt.plays} plays, {rebuilt.written} changed"
+        total += rebuilt
+
+    jobs.for_each_user(context, work)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": total.rollups,
+            "days": total.days,
+            "plays_read": total.plays,
+            "documents_written": total.written,
+        }
+    )

@@ -1,0 +1,1 @@
+"""The command line ``echostats``: one module per command group, thin."""

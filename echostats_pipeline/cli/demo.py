@@ -1,0 +1,127 @@
+"""``echostats demo``: the whole chain on simulated users, to look at and to play with."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from echostats_pipeline.cli.history import import_with, outcome_table, rebuild_with
+from echostats_pipeline.cli.instance import Runner, open_pipeline
+from echostats_pipeline.cli.simulated import simulated_spotify
+from echostats_pipeline.decisions import sync_request
+from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.users import User
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.simulator.exports import write_extended_export
+from echostats_pipeline.simulator.running import RunningSimulator
+from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
+from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store
+
+SIMULATED = {"SPOTIFY_CLIENT_ID": ""}
+"""The demo never talks to the real Spotify, whatever the environment says."""
+EXPORT_LENGTH = timedelta(days=3 * 365)
+EXPORT_AGE = timedelta(days=1)
+"""The export ends before the present, so that some plays are known from it, some from the API, and some from both."""
+TOP = 5
+
+
+@click.command()
+def demo() -> None:
+    """Fill the database from a simulated Spotify: three users, three years of history, every statistic."""
+    settings, console = load_settings(overrides=SIMULATED), Console()
+    with open_pipeline(settings) as (store, instance), simulated_spotify(settings) as simulator:
+        refuse_real_users(store)
+        runner = Runner(instance, store, SIMULATED, console)
+        users = connect_users(settings, store, simulator, console)
+        for user in users:
+            runner.add_user(user)
+        export = write_export(settings, simulator, console)
+        import_run = import_with(runner, users[0], export)
+        for user in users:
+            tags = sync_request(user, utc_now(), settings.sync_interval_minutes).tags
+            runner.run(f"Syncing {user.display_name}", "user_sync", tags=tags)
+        for user in users:
+            runner.run(f"Reading the library of {user.display_name}", "library_sync", partition_key=user.partition_key)
+        runner.run("Completing the catalogue", "catalog_enrichment")
+        for user in users:
+            rebuild_with(runner, store, user)
+        console.print(outcome_table(store, import_run))
+        console.print(collections_table(store))
+        console.print(top_artists_table(store, users[0]))
+    click.echo(next_steps(settings))
+
+
+def refuse_real_users(store: Store) -> None:
+    """Simulated users do not belong into a database of real ones.
+
+    Raises:
+        EchostatsError: there are real users.
+    """
+    real = store.users.all(simulated=False)
+    if real:
+        raise EchostatsError(
+            f"The database {store.db.name} holds real users ({', '.join(user.partition_key for user in real)}). "
+            "Run the demo in another one, for example with MONGO_DB=echostats_demo; nothing was changed."
+        )
+
+
+def connect_users(settings: Settings, store: Store, simulator: RunningSimulator, console: Console) -> list[User]:
+    """Let every simulated user consent; doing it again renews them."""
+    users = []
+    for person in track(simulator.world.users, "Connecting three simulated users".ljust(44), console=console):
+        verifier = new_verifier()
+        code = simulator.consent(
+            person.id,
+            client_id=SIMULATED_CLIENT_ID,
+            redirect_uri=settings.spotify_redirect_uri,
+            scope=" ".join(SCOPES),
+            code_challenge=challenge(verifier),
+        )
+        users.append(
+            connect_account(settings, store, code=code, verifier=verifier, timezone=person.timezone, now=utc_now())
+        )
+    return users
+
+
+def write_export(settings: Settings, simulator: RunningSimulator, console: Console) -> Path:
+    """Write the streaming history that the first simulated user would get from Spotify; returns the zip."""
+    person, end = simulator.world.users[0], utc_now() - EXPORT_AGE
+    path = StateFolder(settings.home).ensure().imports_dir / f"{person.id}_my_spotify_data.zip"
+    for _ in track(range(1), f"Writing an export of {person.display_name}".ljust(44), console=console):
+        write_extended_export(simulator.world, person, end - EXPORT_LENGTH, end, path)
+    return path
+
+
+def collections_table(store: Store) -> Table:
+    """How many documents each collection holds."""
+    table = Table("collection", "documents", title=f"Database {store.db.name}")
+    for name in COLLECTIONS:
+        table.add_row(name, f"{store.db[name].estimated_document_count():,}")
+    return table
+
+
+def top_artists_table(store: Store, user: User) -> Table:
+    """The artists a user has played most, of all time."""
+    table = Table("", "artist", "plays", "hours", title=f"Top artists of {user.display_name}, all time")
+    snapshot = store.statistics.snapshot(user.user_id, "all_time")
+    for artist in snapshot.top_artists[:TOP]:
+        table.add_row(str(artist.rank), artist.name, f"{artist.play_count:,}", f"{artist.total_ms / 3_600_000:,.1f}")
+    return table
+
+
+def next_steps(settings: Settings) -> str:
+    """What to type next."""
+    return (
+        f"Everything is in {settings.home}.\n"
+        "Next:\n"
+        "  echostats up                            open the Dagster UI; the simulated users go on listening\n"
+        '  mongosh "$(echostats mongo uri)"        read the database; `echostats mongo stop` afterwards\n'
+        "  echostats demo                          run it again: nothing is added twice"
+    )

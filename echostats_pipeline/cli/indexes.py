@@ -1,0 +1,21 @@
+"""``echostats indexes``: the declared indexes, made to exist or repaired."""
+
+import click
+
+from echostats_pipeline.settings import load_settings
+from echostats_pipeline.storage.indexes import ensure_indexes, repair_indexes
+from echostats_pipeline.storage.store import open_store
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Drop and rebuild indexes whose options contradict the declared ones.")
+def indexes(repair: bool) -> None:
+    """Make every declared index exist; documents are never touched."""
+    settings = load_settings()
+    with open_store(settings) as store:
+        if repair:
+            rebuilt = repair_indexes(store.db)
+            click.echo(f"Rebuilt: {', '.join(rebuilt)}" if rebuilt else "Nothing had to be rebuilt.")
+        else:
+            ensure_indexes(store.db)
+    click.echo(f"Every declared index exists in {settings.mongo_db}.")

@@ -1,0 +1,70 @@
+"""``echostats mongo``: the address of the database, and the embedded server by hand.
+
+Only words around `echostats_pipeline.storage.embedded`; with MONGO_URI set there is no server of ours to start or stop.
+"""
+
+import click
+
+from echostats_pipeline.errors import SettingsError
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.storage import embedded
+from echostats_pipeline.storage.home import StateFolder
+
+
+@click.group()
+def mongo() -> None:
+    """Show, start and stop the MongoDB server."""
+
+
+@mongo.command()
+def uri() -> None:
+    """Print the address of the database, credentials included: mongosh "$(echostats mongo uri)"."""
+    settings = load_settings()
+    if settings.mongo_uri is not None:
+        click.echo(settings.mongo_uri.get_secret_value())
+        return
+    server = embedded.ensure_running(StateFolder(settings.home))
+    if server.started_here:
+        click.echo(f"Started {_described(server)}. Stop it with: echostats mongo stop", err=True)
+    click.echo(server.uri_for(settings.mongo_db))
+
+
+@mongo.command()
+def status() -> None:
+    """Say whether the embedded server runs; exit code 1 if it does not."""
+    settings = load_settings()
+    if settings.mongo_uri is not None:
+        click.echo("MONGO_URI is set: echostats uses that server, the embedded one is not needed.")
+        return
+    server = embedded.status(StateFolder(settings.home))
+    if server is None:
+        click.echo(f"MongoDB is not running ({settings.home}). It starts when needed, or with: echostats mongo start")
+        raise SystemExit(1)
+    click.echo(f"Running: {_described(server)}, database {settings.mongo_db}, state folder {settings.home}")
+
+
+@mongo.command()
+def start() -> None:
+    """Start the embedded server and leave it running."""
+    server = embedded.ensure_running(_home("start"))
+    click.echo(f"{'Started' if server.started_here else 'Already running:'} {_described(server)}")
+
+
+@mongo.command()
+def stop() -> None:
+    """Stop the embedded server; its data stays."""
+    click.echo("Stopped MongoDB" if embedded.stop(_home("stop")) else "MongoDB was not running")
+
+
+def _home(action: str) -> StateFolder:
+    settings: Settings = load_settings()
+    if settings.mongo_uri is not None:
+        raise SettingsError(
+            f"MONGO_URI is set, so there is no embedded server to {action}; nothing was done. "
+            "Unset it to use the embedded server."
+        )
+    return StateFolder(settings.home)
+
+
+def _described(server: embedded.EmbeddedServer) -> str:
+    return f"MongoDB on 127.0.0.1:{server.port} (process {server.pid})"

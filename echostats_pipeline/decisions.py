@@ -1,0 +1,90 @@
+"""What should run now: pure functions from users, states and the clock to run requests.
+
+Sensors and schedules are thin shells around these.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.transforms.days import local_date
+
+MOST_SYNC_DAYS = 14
+"""Days one sync spans at most: 50 plays hardly reach further back, and older days are found by what touches them."""
+
+
+def sync_request(user: User, now: datetime, interval_minutes: int) -> dg.RunRequest:
+    """Sync one user: a run over the days from their last sync until today, in their zone.
+
+    The run key holds the slot of `interval_minutes` that `now` lies in, so that a slot is asked for once.
+    """
+    zone = ZoneInfo(user.timezone)
+    today = local_date(now, zone)
+    since = local_date(user.last_synced_at, zone) if user.last_synced_at else today
+    first = min(max(since, today - timedelta(days=MOST_SYNC_DAYS)), today)
+    slot = int(now.timestamp()) // (interval_minutes * 60)
+    return dg.RunRequest(
+        run_key=f"{user.partition_key}@{slot}",
+        tags={USER_TAG: user.partition_key, **range_tags(first, today, user.partition_key)},
+    )
+
+
+def rollup_requests(
+    users: Iterable[User], pending: Mapping[str, Sequence[str]], busy: Collection[str]
+) -> list[dg.RunRequest]:
+    """Rebuild the days that wait: one run per user over the range that holds them all.
+
+    Args:
+        users: Who there is.
+        pending: Dates (``YYYY-MM-DD``, in order) by user id.
+        busy: Ids of users with a job running, whose days may be on their way.
+    """
+    return [
+        dg.RunRequest(
+            tags={
+                USER_TAG: user.partition_key,
+                **range_tags(date.fromisoformat(days[0]), date.fromisoformat(days[-1]), user.partition_key),
+            }
+        )
+        for user in users
+        if (days := pending.get(user.user_id)) and user.user_id not in busy
+    ]
+
+
+def snapshot_requests(
+    users: Iterable[User],
+    pending: Collection[str],
+    period_ends: Mapping[str, datetime],
+    busy: Collection[str],
+    now: datetime,
+) -> list[dg.RunRequest]:
+    """Rebuild the snapshots of users whose rollups or catalogue changed, or for whom a new day has begun.
+
+    Args:
+        users: Who there is.
+        pending: Ids of users whose snapshots wait for a rebuild.
+        period_ends: When the periods of each user id's present snapshots end.
+        busy: Ids of users with a job running, after which there may be more to tell.
+        now: The present instant.
+    """
+    return [
+        dg.RunRequest(partition_key=user.partition_key, tags={USER_TAG: user.partition_key})
+        for user in users
+        if user.user_id not in busy
+        and (user.user_id in pending or period_ends.get(user.user_id, now + timedelta(days=1)) <= now)
+    ]
+
+
+def closing_requests(users: Sequence[User], now: datetime) -> list[dg.RunRequest]:
+    """Close yesterday for everyone: rebuild each user's last two days in their own zone."""
+    requests = []
+    for user in users:
+        today = local_date(now, ZoneInfo(user.timezone))
+        tags = {USER_TAG: user.partition_key, **range_tags(today - timedelta(days=1), today, user.partition_key)}
+        requests.append(dg.RunRequest(run_key=f"{user.partition_key}@{today}", tags=tags))
+    return requests

@@ -1,0 +1,45 @@
+"""What all documents share: strictness, UTC instants, and the way to and from BSON."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from bson import ObjectId
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def utc_now() -> datetime:
+    """The current instant in UTC, at the millisecond precision that BSON keeps."""
+    return to_utc(datetime.now(UTC))
+
+
+def to_utc(value: datetime) -> datetime:
+    """Convert an aware datetime to UTC and cut it to milliseconds.
+
+    Raises:
+        ValueError: the datetime is naive; this code base never guesses a zone.
+    """
+    if value.tzinfo is None:
+        raise ValueError("a naive datetime has no meaning here; give it a time zone")
+    value = value.astimezone(UTC)
+    return value.replace(microsecond=value.microsecond // 1000 * 1000)
+
+
+UtcDatetime = Annotated[datetime, AfterValidator(to_utc)]
+
+
+class Embedded(BaseModel):
+    """A sub-document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Document(BaseModel):
+    """A document of one collection; `id` is MongoDB's ``_id`` and None until it is stored."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, populate_by_name=True)
+
+    id: ObjectId | None = Field(default=None, alias="_id")
+
+    def to_bson(self) -> dict[str, Any]:
+        """Everything but ``_id``, as pymongo takes it."""
+        return self.model_dump(exclude={"id"})

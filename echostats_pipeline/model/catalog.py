@@ -1,0 +1,137 @@
+"""The catalogue shared by all users: tracks, artists, albums, audio features.
+
+A document whose `enriched_at` is None is a stub: a play mentioned it and Spotify's full object was not read yet.
+`unavailable_at` remembers that Spotify was asked and did not know it.
+"""
+
+from pydantic import Field
+
+from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_now
+
+
+class Image(Embedded):
+    """A picture on Spotify's servers; sizes in pixels where known."""
+
+    url: str
+    height: int | None = None
+    width: int | None = None
+
+
+class ArtistRef(Embedded):
+    """An artist by id and name; the id is empty where only an export row's name is known."""
+
+    spotify_id: str
+    name: str
+
+
+class AlbumRef(Embedded):
+    """An album inside a track; the id is empty where only an export row's name is known."""
+
+    spotify_id: str
+    name: str
+    image_url: str = ""
+    release_date: str = ""
+
+
+class AudioFeatures(Embedded):
+    """Spotify's audio analysis of one track. All but key, loudness, mode, tempo and the last two lie in 0..1."""
+
+    danceability: float
+    energy: float
+    key: int
+    loudness: float
+    mode: int
+    speechiness: float
+    acousticness: float
+    instrumentalness: float
+    liveness: float
+    valence: float
+    tempo: float
+    duration_ms: int
+    time_signature: int
+
+
+AVERAGED_FEATURES = (
+    "danceability",
+    "energy",
+    "valence",
+    "acousticness",
+    "instrumentalness",
+    "liveness",
+    "speechiness",
+    "tempo",
+)
+"""The audio features of which snapshots hold an average, in the order of the seed."""
+
+
+class Enriched(Document):
+    """What every catalogue document carries about its own completeness (beyond the EchoStats schema)."""
+
+    enriched_at: UtcDatetime | None = None
+    unavailable_at: UtcDatetime | None = None
+
+
+class Track(Enriched):
+    """One Spotify track (collection ``tracks``). `genres` are those of its primary artist."""
+
+    spotify_id: str
+    name: str
+    artists: list[ArtistRef] = Field(default_factory=list)
+    album: AlbumRef | None = None
+    duration_ms: int = 0
+    popularity: int = 0
+    explicit: bool = False
+    preview_url: str | None = None
+    external_url: str = ""
+    audio_features: AudioFeatures | None = None
+    genres: list[str] = Field(default_factory=list)
+    fetched_at: UtcDatetime = Field(default_factory=utc_now)
+    updated_at: UtcDatetime = Field(default_factory=utc_now)
+    # Beyond the EchoStats schema.
+    isrc: str = ""
+    audio_features_checked_at: UtcDatetime | None = None
+
+
+class Artist(Enriched):
+    """One Spotify artist (collection ``artists``)."""
+
+    spotify_id: str
+    name: str
+    genres: list[str] = Field(default_factory=list)
+    popularity: int = 0
+    followers: int = 0
+    images: list[Image] = Field(default_factory=list)
+    external_url: str = ""
+    fetched_at: UtcDatetime = Field(default_factory=utc_now)
+    updated_at: UtcDatetime = Field(default_factory=utc_now)
+
+    @property
+    def image_url(self) -> str:
+        """Address of the first image, or an empty string."""
+        return first_image_url(self.images)
+
+
+class Album(Enriched):
+    """One Spotify album (collection ``albums``)."""
+
+    spotify_id: str
+    name: str
+    album_type: str = ""
+    artists: list[ArtistRef] = Field(default_factory=list)
+    images: list[Image] = Field(default_factory=list)
+    release_date: str = ""
+    total_tracks: int = 0
+    genres: list[str] = Field(default_factory=list)
+    popularity: int = 0
+    external_url: str = ""
+    fetched_at: UtcDatetime = Field(default_factory=utc_now)
+
+    @property
+    def image_url(self) -> str:
+        """Address of the first image, or an empty string."""
+        return first_image_url(self.images)
+
+
+def first_image_url(images: list[Image]) -> str:
+    """Spotify orders images widest first; readers want that one."""
+    return images[0].url if images else ""

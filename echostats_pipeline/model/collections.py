@@ -1,0 +1,144 @@
+"""Every collection with its document and its indexes, declared once.
+
+`storage.indexes` creates what stands here; nothing else creates an index.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from echostats_pipeline.model.base import Document
+from echostats_pipeline.model.catalog import Album, Artist, Track
+from echostats_pipeline.model.library import Playlist, SavedTrack, TopItems
+from echostats_pipeline.model.operations import ApiLog, FileImport, ImportReject, Rebuild, SyncJob
+from echostats_pipeline.model.plays import ListeningGap, Play, RecentlyPlayedPage
+from echostats_pipeline.model.statistics import AnalyticsSnapshot, DailyRollup
+from echostats_pipeline.model.users import SpotifyTokens, User
+
+DAY_SECONDS = 24 * 60 * 60
+ASCENDING, DESCENDING = 1, -1
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index: its keys in order with their direction, and its options as MongoDB names them."""
+
+    keys: tuple[tuple[str, int], ...]
+    unique: bool = False
+    expire_after_seconds: int | None = None
+    partial_filter: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """MongoDB's default name for these keys, for example ``user_id_1_played_at_-1``."""
+        return "_".join(f"{field}_{direction}" for field, direction in self.keys)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options as ``createIndexes`` takes them and ``getIndexes`` returns them."""
+        options: dict[str, Any] = {}
+        if self.unique:
+            options["unique"] = True
+        if self.expire_after_seconds is not None:
+            options["expireAfterSeconds"] = self.expire_after_seconds
+        if self.partial_filter is not None:
+            options["partialFilterExpression"] = dict(self.partial_filter)
+        return options
+
+
+def by(*fields: str, unique: bool = False, **options: Any) -> Index:
+    """An index on the given fields; a leading ``-`` means descending."""
+    keys = tuple((field.removeprefix("-"), DESCENDING if field.startswith("-") else ASCENDING) for field in fields)
+    return Index(keys, unique=unique, **options)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection: what a document looks like, how it is indexed, and whether a user's removal empties it."""
+
+    name: str
+    document: type[Document]
+    indexes: tuple[Index, ...]
+    owned_by_user: bool = True
+
+
+ECHOSTATS_COLLECTIONS = (
+    Collection("users", User, (by("spotify_id", unique=True), by("partition_key", unique=True))),
+    Collection("spotify_tokens", SpotifyTokens, (by("user_id", unique=True),)),
+    Collection(
+        "listening_history",
+        Play,
+        (
+            by("user_id"),
+            by("played_at"),
+            by("track.spotify_id"),
+            by("user_id", "-played_at"),
+            by("user_id", "track.spotify_id", "played_at", unique=True),
+            by("user_id", "import_key", unique=True, partial_filter={"import_key": {"$type": "string"}}),
+            by("user_id", "import_ts", partial_filter={"import_ts": {"$type": "date"}}),
+        ),
+    ),
+    Collection(
+        "tracks",
+        Track,
+        (by("spotify_id", unique=True), by("artists.spotify_id"), by("name"), by("enriched_at")),
+        owned_by_user=False,
+    ),
+    Collection(
+        "artists",
+        Artist,
+        (by("spotify_id", unique=True), by("genres"), by("name"), by("enriched_at")),
+        owned_by_user=False,
+    ),
+    Collection("albums", Album, (by("spotify_id", unique=True), by("enriched_at")), owned_by_user=False),
+    Collection(
+        "playlists",
+        Playlist,
+        (by("spotify_id"), by("user_id"), by("user_id", "spotify_id", unique=True)),
+    ),
+    Collection(
+        "daily_rollups",
+        DailyRollup,
+        (by("user_id"), by("date"), by("user_id", "date", unique=True), by("user_id", "-date")),
+    ),
+    Collection(
+        "analytics_snapshots",
+        AnalyticsSnapshot,
+        (by("user_id"), by("period"), by("user_id", "period", unique=True)),
+    ),
+    Collection(
+        "sync_jobs",
+        SyncJob,
+        (by("user_id"), by("status"), by("user_id", "job_type", "-created_at"), by("dagster_run_id")),
+    ),
+    Collection(
+        "api_logs",
+        ApiLog,
+        (
+            by("user_id"),
+            by("timestamp", expire_after_seconds=30 * DAY_SECONDS),
+            by("user_id", "-timestamp"),
+            by("service", "status_code"),
+        ),
+    ),
+)
+"""The 11 collections of the EchoStats schema, with its indexes and those this pipeline adds."""
+
+EXTRA_COLLECTIONS = (
+    Collection(
+        "recently_played",
+        RecentlyPlayedPage,
+        (by("user_id", "merged_at", "fetched_at"), by("fetched_at", expire_after_seconds=30 * DAY_SECONDS)),
+    ),
+    Collection("listening_gaps", ListeningGap, (by("user_id", "from", unique=True),)),
+    Collection("saved_tracks", SavedTrack, (by("user_id", "spotify_id", unique=True), by("user_id", "-added_at"))),
+    Collection("top_items", TopItems, (by("user_id", "kind", "time_range", unique=True),)),
+    Collection("imports", FileImport, (by("user_id", "-started_at"),)),
+    Collection("import_rejects", ImportReject, (by("user_id", "file_name", "row_number", unique=True),)),
+    Collection("rebuild_queue", Rebuild, (by("user_id", "target", "date", unique=True),)),
+)
+"""What this pipeline keeps beside them."""
+
+COLLECTIONS: Mapping[str, Collection] = {
+    collection.name: collection for collection in (*ECHOSTATS_COLLECTIONS, *EXTRA_COLLECTIONS)
+}

@@ -1,0 +1,104 @@
+"""The pipeline's own records: jobs, API calls, imports, and what still has to be rebuilt."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_now
+
+JobType = Literal["periodic", "rollup_build", "import", "initial"]
+JobStatus = Literal["pending", "running", "completed", "failed"]
+RowOutcome = Literal["inserted", "merged", "duplicate", "not_music", "rejected"]
+RebuildTarget = Literal["daily_rollups", "analytics_snapshots"]
+
+
+class JobStep(Embedded):
+    """One step of a job, named after the asset that did it."""
+
+    action: str
+    status: JobStatus
+    detail: str
+    items: int
+    started_at: UtcDatetime
+    completed_at: UtcDatetime | None = None
+    error: str = ""
+
+
+class SyncJob(Document):
+    """One user's part of one Dagster run (collection ``sync_jobs``)."""
+
+    user_id: str
+    job_type: JobType = "periodic"
+    status: JobStatus = "pending"
+    started_at: UtcDatetime | None = None
+    completed_at: UtcDatetime | None = None
+    items_processed: int = 0
+    items_total: int = 0
+    error_message: str = ""
+    steps: list[JobStep] = Field(default_factory=list)
+    created_at: UtcDatetime = Field(default_factory=utc_now)
+    # Beyond the EchoStats schema.
+    dagster_run_id: str = ""
+
+
+class ApiLog(Document):
+    """One HTTP attempt (collection ``api_logs``); `endpoint` is the path, with secrets removed from its query."""
+
+    user_id: str = ""
+    service: str = "spotify"
+    method: str = ""
+    endpoint: str = ""
+    status_code: int = 0
+    latency_ms: float = 0.0
+    error: str = ""
+    request_id: str = ""
+    timestamp: UtcDatetime = Field(default_factory=utc_now)
+
+
+class FileImport(Document):
+    """One file of an import and what became of its rows (collection ``imports``).
+
+    `rows` is the sum of the five outcomes.
+    """
+
+    user_id: str
+    file_name: str
+    format: str
+    status: JobStatus = "running"
+    rows: int = 0
+    inserted: int = 0
+    merged: int = 0
+    duplicate: int = 0
+    not_music: int = 0
+    rejected: int = 0
+    first_played_at: UtcDatetime | None = None
+    last_played_at: UtcDatetime | None = None
+    started_at: UtcDatetime = Field(default_factory=utc_now)
+    completed_at: UtcDatetime | None = None
+    error_message: str = ""
+    dagster_run_id: str = ""
+
+
+class ImportReject(Document):
+    """A row of an import that could not become a play, without its personal fields (``import_rejects``)."""
+
+    user_id: str
+    file_name: str
+    row_number: int
+    reason: str
+    row: dict[str, Any]
+    rejected_at: UtcDatetime = Field(default_factory=utc_now)
+
+
+class Rebuild(Document):
+    """Something whose source changed after it was last built (collection ``rebuild_queue``).
+
+    Written before the source changes and deleted after the rebuild, so that a crash in between costs a rebuild
+    too many and never one too few. `mark` changes with every change of the source: a rebuild deletes only the mark
+    it has seen. `date` is empty for ``analytics_snapshots``.
+    """
+
+    user_id: str
+    target: RebuildTarget
+    date: str = ""
+    mark: str

@@ -1,0 +1,61 @@
+"""Users and their encrypted tokens."""
+
+import re
+import unicodedata
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from echostats_pipeline.model.base import Document, UtcDatetime, utc_now
+
+UserStatus = Literal["active", "paused", "needs_reauth"]
+PARTITION_KEY_PATTERN = r"^[a-z0-9_-]{1,64}$"
+
+
+class User(Document):
+    """One person with a Spotify account (collection ``users``)."""
+
+    spotify_id: str
+    display_name: str = ""
+    image_url: str = ""
+    country: str = ""
+    product: str = ""
+    created_at: UtcDatetime = Field(default_factory=utc_now)
+    last_synced_at: UtcDatetime | None = None
+    # Beyond the EchoStats schema.
+    timezone: str = "UTC"
+    status: UserStatus = "active"
+    authorized_at: UtcDatetime | None = None
+    partition_key: str = Field(pattern=PARTITION_KEY_PATTERN)
+    simulated: bool = False
+
+    @property
+    def user_id(self) -> str:
+        """The form in which every other collection refers to this user."""
+        if self.id is None:
+            raise ValueError("this user has not been stored yet")
+        return str(self.id)
+
+
+class SpotifyTokens(Document):
+    """Encrypted OAuth tokens of one user (collection ``spotify_tokens``)."""
+
+    user_id: str
+    refresh_token_encrypted: str
+    expires_at: UtcDatetime
+    scope: str = ""
+    # Beyond the EchoStats schema: every process shares one access token instead of refreshing its own.
+    access_token_encrypted: str = ""
+    updated_at: UtcDatetime = Field(default_factory=utc_now)
+
+    def access_is_fresh(self, now: datetime) -> bool:
+        """Whether the stored access token can still be used at `now`."""
+        return bool(self.access_token_encrypted) and now < self.expires_at
+
+
+def partition_key(display_name: str, user_id: str) -> str:
+    """A readable and safe Dagster partition key: slug of the name, ``-``, last six digits of the id."""
+    ascii_name = unicodedata.normalize("NFKD", display_name).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_name.lower()).strip("-")[:48].strip("-")
+    return f"{slug or 'user'}-{user_id[-6:].lower()}"

@@ -1,0 +1,45 @@
+"""How the data is divided: by user, and by user and local day."""
+
+from collections.abc import Iterable
+from datetime import date
+
+import dagster as dg
+
+USERS = dg.DynamicPartitionsDefinition(name="users")
+"""One partition per user, named by `User.partition_key`."""
+
+DAYS = dg.DailyPartitionsDefinition(start_date="2008-10-01", timezone="UTC", end_offset=2)
+"""Calendar dates since Spotify began. They are each user's own: east of Greenwich, tomorrow has begun already."""
+
+USER_DAYS = dg.MultiPartitionsDefinition({"date": DAYS, "user": USERS})
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def range_tags(first: date, last: date, first_user: str, last_user: str | None = None) -> dict[str, str]:
+    """Run tags that ask for a rectangle of days and users in one run.
+
+    Args:
+        first: First date.
+        last: Last date, included.
+        first_user: Partition key of the first user.
+        last_user: Partition key of the last user, in the order users were added; None for the first alone.
+    """
+    return {RANGE_START: f"{first}|{first_user}", RANGE_END: f"{last}|{last_user or first_user}"}
+
+
+def days_by_user(keys: Iterable[str]) -> dict[str, list[date]]:
+    """The partitions of a run as dates per user key, both in order. Users of `USERS` keys have no dates."""
+    found: dict[str, list[date]] = {}
+    for key in keys:
+        if isinstance(key, dg.MultiPartitionKey):
+            dimensions = key.keys_by_dimension
+            found.setdefault(dimensions["user"], []).append(date.fromisoformat(dimensions["date"]))
+        else:
+            found.setdefault(key, [])
+    return {user: sorted(days) for user, days in found.items()}
+
+
+def day_partition(user_key: str, day: date) -> dg.MultiPartitionKey:
+    """The partition of one day of one user."""
+    return dg.MultiPartitionKey({"date": day.isoformat(), "user": user_key})

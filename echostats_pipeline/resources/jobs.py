@@ -1,0 +1,139 @@
+"""Job records around the work of assets: one per user and run, one step per asset."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from echostats_pipeline.model.operations import JobStep, JobType
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import days_by_user
+from echostats_pipeline.resources.clock import ClockResource
+from echostats_pipeline.resources.store import StoreResource
+from echostats_pipeline.storage.jobs import ERROR_LENGTH, JobKey, JobStore
+
+READS_SPOTIFY = {
+    "recently_played",
+    "playlists",
+    "saved_tracks",
+    "top_items",
+    "tracks",
+    "artists",
+    "albums",
+    "audio_features",
+}
+
+
+@dataclass
+class Step:
+    """A running step, as its asset sees it; satisfies `stages.Progress`."""
+
+    store: JobStore
+    key: JobKey
+    detail: str = ""
+    items: int = 0
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def expect(self, items: int) -> None:
+        """Announce items still to be processed."""
+        self.store.expect(self.key, items)
+
+    def advance(self, items: int) -> None:
+        """Report items as processed."""
+        self.items += items
+        self.store.advance(self.key, items)
+
+    def done(self, items: int, detail: str) -> None:
+        """Say in one sentence what the step did."""
+        self.expect(items)
+        self.advance(items)
+        self.detail = detail
+
+
+class SyncJobsResource(dg.ConfigurableResource):
+    """Opens a job before its first step and closes it after its last."""
+
+    store: dg.ResourceDependency[StoreResource]
+    clock: dg.ResourceDependency[ClockResource]
+
+    @contextmanager
+    def step(self, context: dg.AssetExecutionContext, user: User) -> Iterator[Step]:
+        """Record the work of one asset for one user.
+
+        The job is completed by the last of the run's assets, and failed by the first exception, whatever it is.
+        """
+        jobs = self.store.get().jobs
+        key = JobKey(user.user_id, context.run_id)
+        action, wanted = context.asset_key.to_user_string(), _assets_of_run(context)
+        jobs.open(key, job_type(wanted, user), self.clock.now())
+        started_at = self.clock.now()
+        step = Step(jobs, key)
+
+        def ended(status: str, error: str = "") -> JobStep:
+            return JobStep.model_validate(
+                {
+                    "action": action,
+                    "status": status,
+                    "detail": step.detail,
+                    "items": step.items,
+                    "started_at": started_at,
+                    "completed_at": self.clock.now(),
+                    "error": error[:ERROR_LENGTH],
+                }
+            )
+
+        try:
+            yield step
+        except BaseException as failure:
+            error = f"{type(failure).__name__}: {failure}"
+            jobs.append_step(key, ended("failed", error))
+            jobs.close(key, "failed", self.clock.now(), error)
+            raise
+        finished = jobs.append_step(key, ended("completed"))
+        if not finished:
+            raise dg.Failure(f"The job of run {context.run_id} was closed while {action} still ran.")
+        if wanted <= set(finished):
+            jobs.close(key, "completed", self.clock.now())
+            if "recently_played" in wanted:
+                self.store.get().users.synced(user.user_id, started_at)
+
+    def for_each_user(
+        self, context: dg.AssetExecutionContext, work: Callable[[User, Sequence[date], Step], None]
+    ) -> None:
+        """Do the work of an asset for every user of its partitions, each with a step of their own.
+
+        One user's failure does not keep the others from being served.
+
+        Raises:
+            dg.Failure: something went wrong for somebody; says for whom and what.
+        """
+        failures = []
+        for key, days in days_by_user(context.partition_keys).items():
+            user = self.store.get().users.by_partition_key(key)
+            try:
+                with self.step(context, user) as step:
+                    work(user, days, step)
+                context.log.info("%s: %s", key, step.detail)
+            except Exception as failure:
+                context.log.exception("%s", key)
+                failures.append((key, failure))
+        if failures:
+            summary = "; ".join(f"{key}: {type(failure).__name__}: {failure}" for key, failure in failures)
+            raise dg.Failure(summary, allow_retries=False) from failures[0][1]
+
+
+def job_type(assets: frozenset[str], user: User) -> JobType:
+    """What kind of job a run of these assets is for a user."""
+    if "streaming_history_import" in assets:
+        return "import"
+    if assets & READS_SPOTIFY:
+        return "initial" if "recently_played" in assets and user.last_synced_at is None else "periodic"
+    return "rollup_build"
+
+
+def _assets_of_run(context: dg.AssetExecutionContext) -> frozenset[str]:
+    selection = context.run.asset_selection or context.job_def.asset_layer.executable_asset_keys
+    return frozenset(key.to_user_string() for key in selection)

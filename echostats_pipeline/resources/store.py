@@ -1,0 +1,39 @@
+"""The database for assets and sensors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.storage.store import Store, open_store
+
+
+class StoreResource(dg.ConfigurableResource):
+    """The store of the database that the environment names, open for the length of a run or a tick.
+
+    Attributes:
+        overrides: Settings by their environment names that win over the environment.
+    """
+
+    overrides: dict[str, str] = Field(default_factory=dict)
+    _store: Store = PrivateAttr()
+    _settings: Settings = PrivateAttr()
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["StoreResource"]:
+        """Connect, starting the embedded server if need be; a run also makes the indexes exist."""
+        self._settings = load_settings(overrides=self.overrides)
+        with open_store(self._settings, indexes=context.run is not None) as store:
+            self._store = store
+            yield self
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings
+
+    def get(self) -> Store:
+        """The open store."""
+        return self._store

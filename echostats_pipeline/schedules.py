@@ -1,0 +1,41 @@
+"""What happens once a day."""
+
+import dagster as dg
+
+from echostats_pipeline.decisions import closing_requests
+from echostats_pipeline.jobs import USER_TAG, library_sync, rollup_build
+from echostats_pipeline.resources.clock import ClockResource
+from echostats_pipeline.resources.store import StoreResource
+
+ON = dg.DefaultScheduleStatus.RUNNING
+
+
+@dg.schedule(
+    job=rollup_build,
+    cron_schedule="15 * * * *",
+    default_status=ON,
+    description="Closes the day of every user whose midnight has passed: rebuilds their yesterday and today once.",
+)
+def daily_close(store: StoreResource, clock: ClockResource) -> list[dg.RunRequest]:
+    """Runs every hour, for midnight comes at another hour in every zone; the run key admits one run per local day."""
+    users = store.get().users.all(simulated=store.settings.simulated)
+    return closing_requests(users, clock.now())
+
+
+@dg.schedule(
+    job=library_sync,
+    cron_schedule="30 4 * * *",
+    default_status=ON,
+    description="Reads every user's playlists, saved tracks and top items, at 04:30 UTC.",
+)
+def daily_library(store: StoreResource) -> list[dg.RunRequest]:
+    """One run per active user."""
+    users = store.get().users.all(simulated=store.settings.simulated)
+    return [
+        dg.RunRequest(partition_key=user.partition_key, tags={USER_TAG: user.partition_key})
+        for user in users
+        if user.status == "active"
+    ]
+
+
+SCHEDULES = (daily_close, daily_library)

@@ -1,0 +1,149 @@
+"""What starts runs by itself. Each sensor is a shell around a function of `decisions`."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from echostats_pipeline.decisions import rollup_requests, snapshot_requests, sync_request
+from echostats_pipeline.jobs import USER_TAG, catalog_enrichment, rollup_build, snapshot_build, user_sync
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import USERS
+from echostats_pipeline.resources.clock import ClockResource
+from echostats_pipeline.resources.store import StoreResource
+from echostats_pipeline.roster import Roster, reload_code_location
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+ON = dg.DefaultSensorStatus.RUNNING
+
+
+def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinition:
+    """The sensor that syncs one user every `interval_minutes`; switching it off in the UI pauses that user alone."""
+
+    @dg.sensor(
+        name=f"sync_{partition_key.replace('-', '_')}",
+        job=user_sync,
+        minimum_interval_seconds=interval_minutes * 60,
+        default_status=ON,
+        description=f"Syncs {partition_key} every {interval_minutes} minutes. It keeps no cursor.",
+    )
+    def sync(
+        context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        user = store.get().users.by_partition_key(partition_key)
+        if user.status != "active":
+            return dg.SkipReason(f"{partition_key} is {user.status}")
+        if _in_flight(context, user_sync.name, user):
+            return dg.SkipReason("The previous sync of this user has not finished")
+        return sync_request(user, clock.now(), interval_minutes)
+
+    return sync
+
+
+@dg.sensor(
+    minimum_interval_seconds=15,
+    default_status=ON,
+    description="Gives every user a partition and a sync sensor. It keeps no cursor.",
+)
+def user_roster(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
+    """Add the partitions of new users, write the roster that sensors are made from, and have it read again."""
+    users = _users(store)
+    keys = [user.partition_key for user in users]
+    known = set(context.instance.get_dynamic_partitions("users"))
+    new = [key for key in keys if key not in known]
+    roster = Roster(store.settings.home)
+    if roster.write(keys):
+        reload_code_location(store.settings.home, context.log)
+    return dg.SensorResult(
+        dynamic_partitions_requests=[USERS.build_add_request(new)] if new else [],
+        skip_reason=dg.SkipReason(f"New: {', '.join(new)}" if new else f"No new users; {len(keys)} known"),
+    )
+
+
+@dg.sensor(
+    job=rollup_build,
+    minimum_interval_seconds=30,
+    default_status=ON,
+    description="Rebuilds days whose history changed outside a sync, as after an import. It keeps no cursor.",
+)
+def stale_rollups(context: dg.SensorEvaluationContext, store: StoreResource) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for one run per user over the days that wait."""
+    idle = [user for user in _users(store) if not _in_flight(context, rollup_build.name, user)]
+    wanted = rollup_requests(idle, store.get().rebuilds.pending("daily_rollups"), store.get().jobs.busy_users())
+    return wanted or dg.SkipReason("No rollup waits")
+
+
+@dg.sensor(
+    job=snapshot_build,
+    minimum_interval_seconds=15,
+    default_status=ON,
+    description="Rebuilds snapshots whose rollups changed, and everyone's at their midnight. It keeps no cursor.",
+)
+def stale_snapshots(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for the snapshots of every user who waits."""
+    idle = [user for user in _users(store) if not _in_flight(context, snapshot_build.name, user)]
+    wanted = snapshot_requests(
+        idle,
+        store.get().rebuilds.pending("analytics_snapshots"),
+        store.get().statistics.period_ends(),
+        store.get().jobs.busy_users(),
+        clock.now(),
+    )
+    return wanted or dg.SkipReason("No snapshot waits")
+
+
+@dg.sensor(
+    job=catalog_enrichment,
+    minimum_interval_seconds=60,
+    default_status=ON,
+    description="Completes the catalogue when plays mention something it lacks. It keeps no cursor.",
+)
+def incomplete_catalog(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.RunRequest | dg.SkipReason:
+    """Ask for enrichment while something lacks it and nobody is at it."""
+    if not store.get().catalog.lacks_anything():
+        return dg.SkipReason("The catalogue is complete")
+    if _in_flight(context, catalog_enrichment.name):
+        return dg.SkipReason("The catalogue is being completed")
+    return dg.RunRequest()
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=5, default_status=ON, description="Closes the job records of failed runs."
+)
+def failed_runs(context: dg.RunFailureSensorContext, store: StoreResource, clock: ClockResource) -> None:
+    """Close what a run left open that died without a chance to do so itself."""
+    store.get().jobs.close_run(
+        context.dagster_run.run_id, clock.now(), context.failure_event.message or "The run failed"
+    )
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.CANCELED,
+    minimum_interval_seconds=5,
+    default_status=ON,
+    description="Closes the job records of canceled runs.",
+)
+def canceled_runs(context: dg.RunStatusSensorContext, store: StoreResource, clock: ClockResource) -> None:
+    """Close what a canceled run left open."""
+    store.get().jobs.close_run(context.dagster_run.run_id, clock.now(), "The run was canceled")
+
+
+SENSORS = (user_roster, stale_rollups, stale_snapshots, incomplete_catalog, failed_runs, canceled_runs)
+
+
+def _users(store: StoreResource) -> Sequence[User]:
+    return store.get().users.all(simulated=store.settings.simulated)
+
+
+def _in_flight(context: dg.SensorEvaluationContext, job_name: str, user: User | None = None) -> bool:
+    """Whether a run of the job (for the user) is queued or running."""
+    tags = {USER_TAG: user.partition_key} if user else {}
+    filters = dg.RunsFilter(job_name=job_name, tags=tags, statuses=UNFINISHED)
+    return bool(context.instance.get_run_ids(filters, limit=1))

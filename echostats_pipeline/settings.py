@@ -1,0 +1,167 @@
+"""The environment, read once, as one frozen value.
+
+The only module that reads ``os.environ``. Nothing is read at import; callers ask for `load_settings()`.
+An optional ``.env`` file in the working directory fills what the environment leaves out.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from echostats_pipeline.errors import SettingsError
+
+DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
+SPOTIFY_API_URL = "https://api.spotify.com"
+SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
+SensorMode = Literal["per_user", "fanout"]
+
+
+class Settings(BaseModel):
+    """Everything the environment decides. Secrets never appear in its ``repr``.
+
+    Attributes:
+        home: State folder: embedded database, Dagster instance, generated key, port files.
+        mongo_uri: MongoDB connection string; None means the embedded server of ``home``.
+        mongo_db: Name of the core database.
+        encryption_key: 64 hex characters (AES-256); None means a key generated and kept in ``home``.
+        spotify_client_id: None means that the simulated Spotify is used.
+        min_play_ms: Plays shorter than this are kept but not counted (milliseconds).
+        sync_interval_minutes: How often each user's recently played tracks are read.
+        sensors: One sensor definition per user, or one sensor that fans out over all users.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    home: Path
+    mongo_uri: SecretStr | None = None
+    mongo_db: str = "echostats"
+    encryption_key: SecretStr | None = None
+    spotify_client_id: str | None = None
+    spotify_client_secret: SecretStr | None = None
+    spotify_redirect_uri: str = DEFAULT_REDIRECT_URI
+    min_play_ms: int = 30_000
+    sync_interval_minutes: int = 15
+    sensors: SensorMode = "per_user"
+
+    @property
+    def simulated(self) -> bool:
+        """Whether this installation talks to the simulator instead of Spotify."""
+        return self.spotify_client_id is None
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = Path(".env"),
+    *,
+    overrides: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        environ: Environment to read; the process's own when None.
+        env_file: Optional dotenv file; the environment wins over it.
+        overrides: Settings by the same names that win over both.
+
+    Raises:
+        SettingsError: a value is malformed; the message names the variable and the fix.
+    """
+    environ = os.environ if environ is None else environ
+    from_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    stated = {**from_file, **environ, **(overrides or {})}
+    values = {name: value.strip() for name, value in stated.items() if value and value.strip()}
+    return Settings(
+        home=_home(values),
+        mongo_uri=_mongo_uri(values),
+        mongo_db=_database_name(values),
+        encryption_key=_encryption_key(values),
+        spotify_client_id=values.get("SPOTIFY_CLIENT_ID"),
+        spotify_client_secret=_secret(values.get("SPOTIFY_CLIENT_SECRET")),
+        spotify_redirect_uri=_redirect_uri(values),
+        min_play_ms=_whole_number(values, "ECHOSTATS_MIN_PLAY_MS", default=30_000, lowest=0),
+        sync_interval_minutes=_whole_number(values, "SYNC_INTERVAL_MINUTES", default=15, lowest=1),
+        sensors=_sensor_mode(values),
+    )
+
+
+def set_environment(values: Mapping[str, str]) -> None:
+    """Set variables for Dagster, in this process and those it starts: Dagster takes them from nowhere else."""
+    os.environ.update(values)
+
+
+def _home(values: Mapping[str, str]) -> Path:
+    if "ECHOSTATS_HOME" in values:
+        return Path(values["ECHOSTATS_HOME"]).expanduser().absolute()
+    return platformdirs.user_data_path("echostats", appauthor=False)
+
+
+def _mongo_uri(values: Mapping[str, str]) -> SecretStr | None:
+    uri = values.get("MONGO_URI")
+    if uri is not None and not uri.startswith(("mongodb://", "mongodb+srv://")):
+        raise SettingsError(
+            "MONGO_URI does not start with mongodb:// or mongodb+srv://. "
+            "Give a MongoDB connection string, or unset it to use the embedded server."
+        )
+    return _secret(uri)
+
+
+def _database_name(values: Mapping[str, str]) -> str:
+    name = values.get("MONGO_DB", "echostats")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name):
+        raise SettingsError(f"MONGO_DB is {name!r}. Use 1 to 63 letters, digits, '_' or '-', for example echostats.")
+    return name
+
+
+def _encryption_key(values: Mapping[str, str]) -> SecretStr | None:
+    key = values.get("ENCRYPTION_KEY")
+    if key is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", key):
+        raise SettingsError(
+            f"ENCRYPTION_KEY must be 64 hexadecimal characters (32 bytes); it has {len(key)} characters. "
+            'Make one with: python -c "import secrets; print(secrets.token_hex(32))"'
+        )
+    if key is None and "MONGO_URI" in values:
+        raise SettingsError(
+            "ENCRYPTION_KEY is not set. It is required together with MONGO_URI, so that the tokens in your database "
+            'stay readable from every machine. Make one with: python -c "import secrets; print(secrets.token_hex(32))"'
+        )
+    return _secret(key)
+
+
+def _redirect_uri(values: Mapping[str, str]) -> str:
+    uri = values.get("SPOTIFY_REDIRECT_URI", DEFAULT_REDIRECT_URI)
+    parts = urlsplit(uri)
+    loopback = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1"}
+    if not loopback and parts.scheme != "https":
+        raise SettingsError(
+            f"SPOTIFY_REDIRECT_URI is {uri!r}. Spotify accepts https addresses and loopback literals only, "
+            f"never 'localhost'; use for example {DEFAULT_REDIRECT_URI}"
+        )
+    return uri
+
+
+def _whole_number(values: Mapping[str, str], name: str, *, default: int, lowest: int) -> int:
+    text = values.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"\d{1,9}", text) or int(text) < lowest:
+        raise SettingsError(f"{name} is {text!r}. Give a whole number of at least {lowest}, or unset it for {default}.")
+    return int(text)
+
+
+def _sensor_mode(values: Mapping[str, str]) -> SensorMode:
+    mode = values.get("ECHOSTATS_SENSORS", "per_user")
+    if mode == "per_user":
+        return "per_user"
+    if mode == "fanout":
+        return "fanout"
+    raise SettingsError(f"ECHOSTATS_SENSORS is {mode!r}. Use per_user (up to about 200 users) or fanout.")
+
+
+def _secret(value: str | None) -> SecretStr | None:
+    return None if value is None else SecretStr(value)

@@ -1,0 +1,247 @@
+"""The endpoints of the Web API under ``/v1``.
+
+Belongs here: what each endpoint answers, and `API_ROUTES`. Not here: tokens and error bodies (``call``), the objects
+(``bodies``), sign-in (``accounts``).
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from starlette.routing import Route
+
+from echostats_pipeline.simulator.bodies import Json
+from echostats_pipeline.simulator.call import ApiError, Call, endpoint, offset_page
+from echostats_pipeline.simulator.catalogue import Album, Track
+from echostats_pipeline.simulator.library import Playlist
+from echostats_pipeline.simulator.names import BASE62, ID_LENGTH
+from echostats_pipeline.simulator.world import TIME_RANGES, TimeRange
+
+T = TypeVar("T")
+
+_TRACK_BATCH, _ARTIST_BATCH, _ALBUM_BATCH, _FEATURES_BATCH = 50, 50, 20, 100
+_ALBUM_PAGE = 50
+_PLAYLIST_PAGE = 100  # what a full playlist embeds, and the largest page of the old /tracks route
+_ITEMS_PAGE = 50
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def me(call: Call) -> Json:
+    """GET /me."""
+    return call.bodies.private_user(call.user, call.scopes)
+
+
+def recently_played(call: Call) -> Json:
+    """GET /me/player/recently-played: cursors are strings of Unix milliseconds, exclusive; null on an empty page.
+
+    ``next`` is there whenever the page holds anything, even if it leads to an empty page.
+    """
+    query = call.request.query_params
+    if "after" in query and "before" in query:
+        raise ApiError(400, "Only one of after and before may be specified")
+    limit = call.limit()
+    never = 2**62
+    after = call.number("after", default=-1, at_least=-1, at_most=never)
+    before = call.number("before", default=never, at_least=0, at_most=never)
+    plays = call.world.recently_played(call.user, call.now)
+    page = [play for play in plays if after < _unix_ms(play.played_at) < before][:limit]
+    asked = {name: query[name] for name in ("after", "before") if name in query}
+    body: Json = {
+        "items": [call.bodies.play(play, play.track) for play in page if play.track],
+        "next": None,
+        "cursors": None,
+        "limit": limit,
+        "href": f"{call.url}?{urlencode({**asked, 'limit': limit})}",
+    }
+    if page:
+        oldest = str(_unix_ms(page[-1].played_at))
+        body["cursors"] = {"after": str(_unix_ms(page[0].played_at)), "before": oldest}
+        body["next"] = f"{call.url}?{urlencode({'before': oldest, 'limit': limit})}"
+    return body
+
+
+def saved_tracks(call: Call) -> Json:
+    """GET /me/tracks, newest first."""
+    return call.page(call.world.saved_tracks(call.user, call.now), call.bodies.saved_track)
+
+
+def top_artists(call: Call) -> Json:
+    """GET /me/top/artists."""
+    time_range = _time_range(call)
+    artists = call.world.top_artists(call.user, time_range, call.now)
+    return call.page(artists, call.bodies.artist, time_range=time_range)
+
+
+def top_tracks(call: Call) -> Json:
+    """GET /me/top/tracks."""
+    time_range = _time_range(call)
+    tracks = call.world.top_tracks(call.user, time_range, call.now)
+    return call.page(tracks, call.bodies.track, time_range=time_range)
+
+
+def my_playlists(call: Call) -> Json:
+    """GET /me/playlists: own and followed ones."""
+    return call.page(
+        call.world.playlists(call.user), lambda playlist: call.bodies.playlist_reference(playlist, call.now)
+    )
+
+
+def playlist(call: Call) -> Json:
+    """GET /playlists/{id}: the first 100 rows embedded, under ``items`` and under the deprecated ``tracks``."""
+    found = _playlist(call)
+    return {
+        **call.bodies.playlist(found, call.now),
+        "followers": {"href": None, "total": len(found.rows) % 7},
+        "items": _embedded_rows(call, found, "items", _ITEMS_PAGE, ("item", "track")),
+        "tracks": _embedded_rows(call, found, "tracks", _PLAYLIST_PAGE, ("track",)),
+    }
+
+
+def playlist_items(call: Call) -> Json:
+    """GET /playlists/{id}/items: rows hold ``item`` and the deprecated ``track``."""
+    found = _playlist(call)
+    rows = found.rows_at(call.now)
+    return call.page(rows, lambda row: call.bodies.playlist_row(row, found, ("item", "track")), at_most=_ITEMS_PAGE)
+
+
+def playlist_tracks(call: Call) -> Json:
+    """GET /playlists/{id}/tracks, the route before 2026: rows hold ``track`` only, pages of up to 100."""
+    found = _playlist(call)
+    rows = found.rows_at(call.now)
+    return call.page(rows, lambda row: call.bodies.playlist_row(row, found, ("track",)), at_most=_PLAYLIST_PAGE)
+
+
+def track(call: Call) -> Json:
+    """GET /tracks/{id}."""
+    return call.bodies.track(_one(call, call.world.catalogue.tracks))
+
+
+def tracks(call: Call) -> Json:
+    """GET /tracks?ids=, at most 50; unknown ids give null."""
+    return {"tracks": _batch(call, _TRACK_BATCH, call.world.catalogue.tracks, call.bodies.track)}
+
+
+def artist(call: Call) -> Json:
+    """GET /artists/{id}."""
+    return call.bodies.artist(_one(call, call.world.catalogue.artists))
+
+
+def artists(call: Call) -> Json:
+    """GET /artists?ids=, at most 50; unknown ids give null."""
+    return {"artists": _batch(call, _ARTIST_BATCH, call.world.catalogue.artists, call.bodies.artist)}
+
+
+def album(call: Call) -> Json:
+    """GET /albums/{id} with the first 50 tracks."""
+    return _album_body(call, _one(call, call.world.catalogue.albums))
+
+
+def albums(call: Call) -> Json:
+    """GET /albums?ids=, at most 20; unknown ids give null."""
+    return {"albums": _batch(call, _ALBUM_BATCH, call.world.catalogue.albums, lambda found: _album_body(call, found))}
+
+
+def album_tracks(call: Call) -> Json:
+    """GET /albums/{id}/tracks."""
+    found = _one(call, call.world.catalogue.albums)
+    return call.page(call.world.catalogue.album_tracks[found.id], call.bodies.track_reference)
+
+
+def audio_features(call: Call) -> Json:
+    """GET /audio-features/{id}; 404 for a track that was never measured."""
+    features = _one(call, call.world.catalogue.audio_features)
+    return call.bodies.audio_features(_one(call, call.world.catalogue.tracks), features)
+
+
+def audio_features_batch(call: Call) -> Json:
+    """GET /audio-features?ids=, at most 100; null for unknown ids and for tracks never measured."""
+    measured = call.world.catalogue.audio_features
+
+    def body(found: Track) -> Json | None:
+        return call.bodies.audio_features(found, measured[found.id]) if found.id in measured else None
+
+    return {"audio_features": _batch(call, _FEATURES_BATCH, call.world.catalogue.tracks, body)}
+
+
+def _time_range(call: Call) -> TimeRange:
+    asked = call.request.query_params.get("time_range", "medium_term")
+    for time_range in TIME_RANGES:
+        if time_range == asked:
+            return time_range
+    raise ApiError(400, "Invalid time range")
+
+
+def _playlist(call: Call) -> Playlist:
+    """The playlist of the path, unless it is somebody else's private one."""
+    found = call.world.playlist(call.request.path_params["id"])
+    if found is None or not (found.public or found.owner_id == call.user.id):
+        raise ApiError(404, "Resource not found")
+    return found
+
+
+def _embedded_rows(call: Call, found: Playlist, route: str, next_limit: int, keys: tuple[str, ...]) -> Json:
+    return offset_page(
+        f"{call.bodies.api}/playlists/{found.id}/{route}",
+        found.rows_at(call.now),
+        lambda row: call.bodies.playlist_row(row, found, keys),
+        offset=0,
+        limit=_PLAYLIST_PAGE,
+        next_limit=next_limit,
+    )
+
+
+def _album_body(call: Call, found: Album) -> Json:
+    page = offset_page(
+        f"{call.bodies.api}/albums/{found.id}/tracks",
+        call.world.catalogue.album_tracks[found.id],
+        call.bodies.track_reference,
+        offset=0,
+        limit=_ALBUM_PAGE,
+    )
+    return call.bodies.album(found, page)
+
+
+def _one(call: Call, known: Mapping[str, T]) -> T:
+    item_id = call.request.path_params["id"]
+    if len(item_id) != ID_LENGTH or not set(item_id) <= set(BASE62):
+        raise ApiError(400, "Invalid base62 id")
+    if item_id not in known:
+        raise ApiError(404, "Resource not found")
+    return known[item_id]
+
+
+def _batch(call: Call, at_most: int, known: Mapping[str, T], body: Callable[[T], Json | None]) -> list[Json | None]:
+    return [body(known[item_id]) if item_id in known else None for item_id in call.ids(at_most)]
+
+
+def _unix_ms(moment: datetime) -> int:
+    return (moment - _UNIX_EPOCH) // timedelta(milliseconds=1)
+
+
+_SCOPED: tuple[tuple[str, Callable[[Call], Json], str], ...] = (
+    ("/me/player/recently-played", recently_played, "user-read-recently-played"),
+    ("/me/tracks", saved_tracks, "user-library-read"),
+    ("/me/top/artists", top_artists, "user-top-read"),
+    ("/me/top/tracks", top_tracks, "user-top-read"),
+    ("/me/playlists", my_playlists, "playlist-read-private"),
+    ("/playlists/{id}/items", playlist_items, "playlist-read-private"),
+    ("/playlists/{id}/tracks", playlist_tracks, "playlist-read-private"),
+)
+_OPEN: tuple[tuple[str, Callable[[Call], Json]], ...] = (
+    ("/me", me),
+    ("/playlists/{id}", playlist),
+    ("/tracks", tracks),
+    ("/tracks/{id}", track),
+    ("/artists", artists),
+    ("/artists/{id}", artist),
+    ("/albums", albums),
+    ("/albums/{id}", album),
+    ("/albums/{id}/tracks", album_tracks),
+    ("/audio-features", audio_features_batch),
+    ("/audio-features/{id}", audio_features),
+)
+API_ROUTES = [
+    *(Route(path, endpoint(handler, scope)) for path, handler, scope in _SCOPED),
+    *(Route(path, endpoint(handler)) for path, handler in _OPEN),
+]

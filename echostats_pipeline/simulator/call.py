@@ -1,0 +1,181 @@
+"""One authenticated call of the Web API: who asks, with which scopes, and how errors are said.
+
+Belongs here: authentication, scopes, the error body, reading ``limit``, ``offset`` and ``ids``, pages. Not here: what
+an endpoint answers (``api``). Faults and limits of a later regime wrap `endpoint`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from types import MappingProxyType
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.simulator.bodies import Bodies, Json
+from echostats_pipeline.simulator.clock import Clock
+from echostats_pipeline.simulator.people import SimulatedUser
+from echostats_pipeline.simulator.tokens import Grant, TokenExpired, Tokens
+from echostats_pipeline.simulator.world import World
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT, MAX_LIMIT = 20, 50
+MAX_OFFSET = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every request needs."""
+
+    world: World
+    clock: Clock
+    tokens: Tokens
+
+
+class ApiError(Exception):
+    """An answer in the error shape of the Web API; `challenge` is the error of the WWW-Authenticate header."""
+
+    def __init__(self, status: int, message: str, *, challenge: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.challenge = challenge
+
+    def response(self) -> Response:
+        """``{"error": {"status": ..., "message": ...}}``."""
+        headers = {}
+        if self.challenge:
+            headers["WWW-Authenticate"] = (
+                f'Bearer realm="spotify", error="{self.challenge}", error_description="{self.message}"'
+            )
+        return JSONResponse({"error": {"status": self.status, "message": self.message}}, self.status, headers)
+
+
+class Call:
+    """A request of a user to the Web API.
+
+    Raises:
+        ApiError: 401, the token is that of a user whom this world does not have.
+    """
+
+    def __init__(self, request: Request, site: Site, grant: Grant) -> None:
+        self.request = request
+        self.world = site.world
+        self.now: datetime = site.clock.now()
+        self.scopes = grant.scopes
+        try:
+            self.user: SimulatedUser = site.world.user(grant.user_id)
+        except NotFoundError:
+            raise ApiError(401, "Invalid access token", challenge="invalid_token") from None
+
+    @cached_property
+    def url(self) -> str:
+        """The address that was asked for, without the query."""
+        return f"{self.request.url.scheme}://{self.request.url.netloc}{self.request.url.path}"
+
+    @cached_property
+    def bodies(self) -> Bodies:
+        """The builder of objects for the host that was asked."""
+        return Bodies(f"{self.request.url.scheme}://{self.request.url.netloc}/v1")
+
+    def number(self, name: str, *, default: int, at_least: int, at_most: int) -> int:
+        """A whole number of the query.
+
+        Raises:
+            ApiError: 400 ``Invalid <name>``.
+        """
+        text = self.request.query_params.get(name)
+        try:
+            value = default if text is None else int(text)
+        except ValueError:
+            raise ApiError(400, f"Invalid {name}") from None
+        if not at_least <= value <= at_most:
+            raise ApiError(400, f"Invalid {name}")
+        return value
+
+    def limit(self, at_most: int = MAX_LIMIT) -> int:
+        """``limit``: 1..`at_most`, 20 if absent."""
+        return self.number("limit", default=DEFAULT_LIMIT, at_least=1, at_most=at_most)
+
+    def ids(self, at_most: int) -> list[str]:
+        """``ids``, comma separated, in the order of the request.
+
+        Raises:
+            ApiError: 400 for none or too many.
+        """
+        ids = [item_id for item_id in self.request.query_params.get("ids", "").split(",") if item_id]
+        if not ids:
+            raise ApiError(400, "Missing required field: ids")
+        if len(ids) > at_most:
+            raise ApiError(400, "Too many ids requested")
+        return ids
+
+    def page(self, rows: Sequence[T], body: Callable[[T], Json], *, at_most: int = MAX_LIMIT, **query: str) -> Json:
+        """The offset page of `rows` that the request asks for; `query` is repeated in the page's addresses."""
+        limit = self.limit(at_most)
+        offset = self.number("offset", default=0, at_least=0, at_most=MAX_OFFSET)
+        return offset_page(self.url, rows, body, offset=offset, limit=limit, query=query)
+
+
+def offset_page(
+    url: str,
+    rows: Sequence[T],
+    body: Callable[[T], Json],
+    *,
+    offset: int,
+    limit: int,
+    next_limit: int | None = None,
+    query: Mapping[str, str] = MappingProxyType({}),
+) -> Json:
+    """Spotify's offset page: seven keys, absolute addresses; `next_limit` is the next page's limit, if it differs."""
+
+    def address(start: int, size: int) -> str:
+        return f"{url}?{urlencode({**query, 'offset': start, 'limit': size})}"
+
+    more, fewer = offset + limit < len(rows), offset > 0
+    return {
+        "href": address(offset, limit),
+        "items": [body(row) for row in rows[offset : offset + limit]],
+        "limit": limit,
+        "next": address(offset + limit, next_limit or limit) if more else None,
+        "offset": offset,
+        "previous": address(max(0, offset - limit), limit) if fewer else None,
+        "total": len(rows),
+    }
+
+
+def endpoint(handler: Callable[[Call], Json], *scopes: str) -> Callable[[Request], Awaitable[Response]]:
+    """A route that authenticates, requires all `scopes`, and answers with the JSON of `handler`."""
+
+    async def answer(request: Request) -> Response:
+        site: Site = request.app.state.site
+        try:
+            grant = _authenticate(request, site.tokens, frozenset(scopes))
+            return JSONResponse(handler(Call(request, site, grant)))
+        except ApiError as error:
+            return error.response()
+
+    return answer
+
+
+def _authenticate(request: Request, tokens: Tokens, required: frozenset[str]) -> Grant:
+    header = request.headers.get("Authorization")
+    if header is None:
+        raise ApiError(401, "No token provided", challenge="missing_token")
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise ApiError(400, "Only valid bearer authentication supported", challenge="invalid_request")
+    try:
+        grant = tokens.accessed(token)
+    except TokenExpired:
+        raise ApiError(401, "The access token expired", challenge="invalid_token") from None
+    if grant is None:
+        raise ApiError(401, "Invalid access token", challenge="invalid_token")
+    if not required <= grant.scopes:
+        raise ApiError(403, "Insufficient client scope", challenge="insufficient_scope")
+    return grant

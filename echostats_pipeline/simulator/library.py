@@ -1,0 +1,177 @@
+"""What users keep: playlists of their own and of others, liked songs, files on their own disk.
+
+Belongs here: rows with the moment they were added, so that a library grows as the clock moves. Not here: listening.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from urllib.parse import quote_plus
+
+from echostats_pipeline.simulator.catalogue import Catalogue, Track
+from echostats_pipeline.simulator.names import base62_id, invented_name, invented_title
+from echostats_pipeline.simulator.people import SimulatedUser
+
+CURATOR_ID, CURATOR_NAME = "velnosessions", "Velno Sessions"
+
+_FIXED_SIZES = (160, 60, 35, 12, 0)  # the first is longer than a page; the last is fresh and empty
+_CURATED_SIZES = (80, 50)
+_GROWING_WEEKS = 52 * 20
+_SAVED_AT_FIRST, _SAVED_IN_ALL = 80, 1500
+_DAYS_BETWEEN_SAVES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file on the user's disk: no id, nothing of it is in the catalogue."""
+
+    name: str
+    artist_name: str
+    album_name: str
+    duration_ms: int
+
+    @property
+    def uri(self) -> str:
+        """``spotify:local:<artist>:<album>:<title>:<seconds>``."""
+        parts = map(quote_plus, (self.artist_name, self.album_name, self.name))
+        return f"spotify:local:{':'.join(parts)}:{self.duration_ms // 1000}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaylistRow:
+    """A row of a playlist; `item` is None once Spotify removed the track."""
+
+    added_at: datetime
+    item: Track | LocalFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTrack:
+    """A liked song."""
+
+    added_at: datetime
+    track: Track
+
+
+@dataclass(frozen=True, slots=True)
+class Playlist:
+    """A playlist with all rows it will ever have, oldest first; `rows_at` says which of them exist."""
+
+    id: str
+    name: str
+    description: str | None
+    owner_id: str
+    owner_name: str
+    public: bool
+    collaborative: bool
+    rows: tuple[PlaylistRow, ...]
+
+    @property
+    def uri(self) -> str:
+        """``spotify:playlist:<id>``."""
+        return f"spotify:playlist:{self.id}"
+
+    def rows_at(self, now: datetime) -> tuple[PlaylistRow, ...]:
+        """The rows added up to `now`."""
+        return tuple(row for row in self.rows if row.added_at <= now)
+
+    def snapshot_id(self, now: datetime) -> str:
+        """The opaque version; differs whenever `rows_at` differs."""
+        return base62_id(self.id, len(self.rows_at(now))) + "=="
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What one user keeps; `saved` and `local_files` are oldest first, `playlists` are the user's own."""
+
+    playlists: tuple[Playlist, ...]
+    saved: tuple[SavedTrack, ...]
+    local_files: tuple[LocalFile, ...]
+
+    def saved_at(self, now: datetime) -> tuple[SavedTrack, ...]:
+        """Liked songs at `now`, newest first."""
+        return tuple(saved for saved in reversed(self.saved) if saved.added_at <= now)
+
+
+def build_library(seed: int, user: SimulatedUser, catalogue: Catalogue, epoch: date) -> Library:
+    """The library of `user`; what is not added later was there at `epoch`."""
+    rng = Random(f"{seed}/{user.id}/library")
+    tracks = _preferred(rng, user, catalogue)
+    opened = datetime(epoch.year, epoch.month, epoch.day, tzinfo=UTC)
+    local_files = tuple(
+        LocalFile(invented_title(rng), invented_name(rng), invented_title(rng), rng.randint(120, 400) * 1000)
+        for _ in range(5)
+    )
+    own = []
+    for number, size in enumerate(_FIXED_SIZES):
+        rows = _rows(rng, tracks, opened, size)
+        if number == 0:
+            rows[20:20] = [PlaylistRow(rows[20].added_at, local) for local in local_files[:3]]
+            rows[70:70] = [PlaylistRow(rows[70].added_at, None)]
+        own.append(_playlist(seed, rng, user, number, tuple(rows)))
+    weekly = tuple(
+        PlaylistRow(opened + timedelta(weeks=week, hours=rng.randint(6, 22)), rng.choice(tracks))
+        for week in range(_GROWING_WEEKS)
+    )
+    own.append(_playlist(seed, rng, user, len(_FIXED_SIZES), weekly))
+    return Library(tuple(own), tuple(_saved(rng, tracks, opened)), local_files)
+
+
+def build_curated_playlists(seed: int, catalogue: Catalogue, epoch: date) -> tuple[Playlist, ...]:
+    """Public playlists of somebody who is not a simulated user; everyone follows them."""
+    rng = Random(f"{seed}/curated")
+    opened = datetime(epoch.year, epoch.month, epoch.day, tzinfo=UTC)
+    tracks = list(catalogue.tracks.values())
+    return tuple(
+        Playlist(
+            id=base62_id(seed, "curated", number),
+            name=invented_title(rng),
+            description=f"Chosen by {CURATOR_NAME}.",
+            owner_id=CURATOR_ID,
+            owner_name=CURATOR_NAME,
+            public=True,
+            collaborative=False,
+            rows=tuple(_rows(rng, tracks, opened, size)),
+        )
+        for number, size in enumerate(_CURATED_SIZES)
+    )
+
+
+def _preferred(rng: Random, user: SimulatedUser, catalogue: Catalogue) -> list[Track]:
+    """All tracks in random order, those of the user's genres tending to the front."""
+
+    def rank(track: Track) -> float:
+        liked = any(genre in user.genres for genre in track.artists[0].genres)
+        return -float(rng.random() ** (1 / (8 if liked else 1)))
+
+    return sorted(catalogue.tracks.values(), key=rank)
+
+
+def _rows(rng: Random, tracks: list[Track], opened: datetime, size: int) -> list[PlaylistRow]:
+    chosen = rng.sample(tracks[: max(400, size)], k=min(size, len(tracks)))
+    days = sorted((rng.uniform(1, 400) for _ in chosen), reverse=True)
+    return [PlaylistRow(_seconds(opened - timedelta(days=ago)), track) for ago, track in zip(days, chosen, strict=True)]
+
+
+def _playlist(seed: int, rng: Random, user: SimulatedUser, number: int, rows: tuple[PlaylistRow, ...]) -> Playlist:
+    return Playlist(
+        id=base62_id(seed, user.id, "playlist", number),
+        name=invented_title(rng),
+        description=("", None, "Weekend")[number % 3],
+        owner_id=user.id,
+        owner_name=user.display_name,
+        public=number not in {1, 2},
+        collaborative=number == 2,  # noqa: PLR2004 - a collaborative playlist is never public
+        rows=rows,
+    )
+
+
+def _saved(rng: Random, tracks: list[Track], opened: datetime) -> Iterator[SavedTrack]:
+    for number, track in enumerate(tracks[:_SAVED_IN_ALL]):
+        days = (number - _SAVED_AT_FIRST) * _DAYS_BETWEEN_SAVES + rng.uniform(0, _DAYS_BETWEEN_SAVES)
+        yield SavedTrack(_seconds(opened + timedelta(days=days)), track)
+
+
+def _seconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)

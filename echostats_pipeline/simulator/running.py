@@ -1,0 +1,98 @@
+"""The simulated Spotify served on this machine from a thread, for tests and the demonstration.
+
+Belongs here: the life of the server. Not here: what it answers (``server``).
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import uvicorn
+
+from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.simulator.clock import Clock
+from echostats_pipeline.simulator.server import create_app
+from echostats_pipeline.simulator.tokens import Tokens
+from echostats_pipeline.simulator.world import World
+
+LOOPBACK = "127.0.0.1"
+_START_SECONDS, _POLL_SECONDS = 20.0, 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSimulator:
+    """A simulator that answers at `base_url`, which has no trailing slash.
+
+    Accounts are at ``/authorize`` and ``/api/token``, the Web API at ``/v1``.
+    """
+
+    base_url: str
+    world: World
+    clock: Clock
+    tokens: Tokens
+
+    def consent(
+        self, user_id: str, *, client_id: str, redirect_uri: str, scope: str, code_challenge: str | None = None
+    ) -> str:
+        """The authorization code that the user's consent would bring, without a browser.
+
+        Raises:
+            NotFoundError: No such user.
+        """
+        user = self.world.user(user_id)
+        return self.tokens.authorize(user.id, client_id, redirect_uri, scope, code_challenge)
+
+
+@contextlib.contextmanager
+def running_simulator(
+    world: World | None = None, *, clock: Clock | None = None, port: int = 0, seed: int = 1
+) -> Iterator[RunningSimulator]:
+    """Serve on 127.0.0.1 until the block ends.
+
+    Args:
+        world: What to serve; None generates one from `seed`.
+        clock: None follows real time.
+        port: 0 takes a free one.
+        seed: Only used when `world` is None.
+
+    Raises:
+        EchostatsError: The port is taken.
+    """
+    world, clock = world or World(seed=seed), clock or Clock()
+    tokens = Tokens(world.seed, clock)
+    with bound_socket(LOOPBACK, port) as listener:
+        server = uvicorn.Server(uvicorn.Config(create_app(world, clock, tokens), log_level="warning", lifespan="off"))
+        thread = threading.Thread(target=server.run, args=([listener],), name="simulated-spotify", daemon=True)
+        thread.start()
+        try:
+            _await_start(server, thread)
+            yield RunningSimulator(f"http://{LOOPBACK}:{listener.getsockname()[1]}", world, clock, tokens)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A listening socket on `host`.
+
+    Raises:
+        EchostatsError: The port is taken, or the address is not one of this machine.
+    """
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise EchostatsError(
+            f"the simulated Spotify cannot listen on {host}:{port}: {error.strerror or error}. "
+            "Stop the program that uses the port, or choose another port"
+        ) from error
+
+
+def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise EchostatsError("the simulated Spotify did not start")
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,138 @@
+"""The simulated world: users, what they play, what they keep, and what Spotify would say of it at a given instant.
+
+Pure: no clock, no I/O, no randomness but the seed. Belongs here: questions over time windows. Not here: JSON, HTTP.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from typing import Literal, get_args
+
+from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.simulator.catalogue import Artist, Track, build_catalogue
+from echostats_pipeline.simulator.habits import Listener, SimulatedPlay
+from echostats_pipeline.simulator.library import Playlist, SavedTrack, build_curated_playlists, build_library
+from echostats_pipeline.simulator.people import SimulatedUser, build_users
+
+TimeRange = Literal["short_term", "medium_term", "long_term"]
+TIME_RANGES: tuple[TimeRange, ...] = get_args(TimeRange)
+
+MIN_SHOWN_MS = 30_000  # a track enters the play history after 30 s
+REACHABLE_PLAYS = 50  # recently-played never reaches further back
+TOP_LENGTH = 50  # offsets beyond this return nothing
+_TOP_DAYS: dict[TimeRange, int] = {"short_term": 28, "medium_term": 182, "long_term": 365}
+_DAY = timedelta(days=1)
+
+
+class World:
+    """Everything that exists, generated from `seed`.
+
+    Args:
+        seed: Equal seeds (and sizes) give equal worlds.
+        user_count: How many users; the first is the busiest listener.
+        track_count: Size of the catalogue.
+        epoch: The UTC date on which everybody starts to listen; nothing was played before.
+    """
+
+    def __init__(
+        self, *, seed: int = 1, user_count: int = 3, track_count: int = 3000, epoch: date = date(2019, 1, 1)
+    ) -> None:
+        self.seed = seed
+        self.epoch = epoch
+        self.catalogue = build_catalogue(seed, track_count)
+        self.users = build_users(seed, user_count)
+        self.curated = build_curated_playlists(seed, self.catalogue, epoch)
+        self.libraries = {user.id: build_library(seed, user, self.catalogue, epoch) for user in self.users}
+        self._users = {user.id: user for user in self.users}
+        self._listeners = {
+            user.id: Listener(seed, user, self.catalogue, self.libraries[user.id]) for user in self.users
+        }
+        self._playlists = {
+            playlist.id: playlist
+            for listed in (self.curated, *(library.playlists for library in self.libraries.values()))
+            for playlist in listed
+        }
+        self._days: dict[tuple[str, date], tuple[SimulatedPlay, ...]] = {}
+
+    def user(self, user_id: str) -> SimulatedUser:
+        """The user of that id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        try:
+            return self._users[user_id]
+        except KeyError:
+            known = ", ".join(self._users)
+            raise NotFoundError(f"the simulated Spotify has no user {user_id!r}; it has {known}") from None
+
+    def plays(self, user: SimulatedUser, start: datetime, end: datetime) -> tuple[SimulatedPlay, ...]:
+        """All plays of `user` with ``start <= played_at < end``, oldest first: podcasts and private ones included."""
+        found = []
+        day, last = start.astimezone(UTC).date(), end.astimezone(UTC).date()
+        while day <= last:
+            found += [play for play in self._day(user, day) if start <= play.played_at < end]
+            day += _DAY
+        return tuple(found)
+
+    def recently_played(self, user: SimulatedUser, now: datetime) -> tuple[SimulatedPlay, ...]:
+        """What the play history of the Web API holds at `now`: at most 50 plays, newest first.
+
+        Tracks of the catalogue only, at least 30 s, ended by `now`, not in a private session.
+        """
+        return tuple(islice(self._shown_before(user, now), REACHABLE_PLAYS))
+
+    def top_tracks(self, user: SimulatedUser, time_range: TimeRange, now: datetime) -> tuple[Track, ...]:
+        """The most played tracks of the range that ends with the last full UTC day; at most 50."""
+        counts = Counter(play.track.id for play in self._shown(user, time_range, now) if play.track)
+        return tuple(self.catalogue.tracks[track_id] for track_id in _ranked(counts))
+
+    def top_artists(self, user: SimulatedUser, time_range: TimeRange, now: datetime) -> tuple[Artist, ...]:
+        """The most played primary artists of the same range; at most 50."""
+        counts = Counter(play.track.artists[0].id for play in self._shown(user, time_range, now) if play.track)
+        return tuple(self.catalogue.artists[artist_id] for artist_id in _ranked(counts))
+
+    def saved_tracks(self, user: SimulatedUser, now: datetime) -> tuple[SavedTrack, ...]:
+        """Liked songs at `now`, newest first."""
+        return self.libraries[user.id].saved_at(now)
+
+    def playlists(self, user: SimulatedUser) -> tuple[Playlist, ...]:
+        """Own playlists, then the followed ones: curated, and the first of the next user."""
+        neighbour = self.users[(self.users.index(user) + 1) % len(self.users)]
+        followed = () if neighbour == user else self.libraries[neighbour.id].playlists[:1]
+        return (*self.libraries[user.id].playlists, *self.curated, *followed)
+
+    def playlist(self, playlist_id: str) -> Playlist | None:
+        """The playlist of that id, whoever owns it."""
+        return self._playlists.get(playlist_id)
+
+    def _day(self, user: SimulatedUser, day: date) -> tuple[SimulatedPlay, ...]:
+        if day < self.epoch:
+            return ()
+        key = (user.id, day)
+        if key not in self._days:
+            self._days[key] = self._listeners[user.id].day_plays(day)
+        return self._days[key]
+
+    def _shown_before(self, user: SimulatedUser, now: datetime) -> Iterator[SimulatedPlay]:
+        day = now.astimezone(UTC).date()
+        while day >= self.epoch:
+            for play in reversed(self._day(user, day)):
+                if play.played_at <= now and is_shown(play):
+                    yield play
+            day -= _DAY
+
+    def _shown(self, user: SimulatedUser, time_range: TimeRange, now: datetime) -> Iterator[SimulatedPlay]:
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return filter(is_shown, self.plays(user, midnight - _TOP_DAYS[time_range] * _DAY, midnight))
+
+
+def is_shown(play: SimulatedPlay) -> bool:
+    """Whether the Web API would ever show this play."""
+    return play.track is not None and play.ms_played >= MIN_SHOWN_MS and not play.private
+
+
+def _ranked(counts: Counter[str]) -> list[str]:
+    ordered = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))
+    return ordered[:TOP_LENGTH]

@@ -1,0 +1,148 @@
+"""Consent and tokens: Spotify's authorization-code flow, with a client secret or with PKCE.
+
+Rules: https://developer.spotify.com/documentation/web-api/tutorials/code-flow, .../code-pkce-flow and
+.../refreshing-tokens. Nothing here stores a token or knows the time.
+"""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlencode
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from echostats_pipeline.settings import SPOTIFY_ACCOUNTS_URL
+from echostats_pipeline.spotify.answers import json_object, unexpected_body
+from echostats_pipeline.spotify.transport import Handler, Request
+
+SCOPES = (
+    "user-read-recently-played",
+    "user-library-read",
+    "user-top-read",
+    "playlist-read-private",
+    "playlist-read-collaborative",
+    "user-read-private",
+)
+"""What the pipeline reads; adding one needs a new consent of every user."""
+
+
+@dataclass(frozen=True)
+class SpotifyApp:
+    """The app as registered in Spotify's developer dashboard.
+
+    Attributes:
+        client_secret: None for PKCE: the client id then stands in the body of each token call.
+        redirect_uri: Exactly as registered.
+        accounts_url: Origin of the accounts service.
+    """
+
+    client_id: str
+    redirect_uri: str
+    client_secret: SecretStr | None = None
+    accounts_url: str = SPOTIFY_ACCOUNTS_URL
+
+
+def _sendable(token: SecretStr) -> SecretStr:
+    """A token goes into a header, so it must be visible ASCII (RFC 6749, appendix A)."""
+    text = token.get_secret_value()
+    if not text or not all("!" <= character <= "~" for character in text):
+        raise ValueError("not a token")
+    return token
+
+
+Token = Annotated[SecretStr, AfterValidator(_sendable)]
+
+
+class TokenGrant(BaseModel):
+    """What the token endpoint granted. Tokens never appear in its ``repr`` or in validation errors.
+
+    Attributes:
+        refresh_token: None where Spotify sent none: the present one stays valid and must be kept.
+        expires_in: Life of the access token in seconds; the refresh token's life is told nowhere.
+        scope: Granted scopes, space separated.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    access_token: Token
+    refresh_token: Annotated[Token | None, BeforeValidator(lambda value: value or None)] = None
+    expires_in: int = Field(gt=0)
+    scope: Annotated[str, BeforeValidator(lambda value: value or "")] = ""
+
+
+def new_verifier() -> str:
+    """A fresh PKCE code verifier: 86 characters of 512 random bits. Secret until the code is exchanged."""
+    return secrets.token_urlsafe(64)
+
+
+def challenge(verifier: str) -> str:
+    """The S256 code challenge of a verifier (RFC 7636, section 4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def authorize_url(app: SpotifyApp, *, state: str, code_challenge: str | None = None) -> str:
+    """Where the user gives consent; with `code_challenge` for PKCE, without it for the flow with a client secret.
+
+    Args:
+        app: The registered app.
+        state: Unguessable text that must come back with the code.
+        code_challenge: `challenge` of the verifier that will be given to `exchange_code`.
+    """
+    query = {
+        "client_id": app.client_id,
+        "response_type": "code",
+        "redirect_uri": app.redirect_uri,
+        "scope": " ".join(SCOPES),
+        "state": state,
+    }
+    if code_challenge is not None:
+        query |= {"code_challenge_method": "S256", "code_challenge": code_challenge}
+    return f"{app.accounts_url}/authorize?{urlencode(query)}"
+
+
+def exchange_code(
+    handler: Handler, app: SpotifyApp, *, code: str, verifier: str | None = None, user_id: str = ""
+) -> TokenGrant:
+    """Exchange the code of a fresh consent for tokens; `verifier` is required for PKCE.
+
+    Raises:
+        ReauthorizationNeeded: the code is used up or too old; the user has to start again.
+        SpotifyError: Spotify refused otherwise, answered with something else, or not at all.
+    """
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": app.redirect_uri}
+    if verifier is not None:
+        form["code_verifier"] = verifier
+    return _grant(handler, app, form, user_id=user_id, purpose="exchanging the code of a consent for tokens")
+
+
+def refresh(handler: Handler, app: SpotifyApp, *, refresh_token: str, user_id: str = "") -> TokenGrant:
+    """Obtain a new access token. A new refresh token that comes with it replaces the present one at once.
+
+    Raises:
+        ReauthorizationNeeded: the refresh token is expired or revoked; repeating is of no use.
+        SpotifyError: Spotify refused otherwise, answered with something else, or not at all; the token may be fine.
+    """
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    return _grant(handler, app, form, user_id=user_id, purpose="refreshing an access token")
+
+
+def _grant(handler: Handler, app: SpotifyApp, form: Mapping[str, str], *, user_id: str, purpose: str) -> TokenGrant:
+    if app.client_secret is None:
+        form, headers = {**form, "client_id": app.client_id}, {}
+    else:
+        credentials = f"{app.client_id}:{app.client_secret.get_secret_value()}"
+        headers = {"Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}
+    request = Request(
+        "POST", f"{app.accounts_url}/api/token", form=form, headers=headers, user_id=user_id, purpose=purpose
+    )
+    response = handler(request)
+    body = json_object(request, response)
+    try:
+        return TokenGrant.model_validate(body)
+    except ValidationError as error:
+        wrong = ", ".join(sorted({str(detail["loc"][0]) for detail in error.errors(include_input=False)}))
+        # Not chained: the error still refers to the body, and that may hold a valid token.
+        raise unexpected_body(request, response, f"a usable {wrong}") from None

@@ -1,0 +1,173 @@
+"""One HTTP attempt: what is asked, what comes back, and the handler that goes to the network.
+
+Every layer of this package is a `Handler` around a `Handler`. This module knows nothing of Spotify's bodies
+(see `answers`), of tokens (see `authorised`) or of waiting and repeating.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import requests
+
+from echostats_pipeline.errors import SpotifyUnreachable
+
+REDACTED = "…"
+LOGGED_QUERY_NAMES = frozenset(
+    {"additional_types", "after", "before", "ids", "limit", "market", "offset", "time_range"},
+)
+"""Query parameters whose values may be written to logs and messages; all others are secrets until listed here."""
+
+_PUBLIC_FORM_NAMES = frozenset({"client_id", "grant_type", "redirect_uri"})
+_PLAIN_NAME = re.compile(r"[A-Za-z_]{1,24}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request; its ``repr`` shows no header, form field or query value.
+
+    Attributes:
+        method: ``GET`` or ``POST``.
+        url: Absolute address; may carry a query of its own (Spotify's ``next`` does).
+        params: Further query parameters.
+        form: Fields of a form body; no body when empty.
+        user_id: For whom the call is made; empty when nobody is known yet.
+        purpose: What the call is for, as it reads after "while": ``reading the saved tracks``.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    form: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    user_id: str = ""
+    purpose: str = ""
+
+    @property
+    def endpoint(self) -> str:
+        """Path and query, fit for logs: values of parameters outside `LOGGED_QUERY_NAMES` read ``…``."""
+        parts = urlsplit(self.url)
+        query = "&".join(_shown(name, value) for name, value in self._query())
+        return f"{parts.path}?{query}" if query else parts.path
+
+    @property
+    def description(self) -> str:
+        """The request in the words of an error message: method, endpoint, purpose."""
+        return f"{self.method} {self.endpoint}" + (f" while {self.purpose}" if self.purpose else "")
+
+    def redacted(self, text: str) -> str:
+        """The text without any credential that this request carries: for answers that echo what they were sent."""
+        for secret in sorted(self._secrets(), key=len, reverse=True):
+            text = text.replace(secret, REDACTED)
+        return text
+
+    def _query(self) -> list[tuple[str, str]]:
+        return [*parse_qsl(urlsplit(self.url).query, keep_blank_values=True), *self.params.items()]
+
+    def _secrets(self) -> set[str]:
+        credentials = {value.rpartition(" ")[2] for name, value in self.headers.items() if name == "Authorization"}
+        fields = {value for name, value in self.form.items() if name not in _PUBLIC_FORM_NAMES}
+        queried = {value for name, value in self._query() if name not in LOGGED_QUERY_NAMES}
+        return (credentials | fields | queried) - {""}
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP answer. The body may hold tokens, so ``repr`` shows the status only."""
+
+    status_code: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx. A redirect is not: it is never followed."""
+        return 200 <= self.status_code < 300  # noqa: PLR2004 - the bounds of HTTP's class "successful"
+
+    def header(self, name: str) -> str | None:
+        """The header's value, its name in any case; None when it was not sent."""
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ValueError: the body is not JSON.
+        """
+        return json.loads(self.body)
+
+
+Handler = Callable[[Request], Response]
+
+
+class RequestsHandler:
+    """Sends each request exactly once through a `requests.Session`: no redirects, no cookies, no hidden retries.
+
+    Args:
+        session: Kept open by the caller for connection reuse; its cookie jar is closed here.
+        connect_timeout: Seconds to wait for a connection.
+        read_timeout: Seconds to wait for each part of the answer.
+    """
+
+    def __init__(self, session: requests.Session, connect_timeout: float, read_timeout: float) -> None:
+        # Cookies of one account must not travel with the calls of another.
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session = session
+        self._timeout = (connect_timeout, read_timeout)
+
+    def __call__(self, request: Request) -> Response:
+        """Send the request.
+
+        Raises:
+            SpotifyUnreachable: no whole answer arrived.
+        """
+        try:
+            answer = self._session.request(
+                request.method,
+                request.url,
+                params=dict(request.params),
+                data=dict(request.form) or None,
+                headers=dict(request.headers),
+                timeout=self._timeout,
+                allow_redirects=False,
+                auth=_as_it_is,
+            )
+        except requests.RequestException as error:
+            raise SpotifyUnreachable(_unreachable(request, error)) from error
+        return Response(answer.status_code, answer.headers, answer.content)
+
+
+def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep our Authorization header: without an `auth`, requests replaces it by what a ~/.netrc may hold."""
+    return prepared
+
+
+def _shown(name: str, value: str) -> str:
+    if name in LOGGED_QUERY_NAMES:
+        return f"{name}={quote(value, safe=',')}"
+    return f"{name if _PLAIN_NAME.fullmatch(name) else REDACTED}={REDACTED}"
+
+
+def _unreachable(request: Request, error: requests.RequestException) -> str:
+    return (
+        f"{urlsplit(request.url).netloc} gave no answer to {request.description}: {_cause(error)}. "
+        "Check the network of this machine and https://status.spotify.dev, then try again."
+    )
+
+
+def _cause(error: requests.RequestException) -> str:
+    """The cause in words; never the error's own text, which quotes addresses and headers."""
+    causes: tuple[tuple[type[requests.RequestException], str], ...] = (
+        (requests.exceptions.ConnectTimeout, "the connection timed out"),
+        (requests.exceptions.ReadTimeout, "the answer timed out"),
+        (requests.exceptions.ProxyError, "the proxy could not be used"),
+        (requests.exceptions.SSLError, "no trusted TLS connection could be made"),
+        (requests.exceptions.ConnectionError, "the connection was refused, broken off or the name not resolved"),
+        (requests.exceptions.ChunkedEncodingError, "the answer broke off"),
+        (requests.exceptions.ContentDecodingError, "the answer could not be decompressed"),
+    )
+    return next((words for kind, words in causes if isinstance(error, kind)), type(error).__name__)

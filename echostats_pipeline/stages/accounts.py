@@ -1,0 +1,210 @@
+"""Accounts: consent becomes a stored user with encrypted tokens, and those become a client that reads for them."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import requests
+from pydantic import SecretStr
+
+from echostats_pipeline.errors import ReauthorizationNeeded, SettingsError
+from echostats_pipeline.model.operations import ApiLog
+from echostats_pipeline.model.users import SpotifyTokens, User
+from echostats_pipeline.settings import SPOTIFY_ACCOUNTS_URL, SPOTIFY_API_URL, Settings
+from echostats_pipeline.spotify.authorised import Authorised
+from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.spotify.crypto import TokenCipher
+from echostats_pipeline.spotify.logged import Logged
+from echostats_pipeline.spotify.mapping import user_profile
+from echostats_pipeline.spotify.oauth import SpotifyApp, TokenGrant, exchange_code, refresh
+from echostats_pipeline.spotify.transport import Handler, RequestsHandler
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.users import UserStore
+
+Clock = Callable[[], datetime]
+
+SIMULATED_CLIENT_ID = "echostats-simulated-app"
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0
+REFRESH_EARLY = timedelta(seconds=60)
+"""An access token this close to its end is not used any more: it could end on the way."""
+
+
+@dataclass(frozen=True)
+class Spotify:
+    """Which Spotify this installation talks to, and as which app."""
+
+    app: SpotifyApp
+    api_url: str
+
+
+def configured_spotify(settings: Settings) -> Spotify:
+    """The real Spotify if the settings name an app, else the running simulator.
+
+    Raises:
+        SettingsError: neither is there.
+    """
+    if settings.spotify_client_id is not None:
+        app = SpotifyApp(
+            client_id=settings.spotify_client_id,
+            client_secret=settings.spotify_client_secret,
+            redirect_uri=settings.spotify_redirect_uri,
+            accounts_url=SPOTIFY_ACCOUNTS_URL,
+        )
+        return Spotify(app, SPOTIFY_API_URL)
+    running = StateFolder(settings.home).read_json(StateFolder(settings.home).simulator_file)
+    if running is None:
+        raise SettingsError(
+            "SPOTIFY_CLIENT_ID is not set and the simulated Spotify is not running. "
+            "Start it with `echostats up` or `echostats simulate`, or set SPOTIFY_CLIENT_ID to use the real one."
+        )
+    url = running["url"]
+    redirect_uri = settings.spotify_redirect_uri
+    return Spotify(SpotifyApp(client_id=SIMULATED_CLIENT_ID, redirect_uri=redirect_uri, accounts_url=url), url)
+
+
+def token_cipher(settings: Settings) -> TokenCipher:
+    """The cipher with the configured key, or with the one kept in the state folder."""
+    return TokenCipher(settings.encryption_key or SecretStr(StateFolder(settings.home).encryption_key()))
+
+
+class StoredTokens:
+    """The access tokens of one user, kept in the database so that every process uses the same.
+
+    Satisfies `spotify.authorised.AccessTokens`.
+    """
+
+    def __init__(
+        self, users: UserStore, cipher: TokenCipher, handler: Handler, app: SpotifyApp, user: User, clock: Clock
+    ) -> None:
+        self._users = users
+        self._cipher = cipher
+        self._handler = handler
+        self._app = app
+        self._user = user
+        self._clock = clock
+
+    def access_token(self) -> str:
+        """The stored token while it is good for another minute, else a new one."""
+        stored = self._users.tokens(self._user.user_id)
+        if stored.access_is_fresh(self._clock() + REFRESH_EARLY):
+            return self._decrypted(stored.access_token_encrypted)
+        return self._refreshed(stored)
+
+    def renewed_token(self, rejected: str) -> str:
+        """The token another process has stored meanwhile, else a new one."""
+        stored = self._users.tokens(self._user.user_id)
+        if stored.access_token_encrypted:
+            current = self._decrypted(stored.access_token_encrypted)
+            if current != rejected:
+                return current
+        return self._refreshed(stored)
+
+    def _refreshed(self, stored: SpotifyTokens) -> str:
+        refresh_token = self._decrypted(stored.refresh_token_encrypted)
+        try:
+            grant = refresh(self._handler, self._app, refresh_token=refresh_token, user_id=self._user.user_id)
+        except ReauthorizationNeeded:
+            self._users.set_status(self._user.user_id, "needs_reauth")
+            raise
+        store_grant(self._users, self._cipher, self._user, grant, self._clock(), previous=stored)
+        return grant.access_token.get_secret_value()
+
+    def _decrypted(self, value: str) -> str:
+        return self._cipher.decrypt(value, self._user.user_id)
+
+
+def store_grant(
+    users: UserStore,
+    cipher: TokenCipher,
+    user: User,
+    grant: TokenGrant,
+    now: datetime,
+    previous: SpotifyTokens | None = None,
+) -> None:
+    """Store granted tokens; a refresh token that Spotify did not send again stays the previous one.
+
+    Raises:
+        ReauthorizationNeeded: there is no refresh token at all.
+    """
+    if grant.refresh_token is not None:
+        plain = grant.refresh_token.get_secret_value()
+        encrypted = (
+            cipher.encrypt(plain, user.user_id)
+            if previous is None
+            else cipher.encrypt_like(previous.refresh_token_encrypted, plain, user.user_id)
+        )
+    elif previous is not None:
+        encrypted = previous.refresh_token_encrypted
+    else:
+        raise ReauthorizationNeeded(
+            f"Spotify granted {user.display_name or user.spotify_id} no refresh token. Connect the account again."
+        )
+    users.store_tokens(
+        SpotifyTokens(
+            user_id=user.user_id,
+            refresh_token_encrypted=encrypted,
+            access_token_encrypted=cipher.encrypt(grant.access_token.get_secret_value(), user.user_id),
+            expires_at=now + timedelta(seconds=grant.expires_in),
+            scope=grant.scope or (previous.scope if previous else ""),
+            updated_at=now,
+        )
+    )
+
+
+@contextmanager
+def open_client(settings: Settings, store: Store, user: User, clock: Clock) -> Iterator[SpotifyClient]:
+    """A client that reads on behalf of a user; its calls are in ``api_logs`` when the block is left."""
+    spotify, cipher = configured_spotify(settings), token_cipher(settings)
+    with store.api_logs() as log, _requests(log.add) as handler:
+        tokens = StoredTokens(store.users, cipher, handler, spotify.app, user, clock)
+        yield SpotifyClient(Authorised(handler, tokens), spotify.api_url, user_id=user.user_id)
+
+
+def connect_account(
+    settings: Settings, store: Store, *, code: str, verifier: str | None, timezone: str, now: datetime
+) -> User:
+    """Turn the code of a consent into a stored user with tokens; a known account is renewed.
+
+    Args:
+        settings: Which Spotify, and the encryption key.
+        store: Where the user is stored.
+        code: The authorization code that came back with the redirect.
+        verifier: PKCE verifier of the consent; None for an app with a client secret.
+        timezone: IANA zone for a new user; a known one keeps theirs.
+        now: When the consent was given.
+
+    Raises:
+        SpotifyError: Spotify refused the code or the profile.
+    """
+    spotify, cipher = configured_spotify(settings), token_cipher(settings)
+    with store.api_logs() as log, _requests(log.add) as handler:
+        grant = exchange_code(handler, spotify.app, code=code, verifier=verifier)
+        client = SpotifyClient(Authorised(handler, _GrantedToken(grant)), spotify.api_url)
+        profile = user_profile(client.me())
+    user = store.users.connect(profile, authorized_at=now, simulated=settings.simulated, timezone=timezone)
+    store_grant(store.users, cipher, user, grant, now)
+    return user
+
+
+class _GrantedToken:
+    """The one token that exists before there is a user to keep it for."""
+
+    def __init__(self, grant: TokenGrant) -> None:
+        self._token = grant.access_token.get_secret_value()
+
+    def access_token(self) -> str:
+        return self._token
+
+    def renewed_token(self, rejected: str) -> str:  # noqa: ARG002 - there is no other token, whichever was rejected
+        raise ReauthorizationNeeded("Spotify does not accept the access token it has just granted. Connect again.")
+
+
+@contextmanager
+def _requests(sink: Callable[[ApiLog], None]) -> Iterator[Handler]:
+    with requests.Session() as session:
+        transport = RequestsHandler(session, CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        yield Logged(transport, sink, time.monotonic, lambda: f"req-{secrets.token_hex(8)}")

@@ -1,0 +1,102 @@
+"""From Spotify's recently-played into the listening history."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from echostats_pipeline.model.operations import RowOutcome
+from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage
+from echostats_pipeline.model.users import User
+from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.spotify.mapping import (
+    RecentlyPlayedCounts,
+    album_stub,
+    artist_stubs,
+    recently_played_items,
+    track_document,
+)
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.changes import PlayChanges, merge_recently_played
+from echostats_pipeline.transforms.days import LOOK_BACK, touched_days
+
+PAGE_LIMIT = 50
+
+
+def read_recently_played(store: Store, client: SpotifyClient, user: User, now: datetime) -> RecentlyPlayedCounts:
+    """Read the newest 50 plays and keep the answer for merging; the tracks embedded in it enter the catalogue.
+
+    Always the newest 50, never "after the last one seen": rows may appear late, with old stamps.
+    """
+    answer = client.recently_played(PAGE_LIMIT)
+    items, counts = recently_played_items(answer)
+    page = RecentlyPlayedPage(
+        user_id=user.user_id, items=items, full=len(answer["items"]) >= PAGE_LIMIT, fetched_at=now
+    )
+    if store.plays.keep_page(page):
+        _keep_embedded(store, [row["track"] for row in answer["items"] if row and row.get("track")], now)
+    return counts
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What merging did: outcomes of the reported rows, and how many gaps it found."""
+
+    outcomes: Counter[RowOutcome] = field(default_factory=Counter)
+    gaps: int = 0
+
+    def __add__(self, other: "Merged") -> "Merged":
+        return Merged(self.outcomes + other.outcomes, self.gaps + other.gaps)
+
+    def as_metadata(self) -> dict[str, int]:
+        """Counts by name."""
+        return {
+            "inserted": self.outcomes["inserted"],
+            "merged": self.outcomes["merged"],
+            "duplicate": self.outcomes["duplicate"],
+            "gaps": self.gaps,
+        }
+
+
+def merge_pages(store: Store, user: User, now: datetime) -> Merged:
+    """Merge every kept answer of recently-played into the history, oldest first."""
+    merged = Merged()
+    for page in store.plays.unmerged_pages(user.user_id):
+        gaps = int(_record_gap(store, page, now))
+        stamps = [item.played_at for item in page.items]
+        stored = store.plays.stored(user.user_id, min(stamps) - LOOK_BACK, max(stamps) + LOOK_BACK)
+        changes = merge_recently_played(page.items, stored, user.user_id)
+        write_changes(store, user, changes)
+        store.plays.page_merged(page, now)
+        merged += Merged(changes.outcomes, gaps)
+    return merged
+
+
+def write_changes(store: Store, user: User, changes: PlayChanges) -> None:
+    """Write plays, with the days they touch marked for a rebuild before and after."""
+    if not (changes.inserts or changes.updates):
+        return
+    newest = store.plays.newest(user.user_id)
+    latest = max([*changes.touched, *([newest] if newest else [])], default=None)
+    with store.rebuilds.changing(user.user_id, touched_days(changes.touched, latest, ZoneInfo(user.timezone))):
+        store.plays.apply(changes)
+
+
+def _record_gap(store: Store, page: RecentlyPlayedPage, now: datetime) -> bool:
+    """A full answer that does not reach back to the newest stored play leaves an interval nobody can read any more."""
+    newest = store.plays.newest(page.user_id)
+    oldest_item = min(item.played_at for item in page.items)
+    if not page.full or newest is None or oldest_item <= newest:
+        return False
+    gap = ListeningGap.model_validate({"user_id": page.user_id, "from": newest, "to": oldest_item, "detected_at": now})
+    store.plays.record_gap(gap)
+    return True
+
+
+def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datetime) -> None:
+    """Recently-played embeds full tracks; their artists and albums are embedded in a short form."""
+    music = [track for track in tracks if track.get("type") == "track" and track.get("id")]
+    store.catalog.put("tracks", [track_document(track, now) for track in music], missing=(), at=now)
+    store.catalog.add_stubs("artists", [stub for track in music for stub in artist_stubs(track, now)])
+    store.catalog.add_stubs("albums", [stub for track in music if (stub := album_stub(track, now))])

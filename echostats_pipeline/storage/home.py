@@ -1,0 +1,218 @@
+"""The state folder (``ECHOSTATS_HOME``): everything this installation keeps on disk outside MongoDB.
+
+Here: creating the folder, keeping it private, reading and writing small files in it, the generated encryption key.
+Not here: what the files mean. On Windows the profile's own access rules protect the folder; modes apply elsewhere.
+"""
+
+import json
+import os
+import re
+import secrets
+import stat
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from echostats_pipeline.errors import StorageError
+
+PRIVATE_FOLDER_MODE = 0o700
+KEY_BYTES = 32
+KEY_LOCK_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """A folder that only its owner can read. Nothing is touched before `ensure` or a write.
+
+    Attributes:
+        path: The folder, usually `Settings.home`.
+    """
+
+    path: Path
+
+    @property
+    def mongo_dir(self) -> Path:
+        """Everything of the embedded MongoDB server."""
+        return self.path / "mongo"
+
+    @property
+    def dagster_dir(self) -> Path:
+        """The Dagster instance (``DAGSTER_HOME``)."""
+        return self.path / "dagster"
+
+    @property
+    def imports_dir(self) -> Path:
+        """Spotify exports waiting to be imported."""
+        return self.path / "imports"
+
+    @property
+    def encryption_key_file(self) -> Path:
+        """The generated key: 64 hexadecimal characters and a newline."""
+        return self.path / "encryption.key"
+
+    @property
+    def simulator_file(self) -> Path:
+        """Where a running simulator listens."""
+        return self.path / "simulator.json"
+
+    @property
+    def roster_file(self) -> Path:
+        """The users that exist, for code that may not ask MongoDB."""
+        return self.path / "users.json"
+
+    def ensure(self) -> Self:
+        """Create the folder and its sub-folders with mode 0700, tighten them if they are ours, and prove it writable.
+
+        Raises:
+            StorageError: the folder cannot be created or written, or is shared with the whole system.
+        """
+        try:
+            self.path.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+            if os.name == "posix":
+                self._refuse_shared()
+            for folder in (self.path, self.mongo_dir, self.dagster_dir, self.imports_dir):
+                _make_private(folder)
+            with tempfile.TemporaryFile(dir=self.path) as probe:
+                probe.write(b"x")
+        except OSError as error:
+            raise self._unusable(error) from error
+        return self
+
+    def write_private(self, name: str | Path, text: str) -> Path:
+        """Write a file that readers see either as before or complete, with mode 0600 from its first byte.
+
+        Args:
+            name: File name relative to the folder, or one of the path properties.
+            text: The whole new content, stored as UTF-8.
+
+        Returns:
+            Path of the file.
+
+        Raises:
+            StorageError: the file cannot be written; the previous content, if any, is untouched.
+        """
+        target = self.path / name
+        try:
+            _replace_file(target, text.encode())
+        except OSError as error:
+            raise self._unusable(error) from error
+        return target
+
+    def write_json(self, name: str | Path, value: Any) -> Path:
+        """Write a value as JSON, under the guarantees and errors of `write_private`."""
+        return self.write_private(name, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+    def read_text(self, name: str | Path) -> str | None:
+        """Content of a file, or None if there is no such file.
+
+        Raises:
+            StorageError: the file is there and cannot be read, or is not UTF-8.
+        """
+        target = self.path / name
+        try:
+            return target.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise StorageError(
+                f"Cannot read {target}: {error}. Make it readable, or restore it from a copy."
+            ) from error
+
+    def read_json(self, name: str | Path) -> Any:
+        """The value stored in a JSON file, or None if there is no such file.
+
+        Raises:
+            StorageError: the file cannot be read or is not JSON.
+        """
+        text = self.read_text(name)
+        if text is None:
+            return None
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise StorageError(f"{self.path / name} is not valid JSON ({error}). Repair or remove it.") from error
+
+    def encryption_key(self) -> str:
+        """The key of this folder, 64 hexadecimal characters (AES-256), made on first use.
+
+        Processes that ask at the same time all get the same key.
+
+        Raises:
+            StorageError: the key file cannot be read or written, or holds something else.
+        """
+        if (key := self._stored_key()) is not None:
+            return key
+        self.ensure()
+        try:
+            with FileLock(f"{self.encryption_key_file}.lock", timeout=KEY_LOCK_TIMEOUT_S, mode=0o600):
+                if (key := self._stored_key()) is None:
+                    key = secrets.token_hex(KEY_BYTES)
+                    self.write_private(self.encryption_key_file, f"{key}\n")
+                return key
+        except Timeout as error:
+            raise StorageError(
+                f"Another process has held {self.encryption_key_file}.lock for {KEY_LOCK_TIMEOUT_S:.0f} seconds. "
+                "Try again; if it stays, stop the other echostats processes."
+            ) from error
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _stored_key(self) -> str | None:
+        text = self.read_text(self.encryption_key_file)
+        if text is None:
+            return None
+        key = text.strip()
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", key):
+            raise StorageError(
+                f"{self.encryption_key_file} does not hold 64 hexadecimal characters. Restore it from a copy: stored "
+                "Spotify tokens cannot be read without it. Removing it makes a new key, and every user must reconnect."
+            )
+        return key
+
+    def _refuse_shared(self) -> None:
+        """Taking everyone else's access to ``/`` or ``/tmp`` away would break the system."""
+        if self.path.resolve() == Path("/") or self.path.stat().st_mode & stat.S_ISVTX:
+            raise StorageError(
+                f"The state folder {self.path} is shared by the whole system. "
+                "Set ECHOSTATS_HOME to a folder of its own, for example one inside it."
+            )
+
+    def _unusable(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"The state folder {self.path} cannot be used: {error.strerror or error}"
+            f"{f' ({error.filename})' if error.filename else ''}. "
+            "Set ECHOSTATS_HOME to a folder that you can write to."
+        )
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
+    if sys.platform == "win32":
+        return
+    status = folder.stat()
+    if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & 0o077:
+        folder.chmod(PRIVATE_FOLDER_MODE)
+
+
+def _replace_file(target: Path, content: bytes) -> None:
+    """Write beside the target and rename, both on disk before this returns: a lost key cannot be made again."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,47 @@
+"""The outcome of imports: one document per file, one per rejected row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ReplaceOne
+
+from echostats_pipeline.model.operations import FileImport, ImportReject
+from echostats_pipeline.storage.database import Db
+
+
+class ImportStore:
+    """Collections ``imports`` and ``import_rejects``."""
+
+    def __init__(self, db: Db) -> None:
+        self._imports = db["imports"]
+        self._rejects = db["import_rejects"]
+
+    def begin(self, file: FileImport) -> ObjectId:
+        """Record that a file is being read."""
+        import_id: ObjectId = self._imports.insert_one(file.to_bson()).inserted_id
+        return import_id
+
+    def update(self, import_id: ObjectId, **fields: Any) -> None:
+        """Record progress or the end of a file."""
+        self._imports.update_one({"_id": import_id}, {"$set": fields})
+
+    def of_run(self, dagster_run_id: str) -> list[FileImport]:
+        """What a run imported, in the order it was read."""
+        found = self._imports.find({"dagster_run_id": dagster_run_id}).sort("_id")
+        return [FileImport.model_validate(document) for document in found]
+
+    def keep_rejects(self, rejects: Sequence[ImportReject]) -> None:
+        """Keep rejected rows; a row rejected again replaces its earlier copy."""
+        if rejects:
+            self._rejects.bulk_write(
+                [
+                    ReplaceOne(
+                        {"user_id": reject.user_id, "file_name": reject.file_name, "row_number": reject.row_number},
+                        reject.to_bson(),
+                        upsert=True,
+                    )
+                    for reject in rejects
+                ],
+                ordered=False,
+            )

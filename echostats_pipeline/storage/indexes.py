@@ -1,0 +1,64 @@
+"""The declared indexes, made to exist."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pymongo.errors import OperationFailure
+
+from echostats_pipeline.errors import IndexConflictError, StorageError
+from echostats_pipeline.model.collections import COLLECTIONS, Collection, Index
+from echostats_pipeline.storage.database import Db
+
+REPAIR_COMMAND = "echostats indexes --repair"
+CONFLICT_CODES = {85, 86}  # IndexOptionsConflict, IndexKeySpecsConflict
+DUPLICATE_KEY = 11000
+
+
+def ensure_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.values()) -> None:
+    """Create every declared index that is missing; run again it changes nothing.
+
+    Raises:
+        IndexConflictError: an index of the same keys has other options, as an older EchoStats may have left it.
+        StorageError: a unique index cannot be built because the collection holds duplicates.
+    """
+    for collection in collections:
+        for index in collection.indexes:
+            _ensure(db, collection.name, index)
+
+
+def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.values()) -> list[str]:
+    """Drop and rebuild the indexes whose options contradict the declared ones. Documents are never touched.
+
+    Returns:
+        The rebuilt indexes as ``collection.index``.
+    """
+    repaired = []
+    for collection in collections:
+        for index in collection.indexes:
+            for name, existing in db[collection.name].index_information().items():
+                if tuple(existing["key"]) == index.keys and _options(existing) != index.options:
+                    db[collection.name].drop_index(name)
+                    repaired.append(f"{collection.name}.{name}")
+            _ensure(db, collection.name, index)
+    return repaired
+
+
+def _ensure(db: Db, collection: str, index: Index) -> None:
+    try:
+        db[collection].create_index(list(index.keys), name=index.name, **index.options)
+    except OperationFailure as error:
+        if error.code in CONFLICT_CODES:
+            raise IndexConflictError(
+                f"{db.name}.{collection} has an index on {dict(index.keys)} with other options than "
+                f"{index.options or 'none'}. Rebuild it with: {REPAIR_COMMAND}"
+            ) from error
+        if error.code == DUPLICATE_KEY:
+            raise StorageError(
+                f"{db.name}.{collection} holds documents that are equal in {list(dict(index.keys))}, which must be "
+                "unique. Remove the duplicates, then try again; nothing was changed."
+            ) from error
+        raise
+
+
+def _options(existing: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in existing.items() if name not in {"v", "key", "ns", "background"}}

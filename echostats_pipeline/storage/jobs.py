@@ -1,0 +1,86 @@
+"""Job records (collection ``sync_jobs``): one document per user and Dagster run, open until its last step ends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, SyncJob
+from echostats_pipeline.storage.database import Db
+
+ERROR_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """Which job: a user's part of a run."""
+
+    user_id: str
+    dagster_run_id: str
+
+    def running(self) -> dict[str, str]:
+        """The filter of every change to a job: one that was closed by someone else is never reopened."""
+        return {"user_id": self.user_id, "dagster_run_id": self.dagster_run_id, "status": "running"}
+
+
+class JobStore:
+    """Opens, advances and closes jobs."""
+
+    def __init__(self, db: Db) -> None:
+        self._jobs = db["sync_jobs"]
+
+    def open(self, key: JobKey, job_type: JobType, at: datetime) -> None:
+        """Record that a job runs; a job of this key that exists already is left as it is."""
+        job = SyncJob(
+            user_id=key.user_id,
+            job_type=job_type,
+            status="running",
+            started_at=at,
+            created_at=at,
+            dagster_run_id=key.dagster_run_id,
+        )
+        self._jobs.update_one(
+            {"user_id": key.user_id, "dagster_run_id": key.dagster_run_id}, {"$setOnInsert": job.to_bson()}, upsert=True
+        )
+
+    def expect(self, key: JobKey, items: int) -> None:
+        """Raise the number of items the job will process."""
+        self._jobs.update_one(key.running(), {"$inc": {"items_total": items}})
+
+    def advance(self, key: JobKey, items: int) -> None:
+        """Record processed items while a step runs."""
+        self._jobs.update_one(key.running(), {"$inc": {"items_processed": items}})
+
+    def append_step(self, key: JobKey, step: JobStep) -> list[str]:
+        """Append a step that has ended.
+
+        Returns:
+            The actions of all completed steps of the job so far; empty if the job is closed already.
+        """
+        document = self._jobs.find_one_and_update(
+            key.running(), {"$push": {"steps": step.model_dump()}}, return_document=True
+        )
+        return [step["action"] for step in document["steps"]] if document else []
+
+    def close(self, key: JobKey, status: JobStatus, at: datetime, error: str = "") -> bool:
+        """Close a running job; False if somebody else had closed it."""
+        fields = {"status": status, "completed_at": at, "error_message": error[:ERROR_LENGTH]}
+        return self._jobs.update_one(key.running(), {"$set": fields}).modified_count == 1
+
+    def close_run(self, dagster_run_id: str, at: datetime, error: str) -> int:
+        """Fail whatever a run left open; returns how many jobs that were."""
+        fields = {"status": "failed", "completed_at": at, "error_message": error[:ERROR_LENGTH]}
+        return self._jobs.update_many(
+            {"dagster_run_id": dagster_run_id, "status": "running"}, {"$set": fields}
+        ).modified_count
+
+    def open_runs(self) -> list[str]:
+        """Ids of the Dagster runs that have a job open."""
+        return sorted(self._jobs.distinct("dagster_run_id", {"status": "running"}))
+
+    def busy_users(self) -> set[str]:
+        """Ids of the users who have a job open."""
+        return set(self._jobs.distinct("user_id", {"status": "running"}))
+
+    def of_run(self, dagster_run_id: str) -> Sequence[SyncJob]:
+        """All jobs of a run."""
+        return [SyncJob.model_validate(job) for job in self._jobs.find({"dagster_run_id": dagster_run_id})]

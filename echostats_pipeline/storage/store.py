@@ -1,0 +1,84 @@
+"""The database as the rest of the code sees it: one object, one attribute per family of collections."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.storage.api_logs import ApiLogBuffer
+from echostats_pipeline.storage.catalog import CatalogStore
+from echostats_pipeline.storage.database import Db, connected
+from echostats_pipeline.storage.embedded import ensure_running
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.imports import ImportStore
+from echostats_pipeline.storage.indexes import ensure_indexes
+from echostats_pipeline.storage.jobs import JobStore
+from echostats_pipeline.storage.library import LibraryStore
+from echostats_pipeline.storage.plays import PlayStore
+from echostats_pipeline.storage.rebuilds import RebuildQueue
+from echostats_pipeline.storage.statistics import StatisticsStore
+from echostats_pipeline.storage.users import UserStore
+
+
+@dataclass(frozen=True)
+class Store:
+    """Every collection, by family."""
+
+    db: Db
+    users: UserStore
+    plays: PlayStore
+    catalog: CatalogStore
+    library: LibraryStore
+    statistics: StatisticsStore
+    rebuilds: RebuildQueue
+    jobs: JobStore
+    imports: ImportStore
+
+    @classmethod
+    def of(cls, db: Db) -> "Store":
+        """The store over an open database."""
+        return cls(
+            db=db,
+            users=UserStore(db),
+            plays=PlayStore(db),
+            catalog=CatalogStore(db),
+            library=LibraryStore(db),
+            statistics=StatisticsStore(db),
+            rebuilds=RebuildQueue(db),
+            jobs=JobStore(db),
+            imports=ImportStore(db),
+        )
+
+    def mark_all_snapshots(self) -> None:
+        """Ask for new snapshots of everyone: the catalogue they take names and genres from has changed."""
+        for user in self.users.all():
+            self.rebuilds.mark(user.user_id, "analytics_snapshots")
+
+    def api_logs(self) -> ApiLogBuffer:
+        """A new buffer for the log of calls."""
+        return ApiLogBuffer(self.db)
+
+
+@contextmanager
+def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
+    """Open the database that the settings name, starting the embedded server if it is the one and not running.
+
+    Args:
+        settings: Where the database is.
+        indexes: Whether to make the declared indexes exist first.
+
+    Raises:
+        StorageError: the database cannot be used.
+    """
+    with connected(mongo_uri(settings), settings.mongo_db) as db:
+        if indexes:
+            ensure_indexes(db)
+        yield Store.of(db)
+
+
+def mongo_uri(settings: Settings) -> str:
+    """The address of the database server; the embedded one is started if it has to be."""
+    if settings.mongo_uri is not None:
+        return settings.mongo_uri.get_secret_value()
+    home = StateFolder(settings.home)
+    return ensure_running(home).uri

@@ -1,0 +1,82 @@
+"""Local calendar days of a user: which instants they span, which days a change touches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+LOOK_BACK = timedelta(hours=24)
+"""How far before a day a play may lie that shortens the day's first play: no track lasts longer."""
+CLOCK_SLACK = timedelta(hours=3)
+"""Where clocks go back across midnight, a local day is not one contiguous interval."""
+
+
+@dataclass(frozen=True)
+class DayWindow:
+    """A closed range of local dates."""
+
+    first: date
+    last: date
+
+    @property
+    def following(self) -> date:
+        """The first date after the window."""
+        return self.last + timedelta(days=1)
+
+    def dates(self) -> Iterator[date]:
+        """Every date of the window, in order."""
+        for offset in range((self.last - self.first).days + 1):
+            yield self.first + timedelta(days=offset)
+
+    def instants(self, zone: ZoneInfo) -> tuple[datetime, datetime]:
+        """The half-open UTC interval that holds every play needed to build these days."""
+        start = local_midnight(self.first, zone) - LOOK_BACK
+        return start, local_midnight(self.following, zone) + CLOCK_SLACK
+
+
+def local_midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The instant a local date begins, in UTC.
+
+    Where the clock skips midnight, the instant after the skip; where midnight happens twice, the first.
+    """
+    return datetime.combine(day, time.min, zone).astimezone(UTC)
+
+
+def local_date(instant: datetime, zone: ZoneInfo) -> date:
+    """The calendar date of an instant in a zone."""
+    return instant.astimezone(zone).date()
+
+
+def windows(days: Iterable[date]) -> list[DayWindow]:
+    """The given dates as the fewest contiguous windows, in order."""
+    found: list[DayWindow] = []
+    for day in sorted(set(days)):
+        if found and day - found[-1].last == timedelta(days=1):
+            found[-1] = DayWindow(found[-1].first, day)
+        else:
+            found.append(DayWindow(day, day))
+    return found
+
+
+def touched_days(stamps: Iterable[datetime], newest_play: datetime | None, zone: ZoneInfo) -> set[date]:
+    """The days whose rollup depends on plays that ended at `stamps`.
+
+    That is their own local date and, because a play of unknown length lasts at most since the play before it, the
+    date after it, unless no play reaches that far.
+    """
+    own = {local_date(stamp, zone) for stamp in stamps}
+    if newest_play is None:
+        return own
+    newest = local_date(newest_play, zone)
+    return own | {following for day in own if (following := day + timedelta(days=1)) <= newest}
+
+
+def streaks(days_with_plays: Sequence[date], today: date) -> tuple[int, int]:
+    """Current and longest run of consecutive dates.
+
+    The current one ends today or yesterday, so that a streak is not broken before the day is over.
+    """
+    runs = windows(day for day in days_with_plays if day <= today)
+    lengths = [(run.last - run.first).days + 1 for run in runs]
+    current = lengths[-1] if runs and runs[-1].last >= today - timedelta(days=1) else 0
+    return current, max(lengths, default=0)

@@ -1,0 +1,33 @@
+"""Identity of tracks that have no Spotify id: derived from artist and title, the same in every run and source."""
+
+import hashlib
+import string
+import unicodedata
+from typing import Literal
+
+_BASE62 = string.digits + string.ascii_lowercase + string.ascii_uppercase
+_ID_LENGTH = 22
+
+IdPrefix = Literal["local", "unresolved"]
+"""``local``: a file that Spotify played from the user's disk. ``unresolved``: an export row that names no id."""
+
+
+def normalised_name(name: str) -> str:
+    """The form in which names are compared: NFKC, case folded, runs of whitespace as one space, none at the ends."""
+    # Folding can undo the composition, so NFKC once more makes a second call change nothing.
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join(folded.split())
+
+
+def stable_id(prefix: IdPrefix, artist: str, title: str) -> str:
+    """``<prefix>:`` and 22 base62 characters from the SHA-256 of normalised artist, NUL, normalised title.
+
+    The colon keeps such an id apart from Spotify's own, which are 22 base62 characters and nothing else.
+    """
+    digest = hashlib.sha256(f"{normalised_name(artist)}\0{normalised_name(title)}".encode()).digest()
+    number = int.from_bytes(digest)
+    characters = []
+    for _ in range(_ID_LENGTH):
+        number, remainder = divmod(number, len(_BASE62))
+        characters.append(_BASE62[remainder])
+    return f"{prefix}:{''.join(characters)}"

@@ -1,0 +1,118 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echostats_pipeline.errors import ReauthorizationNeeded, SpotifyError, SpotifyResponseError
+from echostats_pipeline.spotify.answers import error_of, explanation, json_object
+from echostats_pipeline.spotify.transport import Request, Response
+
+from .scripted import answer
+
+REQUEST = Request("GET", "https://api.spotify.com/v1/me", purpose="reading the user's profile")
+TOKEN_CALL = Request("POST", "https://accounts.spotify.com/api/token", form={"refresh_token": "AQ-canary-9"})
+
+NOT_REGISTERED = "User not registered in the Developer Dashboard"
+CHECK_SETTINGS = "Check settings on developer.spotify.com/dashboard, the user may not be registered."
+OWNER = (
+    "Active premium subscription required for the owner of the app. When the subscription status changes, "
+    "it can take a few hours before requests are allowed again."
+)
+WEB_API_MESSAGES = [
+    (400, "Only valid bearer authentication supported"),
+    (400, "Invalid limit"),
+    (400, "invalid id"),
+    (400, "Invalid base62 id"),
+    (400, "Too many ids requested"),
+    (401, "The access token expired"),
+    (401, "Invalid access token"),
+    (401, "No token provided"),
+    (401, "Missing/invalid/expired access token"),
+    (401, "Permissions missing"),
+    (403, "Insufficient client scope"),
+    (403, "Forbidden"),
+    (403, OWNER),
+    (404, "Not Found"),
+    (404, "Resource not found"),
+    (404, "Non existing id"),
+    (429, "API rate limit exceeded"),
+]
+
+
+@pytest.mark.parametrize(("status", "message"), WEB_API_MESSAGES)
+def test_a_web_api_error_keeps_spotifys_message(status: int, message: str) -> None:
+    error = error_of(REQUEST, answer({"error": {"status": status, "message": message}}, status))
+    assert isinstance(error, SpotifyResponseError)
+    assert (error.status_code, error.reason) == (status, "")
+    for part in (message[:190], str(status), "GET /v1/me", "reading the user's profile"):
+        assert part in str(error)
+
+
+def test_an_exhausted_quota_is_told_by_its_reason() -> None:
+    body = {"error": {"status": 429, "message": "Too many requests", "reason": "QUOTA_EXCEEDED"}}
+    error = error_of(REQUEST, answer(body, 429, {"retry-after": "48925"}))
+    assert isinstance(error, SpotifyResponseError)
+    assert error.reason == "QUOTA_EXCEEDED"
+    assert "Retry-After: 48925" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "text"), [(403, NOT_REGISTERED), (403, CHECK_SETTINGS), (403, OWNER), (429, "Too many requests")]
+)
+def test_a_plain_text_error_keeps_its_text(status: int, text: str) -> None:
+    assert explanation(REQUEST, answer(text, status)) == (text, "")
+
+
+@pytest.mark.parametrize("body", [b"", b"<!doctype html><p>Bad gateway", b'{"error":{"status":403}}', b"null", b"[1]"])
+def test_an_error_without_words_still_says_what_where_and_next(body: bytes) -> None:
+    message = str(error_of(REQUEST, answer(body, 502)))
+    assert message == (
+        "Spotify answered 502 (no reason given) to GET /v1/me while reading the user's profile. "
+        "The trouble is on Spotify's side; try again later."
+    )
+
+
+DESCRIPTIONS = ["Refresh token expired", "Refresh token revoked", "Invalid refresh token", "Invalid authorization code"]
+
+
+@pytest.mark.parametrize("description", [*DESCRIPTIONS, "something new", None])
+def test_invalid_grant_needs_a_new_consent_whatever_its_description(description: str | None) -> None:
+    error = error_of(TOKEN_CALL, answer({"error": "invalid_grant", "error_description": description}, 400))
+    assert isinstance(error, ReauthorizationNeeded)
+    assert "connect the Spotify account again" in str(error)
+    assert (description or "") in str(error)
+
+
+@pytest.mark.parametrize("description", ["Invalid client", "Invalid client secret", None, "Refresh token revoked"])
+def test_another_oauth_error_is_no_lost_consent(description: str | None) -> None:
+    error = error_of(TOKEN_CALL, answer({"error": "invalid_client", "error_description": description}, 400))
+    assert isinstance(error, SpotifyResponseError)
+    assert error.reason == "invalid_client"
+    assert "SPOTIFY_CLIENT_SECRET" in str(error)
+
+
+def test_a_failing_token_endpoint_does_not_cost_the_consent() -> None:
+    assert isinstance(error_of(TOKEN_CALL, answer({"error": "invalid_grant"}, 503)), SpotifyResponseError)
+
+
+def test_an_error_that_echoes_a_credential_does_not_pass_it_on() -> None:
+    error = error_of(TOKEN_CALL, answer({"error": "bad", "error_description": "unknown AQ-canary-9 token"}, 400))
+    assert "canary" not in str(error)
+
+
+@given(body=st.binary(max_size=80), status=st.integers(100, 599))
+def test_any_body_of_any_status_is_an_object_or_a_spotify_error(body: bytes, status: int) -> None:
+    response = Response(status, {}, body)
+    with contextlib.suppress(SpotifyError):
+        assert isinstance(json_object(REQUEST, response), dict)
+        assert response.ok
+    assert str(error_of(REQUEST, response)).isprintable()
+
+
+@pytest.mark.parametrize("body", [b"", b"access_token=canary", b'["canary"]', b"\xff"])
+def test_a_success_without_an_object_is_an_error_that_quotes_nothing(body: bytes) -> None:
+    with pytest.raises(SpotifyResponseError) as error:
+        json_object(REQUEST, answer(body))
+    assert "canary" not in str(error.value)
+    assert error.value.__suppress_context__ or error.value.__context__ is None
