@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from echostats_pipeline.dead_runs import close_dead_runs
 from echostats_pipeline.decisions import rollup_requests, snapshot_requests, sync_request
 from echostats_pipeline.jobs import USER_TAG, catalog_enrichment, rollup_build, snapshot_build, user_sync
 from echostats_pipeline.model.users import User
@@ -135,7 +136,18 @@ def canceled_runs(context: dg.RunStatusSensorContext, store: StoreResource, cloc
     store.get().jobs.close_run(context.dagster_run.run_id, clock.now(), "The run was canceled")
 
 
-SENSORS = (user_roster, stale_rollups, stale_snapshots, incomplete_catalog, failed_runs, canceled_runs)
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=ON,
+    description="Closes the job records of runs that died unnoticed. It keeps no cursor.",
+)
+def dead_runs(context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource) -> dg.SkipReason:
+    """Close what nobody else closed."""
+    dead = close_dead_runs(context.instance, store.get(), clock.now())
+    return dg.SkipReason(f"Closed the jobs of {', '.join(dead)}" if dead else "No job was left open by a dead run")
+
+
+SENSORS = (user_roster, stale_rollups, stale_snapshots, incomplete_catalog, failed_runs, canceled_runs, dead_runs)
 
 
 def _users(store: StoreResource) -> Sequence[User]:

@@ -15,9 +15,11 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from echostats_pipeline.dead_runs import close_dead_runs, process_tag
 from echostats_pipeline.definitions import build_definitions, build_resources
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
+from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings, set_environment
 from echostats_pipeline.storage.embedded import running
@@ -61,6 +63,7 @@ def open_pipeline(settings: Settings) -> Iterator[tuple[Store, dg.DagsterInstanc
     """The database and the Dagster instance, for the length of a command; an embedded server started here stops."""
     server = running(StateFolder(settings.home)) if settings.mongo_uri is None else nullcontext()
     with server, open_store(settings, indexes=True) as store, open_instance(settings) as instance:
+        close_dead_runs(instance, store, utc_now())
         yield store, instance
 
 
@@ -110,7 +113,7 @@ class Runner:
             result = job.execute_in_process(
                 instance=self._instance,
                 partition_key=partition_key,
-                tags=dict(tags or {}),
+                tags={**(tags or {}), **process_tag()},
                 run_config={**QUIET, **(config or {})},
                 raise_on_error=False,
                 run_id=run_id,
@@ -138,6 +141,11 @@ class Runner:
                 total = sum(job.items_total for job in jobs)
                 progress.update(task, completed=sum(job.items_processed for job in jobs), total=total or None)
 
+            def show_end() -> None:
+                show()
+                if progress.tasks[task].total is None:
+                    progress.update(task, completed=1, total=1)
+
             def follow() -> None:
                 while not ended.wait(POLL_S):
                     show()
@@ -149,4 +157,4 @@ class Runner:
             finally:
                 ended.set()
                 follower.join()
-                show()
+                show_end()

@@ -38,7 +38,7 @@ def up(port: int) -> None:
     _refuse_taken(port)
     server = running(home) if settings.mongo_uri is None else nullcontext()
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()
-    with _terminated_as_interrupted(), contextlib.suppress(KeyboardInterrupt), server, simulator:
+    with _interruptible(), contextlib.suppress(KeyboardInterrupt), server, simulator:
         with open_store(settings, indexes=True) as store:
             users = store.users.all(simulated=settings.simulated)
         Roster(settings.home).write([user.partition_key for user in users])
@@ -126,14 +126,22 @@ def _last_lines(home: StateFolder) -> str:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM (service managers) stop everything as Ctrl-C does."""
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM (service managers) end the block, once: the cleaning up that follows is not disturbed.
+
+    Handlers of our own also undo the deafness to Ctrl-C that a process started in a shell's background inherits, and
+    would pass on to Dagster.
+    """
+    ending = (signal.SIGINT, signal.SIGTERM)
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        for number in ending:
+            signal.signal(number, lambda _signal, _frame: None)
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    previous = {number: signal.signal(number, interrupt) for number in ending}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -128,7 +128,11 @@ EXTRA_COLLECTIONS = (
     Collection(
         "recently_played",
         RecentlyPlayedPage,
-        (by("user_id", "merged_at", "fetched_at"), by("fetched_at", expire_after_seconds=30 * DAY_SECONDS)),
+        (
+            by("user_id", "merged_at"),
+            by("user_id", "-fetched_at"),
+            by("fetched_at", expire_after_seconds=7 * DAY_SECONDS),
+        ),
     ),
     Collection("listening_gaps", ListeningGap, (by("user_id", "from", unique=True),)),
     Collection("saved_tracks", SavedTrack, (by("user_id", "spotify_id", unique=True), by("user_id", "-added_at"))),

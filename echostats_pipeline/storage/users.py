@@ -82,10 +82,6 @@ class UserStore:
         """Record whether a user is synced, paused, or has to consent again."""
         self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"status": status}})
 
-    def set_timezone(self, user_id: str, timezone: str) -> None:
-        """Record the zone a user's days are told in. The caller marks the rollups for a rebuild."""
-        self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"timezone": timezone}})
-
     def synced(self, user_id: str, at: datetime) -> None:
         """Record a successful sync."""
         self._users.update_one({"_id": ObjectId(user_id)}, {"$max": {"last_synced_at": at}})

@@ -1,0 +1,54 @@
+"""Closing what dead runs left open, whoever notices first: a sensor, or the next command.
+
+A run that ends by an exception closes its own jobs, and one whose worker dies is reported by Dagster and closed by a
+sensor. Left are runs that Dagster knows to have ended while no sensor watched, and runs of the command line, whose
+process Dagster does not watch at all: those carry the process id as a tag.
+"""
+
+import os
+import socket
+from datetime import datetime
+
+import dagster as dg
+
+from echostats_pipeline.storage.store import Store
+
+PROCESS_TAG = "echostats/process"
+
+
+def process_tag() -> dict[str, str]:
+    """The tag of a run that executes in this very process: host and process id."""
+    return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+
+
+def close_dead_runs(instance: dg.DagsterInstance, store: Store, now: datetime) -> list[str]:
+    """Fail the jobs of runs that have ended or whose process is gone; returns the ids of those runs."""
+    dead = []
+    for run_id in store.jobs.open_runs():
+        run = instance.get_run_by_id(run_id)
+        if run is None:
+            reason = "The run is not known to Dagster any more"
+        elif run.is_finished:
+            reason = f"The run ended as {run.status.value} without closing its job"
+        elif _process_is_gone(run.tags.get(PROCESS_TAG, "")):
+            reason = "The process that executed the run is gone"
+            instance.report_run_failed(run, reason)
+        else:
+            continue
+        store.jobs.close_run(run_id, now, reason)
+        dead.append(run_id)
+    return dead
+
+
+def _process_is_gone(tag: str) -> bool:
+    """Whether a process of this machine has ended; of other machines' nothing is known."""
+    host, _, process_id = tag.rpartition(":")
+    if host != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(process_id), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -1,0 +1,277 @@
+"""A real MongoDB server and a simulated Spotify per test process, a fresh database and state folder per test.
+
+Time stands still at `NOW`, in the simulator and in the pipeline, until a test moves it. Nothing depends on the
+environment; every process is stopped by the fixture that started it.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import hypothesis
+import pytest
+from pymongo import MongoClient
+
+from echostats_pipeline.definitions import build_definitions, build_resources
+from echostats_pipeline.errors import EmbeddedServerError
+from echostats_pipeline.model.users import User
+from echostats_pipeline.resources.clock import ClockResource
+from echostats_pipeline.resources.jobs import SyncJobsResource
+from echostats_pipeline.resources.spotify import SpotifyResource
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.simulator.clock import Clock
+from echostats_pipeline.simulator.people import SimulatedUser
+from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
+from echostats_pipeline.simulator.world import World
+from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
+from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account, open_client
+from echostats_pipeline.storage import embedded
+from echostats_pipeline.storage.database import AWARE, Db, Document
+from echostats_pipeline.storage.embedded import EmbeddedServer
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.indexes import ensure_indexes
+from echostats_pipeline.storage.store import Store
+
+NOW = datetime(2025, 6, 15, 12, 0, tzinfo=UTC)
+KEY = "5e" * 32
+SETTINGS = (
+    "DAGSTER_EVENT_BATCH_SIZE",
+    "DAGSTER_HOME",
+    "ECHOSTATS_HOME",
+    "ECHOSTATS_MIN_PLAY_MS",
+    "ECHOSTATS_SENSORS",
+    "ENCRYPTION_KEY",
+    "MONGO_DB",
+    "MONGO_URI",
+    "SPOTIFY_CLIENT_ID",
+    "SPOTIFY_CLIENT_SECRET",
+    "SPOTIFY_REDIRECT_URI",
+    "SYNC_INTERVAL_MINUTES",
+)
+
+hypothesis.settings.register_profile("echostats", deadline=None)
+hypothesis.settings.load_profile("echostats")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in SETTINGS:
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """The embedded server, in a state folder of its own."""
+    try:
+        embedded.find_mongod()
+    except EmbeddedServerError as error:
+        pytest.skip(f"no mongod to test with: {error}")
+    with embedded.running(StateFolder(tmp_path_factory.mktemp("mongo"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongo_client(mongo_server: EmbeddedServer) -> Iterator[MongoClient[Document]]:
+    with MongoClient[Document](mongo_server.uri, tz_aware=True) as client:
+        yield client
+
+
+@pytest.fixture
+def db(mongo_client: MongoClient[Document]) -> Iterator[Db]:
+    """An empty database, gone after the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield mongo_client.get_database(name, codec_options=AWARE)
+    mongo_client.drop_database(name)
+
+
+@pytest.fixture
+def store(db: Db) -> Store:
+    """The store over an empty database with all indexes."""
+    ensure_indexes(db)
+    return Store.of(db)
+
+
+@pytest.fixture(scope="session")
+def small_world() -> World:
+    """Two people who began to listen half a year before `NOW`."""
+    return World(seed=1, user_count=2, track_count=400, epoch=date(2025, 1, 1))
+
+
+@pytest.fixture(scope="session")
+def spotify_server(small_world: World) -> Iterator[RunningSimulator]:
+    with running_simulator(small_world, clock=Clock(frozen_at=NOW)) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One configured installation: settings and a database over a simulated Spotify.
+
+    Attributes:
+        environ: The settings by their environment names, all of them, so that nothing else can leak in.
+    """
+
+    environ: Mapping[str, str]
+    settings: Settings
+    store: Store
+    simulator: RunningSimulator
+
+    @property
+    def clock(self) -> Clock:
+        return self.simulator.clock
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def person(self, user: User) -> SimulatedUser:
+        """Who the stored user is in the simulated world."""
+        return self.simulator.world.user(user.spotify_id)
+
+    def consent(self, person: SimulatedUser) -> tuple[str, str]:
+        """An authorization code and the verifier that belongs to it."""
+        verifier = new_verifier()
+        code = self.simulator.consent(
+            person.id,
+            client_id=SIMULATED_CLIENT_ID,
+            redirect_uri=self.settings.spotify_redirect_uri,
+            scope=" ".join(SCOPES),
+            code_challenge=challenge(verifier),
+        )
+        return code, verifier
+
+    def connect(self, number: int = 0) -> User:
+        """Connect the person of that number; again renews them."""
+        person = self.simulator.world.users[number]
+        code, verifier = self.consent(person)
+        return connect_account(
+            self.settings, self.store, code=code, verifier=verifier, timezone=person.timezone, now=self.now()
+        )
+
+    def client(self, user: User) -> AbstractContextManager[SpotifyClient]:
+        return open_client(self.settings, self.store, user, self.now)
+
+
+@pytest.fixture
+def new_settings(tmp_path: Path, mongo_server: EmbeddedServer, db: Db) -> Callable[..., dict[str, str]]:
+    """Makes environments: every setting, with a state folder in `tmp_path` and the test's own database."""
+
+    def make(**overrides: str) -> dict[str, str]:
+        return {
+            **dict.fromkeys(SETTINGS, ""),
+            "ECHOSTATS_HOME": str(tmp_path / "home"),
+            "MONGO_URI": mongo_server.uri,
+            "MONGO_DB": db.name,
+            "ENCRYPTION_KEY": KEY,
+            **overrides,
+        }
+
+    return make
+
+
+@pytest.fixture
+def installation(
+    store: Store, new_settings: Callable[..., dict[str, str]], spotify_server: RunningSimulator
+) -> Iterator[Installation]:
+    """An installation without users; the simulator's clock is back at `NOW` afterwards."""
+    environ = new_settings()
+    settings = load_settings(environ, env_file=None)
+    folder = StateFolder(settings.home).ensure()
+    folder.write_json(folder.simulator_file, {"url": spotify_server.base_url})
+    yield Installation(environ, settings, store, spotify_server)
+    spotify_server.clock.advance(NOW - spotify_server.clock.now())
+
+
+class FrozenClockResource(ClockResource):
+    """A pipeline clock that stands still at `instant` (ISO format)."""
+
+    instant: str
+
+    def now(self) -> datetime:
+        """The instant."""
+        return datetime.fromisoformat(self.instant)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """An installation with its Dagster definitions and an instance to run them on."""
+
+    installation: Installation
+    instance: dg.DagsterInstance
+
+    @property
+    def store(self) -> Store:
+        return self.installation.store
+
+    def resources(self) -> dict[str, Any]:
+        """The resources of the definitions at the present instant."""
+        store = build_resources(self.installation.environ)["store"]
+        clock = FrozenClockResource(instant=self.installation.now().isoformat())
+        return {
+            "clock": clock,
+            "store": store,
+            "spotify": SpotifyResource(store=store, clock=clock),
+            "jobs": SyncJobsResource(store=store, clock=clock),
+        }
+
+    def connect(self, number: int = 0) -> User:
+        """A connected user with a partition."""
+        user = self.installation.connect(number)
+        self.instance.add_dynamic_partitions("users", [user.partition_key])
+        return user
+
+    def run(self, job: str, **arguments: Any) -> dg.ExecuteInProcessResult:
+        """Execute a job to its end; a failure is a result."""
+        definitions = build_definitions(self.resources())
+        return definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance, raise_on_error=False, **arguments
+        )
+
+    def materialized(self, asset: str) -> set[str]:
+        return self.instance.get_materialized_partitions(dg.AssetKey(asset))
+
+
+@pytest.fixture
+def pipeline(installation: Installation, instance: dg.DagsterInstance) -> Pipeline:
+    return Pipeline(installation, instance)
+
+
+class Counted:
+    """A `stages.Progress` that adds up."""
+
+    def __init__(self) -> None:
+        self.expected = self.processed = 0
+
+    def expect(self, items: int) -> None:
+        self.expected += items
+
+    def advance(self, items: int) -> None:
+        self.processed += items
+
+
+@pytest.fixture
+def progress() -> Counted:
+    return Counted()
+
+
+def documents(db: Db, collection: str, *, without: tuple[str, ...] = ("_id",)) -> list[Document]:
+    """All documents of a collection in a fixed order, without some fields."""
+    found = [{key: value for key, value in each.items() if key not in without} for each in db[collection].find()]
+    return sorted(found, key=repr)
+
+
+def days(count: int) -> timedelta:
+    return timedelta(days=count)

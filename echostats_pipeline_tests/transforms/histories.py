@@ -1,0 +1,157 @@
+"""Made-up listening: Hypothesis strategies for zones, tracks, plays and catalogues, and their frames."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+from hypothesis import strategies as st
+
+from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
+from echostats_pipeline.transforms.rollups import RollupDocument
+from echostats_pipeline.transforms.snapshots import (
+    CATALOG_ALBUMS_SCHEMA,
+    CATALOG_ARTISTS_SCHEMA,
+    CATALOG_TRACKS_SCHEMA,
+    DAYS_SCHEMA,
+    HOURS_SCHEMA,
+    TRACK_DAYS_SCHEMA,
+    CatalogFrames,
+    RollupFrames,
+)
+from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Known, KnownTrack, OraclePlay
+
+STARTS = {
+    "UTC": (datetime(2024, 2, 28, 12, tzinfo=UTC),),
+    "America/New_York": (datetime(2024, 3, 9, 12, tzinfo=UTC), datetime(2024, 11, 2, 12, tzinfo=UTC)),
+    "Asia/Kolkata": (datetime(2023, 12, 30, 12, tzinfo=UTC),),
+    # Clocks move by half an hour.
+    "Australia/Lord_Howe": (datetime(2024, 4, 5, 12, tzinfo=UTC), datetime(2024, 10, 4, 12, tzinfo=UTC)),
+    # 30 December 2011 never was.
+    "Pacific/Apia": (datetime(2011, 12, 29, 0, tzinfo=UTC), datetime(2011, 12, 30, 2, tzinfo=UTC)),
+    # Until 2011 clocks moved at 00:01: in autumn the day before came back for 59 minutes.
+    "America/St_Johns": (
+        datetime(2010, 11, 6, 12, tzinfo=UTC),
+        datetime(2010, 3, 13, 12, tzinfo=UTC),
+        datetime(2024, 11, 2, 12, tzinfo=UTC),
+    ),
+}
+"""Zones, and half a day before something happens to their clocks."""
+
+HOUR_MS = 3_600_000
+NAMES = ("", "$uicideboy$", "Mr. Oizo", "will.i.am", "Björk", "Nirvana")
+DURATIONS_MS = (0, 15_000, 200_000, 2 * HOUR_MS)
+TRACK_IDS = tuple(f"track{number}" for number in range(7))
+
+zones = st.sampled_from(sorted(STARTS))
+names = st.sampled_from(NAMES)
+gaps_ms = st.one_of(
+    st.sampled_from((0, 1, 15_000, 29_999, 30_000, 200_000, HOUR_MS, 23 * HOUR_MS)),
+    st.integers(0, 4 * HOUR_MS),
+)
+heard_ms = st.one_of(st.none(), st.sampled_from((0, 29_999, 30_000, 3 * HOUR_MS)), st.integers(0, 400_000))
+
+
+@st.composite
+def histories(draw: st.DrawFn, zone: str, *, max_plays: int = 25) -> list[OraclePlay]:
+    """Plays over a few days around a change of the zone's clocks, in any order; no two of one track at one instant."""
+    at = draw(st.sampled_from(STARTS[zone])) + timedelta(milliseconds=draw(st.integers(0, 24 * HOUR_MS)))
+    plays: dict[tuple[datetime, str], OraclePlay] = {}
+    for gap in draw(st.lists(gaps_ms, min_size=1, max_size=max_plays)):
+        at += timedelta(milliseconds=gap)
+        play = OraclePlay(
+            played_at=at,
+            track_id=draw(st.sampled_from(TRACK_IDS)),
+            track_name=draw(names),
+            artist_name=draw(names),
+            album_name=draw(names),
+            duration_ms=draw(st.sampled_from(DURATIONS_MS)),
+            ms_played=draw(heard_ms),
+            skipped=draw(st.sampled_from((None, True, False))),
+            reason_end=draw(st.sampled_from((None, "", "trackdone", "fwdbtn", "backbtn"))),
+        )
+        plays[play.played_at, play.track_id] = play
+    return draw(st.permutations(list(plays.values())))
+
+
+@st.composite
+def zoned_histories(draw: st.DrawFn, *, max_plays: int = 25) -> tuple[str, list[OraclePlay]]:
+    """A zone and a history in it."""
+    zone = draw(zones)
+    return zone, draw(histories(zone, max_plays=max_plays))
+
+
+@st.composite
+def catalogues(draw: st.DrawFn) -> Catalogue:
+    """Some of the tracks, artists and albums; ids that have no entry of their own; namesakes with ids of their own."""
+    ids = st.sampled_from(("", "id1", "id2", "id3"))
+    features = st.one_of(st.none(), st.lists(st.integers(0, 100), min_size=8, max_size=8).map(_fractions))
+    known_track = st.builds(
+        KnownTrack,
+        name=names,
+        artist_id=ids,
+        artist_name=names,
+        album_id=ids,
+        album_name=names,
+        image_url=st.sampled_from(("", "https://i/track")),
+        features=features,
+    )
+    named = names.filter(bool)
+    genres = st.lists(st.sampled_from(("rock", "pop", "jazz")), unique=True, max_size=3).map(tuple)
+    artist = st.builds(Known, name=named, image_url=st.sampled_from(("", "https://i/artist")), genres=genres)
+    album = st.builds(Known, name=named, image_url=st.sampled_from(("", "https://i/album")))
+    own_ids = st.sampled_from(("id1", "id2", "id3"))
+    return Catalogue(
+        tracks=draw(st.dictionaries(st.sampled_from(TRACK_IDS), known_track, max_size=6)),
+        artists=draw(st.dictionaries(own_ids, artist)),
+        albums=draw(st.dictionaries(own_ids, album)),
+    )
+
+
+def _fractions(hundredths: list[int]) -> tuple[float, ...]:
+    return tuple(value / 100 for value in hundredths)
+
+
+def plays_frame(plays: Sequence[OraclePlay]) -> pl.DataFrame:
+    return pl.DataFrame([vars(play) for play in plays], schema=PLAYS_SCHEMA, orient="row")
+
+
+def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
+    """Rollups taken apart, as `storage.statistics` does it."""
+    days, hours, tracks = [], [], []
+    for document in documents:
+        day = date.fromisoformat(document["date"])
+        days.append((day, document["total_plays"], document["total_ms"]))
+        hours += [(day, bucket["hour"], bucket["count"], bucket["ms"]) for bucket in document["hourly"]]
+        tracks += [
+            (day, *(track[name] for name in ("spotify_id", "name", "artist_name", "album_name", "count", "ms")))
+            for track in (*document["track_plays"], *document["uncounted_tracks"])
+        ]
+    return RollupFrames(
+        pl.DataFrame(days, schema=DAYS_SCHEMA, orient="row"),
+        pl.DataFrame(hours, schema=HOURS_SCHEMA, orient="row"),
+        pl.DataFrame(tracks, schema=TRACK_DAYS_SCHEMA, orient="row"),
+    )
+
+
+def catalog_frames(catalogue: Catalogue) -> CatalogFrames:
+    unknown = (None,) * len(FEATURES)
+    tracks = [
+        (
+            track_id,
+            track.name,
+            track.artist_id,
+            track.artist_name,
+            track.album_id,
+            track.album_name,
+            track.image_url,
+            *(track.features or unknown),
+        )
+        for track_id, track in catalogue.tracks.items()
+    ]
+    artists = [(key, artist.name, artist.image_url, list(artist.genres)) for key, artist in catalogue.artists.items()]
+    albums = [(key, album.name, album.image_url) for key, album in catalogue.albums.items()]
+    return CatalogFrames(
+        pl.DataFrame(tracks, schema=CATALOG_TRACKS_SCHEMA, orient="row"),
+        pl.DataFrame(artists, schema=CATALOG_ARTISTS_SCHEMA, orient="row"),
+        pl.DataFrame(albums, schema=CATALOG_ALBUMS_SCHEMA, orient="row"),
+    )

@@ -1,0 +1,126 @@
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echostats_pipeline.transforms.days import (
+    DayWindow,
+    local_date,
+    local_midnight,
+    streaks,
+    touched_days,
+    windows,
+)
+from echostats_pipeline.transforms.rollups import build_daily_rollups
+from echostats_pipeline_tests.transforms.histories import STARTS, plays_frame, zoned_histories
+from echostats_pipeline_tests.transforms.oracle import OraclePlay, first_instant
+
+dates = st.dates(date(2024, 1, 1), date(2024, 3, 1))
+A_MILLISECOND = timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        (zone, (start + timedelta(days=offset)).date())
+        for zone, starts in STARTS.items()
+        for start in starts
+        for offset in (-1, 0, 1, 2)
+    ],
+)
+def test_midnight_is_the_first_instant_of_a_date(zone: str, day: date) -> None:
+    assert local_midnight(day, ZoneInfo(zone)) == first_instant(day, zone)
+
+
+@given(zone=st.sampled_from(sorted(available_timezones())), day=st.dates(date(2008, 10, 1), date(2037, 12, 31)))
+def test_in_every_zone_a_date_begins_where_the_one_before_it_ends(zone: str, day: date) -> None:
+    begins = local_midnight(day, ZoneInfo(zone))
+    assert begins.tzinfo is UTC
+    assert local_date(begins - A_MILLISECOND, ZoneInfo(zone)) < day <= local_date(begins, ZoneInfo(zone))
+
+
+@given(days=st.lists(dates))
+def test_windows_hold_exactly_the_given_dates_and_never_touch(days: list[date]) -> None:
+    found = windows(days)
+    assert [day for window in found for day in window.dates()] == sorted(set(days))
+    assert all(after.first - before.last > timedelta(days=1) for before, after in zip(found, found[1:], strict=False))
+
+
+@given(history=zoned_histories(), data=st.data())
+def test_a_window_reads_every_play_its_days_need(
+    history: tuple[str, list[OraclePlay]], data: st.DataObject
+) -> None:
+    zone, plays = history
+    days = sorted({local_date(play.played_at, ZoneInfo(zone)) for play in plays})
+    first, last = sorted(data.draw(st.tuples(st.sampled_from(days), st.sampled_from(days))))
+    window = DayWindow(first, last)
+    start, end = window.instants(ZoneInfo(zone))
+    within = [play for play in plays if start <= play.played_at < end]
+
+    def build(read: list[OraclePlay]) -> list[dict[str, object]]:
+        return build_daily_rollups(
+            plays_frame(read), user_id="u", timezone=zone, min_play_ms=30_000, days=list(window.dates())
+        )
+
+    assert build(within) == build(plays)
+
+
+@given(history=zoned_histories(), data=st.data())
+def test_only_touched_days_change_when_a_play_appears(
+    history: tuple[str, list[OraclePlay]], data: st.DataObject
+) -> None:
+    zone, plays = history
+    new = data.draw(st.sampled_from(plays))
+
+    def build(read: list[OraclePlay]) -> dict[str, dict[str, object]]:
+        documents = build_daily_rollups(plays_frame(read), user_id="u", timezone=zone, min_play_ms=30_000)
+        return {document["date"]: document for document in documents}
+
+    before, after = build([play for play in plays if play != new]), build(plays)
+    changed = {day for day in {*before, *after} if before.get(day) != after.get(day)}
+    newest = max(play.played_at for play in plays)
+    touched = {day.isoformat() for day in touched_days([new.played_at], newest, ZoneInfo(zone))}
+    assert changed <= touched
+
+
+def test_a_late_play_touches_its_day_and_the_next_but_no_day_without_plays() -> None:
+    at, newest = datetime(2024, 5, 1, 12, tzinfo=UTC), datetime(2024, 5, 9, tzinfo=UTC)
+    assert touched_days([at], newest, ZoneInfo("UTC")) == {date(2024, 5, 1), date(2024, 5, 2)}
+    assert touched_days([at], at, ZoneInfo("UTC")) == {date(2024, 5, 1)}
+    assert touched_days([at], None, ZoneInfo("UTC")) == {date(2024, 5, 1)}
+    assert touched_days([], newest, ZoneInfo("UTC")) == set()
+
+
+def test_a_day_is_the_listeners_own() -> None:
+    at = datetime(2024, 5, 1, 23, tzinfo=UTC)
+    assert touched_days([at], at, ZoneInfo("Asia/Kolkata")) == {date(2024, 5, 2)}
+
+
+@given(days=st.sets(dates, max_size=12), today=dates)
+def test_a_streak_ends_today_or_yesterday(days: set[date], today: date) -> None:
+    current, longest = streaks(sorted(days), today)
+    past = {day for day in days if day <= today}
+    last = today if today in past else today - timedelta(days=1)
+    assert all(last - timedelta(days=back) in past for back in range(current))
+    assert last - timedelta(days=current) not in past
+    lengths = [n for n in range(13) for day in past if all(day - timedelta(days=back) in past for back in range(n))]
+    assert longest == max(lengths, default=0)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        ((), (0, 0)),
+        ((10,), (1, 1)),
+        ((9,), (1, 1)),
+        ((8,), (0, 1)),
+        ((8, 9), (2, 2)),
+        ((8, 9, 10), (3, 3)),
+        ((1, 2, 3, 4, 10), (1, 4)),
+        ((9, 10, 11), (2, 2)),
+    ],
+)
+def test_a_streak_is_not_broken_before_the_day_is_over(days: tuple[int, ...], expected: tuple[int, int]) -> None:
+    assert streaks([date(2024, 5, day) for day in days], date(2024, 5, 10)) == expected

@@ -1,0 +1,222 @@
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.statistics import AnalyticsSnapshot
+from echostats_pipeline.transforms.rollups import build_daily_rollups
+from echostats_pipeline.transforms.snapshots import build_snapshots, next_period_end
+from echostats_pipeline_tests.transforms import oracle
+from echostats_pipeline_tests.transforms.histories import (
+    catalog_frames,
+    catalogues,
+    histories,
+    plays_frame,
+    rollup_frames,
+    zones,
+)
+from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Known, KnownTrack, OraclePlay
+
+NOON = datetime(2024, 5, 15, 12, tzinfo=UTC)
+TODAY = NOON.date()
+
+
+def build(
+    plays: list[OraclePlay], catalogue: Catalogue | None = None, zone: str = "UTC", today: date = TODAY
+) -> dict[str, dict[str, Any]]:
+    """Snapshots by period, by way of the rollups."""
+    rollups = build_daily_rollups(plays_frame(plays), user_id="u", timezone=zone, min_play_ms=30_000)
+    documents = build_snapshots(
+        rollup_frames(rollups), catalog_frames(catalogue or Catalogue()), user_id="u", timezone=zone, today=today
+    )
+    return {document["period"]: document for document in documents}
+
+
+@st.composite
+def listeners(draw: st.DrawFn) -> tuple[str, list[OraclePlay], date]:
+    """A zone, some days of listening, echoes of them in earlier months, and a today near the end of it all."""
+    zone = draw(zones)
+    plays = draw(histories(zone, max_plays=15))
+    echoes = [
+        OraclePlay(**{**vars(play), "played_at": play.played_at - timedelta(days=draw(st.integers(1, 400)))})
+        for play in plays[:5]
+    ]
+    every = {(play.played_at, play.track_id): play for play in (*plays, *echoes)}
+    last = max(play.played_at for play in plays).astimezone(ZoneInfo(zone)).date()
+    return zone, list(every.values()), last + timedelta(days=draw(st.sampled_from((-1, 0, 0, 1, 2, 7))))
+
+
+@given(listener=listeners(), catalogue=catalogues())
+def test_snapshots_are_what_brute_force_finds(
+    listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue
+) -> None:
+    zone, plays, today = listener
+    expected = oracle.snapshots(plays, catalogue, timezone=zone, today=today)
+    found = build(plays, catalogue, zone, today)
+    assert list(found) == list(expected)
+    for period, wanted in expected.items():
+        averages, wanted_averages = found[period].pop("avg_audio_features"), wanted.pop("avg_audio_features")
+        coverage, wanted_coverage = found[period].pop("audio_features_coverage"), wanted.pop("audio_features_coverage")
+        assert found[period] == wanted
+        assert averages == (wanted_averages if wanted_averages is None else pytest.approx(wanted_averages, abs=1e-6))
+        assert coverage == pytest.approx(wanted_coverage, abs=1e-6)
+
+
+@given(listener=listeners(), catalogue=catalogues(), seed=st.randoms(use_true_random=False))
+def test_the_order_of_rollups_and_catalogue_does_not_matter(
+    listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue, seed: Any
+) -> None:
+    zone, plays, today = listener
+    shuffled = seed.sample(plays, k=len(plays))
+    mixed = Catalogue(*(dict(seed.sample(list(part.items()), k=len(part))) for part in vars(catalogue).values()))
+    assert build(shuffled, mixed, zone, today) == build(plays, catalogue, zone, today)
+
+
+@given(listener=listeners(), catalogue=catalogues())
+def test_every_snapshot_is_a_valid_document(
+    listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue
+) -> None:
+    zone, plays, today = listener
+    for document in build(plays, catalogue, zone, today).values():
+        model = AnalyticsSnapshot.model_validate({**document, "computed_at": utc_now()})
+        assert {name: value for name, value in model.to_bson().items() if name != "computed_at"} == document
+
+
+@pytest.mark.parametrize(("period", "days"), [("week", 7), ("month", 30), ("quarter", 90), ("year", 365)])
+def test_a_period_is_exactly_that_many_local_dates_ending_today(period: str, days: int) -> None:
+    daily = [OraclePlay(NOON - timedelta(days=back), "t", ms_played=60_000) for back in range(-1, 400)]
+    found = build(daily, zone="America/New_York")[period]
+    assert found["total_tracks_played"] == days
+    start, end = (found[name].astimezone(ZoneInfo("America/New_York")) for name in ("period_start", "period_end"))
+    assert (start.hour, end.hour) == (0, 0)
+    assert (end.date(), start.date()) == (TODAY + timedelta(days=1), TODAY - timedelta(days=days - 1))
+    assert {found[name].tzinfo for name in ("period_start", "period_end")} == {UTC}
+
+
+def test_all_time_has_no_start_and_the_same_end() -> None:
+    found = build([OraclePlay(NOON - timedelta(days=5_000), "t"), OraclePlay(NOON, "t")])
+    assert found["all_time"]["period_start"] is None
+    assert found["all_time"]["period_end"] == found["week"]["period_end"] == datetime(2024, 5, 16, tzinfo=UTC)
+    assert found["all_time"]["total_tracks_played"] == 2
+
+
+def test_the_period_ends_at_an_exclusive_midnight() -> None:
+    midnight = datetime(2024, 5, 16, tzinfo=UTC)
+    inside, outside = OraclePlay(midnight - timedelta(milliseconds=1), "t"), OraclePlay(midnight, "t")
+    assert [document["total_tracks_played"] for document in build([inside, outside]).values()] == [1] * 5
+
+
+def test_a_streak_is_not_limited_by_the_period_and_needs_counted_plays() -> None:
+    streak = [OraclePlay(NOON - timedelta(days=back), "t", ms_played=60_000) for back in range(1, 41)]
+    short = OraclePlay(NOON - timedelta(days=41), "t", ms_played=1)
+    found = build([*streak, short])
+    assert {document["listening_streak_days"] for document in found.values()} == {40}
+    assert {document["longest_streak_days"] for document in found.values()} == {40}
+
+
+def test_namesakes_with_ids_of_their_own_do_not_merge() -> None:
+    catalogue = Catalogue(
+        tracks={
+            "a": KnownTrack(artist_id="id1", artist_name="Nirvana", album_id="al1", album_name="Greatest Hits"),
+            "b": KnownTrack(artist_id="id2", artist_name="Nirvana", album_id="al2", album_name="Greatest Hits"),
+        }
+    )
+    plays = [OraclePlay(NOON - timedelta(hours=n), track, ms_played=60_000) for n, track in enumerate("aab")]
+    week = build(plays, catalogue)["week"]
+    assert [(top["spotify_id"], top["name"], top["play_count"]) for top in week["top_artists"]] == [
+        ("id1", "Nirvana", 2),
+        ("id2", "Nirvana", 1),
+    ]
+    assert [top["spotify_id"] for top in week["top_albums"]] == ["al1", "al2"]
+    assert (week["unique_artists"], week["unique_albums"]) == (2, 2)
+
+
+def test_a_name_alone_means_the_one_known_artist_who_bears_it() -> None:
+    known = KnownTrack(artist_id="id1", artist_name="Björk")
+    rival = KnownTrack(artist_id="id2", artist_name="Björk")
+    plays = [OraclePlay(NOON - timedelta(hours=n), track, artist_name="Björk") for n, track in enumerate("abc")]
+    one = build(plays[:2], Catalogue(tracks={"a": known}))["week"]
+    assert [(top["spotify_id"], top["play_count"]) for top in one["top_artists"]] == [("id1", 2)]
+    three = build(plays, Catalogue(tracks={"a": known, "b": rival}))["week"]
+    assert sorted((top["spotify_id"], top["play_count"]) for top in three["top_artists"]) == [
+        ("", 1),
+        ("id1", 1),
+        ("id2", 1),
+    ]
+
+
+def test_genres_use_all_artists_and_not_the_top_ones_alone() -> None:
+    number_of_artists = 120
+    plays = [OraclePlay(NOON - timedelta(minutes=5 * n), f"t{n}") for n in range(number_of_artists)]
+    catalogue = Catalogue(
+        tracks={f"t{n}": KnownTrack(artist_id=f"ar{n}", artist_name=f"A{n}") for n in range(number_of_artists)},
+        artists={f"ar{n}": Known(f"A{n}", genres=("all", f"g{n}")) for n in range(number_of_artists)},
+    )
+    week = build(plays, catalogue)["week"]
+    assert len(week["top_artists"]) == len(week["top_genres"]) == 50
+    assert week["unique_artists"] == number_of_artists
+    assert week["unique_genres"] == number_of_artists + 1
+    assert (week["top_genres"][0]["name"], week["top_genres"][0]["play_count"]) == ("all", number_of_artists)
+    assert {top["spotify_id"] for top in week["top_genres"]} == {""}
+
+
+def test_what_the_catalogue_knows_is_filled_in() -> None:
+    catalogue = Catalogue(
+        tracks={
+            "t": KnownTrack("Song", artist_id="ar", artist_name="A", album_id="al", album_name="B", image_url="i/t")
+        },
+        artists={"ar": Known("Artist of now", "i/ar")},
+        albums={"al": Known("Album of now", "i/al")},
+    )
+    week = build([OraclePlay(NOON, "t", ms_played=60_000)], catalogue)["week"]
+    for kind, spotify_id, name, image_url in (
+        ("top_tracks", "t", "Song", "i/t"),
+        ("top_artists", "ar", "Artist of now", "i/ar"),
+        ("top_albums", "al", "Album of now", "i/al"),
+    ):
+        assert week[kind] == [
+            {
+                "spotify_id": spotify_id,
+                "name": name,
+                "play_count": 1,
+                "total_ms": 60_000,
+                "image_url": image_url,
+                "rank": 1,
+            }
+        ]
+
+
+def test_nobody_is_not_an_artist() -> None:
+    week = build([OraclePlay(NOON, "local:x", artist_name="", album_name="")])["week"]
+    assert (week["unique_tracks"], week["unique_artists"], week["unique_albums"]) == (1, 0, 0)
+    assert week["top_artists"] == week["top_albums"] == week["top_genres"] == []
+
+
+def test_an_average_is_weighted_by_plays_and_leaves_out_what_is_unknown() -> None:
+    catalogue = Catalogue(
+        tracks={"a": KnownTrack(features=(1.0,) * 8), "b": KnownTrack(features=(0.0,) * 8), "c": KnownTrack()}
+    )
+    tracks = ["a", "a", "a", "b", "c", "unknown"]
+    plays = [OraclePlay(NOON - timedelta(hours=n), track, ms_played=60_000) for n, track in enumerate(tracks)]
+    skipped = OraclePlay(NOON - timedelta(hours=20), "b", ms_played=1)
+    week = build([*plays, skipped], catalogue)["week"]
+    assert week["avg_audio_features"] == dict.fromkeys(FEATURES, 0.75)
+    assert week["audio_features_coverage"] == pytest.approx(4 / 6, abs=1e-6)
+
+
+def test_there_is_no_average_of_nothing() -> None:
+    for plays in ([], [OraclePlay(NOON, "unknown")], [OraclePlay(NOON, "a", ms_played=1)]):
+        week = build(plays, Catalogue(tracks={"a": KnownTrack(features=(1.0,) * 8)}))["week"]
+        assert (week["avg_audio_features"], week["audio_features_coverage"]) == (None, 0.0)
+
+
+@given(zone=zones, at=st.datetimes(datetime(2009, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))
+def test_a_period_lasts_until_the_listeners_next_midnight(zone: str, at: datetime) -> None:
+    end = next_period_end(zone, at)
+    today = at.astimezone(ZoneInfo(zone)).date()
+    assert end == oracle.first_instant(today + timedelta(days=1), zone)
+    assert at < end <= at + timedelta(hours=50)
