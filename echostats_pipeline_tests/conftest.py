@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +271,3 @@ def documents(db: Db, collection: str, *, without: tuple[str, ...] = ("_id",)) -
     """All documents of a collection in a fixed order, without some fields."""
     found = [{key: value for key, value in each.items() if key not in without} for each in db[collection].find()]
     return sorted(found, key=repr)
-
-
-def days(count: int) -> timedelta:
-    return timedelta(days=count)

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import click
 
-from echostats_pipeline.cli.instance import open_pipeline
+from echostats_pipeline.cli.instance import open_database
 from echostats_pipeline.errors import SpotifyError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.settings import load_settings
@@ -27,7 +27,7 @@ def connect(timezone: str) -> None:
         "The browser then shows a page that cannot be opened. That is fine: copy its address from the address bar."
     )
     code = code_from_redirect(click.prompt("Address"), state)
-    with open_pipeline(settings) as (store, _):
+    with open_database(settings) as store:
         user = connect_account(settings, store, code=code, verifier=verifier, timezone=timezone, now=utc_now())
     click.echo(
         f"Connected {user.display_name or user.spotify_id} as {user.partition_key}. `echostats up` syncs from now on."

@@ -2,9 +2,9 @@
 
 import click
 
+from echostats_pipeline.cli.instance import open_database
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.storage.indexes import ensure_indexes, repair_indexes
-from echostats_pipeline.storage.store import open_store
 
 
 @click.command()
@@ -12,7 +12,7 @@ from echostats_pipeline.storage.store import open_store
 def indexes(repair: bool) -> None:
     """Make every declared index exist; documents are never touched."""
     settings = load_settings()
-    with open_store(settings) as store:
+    with open_database(settings, indexes=False) as store:
         if repair:
             rebuilt = repair_indexes(store.db)
             click.echo(f"Rebuilt: {', '.join(rebuilt)}" if rebuilt else "Nothing had to be rebuilt.")

@@ -59,10 +59,17 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 @contextmanager
-def open_pipeline(settings: Settings) -> Iterator[tuple[Store, dg.DagsterInstance]]:
-    """The database and the Dagster instance, for the length of a command; an embedded server started here stops."""
+def open_database(settings: Settings, *, indexes: bool = True) -> Iterator[Store]:
+    """The database for the length of a command; an embedded server that is started for it stops with it."""
     server = running(StateFolder(settings.home)) if settings.mongo_uri is None else nullcontext()
-    with server, open_store(settings, indexes=True) as store, open_instance(settings) as instance:
+    with server, open_store(settings, indexes=indexes) as store:
+        yield store
+
+
+@contextmanager
+def open_pipeline(settings: Settings) -> Iterator[tuple[Store, dg.DagsterInstance]]:
+    """The database and the Dagster instance for the length of a command."""
+    with open_database(settings) as store, open_instance(settings) as instance:
         close_dead_runs(instance, store, utc_now())
         yield store, instance
 

@@ -14,15 +14,13 @@ from types import FrameType
 import click
 import requests
 
-from echostats_pipeline.cli.instance import prepare_dagster_home, project_file
+from echostats_pipeline.cli.instance import open_database, prepare_dagster_home, project_file
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
 from echostats_pipeline.roster import Roster, webserver_file
 from echostats_pipeline.settings import Settings, load_settings, set_environment
-from echostats_pipeline.storage.embedded import running
 from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.store import open_store
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S, STOP_TIMEOUT_S, POLL_S = 120.0, 30.0, 0.2
@@ -36,11 +34,9 @@ def up(port: int) -> None:
     settings = load_settings()
     home = StateFolder(settings.home).ensure()
     _refuse_taken(port)
-    server = running(home) if settings.mongo_uri is None else nullcontext()
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()
-    with _interruptible(), contextlib.suppress(KeyboardInterrupt), server, simulator:
-        with open_store(settings, indexes=True) as store:
-            users = store.users.all(simulated=settings.simulated)
+    with _interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
+        users = store.users.all(simulated=settings.simulated)
         Roster(settings.home).write([user.partition_key for user in users])
         with _dagster(settings, home, port) as dagster:
             click.echo(_welcome(settings, port, [user.partition_key for user in users]))

@@ -35,7 +35,7 @@ def connected(uri: str, database: str) -> Iterator[Db]:
             appname="echostats_pipeline",
             serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
         )
-    except (ConfigurationError, ValueError) as error:
+    except (ConfigurationError, ValueError, OSError) as error:  # OSError: a certificate file that is not there
         raise StorageError(f"MONGO_URI cannot be used: {error}") from error
     with client:
         try:

@@ -27,19 +27,32 @@ def ensure_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
 
 
 def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.values()) -> list[str]:
-    """Drop and rebuild the indexes whose options contradict the declared ones. Documents are never touched.
+    """Drop and rebuild the indexes that contradict the declared ones. Documents are never touched.
 
     Returns:
         The rebuilt indexes as ``collection.index``.
+
+    Raises:
+        StorageError: a unique index cannot be built because the collection holds duplicates; its indexes are as before.
     """
     repaired = []
     for collection in collections:
         for index in collection.indexes:
-            for name, existing in db[collection.name].index_information().items():
-                if tuple(existing["key"]) == index.keys and _options(existing) != index.options:
-                    db[collection.name].drop_index(name)
-                    repaired.append(f"{collection.name}.{name}")
-            _ensure(db, collection.name, index)
+            contradicting = {
+                name: existing
+                for name, existing in db[collection.name].index_information().items()
+                if (tuple(existing["key"]) == index.keys and _options(existing) != index.options)
+                or (tuple(existing["key"]) != index.keys and name == index.name)
+            }
+            for name in contradicting:
+                db[collection.name].drop_index(name)
+            try:
+                _ensure(db, collection.name, index)
+            except StorageError:
+                for name, existing in contradicting.items():
+                    db[collection.name].create_index(existing["key"], name=name, **_options(existing))
+                raise
+            repaired += [f"{collection.name}.{name}" for name in contradicting]
     return repaired
 
 

@@ -50,8 +50,10 @@ class RebuildQueue:
         """Mark the rollups of `days` before and after the block that changes the history they are built from."""
         dates = [day.isoformat() for day in days]
         self.mark(user_id, "daily_rollups", dates)
-        yield
-        self.mark(user_id, "daily_rollups", dates)
+        try:
+            yield
+        finally:  # a block that fails may have written some of it
+            self.mark(user_id, "daily_rollups", dates)
 
     def pending(self, target: RebuildTarget) -> dict[str, list[str]]:
         """User ids with the dates that wait, in order."""

@@ -10,7 +10,7 @@ import polars as pl
 
 from echostats_pipeline.model.operations import RowOutcome
 from echostats_pipeline.model.plays import RecentlyPlayedItem
-from echostats_pipeline.transforms.merging import lay_out, match_api_rows, match_export_rows, without_repeats
+from echostats_pipeline.transforms.merging import apart_from, lay_out, match_api_rows, match_export_rows, without_repeats
 from echostats_pipeline.transforms.plays import UTC_MS
 
 Document = dict[str, Any]
@@ -113,7 +113,8 @@ def merge_export(rows: pl.DataFrame, stored: pl.DataFrame, user_id: str) -> Play
     changes = PlayChanges()
     changes.outcomes["duplicate"] += rows.height - new.height
     neighbours = stored.filter(pl.col("import_ts").is_in(new["import_ts"].unique().implode()))
-    new = _laid_out(new, neighbours, changes)
+    others = stored.filter(pl.col("source") == "import").join(neighbours, on="id", how="anti")
+    new = _laid_out(new, neighbours, others, changes)
     api_plays = stored.filter(pl.col("source") == "api")
     replaced = dict(match_export_rows(new, api_plays).select("left", "right").iter_rows())
     for position, row in enumerate(new.iter_rows(named=True)):
@@ -129,10 +130,12 @@ def merge_export(rows: pl.DataFrame, stored: pl.DataFrame, user_id: str) -> Play
     return changes
 
 
-def _laid_out(new: pl.DataFrame, neighbours: pl.DataFrame, changes: PlayChanges) -> pl.DataFrame:
+def _laid_out(
+    new: pl.DataFrame, neighbours: pl.DataFrame, others: pl.DataFrame, changes: PlayChanges
+) -> pl.DataFrame:
     """Lay out new rows and stored ones of the same ``ts``; stored ones that move become updates, earliest first."""
-    columns = ["import_ts", "offline_at", "import_key", "ms_played"]
-    together = lay_out(pl.concat([new.select(columns), neighbours.select(columns)]))
+    columns = ["import_ts", "offline_at", "import_key", "ms_played", "track_id"]
+    together = apart_from(others, lay_out(pl.concat([new.select(columns), neighbours.select(columns)])))
     places = together.select("import_key", "played_at", "played_at_estimated")
     moved = neighbours.join(places, on="import_key", suffix="_new").filter(
         (pl.col("played_at") != pl.col("played_at_new"))

@@ -62,13 +62,16 @@ def touched_days(stamps: Iterable[datetime], newest_play: datetime | None, zone:
     """The days whose rollup depends on plays that ended at `stamps`.
 
     That is their own local date and, because a play of unknown length lasts at most since the play before it, the
-    date after it, unless no play reaches that far.
+    date after it, unless no play reaches that far. Neither need be the next in the calendar: Samoa had no 30 December
+    2011, and until 2011 Newfoundland's clocks went back at 00:01.
     """
     own = {local_date(stamp, zone) for stamp in stamps}
     if newest_play is None:
         return own
     newest = local_date(newest_play, zone)
-    return own | {following for day in own if (following := day + timedelta(days=1)) <= newest}
+    reached = {local_midnight(day + timedelta(days=1), zone) for day in own}
+    reached |= {local_midnight(day, zone) + timedelta(minutes=1) for day in own}
+    return own | {day for instant in reached if (day := local_date(instant, zone)) <= newest}
 
 
 def streaks(days_with_plays: Sequence[date], today: date) -> tuple[int, int]:

@@ -35,6 +35,27 @@ def lay_out(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def apart_from(others: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Move laid-out rows back by the milliseconds that keep two plays of one track from ending at one instant.
+
+    Args:
+        others: ``track_id`` and ``played_at`` of plays that stay where they are.
+        rows: What `lay_out` gives, with ``track_id``.
+    """
+    taken = set(others.select("track_id", pl.col("played_at").dt.epoch("ms")).iter_rows())
+    ends = []
+    for track, laid_out_at in rows.select("track_id", pl.col("played_at").dt.epoch("ms")).iter_rows():
+        end = laid_out_at
+        while (track, end) in taken:
+            end -= 1
+        taken.add((track, end))
+        ends.append(end)
+    moved_to = pl.Series(ends, dtype=pl.Int64).cast(UTC_MS)
+    return rows.with_columns(
+        played_at=moved_to, played_at_estimated=pl.col("played_at_estimated") | (pl.col("played_at") != moved_to)
+    )
+
+
 def without_repeats(items: pl.DataFrame) -> pl.DataFrame:
     """Drop the rows of one recently-played answer that report a play a second time.
 
@@ -43,7 +64,7 @@ def without_repeats(items: pl.DataFrame) -> pl.DataFrame:
     Args:
         items: ``track_id``, ``played_at``, ``duration_ms``; any more columns.
     """
-    closest_ms = pl.min_horizontal(API_TOLERANCE_MS, pl.col("duration_ms") // 2)
+    closest_ms = pl.min_horizontal(API_TOLERANCE_MS, pl.col("duration_ms") // 2).clip(lower_bound=1)
     since_same_track = pl.col("played_at").diff().dt.total_milliseconds().over("track_id")
     return items.sort("played_at", "track_id").filter((since_same_track >= closest_ms).fill_null(value=True))
 
@@ -84,8 +105,10 @@ def match_export_rows(rows: pl.DataFrame, api_plays: pl.DataFrame) -> pl.DataFra
         ``left`` (position in `rows`), ``right`` (position in `api_plays`), ``distance_ms``.
     """
     distance = _export_distance("played_at_right", "played_at", "ms_played")
-    within = _same_track(rows, api_plays).with_columns(distance_ms=distance)
-    return _match(within.filter(pl.col("distance_ms") <= EXPORT_TOLERANCE_MS))
+    to_end = _apart("played_at_right", "played_at")
+    within = _same_track(rows, api_plays).with_columns(distance_ms=distance, to_end_ms=to_end)
+    # Ends first: a row that ends exactly where an API play does must take that one, or both would end there.
+    return _match(within.filter(pl.col("distance_ms") <= EXPORT_TOLERANCE_MS), "to_end_ms")
 
 
 def _same_track(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
@@ -103,13 +126,13 @@ def _export_distance(api_stamp: str, export_stamp: str, ms_played: str) -> pl.Ex
     return pl.min_horizontal(_apart(api_stamp, export_stamp), _apart(api_stamp, start))
 
 
-def _match(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Choose among candidate pairs one-to-one, nearest first; ties go to the lower positions."""
+def _match(pairs: pl.DataFrame, *ties: str) -> pl.DataFrame:
+    """Choose among candidate pairs one-to-one, nearest first; ties go to the lower `ties`, then positions."""
     taken_left: set[int] = set()
     taken_right: set[int] = set()
     chosen = []
-    candidates = pairs.select("left", "right", "distance_ms").drop_nulls()
-    for left, right, distance in candidates.sort("distance_ms", "left", "right").iter_rows():
+    candidates = pairs.drop_nulls("distance_ms").sort("distance_ms", *ties, "left", "right")
+    for left, right, distance in candidates.select("left", "right", "distance_ms").iter_rows():
         if left not in taken_left and right not in taken_right:
             taken_left.add(left)
             taken_right.add(right)

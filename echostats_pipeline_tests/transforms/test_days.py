@@ -85,6 +85,23 @@ def test_only_touched_days_change_when_a_play_appears(
     assert changed <= touched
 
 
+@pytest.mark.parametrize(
+    ("zone", "late", "next_play", "touched"),
+    [
+        # There was no 30 December 2011 in Samoa.
+        ("Pacific/Apia", "2011-12-30T09:00", "2011-12-30T10:01", "2011-12-31"),
+        # At 00:01 of 7 November 2010 it was 23:01 of the 6th again in St. John's.
+        ("America/St_Johns", "2010-11-07T02:30:30", "2010-11-07T02:31:30", "2010-11-06"),
+    ],
+)
+def test_a_late_play_touches_the_day_of_the_next_play_whatever_the_clocks_do(
+    zone: str, late: str, next_play: str, touched: str
+) -> None:
+    at, after = (datetime.fromisoformat(stamp).replace(tzinfo=UTC) for stamp in (late, next_play))
+    assert local_date(after, ZoneInfo(zone)) == date.fromisoformat(touched) != local_date(at, ZoneInfo(zone))
+    assert date.fromisoformat(touched) in touched_days([at], after, ZoneInfo(zone))
+
+
 def test_a_late_play_touches_its_day_and_the_next_but_no_day_without_plays() -> None:
     at, newest = datetime(2024, 5, 1, 12, tzinfo=UTC), datetime(2024, 5, 9, tzinfo=UTC)
     assert touched_days([at], newest, ZoneInfo("UTC")) == {date(2024, 5, 1), date(2024, 5, 2)}

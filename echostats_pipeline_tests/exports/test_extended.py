@@ -1,0 +1,321 @@
+"""Every dirt that published exports carry, row by row; then whole exports of a simulated and a real listener."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from echostats_pipeline.errors import ExportError
+from echostats_pipeline.exports.extended import RAW_SCHEMA, read_extended
+from echostats_pipeline.exports.files import find_export_files
+from echostats_pipeline.exports.rows import EXPORT_SCHEMA, ExportRows
+from echostats_pipeline.simulator.exports import ExportTruth, write_extended_export
+from echostats_pipeline.simulator.world import World
+from echostats_pipeline.transforms.identity import stable_id
+
+NAME = "Streaming_History_Audio_2023_0.json"
+SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "samples" / "Spotify Extended Streaming History"
+TRACK_ID = "2kRFrWaLWifQkBFasAWgMo"
+CANARY = "canary"
+PERSONAL = ("username", "ip_addr", "ip_addr_decrypted", "user_agent_decrypted", "platform")
+
+Row = dict[str, Any]
+
+ROW: Row = {
+    "ts": "2023-03-19T18:31:37Z",
+    "username": f"{CANARY}-name",
+    "platform": f"Android OS 4.2.2 API 17 (samsung, {CANARY})",
+    "ms_played": 245_000,
+    "conn_country": "DE",
+    "ip_addr": f"{CANARY}-address",
+    "ip_addr_decrypted": f"{CANARY}-old-address",
+    "user_agent_decrypted": f"{CANARY}-agent",
+    "master_metadata_track_name": "Everything In Its Right Place",
+    "master_metadata_album_artist_name": "Radiohead",
+    "master_metadata_album_album_name": "Kid A",
+    "spotify_track_uri": f"spotify:track:{TRACK_ID}",
+    "episode_name": None,
+    "episode_show_name": None,
+    "spotify_episode_uri": None,
+    "audiobook_title": None,
+    "audiobook_uri": None,
+    "audiobook_chapter_uri": None,
+    "audiobook_chapter_title": None,
+    "reason_start": "clickrow",
+    "reason_end": "trackdone",
+    "shuffle": False,
+    "skipped": None,
+    "offline": True,
+    "offline_timestamp": 1679249719,
+    "incognito_mode": True,
+}
+NO_MUSIC = dict.fromkeys([key for key in ROW if key.startswith("master_")] + ["spotify_track_uri"])
+
+
+def read(*rows: Any, name: str = NAME) -> ExportRows:
+    export = read_extended(name, json.dumps(rows).encode())
+    assert export.plays.height + export.not_music + len(export.rejects) == export.rows == len(rows)
+    assert dict(export.plays.schema) == EXPORT_SCHEMA
+    return export
+
+
+def play(**changes: Any) -> Row:
+    """The one play of a file with one row."""
+    return read({**ROW, **changes}).plays.row(0, named=True)
+
+
+def test_a_row_becomes_a_play() -> None:
+    assert play() == {
+        "row_number": 0,
+        "import_key": f"2023-03-19T18:31:37Z|{TRACK_ID}|245000|1",
+        "import_ts": datetime(2023, 3, 19, 18, 31, 37, tzinfo=UTC),
+        "ms_played": 245_000,
+        "track_id": TRACK_ID,
+        "track_name": "Everything In Its Right Place",
+        "artist_name": "Radiohead",
+        "album_name": "Kid A",
+        "reason_start": "clickrow",
+        "reason_end": "trackdone",
+        "shuffle": False,
+        "skipped": None,
+        "offline": True,
+        "offline_at": datetime(2023, 3, 19, 18, 15, 19, tzinfo=UTC),
+        "incognito": True,
+        "country": "DE",
+        "platform": "android",
+    }
+
+
+def test_older_and_newer_files_have_fewer_and_more_keys() -> None:
+    needed = ("ts", "ms_played", "spotify_track_uri", "master_metadata_track_name")
+    export = read({key: ROW[key] for key in needed}, {**ROW, "something_new": {"nested": [1]}})
+    assert export.plays["track_id"].to_list() == [TRACK_ID] * 2
+    assert export.plays["platform"].to_list() == [None, "android"]
+
+
+@pytest.mark.parametrize("key", [key for key in RAW_SCHEMA if key not in ("ts", "ms_played")])
+@pytest.mark.parametrize("value", [None, {"of": "another"}, ["type"], 1.5])
+def test_every_value_but_the_instant_and_the_time_may_be_null_or_of_another_type(key: str, value: Any) -> None:
+    export = read({**ROW, key: value})
+    assert export.plays.height == 1
+
+
+def test_a_withdrawn_track_keeps_its_id_and_has_no_names() -> None:
+    found = play(**{key: None for key in NO_MUSIC if key != "spotify_track_uri"})
+    assert (found["track_id"], found["track_name"], found["artist_name"], found["album_name"]) == (TRACK_ID, "", "", "")
+
+
+@pytest.mark.parametrize("uri", [None, "", "spotify:local:Artist:Album:Title:1", "spotify:track:short"])
+def test_a_track_without_a_spotify_id_gets_one_of_its_own(uri: str | None) -> None:
+    found = play(spotify_track_uri=uri)
+    assert found["track_id"] == stable_id("local", "Radiohead", "Everything In Its Right Place")
+    assert found["import_key"].startswith("2023-03-19T18:31:37Z|local:")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"episode_name": "An episode", "spotify_episode_uri": "spotify:episode:512ojhOuo1ktJprKbVcKyQ"},
+        {"episode_name": "An episode"},
+        {"audiobook_title": "A book", "audiobook_uri": "spotify:show:7iHfbu1YPACw6oZPAFJtqe"},
+        {"audiobook_uri": "spotify:show:7iHfbu1YPACw6oZPAFJtqe"},
+    ],
+)
+def test_podcasts_and_audiobooks_are_counted_and_not_kept(names: Row) -> None:
+    export = read({**ROW, **NO_MUSIC, **names}, ROW)
+    assert (export.not_music, export.plays.height) == (1, 1)
+
+
+def test_videos_are_no_plays_of_tracks() -> None:
+    export = read(ROW, {**ROW, **NO_MUSIC}, name="Streaming_History_Video_2022-2025.json")
+    assert (export.not_music, export.plays.height, export.rejects) == (2, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"ts": None}, "ts is not an instant"),
+        ({"ts": "2023-03-19 18:31"}, "ts is not an instant"),
+        ({"ts": "2023-02-30T18:31:37Z"}, "ts is not an instant"),
+        ({"ts": 1679249719}, "ts is not an instant"),
+        ({"ms_played": None}, "ms_played is not a whole number"),
+        ({"ms_played": -1}, "ms_played is not a whole number"),
+        ({"ms_played": 1.5}, "ms_played is not a whole number"),
+        ({"ms_played": "245000"}, "ms_played is not a whole number"),
+        ({"ms_played": True}, "ms_played is not a whole number"),
+        (NO_MUSIC, "names neither a track"),
+    ],
+)
+def test_a_row_that_cannot_be_a_play_is_kept_with_the_reason_and_nothing_personal(changes: Row, reason: str) -> None:
+    export = read(ROW, {**ROW, **changes}, ROW)
+    (reject,) = export.rejects
+    assert reject.row_number == 1
+    assert reason in reject.reason
+    assert reject.row["conn_country"] == "DE"
+    assert set(reject.row).isdisjoint(PERSONAL)
+    assert CANARY not in repr(reject)
+    assert export.plays["row_number"].to_list() == [0, 2]
+
+
+def test_what_is_not_an_object_is_rejected() -> None:
+    export = read(ROW, None, "text", 7, [1], True)
+    assert [reject.row_number for reject in export.rejects] == [1, 2, 3, 4, 5]
+    assert {reject.reason for reject in export.rejects} == {"the row is not an object"}
+
+
+def test_a_list_in_place_of_an_object_leaks_nothing_personal() -> None:
+    (reject,) = read([f"{CANARY}-address"]).rejects
+    assert CANARY not in repr(reject)
+
+
+def test_nothing_personal_is_in_a_play() -> None:
+    export = read(ROW)
+    assert CANARY not in repr(export)
+    assert CANARY not in json.dumps(export.plays.to_dicts(), default=str)
+    assert set(export.plays.columns).isdisjoint(set(PERSONAL) - {"platform"})
+
+
+def test_zero_milliseconds_are_a_play() -> None:
+    assert play(ms_played=0)["ms_played"] == 0
+
+
+def test_an_unknown_country_is_none() -> None:
+    assert [play(conn_country=code)["country"] for code in ("ZZ", None, "SE")] == [None, None, "SE"]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [
+        (1679249719, datetime(2023, 3, 19, 18, 15, 19, tzinfo=UTC)),
+        (1647540919013, datetime(2022, 3, 17, 18, 15, 19, 13_000, tzinfo=UTC)),
+        (0, None),
+        (None, None),
+        (-1, None),
+    ],
+)
+def test_an_offline_stamp_is_in_seconds_or_milliseconds_by_era(stamp: int | None, expected: datetime | None) -> None:
+    assert play(offline_timestamp=stamp)["offline_at"] == expected
+
+
+@pytest.mark.parametrize(
+    ("platform", "family"),
+    [
+        ("Android OS 4.2.2 API 17 (samsung, GT-I9195)", "android"),
+        ("android", "android"),
+        ("web_player windows 10;chrome 96.0.4664.45;desktop", "web"),
+        ("WebPlayer (websocket RFC6455)", "web"),
+        ("iOS 15.1 (iPhone12,8)", "ios"),
+        ("ios", "ios"),
+        ("iPadOS 17 (iPad7,11)", "ios"),
+        ("Windows 10 (10.0.19044; x64; AppX)", "windows"),
+        ("OS X 12.0.1 [arm 2]", "macos"),
+        ("osx", "macos"),
+        ("Linux [x86-64 0]", "linux"),
+        ("Partner google cast_tv;Chromecast;;;tpapi", "cast"),
+        ("cast", "cast"),
+        ("Partner sonos_ppc Sonos", "other"),
+        ("not_applicable", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_of_a_platform_only_the_family_is_kept(platform: str | None, family: str | None) -> None:
+    assert play(platform=platform)["platform"] == family
+
+
+def test_exact_repeats_are_told_apart_by_their_occurrence() -> None:
+    export = read(ROW, {**ROW, "ms_played": 1}, ROW)
+    keys = export.plays["import_key"].to_list()
+    assert [key.rsplit("|", 1)[1] for key in keys] == ["1", "1", "2"]
+    assert len(set(keys)) == 3
+
+
+def test_identity_is_raw_content_and_not_what_spotify_relabels() -> None:
+    changed = {"conn_country": "FR", "platform": "ios", "shuffle": True, "master_metadata_album_album_name": "Kid B"}
+    assert play(**changed)["import_key"] == play()["import_key"]
+    for other in ({"ts": "2023-03-19T18:31:38Z"}, {"ms_played": 1}, {"spotify_track_uri": "spotify:track:" + "1" * 22}):
+        assert play(**other)["import_key"] != play()["import_key"]
+
+
+@given(rows=st.lists(st.dictionaries(st.sampled_from(sorted(ROW)), st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5), st.just([]), st.just({})
+)).map(lambda changes: {**ROW, **changes}), max_size=5))  # fmt: skip
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_value_of_any_type_breaks_the_reader_or_goes_uncounted(rows: list[Row]) -> None:
+    export = read(*rows)
+    assert export.plays["import_key"].is_unique().all()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "not valid JSON"),
+        (b'[{"ts": "2023-03-19T18:3', "cut off; download it again"),
+        (b"\xff\xfe\x00", "not valid JSON"),
+        (b'{"ts": "2023-03-19T18:31:37Z"}', "a JSON dict, not an array"),
+        (b"null", "not a streaming history"),
+    ],
+)
+def test_a_file_that_is_no_history_is_refused_by_name(data: bytes, message: str) -> None:
+    with pytest.raises(ExportError, match=NAME) as caught:
+        read_extended(NAME, data)
+    assert message in str(caught.value)
+
+
+def test_an_empty_history_has_no_rows() -> None:
+    assert read().plays.is_empty()
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExportTruth]:
+    world = World(seed=11)
+    path = tmp_path_factory.mktemp("export") / "my_spotify_data.zip"
+    window = datetime(2022, 6, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)
+    return path, write_extended_export(world, world.users[0], *window, path)
+
+
+def test_a_simulated_export_is_read_to_the_last_row(simulated: tuple[Path, ExportTruth]) -> None:
+    path, truth = simulated
+    exports = [read_extended(file.name, file.read()) for file in find_export_files(path)]
+    plays = pl.concat([export.plays for export in exports])
+    assert sum(export.rows for export in exports) == truth.rows > 1000
+    assert sum(export.not_music for export in exports) == truth.episode_rows > 0
+    # The export does not say which local file was played, so that there is nothing to keep but the row.
+    assert sum(len(export.rejects) for export in exports) == truth.local_rows > 0
+    assert plays.height == truth.music_rows
+    assert plays.filter(pl.col("track_name") == "").height == truth.nameless_rows
+    first = plays.filter(pl.col("import_key").str.ends_with("|1"))
+    assert plays.height - first.height == truth.repeated_rows > 0
+    assert dict(first["track_id"].value_counts().iter_rows()) == truth.plays_per_track
+    assert first["ms_played"].sum() == truth.music_ms
+
+
+def test_nothing_personal_of_a_simulated_export_is_kept(simulated: tuple[Path, ExportTruth]) -> None:
+    path, _ = simulated
+    for file in find_export_files(path):
+        export = read_extended(file.name, file.read())
+        assert "203.0.113." not in repr(export.rejects)
+        assert "203.0.113." not in export.plays.write_csv()
+        assert set(export.plays["platform"].unique()) <= {"ios", "android", "windows", "web", "linux", "macos", "cast"}
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real sample is not beside this checkout")
+def test_a_real_export_gives_what_a_plain_reading_of_it_gives() -> None:
+    for file in find_export_files(SAMPLES):
+        rows: Sequence[Row] = json.loads(file.read())
+        export = read_extended(file.name, file.read())
+        music = [row for row in rows if row["spotify_track_uri"]]
+        assert export.plays.height + export.not_music + len(export.rejects) == export.rows == len(rows)
+        assert export.plays.height == len(music) > 0
+        assert export.plays["ms_played"].sum() == sum(row["ms_played"] for row in music)
+        artists = Counter(row["master_metadata_album_artist_name"] or "" for row in music)
+        assert dict(export.plays["artist_name"].value_counts().iter_rows()) == artists
+        ends = export.plays.sort("row_number")["import_ts"].to_list()
+        assert ends == [datetime.fromisoformat(row["ts"]) for row in music]

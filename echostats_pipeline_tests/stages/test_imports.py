@@ -1,0 +1,269 @@
+"""Exports into the history: against exports the simulator writes, with the truth about them, and damaged ones."""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echostats_pipeline.errors import ExportError
+from echostats_pipeline.model.operations import FileImport
+from echostats_pipeline.model.users import User
+from echostats_pipeline.simulator.exports import ExportTruth, write_extended_export
+from echostats_pipeline.simulator.world import World
+from echostats_pipeline.stages.imports import import_export
+from echostats_pipeline.storage.store import Store
+
+from ..conftest import NOW, Counted, Installation, documents
+from .test_ingestion import sync
+
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
+START, END = NOW - timedelta(days=45), NOW - timedelta(days=1)
+OUTCOMES = ("inserted", "merged", "duplicate", "not_music", "rejected")
+PLAYS = ("user_id", "track", "played_at", "ms_played", "source", "context_type", "context_uri", "import_key")
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory: pytest.TempPathFactory, small_world: World) -> tuple[Path, ExportTruth]:
+    path = tmp_path_factory.mktemp("exports") / "my_spotify_data.zip"
+    return path, write_extended_export(small_world, small_world.users[0], START, END, path)
+
+
+@pytest.fixture
+def user(store: Store, small_world: World) -> User:
+    return store.users.connect(
+        {"spotify_id": small_world.users[0].id}, authorized_at=NOW, simulated=True, timezone="Europe/Berlin"
+    )
+
+
+@pytest.fixture
+def read(store: Store, user: User) -> Callable[[Path], list[FileImport]]:
+    return lambda path: import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
+
+
+def total(files: list[FileImport], outcome: str) -> int:
+    return sum(getattr(file, outcome) for file in files)
+
+
+def plays(store: Store) -> list[dict[str, Any]]:
+    return sorted(
+        ({name: play.get(name) for name in PLAYS} for play in store.db["listening_history"].find()),
+        key=lambda play: (play["played_at"], repr(play)),
+    )
+
+
+def test_every_row_has_an_outcome_and_they_are_the_true_ones(
+    store: Store, user: User, export: tuple[Path, ExportTruth]
+) -> None:
+    path, truth = export
+    progress = Counted()
+    files = import_export(store, user, path, progress=progress, clock=lambda: NOW, dagster_run_id="run")
+    assert {f"Spotify Extended Streaming History/{file.file_name}": file.rows for file in files} == truth.rows_per_file
+    assert all(sum(getattr(file, outcome) for outcome in OUTCOMES) == file.rows for file in files)
+    assert total(files, "inserted") == truth.music_rows
+    assert total(files, "not_music") == truth.episode_rows
+    assert total(files, "rejected") == truth.local_rows == store.db["import_rejects"].count_documents({})
+    assert progress.expected == progress.processed == truth.rows
+    assert [file.status for file in files] == ["completed"] * len(files)
+    recorded = documents(store.db, "imports")
+    assert recorded == sorted((file.to_bson() for file in files), key=repr)
+
+
+def test_listening_time_is_the_true_one(
+    store: Store, read: Callable[[Path], list[FileImport]], export: tuple[Path, ExportTruth]
+) -> None:
+    read(export[0])
+    counted: dict[str, int] = {}
+    for play in store.db["listening_history"].find({"import_key": {"$regex": r"\|1$"}}):
+        counted[play["track"]["spotify_id"]] = counted.get(play["track"]["spotify_id"], 0) + 1
+    repeats = store.db["listening_history"].count_documents({"import_key": {"$not": {"$regex": r"\|1$"}}})
+    assert repeats >= export[1].repeated_rows
+    assert sum(counted.values()) + repeats == export[1].music_rows
+    assert set(counted) == set(export[1].plays_per_track)
+
+
+def test_importing_again_changes_nothing(
+    store: Store, read: Callable[[Path], list[FileImport]], export: tuple[Path, ExportTruth]
+) -> None:
+    read(export[0])
+    before = documents(store.db, "listening_history", without=())
+    tracks = documents(store.db, "tracks", without=())
+    for day in store.db["rebuild_queue"].find():
+        store.db["rebuild_queue"].delete_one({"_id": day["_id"]})
+    files = read(export[0])
+    assert total(files, "inserted") == total(files, "merged") == 0
+    assert total(files, "duplicate") == export[1].music_rows
+    assert [file.status for file in files] == ["completed"] * len(files)
+    assert documents(store.db, "listening_history", without=()) == before
+    assert documents(store.db, "tracks", without=()) == tracks
+    assert documents(store.db, "rebuild_queue") == []
+
+
+def test_a_later_export_that_contains_it_adds_only_the_rest(
+    store: Store, user: User, small_world: World, tmp_path: Path, export: tuple[Path, ExportTruth]
+) -> None:
+    person = small_world.users[0]
+    earlier, whole = tmp_path / "earlier.zip", Store.of(store.db.client[f"{store.db.name}_whole"])
+    write_extended_export(small_world, person, START, START + timedelta(days=20), earlier)
+    for path in (earlier, export[0]):
+        import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
+    try:
+        import_export(whole, user, export[0], progress=Counted(), clock=lambda: NOW)
+        assert plays(store) == plays(whole)
+    finally:
+        whole.db.client.drop_database(whole.db.name)
+
+
+def test_what_comes_from_the_api_and_from_an_export_is_one_play_in_either_order(
+    installation: Installation, export: tuple[Path, ExportTruth]
+) -> None:
+    installation.clock.advance(timedelta(hours=-30))  # so that the newest fifty are partly within the export
+    user, store = installation.connect(), installation.store
+    seen = []
+    for steps in (("sync", "import"), ("import", "sync"), ("sync", "import", "sync", "import", "sync")):
+        for collection in ("listening_history", "recently_played", "rebuild_queue", "tracks"):
+            store.db[collection].delete_many({})
+        for step in steps:
+            if step == "sync":
+                sync(installation, user)
+            else:
+                import_export(store, user, export[0], progress=Counted(), clock=installation.now)
+        seen.append(plays(store))
+        assert len(seen[-1]) == export[1].music_rows + store.db["listening_history"].count_documents({"source": "api"})
+    assert seen[0] == seen[1] == seen[2]
+    merged = [play for play in seen[0] if play["source"] == "import" and play["context_type"]]
+    assert merged
+
+
+def test_an_import_that_covers_a_gap_closes_it(installation: Installation, export: tuple[Path, ExportTruth]) -> None:
+    user, store = installation.connect(), installation.store
+    installation.clock.advance(timedelta(days=-30))
+    sync(installation, user)
+    installation.clock.advance(timedelta(days=20))
+    sync(installation, user)
+    (gap,) = documents(store.db, "listening_gaps")
+    assert gap["closed_by"] is None
+    import_export(store, user, export[0], progress=Counted(), clock=installation.now)
+    (gap,) = documents(store.db, "listening_gaps")
+    assert gap["closed_by"] is not None
+
+
+def write_json(path: Path, rows: Any) -> Path:
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return path
+
+
+def row(ts: str = "2025-06-01T10:00:00Z", **fields: Any) -> dict[str, Any]:
+    return {
+        "ts": ts,
+        "ms_played": 100_000,
+        "spotify_track_uri": "spotify:track:4uLU6hMCjMI75M1A2tKUQC",
+        "master_metadata_track_name": "Name",
+        "master_metadata_album_artist_name": "Artist",
+        "master_metadata_album_album_name": "Album",
+        **fields,
+    }
+
+
+@pytest.mark.parametrize("names", ["will.i.am", "$uicideboy$", "", "x" * 1_000, "a\0b", "\ud800", "👩‍🎤"])
+def test_no_name_breaks_an_import_or_the_rollups(store: Store, user: User, tmp_path: Path, names: str) -> None:
+    from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
+
+    fields = ("master_metadata_track_name", "master_metadata_album_artist_name", "master_metadata_album_album_name")
+    path = write_json(tmp_path / "endsong_0.json", [row(**dict.fromkeys(fields, names)), row("2025-06-01T11:00:00Z")])
+    (file,) = import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
+    assert file.inserted + file.rejected == 2
+    days = store.rebuilds.pending_days(user.user_id)
+    rebuild_rollups(store, user, days, min_play_ms=30_000, progress=Counted())
+    rebuild_snapshots(store, user, NOW)
+    assert sum(rollup["total_plays"] for rollup in store.db["daily_rollups"].find()) == file.inserted
+
+
+def test_personal_fields_are_written_nowhere(store: Store, user: User, tmp_path: Path) -> None:
+    personal = {
+        "ip_addr": "203.0.113.77",
+        "ip_addr_decrypted": "203.0.113.77",
+        "user_agent_decrypted": "canary-agent",
+        "username": "canary-name",
+        "platform": "iOS 15.1 (iPhone12,8)",
+    }
+    bad = [row("never", **personal), {**row(**personal), "spotify_track_uri": None, "master_metadata_track_name": None}]
+    path = write_json(tmp_path / "endsong_0.json", [row(**personal), *bad, "canary-text"[:3]])
+    (file,) = import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
+    assert (file.inserted, file.rejected) == (1, 3)
+    everything = repr([documents(store.db, name) for name in store.db.list_collection_names()])
+    for secret in ("203.0.113.77", "canary", "iPhone12"):
+        assert secret not in everything
+
+
+@pytest.mark.parametrize("content", ["[{", '{"a": 1}', "", "\0\0", '[{"ts": "2025'])
+def test_a_file_that_is_none_fails_its_import_and_keeps_what_was_imported_before(
+    store: Store, user: User, tmp_path: Path, content: str
+) -> None:
+    write_json(tmp_path / "endsong_0.json", [row()])
+    (tmp_path / "endsong_1.json").write_text(content)
+    with pytest.raises(ExportError, match=r"endsong_1\.json"):
+        import_export(store, user, tmp_path, progress=Counted(), clock=lambda: NOW)
+    records = {record["file_name"]: record for record in documents(store.db, "imports")}
+    assert records["endsong_0.json"]["status"] == "completed"
+    assert records["endsong_1.json"]["status"] == "failed"
+    assert "endsong_1.json" in records["endsong_1.json"]["error_message"]
+    assert store.db["listening_history"].count_documents({}) == 1
+
+
+def test_a_truncated_zip_imports_nothing(
+    read: Callable[[Path], list[FileImport]], tmp_path: Path, store: Store, export: tuple[Path, ExportTruth]
+) -> None:
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(export[0].read_bytes()[: export[0].stat().st_size // 2])
+    with pytest.raises(ExportError, match=r"cut\.zip"):
+        read(cut)
+    assert documents(store.db, "listening_history") == documents(store.db, "imports") == []
+
+
+def test_a_damaged_member_of_a_zip_fails_its_file(
+    read: Callable[[Path], list[FileImport]], tmp_path: Path, store: Store
+) -> None:
+    path = tmp_path / "bad.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Streaming_History_Audio_2025_0.json", json.dumps([row()]))
+    data = bytearray(path.read_bytes())
+    place = data.index(b'"ms_played"')
+    data[place : place + 4] = b"XXXX"
+    path.write_bytes(data)
+    with pytest.raises(ExportError, match=r"Streaming_History_Audio_2025_0\.json"):
+        read(path)
+    (record,) = documents(store.db, "imports")
+    assert record["status"] == "failed"
+    assert documents(store.db, "listening_history") == []
+
+
+@pytest.fixture
+def sample() -> Iterator[Path]:
+    folder = SAMPLES / "Spotify Extended Streaming History"
+    if not folder.is_dir():
+        pytest.skip(f"the real export is not here: {folder}")
+    yield folder
+
+
+def test_a_real_export_is_imported_whole_and_only_once(
+    store: Store, read: Callable[[Path], list[FileImport]], sample: Path
+) -> None:
+    rows = sum(len(json.loads(path.read_bytes())) for path in sample.glob("*.json"))
+    first = read(sample)
+    assert total(first, "rows") == rows
+    assert sum(total(first, outcome) for outcome in OUTCOMES) == rows
+    assert store.db["listening_history"].count_documents({}) == total(first, "inserted")
+    again = read(sample)
+    assert total(again, "inserted") == 0
+    assert total(again, "duplicate") == total(first, "inserted") + total(first, "merged") + total(first, "duplicate")
+
+
+def test_the_newest_play_of_the_future_is_no_reason_to_fail(store: Store, user: User, tmp_path: Path) -> None:
+    path = write_json(tmp_path / "endsong_0.json", [row("2099-01-01T00:00:00Z"), row("2005-01-01T00:00:00Z")])
+    (file,) = import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
+    assert file.inserted == 2
+    assert file.first_played_at == datetime.fromisoformat("2005-01-01T00:00:00+00:00")

@@ -1,0 +1,110 @@
+"""The shared catalogue: stubs, full documents, and what is remembered as unavailable."""
+
+from datetime import timedelta
+
+import pytest
+
+from echostats_pipeline.model.catalog import AVERAGED_FEATURES, Album, AlbumRef, Artist, ArtistRef, AudioFeatures, Image
+from echostats_pipeline.model.catalog import Track as TrackModel
+from echostats_pipeline.storage.catalog import CatalogName
+from echostats_pipeline.storage.database import Db
+from echostats_pipeline.storage.store import Store
+
+from ..conftest import NOW, documents
+
+LATER = NOW + timedelta(days=1)
+FEATURES = AudioFeatures.model_validate(
+    {name: 0.5 for name in AudioFeatures.model_fields} | {"key": 1, "mode": 1, "duration_ms": 9, "time_signature": 4}
+)
+
+
+def track(spotify_id: str = "t1", **fields: object) -> TrackModel:
+    return TrackModel.model_validate(
+        {"spotify_id": spotify_id, "name": "T", "fetched_at": NOW, "updated_at": NOW, **fields}
+    )
+
+
+def test_a_stub_is_added_once_and_never_overwrites(store: Store, db: Db) -> None:
+    assert store.catalog.add_stubs("tracks", [track(), track()]) == 1
+    store.catalog.put("tracks", [track(name="Full", enriched_at=NOW)], missing=(), at=NOW)
+    assert store.catalog.add_stubs("tracks", [track(name="Stub"), track("t2")]) == 1
+    assert store.catalog.add_stubs("tracks", []) == 0
+    assert {found["spotify_id"]: found["name"] for found in db["tracks"].find()} == {"t1": "Full", "t2": "T"}
+
+
+def test_a_full_document_is_the_stub_completed(store: Store, db: Db) -> None:
+    store.catalog.add_stubs("tracks", [track()])
+    full = track(name="Full", popularity=7, fetched_at=LATER, updated_at=LATER, enriched_at=LATER)
+    for _ in range(2):
+        store.catalog.put("tracks", [full], missing=(), at=LATER)
+    assert documents(db, "tracks") == [{**full.to_bson(), "fetched_at": NOW}]
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("tracks", track(enriched_at=NOW)),
+        ("artists", Artist(spotify_id="a", name=".", genres=["$"], images=[Image(url="u")], enriched_at=NOW)),
+        ("albums", Album(spotify_id="b", name="", artists=[ArtistRef(spotify_id="a", name="A")], enriched_at=NOW)),
+    ],
+)
+def test_a_document_without_a_stub_comes_back_as_it_was(
+    store: Store, name: CatalogName, full: TrackModel | Artist | Album
+) -> None:
+    store.catalog.put(name, [full], missing=(), at=NOW)
+    assert store.catalog.documents(name, [full.spotify_id, "unknown"]) == [full.to_bson()]
+
+
+def test_what_other_steps_have_filled_is_kept(store: Store, db: Db) -> None:
+    store.catalog.put("tracks", [track(artists=[{"spotify_id": "a", "name": "A"}], enriched_at=NOW)], missing=(), at=NOW)
+    store.catalog.put_audio_features({"t1": FEATURES}, NOW)
+    store.catalog.pass_genres_to_tracks([Artist(spotify_id="a", name="A", genres=["g"])])
+    store.catalog.put("tracks", [track(name="Again", enriched_at=LATER)], missing=(), at=LATER)
+    found = db["tracks"].find_one()
+    assert found is not None
+    assert (found["name"], found["genres"], found["audio_features"]) == ("Again", ["g"], FEATURES.model_dump())
+
+
+def test_stubs_want_to_be_asked_for_once_and_made_up_ids_never(store: Store) -> None:
+    made_up = [track("local:abc"), track("unresolved:abc"), track("")]
+    store.catalog.add_stubs("tracks", [track("t2"), track("t1"), *made_up])
+    assert store.catalog.wanting("tracks") == ["t2", "t1"]
+    assert store.catalog.lacks_anything()
+    store.catalog.put("tracks", [track("t1", enriched_at=NOW)], missing=["t2"], at=NOW)
+    assert store.catalog.wanting("tracks") == []
+    assert store.catalog.wanting_audio_features() == ["t1"]
+    assert store.catalog.lacks_anything()
+    store.catalog.put_audio_features({"t1": None}, NOW)
+    assert not store.catalog.lacks_anything()
+    assert store.catalog.progress("tracks") == (1, 5)
+
+
+def test_that_spotify_has_no_features_is_null_and_never_zero(store: Store, db: Db) -> None:
+    store.catalog.put("tracks", [track(enriched_at=NOW)], missing=(), at=NOW)
+    store.catalog.put_audio_features({"t1": None}, LATER)
+    found = db["tracks"].find_one()
+    assert found is not None
+    assert (found["audio_features"], found["audio_features_checked_at"]) == (None, LATER)
+
+
+def test_genres_go_to_the_tracks_of_the_primary_artist(store: Store, db: Db) -> None:
+    first, second = ({"spotify_id": name, "name": name} for name in "ab")
+    store.catalog.add_stubs("tracks", [track("t1", artists=[first, second]), track("t2", artists=[second, first])])
+    store.catalog.pass_genres_to_tracks([Artist(spotify_id="a", name="a", genres=["g"]), Artist(spotify_id="b", name="b")])
+    assert {found["spotify_id"]: found["genres"] for found in db["tracks"].find()} == {"t1": ["g"], "t2": []}
+
+
+def test_frames_hold_what_is_known_and_null_where_nothing_is(store: Store) -> None:
+    album = AlbumRef(spotify_id="b", name="B", image_url="cover")
+    known = track("t1", artists=[{"spotify_id": "a", "name": "A"}], album=album, audio_features=FEATURES)
+    store.catalog.add_stubs("tracks", [known, track("t2")])
+    store.catalog.add_stubs("artists", [Artist(spotify_id="a", name="A", genres=["g"], images=[Image(url="face")])])
+    store.catalog.add_stubs("albums", [Album(spotify_id="b", name="B")])
+    frames = store.catalog.frames(["t1", "t2", "t3"])
+    rows = {row["track_id"]: row for row in frames.tracks.rows(named=True)}
+    assert set(rows) == {"t1", "t2"}
+    assert {rows["t1"][name] for name in AVERAGED_FEATURES} == {0.5}
+    assert {rows["t2"][name] for name in AVERAGED_FEATURES} == {None}
+    assert (rows["t1"]["artist_id"], rows["t1"]["album_id"], rows["t1"]["image_url"]) == ("a", "b", "cover")
+    assert frames.artists.rows() == [("a", "A", "face", ["g"])]
+    assert frames.albums.rows() == [("b", "B", "")]

@@ -1,0 +1,78 @@
+"""Connecting: what goes wrong is said without the password."""
+
+import socket
+
+import pytest
+
+from echostats_pipeline.errors import StorageError
+from echostats_pipeline.storage import database
+from echostats_pipeline.storage.database import connected
+from echostats_pipeline.storage.embedded import EmbeddedServer
+
+from ..conftest import NOW
+
+PASSWORD = "s3cret-canary"
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "SERVER_SELECTION_TIMEOUT_MS", 300)
+
+
+def refused(uri: str) -> str:
+    with pytest.raises(StorageError) as error, connected(uri, "any"):
+        pass
+    link: BaseException | None = error.value
+    while link is not None:  # Dagster logs the whole chain
+        assert PASSWORD not in str(link)
+        link = link.__cause__ or link.__context__
+    return str(error.value)
+
+
+def test_a_server_that_does_not_answer_is_an_error_that_says_what_to_check() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert "MONGO_URI" in refused(f"mongodb://me:{PASSWORD}@127.0.0.1:{port}/")
+
+
+def test_a_server_that_is_not_mongodb_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert "does not answer" in refused(f"mongodb://me:{PASSWORD}@127.0.0.1:{listener.getsockname()[1]}/")
+
+
+def test_a_wrong_password_is_an_error_that_does_not_repeat_it(mongo_server: EmbeddedServer) -> None:
+    said = refused(f"mongodb://echostats:{PASSWORD}@127.0.0.1:{mongo_server.port}/?authSource=admin")
+    assert "refused" in said
+    assert "password" in said
+
+
+def test_a_connection_without_credentials_is_an_error_before_anything_is_read(mongo_server: EmbeddedServer) -> None:
+    with connected(f"mongodb://127.0.0.1:{mongo_server.port}/", "any") as db, pytest.raises(Exception, match="auth"):
+        db["users"].find_one()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"mongodb://me:{PASSWORD}@:1/",
+        f"mongodb://me:{PASSWORD}@host:port/",
+        f"mongodb://me:{PASSWORD}@127.0.0.1:99999/",
+        f"mongodb://me:{PASSWORD}@@127.0.0.1/",
+        f"mongodb://me:{PASSWORD}/@127.0.0.1/",
+        f"mongodb://me:{PASSWORD}%zz@127.0.0.1/",
+        f"mongodb://me:{PASSWORD}@127.0.0.1/?tls=true&tlsCAFile=/nowhere",
+        f"mongodb+srv://me:{PASSWORD}@127.0.0.1/",
+        f"mongodb+srv://me:{PASSWORD}@does.not.exist.invalid/",
+        "mongodb://",
+    ],
+)
+def test_an_address_that_makes_no_sense_is_an_error_without_the_password(uri: str) -> None:
+    assert refused(uri)
+
+
+def test_instants_come_back_aware(mongo_server: EmbeddedServer, db: database.Db) -> None:
+    with connected(mongo_server.uri, db.name) as opened:
+        opened["x"].insert_one({"at": NOW})
+        found = opened["x"].find_one()
+    assert found is not None
+    assert found["at"] == NOW

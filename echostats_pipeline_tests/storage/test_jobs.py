@@ -1,0 +1,72 @@
+"""Job records: opened once, advanced while they run, closed once."""
+
+from datetime import timedelta
+
+import pytest
+
+from echostats_pipeline.model.operations import JobStatus, JobStep
+from echostats_pipeline.storage.jobs import ERROR_LENGTH, JobKey
+from echostats_pipeline.storage.store import Store
+
+from ..conftest import NOW
+
+KEY = JobKey("u1", "run1")
+
+
+def step(action: str, status: JobStatus = "completed") -> JobStep:
+    return JobStep(action=action, status=status, detail="", items=1, started_at=NOW)
+
+
+def test_a_job_is_there_and_running_before_its_first_step(store: Store) -> None:
+    store.jobs.open(KEY, "periodic", NOW)
+    (job,) = store.jobs.of_run("run1")
+    assert (job.status, job.started_at, job.created_at, job.steps) == ("running", NOW, NOW, [])
+
+
+def test_opening_again_keeps_what_is_there(store: Store) -> None:
+    store.jobs.open(KEY, "initial", NOW)
+    store.jobs.advance(KEY, 3)
+    store.jobs.open(KEY, "periodic", NOW + timedelta(hours=1))
+    (job,) = store.jobs.of_run("run1")
+    assert (job.job_type, job.items_processed, job.started_at) == ("initial", 3, NOW)
+
+
+def test_items_add_up_and_steps_are_appended_in_order(store: Store) -> None:
+    store.jobs.open(KEY, "periodic", NOW)
+    store.jobs.expect(KEY, 5)
+    store.jobs.expect(KEY, 2)
+    store.jobs.advance(KEY, 4)
+    assert store.jobs.append_step(KEY, step("a")) == ["a"]
+    assert store.jobs.append_step(KEY, step("b")) == ["a", "b"]
+    (job,) = store.jobs.of_run("run1")
+    assert (job.items_total, job.items_processed) == (7, 4)
+    assert [done.action for done in job.steps] == ["a", "b"]
+
+
+@pytest.mark.parametrize("first", ["failed", "completed"])
+def test_a_closed_job_is_never_reopened_advanced_or_closed_again(store: Store, first: JobStatus) -> None:
+    store.jobs.open(KEY, "periodic", NOW)
+    assert store.jobs.close(KEY, first, NOW, "why")
+    before = store.jobs.of_run("run1")
+    assert not store.jobs.close(KEY, "completed", NOW + timedelta(1))
+    assert store.jobs.close_run("run1", NOW + timedelta(1), "late") == 0
+    assert store.jobs.append_step(KEY, step("orphan")) == []
+    store.jobs.advance(KEY, 9)
+    store.jobs.expect(KEY, 9)
+    store.jobs.open(KEY, "periodic", NOW + timedelta(1))
+    assert store.jobs.of_run("run1") == before
+
+
+def test_closing_a_run_fails_what_is_open_and_nothing_else(store: Store) -> None:
+    other = JobKey("u2", "run1")
+    for key in (KEY, other, JobKey("u1", "run2")):
+        store.jobs.open(key, "periodic", NOW)
+    store.jobs.close(other, "completed", NOW)
+    assert store.jobs.close_run("run1", NOW, "x" * 2_000) == 1
+    closed = {job.user_id: job for job in store.jobs.of_run("run1")}
+    assert closed["u1"].status == "failed"
+    assert closed["u1"].completed_at == NOW
+    assert closed["u1"].error_message == "x" * ERROR_LENGTH
+    assert closed["u2"].status == "completed"
+    assert store.jobs.open_runs() == ["run2"]
+    assert store.jobs.busy_users() == {"u1"}

@@ -1,0 +1,122 @@
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+from bson import ObjectId
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echostats_pipeline.decisions import (
+    MOST_SYNC_DAYS,
+    closing_requests,
+    rollup_requests,
+    snapshot_requests,
+    sync_request,
+)
+from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import DAYS, RANGE_END, RANGE_START
+
+NOW = datetime(2025, 1, 15, 12, 34, 56, tzinfo=UTC)
+instants = st.datetimes(datetime(2010, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
+zones = st.sampled_from(("UTC", "America/New_York", "Asia/Kolkata", "Pacific/Apia", "Pacific/Kiritimati"))
+
+
+def person(name: str = "ada", *, timezone: str = "UTC", last_synced_at: datetime | None = None) -> User:
+    number = ObjectId(name.encode().hex().rjust(24, "0"))
+    return User(
+        _id=number, spotify_id=name, partition_key=name, timezone=timezone, last_synced_at=last_synced_at
+    )
+
+
+def days_of(request: dg.RunRequest) -> tuple[date, date]:
+    """First and last date of a request; both ends name the user of its tag."""
+    ends = [request.tags[tag].split("|") for tag in (RANGE_START, RANGE_END)]
+    assert {user for _, user in ends} == {request.tags[USER_TAG]}
+    first, last = (date.fromisoformat(day) for day, _ in ends)
+    return first, last
+
+
+def test_the_first_sync_spans_today() -> None:
+    assert days_of(sync_request(person(), NOW, 15)) == (NOW.date(), NOW.date())
+
+
+@given(now=instants, since=st.timedeltas(timedelta(hours=-1), timedelta(days=40)), zone=zones)
+def test_a_sync_spans_the_local_days_since_the_last_but_never_too_many(
+    now: datetime, since: timedelta, zone: str
+) -> None:
+    first, last = days_of(sync_request(person(timezone=zone, last_synced_at=now - since), now, 15))
+    today = now.astimezone(ZoneInfo(zone)).date()
+    synced = (now - since).astimezone(ZoneInfo(zone)).date()
+    assert last == today
+    assert first == min(today, max(synced, today - timedelta(days=14)))
+    assert MOST_SYNC_DAYS == 14
+
+
+@given(now=instants, zone=zones)
+def test_the_days_of_a_sync_are_partitions_that_exist(now: datetime, zone: str) -> None:
+    _, last = days_of(sync_request(person(timezone=zone), now, 15))
+    assert last.isoformat() <= (DAYS.get_last_partition_key(current_time=now) or "")
+
+
+@pytest.mark.parametrize(
+    ("minutes_later", "same_slot"), [(0, True), (10, True), (10.065, True), (10.07, False), (15, False)]
+)
+def test_a_slot_is_asked_for_once(minutes_later: float, same_slot: bool) -> None:
+    now = datetime(2025, 1, 15, 12, 4, 56, tzinfo=UTC)
+    keys = {sync_request(person(), at, 15).run_key for at in (now, now + timedelta(minutes=minutes_later))}
+    assert (len(keys) == 1) is same_slot
+
+
+def test_two_users_never_share_a_run_key() -> None:
+    assert sync_request(person("ada"), NOW, 15).run_key != sync_request(person("bob"), NOW, 15).run_key
+
+
+def test_waiting_days_become_one_run_per_idle_user() -> None:
+    users = [person(name) for name in ("ada", "bob", "cy", "dee")]
+    ada, bob, cy, _ = (user.user_id for user in users)
+    pending = {
+        ada: ["2025-01-02", "2025-01-05", "2025-02-01"],
+        bob: ["2025-01-03"],
+        cy: ["2025-01-04"],
+        "gone": ["2025-01-01"],
+    }
+    requests = rollup_requests(users, pending, busy={cy})
+    assert [(request.tags[USER_TAG], *days_of(request)) for request in requests] == [
+        ("ada", date(2025, 1, 2), date(2025, 2, 1)),
+        ("bob", date(2025, 1, 3), date(2025, 1, 3)),
+    ]
+    # What waits may change while a run is on its way, so each tick asks anew.
+    assert {request.run_key for request in requests} == {None}
+
+
+def test_nothing_waits_for_nobody() -> None:
+    assert rollup_requests([person()], {}, busy=()) == []
+    assert rollup_requests([person()], {person().user_id: []}, busy=()) == []
+
+
+def test_snapshots_are_rebuilt_when_they_wait_or_their_day_is_over() -> None:
+    users = [person(name) for name in ("waits", "over", "ends", "fresh", "never", "busy")]
+    waits, over, ends, fresh, _, busy = (user.user_id for user in users)
+    period_ends = {
+        waits: NOW + timedelta(hours=3),
+        over: NOW - timedelta(hours=1),
+        ends: NOW,
+        fresh: NOW + timedelta(milliseconds=1),
+        busy: NOW - timedelta(days=1),
+    }
+    requests = snapshot_requests(users, {waits, busy}, period_ends, {busy}, NOW)
+    assert [request.partition_key for request in requests] == ["waits", "over", "ends"]
+    assert [request.tags[USER_TAG] for request in requests] == ["waits", "over", "ends"]
+
+
+@given(now=instants, zone=zones)
+def test_closing_rebuilds_yesterday_and_today_of_each_zone_once_a_local_day(now: datetime, zone: str) -> None:
+    users = [person("ada", timezone=zone), person("bob")]
+    requests = closing_requests(users, now)
+    today = now.astimezone(ZoneInfo(zone)).date()
+    assert days_of(requests[0]) == (today - timedelta(days=1), today)
+    assert days_of(requests[1]) == (now.date() - timedelta(days=1), now.date())
+    assert [request.run_key for request in requests] == [f"ada@{today}", f"bob@{now.date()}"]
+    assert closing_requests(users, now) == requests

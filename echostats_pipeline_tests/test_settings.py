@@ -1,0 +1,146 @@
+from pathlib import Path
+
+import platformdirs
+import pytest
+from pydantic import ValidationError
+
+from echostats_pipeline.errors import SettingsError
+from echostats_pipeline.settings import DEFAULT_REDIRECT_URI, Settings, load_settings
+
+KEY = "ab" * 32
+
+
+def read(**environ: str) -> Settings:
+    return load_settings(environ, env_file=None)
+
+
+def test_without_any_variable_everything_has_a_default() -> None:
+    settings = read()
+    assert settings == Settings(home=platformdirs.user_data_path("echostats", appauthor=False))
+    assert settings.simulated
+    assert (settings.mongo_uri, settings.encryption_key) == (None, None)
+    assert (settings.mongo_db, settings.min_play_ms, settings.sync_interval_minutes) == ("echostats", 30_000, 15)
+    assert (settings.sensors, settings.spotify_redirect_uri) == ("per_user", DEFAULT_REDIRECT_URI)
+
+
+def test_every_variable_is_read() -> None:
+    settings = read(
+        ECHOSTATS_HOME="/srv/echostats",
+        MONGO_URI="mongodb+srv://u:p@example.org",
+        MONGO_DB="stats_2-b",
+        ENCRYPTION_KEY=KEY,
+        SPOTIFY_CLIENT_ID="client",
+        SPOTIFY_CLIENT_SECRET="hush",
+        SPOTIFY_REDIRECT_URI="https://example.org/callback",
+        ECHOSTATS_MIN_PLAY_MS="0",
+        SYNC_INTERVAL_MINUTES="1",
+        ECHOSTATS_SENSORS="fanout",
+    )
+    assert settings.model_dump() == {
+        "home": Path("/srv/echostats"),
+        "mongo_uri": settings.mongo_uri,
+        "mongo_db": "stats_2-b",
+        "encryption_key": settings.encryption_key,
+        "spotify_client_id": "client",
+        "spotify_client_secret": settings.spotify_client_secret,
+        "spotify_redirect_uri": "https://example.org/callback",
+        "min_play_ms": 0,
+        "sync_interval_minutes": 1,
+        "sensors": "fanout",
+    }
+    secrets = (settings.mongo_uri, settings.encryption_key, settings.spotify_client_secret)
+    assert [secret and secret.get_secret_value() for secret in secrets] == ["mongodb+srv://u:p@example.org", KEY, "hush"]
+    assert not settings.simulated
+
+
+@pytest.mark.parametrize(
+    ("environ", "names", "fix"),
+    [
+        ({"MONGO_URI": "localhost:27017", "ENCRYPTION_KEY": KEY}, "MONGO_URI", "mongodb://"),
+        ({"MONGO_DB": "no spaces"}, "MONGO_DB", "letters, digits"),
+        ({"MONGO_DB": "a" * 64}, "MONGO_DB", "1 to 63"),
+        ({"MONGO_DB": "a.b"}, "MONGO_DB", "for example echostats"),
+        ({"ENCRYPTION_KEY": "ab"}, "ENCRYPTION_KEY", "64 hexadecimal characters"),
+        ({"ENCRYPTION_KEY": "zz" * 32}, "ENCRYPTION_KEY", "secrets.token_hex(32)"),
+        ({"MONGO_URI": "mongodb://db"}, "ENCRYPTION_KEY", "secrets.token_hex(32)"),
+        ({"SPOTIFY_REDIRECT_URI": "http://localhost:8888/callback"}, "SPOTIFY_REDIRECT_URI", DEFAULT_REDIRECT_URI),
+        ({"SPOTIFY_REDIRECT_URI": "http://example.org/callback"}, "SPOTIFY_REDIRECT_URI", "https"),
+        ({"SPOTIFY_REDIRECT_URI": "callback"}, "SPOTIFY_REDIRECT_URI", "https"),
+        ({"ECHOSTATS_MIN_PLAY_MS": "-1"}, "ECHOSTATS_MIN_PLAY_MS", "at least 0"),
+        ({"ECHOSTATS_MIN_PLAY_MS": "30s"}, "ECHOSTATS_MIN_PLAY_MS", "30000"),
+        ({"ECHOSTATS_MIN_PLAY_MS": "9" * 10}, "ECHOSTATS_MIN_PLAY_MS", "whole number"),
+        ({"SYNC_INTERVAL_MINUTES": "0"}, "SYNC_INTERVAL_MINUTES", "at least 1"),
+        ({"SYNC_INTERVAL_MINUTES": "1.5"}, "SYNC_INTERVAL_MINUTES", "15"),
+        ({"ECHOSTATS_SENSORS": "none"}, "ECHOSTATS_SENSORS", "per_user"),
+    ],
+)
+def test_an_error_names_the_variable_and_the_fix(environ: dict[str, str], names: str, fix: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, env_file=None)
+    assert names in str(caught.value)
+    assert fix in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"MONGO_URI": "user:canary@db", "ENCRYPTION_KEY": KEY},
+        {"ENCRYPTION_KEY": "canary"},
+        {"ENCRYPTION_KEY": "canary" * 12},
+    ],
+)
+def test_an_error_never_repeats_a_secret(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, env_file=None)
+    assert "canary" not in str(caught.value)
+
+
+def test_secrets_never_show() -> None:
+    settings = read(
+        MONGO_URI="mongodb://user:canary@db", ENCRYPTION_KEY="ca" * 32, SPOTIFY_CLIENT_SECRET="canary-secret"
+    )
+    for shown in (repr(settings), str(settings), settings.model_dump_json(), f"{settings!r:>5}"):
+        assert "canary" not in shown
+        assert "ca" * 32 not in shown
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1/callback", "http://[::1]:9/callback", "https://example.org/x"])
+def test_loopback_literals_and_https_are_redirect_uris_spotify_accepts(uri: str) -> None:
+    assert read(SPOTIFY_REDIRECT_URI=uri).spotify_redirect_uri == uri
+
+
+def test_blank_is_unset_and_surrounding_space_is_not_meant() -> None:
+    settings = read(MONGO_DB="  ", SPOTIFY_CLIENT_ID=" client ", MONGO_URI="", ECHOSTATS_HOME="")
+    assert (settings.mongo_db, settings.spotify_client_id, settings.mongo_uri) == ("echostats", "client", None)
+
+
+def test_the_state_folder_is_absolute_and_knows_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    assert read(ECHOSTATS_HOME="state").home == tmp_path / "state"
+    assert read(ECHOSTATS_HOME="~/state").home == tmp_path / "me" / "state"
+
+
+def test_a_dotenv_file_fills_the_environment_wins_and_overrides_win_over_both(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text('MONGO_DB="from_file"\nSYNC_INTERVAL_MINUTES=2\nECHOSTATS_MIN_PLAY_MS=3\nUNSET\n')
+    environ = {"SYNC_INTERVAL_MINUTES": "4", "ECHOSTATS_MIN_PLAY_MS": "5"}
+    settings = load_settings(environ, env_file, overrides={"ECHOSTATS_MIN_PLAY_MS": "6"})
+    assert (settings.mongo_db, settings.sync_interval_minutes, settings.min_play_ms) == ("from_file", 4, 6)
+
+
+def test_a_dotenv_file_of_the_working_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("MONGO_DB=found\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings({}).mongo_db == "found"
+    assert load_settings({}, tmp_path / "elsewhere").mongo_db == "echostats"
+
+
+def test_the_process_environment_is_read_when_none_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHOSTATS_HOME", str(tmp_path))
+    assert load_settings(env_file=None).home == tmp_path
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        read().mongo_db = "other"  # type: ignore[misc]
