@@ -35,7 +35,7 @@ def close_dead_runs(instance: dg.DagsterInstance, store: Store, now: datetime) -
             instance.report_run_failed(run, reason)
         else:
             continue
-        store.jobs.close_run(run_id, now, reason)
+        store.close_run(run_id, now, reason)
         dead.append(run_id)
     return dead
 

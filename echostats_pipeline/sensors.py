@@ -1,6 +1,7 @@
 """What starts runs by itself. Each sensor is a shell around a function of `decisions`."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import dagster as dg
 
@@ -13,13 +14,8 @@ from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.roster import Roster, reload_code_location
 
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+REST_AFTER_FAILURE_S = 15 * 60
+"""What fails is not asked for again at once: the cause is seldom gone by then, and every run leaves its traces."""
 ON = dg.DefaultSensorStatus.RUNNING
 
 
@@ -39,8 +35,8 @@ def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinitio
         user = store.get().users.by_partition_key(partition_key)
         if user.status != "active":
             return dg.SkipReason(f"{partition_key} is {user.status}")
-        if _in_flight(context, user_sync.name, user):
-            return dg.SkipReason("The previous sync of this user has not finished")
+        if not _may_start(context, user_sync.name, clock.now(), user):
+            return dg.SkipReason("The previous sync of this user has not finished, or has failed a moment ago")
         return sync_request(user, clock.now(), interval_minutes)
 
     return sync
@@ -72,9 +68,11 @@ def user_roster(context: dg.SensorEvaluationContext, store: StoreResource) -> dg
     default_status=ON,
     description="Rebuilds days whose history changed outside a sync, as after an import. It keeps no cursor.",
 )
-def stale_rollups(context: dg.SensorEvaluationContext, store: StoreResource) -> list[dg.RunRequest] | dg.SkipReason:
+def stale_rollups(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for one run per user over the days that wait."""
-    idle = [user for user in _users(store) if not _in_flight(context, rollup_build.name, user)]
+    idle = [user for user in _users(store) if _may_start(context, rollup_build.name, clock.now(), user)]
     wanted = rollup_requests(idle, store.get().rebuilds.pending("daily_rollups"), store.get().jobs.busy_users())
     return wanted or dg.SkipReason("No rollup waits")
 
@@ -89,7 +87,7 @@ def stale_snapshots(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for the snapshots of every user who waits."""
-    idle = [user for user in _users(store) if not _in_flight(context, snapshot_build.name, user)]
+    idle = [user for user in _users(store) if _may_start(context, snapshot_build.name, clock.now(), user)]
     wanted = snapshot_requests(
         idle,
         store.get().rebuilds.pending("analytics_snapshots"),
@@ -106,12 +104,14 @@ def stale_snapshots(
     default_status=ON,
     description="Completes the catalogue when plays mention something it lacks. It keeps no cursor.",
 )
-def incomplete_catalog(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.RunRequest | dg.SkipReason:
+def incomplete_catalog(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> dg.RunRequest | dg.SkipReason:
     """Ask for enrichment while something lacks it and nobody is at it."""
     if not store.get().catalog.lacks_anything():
         return dg.SkipReason("The catalogue is complete")
-    if _in_flight(context, catalog_enrichment.name):
-        return dg.SkipReason("The catalogue is being completed")
+    if not _may_start(context, catalog_enrichment.name, clock.now()):
+        return dg.SkipReason("The catalogue is being completed, or that has failed a moment ago")
     return dg.RunRequest()
 
 
@@ -120,9 +120,7 @@ def incomplete_catalog(context: dg.SensorEvaluationContext, store: StoreResource
 )
 def failed_runs(context: dg.RunFailureSensorContext, store: StoreResource, clock: ClockResource) -> None:
     """Close what a run left open that died without a chance to do so itself."""
-    store.get().jobs.close_run(
-        context.dagster_run.run_id, clock.now(), context.failure_event.message or "The run failed"
-    )
+    store.get().close_run(context.dagster_run.run_id, clock.now(), context.failure_event.message or "The run failed")
 
 
 @dg.run_status_sensor(
@@ -133,7 +131,7 @@ def failed_runs(context: dg.RunFailureSensorContext, store: StoreResource, clock
 )
 def canceled_runs(context: dg.RunStatusSensorContext, store: StoreResource, clock: ClockResource) -> None:
     """Close what a canceled run left open."""
-    store.get().jobs.close_run(context.dagster_run.run_id, clock.now(), "The run was canceled")
+    store.get().close_run(context.dagster_run.run_id, clock.now(), "The run was canceled")
 
 
 @dg.sensor(
@@ -154,8 +152,12 @@ def _users(store: StoreResource) -> Sequence[User]:
     return store.get().users.all(simulated=store.settings.simulated)
 
 
-def _in_flight(context: dg.SensorEvaluationContext, job_name: str, user: User | None = None) -> bool:
-    """Whether a run of the job (for the user) is queued or running."""
-    tags = {USER_TAG: user.partition_key} if user else {}
-    filters = dg.RunsFilter(job_name=job_name, tags=tags, statuses=UNFINISHED)
-    return bool(context.instance.get_run_ids(filters, limit=1))
+def _may_start(context: dg.SensorEvaluationContext, job_name: str, now: datetime, user: User | None = None) -> bool:
+    """Whether the job's newest run (for the user) has ended, and not failed a moment ago."""
+    filters = dg.RunsFilter(job_name=job_name, tags={USER_TAG: user.partition_key} if user else {})
+    for record in context.instance.get_run_records(filters, limit=1):
+        run = record.dagster_run
+        if run.status == dg.DagsterRunStatus.FAILURE and record.end_time is not None:
+            return now.timestamp() - record.end_time > REST_AFTER_FAILURE_S
+        return run.is_finished
+    return True

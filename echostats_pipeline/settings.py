@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -20,7 +19,6 @@ from echostats_pipeline.errors import SettingsError
 DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
 SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
-SensorMode = Literal["per_user", "fanout"]
 
 
 class Settings(BaseModel):
@@ -34,7 +32,6 @@ class Settings(BaseModel):
         spotify_client_id: None means that the simulated Spotify is used.
         min_play_ms: Plays shorter than this are kept but not counted (milliseconds).
         sync_interval_minutes: How often each user's recently played tracks are read.
-        sensors: One sensor definition per user, or one sensor that fans out over all users.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,7 +45,6 @@ class Settings(BaseModel):
     spotify_redirect_uri: str = DEFAULT_REDIRECT_URI
     min_play_ms: int = 30_000
     sync_interval_minutes: int = 15
-    sensors: SensorMode = "per_user"
 
     @property
     def simulated(self) -> bool:
@@ -86,7 +82,6 @@ def load_settings(
         spotify_redirect_uri=_redirect_uri(values),
         min_play_ms=_whole_number(values, "ECHOSTATS_MIN_PLAY_MS", default=30_000, lowest=0),
         sync_interval_minutes=_whole_number(values, "SYNC_INTERVAL_MINUTES", default=15, lowest=1),
-        sensors=_sensor_mode(values),
     )
 
 
@@ -152,15 +147,6 @@ def _whole_number(values: Mapping[str, str], name: str, *, default: int, lowest:
     if not re.fullmatch(r"\d{1,9}", text) or int(text) < lowest:
         raise SettingsError(f"{name} is {text!r}. Give a whole number of at least {lowest}, or unset it for {default}.")
     return int(text)
-
-
-def _sensor_mode(values: Mapping[str, str]) -> SensorMode:
-    mode = values.get("ECHOSTATS_SENSORS", "per_user")
-    if mode == "per_user":
-        return "per_user"
-    if mode == "fanout":
-        return "fanout"
-    raise SettingsError(f"ECHOSTATS_SENSORS is {mode!r}. Use per_user (up to about 200 users) or fanout.")
 
 
 def _secret(value: str | None) -> SecretStr | None:

@@ -4,7 +4,9 @@ Time stands still at `NOW`, in the simulator and in the pipeline, until a test m
 environment; every process is stopped by the fixture that started it.
 """
 
+import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -45,7 +47,6 @@ SETTINGS = (
     "DAGSTER_HOME",
     "ECHOSTATS_HOME",
     "ECHOSTATS_MIN_PLAY_MS",
-    "ECHOSTATS_SENSORS",
     "ENCRYPTION_KEY",
     "MONGO_DB",
     "MONGO_URI",
@@ -68,13 +69,17 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """The embedded server, in a state folder of its own."""
+def mongo_server() -> Iterator[EmbeddedServer]:
+    """The embedded server, in a state folder of its own, in memory where that can be had: indexes cost disk syncs."""
     try:
         embedded.find_mongod()
     except EmbeddedServerError as error:
         pytest.skip(f"no mongod to test with: {error}")
-    with embedded.running(StateFolder(tmp_path_factory.mktemp("mongo"))) as server:
+    memory = Path("/dev/shm")
+    with (
+        tempfile.TemporaryDirectory(prefix="echostats", dir=memory if os.access(memory, os.W_OK) else None) as folder,
+        embedded.running(StateFolder(Path(folder) / "home")) as server,
+    ):
         yield server
 
 

@@ -20,7 +20,7 @@ def test_without_any_variable_everything_has_a_default() -> None:
     assert settings.simulated
     assert (settings.mongo_uri, settings.encryption_key) == (None, None)
     assert (settings.mongo_db, settings.min_play_ms, settings.sync_interval_minutes) == ("echostats", 30_000, 15)
-    assert (settings.sensors, settings.spotify_redirect_uri) == ("per_user", DEFAULT_REDIRECT_URI)
+    assert settings.spotify_redirect_uri == DEFAULT_REDIRECT_URI
 
 
 def test_every_variable_is_read() -> None:
@@ -34,7 +34,6 @@ def test_every_variable_is_read() -> None:
         SPOTIFY_REDIRECT_URI="https://example.org/callback",
         ECHOSTATS_MIN_PLAY_MS="0",
         SYNC_INTERVAL_MINUTES="1",
-        ECHOSTATS_SENSORS="fanout",
     )
     assert settings.model_dump() == {
         "home": Path("/srv/echostats"),
@@ -46,10 +45,13 @@ def test_every_variable_is_read() -> None:
         "spotify_redirect_uri": "https://example.org/callback",
         "min_play_ms": 0,
         "sync_interval_minutes": 1,
-        "sensors": "fanout",
     }
     secrets = (settings.mongo_uri, settings.encryption_key, settings.spotify_client_secret)
-    assert [secret and secret.get_secret_value() for secret in secrets] == ["mongodb+srv://u:p@example.org", KEY, "hush"]
+    assert [secret and secret.get_secret_value() for secret in secrets] == [
+        "mongodb+srv://u:p@example.org",
+        KEY,
+        "hush",
+    ]
     assert not settings.simulated
 
 
@@ -71,7 +73,6 @@ def test_every_variable_is_read() -> None:
         ({"ECHOSTATS_MIN_PLAY_MS": "9" * 10}, "ECHOSTATS_MIN_PLAY_MS", "whole number"),
         ({"SYNC_INTERVAL_MINUTES": "0"}, "SYNC_INTERVAL_MINUTES", "at least 1"),
         ({"SYNC_INTERVAL_MINUTES": "1.5"}, "SYNC_INTERVAL_MINUTES", "15"),
-        ({"ECHOSTATS_SENSORS": "none"}, "ECHOSTATS_SENSORS", "per_user"),
     ],
 )
 def test_an_error_names_the_variable_and_the_fix(environ: dict[str, str], names: str, fix: str) -> None:

@@ -86,7 +86,7 @@ def streaming_history_import(
     def work(user: User, _: Sequence[date], step: Step) -> None:
         files.extend(
             import_export(
-                store.get(), user, Path(config.path), progress=step, clock=clock.now, dagster_run_id=context.run_id
+                store.get(), user, Path(config.path), progress=step, clock=clock.now, dagster_run_id=context.run.run_id
             )
         )
         step.detail = f"Imported {len(files)} files: {sum(file.inserted for file in files)} new plays"

@@ -8,13 +8,20 @@ import click
 from echostats_pipeline.cli.instance import open_database
 from echostats_pipeline.errors import SpotifyError
 from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.users import known_timezone
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.spotify.oauth import authorize_url, challenge, new_verifier
 from echostats_pipeline.stages.accounts import configured_spotify, connect_account
 
 
 @click.command()
-@click.option("--timezone", default="UTC", show_default=True, help="IANA time zone in which your days begin.")
+@click.option(
+    "--timezone",
+    default="UTC",
+    show_default=True,
+    callback=lambda _context, _option, name: _checked_timezone(name),
+    help="IANA time zone in which your days begin.",
+)
 def connect(timezone: str) -> None:
     """Connect a Spotify account: open an address in any browser, consent, and paste the address you end up at."""
     settings = load_settings()
@@ -32,6 +39,13 @@ def connect(timezone: str) -> None:
     click.echo(
         f"Connected {user.display_name or user.spotify_id} as {user.partition_key}. `echostats up` syncs from now on."
     )
+
+
+def _checked_timezone(name: str) -> str:
+    try:
+        return known_timezone(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def code_from_redirect(address: str, state: str) -> str:

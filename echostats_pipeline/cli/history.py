@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from echostats_pipeline.cli.instance import Runner, open_pipeline
 from echostats_pipeline.exports.files import find_export_files
@@ -70,7 +70,7 @@ def rebuild_days(runner: Runner, user: User, first: date, last: date) -> None:
 
 def outcome_table(store: Store, run_id: str) -> Table:
     """What became of the rows of each file that a run imported."""
-    table = Table("file", *OUTCOMES, title="Imported")
+    table = Table(Column("file", overflow="fold"), *OUTCOMES, title="Imported")
     for file in store.imports.of_run(run_id):
         table.add_row(file.file_name, *(f"{getattr(file, outcome):,}" for outcome in OUTCOMES))
     return table

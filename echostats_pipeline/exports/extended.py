@@ -8,6 +8,7 @@ import polars as pl
 
 from echostats_pipeline.errors import ExportError
 from echostats_pipeline.exports.rows import EXPORT_SCHEMA, ExportRows, RejectedRow
+from echostats_pipeline.model.base import storable_text
 from echostats_pipeline.transforms.identity import stable_id
 from echostats_pipeline.transforms.plays import UTC_MS
 
@@ -37,6 +38,8 @@ RAW_SCHEMA = {
 TRACK_URI = r"^spotify:track:([0-9A-Za-z]{22})$"
 MILLISECONDS_FROM = 100_000_000_000
 """``offline_timestamp`` is in seconds or milliseconds by era; seconds reach this in the year 5138."""
+MILLISECONDS_UNTIL = 253_402_300_799_999
+"""The end of the year 9999: later instants are none."""
 PLATFORM_FAMILIES = (
     ("web", "web"),
     ("android", "android"),
@@ -64,9 +67,13 @@ def read_extended(name: str, data: bytes) -> ExportRows:
         ExportError: it is not a JSON array, or breaks off.
     """
     raw = _array(name, data)
-    objects = [(number, row) for number, row in enumerate(raw) if isinstance(row, dict)]
+    objects = [
+        (number, {key: _storable(value) for key, value in row.items()})
+        for number, row in enumerate(raw)
+        if isinstance(row, dict)
+    ]
     rejects = [
-        RejectedRow(number, "the row is not an object", {"value": str(row)[:200]})
+        RejectedRow(number, "the row is not an object", {"type": type(row).__name__})
         for number, row in enumerate(raw)
         if not isinstance(row, dict)
     ]
@@ -81,7 +88,7 @@ def read_extended(name: str, data: bytes) -> ExportRows:
     rejected = music.filter(pl.col("reason").is_not_null()).select("row_number", "reason")
     by_number = dict(objects)
     rejects += [
-        RejectedRow(number, reason, {key: by_number[number].get(key) for key in RAW_SCHEMA if key != "platform"})
+        RejectedRow(number, reason, {key: _kept(by_number[number].get(key)) for key in RAW_SCHEMA if key != "platform"})
         for number, reason in rejected.iter_rows()
     ]
     plays = _plays(music.filter(pl.col("reason").is_null()))
@@ -98,6 +105,18 @@ def _array(name: str, data: bytes) -> list[Any]:
     if not isinstance(parsed, list):
         raise ExportError(f"{name} is not a streaming history: it holds a JSON {type(parsed).__name__}, not an array.")
     return parsed
+
+
+def _storable(value: Any) -> Any:
+    """The value as polars and MongoDB can hold it; a number beyond 64 bits is none."""
+    if isinstance(value, str):
+        return storable_text(value)
+    return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
+
+
+def _kept(value: Any) -> Any:
+    """What a rejected row shows of a value: nothing but the type of what is no text, number or truth value."""
+    return value if value is None or isinstance(value, str | int | float) else type(value).__name__
 
 
 def _frame(objects: list[tuple[int, dict[str, Any]]]) -> pl.DataFrame:
@@ -130,9 +149,9 @@ def _plays(rows: pl.DataFrame) -> pl.DataFrame:
         "album_name": pl.col("master_metadata_album_album_name").fill_null(""),
     }
     offline_ms = (
-        pl.when(pl.col("offline_timestamp") >= MILLISECONDS_FROM)
+        pl.when(pl.col("offline_timestamp").is_between(MILLISECONDS_FROM, MILLISECONDS_UNTIL))
         .then(pl.col("offline_timestamp"))
-        .when(pl.col("offline_timestamp") > 0)
+        .when(pl.col("offline_timestamp").is_between(1, MILLISECONDS_FROM - 1))
         .then(pl.col("offline_timestamp") * 1000)
     )
     identified = rows.with_columns(**names).with_columns(

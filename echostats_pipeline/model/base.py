@@ -24,6 +24,11 @@ def to_utc(value: datetime) -> datetime:
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
+def storable_text(text: str) -> str:
+    """The text without what MongoDB cannot hold: NUL (never in a key) and lone surrogates (never in UTF-8)."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 UtcDatetime = Annotated[datetime, AfterValidator(to_utc)]
 
 

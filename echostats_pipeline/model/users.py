@@ -3,13 +3,29 @@
 import re
 import unicodedata
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from echostats_pipeline.model.base import Document, UtcDatetime, utc_now
 
+
+def known_timezone(name: str) -> str:
+    """The name itself, if it is a time zone of the IANA database.
+
+    Raises:
+        ValueError: it is not.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a time zone. Use a name like Europe/Berlin or America/New_York.") from error
+    return name
+
+
 UserStatus = Literal["active", "paused", "needs_reauth"]
+Timezone = Annotated[str, AfterValidator(known_timezone)]
 PARTITION_KEY_PATTERN = r"^[a-z0-9_-]{1,64}$"
 
 
@@ -24,7 +40,7 @@ class User(Document):
     created_at: UtcDatetime = Field(default_factory=utc_now)
     last_synced_at: UtcDatetime | None = None
     # Beyond the EchoStats schema.
-    timezone: str = "UTC"
+    timezone: Timezone = "UTC"
     status: UserStatus = "active"
     authorized_at: UtcDatetime | None = None
     partition_key: str = Field(pattern=PARTITION_KEY_PATTERN)

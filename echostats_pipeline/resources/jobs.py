@@ -66,7 +66,7 @@ class SyncJobsResource(dg.ConfigurableResource):
         The job is completed by the last of the run's assets, and failed by the first exception, whatever it is.
         """
         jobs = self.store.get().jobs
-        key = JobKey(user.user_id, context.run_id)
+        key = JobKey(user.user_id, context.run.run_id)
         action, wanted = context.asset_key.to_user_string(), _assets_of_run(context)
         jobs.open(key, job_type(wanted, user), self.clock.now())
         started_at = self.clock.now()
@@ -94,10 +94,10 @@ class SyncJobsResource(dg.ConfigurableResource):
             raise
         finished = jobs.append_step(key, ended("completed"))
         if not finished:
-            raise dg.Failure(f"The job of run {context.run_id} was closed while {action} still ran.")
+            raise dg.Failure(f"The job of run {context.run.run_id} was closed while {action} still ran.")
         if wanted <= set(finished):
             jobs.close(key, "completed", self.clock.now())
-            if "recently_played" in wanted:
+            if "recently_played" in wanted and user.status == "active":
                 self.store.get().users.synced(user.user_id, started_at)
 
     def for_each_user(

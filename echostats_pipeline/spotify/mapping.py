@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from echostats_pipeline.model.base import to_utc
+from echostats_pipeline.model.base import storable_text, to_utc
 from echostats_pipeline.model.catalog import (
     Album,
     AlbumRef,
@@ -330,12 +330,12 @@ def _document(model: type[T], **fields: Any) -> T:
 
 def _text(parent: Mapping[str, Any], name: str) -> str | None:
     value = parent.get(name)
-    return value if isinstance(value, str) else None
+    return storable_text(value) if isinstance(value, str) else None
 
 
 def _texts(parent: Mapping[str, Any], name: str) -> list[str] | None:
     value = parent.get(name)
-    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else None
+    return [storable_text(text) for text in value if isinstance(text, str)] if isinstance(value, list) else None
 
 
 def _whole(parent: Mapping[str, Any], name: str) -> int | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import polars as pl
 
-from echostats_pipeline.errors import ExportError
 from echostats_pipeline.exports.extended import read_extended
 from echostats_pipeline.exports.files import ExportFile, find_export_files
 from echostats_pipeline.exports.rows import ExportRows
@@ -54,10 +53,19 @@ def _import_file(
     )
     import_id = store.imports.begin(record)
     try:
-        export = read_extended(file.name, file.read())
-    except ExportError as error:
-        store.imports.update(import_id, status="failed", completed_at=clock(), error_message=str(error))
+        outcome = _imported(store, user, file, progress, clock)
+    except BaseException as error:
+        failed = {"status": "failed", "completed_at": clock(), "error_message": f"{type(error).__name__}: {error}"}
+        store.imports.update(import_id, **failed)
         raise
+    finished = {"status": "completed", "completed_at": clock(), **outcome}
+    store.imports.update(import_id, **finished)
+    return record.model_copy(update=finished)
+
+
+def _imported(store: Store, user: User, file: ExportFile, progress: Progress, clock: Clock) -> dict[str, Any]:
+    """Read and merge one file; returns the fields of `FileImport` that tell its outcome."""
+    export = read_extended(file.name, file.read())
     progress.expect(export.rows)
     changes = _merge(store, user, export.plays, clock)
     store.imports.keep_rejects(
@@ -76,10 +84,8 @@ def _import_file(
     outcome = _outcome(export, changes)
     if outcome["first_played_at"] is not None:
         store.plays.close_gaps(user.user_id, outcome["first_played_at"], outcome["last_played_at"], file.name)
-    finished = {"status": "completed", "completed_at": clock(), **outcome}
-    store.imports.update(import_id, **finished)
     progress.advance(export.rows)
-    return record.model_copy(update=finished)
+    return outcome
 
 
 def _merge(store: Store, user: User, rows: pl.DataFrame, clock: Clock) -> PlayChanges:

@@ -1,6 +1,7 @@
 """The outcome of imports: one document per file, one per rejected row."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -25,6 +26,11 @@ class ImportStore:
     def update(self, import_id: ObjectId, **fields: Any) -> None:
         """Record progress or the end of a file."""
         self._imports.update_one({"_id": import_id}, {"$set": fields})
+
+    def close_run(self, dagster_run_id: str, at: datetime, error: str) -> None:
+        """Fail the files that a run left unfinished."""
+        fields = {"status": "failed", "completed_at": at, "error_message": error}
+        self._imports.update_many({"dagster_run_id": dagster_run_id, "status": "running"}, {"$set": fields})
 
     def of_run(self, dagster_run_id: str) -> list[FileImport]:
         """What a run imported, in the order it was read."""

@@ -48,7 +48,8 @@ class PlayStore:
         return _frame(rows, PLAYS_SCHEMA, ("played_at",))
 
     def stored(self, user_id: str, start: datetime, end: datetime) -> pl.DataFrame:
-        """The same plays as a frame of `STORED_SCHEMA`, for merging."""
+        """Plays that ended in ``[start, end)``, or were exported with a ``ts`` in it, as a frame of `STORED_SCHEMA`."""
+        exported = {"user_id": user_id, "import_ts": {"$gte": start, "$lt": end, "$type": "date"}}
         flat = {
             "_id": 0,
             "id": {"$toString": "$_id"},
@@ -62,8 +63,8 @@ class PlayStore:
             "import_ts": {"$toLong": "$import_ts"},
             "offline_at": {"$toLong": "$playback.offline_at"},
         }
-        rows = list(self._history.aggregate([{"$match": _between(user_id, start, end)}, {"$project": flat}]))
-        return _frame(rows, STORED_SCHEMA, INSTANTS)
+        within = {"$match": {"$or": [_between(user_id, start, end), exported]}}
+        return _frame(list(self._history.aggregate([within, {"$project": flat}])), STORED_SCHEMA, INSTANTS)
 
     def apply(self, changes: PlayChanges) -> None:
         """Write what a merge decided, updates first: a play may move to where another one has just left."""

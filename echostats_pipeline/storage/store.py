@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.api_logs import ApiLogBuffer
@@ -53,6 +54,11 @@ class Store:
         """Ask for new snapshots of everyone: the catalogue they take names and genres from has changed."""
         for user in self.users.all():
             self.rebuilds.mark(user.user_id, "analytics_snapshots")
+
+    def close_run(self, dagster_run_id: str, at: datetime, error: str) -> None:
+        """Fail whatever records a run left open that died without a chance to close them itself."""
+        self.jobs.close_run(dagster_run_id, at, error)
+        self.imports.close_run(dagster_run_id, at, error)
 
     def api_logs(self) -> ApiLogBuffer:
         """A new buffer for the log of calls."""

@@ -19,7 +19,7 @@ class UserStore:
 
     def all(self, *, simulated: bool | None = None) -> list[User]:
         """All users in the order they were added; those of one kind if `simulated` is given."""
-        query = {} if simulated is None else {"simulated": simulated}
+        query: Document = {} if simulated is None else {"simulated": True if simulated else {"$ne": True}}
         return [User.model_validate(document) for document in self._users.find(query).sort("_id")]
 
     def by_partition_key(self, key: str) -> User:

@@ -10,7 +10,13 @@ import polars as pl
 
 from echostats_pipeline.model.operations import RowOutcome
 from echostats_pipeline.model.plays import RecentlyPlayedItem
-from echostats_pipeline.transforms.merging import apart_from, lay_out, match_api_rows, match_export_rows, without_repeats
+from echostats_pipeline.transforms.merging import (
+    apart_from,
+    lay_out,
+    match_api_rows,
+    match_export_rows,
+    without_repeats,
+)
 from echostats_pipeline.transforms.plays import UTC_MS
 
 Document = dict[str, Any]
@@ -130,9 +136,7 @@ def merge_export(rows: pl.DataFrame, stored: pl.DataFrame, user_id: str) -> Play
     return changes
 
 
-def _laid_out(
-    new: pl.DataFrame, neighbours: pl.DataFrame, others: pl.DataFrame, changes: PlayChanges
-) -> pl.DataFrame:
+def _laid_out(new: pl.DataFrame, neighbours: pl.DataFrame, others: pl.DataFrame, changes: PlayChanges) -> pl.DataFrame:
     """Lay out new rows and stored ones of the same ``ts``; stored ones that move become updates, earliest first."""
     columns = ["import_ts", "offline_at", "import_key", "ms_played", "track_id"]
     together = apart_from(others, lay_out(pl.concat([new.select(columns), neighbours.select(columns)])))

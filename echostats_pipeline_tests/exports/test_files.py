@@ -12,7 +12,12 @@ EXTENDED = (
     "Streaming_History_Video_2022-2025.json",
     "endsong_0.json",
 )
-OTHERS = ("Userdata.json", "ReadMeFirst_ExtendedStreamingHistory.pdf", "StreamingHistory_music_0.json", "Playlist1.json")
+OTHERS = (
+    "Userdata.json",
+    "ReadMeFirst_ExtendedStreamingHistory.pdf",
+    "StreamingHistory_music_0.json",
+    "Playlist1.json",
+)
 
 
 def folder_of(path: Path, *names: str) -> Path:
@@ -59,7 +64,7 @@ def test_what_does_not_exist_is_an_error(tmp_path: Path, name: str) -> None:
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     folder_of(tmp_path, "history.csv")
-    with pytest.raises(ExportError, match="neither a folder, a .zip nor a .json file"):
+    with pytest.raises(ExportError, match=r"neither a folder, a \.zip nor a \.json file"):
         find_export_files(tmp_path / "history.csv")
 
 

@@ -136,6 +136,7 @@ def test_a_partition_key_is_safe_in_file_names_and_dagster_and_tells_users_apart
         ("  Mr. X  ", "mr-x-8f9012"),
         ("片岡", "user-8f9012"),
         ("", "user-8f9012"),
+        ("a" * 47 + " " + "b" * 40, "a" * 47 + "-8f9012"),
     ],
 )
 def test_a_partition_key_can_be_read(display_name: str, key: str) -> None:
@@ -211,5 +212,3 @@ def test_an_access_token_is_fresh_until_it_expires(token: str, seconds: int, fre
     now = utc_now()
     fields: dict[str, Any] = {"access_token_encrypted": token, "expires_at": now + timedelta(seconds=seconds)}
     assert SpotifyTokens(user_id="u", refresh_token_encrypted="r", **fields).access_is_fresh(now) is fresh
-
-

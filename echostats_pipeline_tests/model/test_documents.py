@@ -348,6 +348,6 @@ def seed_tables() -> dict[str, dict[str, tuple[str, str | None]]]:
 def cells(rest: str, *, has_default: bool) -> tuple[str, str | None]:
     """Type and default of a line; the types hold bars of their own (``int | null``)."""
     nullable = re.match(r"([^|]+?) \| null \| ", rest)
-    kind = f"{nullable[1]} | null" if nullable else rest.split(" | ")[0]
-    default = rest[len(kind) + 3 :].split(" | ")[0] if has_default else None
+    kind = f"{nullable[1]} | null" if nullable else rest.partition(" | ")[0]
+    default = rest[len(kind) + 3 :].partition(" | ")[0] if has_default else None
     return kind, default

@@ -15,8 +15,7 @@ from echostats_pipeline.stages.ingestion import Merged, merge_pages, read_recent
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.changes import PlayChanges
-
-from ..conftest import NOW, Installation, documents
+from echostats_pipeline_tests.conftest import NOW, Installation, documents
 
 API = "https://api.spotify.com"
 

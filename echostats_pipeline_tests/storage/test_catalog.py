@@ -9,12 +9,11 @@ from echostats_pipeline.model.catalog import Track as TrackModel
 from echostats_pipeline.storage.catalog import CatalogName
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-
-from ..conftest import NOW, documents
+from echostats_pipeline_tests.conftest import NOW, documents
 
 LATER = NOW + timedelta(days=1)
 FEATURES = AudioFeatures.model_validate(
-    {name: 0.5 for name in AudioFeatures.model_fields} | {"key": 1, "mode": 1, "duration_ms": 9, "time_signature": 4}
+    dict.fromkeys(AudioFeatures.model_fields, 0.5) | {"key": 1, "mode": 1, "duration_ms": 9, "time_signature": 4}
 )
 
 
@@ -56,7 +55,9 @@ def test_a_document_without_a_stub_comes_back_as_it_was(
 
 
 def test_what_other_steps_have_filled_is_kept(store: Store, db: Db) -> None:
-    store.catalog.put("tracks", [track(artists=[{"spotify_id": "a", "name": "A"}], enriched_at=NOW)], missing=(), at=NOW)
+    store.catalog.put(
+        "tracks", [track(artists=[{"spotify_id": "a", "name": "A"}], enriched_at=NOW)], missing=(), at=NOW
+    )
     store.catalog.put_audio_features({"t1": FEATURES}, NOW)
     store.catalog.pass_genres_to_tracks([Artist(spotify_id="a", name="A", genres=["g"])])
     store.catalog.put("tracks", [track(name="Again", enriched_at=LATER)], missing=(), at=LATER)
@@ -90,7 +91,9 @@ def test_that_spotify_has_no_features_is_null_and_never_zero(store: Store, db: D
 def test_genres_go_to_the_tracks_of_the_primary_artist(store: Store, db: Db) -> None:
     first, second = ({"spotify_id": name, "name": name} for name in "ab")
     store.catalog.add_stubs("tracks", [track("t1", artists=[first, second]), track("t2", artists=[second, first])])
-    store.catalog.pass_genres_to_tracks([Artist(spotify_id="a", name="a", genres=["g"]), Artist(spotify_id="b", name="b")])
+    store.catalog.pass_genres_to_tracks(
+        [Artist(spotify_id="a", name="a", genres=["g"]), Artist(spotify_id="b", name="b")]
+    )
     assert {found["spotify_id"]: found["genres"] for found in db["tracks"].find()} == {"t1": ["g"], "t2": []}
 
 

@@ -8,8 +8,7 @@ from echostats_pipeline.errors import StorageError
 from echostats_pipeline.storage import database
 from echostats_pipeline.storage.database import connected
 from echostats_pipeline.storage.embedded import EmbeddedServer
-
-from ..conftest import NOW
+from echostats_pipeline_tests.conftest import NOW
 
 PASSWORD = "s3cret-canary"
 

@@ -3,8 +3,7 @@
 from echostats_pipeline.model.operations import FileImport, ImportReject
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-
-from ..conftest import NOW, documents
+from echostats_pipeline_tests.conftest import NOW, documents
 
 
 def test_a_file_is_there_while_it_is_read_and_complete_afterwards(store: Store) -> None:

@@ -7,8 +7,7 @@ import pytest
 from echostats_pipeline.model.operations import JobStatus, JobStep
 from echostats_pipeline.storage.jobs import ERROR_LENGTH, JobKey
 from echostats_pipeline.storage.store import Store
-
-from ..conftest import NOW
+from echostats_pipeline_tests.conftest import NOW
 
 KEY = JobKey("u1", "run1")
 

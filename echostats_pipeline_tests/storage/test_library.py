@@ -3,8 +3,7 @@
 from echostats_pipeline.model.library import Playlist, PlaylistTrack, RankedItem, SavedTrack, TopItems
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-
-from ..conftest import NOW, documents
+from echostats_pipeline_tests.conftest import NOW, documents
 
 
 def playlist(spotify_id: str, user_id: str = "u", **fields: object) -> Playlist:

@@ -14,8 +14,7 @@ from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.changes import STORED_SCHEMA, PlayChanges
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
-
-from ..conftest import NOW, documents
+from echostats_pipeline_tests.conftest import NOW, documents
 
 MS = timedelta(milliseconds=1)
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

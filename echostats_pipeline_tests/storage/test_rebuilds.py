@@ -1,7 +1,6 @@
 """The queue of rebuilds: whatever interleaves, no change of the history stays out of the rollups unmarked."""
 
 import secrets
-
 from contextlib import AbstractContextManager, ExitStack
 from datetime import date, timedelta
 from itertools import count

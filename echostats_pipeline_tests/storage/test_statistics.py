@@ -12,8 +12,7 @@ from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.statistics import PERIODS, AnalyticsSnapshot, DailyRollup
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-
-from ..conftest import NOW, documents
+from echostats_pipeline_tests.conftest import NOW, documents
 
 DAY = date(2025, 6, 1)
 # BSON keys are any text but NUL; what is no text at all (lone surrogates) never gets past reading.

@@ -8,8 +8,7 @@ from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.users import SpotifyTokens, User
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-
-from ..conftest import NOW
+from echostats_pipeline_tests.conftest import NOW
 
 
 def connect(store: Store, spotify_id: str = "ann", name: str = "Ann B.", **arguments: object) -> User:

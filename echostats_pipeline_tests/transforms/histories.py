@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
@@ -36,6 +37,11 @@ STARTS = {
     ),
 }
 """Zones, and half a day before something happens to their clocks."""
+
+quick = settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+"""For properties whose every example takes a while."""
 
 HOUR_MS = 3_600_000
 NAMES = ("", "$uicideboy$", "Mr. Oizo", "will.i.am", "Björk", "Nirvana")

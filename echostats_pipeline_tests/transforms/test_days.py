@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -14,7 +15,7 @@ from echostats_pipeline.transforms.days import (
     windows,
 )
 from echostats_pipeline.transforms.rollups import build_daily_rollups
-from echostats_pipeline_tests.transforms.histories import STARTS, plays_frame, zoned_histories
+from echostats_pipeline_tests.transforms.histories import STARTS, plays_frame, quick, zoned_histories
 from echostats_pipeline_tests.transforms.oracle import OraclePlay, first_instant
 
 dates = st.dates(date(2024, 1, 1), date(2024, 3, 1))
@@ -45,13 +46,12 @@ def test_in_every_zone_a_date_begins_where_the_one_before_it_ends(zone: str, day
 def test_windows_hold_exactly_the_given_dates_and_never_touch(days: list[date]) -> None:
     found = windows(days)
     assert [day for window in found for day in window.dates()] == sorted(set(days))
-    assert all(after.first - before.last > timedelta(days=1) for before, after in zip(found, found[1:], strict=False))
+    assert all(after.first - before.last > timedelta(days=1) for before, after in pairwise(found))
 
 
+@quick
 @given(history=zoned_histories(), data=st.data())
-def test_a_window_reads_every_play_its_days_need(
-    history: tuple[str, list[OraclePlay]], data: st.DataObject
-) -> None:
+def test_a_window_reads_every_play_its_days_need(history: tuple[str, list[OraclePlay]], data: st.DataObject) -> None:
     zone, plays = history
     days = sorted({local_date(play.played_at, ZoneInfo(zone)) for play in plays})
     first, last = sorted(data.draw(st.tuples(st.sampled_from(days), st.sampled_from(days))))
@@ -67,6 +67,24 @@ def test_a_window_reads_every_play_its_days_need(
     assert build(within) == build(plays)
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "needed"),
+    [
+        ("UTC", "2024-05-02", "2024-05-01T00:00"),
+        ("UTC", "2024-05-02", "2024-05-02T23:59:59.999"),
+        # A play that shortens the day's first one.
+        ("Asia/Kolkata", "2024-05-02", "2024-05-01T18:29:59"),
+        # The second 23:30 of 6 November 2010, after the clocks of St. John's had shown the 7th for a minute.
+        ("America/St_Johns", "2010-11-06", "2010-11-07T03:00"),
+    ],
+)
+def test_a_window_reaches_a_day_back_and_to_the_end_of_its_last_date(zone: str, day: str, needed: str) -> None:
+    window = DayWindow(date.fromisoformat(day), date.fromisoformat(day))
+    start, end = window.instants(ZoneInfo(zone))
+    assert start <= datetime.fromisoformat(needed).replace(tzinfo=UTC) < end
+
+
+@quick
 @given(history=zoned_histories(), data=st.data())
 def test_only_touched_days_change_when_a_play_appears(
     history: tuple[str, list[OraclePlay]], data: st.DataObject

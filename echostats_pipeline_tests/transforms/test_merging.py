@@ -37,8 +37,9 @@ def test_laid_out_rows_lie_one_before_the_other_and_never_after_ts(rows: list[Ra
         assert len(set(ends)) == len(ends)
         assert max(ends) == together["import_ts"][0]
         in_order = together.sort("played_at", descending=True)
-        assert together.sort("offline_at", "import_key", nulls_last=False)["import_key"].to_list() == (
-            in_order["import_key"].to_list()[::-1]
+        assert (
+            together.sort("offline_at", "import_key", nulls_last=False)["import_key"].to_list()
+            == (in_order["import_key"].to_list()[::-1])
         )
         end = together["import_ts"][0]
         for played_at, ms_played in in_order.select("played_at", "ms_played").iter_rows():
@@ -131,6 +132,7 @@ def test_matching_is_one_to_one_and_nearest_first(lefts: list[int], rights: list
     ("duration_ms", "apart_s", "plays"),
     [
         (15_000, 15, 2),
+        (15_000, 8, 2),
         (15_000, 7, 1),
         (200_000, 29, 1),
         (200_000, 30, 2),

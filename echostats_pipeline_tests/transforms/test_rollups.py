@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from echostats_pipeline.model.statistics import DailyRollup
 from echostats_pipeline.transforms.rollups import RollupDocument, build_daily_rollups
 from echostats_pipeline_tests.transforms import oracle
-from echostats_pipeline_tests.transforms.histories import plays_frame, zoned_histories
+from echostats_pipeline_tests.transforms.histories import plays_frame, quick, zoned_histories
 from echostats_pipeline_tests.transforms.oracle import OraclePlay
 
 thresholds = st.sampled_from((0, 1, 30_000))
@@ -28,6 +28,7 @@ def in_order(document: RollupDocument) -> list[tuple[str, Any]]:
     return [(name, list(value.items()) if isinstance(value, dict) else value) for name, value in document.items()]
 
 
+@quick
 @given(history=zoned_histories(), min_play_ms=thresholds)
 def test_rollups_are_what_brute_force_finds(history: tuple[str, list[OraclePlay]], min_play_ms: int) -> None:
     zone, plays = history
@@ -35,6 +36,7 @@ def test_rollups_are_what_brute_force_finds(history: tuple[str, list[OraclePlay]
     assert [in_order(found) for found in build(plays, zone, min_play_ms)] == [in_order(wanted) for wanted in expected]
 
 
+@quick
 @given(history=zoned_histories(), seed=st.integers(0, 99))
 def test_the_order_of_rows_does_not_matter(history: tuple[str, list[OraclePlay]], seed: int) -> None:
     zone, plays = history
@@ -42,6 +44,7 @@ def test_the_order_of_rows_does_not_matter(history: tuple[str, list[OraclePlay]]
     assert list(map(in_order, build(shuffled, zone))) == list(map(in_order, build(plays, zone)))
 
 
+@quick
 @given(history=zoned_histories(), data=st.data())
 def test_some_days_are_those_days_of_all(history: tuple[str, list[OraclePlay]], data: st.DataObject) -> None:
     zone, plays = history
@@ -52,6 +55,7 @@ def test_some_days_are_those_days_of_all(history: tuple[str, list[OraclePlay]], 
     assert some == [document for document in everything if date.fromisoformat(document["date"]) in wanted]
 
 
+@quick
 @given(history=zoned_histories())
 def test_the_days_sum_up_to_the_whole(history: tuple[str, list[OraclePlay]]) -> None:
     zone, plays = history
@@ -75,6 +79,7 @@ def test_the_days_sum_up_to_the_whole(history: tuple[str, list[OraclePlay]]) -> 
         assert sum(track["ms"] for track in tracks) == document["total_ms"]
 
 
+@quick
 @given(history=zoned_histories())
 def test_a_play_of_unknown_length_never_lasts_longer_than_time_passed(history: tuple[str, list[OraclePlay]]) -> None:
     zone, plays = history
@@ -85,6 +90,7 @@ def test_a_play_of_unknown_length_never_lasts_longer_than_time_passed(history: t
     assert sum(document["total_ms"] for document in build(unknown, zone)) <= passed + first.duration_ms
 
 
+@quick
 @given(history=zoned_histories())
 def test_every_rollup_is_a_valid_document(history: tuple[str, list[OraclePlay]]) -> None:
     zone, plays = history

@@ -16,6 +16,7 @@ from echostats_pipeline_tests.transforms.histories import (
     catalogues,
     histories,
     plays_frame,
+    quick,
     rollup_frames,
     zones,
 )
@@ -50,6 +51,7 @@ def listeners(draw: st.DrawFn) -> tuple[str, list[OraclePlay], date]:
     return zone, list(every.values()), last + timedelta(days=draw(st.sampled_from((-1, 0, 0, 1, 2, 7))))
 
 
+@quick
 @given(listener=listeners(), catalogue=catalogues())
 def test_snapshots_are_what_brute_force_finds(
     listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue
@@ -66,6 +68,7 @@ def test_snapshots_are_what_brute_force_finds(
         assert coverage == pytest.approx(wanted_coverage, abs=1e-6)
 
 
+@quick
 @given(listener=listeners(), catalogue=catalogues(), seed=st.randoms(use_true_random=False))
 def test_the_order_of_rollups_and_catalogue_does_not_matter(
     listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue, seed: Any
@@ -76,10 +79,9 @@ def test_the_order_of_rollups_and_catalogue_does_not_matter(
     assert build(shuffled, mixed, zone, today) == build(plays, catalogue, zone, today)
 
 
+@quick
 @given(listener=listeners(), catalogue=catalogues())
-def test_every_snapshot_is_a_valid_document(
-    listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue
-) -> None:
+def test_every_snapshot_is_a_valid_document(listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue) -> None:
     zone, plays, today = listener
     for document in build(plays, catalogue, zone, today).values():
         model = AnalyticsSnapshot.model_validate({**document, "computed_at": utc_now()})

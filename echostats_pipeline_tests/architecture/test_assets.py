@@ -1,0 +1,102 @@
+"""What every asset must declare, and which lacks it."""
+
+import dagster as dg
+import pytest
+
+from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.definitions import build_definitions
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.partitions import USER_DAYS, USERS
+
+WITHOUT_A_COLLECTION = {
+    # Its rows go into listening_history, whose asset merges the other source; its own record is `imports`.
+    "streaming_history_import",
+    # A field of tracks, read from another endpoint.
+    "audio_features",
+}
+CALLS_SPOTIFY = {
+    "recently_played",
+    "tracks",
+    "artists",
+    "albums",
+    "audio_features",
+    "playlists",
+    "saved_tracks",
+    "top_items",
+}
+BY_USER_AND_DAY = {"recently_played", "listening_history", "daily_rollups"}
+
+ASSETS: list[dg.AssetsDefinition] = [
+    asset for asset in build_definitions().assets or [] if isinstance(asset, dg.AssetsDefinition)
+]
+NAMES = [asset.key.to_user_string() for asset in ASSETS]
+by_name = dict(zip(NAMES, ASSETS, strict=True))
+each_asset = pytest.mark.parametrize("asset", ASSETS, ids=NAMES)
+
+
+def spec(asset: dg.AssetsDefinition) -> dg.AssetSpec:
+    return asset.get_asset_spec()
+
+
+def test_nothing_was_overlooked() -> None:
+    assert len(NAMES) >= 11
+    assert set(NAMES) >= CALLS_SPOTIFY | BY_USER_AND_DAY | WITHOUT_A_COLLECTION
+
+
+@each_asset
+def test_an_asset_says_whose_it_is_where_it_belongs_and_what_it_runs_on(asset: dg.AssetsDefinition) -> None:
+    declared = spec(asset)
+    assert declared.group_name not in (None, "default")
+    assert "mongodb" in declared.kinds
+    assert declared.owners == [OWNER]
+    assert declared.code_version
+
+
+@each_asset
+def test_an_asset_is_described_in_a_sentence_a_user_understands(asset: dg.AssetsDefinition) -> None:
+    description = spec(asset).description or ""
+    assert len(description) > 30
+    assert description.endswith(".")
+    assert "asset" not in description.lower()
+
+
+@each_asset
+def test_exactly_those_that_call_spotify_share_its_pool(asset: dg.AssetsDefinition) -> None:
+    name = asset.key.to_user_string()
+    calls = name in CALLS_SPOTIFY
+    assert asset.op.pool == (SPOTIFY_POOL if calls else None)
+    assert ("spotify" in spec(asset).kinds) is calls
+    assert ("spotify" in asset.required_resource_keys) is calls
+
+
+@each_asset
+def test_an_asset_is_named_after_the_collection_it_writes(asset: dg.AssetsDefinition) -> None:
+    name = asset.key.to_user_string()
+    assert (name in COLLECTIONS) is (name not in WITHOUT_A_COLLECTION)
+
+
+@each_asset
+def test_a_range_of_days_is_one_run(asset: dg.AssetsDefinition) -> None:
+    name = asset.key.to_user_string()
+    assert (asset.partitions_def == USER_DAYS) is (name in BY_USER_AND_DAY)
+    if name in BY_USER_AND_DAY:
+        assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+    else:
+        assert asset.partitions_def in (USERS, None)
+
+
+def test_the_stages_follow_each_other() -> None:
+    def feeds(name: str) -> set[str]:
+        return {dep.asset_key.to_user_string() for dep in spec(by_name[name]).deps}
+
+    assert feeds("recently_played") == feeds("streaming_history_import") == set()
+    assert feeds("listening_history") == {"recently_played", "streaming_history_import"}
+    assert feeds("daily_rollups") == {"listening_history"}
+    assert feeds("analytics_snapshots") >= {"daily_rollups", "tracks", "artists", "albums", "audio_features"}
+
+
+def test_the_code_location_loads_with_a_sensor_per_user() -> None:
+    definitions = build_definitions(roster=["ada-123456"], sync_interval_minutes=7)
+    dg.Definitions.validate_loadable(definitions)
+    (sync,) = (sensor for sensor in definitions.sensors or [] if sensor.name == "sync_ada_123456")
+    assert sync.minimum_interval_seconds == 7 * 60

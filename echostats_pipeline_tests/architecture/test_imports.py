@@ -1,0 +1,184 @@
+"""One arrow: an import only points left. Read from the source, so that imports inside functions count as well."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import echostats_pipeline
+
+PACKAGE = Path(echostats_pipeline.__file__).parent
+
+LAYERS = (
+    {"settings", "errors"},
+    {"model"},
+    {"transforms"},
+    {"storage", "spotify", "exports"},
+    {"stages"},
+    {"resources", "partitions"},
+    # Dagster's side: what is materialized and what starts it.
+    {"assets", "checks", "dead_runs", "decisions", "event_log_storage", "jobs", "roster", "schedules", "sensors"},
+    {"definitions", "cli"},
+)
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+WITHOUT_DAGSTER = {"errors", "settings", "model", "transforms", "storage", "spotify", "exports", "stages", "simulator"}
+PURE = {"model", "transforms"}
+I_O = {"requests", "pymongo", "socket", "subprocess", "sqlite3", "httpx", "urllib.request", "starlette", "uvicorn"}
+
+Import = tuple[Path, int, str]
+
+
+def part_of(path: Path) -> str:
+    """The part of the package a module belongs to: its folder, or its own name at the top."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    """Every imported name of a module, dotted in full."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((path, node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            yield from ((path, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE) != Path("__init__.py"))
+IMPORTS = [found for path in MODULES for found in imports_of(path)]
+
+
+def shown(imports: list[Import]) -> list[str]:
+    return [f"{path.relative_to(PACKAGE)}:{line} imports {name}" for path, line, name in imports]
+
+
+def internal(name: str) -> str | None:
+    """The part of this package that an imported name lies in."""
+    package, _, rest = name.partition(".")
+    return rest.split(".")[0] if package == "echostats_pipeline" else None
+
+
+def test_every_module_has_its_place() -> None:
+    assert {part_of(path) for path in MODULES} <= LEVEL.keys() | {"simulator"}
+    assert len(MODULES) > 60
+    assert len(IMPORTS) > 300
+
+
+def test_an_import_only_points_left() -> None:
+    wrong = [
+        found
+        for found in IMPORTS
+        if (target := internal(found[2])) in LEVEL
+        and (origin := part_of(found[0])) in LEVEL
+        and LEVEL[target] > LEVEL[origin]
+    ]
+    assert shown(wrong) == []
+
+
+def test_parts_of_one_layer_below_dagster_do_not_know_each_other() -> None:
+    wrong = [
+        found
+        for found in IMPORTS
+        if (target := internal(found[2])) in LEVEL
+        and (origin := part_of(found[0])) in LEVEL
+        and target != origin
+        and LEVEL[target] == LEVEL[origin] < LEVEL["resources"]
+        and (origin, target) != ("settings", "errors")
+    ]
+    assert shown(wrong) == []
+
+
+def test_nothing_left_of_resources_imports_dagster() -> None:
+    wrong = [
+        found
+        for found in IMPORTS
+        if part_of(found[0]) in WITHOUT_DAGSTER and found[2].split(".")[0].startswith("dagster")
+    ]
+    assert shown(wrong) == []
+    assert any(found[2].startswith("dagster") for found in IMPORTS)
+
+
+def test_the_middle_does_no_input_or_output() -> None:
+    wrong = [
+        found
+        for found in IMPORTS
+        if part_of(found[0]) in PURE and (found[2] in I_O or found[2].split(".")[0] in I_O | {"os", "pathlib"})
+    ]
+    assert shown(wrong) == []
+
+
+def test_polars_stays_out_of_the_documents() -> None:
+    assert shown([found for found in IMPORTS if part_of(found[0]) == "model" and "polars" in found[2]]) == []
+
+
+def test_the_simulator_stands_apart() -> None:
+    knows = [
+        found
+        for found in IMPORTS
+        if part_of(found[0]) == "simulator"
+        and internal(found[2]) not in (None, "simulator", "model", "errors", "settings", "__version__")
+    ]
+    known_by = [
+        found
+        for found in IMPORTS
+        if internal(found[2]) == "simulator" and part_of(found[0]) not in ("simulator", "cli")
+    ]
+    assert shown(knows) == []
+    assert shown(known_by) == []
+
+
+def test_only_settings_reads_the_environment() -> None:
+    readers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv", "environb"))
+        or (isinstance(node, ast.ImportFrom) and node.module == "os")
+    }
+    assert readers == {"settings.py"}
+
+
+PROBE = """
+import os, socket, sys
+from pathlib import Path
+
+def refuse(event, arguments):
+    if event.startswith("socket.") and event not in ("socket.__new__", "socket.gethostname"):
+        raise SystemExit(f"importing used the network: {event} {arguments}")
+    if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+        raise SystemExit(f"importing wrote {arguments[0]}")
+    if event in ("os.mkdir", "subprocess.Popen", "os.posix_spawn"):
+        raise SystemExit(f"importing did {event} {arguments}")
+
+import dagster, polars, pymongo, requests  # theirs is not ours to judge
+sys.dont_write_bytecode = True
+sys.addaudithook(refuse)
+import echostats_pipeline.definitions
+print(sorted(path.name for path in Path(os.environ["HOME"]).iterdir()))
+print("echostats_pipeline.simulator" in sys.modules)
+"""
+
+
+def test_importing_the_code_location_does_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROBE],
+        env={"HOME": str(home), "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), str(tmp_path)])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert finished.stdout.split("\n")[:2] == ["[]", "False"]
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))

@@ -1,0 +1,50 @@
+"""The definitions as Dagster loads them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from echostats_pipeline.definitions import build_definitions, build_resources, defs
+from echostats_pipeline.jobs import JOBS
+from echostats_pipeline.roster import Roster
+from echostats_pipeline.sensors import SENSORS
+
+
+def test_everything_can_be_loaded_and_validated() -> None:
+    definitions = build_definitions(roster=["ann-123456", "bob-654321"])
+    dg.Definitions.validate_loadable(definitions)
+    assert len(list(definitions.resolve_all_asset_specs())) == 12
+    assert {job.name for job in definitions.jobs or []} == {job.name for job in JOBS}
+
+
+def test_every_user_of_the_roster_has_a_sensor_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ECHOSTATS_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    Roster(tmp_path / "home").write(["ann-123456", "bob-654321"])
+    loaded = defs()
+    assert isinstance(loaded, dg.Definitions)
+    sensors = {sensor.name: sensor for sensor in loaded.sensors or []}
+    assert set(sensors) == {"sync_ann_123456", "sync_bob_654321", *(sensor.name for sensor in SENSORS)}
+    assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
+    assert sensors["sync_ann_123456"].minimum_interval_seconds == 15 * 60
+
+
+def test_the_code_location_loads_without_any_environment_and_touches_nothing(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "ECHOSTATS_HOME": str(tmp_path / "home")}
+    code = "import echostats_pipeline.definitions as m\nd = m.defs()\nprint(len(list(d.resolve_all_asset_specs())))\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.strip() == "12", ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_resources_can_be_replaced(new_settings: Callable[..., dict[str, str]]) -> None:
+    resources = build_resources(new_settings(), clock_offset_seconds=60)
+    assert build_definitions(resources).resources is not None

@@ -1,0 +1,190 @@
+"""Sensors and schedules, each evaluated once against a real database and an ephemeral instance."""
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from echostats_pipeline import roster
+from echostats_pipeline.definitions import build_definitions
+from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.model.catalog import Track
+from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.roster import Roster
+from echostats_pipeline.sensors import (
+    canceled_runs,
+    dead_runs,
+    failed_runs,
+    incomplete_catalog,
+    stale_rollups,
+    stale_snapshots,
+    sync_sensor,
+    user_roster,
+)
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.jobs import JobKey
+from echostats_pipeline_tests.conftest import NOW, Pipeline
+
+TODAY = NOW.date()
+
+
+def tick(pipeline: Pipeline, sensor: dg.SensorDefinition) -> Any:
+    """What one evaluation of a sensor returns."""
+    definitions = build_definitions(pipeline.resources())
+    with dg.build_sensor_context(
+        instance=pipeline.instance, resources=pipeline.resources(), definitions=definitions
+    ) as context:
+        return sensor(context)
+
+
+def start_run(pipeline: Pipeline, job: str, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
+    run = dg.DagsterRun(job_name=job, status=status, tags=tags)
+    return pipeline.instance.add_run(run)
+
+
+@pytest.fixture
+def open_job(pipeline: Pipeline) -> str:
+    run = start_run(pipeline, "user_sync", dg.DagsterRunStatus.FAILURE)
+    pipeline.store.jobs.open(JobKey("u", run.run_id), "periodic", NOW)
+    return run.run_id
+
+
+def test_a_user_is_synced_from_the_last_sync_to_today(pipeline: Pipeline) -> None:
+    user = pipeline.connect()
+    pipeline.store.users.synced(user.user_id, NOW - timedelta(days=2))
+    request = tick(pipeline, sync_sensor(user.partition_key, 15))
+    assert isinstance(request, dg.RunRequest)
+    wanted = {USER_TAG: user.partition_key, **range_tags(TODAY - timedelta(days=2), TODAY, user.partition_key)}
+    assert request.tags.items() >= wanted.items()
+
+
+@pytest.mark.parametrize("status", ["paused", "needs_reauth"])
+def test_a_user_who_is_not_active_is_not_synced(pipeline: Pipeline, status: Any) -> None:
+    user = pipeline.connect()
+    pipeline.store.users.set_status(user.user_id, status)
+    skipped = tick(pipeline, sync_sensor(user.partition_key, 15))
+    assert isinstance(skipped, dg.SkipReason)
+    assert status in str(skipped.skip_message)
+
+
+@pytest.mark.parametrize(
+    "status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+)
+def test_a_user_whose_sync_is_not_finished_is_not_asked_for_again(
+    pipeline: Pipeline, status: dg.DagsterRunStatus
+) -> None:
+    users = [pipeline.connect(number) for number in range(2)]
+    start_run(pipeline, "user_sync", status, **{USER_TAG: users[0].partition_key})
+    assert isinstance(tick(pipeline, sync_sensor(users[0].partition_key, 15)), dg.SkipReason)
+    assert isinstance(tick(pipeline, sync_sensor(users[1].partition_key, 15)), dg.RunRequest)
+
+
+def test_the_roster_gives_every_user_a_partition_and_a_sensor(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reloads: list[object] = []
+    monkeypatch.setattr("echostats_pipeline.sensors.reload_code_location", lambda *asked: reloads.append(asked))
+    users = [pipeline.installation.connect(number) for number in range(2)]
+    keys = [user.partition_key for user in users]
+    result = tick(pipeline, user_roster)
+    (request,) = result.dynamic_partitions_requests
+    assert (request.partitions_def_name, list(request.partition_keys)) == ("users", keys)
+    assert Roster(pipeline.installation.settings.home).read() == keys
+    assert len(reloads) == 1
+    pipeline.instance.add_dynamic_partitions("users", keys)
+    again = tick(pipeline, user_roster)
+    assert not again.dynamic_partitions_requests
+    assert len(reloads) == 1
+
+
+def test_a_webserver_that_is_gone_is_no_reason_to_fail(pipeline: Pipeline) -> None:
+    pipeline.installation.connect()
+    home = pipeline.installation.settings.home
+    StateFolder(home).write_json(roster.webserver_file(home), {"url": "http://127.0.0.1:1"})
+    tick(pipeline, user_roster)
+    assert len(Roster(home).read()) == 1
+
+
+def test_days_that_wait_are_asked_for_in_one_range(pipeline: Pipeline) -> None:
+    user = pipeline.connect()
+    assert isinstance(tick(pipeline, stale_rollups), dg.SkipReason)
+    days = [TODAY - timedelta(days=5), TODAY - timedelta(days=1)]
+    pipeline.store.rebuilds.mark(user.user_id, "daily_rollups", [str(day) for day in days])
+    (request,) = tick(pipeline, stale_rollups)
+    assert request.tags.items() >= range_tags(days[0], days[1], user.partition_key).items()
+    pipeline.store.jobs.open(JobKey(user.user_id, "running"), "periodic", NOW)
+    assert isinstance(tick(pipeline, stale_rollups), dg.SkipReason)
+
+
+def test_what_the_sensors_ask_for_does_away_with_the_reason(pipeline: Pipeline) -> None:
+    user = pipeline.connect()
+    sync = tick(pipeline, sync_sensor(user.partition_key, 15))
+    assert pipeline.run("user_sync", tags=sync.tags).success
+    assert isinstance(tick(pipeline, stale_rollups), dg.SkipReason)
+    (snapshots,) = tick(pipeline, stale_snapshots)
+    assert pipeline.run("snapshot_build", partition_key=snapshots.partition_key, tags=snapshots.tags).success
+    assert isinstance(tick(pipeline, stale_snapshots), dg.SkipReason)
+    assert isinstance(tick(pipeline, incomplete_catalog), dg.RunRequest)
+    assert pipeline.run("catalog_enrichment").success
+    assert isinstance(tick(pipeline, incomplete_catalog), dg.SkipReason)
+
+
+def test_snapshots_are_rebuilt_when_a_new_day_has_begun(pipeline: Pipeline) -> None:
+    user = pipeline.connect()
+    assert pipeline.run("snapshot_build", partition_key=user.partition_key).success
+    assert isinstance(tick(pipeline, stale_snapshots), dg.SkipReason)
+    pipeline.installation.clock.advance(timedelta(hours=10, minutes=1))  # past midnight in Berlin, not yet in UTC
+    (request,) = tick(pipeline, stale_snapshots)
+    assert request.partition_key == user.partition_key
+
+
+def test_the_catalogue_is_completed_by_one_run_at_a_time(pipeline: Pipeline) -> None:
+    pipeline.connect()
+    pipeline.store.catalog.add_stubs("tracks", [Track(spotify_id="4uLU6hMCjMI75M1A2tKUQC", name="")])
+    assert isinstance(tick(pipeline, incomplete_catalog), dg.RunRequest)
+    start_run(pipeline, "catalog_enrichment", dg.DagsterRunStatus.STARTING)
+    assert isinstance(tick(pipeline, incomplete_catalog), dg.SkipReason)
+
+
+def test_a_failed_run_closes_its_jobs(pipeline: Pipeline, open_job: str) -> None:
+    run = pipeline.instance.get_run_by_id(open_job)
+    assert run is not None
+    event = dg.DagsterEvent(event_type_value="PIPELINE_FAILURE", job_name="user_sync", message="The worker was killed")
+    context = dg.build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_instance=pipeline.instance,
+        dagster_run=run,
+        dagster_event=event,
+        resources=pipeline.resources(),
+    )
+    with context:
+        failed_runs(context.for_run_failure())
+    (job,) = pipeline.store.jobs.of_run(open_job)
+    assert (job.status, job.error_message, job.completed_at) == ("failed", "The worker was killed", NOW)
+
+
+def test_a_canceled_run_closes_its_jobs(pipeline: Pipeline, open_job: str) -> None:
+    run = pipeline.instance.get_run_by_id(open_job)
+    assert run is not None
+    event = dg.DagsterEvent(event_type_value="PIPELINE_CANCELED", job_name="user_sync")
+    with dg.build_run_status_sensor_context(
+        sensor_name="canceled_runs",
+        dagster_instance=pipeline.instance,
+        dagster_run=run,
+        dagster_event=event,
+        resources=pipeline.resources(),
+    ) as context:
+        canceled_runs(context)
+    (job,) = pipeline.store.jobs.of_run(open_job)
+    assert (job.status, "canceled" in job.error_message) == ("failed", True)
+
+
+def test_a_job_of_a_run_that_has_ended_is_swept_and_one_that_runs_is_not(pipeline: Pipeline, open_job: str) -> None:
+    running = start_run(pipeline, "user_sync", dg.DagsterRunStatus.STARTED)
+    pipeline.store.jobs.open(JobKey("u", running.run_id), "periodic", NOW)
+    pipeline.store.jobs.open(JobKey("u", "unknown"), "periodic", NOW)
+    tick(pipeline, dead_runs)
+    assert pipeline.store.jobs.open_runs() == [running.run_id]
+    (job,) = pipeline.store.jobs.of_run(open_job)
+    assert "FAILURE" in job.error_message

@@ -1,0 +1,112 @@
+"""Rollups and snapshots: building as data comes in gives what building from scratch gives."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from echostats_pipeline.model.statistics import PERIODS
+from echostats_pipeline.model.users import User
+from echostats_pipeline.simulator.exports import ExportTruth, write_extended_export
+from echostats_pipeline.stages.imports import import_export
+from echostats_pipeline.stages.statistics import Rebuilt, rebuild_rollups, rebuild_snapshots
+from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
+
+from .test_catalog import enrich
+from .test_ingestion import sync
+
+SPAN = DayWindow(NOW.date() - timedelta(days=60), NOW.date() + timedelta(days=2))
+TIMELESS = ("_id", "computed_at")
+
+
+def rebuild(installation: Installation, user: User, days: set[date]) -> Rebuilt:
+    return rebuild_rollups(installation.store, user, days, min_play_ms=30_000, progress=Counted())
+
+
+def catch_up(installation: Installation, user: User) -> None:
+    rebuild(installation, user, installation.store.rebuilds.pending_days(user.user_id))
+    rebuild_snapshots(installation.store, user, installation.now())
+
+
+def statistics(installation: Installation) -> list[list[dict[str, Any]]]:
+    return [
+        documents(installation.store.db, name, without=TIMELESS) for name in ("daily_rollups", "analytics_snapshots")
+    ]
+
+
+def exported(installation: Installation, user: User, path: Path) -> ExportTruth:
+    end = installation.now() - timedelta(days=1)
+    world, person = installation.simulator.world, installation.person(user)
+    return write_extended_export(world, person, end - timedelta(days=30), end, path)
+
+
+def test_building_as_it_comes_is_building_from_scratch(installation: Installation, tmp_path: Path) -> None:
+    user, store = installation.connect(), installation.store
+    installation.clock.advance(-timedelta(days=2))
+    for step in range(5):
+        sync(installation, user)
+        if step == 2:
+            exported(installation, user, tmp_path / "export.zip")
+            import_export(store, user, tmp_path / "export.zip", progress=Counted(), clock=installation.now)
+        catch_up(installation, user)
+        if step == 3:
+            enrich(installation, user)
+        installation.clock.advance(timedelta(hours=9))
+    catch_up(installation, user)
+    incremental = statistics(installation)
+    assert len(incremental[0]) > 20
+    assert len(incremental[1]) == len(PERIODS)
+    for name in ("daily_rollups", "analytics_snapshots", "rebuild_queue"):
+        store.db[name].delete_many({})
+    rebuild(installation, user, set(SPAN.dates()))
+    rebuild_snapshots(store, user, installation.now())
+    assert statistics(installation) == incremental
+
+
+def test_the_rollups_hold_every_play_once(installation: Installation, tmp_path: Path) -> None:
+    user = installation.connect()
+    truth = exported(installation, user, tmp_path / "export.zip")
+    import_export(installation.store, user, tmp_path / "export.zip", progress=Counted(), clock=installation.now)
+    rebuilt = rebuild(installation, user, set(SPAN.dates()))
+    rollups = documents(installation.store.db, "daily_rollups")
+    assert sum(rollup["total_rows"] for rollup in rollups) == truth.music_rows == rebuilt.plays
+    assert rebuilt.days == 63
+    assert rebuilt.rollups == rebuilt.written == len(rollups)
+
+
+def test_rebuilding_what_has_not_changed_writes_nothing_and_wakes_nobody(installation: Installation) -> None:
+    user, store = installation.connect(), installation.store
+    sync(installation, user)
+    catch_up(installation, user)
+    assert store.rebuilds.pending("daily_rollups") == store.rebuilds.pending("analytics_snapshots") == {}
+    assert rebuild(installation, user, set(SPAN.dates())).written == 0
+    assert store.rebuilds.pending("analytics_snapshots") == {}
+
+
+def test_rollups_that_changed_make_the_snapshots_wait(installation: Installation) -> None:
+    user, store = installation.connect(), installation.store
+    sync(installation, user)
+    rebuild(installation, user, store.rebuilds.pending_days(user.user_id))
+    assert list(store.rebuilds.pending("analytics_snapshots")) == [user.user_id]
+
+
+def test_a_day_that_lost_its_plays_loses_its_rollup(installation: Installation) -> None:
+    user, store = installation.connect(), installation.store
+    sync(installation, user)
+    catch_up(installation, user)
+    store.db["listening_history"].delete_many({})
+    rebuild(installation, user, set(SPAN.dates()))
+    assert documents(store.db, "daily_rollups") == []
+    rebuild_snapshots(store, user, installation.now())
+    assert {found["total_tracks_played"] for found in documents(store.db, "analytics_snapshots")} == {0}
+
+
+def test_a_user_without_plays_has_empty_snapshots(installation: Installation) -> None:
+    user = installation.connect()
+    assert rebuild_snapshots(installation.store, user, NOW) == len(PERIODS)
+    snapshot = installation.store.statistics.snapshot(user.user_id, "all_time")
+    assert (snapshot.total_tracks_played, snapshot.top_artists, snapshot.avg_audio_features) == (0, [], None)
+
+
+def test_no_days_are_no_work(installation: Installation) -> None:
+    assert rebuild(installation, installation.connect(), set()) == Rebuilt()
