@@ -10,7 +10,16 @@ from typing import Any
 from echostats_pipeline.model.base import Document
 from echostats_pipeline.model.catalog import Album, Artist, Track
 from echostats_pipeline.model.library import Playlist, SavedTrack, TopItems
-from echostats_pipeline.model.operations import ApiLog, FileImport, ImportReject, Rebuild, SyncJob
+from echostats_pipeline.model.operations import (
+    ApiLog,
+    FileImport,
+    ImportReject,
+    Rebuild,
+    RefusedEndpoint,
+    SpotifyCall,
+    SpotifyLimit,
+    SyncJob,
+)
 from echostats_pipeline.model.plays import ListeningGap, Play, RecentlyPlayedPage
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, DailyRollup
 from echostats_pipeline.model.users import SpotifyTokens, User
@@ -140,6 +149,14 @@ EXTRA_COLLECTIONS = (
     Collection("imports", FileImport, (by("user_id", "-started_at"),)),
     Collection("import_rejects", ImportReject, (by("user_id", "file_name", "row_number", unique=True),)),
     Collection("rebuild_queue", Rebuild, (by("user_id", "target", "date", unique=True),)),
+    Collection(
+        "spotify_calls",
+        SpotifyCall,
+        (by("family", "at"), by("at", expire_after_seconds=DAY_SECONDS)),
+        owned_by_user=False,
+    ),
+    Collection("spotify_limits", SpotifyLimit, (by("family", unique=True),), owned_by_user=False),
+    Collection("refused_endpoints", RefusedEndpoint, (by("endpoint", unique=True),), owned_by_user=False),
 )
 """What this pipeline keeps beside them."""
 

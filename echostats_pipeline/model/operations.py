@@ -102,3 +102,25 @@ class Rebuild(Document):
     target: RebuildTarget
     date: str = ""
     mark: str
+
+
+class SpotifyCall(Document):
+    """One call that Spotify counts against the app's quota (``spotify_calls``), kept as long as it counts."""
+
+    family: str
+    at: UtcDatetime
+
+
+class SpotifyLimit(Document):
+    """Until when no call of an endpoint family is made (``spotify_limits``)."""
+
+    family: str
+    not_before: UtcDatetime
+    reason: str = ""
+
+
+class RefusedEndpoint(Document):
+    """A route that Spotify refuses this app, until it is worth another try (``refused_endpoints``)."""
+
+    endpoint: str
+    until: UtcDatetime

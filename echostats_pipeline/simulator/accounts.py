@@ -15,7 +15,8 @@ from starlette.routing import Route
 
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.simulator.call import Site
-from echostats_pipeline.simulator.tokens import ACCESS_LIFE, Grant, OAuthError, Tokens
+from echostats_pipeline.simulator.faults import server_error
+from echostats_pipeline.simulator.tokens import ACCESS_LIFE, Grant, OAuthError
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Simulated Spotify</title>
@@ -54,12 +55,22 @@ async def token(request: Request) -> Response:
     """Exchange a code or a refresh token; the form may carry the credentials instead of a Basic header."""
     site: Site = request.app.state.site
     form = dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
+    response, user_id = _token_response(request, form, site)
+    site.controls.meter.record("token", user_id, response.status_code, site.clock.now())
+    return response
+
+
+def _token_response(request: Request, form: dict[str, str], site: Site) -> tuple[Response, str]:
+    """The answer, and whose grant it is; empty if that is not known."""
+    failure = site.controls.dice.strike("token-error")
+    if failure is not None:
+        return server_error(failure), ""
     try:
-        grant, refresh = _granted(request, form, site.tokens)
+        grant, refresh = _granted(request, form, site)
     except OAuthError as error:
         description = {} if error.description is None else {"error_description": error.description}
-        return JSONResponse({"error": error.code, **description}, 400)
-    return JSONResponse(
+        return JSONResponse({"error": error.code, **description}, 400), ""
+    response = JSONResponse(
         {
             "access_token": site.tokens.access_token(grant),
             "token_type": "Bearer",
@@ -69,6 +80,7 @@ async def token(request: Request) -> Response:
         },
         headers={"Cache-Control": "no-store"},
     )
+    return response, grant.user_id
 
 
 def _malformed(query: QueryParams) -> Response | None:
@@ -89,22 +101,28 @@ def _state(query: QueryParams) -> dict[str, str]:
     return {"state": query["state"]} if "state" in query else {}
 
 
-def _granted(request: Request, form: dict[str, str], tokens: Tokens) -> tuple[Grant, dict[str, str]]:
-    """The grant of the form, and the refresh token to hand out: none on a refresh, the client keeps the one it has."""
+def _granted(request: Request, form: dict[str, str], site: Site) -> tuple[Grant, dict[str, str]]:
+    """The grant of the form, and the refresh token to hand out.
+
+    On a refresh there is none, and the client keeps the one it has, unless tokens rotate.
+    """
+    tokens = site.tokens
     client_id, has_secret = _credentials(request, form)
     match form.get("grant_type"):
         case "authorization_code":
             code, redirect_uri = form.get("code", ""), form.get("redirect_uri", "")
             grant = tokens.redeem(code, client_id, redirect_uri, form.get("code_verifier"))
-            handed_out = {"refresh_token": tokens.refresh_token(grant)}
         case "refresh_token":
             grant = tokens.refreshed(form.get("refresh_token", ""), client_id)
-            handed_out = {}
         case _:
             raise OAuthError("unsupported_grant_type", "grant_type must be authorization_code or refresh_token")
     if grant.challenge is None and not has_secret:  # without PKCE the secret is the only proof
         raise OAuthError("invalid_client", "Invalid client secret")
-    return grant, handed_out
+    if form["grant_type"] == "authorization_code":
+        return grant, {"refresh_token": tokens.refresh_token(grant)}
+    if not site.controls.rotates():
+        return grant, {}
+    return grant, {"refresh_token": tokens.rotated(form["refresh_token"], grant)}
 
 
 def _credentials(request: Request, form: dict[str, str]) -> tuple[str, bool]:

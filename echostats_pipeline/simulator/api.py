@@ -1,6 +1,6 @@
 """The endpoints of the Web API under ``/v1``.
 
-Belongs here: what each endpoint answers, and `API_ROUTES`. Not here: tokens and error bodies (``call``), the objects
+Belongs here: what each endpoint answers, and `API_ROUTES`. Not here: who is let through (``endpoints``), the objects
 (``bodies``), sign-in (``accounts``).
 """
 
@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from starlette.routing import Route
-
 from echostats_pipeline.simulator.bodies import Json
-from echostats_pipeline.simulator.call import ApiError, Call, endpoint, offset_page
+from echostats_pipeline.simulator.call import Call, offset_page
 from echostats_pipeline.simulator.catalogue import Album, Track
+from echostats_pipeline.simulator.endpoints import Endpoint
+from echostats_pipeline.simulator.history import History
 from echostats_pipeline.simulator.library import Playlist
 from echostats_pipeline.simulator.names import BASE62, ID_LENGTH
+from echostats_pipeline.simulator.refusal import ApiError
+from echostats_pipeline.simulator.regimes import REMOVED_2024, REMOVED_2026, playlist_row_keys
 from echostats_pipeline.simulator.world import TIME_RANGES, TimeRange
 
 T = TypeVar("T")
@@ -44,11 +46,12 @@ def recently_played(call: Call) -> Json:
     never = 2**62
     after = call.number("after", default=-1, at_least=-1, at_most=never)
     before = call.number("before", default=never, at_least=0, at_most=never)
-    plays = call.world.recently_played(call.user, call.now)
-    page = [play for play in plays if after < _unix_ms(play.played_at) < before][:limit]
+    history = History(call.world, call.user, call.controls.behaviour)
+    rows = history.rows(call.now, call.controls.dice.struck_rows(call.user.id))
+    page = [row for row in rows if after < _unix_ms(row.played_at) < before][:limit]
     asked = {name: query[name] for name in ("after", "before") if name in query}
     body: Json = {
-        "items": [call.bodies.play(play, play.track) for play in page if play.track],
+        "items": [call.bodies.history_row(row) for row in page],
         "next": None,
         "cursors": None,
         "limit": limit,
@@ -88,21 +91,30 @@ def my_playlists(call: Call) -> Json:
 
 
 def playlist(call: Call) -> Json:
-    """GET /playlists/{id}: the first 100 rows embedded, under ``items`` and under the deprecated ``tracks``."""
+    """GET /playlists/{id}: the first 100 rows embedded, under ``items`` and under the deprecated ``tracks``.
+
+    A restricted app is told nothing of the rows of other people's playlists.
+    """
     found = _playlist(call)
-    return {
+    body = {
         **call.bodies.playlist(found, call.now),
         "followers": {"href": None, "total": len(found.rows) % 7},
-        "items": _embedded_rows(call, found, "items", _ITEMS_PAGE, ("item", "track")),
-        "tracks": _embedded_rows(call, found, "tracks", _PLAYLIST_PAGE, ("track",)),
     }
+    if _shows_rows(call, found):
+        body["items"] = _embedded_rows(call, found, "items", _ITEMS_PAGE, playlist_row_keys(call.controls.behaviour))
+        body["tracks"] = _embedded_rows(call, found, "tracks", _PLAYLIST_PAGE, ("track",))
+    return body
 
 
 def playlist_items(call: Call) -> Json:
-    """GET /playlists/{id}/items: rows hold ``item`` and the deprecated ``track``."""
+    """GET /playlists/{id}/items: rows hold ``item`` and, outside the restricted regime, the deprecated ``track``."""
     found = _playlist(call)
-    rows = found.rows_at(call.now)
-    return call.page(rows, lambda row: call.bodies.playlist_row(row, found, ("item", "track")), at_most=_ITEMS_PAGE)
+    if not _shows_rows(call, found):
+        raise ApiError(403, "Forbidden")
+    keys = playlist_row_keys(call.controls.behaviour)
+    return call.page(
+        found.rows_at(call.now), lambda row: call.bodies.playlist_row(row, found, keys), at_most=_ITEMS_PAGE
+    )
 
 
 def playlist_tracks(call: Call) -> Json:
@@ -173,11 +185,25 @@ def _time_range(call: Call) -> TimeRange:
 
 
 def _playlist(call: Call) -> Playlist:
-    """The playlist of the path, unless it is somebody else's private one."""
+    """The playlist of the path, unless it is somebody else's private one; who knows a collaborative one takes part."""
     found = call.world.playlist(call.request.path_params["id"])
-    if found is None or not (found.public or found.owner_id == call.user.id):
+    if found is None or not (found.public or found.collaborative or found.owner_id == call.user.id):
         raise ApiError(404, "Resource not found")
     return found
+
+
+def _shows_rows(call: Call, found: Playlist) -> bool:
+    mine = found.owner_id == call.user.id or found.collaborative
+    return mine or call.controls.behaviour.regime != "restricted_dev"
+
+
+def not_simulated(_call: Call) -> Json:
+    """An endpoint that is only there to be refused.
+
+    Raises:
+        ApiError: 404, always.
+    """
+    raise ApiError(404, "Service not found")
 
 
 def _embedded_rows(call: Call, found: Playlist, route: str, next_limit: int, keys: tuple[str, ...]) -> Json:
@@ -219,29 +245,38 @@ def _unix_ms(moment: datetime) -> int:
     return (moment - _UNIX_EPOCH) // timedelta(milliseconds=1)
 
 
-_SCOPED: tuple[tuple[str, Callable[[Call], Json], str], ...] = (
-    ("/me/player/recently-played", recently_played, "user-read-recently-played"),
-    ("/me/tracks", saved_tracks, "user-library-read"),
-    ("/me/top/artists", top_artists, "user-top-read"),
-    ("/me/top/tracks", top_tracks, "user-top-read"),
-    ("/me/playlists", my_playlists, "playlist-read-private"),
-    ("/playlists/{id}/items", playlist_items, "playlist-read-private"),
-    ("/playlists/{id}/tracks", playlist_tracks, "playlist-read-private"),
+ENDPOINTS = (
+    Endpoint("/me", me, "me"),
+    Endpoint("/me/player/recently-played", recently_played, "recently-played", "user-read-recently-played"),
+    Endpoint("/me/tracks", saved_tracks, "saved-tracks", "user-library-read"),
+    Endpoint("/me/top/artists", top_artists, "top-items", "user-top-read"),
+    Endpoint("/me/top/tracks", top_tracks, "top-items", "user-top-read"),
+    Endpoint("/me/playlists", my_playlists, "playlists", "playlist-read-private"),
+    Endpoint("/playlists/{id}", playlist, "playlists"),
+    Endpoint("/playlists/{id}/items", playlist_items, "playlists", "playlist-read-private"),
+    Endpoint("/playlists/{id}/tracks", playlist_tracks, "playlists", "playlist-read-private", REMOVED_2026),
+    Endpoint("/tracks", tracks, "tracks", refusal=REMOVED_2026),
+    Endpoint("/tracks/{id}", track, "tracks"),
+    Endpoint("/artists", artists, "artists", refusal=REMOVED_2026),
+    Endpoint("/artists/{id}", artist, "artists"),
+    Endpoint("/albums", albums, "albums", refusal=REMOVED_2026),
+    Endpoint("/albums/{id}", album, "albums"),
+    Endpoint("/albums/{id}/tracks", album_tracks, "albums"),
+    Endpoint("/audio-features", audio_features_batch, "audio-features", refusal=REMOVED_2024),
+    Endpoint("/audio-features/{id}", audio_features, "audio-features", refusal=REMOVED_2024),
 )
-_OPEN: tuple[tuple[str, Callable[[Call], Json]], ...] = (
-    ("/me", me),
-    ("/playlists/{id}", playlist),
-    ("/tracks", tracks),
-    ("/tracks/{id}", track),
-    ("/artists", artists),
-    ("/artists/{id}", artist),
-    ("/albums", albums),
-    ("/albums/{id}", album),
-    ("/albums/{id}/tracks", album_tracks),
-    ("/audio-features", audio_features_batch),
-    ("/audio-features/{id}", audio_features),
+# The simulator never has these; a restricted app meets 403 where others meet 404.
+_ABSENT = (
+    "/users/{id}",
+    "/users/{id}/playlists",
+    "/artists/{id}/top-tracks",
+    "/markets",
+    "/browse/new-releases",
+    "/browse/categories",
+    "/browse/categories/{id}",
 )
 API_ROUTES = [
-    *(Route(path, endpoint(handler, scope)) for path, handler, scope in _SCOPED),
-    *(Route(path, endpoint(handler)) for path, handler in _OPEN),
+    *(endpoint.route() for endpoint in ENDPOINTS),
+    *(Endpoint(path, not_simulated, "other", refusal=REMOVED_2026).route() for path in _ABSENT),
+    Endpoint("/audio-analysis/{id}", not_simulated, "other", refusal=REMOVED_2024).route(),
 ]

@@ -1,15 +1,16 @@
 """Spotify's JSON objects, field by field, as an app with extended quota receives them.
 
-Belongs here: one function per object of the Web API. Not here: pages around them (``paging``), who may see them
-(``api``). Another access regime would cut or rename fields here and nowhere else.
+Belongs here: one function per object of the Web API. Not here: pages around them (``call``), who may see them
+(``api``), which fields another regime cuts (``regimes``).
 """
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from echostats_pipeline.simulator.catalogue import Album, Artist, AudioFeatures, Track
-from echostats_pipeline.simulator.habits import Context, SimulatedPlay
+from echostats_pipeline.simulator.catalogue import Album, Artist, AudioFeatures, Episode, Track
+from echostats_pipeline.simulator.habits import Context
+from echostats_pipeline.simulator.history import HistoryRow
 from echostats_pipeline.simulator.library import LocalFile, Playlist, PlaylistRow, SavedTrack
 from echostats_pipeline.simulator.names import image_hash
 from echostats_pipeline.simulator.people import SimulatedUser
@@ -106,12 +107,31 @@ class Bodies:
             "uri": track.uri,
         }
 
-    def play(self, play: SimulatedPlay, track: Track) -> Json:
-        """A row of recently-played."""
+    def episode(self, episode: Episode) -> Json:
+        """A podcast episode, as little of it as a client needs to tell it from a track."""
         return {
-            "track": self.track(track),
-            "played_at": play.played_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "context": None if play.context is None else self._context(play.context),
+            **self._identity("episode", episode.id),
+            "duration_ms": episode.duration_ms,
+            "explicit": False,
+            "images": _images(episode.id),
+            "is_playable": True,
+            "name": episode.name,
+            "show": {**self._identity("show", episode.show_id), "name": episode.show_name},
+        }
+
+    def history_row(self, row: HistoryRow) -> Json:
+        """A row of recently-played."""
+        match row.item:
+            case Track() as track:
+                item: Json | None = self.track(track)
+            case Episode() as episode:
+                item = self.episode(episode)
+            case None:
+                item = None
+        return {
+            "track": item,
+            "played_at": row.played_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "context": None if row.play.context is None else self._context(row.play.context),
         }
 
     def saved_track(self, saved: SavedTrack) -> Json:

@@ -1,10 +1,10 @@
-"""One authenticated call of the Web API: who asks, with which scopes, and how errors are said.
+"""One authenticated call of the Web API: who asks, with which scopes, for what.
 
-Belongs here: authentication, scopes, the error body, reading ``limit``, ``offset`` and ``ids``, pages. Not here: what
-an endpoint answers (``api``). Faults and limits of a later regime wrap `endpoint`.
+Belongs here: `Site`, reading ``limit``, ``offset`` and ``ids``, pages. Not here: who is let through (``endpoints``)
+and what an endpoint answers (``api``).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,13 +13,14 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.simulator.bodies import Bodies, Json
 from echostats_pipeline.simulator.clock import Clock
+from echostats_pipeline.simulator.controls import Controls
 from echostats_pipeline.simulator.people import SimulatedUser
-from echostats_pipeline.simulator.tokens import Grant, TokenExpired, Tokens
+from echostats_pipeline.simulator.refusal import ApiError
+from echostats_pipeline.simulator.tokens import Grant, Tokens
 from echostats_pipeline.simulator.world import World
 
 T = TypeVar("T")
@@ -35,25 +36,7 @@ class Site:
     world: World
     clock: Clock
     tokens: Tokens
-
-
-class ApiError(Exception):
-    """An answer in the error shape of the Web API; `challenge` is the error of the WWW-Authenticate header."""
-
-    def __init__(self, status: int, message: str, *, challenge: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.challenge = challenge
-
-    def response(self) -> Response:
-        """``{"error": {"status": ..., "message": ...}}``."""
-        headers = {}
-        if self.challenge:
-            headers["WWW-Authenticate"] = (
-                f'Bearer realm="spotify", error="{self.challenge}", error_description="{self.message}"'
-            )
-        return JSONResponse({"error": {"status": self.status, "message": self.message}}, self.status, headers)
+    controls: Controls
 
 
 class Call:
@@ -66,6 +49,7 @@ class Call:
     def __init__(self, request: Request, site: Site, grant: Grant) -> None:
         self.request = request
         self.world = site.world
+        self.controls = site.controls
         self.now: datetime = site.clock.now()
         self.scopes = grant.scopes
         try:
@@ -147,35 +131,3 @@ def offset_page(
         "previous": address(max(0, offset - limit), limit) if fewer else None,
         "total": len(rows),
     }
-
-
-def endpoint(handler: Callable[[Call], Json], *scopes: str) -> Callable[[Request], Awaitable[Response]]:
-    """A route that authenticates, requires all `scopes`, and answers with the JSON of `handler`."""
-
-    async def answer(request: Request) -> Response:
-        site: Site = request.app.state.site
-        try:
-            grant = _authenticate(request, site.tokens, frozenset(scopes))
-            return JSONResponse(handler(Call(request, site, grant)))
-        except ApiError as error:
-            return error.response()
-
-    return answer
-
-
-def _authenticate(request: Request, tokens: Tokens, required: frozenset[str]) -> Grant:
-    header = request.headers.get("Authorization")
-    if header is None:
-        raise ApiError(401, "No token provided", challenge="missing_token")
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise ApiError(400, "Only valid bearer authentication supported", challenge="invalid_request")
-    try:
-        grant = tokens.accessed(token)
-    except TokenExpired:
-        raise ApiError(401, "The access token expired", challenge="invalid_token") from None
-    if grant is None:
-        raise ApiError(401, "Invalid access token", challenge="invalid_token")
-    if not required <= grant.scopes:
-        raise ApiError(403, "Insufficient client scope", challenge="insufficient_scope")
-    return grant

@@ -168,7 +168,7 @@ def build_catalogue(seed: int, track_count: int) -> Catalogue:
         artists={artist.id: artist for artist in artists},
         albums=albums,
         tracks=tracks,
-        audio_features={track_id: _features(rng) for track_id in tracks if happens(rng, _KNOWN_FEATURES)},
+        audio_features={track_id: draw_features(rng) for track_id in tracks if happens(rng, _KNOWN_FEATURES)},
         album_tracks={album_id: tuple(listed) for album_id, listed in by_album.items()},
         artist_tracks={artist_id: tuple(listed) for artist_id, listed in by_artist.items()},
         episodes=tuple(_episodes(seed, rng)),
@@ -256,7 +256,9 @@ def _duration_ms(rng: Random) -> int:
     return int(min(900_000, max(60_000, rng.gauss(215_000, 55_000))))
 
 
-def _features(rng: Random) -> AudioFeatures:
+def draw_features(rng: Random) -> AudioFeatures:
+    """Plausible features of a track."""
+
     def share(alpha: float, beta: float) -> float:
         return round(rng.betavariate(alpha, beta), 4)
 

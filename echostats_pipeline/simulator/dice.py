@@ -1,8 +1,9 @@
-"""Two throws of the dice that several modules share.
+"""Throws of the dice that several modules share.
 
-Belongs here: drawing from a given `Random`. Not here: what the draw decides.
+Belongs here: drawing from a given `Random`, or from a key. Not here: what the draw decides.
 """
 
+import hashlib
 from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
@@ -18,3 +19,9 @@ def happens(rng: Random, share: float) -> bool:
 def weighted(rng: Random, options: Sequence[tuple[T, float]]) -> T:
     """One of the options, each given as (value, weight)."""
     return rng.choices([value for value, _ in options], [weight for _, weight in options])[0]
+
+
+def chance(*key: object) -> float:
+    """A number in [0, 1) that depends on `key` alone: equal keys, equal numbers, in every process."""
+    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+    return int.from_bytes(digest[:6]) / 2**48

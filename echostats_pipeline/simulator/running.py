@@ -8,14 +8,18 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import uvicorn
 
 from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.clock import Clock
+from echostats_pipeline.simulator.controls import Controls
 from echostats_pipeline.simulator.server import create_app
 from echostats_pipeline.simulator.tokens import Tokens
+from echostats_pipeline.simulator.wire import http_server
 from echostats_pipeline.simulator.world import World
 
 LOOPBACK = "127.0.0.1"
@@ -33,6 +37,21 @@ class RunningSimulator:
     world: World
     clock: Clock
     tokens: Tokens
+    controls: Controls
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How it behaves now."""
+        return self.controls.behaviour
+
+    def behave(self, **changes: Any) -> Behaviour:
+        """Change fields of the behaviour from the next call on; numbers of calls for faults start at 1 again.
+
+        Raises:
+            BehaviourError: A value that cannot be.
+        """
+        self.controls.behaviour = replace(self.controls.behaviour, **changes)
+        return self.controls.behaviour
 
     def consent(
         self, user_id: str, *, client_id: str, redirect_uri: str, scope: str, code_challenge: str | None = None
@@ -48,7 +67,12 @@ class RunningSimulator:
 
 @contextlib.contextmanager
 def running_simulator(
-    world: World | None = None, *, clock: Clock | None = None, port: int = 0, seed: int = 1
+    world: World | None = None,
+    *,
+    clock: Clock | None = None,
+    port: int = 0,
+    seed: int = 1,
+    behaviour: Behaviour | None = None,
 ) -> Iterator[RunningSimulator]:
     """Serve on 127.0.0.1 until the block ends.
 
@@ -57,6 +81,7 @@ def running_simulator(
         clock: None follows real time.
         port: 0 takes a free one.
         seed: Only used when `world` is None.
+        behaviour: How to begin; None is extended quota without limits or faults.
 
     Raises:
         EchostatsError: The port is taken.
@@ -64,12 +89,14 @@ def running_simulator(
     world, clock = world or World(seed=seed), clock or Clock()
     tokens = Tokens(world.seed, clock)
     with bound_socket(LOOPBACK, port) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(world, clock, tokens), log_level="warning", lifespan="off"))
+        app = create_app(world, clock, tokens, behaviour=behaviour)
+        server, site = http_server(app), app.state.site
         thread = threading.Thread(target=server.run, args=([listener],), name="simulated-spotify", daemon=True)
         thread.start()
         try:
             _await_start(server, thread)
-            yield RunningSimulator(f"http://{LOOPBACK}:{listener.getsockname()[1]}", world, clock, tokens)
+            base_url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+            yield RunningSimulator(base_url, world, clock, tokens, site.controls)
         finally:
             server.should_exit = True
             thread.join()

@@ -1,40 +1,52 @@
-"""The simulated Spotify as one ASGI application: accounts, Web API and the simulator's own clock on one origin.
+"""The simulated Spotify as one ASGI application: accounts, Web API, ReccoBeats and the simulator's own switches.
 
-Belongs here: putting routes together. Not here: what they answer (``accounts``, ``api``), serving them (``running``).
+Belongs here: putting routes together. Not here: what they answer (``accounts``, ``api``, ``reccobeats``,
+``switchboard``), serving them (``running``).
 """
-
-from datetime import timedelta
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.responses import Response
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from echostats_pipeline.simulator.accounts import ACCOUNT_ROUTES
 from echostats_pipeline.simulator.api import API_ROUTES
-from echostats_pipeline.simulator.call import ApiError, Site
+from echostats_pipeline.simulator.behaviour import Behaviour
+from echostats_pipeline.simulator.call import Site
 from echostats_pipeline.simulator.clock import Clock
+from echostats_pipeline.simulator.controls import Controls
+from echostats_pipeline.simulator.reccobeats import RECCOBEATS_ROUTES
+from echostats_pipeline.simulator.refusal import ApiError
+from echostats_pipeline.simulator.switchboard import SIMULATOR_ROUTES
 from echostats_pipeline.simulator.tokens import Tokens
 from echostats_pipeline.simulator.world import World
 
 
-def create_app(world: World, clock: Clock, tokens: Tokens | None = None) -> Starlette:
-    """The application that serves `world` as of `clock`; `tokens` default to those of the world's seed."""
+def create_app(
+    world: World, clock: Clock, tokens: Tokens | None = None, *, behaviour: Behaviour | None = None
+) -> Starlette:
+    """The application that serves `world` as of `clock`.
+
+    `tokens` default to those of the world's seed, `behaviour` to extended quota without limits or faults. It is at
+    ``app.state.site`` for whoever turns its switches in this process.
+    """
     app = Starlette(
         routes=[
             *ACCOUNT_ROUTES,
-            Route("/simulator/clock", read_clock, methods=["GET"]),
-            Route("/simulator/clock", advance_clock, methods=["POST"]),
+            *SIMULATOR_ROUTES,
+            *RECCOBEATS_ROUTES,
             Mount("/v1", routes=API_ROUTES),
         ],
         middleware=[Middleware(WithoutTrailingSlash)],
         exception_handlers={HTTPException: _unrouted},
     )
     app.router.redirect_slashes = False
-    app.state.site = Site(world, clock, tokens or Tokens(world.seed, clock))
+    app.state.site = Site(
+        world, clock, tokens or Tokens(world.seed, clock), Controls(world.seed, behaviour or Behaviour())
+    )
     return app
 
 
@@ -49,26 +61,6 @@ class WithoutTrailingSlash:
         if scope["type"] == "http" and len(scope["path"]) > 1:
             scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
         await self.app(scope, receive, send)
-
-
-async def read_clock(request: Request) -> Response:
-    """GET /simulator/clock: ``{"now": "2026-01-31T12:00:00.000Z"}``."""
-    return _clock_body(request.app.state.site.clock)
-
-
-async def advance_clock(request: Request) -> Response:
-    """POST /simulator/clock with ``{"advance_seconds": n}``; answers as GET does."""
-    site: Site = request.app.state.site
-    try:
-        seconds = float((await request.json())["advance_seconds"])
-        site.clock.advance(timedelta(seconds=seconds))
-    except (ValueError, TypeError, KeyError, OverflowError):
-        return JSONResponse({"error": 'send {"advance_seconds": <number>}'}, 400)
-    return _clock_body(site.clock)
-
-
-def _clock_body(clock: Clock) -> Response:
-    return JSONResponse({"now": clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")})
 
 
 async def _unrouted(_request: Request, error: Exception) -> Response:

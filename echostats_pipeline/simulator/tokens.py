@@ -1,8 +1,8 @@
 """The tokens of the accounts service: authorization codes, access tokens, refresh tokens.
 
 Stateless: a token is its signed content, the key comes from the seed, so tokens outlive a restart of the simulator
-with the same seed. Only used codes and revocations are remembered, and only in memory. Belongs here: issuing and
-checking. Not here: HTTP (``accounts``).
+with the same seed. Only used codes, rotated refresh tokens and revocations are remembered, and only in memory. Belongs
+here: issuing and checking. Not here: HTTP (``accounts``).
 """
 
 import base64
@@ -79,6 +79,7 @@ class Tokens:
         self._clock = clock
         self._nonce = nonce
         self._used_codes: set[str] = set()
+        self._rotated: set[str] = set()
         self._revocations: Counter[str] = Counter()
 
     def authorize(
@@ -132,9 +133,14 @@ class Tokens:
             raise OAuthError("invalid_grant", "Invalid refresh token")
         if self._clock.now() >= refresh_deadline(datetime.fromtimestamp(grant.authorized_at, UTC)):
             raise OAuthError("invalid_grant", "Refresh token expired")
-        if grant.revocations < self._revocations[grant.user_id]:
+        if token in self._rotated or grant.revocations < self._revocations[grant.user_id]:
             raise OAuthError("invalid_grant", "Refresh token revoked")
         return grant
+
+    def rotated(self, token: str, grant: Grant) -> str:
+        """A new refresh token in the place of `token`, which is revoked at once."""
+        self._rotated.add(token)
+        return self.refresh_token(grant)
 
     def accessed(self, token: str) -> Grant | None:
         """The grant behind an access token, None if it is not one.

@@ -81,7 +81,16 @@ class World:
 
         Tracks of the catalogue only, at least 30 s, ended by `now`, not in a private session.
         """
-        return tuple(islice(self._shown_before(user, now), REACHABLE_PLAYS))
+        return tuple(islice(self.shown_before(user, now), REACHABLE_PLAYS))
+
+    def shown_before(self, user: SimulatedUser, now: datetime) -> Iterator[SimulatedPlay]:
+        """Plays that the Web API would ever show, ended by `now`, newest first, back to the epoch."""
+        day = now.astimezone(UTC).date()
+        while day >= self.epoch:
+            for play in reversed(self._day(user, day)):
+                if play.played_at <= now and is_shown(play):
+                    yield play
+            day -= _DAY
 
     def top_tracks(self, user: SimulatedUser, time_range: TimeRange, now: datetime) -> tuple[Track, ...]:
         """The most played tracks of the range that ends with the last full UTC day; at most 50."""
@@ -114,14 +123,6 @@ class World:
         if key not in self._days:
             self._days[key] = self._listeners[user.id].day_plays(day)
         return self._days[key]
-
-    def _shown_before(self, user: SimulatedUser, now: datetime) -> Iterator[SimulatedPlay]:
-        day = now.astimezone(UTC).date()
-        while day >= self.epoch:
-            for play in reversed(self._day(user, day)):
-                if play.played_at <= now and is_shown(play):
-                    yield play
-            day -= _DAY
 
     def _shown(self, user: SimulatedUser, time_range: TimeRange, now: datetime) -> Iterator[SimulatedPlay]:
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -4,22 +4,44 @@ Three shapes of error bodies occur: the Web API's ``{"error": {"status", "messag
 ``{"error", "error_description"?}`` from the token endpoint, and plain text (developer dashboard, owner's subscription).
 """
 
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from echostats_pipeline.errors import ReauthorizationNeeded, SpotifyError, SpotifyResponseError
+from echostats_pipeline.errors import (
+    AccessTokenRejected,
+    AppRefused,
+    EndpointRefused,
+    InsufficientScope,
+    NotFoundOnSpotify,
+    PremiumRequired,
+    RateLimited,
+    ReauthorizationNeeded,
+    RequestRefused,
+    SpotifyError,
+    SpotifyResponseError,
+    SpotifyUnavailable,
+    UserNotRegistered,
+)
 from echostats_pipeline.spotify.transport import Request, Response
 
 JsonObject = dict[str, Any]
 """A JSON object as Spotify sent it."""
 
 _LONGEST_MESSAGE = 200
-_NEXT_STEPS = {
-    400: "The request is not what Spotify expects; if it persists, update echostats_pipeline.",
-    401: "Spotify does not accept the access token; if it persists, connect the account again.",
-    403: "Check the granted scopes, and in Spotify's developer dashboard that the user is registered, that the app's "
-    "owner has Premium and that the app may use this endpoint.",
-    404: "It does not exist, or is not visible to this account or app.",
-    429: "Spotify limits the number of calls; wait before the next one.",
+_NEXT_STEPS: dict[type[SpotifyResponseError], str] = {
+    SpotifyResponseError: "Try again later; if it persists, update echostats_pipeline.",
+    SpotifyUnavailable: "The trouble is on {service}'s side; try again later.",
+    RateLimited: "{service} limits the number of calls; wait before the next one.",
+    PremiumRequired: "The owner of the app needs Spotify Premium; some hours after renewing it, calls work again.",
+    RequestRefused: "The request is not what {service} expects; if it persists, update echostats_pipeline.",
+    AppRefused: "Check SPOTIFY_CLIENT_ID and SPOTIFY_CLIENT_SECRET against Spotify's developer dashboard.",
+    UserNotRegistered: "Add the user to the app's User Management at https://developer.spotify.com/dashboard, with the "
+    "e-mail address of their Spotify account.",
+    InsufficientScope: "The user's consent does not cover this; connect the account again.",
+    AccessTokenRejected: "Spotify does not accept the access token; if it persists, connect the account again.",
+    EndpointRefused: "Spotify does not offer this to the app, or not for this object; asking again is of no use.",
+    NotFoundOnSpotify: "It does not exist, or is not visible to this account or app.",
 }
 
 
@@ -57,14 +79,15 @@ def error_of(request: Request, response: Response) -> SpotifyError:
     ``invalid_grant`` is recognised by OAuth's ``error`` alone: its description varies for one and the same cause.
     """
     why = explanation(request, response)
-    if why.reason == "invalid_grant" and response.status_code == 400:  # noqa: PLR2004 - OAuth's status (RFC 6749, 5.2)
+    if why.reason == "invalid_grant" and response.status_code == HTTPStatus.BAD_REQUEST:
         return ReauthorizationNeeded(
             f"Spotify no longer accepts the consent of this user ({why}), asked with {request.description}. "
             "The user has to connect the Spotify account again."
         )
-    return SpotifyResponseError(
-        f"Spotify answered {response.status_code} ({str(why) or 'no reason given'}) to {request.description}. "
-        f"{_next_step(request, response, why)}",
+    kind = _meaning(request, response, why)
+    return kind(
+        f"{request.service_name} answered {response.status_code} ({str(why) or 'no reason given'}) "
+        f"to {request.description}. {_next_step(kind, request, response)}",
         status_code=response.status_code,
         reason=why.reason,
     )
@@ -73,7 +96,7 @@ def error_of(request: Request, response: Response) -> SpotifyError:
 def unexpected_body(request: Request, response: Response, expected: str) -> SpotifyResponseError:
     """The exception for a 2xx answer that does not hold what was expected; quotes nothing of the body."""
     return SpotifyResponseError(
-        f"Spotify answered {response.status_code} to {request.description}, but without {expected}. "
+        f"{request.service_name} answered {response.status_code} to {request.description}, but without {expected}. "
         "Try again later; if it persists, update echostats_pipeline.",
         status_code=response.status_code,
     )
@@ -84,7 +107,7 @@ def json_object(request: Request, response: Response) -> JsonObject:
 
     Raises:
         ReauthorizationNeeded: the answer is OAuth's ``invalid_grant``.
-        SpotifyResponseError: any other status, or a body that is not a JSON object.
+        SpotifyResponseError: any other status, as the subclass of its meaning, or a body that is not a JSON object.
     """
     if not response.ok:
         raise error_of(request, response)
@@ -98,26 +121,80 @@ def json_object(request: Request, response: Response) -> JsonObject:
     return body
 
 
+class _Refusal(NamedTuple):
+    """What the meaning of an error is read from; texts in lower case."""
+
+    status: int
+    words: str
+    challenge: str
+    is_page: bool
+    by_spotify: bool
+
+
+# The first that holds. JSON or plain text, with a reason or without: only the words count, for Spotify varies the rest.
+_MEANINGS: tuple[tuple[type[SpotifyResponseError], Callable[[_Refusal], bool]], ...] = (
+    (SpotifyUnavailable, lambda refusal: refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR),
+    (RateLimited, lambda refusal: refusal.status == HTTPStatus.TOO_MANY_REQUESTS),
+    (RequestRefused, lambda refusal: refusal.status in range(300, 500) and not refusal.by_spotify),
+    (AppRefused, lambda refusal: "invalid_client" in refusal.words and refusal.status in (400, 401)),
+    (InsufficientScope, lambda refusal: refusal.status in (401, 403) and _lacks_scope(refusal)),
+    (AccessTokenRejected, lambda refusal: refusal.status == HTTPStatus.UNAUTHORIZED),
+    (UserNotRegistered, lambda refusal: refusal.status == HTTPStatus.FORBIDDEN and _is_about_registration(refusal)),
+    (PremiumRequired, lambda refusal: refusal.status == HTTPStatus.FORBIDDEN and "premium" in refusal.words),
+    # A page comes from something between us and Spotify.
+    (EndpointRefused, lambda refusal: refusal.status == HTTPStatus.FORBIDDEN and not refusal.is_page),
+    (NotFoundOnSpotify, lambda refusal: refusal.status == HTTPStatus.NOT_FOUND or _is_about_an_id(refusal)),
+    (RequestRefused, lambda refusal: refusal.status in range(300, 500)),
+)
+
+
+def _meaning(request: Request, response: Response, why: Explanation) -> type[SpotifyResponseError]:
+    refusal = _Refusal(
+        status=response.status_code,
+        words=str(why).lower(),
+        challenge=(response.header("WWW-Authenticate") or "").lower(),
+        is_page=response.body.lstrip().startswith(b"<"),
+        by_spotify=request.service == "spotify",
+    )
+    return next((kind for kind, holds in _MEANINGS if holds(refusal)), SpotifyResponseError)
+
+
+def _lacks_scope(refusal: _Refusal) -> bool:
+    return (
+        "client scope" in refusal.words
+        or "permissions missing" in refusal.words
+        or "insufficient_scope" in refusal.challenge
+    )
+
+
+def _is_about_registration(refusal: _Refusal) -> bool:
+    return "not registered" in refusal.words or "not be registered" in refusal.words
+
+
+def _is_about_an_id(refusal: _Refusal) -> bool:
+    """An id that cannot exist (``invalid id``, ``Invalid base62 id``) is refused with 400 instead of 404."""
+    return refusal.status == HTTPStatus.BAD_REQUEST and refusal.words.endswith(("invalid id", "invalid base62 id"))
+
+
+def printable_line(text: str) -> str:
+    """The text as one printable line of limited length, fit for a message."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:_LONGEST_MESSAGE]
+
+
 def _plain_text(body: bytes) -> str:
     text = body.decode(errors="replace").strip()
     return "" if text.startswith("<") else text
 
 
 def _line(request: Request, text: object) -> str:
-    """One printable line of limited length; empty for anything but text."""
-    if not isinstance(text, str):
-        return ""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return request.redacted(" ".join(printable.split()))[:_LONGEST_MESSAGE]
+    """One printable line without credentials of the request; empty for anything but text."""
+    return printable_line(request.redacted(text)) if isinstance(text, str) else ""
 
 
-def _next_step(request: Request, response: Response, why: Explanation) -> str:
-    if why.reason == "invalid_client":
-        return "Check SPOTIFY_CLIENT_ID and SPOTIFY_CLIENT_SECRET against Spotify's developer dashboard."
-    if response.status_code >= 500:  # noqa: PLR2004 - HTTP's class "server error"
-        return "The trouble is on Spotify's side; try again later."
+def _next_step(kind: type[SpotifyResponseError], request: Request, response: Response) -> str:
     if 300 <= response.status_code < 400:  # noqa: PLR2004 - HTTP's class "redirection"
         return "Redirects are not followed; check the configured address."
-    step = _NEXT_STEPS.get(response.status_code, _NEXT_STEPS[400])
+    step = _NEXT_STEPS[kind].format(service=request.service_name)
     retry_after = _line(request, response.header("Retry-After"))
     return f"{step} Retry-After: {retry_after}." if retry_after else step

@@ -1,25 +1,37 @@
 """Spotify's Web API as the pipeline reads it: whole objects and whole lists, as raw JSON.
 
 Every method either returns all that was asked for or raises a `SpotifyError`; a page that fails is never an empty or a
-shorter list. Waiting, repeating and authorisation belong to the handler. What the objects mean: `mapping`.
+shorter list. The iterators hand out what is read as it is read, so that `WaitRequired` in between loses nothing.
+Waiting, repeating and authorisation belong to the handler. What the objects mean: `mapping`.
+
+Which endpoints the app may use is found out at run time (`regimes`): catalogue objects are read in batches, and one by
+one where Spotify refuses the batches.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from echostats_pipeline.errors import SpotifyResponseError
+from echostats_pipeline.errors import EndpointRefused, NotFoundOnSpotify, SpotifyResponseError
+from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.library import TimeRange, TopItemKind
 from echostats_pipeline.settings import SPOTIFY_API_URL
 from echostats_pipeline.spotify.answers import JsonObject, json_object, unexpected_body
+from echostats_pipeline.spotify.regimes import REMEMBERED_FOR, MemoryRegimes, RegimeMemory
 from echostats_pipeline.spotify.transport import Handler, Request, Response
+from echostats_pipeline.spotify.waits import Clock
+
+Asked = tuple[str, JsonObject | None]
+"""The id that was asked for, and the object; None for what Spotify does not know."""
 
 PAGE_LIMIT = 50
 MOST_PAGES = 2_000
 """Of one list. Spotify's offsets end at 100,000, which is this many pages."""
 
 _CATALOGUE_ID = re.compile(r"[0-9A-Za-z]+")
+_AUDIO_FEATURES = "/audio-features?ids"
 
 
 class SpotifyClient:
@@ -29,12 +41,24 @@ class SpotifyClient:
         handler: The outermost layer.
         api_url: Origin of the API, without a path; also the only origin to which a ``next`` may lead.
         user_id: For whom, in the records of calls; empty while the user is not known yet.
+        regimes: Which endpoints are refused to the app; without it, that is learnt anew by each client.
+        clock: The current instant, aware; for how long a refusal is remembered.
     """
 
-    def __init__(self, handler: Handler, api_url: str = SPOTIFY_API_URL, *, user_id: str = "") -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        api_url: str = SPOTIFY_API_URL,
+        *,
+        user_id: str = "",
+        regimes: RegimeMemory | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
         self._handler = handler
         self._api_url = api_url.rstrip("/")
         self._user_id = user_id
+        self._regimes = MemoryRegimes() if regimes is None else regimes
+        self._clock = clock
 
     def me(self) -> JsonObject:
         """The profile of the user."""
@@ -55,22 +79,56 @@ class SpotifyClient:
     def tracks(self, ids: Iterable[str]) -> dict[str, JsonObject | None]:
         """Full tracks by the id that was asked for; None for what Spotify does not know.
 
-        This and its three siblings ask for each id once, in as few calls as Spotify allows. Ids that cannot be
-        Spotify's own (``local:``, ``unresolved:``) are not sent: they are unknown.
+        This and its siblings ask for each id once, in as few calls as Spotify allows. Ids that cannot be Spotify's own
+        (``local:``, ``unresolved:``) are not sent: they are unknown.
         """
-        return self._catalogue("tracks", ids, most=50)
+        return _whole(ids, self.tracks_iter)
 
     def artists(self, ids: Iterable[str]) -> dict[str, JsonObject | None]:
         """Full artists by id, as `tracks`."""
-        return self._catalogue("artists", ids, most=50)
+        return _whole(ids, self.artists_iter)
 
     def albums(self, ids: Iterable[str]) -> dict[str, JsonObject | None]:
         """Full albums by id, as `tracks`."""
-        return self._catalogue("albums", ids, most=20)
+        return _whole(ids, self.albums_iter)
 
     def audio_features(self, ids: Iterable[str]) -> dict[str, JsonObject | None]:
-        """Audio features by track id, as `tracks`. Apps registered since November 2024 are refused with 403."""
-        return self._catalogue("audio-features", ids, most=100)
+        """Audio features by track id, as `tracks`.
+
+        Raises:
+            EndpointRefused: the app is refused, as those registered since November 2024 are. Spotify is asked once;
+                while that is remembered, this is raised without a call.
+        """
+        return _whole(ids, self.audio_features_iter)
+
+    def tracks_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
+        """As `tracks`, one by one as they are read: an error later on loses nothing that was handed out."""
+        return self._catalogue("tracks", ids, most=50)
+
+    def artists_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
+        """As `artists`, one by one as they are read."""
+        return self._catalogue("artists", ids, most=50)
+
+    def albums_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
+        """As `albums`, one by one as they are read."""
+        return self._catalogue("albums", ids, most=20)
+
+    def audio_features_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
+        """As `audio_features`, one by one as they are read."""
+        sendable, unknown = _told_apart(ids)
+        yield from unknown
+        for batch in _batches(sendable, most=100):
+            if self._is_refused(_AUDIO_FEATURES):
+                raise EndpointRefused(
+                    "Spotify has refused this app the audio features lately and is not asked again for some days.",
+                    status_code=HTTPStatus.FORBIDDEN,
+                )
+            try:
+                objects = self._batch("audio-features", batch)
+            except EndpointRefused:
+                self._remember_refused(_AUDIO_FEATURES)
+                raise
+            yield from zip(batch, objects, strict=True)
 
     def saved_tracks(self) -> list[JsonObject]:
         """The user's library: ``{added_at, track}``, newest first."""
@@ -84,22 +142,68 @@ class SpotifyClient:
         """Simplified playlists that the user owns or follows."""
         return self._all_pages("/me/playlists", "reading the playlists")
 
-    def playlist_items(self, playlist_id: str) -> list[JsonObject]:
-        """All rows of a playlist, ``{added_at, item}``. Of others' playlists Spotify may refuse them with 403."""
-        path = f"/playlists/{quote(playlist_id, safe='')}/items"
-        # Without the types, episodes come disguised as tracks.
-        return self._all_pages(path, "reading the items of a playlist", additional_types="track,episode")
+    def playlist_items(self, playlist_id: str) -> list[JsonObject] | None:
+        """All rows of a playlist, ``{added_at, item}`` or, from before 2026, ``{added_at, track}``.
+
+        Returns:
+            None where Spotify does not show the contents, as those of others' playlists.
+
+        Raises:
+            NotFoundOnSpotify: the playlist does not exist any more.
+        """
+        try:
+            try:
+                return self._playlist_rows(playlist_id, "items")
+            except NotFoundOnSpotify:
+                return self._playlist_rows(playlist_id, "tracks")
+        except EndpointRefused:
+            return None
 
     def _request(self, path: str, purpose: str, **params: str) -> Request:
         return Request("GET", f"{self._api_url}/v1{path}", params=params, user_id=self._user_id, purpose=purpose)
 
-    def _catalogue(self, kind: str, ids: Iterable[str], *, most: int) -> dict[str, JsonObject | None]:
-        found: dict[str, JsonObject | None] = dict.fromkeys(ids)
-        sendable = [spotify_id for spotify_id in found if _CATALOGUE_ID.fullmatch(spotify_id)]
-        for start in range(0, len(sendable), most):
-            batch = sendable[start : start + most]
-            found.update(zip(batch, self._batch(kind, batch), strict=True))
-        return found
+    def _playlist_rows(self, playlist_id: str, route: str) -> list[JsonObject]:
+        path = f"/playlists/{quote(playlist_id, safe='')}/{route}"
+        # Without the types, episodes come disguised as tracks.
+        return self._all_pages(path, "reading the items of a playlist", additional_types="track,episode")
+
+    def _catalogue(self, kind: str, ids: Iterable[str], *, most: int) -> Iterator[Asked]:
+        """In batches; one by one where batches are refused.
+
+        That they are is remembered once a single read was not refused as well: only then is it about batches.
+        """
+        sendable, unknown = _told_apart(ids)
+        yield from unknown
+        endpoint = f"/{kind}?ids"
+        known = self._is_refused(endpoint)
+        rest = sendable
+        for batch in [] if known else _batches(sendable, most):
+            try:
+                objects = self._batch(kind, batch)
+            except EndpointRefused:
+                break
+            yield from zip(batch, objects, strict=True)
+            rest = rest[len(batch) :]
+        for spotify_id in rest:
+            found = self._single(kind, spotify_id)
+            if not known:
+                self._remember_refused(endpoint)
+                known = True
+            yield spotify_id, found
+
+    def _is_refused(self, endpoint: str) -> bool:
+        until = self._regimes.refused_until(endpoint)
+        return until is not None and self._clock() < until
+
+    def _remember_refused(self, endpoint: str) -> None:
+        self._regimes.remember_refused(endpoint, self._clock() + REMEMBERED_FOR)
+
+    def _single(self, kind: str, spotify_id: str) -> JsonObject | None:
+        request = self._request(f"/{kind}/{spotify_id}", f"reading {kind}")
+        try:
+            return json_object(request, self._handler(request))
+        except NotFoundOnSpotify:
+            return None
 
     def _batch(self, kind: str, ids: Sequence[str]) -> list[JsonObject | None]:
         """One call; answers keep the order of the ids, and an object may carry another id (relinked tracks)."""
@@ -146,6 +250,25 @@ class SpotifyClient:
         except ValueError:
             return False
         return f"{parts.scheme}://{parts.netloc}" == self._api_url
+
+
+def _whole(ids: Iterable[str], read: Callable[[Iterable[str]], Iterator[Asked]]) -> dict[str, JsonObject | None]:
+    """Everything that `read` hands out, in the order of the ids."""
+    asked: dict[str, JsonObject | None] = dict.fromkeys(ids)
+    return {**asked, **dict(read(asked))}
+
+
+def _told_apart(ids: Iterable[str]) -> tuple[list[str], list[Asked]]:
+    """Each id once: those that can be asked for, and those that Spotify cannot know."""
+    asked = list(dict.fromkeys(ids))
+    return (
+        [spotify_id for spotify_id in asked if _CATALOGUE_ID.fullmatch(spotify_id)],
+        [(spotify_id, None) for spotify_id in asked if not _CATALOGUE_ID.fullmatch(spotify_id)],
+    )
+
+
+def _batches(ids: Sequence[str], most: int) -> list[Sequence[str]]:
+    return [ids[start : start + most] for start in range(0, len(ids), most)]
 
 
 def _objects(request: Request, response: Response, body: JsonObject, name: str) -> list[Any]:

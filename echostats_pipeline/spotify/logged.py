@@ -48,6 +48,7 @@ class Logged:
             self._sink(
                 ApiLog(
                     user_id=request.user_id,
+                    service=request.service,
                     method=request.method,
                     endpoint=request.endpoint,
                     status_code=outcome.status_code if isinstance(outcome, Response) else 0,

@@ -6,16 +6,18 @@ Rules: https://developer.spotify.com/documentation/web-api/tutorials/code-flow, 
 
 import base64
 import hashlib
+import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from echostats_pipeline.errors import ConsentNotGiven
 from echostats_pipeline.settings import SPOTIFY_ACCOUNTS_URL
-from echostats_pipeline.spotify.answers import json_object, unexpected_body
+from echostats_pipeline.spotify.answers import json_object, printable_line, unexpected_body
 from echostats_pipeline.spotify.transport import Handler, Request
 
 SCOPES = (
@@ -27,6 +29,17 @@ SCOPES = (
     "user-read-private",
 )
 """What the pipeline reads; adding one needs a new consent of every user."""
+
+
+_ENDED_WITHOUT_CONSENT = {
+    "access_denied": "Spotify did not grant access: the consent was declined. Nothing was stored; "
+    "run `echostats connect` again and choose Agree.",
+    "server_error": "Spotify could not complete the sign-in. Run `echostats connect` again in a few minutes.",
+    "temporarily_unavailable": "Spotify's sign-in is overloaded. Run `echostats connect` again in a few minutes.",
+    "invalid_scope": "Spotify does not know a permission that was asked for. Update echostats_pipeline.",
+    "unauthorized_client": "Spotify does not let this app sign users in. Check that its API is the Web API "
+    "at https://developer.spotify.com/dashboard.",
+}
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,67 @@ def authorize_url(app: SpotifyApp, *, state: str, code_challenge: str | None = N
     if code_challenge is not None:
         query |= {"code_challenge_method": "S256", "code_challenge": code_challenge}
     return f"{app.accounts_url}/authorize?{urlencode(query)}"
+
+
+def code_from_redirect(app: SpotifyApp, address: str, *, state: str) -> str:
+    """The authorization code in the address at which the user's sign-in ended.
+
+    Args:
+        app: The registered app.
+        address: Where Spotify redirected to, or whatever a person pasted instead of it.
+        state: What was given to `authorize_url`.
+
+    Raises:
+        ConsentNotGiven: there is no code, or it belongs to another attempt; the message says what to do.
+    """
+    answer = _single_parameters(address)
+    if "error" in answer:
+        raise ConsentNotGiven(_without_consent(app, answer["error"]))
+    if "code" not in answer:
+        raise ConsentNotGiven(_without_code(app, address))
+    if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
+        raise ConsentNotGiven(
+            "This address belongs to another attempt to connect (its 'state' is not the one of this attempt). "
+            "Run `echostats connect` again, and use the newest page only."
+        )
+    return answer["code"]
+
+
+def _single_parameters(address: str) -> dict[str, str]:
+    """The parameters of the query that are there exactly once: a repeated one has no meaning (RFC 6749, 3.1)."""
+    try:
+        query = urlsplit(address.strip()).query
+        return {name: values[0] for name, values in parse_qs(query).items() if len(values) == 1}
+    except ValueError:
+        return {}
+
+
+def _without_consent(app: SpotifyApp, error: str) -> str:
+    if "redirect" in error:
+        return _unregistered_redirect(app)
+    unknown = (
+        f"Spotify did not grant access ({printable_line(error)}). Nothing was stored; run `echostats connect` again."
+    )
+    return _ENDED_WITHOUT_CONSENT.get(error, unknown)
+
+
+def _without_code(app: SpotifyApp, address: str) -> str:
+    # Spotify shows "INVALID_CLIENT: Invalid redirect URI" instead of redirecting.
+    shown = address.lower()
+    if "invalid" in shown and "redirect" in shown:
+        return _unregistered_redirect(app)
+    return (
+        "This address holds no code. Run `echostats connect` again; after agreeing, copy the whole address of the page "
+        f"that the browser ends up at. It begins with {app.redirect_uri}?code="
+    )
+
+
+def _unregistered_redirect(app: SpotifyApp) -> str:
+    return (
+        f"Spotify does not know the redirect address {app.redirect_uri} of this app. Add exactly this address under "
+        "Redirect URIs of the app at https://developer.spotify.com/dashboard (or set SPOTIFY_REDIRECT_URI to one that "
+        "is there), then run `echostats connect` again."
+    )
 
 
 def exchange_code(

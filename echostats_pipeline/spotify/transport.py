@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import requests
 
 from echostats_pipeline.errors import SpotifyUnreachable
+from echostats_pipeline.spotify.families import Family, Service, family_of
 
 REDACTED = "…"
 LOGGED_QUERY_NAMES = frozenset(
@@ -22,6 +23,8 @@ LOGGED_QUERY_NAMES = frozenset(
 )
 """Query parameters whose values may be written to logs and messages; all others are secrets until listed here."""
 
+_SERVICE_NAMES: Mapping[Service, str] = {"spotify": "Spotify", "reccobeats": "ReccoBeats"}
+_STATUS_PAGES: Mapping[Service, str] = {"spotify": "https://status.spotify.dev", "reccobeats": "https://reccobeats.com"}
 _PUBLIC_FORM_NAMES = frozenset({"client_id", "grant_type", "redirect_uri"})
 _PLAIN_NAME = re.compile(r"[A-Za-z_]{1,24}")
 
@@ -37,6 +40,7 @@ class Request:
         form: Fields of a form body; no body when empty.
         user_id: For whom the call is made; empty when nobody is known yet.
         purpose: What the call is for, as it reads after "while": ``reading the saved tracks``.
+        service: Who is asked.
     """
 
     method: str
@@ -46,6 +50,17 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     user_id: str = ""
     purpose: str = ""
+    service: Service = "spotify"
+
+    @property
+    def family(self) -> Family:
+        """By what the call is counted, budgeted and postponed."""
+        return family_of(urlsplit(self.url).path, self.service)
+
+    @property
+    def service_name(self) -> str:
+        """Who is asked, as it reads in a message."""
+        return _SERVICE_NAMES[self.service]
 
     @property
     def endpoint(self) -> str:
@@ -155,7 +170,7 @@ def _shown(name: str, value: str) -> str:
 def _unreachable(request: Request, error: requests.RequestException) -> str:
     return (
         f"{urlsplit(request.url).netloc} gave no answer to {request.description}: {_cause(error)}. "
-        "Check the network of this machine and https://status.spotify.dev, then try again."
+        f"Check the network of this machine and {_STATUS_PAGES[request.service]}, then try again."
     )
 
 

@@ -54,6 +54,37 @@ def get(simulator: RunningSimulator, access_token: str) -> Get:
     return send
 
 
+@pytest.fixture
+def own_simulator(world: World) -> Iterator[RunningSimulator]:
+    """For one test, which may turn every switch."""
+    with running_simulator(world, clock=Clock(frozen_at=NOW)) as running:
+        yield running
+
+
+@pytest.fixture
+def own_get(own_simulator: RunningSimulator, user: SimulatedUser) -> Get:
+    """GET below /v1 of `own_simulator` as the first user."""
+    return getter(own_simulator, user.id)
+
+
+def getter(simulator: RunningSimulator, user_id: str, scope: str = SCOPE) -> Get:
+    """GET below /v1 as a user, with a token that is renewed whenever the clock has moved."""
+    session = requests.Session()
+    token: dict[datetime, str] = {}
+
+    def send(path: str, **params: object) -> requests.Response:
+        now = simulator.clock.now()
+        if now not in token:
+            code = simulator.consent(user_id, client_id="client", redirect_uri=REDIRECT_URI, scope=scope)
+            grant = simulator.tokens.redeem(code, "client", REDIRECT_URI, None)
+            token[now] = simulator.tokens.access_token(grant)
+        headers = {"Authorization": f"Bearer {token[now]}"}
+        with session:
+            return session.get(f"{simulator.base_url}/v1{path}", params=params, headers=headers, timeout=10)
+
+    return send
+
+
 def connect(simulator: RunningSimulator, user_id: str, scope: str = SCOPE) -> dict[str, Any]:
     """The token response of a consent, client secret flow."""
     code = simulator.consent(user_id, client_id="client", redirect_uri=REDIRECT_URI, scope=scope)

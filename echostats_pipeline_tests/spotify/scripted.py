@@ -1,7 +1,8 @@
-"""Handlers that answer from a script, and Spotify's bodies as the tests need them."""
+"""Handlers that answer from a script, a clock that sleeping moves, and Spotify's bodies as the tests need them."""
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from echostats_pipeline.spotify.transport import Request, Response
@@ -26,6 +27,25 @@ class Script:
         if isinstance(given, BaseException):
             raise given
         return given
+
+
+class Time:
+    """A clock that only moves when somebody sleeps or moves it."""
+
+    def __init__(self, now: datetime = datetime(2026, 11, 20, 12, tzinfo=UTC)) -> None:
+        self.now = now
+        self.slept: list[float] = []
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.slept.append(seconds)
+        self.move(seconds)
+
+    def move(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
 
 
 def page(items: list[Any], following: str | None = None) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_a_batch_that_does_not_answer_for_every_id_is_an_error(objects: object) 
         client(Script(answer({"tracks": objects}))).tracks(["T1", "T2"])
 
 
-Read = Callable[[SpotifyClient], list[dict[str, Any]]]
+Read = Callable[[SpotifyClient], list[dict[str, Any]] | None]
 LISTS: list[tuple[Read, str]] = [
     (lambda spotify: spotify.saved_tracks(), "/v1/me/tracks?limit=50"),
     (lambda spotify: spotify.playlists(), "/v1/me/playlists?limit=50"),

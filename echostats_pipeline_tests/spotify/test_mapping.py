@@ -131,6 +131,43 @@ def test_what_a_track_embeds_becomes_stubs() -> None:
     assert (mapping.album_stub(LOCAL_FILE, NOW), mapping.artist_stubs(LOCAL_FILE, NOW)) == (None, [])
 
 
+def test_only_what_spotify_sent_is_written_over_what_is_known() -> None:
+    stamps = {"enriched_at": NOW, "fetched_at": NOW, "updated_at": NOW}
+    assert mapping.known_fields(mapping.track_document({"id": "t1", "popularity": 0}, NOW)) == {
+        "spotify_id": "t1", "popularity": 0, **stamps
+    }  # fmt: skip
+    assert mapping.known_fields(mapping.artist_document({"id": "a1", "genres": []}, NOW)) == {
+        "spotify_id": "a1", "genres": [], **stamps
+    }  # fmt: skip
+    album = mapping.album_document({"id": "b1", "label": "x", "images": [{"url": "u"}]}, NOW)
+    assert mapping.known_fields(album) == {
+        "spotify_id": "b1",
+        "images": [{"url": "u", "height": None, "width": None}],
+        "enriched_at": NOW,
+        "fetched_at": NOW,
+    }
+    (artist,) = mapping.artist_stubs({"artists": [{"id": "a1"}]}, NOW)
+    assert mapping.known_fields(artist) == {"spotify_id": "a1", "fetched_at": NOW, "updated_at": NOW}
+    assert mapping.known_fields(mapping.playlist_document({"id": "p1"}, None, "u1", NOW)) == {
+        "spotify_id": "p1", "user_id": "u1", "fetched_at": NOW
+    }  # fmt: skip
+
+
+REMOVABLE = [HEAT_WAVES | {"popularity": 3, "preview_url": "p"}, DREAMLAND | {"genres": [], "popularity": 1}]
+
+
+@given(st.data())
+def test_a_removed_field_is_never_written(data: st.DataObject) -> None:
+    whole = data.draw(st.sampled_from(REMOVABLE))
+    kept = data.draw(st.sets(st.sampled_from(sorted(whole))))
+    build = mapping.track_document if whole["type"] == "track" else mapping.album_document
+    full = mapping.known_fields(build(whole, NOW, spotify_id="x"))
+    cut = mapping.known_fields(build({name: whole[name] for name in kept}, NOW, spotify_id="x"))
+    own = {"external_url": "external_urls", "isrc": "external_ids"}
+    always = {"spotify_id", "enriched_at", "fetched_at", "updated_at"}
+    assert cut == {name: value for name, value in full.items() if name in always or own.get(name, name) in kept}
+
+
 FEATURES = dict.fromkeys(AudioFeatures.model_fields, 0.5) | {
     "key": -1, "mode": 0, "time_signature": 4, "duration_ms": 1000, "loudness": -7.5
 }  # fmt: skip
@@ -186,6 +223,37 @@ def test_a_playlist_is_public_only_when_spotify_says_so() -> None:
 def test_the_former_name_of_the_playlist_total_is_understood() -> None:
     former = {name: value for name, value in PLAYLIST.items() if name != "items"} | {"tracks": {"total": 9}}
     assert mapping.playlist_document(former, [], "u1", NOW).total_tracks == 9
+
+
+@pytest.mark.parametrize(
+    "counts", [{"items": {"total": 9}}, {"tracks": {"total": 9}}, {"items": {}, "tracks": {"total": 9}}]
+)
+def test_contents_that_are_not_shown_are_not_an_empty_playlist(counts: dict[str, Any]) -> None:
+    shown = {name: value for name, value in PLAYLIST.items() if name != "items"} | counts
+    playlist = mapping.playlist_document(shown, None, "u1", NOW)
+    known = mapping.known_fields(playlist)
+    assert (known["total_tracks"], known["name"], known["description"]) == (9, "Mix", "")
+    assert "tracks" not in known
+    assert mapping.known_fields(mapping.playlist_document(shown, [], "u1", NOW))["tracks"] == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"track": HEAT_WAVES},
+        {"item": HEAT_WAVES},
+        {"item": HEAT_WAVES, "track": EPISODE},
+        {"item": None, "track": HEAT_WAVES},
+    ],
+)
+def test_a_row_holds_its_track_under_either_name(row: dict[str, Any]) -> None:
+    stamps = {"played_at": "2021-10-25T05:13:13Z", "added_at": "2021-10-25T05:13:13Z"}
+    (play,), _ = mapping.recently_played_items({"items": [row | stamps]})
+    saved = mapping.saved_track_document(row | stamps, "u1", NOW)
+    (listed,) = mapping.playlist_document(PLAYLIST, [row | stamps], "u1", NOW).tracks
+    assert saved is not None
+    assert {play.track.spotify_id, saved.spotify_id, listed.spotify_id} == {HEAT_WAVES["id"]}
+    assert mapping.content(row) == HEAT_WAVES
 
 
 def test_a_saved_track_needs_a_track_and_an_instant() -> None:

@@ -1,19 +1,20 @@
 import base64
 import re
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from echostats_pipeline.errors import ReauthorizationNeeded, SpotifyResponseError
+from echostats_pipeline.errors import ConsentNotGiven, ReauthorizationNeeded, SpotifyResponseError
 from echostats_pipeline.spotify.oauth import (
     SCOPES,
     SpotifyApp,
     TokenGrant,
     authorize_url,
     challenge,
+    code_from_redirect,
     exchange_code,
     new_verifier,
     refresh,
@@ -59,6 +60,52 @@ def test_an_authorize_url_carries_every_parameter_intact(state: str) -> None:
 def test_an_authorize_url_for_pkce_adds_the_challenge() -> None:
     query = parse_qs(urlsplit(authorize_url(PKCE, state="s", code_challenge="c")).query)
     assert (query["code_challenge_method"], query["code_challenge"]) == (["S256"], ["c"])
+
+
+@given(code=st.text(min_size=1), state=st.text(min_size=1))
+def test_the_code_of_this_attempt_is_found(code: str, state: str) -> None:
+    address = f" {REDIRECT}?{urlencode({'code': code, 'state': state})}#_=_\n"
+    assert code_from_redirect(PKCE, address, state=state) == code
+    assert code_from_redirect(PKCE, f"/callback?{urlencode({'state': state, 'code': code})}", state=state) == code
+
+
+REFUSALS = [
+    (f"{REDIRECT}?error=access_denied&state=s", "did not grant access: .* choose Agree"),
+    (f"{REDIRECT}?error=access_denied", "did not grant access: .* choose Agree"),
+    (f"{REDIRECT}?error=server_error&state=s", "in a few minutes"),
+    (f"{REDIRECT}?error=temporarily_unavailable&state=s", "in a few minutes"),
+    (f"{REDIRECT}?error=invalid_scope&state=s", "Update echostats_pipeline"),
+    (f"{REDIRECT}?error=unauthorized_client&state=s", "developer.spotify.com/dashboard"),
+    (f"{REDIRECT}?error=invalid_redirect_uri&state=s", f"address {REDIRECT} of this app. Add exactly"),
+    ("INVALID_CLIENT: Invalid redirect URI", "Add exactly this address"),
+    ("INVALID_CLIENT: Insecure redirect URI", "Add exactly this address"),
+    (f"{REDIRECT}?error=something%0Anew&state=s", "\\(something new\\)"),
+    (f"{REDIRECT}?code=canary&state=another", "another attempt"),
+    (f"{REDIRECT}?code=canary", "another attempt"),
+    (f"{REDIRECT}?code=canary&state=s&state=s", "another attempt"),
+    (f"{REDIRECT}?code=canary&code=canary&state=s", "holds no code"),
+    (f"{REDIRECT}?state=s", "holds no code"),
+    (f"{REDIRECT}?code=&state=s", "holds no code"),
+    ("https://accounts.spotify.com/en/login?continue=https%3A%2F%2Faccounts.spotify.com%2Fauthorize", "holds no code"),
+    ("https://[broken", "holds no code"),
+    ("canary", "holds no code"),
+    ("", "holds no code"),
+]
+
+
+@pytest.mark.parametrize(("address", "advice"), REFUSALS)
+def test_an_attempt_without_a_code_says_what_to_do(address: str, advice: str) -> None:
+    with pytest.raises(ConsentNotGiven, match=advice) as error:
+        code_from_redirect(PKCE, address, state="s")
+    assert error.value.permanent
+    assert str(error.value).isprintable()
+    assert "canary" not in str(error.value)
+
+
+@given(address=st.text(), state=st.text(min_size=1))
+def test_any_address_is_a_code_or_an_advice(address: str, state: str) -> None:
+    with pytest.raises(ConsentNotGiven):
+        code_from_redirect(PKCE, address, state=state)
 
 
 def test_a_code_is_exchanged_with_basic_authentication_when_there_is_a_secret() -> None:

@@ -1,0 +1,49 @@
+"""The switches of a running simulator, and what they have counted so far.
+
+Belongs here: `Controls`, the one mutable part besides clock and tokens. Not here: HTTP (``switchboard``).
+"""
+
+from echostats_pipeline.simulator.behaviour import Behaviour
+from echostats_pipeline.simulator.dice import chance
+from echostats_pipeline.simulator.faults import FaultDice
+from echostats_pipeline.simulator.limits import LIMIT_WINDOW, Meter, Window
+
+_ROTATION_SHARE = 0.5
+
+
+class Controls:
+    """The behaviour in force; to set it starts the numbering of calls for faults anew, but forgets no call.
+
+    Args:
+        seed: Decides which calls a rate strikes.
+        behaviour: The behaviour to begin with.
+    """
+
+    def __init__(self, seed: int, behaviour: Behaviour) -> None:
+        self.meter = Meter()
+        self.reccobeats = Window(LIMIT_WINDOW)
+        self._seed = seed
+        self._refreshes = 0
+        self._set(behaviour)
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What is in force."""
+        return self._behaviour
+
+    @behaviour.setter
+    def behaviour(self, behaviour: Behaviour) -> None:
+        self._set(behaviour)
+
+    def rotates(self) -> bool:
+        """Whether this refresh brings a new refresh token."""
+        self._refreshes += 1
+        match self._behaviour.rotation:
+            case "random":
+                return chance(self._seed, "rotation", self._refreshes) < _ROTATION_SHARE
+            case rotation:
+                return rotation == "always"
+
+    def _set(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        self.dice = FaultDice(self._seed, behaviour.faults)

@@ -1,0 +1,72 @@
+"""ReccoBeats, the free source of audio features, under ``/reccobeats/v1``.
+
+It knows a share of the tracks, and its values are close to Spotify's own. Belongs here: its one endpoint. Not here:
+Spotify's own features (``api``).
+"""
+
+from dataclasses import asdict
+from random import Random
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from echostats_pipeline.simulator.bodies import Json
+from echostats_pipeline.simulator.call import Site
+from echostats_pipeline.simulator.catalogue import Track, draw_features
+from echostats_pipeline.simulator.dice import chance
+from echostats_pipeline.simulator.world import World
+
+MAX_IDS = 40  # more are dropped without a word
+_SHARES = ("acousticness", "danceability", "energy", "instrumentalness", "liveness", "speechiness", "valence")
+_TOO_MANY = 429
+
+
+async def audio_features(request: Request) -> Response:
+    """GET /reccobeats/v1/audio-features?ids=: known tracks only, in an order of its own."""
+    site: Site = request.app.state.site
+    response = _answer(request, site)
+    site.controls.meter.record("reccobeats", "", response.status_code, site.clock.now())
+    return response
+
+
+def _answer(request: Request, site: Site) -> Response:
+    now, window, behaviour = site.clock.now(), site.controls.reccobeats, site.controls.behaviour
+    if behaviour.reccobeats_limit:
+        wait = window.retry_after(now, behaviour.reccobeats_limit)
+        if wait is not None:
+            return JSONResponse(
+                {"error": "Too many requests", "status": 4291}, _TOO_MANY, headers={"Retry-After": str(wait)}
+            )
+    ids = [item_id for listed in request.query_params.getlist("ids") for item_id in listed.split(",") if item_id]
+    if not ids:
+        return JSONResponse({"error": "Required parameter 'ids' is not present", "status": 4001}, 400)
+    window.add(now)
+    known = (site.world.catalogue.tracks.get(item_id) for item_id in dict.fromkeys(ids[:MAX_IDS]))
+    content = [
+        _features(site.world, track)
+        for track in known
+        if track and chance(site.world.seed, "reccobeats", track.id) < behaviour.reccobeats_share
+    ]
+    return JSONResponse({"content": sorted(content, key=lambda row: str(row["id"]))})
+
+
+def _features(world: World, track: Track) -> Json:
+    rng = Random(f"{world.seed}/reccobeats/{track.id}")
+    row_id = str(UUID(int=rng.getrandbits(128), version=4))
+    own = asdict(world.catalogue.audio_features.get(track.id) or draw_features(rng))
+    del own["time_signature"]
+    close = {name: round(min(1.0, max(0.0, own[name] + rng.uniform(-0.02, 0.02))), 4) for name in _SHARES}
+    return {
+        "id": row_id,
+        "href": f"https://open.spotify.com/track/{track.id}",
+        "isrc": track.isrc,
+        **own,
+        **close,
+        "loudness": round(min(0.0, own["loudness"] + rng.uniform(-0.5, 0.5)), 3),
+        "tempo": round(own["tempo"] + rng.uniform(-0.5, 0.5), 3),
+    }
+
+
+RECCOBEATS_ROUTES = [Route("/reccobeats/v1/audio-features", audio_features)]

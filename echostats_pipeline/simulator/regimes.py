@@ -1,0 +1,71 @@
+"""What an access regime takes away: endpoints and fields.
+
+Belongs here: refusals per regime and the fields that Spotify removed in February 2026. Not here: contents of
+playlists, which depend on the user (``api``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from echostats_pipeline.simulator.behaviour import Behaviour, Regime
+from echostats_pipeline.simulator.refusal import ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """403 to the apps of some regimes; a message of None leaves the key out."""
+
+    regimes: frozenset[Regime]
+    message: str | None
+
+
+REMOVED_2026 = Refusal(frozenset({"restricted_dev"}), "Forbidden")
+REMOVED_2024 = Refusal(frozenset({"legacy_dev", "restricted_dev"}), None)
+
+_REMOVED_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "track": frozenset({"available_markets", "linked_from", "popularity", "preview_url"}),
+        "album": frozenset({"album_group", "available_markets", "label", "popularity"}),
+        "artist": frozenset({"followers", "genres", "popularity"}),
+        "user": frozenset({"country", "email", "explicit_content", "followers", "product"}),
+        "playlist": frozenset({"tracks"}),
+        "show": frozenset({"available_markets", "publisher"}),
+    }
+)
+
+
+def refuse(refusal: Refusal | None, regime: Regime) -> None:
+    """Refuse an endpoint.
+
+    Raises:
+        ApiError: 403, the regime does not have it.
+    """
+    if refusal is not None and regime in refusal.regimes:
+        raise ApiError(403, refusal.message)
+
+
+def cut(body: Any, behaviour: Behaviour) -> Any:
+    """`body` without the keys that the regime does not have, at any depth."""
+    return _without_removed(body) if behaviour.regime == "restricted_dev" else body
+
+
+def playlist_row_keys(behaviour: Behaviour) -> tuple[str, ...]:
+    """Under which names rows of ``/playlists/{id}/items`` hold their track."""
+    match behaviour.row_keys:
+        case "track":
+            return ("track",)
+        case "regime" if behaviour.regime == "restricted_dev":
+            return ("item",)
+        case _:
+            return ("item", "track")
+
+
+def _without_removed(body: Any) -> Any:
+    if isinstance(body, list):
+        return [_without_removed(entry) for entry in body]
+    if not isinstance(body, dict):
+        return body
+    removed = _REMOVED_FIELDS.get(body.get("type", ""), frozenset())
+    return {key: _without_removed(value) for key, value in body.items() if key not in removed}

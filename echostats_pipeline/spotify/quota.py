@@ -1,0 +1,175 @@
+"""Staying below Spotify's limits, and obeying when it says that one is reached.
+
+Two limits exist and neither number is published
+(https://developer.spotify.com/documentation/web-api/concepts/rate-limits and .../quota-modes): calls of the app in a
+rolling 30 seconds, and calls of a developer account to a group of endpoints in a rolling 24 hours (600 were measured).
+Every attempt counts here, refused ones included. Counting and asking are two steps, so processes that call at the very
+same time may exceed a limit by one each; so may the second attempt of `Authorised`. The default budget leaves room.
+"""
+
+from bisect import bisect_right, insort
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Protocol
+
+from echostats_pipeline.errors import WaitRequired
+from echostats_pipeline.spotify.answers import explanation
+from echostats_pipeline.spotify.families import Family, rate_limit_of
+from echostats_pipeline.spotify.transport import Handler, Request, Response
+from echostats_pipeline.spotify.waits import SHORT_WAIT, Clock, Sleep, retry_after
+
+QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+"""Spotify's ``reason`` for a used-up quota, since July 2026."""
+QUOTA_PROBE = timedelta(hours=1)
+"""When to ask again after a used-up quota that names no time."""
+RATE_LIMIT_WAIT = timedelta(seconds=300)
+"""A longer wait cannot come from a window of 30 seconds: it is a quota, whatever the body says or omits."""
+UNLIMITED_FAMILIES: frozenset[Family] = frozenset({"recently-played", "token"})
+"""Counted, but not held back by the budget: a play that is not read in time is lost, and without tokens all stops."""
+
+_SHORTEST_NAP_S = 0.05  # so that a ledger which counts in another way cannot keep us looping
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many calls this installation allows itself.
+
+    Attributes:
+        calls: Per family within any `window`.
+        burst: Of all families together within any `burst_window`.
+    """
+
+    calls: int = 500
+    window: timedelta = timedelta(hours=24)
+    burst: int = 90
+    burst_window: timedelta = timedelta(seconds=30)
+
+
+class CallLedger(Protocol):
+    """Remembers calls and postponements across processes. ``app`` stands for all families of the Web API together."""
+
+    def calls(self, family: str, since: datetime) -> tuple[int, datetime | None]:
+        """How many calls were made after `since` (exclusive), and when the oldest of them was; None without any."""
+
+    def record(self, family: str, at: datetime) -> None:
+        """A call is made at this instant. A call of the Web API is recorded under its family and under ``app``."""
+
+    def not_before(self, family: str) -> datetime | None:
+        """Until when the family is postponed; it may have passed. None if it never was."""
+
+    def postpone(self, family: str, until: datetime, reason: str) -> None:
+        """Postpone the family; of several postponements the longest holds."""
+
+
+class MemoryLedger:
+    """A `CallLedger` for one process."""
+
+    def __init__(self) -> None:
+        self._calls: defaultdict[str, list[datetime]] = defaultdict(list)
+        self._postponed: dict[str, datetime] = {}
+
+    def calls(self, family: str, since: datetime) -> tuple[int, datetime | None]:
+        """How many calls were made after `since`, and the oldest of them."""
+        stamps = self._calls[family]
+        first = bisect_right(stamps, since)
+        return len(stamps) - first, stamps[first] if first < len(stamps) else None
+
+    def record(self, family: str, at: datetime) -> None:
+        """A call is made."""
+        insort(self._calls[family], at)
+
+    def not_before(self, family: str) -> datetime | None:
+        """Until when the family is postponed."""
+        return self._postponed.get(family)
+
+    def postpone(self, family: str, until: datetime, reason: str) -> None:  # noqa: ARG002 - nobody reads it here
+        """Postpone the family."""
+        self._postponed[family] = max(until, self._postponed.get(family, until))
+
+
+class Quota:
+    """A handler that makes a call only if it may be made now.
+
+    Args:
+        handler: Makes the call.
+        ledger: Shared by everything that calls on behalf of the same app.
+        budget: What this installation allows itself.
+        clock: The current instant, aware.
+        sleep: Waits for so many seconds; only for the burst limit, and no longer than a minute.
+    """
+
+    def __init__(self, handler: Handler, ledger: CallLedger, budget: Budget, clock: Clock, sleep: Sleep) -> None:
+        self._handler = handler
+        self._ledger = ledger
+        self._budget = budget
+        self._clock = clock
+        self._sleep = sleep
+
+    def __call__(self, request: Request) -> Response:
+        """Make the call, or say when it may be made. A 429 that asks for a short wait is returned as it is.
+
+        Raises:
+            WaitRequired: the family is postponed or its budget used up (no call was made), or Spotify has just said so.
+        """
+        family, shared = request.family, rate_limit_of(request.family)
+        self._heed_postponement(family, shared)
+        self._keep_budget(family)
+        self._keep_pace(family, shared)
+        now = self._clock()
+        for name in dict.fromkeys((family, shared)):
+            self._ledger.record(name, now)
+        response = self._handler(request)
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            self._obey(request, response)
+        return response
+
+    def _heed_postponement(self, family: Family, shared: str) -> None:
+        for name in dict.fromkeys((family, shared)):
+            until = self._ledger.not_before(name)
+            if until is not None and until > self._clock():
+                raise WaitRequired(name, until, "they are postponed, as was asked for in answer to an earlier call")
+
+    def _keep_budget(self, family: Family) -> None:
+        if family in UNLIMITED_FAMILIES:
+            return
+        made, oldest = self._ledger.calls(family, self._clock() - self._budget.window)
+        if made >= self._budget.calls:
+            until = (oldest or self._clock()) + self._budget.window
+            hours = self._budget.window / timedelta(hours=1)
+            raise WaitRequired(family, until, f"the {self._budget.calls} calls allowed in {hours:g} hours are used up")
+
+    def _keep_pace(self, family: Family, shared: str) -> None:
+        slept = 0.0
+        while True:
+            now = self._clock()
+            made, oldest = self._ledger.calls(shared, now - self._budget.burst_window)
+            if made < self._budget.burst:
+                return
+            free = (oldest or now) + self._budget.burst_window
+            wait = max((free - now).total_seconds(), _SHORTEST_NAP_S)
+            if slept + wait > SHORT_WAIT.total_seconds():
+                raise WaitRequired(family, free, f"{made} calls were made in {self._budget.burst_window.seconds} s")
+            self._sleep(wait)
+            slept += wait
+
+    def _obey(self, request: Request, response: Response) -> None:
+        """Store a long wait.
+
+        Quotas are counted per group of endpoints, so a used-up one postpones the family alone: recently-played must go
+        on. The 30-second limit counts all calls of the app, so a wait that can come from it postpones them all. Before
+        July 2026 a used-up quota gave no reason; its waits of hours tell it.
+        """
+        now = self._clock()
+        wait = retry_after(response.header("Retry-After"), now)
+        why = explanation(request, response)
+        used_up = why.reason == QUOTA_EXCEEDED
+        if not used_up and (wait is None or wait <= SHORT_WAIT):
+            return
+        wait = wait or QUOTA_PROBE
+        family = request.family
+        name = family if used_up or wait > RATE_LIMIT_WAIT else rate_limit_of(family)
+        reason = f"{request.service_name} answered 429 ({str(why) or 'no reason given'})"
+        self._ledger.postpone(name, now + wait, reason)
+        raise WaitRequired(name, now + wait, reason)
