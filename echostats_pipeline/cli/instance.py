@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import yaml
+from dagster._core.instance import InstanceRef
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -27,6 +28,8 @@ from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 
 PACKAGE = Path(__file__).parent.parent
+FAILURE_REASON_TAG, INTERRUPTED = "dagster/failure_reason", "UNEXPECTED_TERMINATION"
+NO_COMPUTE_LOGS = "dagster._core.storage.noop_compute_log_manager"
 POLL_S = 0.2
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -54,7 +57,9 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance in the state folder."""
     folder = prepare_dagster_home(StateFolder(settings.home))
     set_environment({"DAGSTER_HOME": str(folder), BATCH_SIZE_VARIABLE: str(BATCH_SIZE)})
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
+    # To capture what a run prints, Dagster starts processes, which answer Ctrl-C with a traceback on the terminal.
+    quiet = {"compute_logs": {"module": NO_COMPUTE_LOGS, "class": "NoOpComputeLogManager"}}
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=quiet)) as instance:
         yield instance
 
 
@@ -113,6 +118,7 @@ class Runner:
 
         Raises:
             EchostatsError: the run failed; quotes the reason from its job records.
+            KeyboardInterrupt: it was interrupted.
         """
         job = self._definitions.resolve_job_def(job_name)
         run_id = dg.DagsterRun(job_name=job_name).run_id
@@ -125,6 +131,9 @@ class Runner:
                 raise_on_error=False,
                 run_id=run_id,
             )
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and run.tags.get(FAILURE_REASON_TAG) == INTERRUPTED:  # Dagster has caught the Ctrl-C
+            raise KeyboardInterrupt
         if not result.success:
             errors = {job.error_message for job in self._store.jobs.of_run(run_id) if job.error_message}
             raise EchostatsError(f"{title} failed: {'; '.join(sorted(errors)) or 'see the run in the Dagster UI'}")
