@@ -4,9 +4,11 @@ The instance lives in the state folder and is configured by the project's own ``
 command line runs is there to look at in the UI that `echostats up` opens.
 """
 
+import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +124,7 @@ class Runner:
         """
         job = self._definitions.resolve_job_def(job_name)
         run_id = dg.DagsterRun(job_name=job_name).run_id
-        with self._progress(title, run_id):
+        with _ctrl_c_remembered(), self._progress(title, run_id):
             result = job.execute_in_process(
                 instance=self._instance,
                 partition_key=partition_key,
@@ -131,9 +133,6 @@ class Runner:
                 raise_on_error=False,
                 run_id=run_id,
             )
-        run = self._instance.get_run_by_id(run_id)
-        if run is not None and run.tags.get(FAILURE_REASON_TAG) == INTERRUPTED:  # Dagster has caught the Ctrl-C
-            raise KeyboardInterrupt
         if not result.success:
             errors = {job.error_message for job in self._store.jobs.of_run(run_id) if job.error_message}
             raise EchostatsError(f"{title} failed: {'; '.join(sorted(errors)) or 'see the run in the Dagster UI'}")
@@ -174,3 +173,23 @@ class Runner:
                 ended.set()
                 follower.join()
                 show_end()
+
+
+@contextmanager
+def _ctrl_c_remembered() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the end of the block if Ctrl-C was pressed in it.
+
+    Dagster replaces the handler: it cancels a run whose step it interrupts, and forgets what comes between steps.
+    """
+    seen, signals = socket.socketpair()
+    with seen, signals:
+        for end in (seen, signals):
+            end.setblocking(False)
+        previous = signal.set_wakeup_fd(signals.fileno())
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(previous)
+        with suppress(BlockingIOError):
+            if signal.SIGINT in seen.recv(64):
+                raise KeyboardInterrupt

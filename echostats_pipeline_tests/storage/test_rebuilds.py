@@ -151,6 +151,28 @@ def test_a_writer_killed_while_a_rebuild_runs_has_left_its_mark(store: Store, db
     assert queue.pending_days("u") == set()
 
 
+def test_a_writer_at_work_holds_a_mark_that_no_rebuild_takes_away(store: Store, db: Db) -> None:
+    queue = store.rebuilds
+    with queue.changing("u", [FIRST]):
+        with queue.rebuilding("u", "daily_rollups", ["2025-01-01"]):
+            pass
+        assert queue.pending_days("u") == set()
+        db["rebuild_queue"].update_many({}, [{"$set": {"open_since": {"$subtract": ["$$NOW", 2 * 300_000]}}}])
+        assert queue.pending_days("u") == {FIRST}, "as if the writer had been killed here"
+
+
+def test_a_rebuild_that_another_one_has_overtaken_marks_its_days_again(store: Store) -> None:
+    queue = store.rebuilds
+    with queue.rebuilding("u", "daily_rollups", ["2025-01-01"]):
+        # Has read; now the history changes, and another rebuild reads the new state and takes the mark away.
+        with queue.changing("u", [FIRST]):
+            pass
+        with queue.rebuilding("u", "daily_rollups", ["2025-01-01"]):
+            pass
+        assert queue.pending_days("u") == set()
+    assert queue.pending_days("u") == {FIRST}, "the older state was written last"
+
+
 def test_a_rebuild_takes_away_its_own_dates_only(store: Store) -> None:
     queue = store.rebuilds
     queue.mark("u", "daily_rollups", ["2025-01-01", "2025-01-02"])
