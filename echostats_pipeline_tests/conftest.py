@@ -60,6 +60,11 @@ hypothesis.settings.register_profile("echostats", deadline=None)
 hypothesis.settings.load_profile("echostats")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, one for each process: those with a group of their own."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

@@ -54,7 +54,10 @@ def code_from_redirect(address: str, state: str) -> str:
     Raises:
         SpotifyError: consent was refused, or the address belongs to another attempt.
     """
-    query = parse_qs(urlsplit(address.strip()).query)
+    try:
+        query = parse_qs(urlsplit(address.strip()).query)
+    except ValueError:  # not even an address
+        query = {}
     if "error" in query:
         raise SpotifyError(
             f"Spotify did not grant access ({query['error'][0]}). Nothing was stored; try again to agree."

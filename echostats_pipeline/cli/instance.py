@@ -4,14 +4,17 @@ The instance lives in the state folder and is configured by the project's own ``
 command line runs is there to look at in the UI that `echostats up` opens.
 """
 
+import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import yaml
+from dagster._core.instance import InstanceRef
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -27,6 +30,8 @@ from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 
 PACKAGE = Path(__file__).parent.parent
+FAILURE_REASON_TAG, INTERRUPTED = "dagster/failure_reason", "UNEXPECTED_TERMINATION"
+NO_COMPUTE_LOGS = "dagster._core.storage.noop_compute_log_manager"
 POLL_S = 0.2
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -54,7 +59,9 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance in the state folder."""
     folder = prepare_dagster_home(StateFolder(settings.home))
     set_environment({"DAGSTER_HOME": str(folder), BATCH_SIZE_VARIABLE: str(BATCH_SIZE)})
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
+    # To capture what a run prints, Dagster starts processes, which answer Ctrl-C with a traceback on the terminal.
+    quiet = {"compute_logs": {"module": NO_COMPUTE_LOGS, "class": "NoOpComputeLogManager"}}
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=quiet)) as instance:
         yield instance
 
 
@@ -113,10 +120,11 @@ class Runner:
 
         Raises:
             EchostatsError: the run failed; quotes the reason from its job records.
+            KeyboardInterrupt: it was interrupted.
         """
         job = self._definitions.resolve_job_def(job_name)
         run_id = dg.DagsterRun(job_name=job_name).run_id
-        with self._progress(title, run_id):
+        with _ctrl_c_remembered(), self._progress(title, run_id):
             result = job.execute_in_process(
                 instance=self._instance,
                 partition_key=partition_key,
@@ -165,3 +173,23 @@ class Runner:
                 ended.set()
                 follower.join()
                 show_end()
+
+
+@contextmanager
+def _ctrl_c_remembered() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the end of the block if Ctrl-C was pressed in it.
+
+    Dagster replaces the handler: it cancels a run whose step it interrupts, and forgets what comes between steps.
+    """
+    seen, signals = socket.socketpair()
+    with seen, signals:
+        for end in (seen, signals):
+            end.setblocking(False)
+        previous = signal.set_wakeup_fd(signals.fileno())
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(previous)
+        with suppress(BlockingIOError):
+            if signal.SIGINT in seen.recv(64):
+                raise KeyboardInterrupt

@@ -3,6 +3,8 @@
 Only words around `echostats_pipeline.storage.embedded`; with MONGO_URI set there is no server of ours to start or stop.
 """
 
+from urllib.parse import urlsplit, urlunsplit
+
 import click
 
 from echostats_pipeline.errors import SettingsError
@@ -21,7 +23,7 @@ def uri() -> None:
     """Print the address of the database, credentials included: mongosh "$(echostats mongo uri)"."""
     settings = load_settings()
     if settings.mongo_uri is not None:
-        click.echo(settings.mongo_uri.get_secret_value())
+        click.echo(_opening(settings.mongo_uri.get_secret_value(), settings.mongo_db))
         return
     server = embedded.ensure_running(StateFolder(settings.home))
     if server.started_here:
@@ -54,6 +56,17 @@ def start() -> None:
 def stop() -> None:
     """Stop the embedded server; its data stays."""
     click.echo("Stopped MongoDB" if embedded.stop(_home("stop")) else "MongoDB was not running")
+
+
+def _opening(uri: str, database: str) -> str:
+    """The address with the database in its path; users stay those of ``admin`` unless it says otherwise."""
+    parts = urlsplit(uri)
+    if parts.path.strip("/"):
+        return uri
+    query = parts.query
+    if "@" in parts.netloc and "authsource" not in query.lower():
+        query = f"{query}&authSource=admin".lstrip("&")
+    return urlunsplit(parts._replace(path=f"/{database}", query=query))
 
 
 def _home(action: str) -> StateFolder:

@@ -93,15 +93,16 @@ class ImportReject(Document):
 class Rebuild(Document):
     """Something whose source changed after it was last built (collection ``rebuild_queue``).
 
-    Written before the source changes and deleted after the rebuild, so that a crash in between costs a rebuild
-    too many and never one too few. `mark` changes with every change of the source: a rebuild deletes only the mark
-    it has seen. `date` is empty for ``analytics_snapshots``.
+    `mark` changes with every change of the source: a rebuild takes away only the marks it has seen. `open_since` is
+    set while the change is under way. `date` is empty for the newest mark of a user and target, and ``all`` for what
+    is not built by date. `storage.rebuilds` has the rules.
     """
 
     user_id: str
     target: RebuildTarget
     date: str = ""
     mark: str
+    open_since: UtcDatetime | None = None
 
 
 class SpotifyCall(Document):

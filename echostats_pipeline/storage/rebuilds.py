@@ -2,16 +2,19 @@
 
 Rules that make a rebuild and a change of its source safe side by side, without a lock:
 
-- A writer marks before it writes (a crash then costs a rebuild too many) and again after it has written (so that a
-  rebuild which read too early does not take the mark away).
+- A writer sets an open mark before it writes and a plain one after. No rebuild takes an open mark away, for it cannot
+  know whether it read before or after the write. A writer that was killed leaves its mark open; after `OPEN_FOR` it
+  counts as plain. A crash then costs a rebuild too many, and never one too few.
 - A rebuild remembers the newest mark before it reads and compares it after it has written. If it moved, what was just
   written may be older than what someone else wrote meanwhile: the rebuild marks its own dates again.
+
+Time is the database's, the one clock that all processes share.
 """
 
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from pymongo import UpdateOne
@@ -24,6 +27,14 @@ NEWEST = ""
 WHOLE = "all"
 """The ``date`` of a target that is not built by date."""
 
+OPEN_FOR = timedelta(minutes=5)
+"""Longer than any change is under way: whoever opened an older mark is gone."""
+WAITING: dict[str, Any] = {
+    "date": {"$ne": NEWEST},
+    "$expr": {"$lt": ["$open_since", {"$subtract": ["$$NOW", int(OPEN_FOR.total_seconds() * 1000)]}]},
+}
+"""Plain marks, and open ones whose writer is gone (null sorts before every date)."""
+
 
 class RebuildQueue:
     """Marks of what is stale, per user, target and date."""
@@ -31,15 +42,24 @@ class RebuildQueue:
     def __init__(self, db: Db) -> None:
         self._queue = db["rebuild_queue"]
 
-    def mark(self, user_id: str, target: RebuildTarget, dates: Iterable[str] = (WHOLE,)) -> None:
-        """Ask for a rebuild of `target` for the given dates (``YYYY-MM-DD``)."""
+    def mark(
+        self, user_id: str, target: RebuildTarget, dates: Iterable[str] = (WHOLE,), *, opened: bool = False
+    ) -> None:
+        """Ask for a rebuild of `target` for the given dates (``YYYY-MM-DD``).
+
+        Args:
+            user_id: Whose.
+            target: What.
+            dates: Which of it.
+            opened: Whether the change that makes it stale is still to come.
+        """
         dates = sorted(set(dates))
         if not dates:
             return
-        mark = secrets.token_hex(8)
+        fields = {"mark": secrets.token_hex(8), "open_since": "$$NOW" if opened else None}
         self._queue.bulk_write(
             [
-                UpdateOne({"user_id": user_id, "target": target, "date": day}, {"$set": {"mark": mark}}, upsert=True)
+                UpdateOne({"user_id": user_id, "target": target, "date": day}, [{"$set": fields}], upsert=True)
                 for day in (*dates, NEWEST)
             ],
             ordered=True,
@@ -49,7 +69,7 @@ class RebuildQueue:
     def changing(self, user_id: str, days: Iterable[date]) -> Iterator[None]:
         """Mark the rollups of `days` before and after the block that changes the history they are built from."""
         dates = [day.isoformat() for day in days]
-        self.mark(user_id, "daily_rollups", dates)
+        self.mark(user_id, "daily_rollups", dates, opened=True)
         try:
             yield
         finally:  # a block that fails may have written some of it
@@ -58,13 +78,13 @@ class RebuildQueue:
     def pending(self, target: RebuildTarget) -> dict[str, list[str]]:
         """User ids with the dates that wait, in order."""
         waiting: dict[str, list[str]] = {}
-        for entry in self._queue.find({"target": target, "date": {"$ne": NEWEST}}).sort([("user_id", 1), ("date", 1)]):
+        for entry in self._queue.find({"target": target, **WAITING}).sort([("user_id", 1), ("date", 1)]):
             waiting.setdefault(entry["user_id"], []).append(entry["date"])
         return waiting
 
     def pending_days(self, user_id: str) -> set[date]:
         """The dates of one user whose rollups wait."""
-        query = {"user_id": user_id, "target": "daily_rollups", "date": {"$ne": NEWEST}}
+        query = {"user_id": user_id, "target": "daily_rollups", **WAITING}
         return {date.fromisoformat(entry["date"]) for entry in self._queue.find(query)}
 
     @contextmanager
@@ -72,13 +92,14 @@ class RebuildQueue:
         """Run the block that rebuilds `target` for `dates`, then take away the marks it has dealt with."""
         dates = sorted(set(dates))
         scope: dict[str, Any] = {"user_id": user_id, "target": target}
-        seen = {
-            entry["date"]: entry["mark"] for entry in self._queue.find({**scope, "date": {"$in": [*dates, NEWEST]}})
-        }
+        seen = [entry["mark"] for entry in self._queue.find({**scope, **WAITING, "date": {"$in": dates}})]
+        newest = self._newest(scope)
         yield
-        newest = self._queue.find_one({**scope, "date": NEWEST})
-        if newest is not None and newest["mark"] != seen.get(NEWEST):
+        if self._newest(scope) != newest:
             self.mark(user_id, target, dates)
-            return
-        marks = sorted(set(seen.values()))
-        self._queue.delete_many({**scope, "date": {"$in": dates}, "mark": {"$in": marks}})
+        else:
+            self._queue.delete_many({**scope, "date": {"$in": dates}, "mark": {"$in": sorted(set(seen))}})
+
+    def _newest(self, scope: dict[str, Any]) -> str | None:
+        entry = self._queue.find_one({**scope, "date": NEWEST})
+        return None if entry is None else entry["mark"]

@@ -1,35 +1,58 @@
-"""The command line in a process of its own, with a state folder in `tmp_path`."""
+"""The command line as it is called, with a state folder in `tmp_path`."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
-Echostats = Callable[..., subprocess.CompletedProcess[str]]
+from echostats_pipeline.cli.main import main
+from echostats_pipeline.storage import database
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Echostats = Callable[..., Ended]
 
 
 @pytest.fixture
-def echostats(tmp_path: Path, new_settings: Callable[..., Mapping[str, str]]) -> Echostats:
-    """Runs a command with the settings of the test, changed by keyword; its exit code is up to the test."""
+def echostats(
+    tmp_path: Path,
+    new_settings: Callable[..., Mapping[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Echostats:
+    """Runs a command in this process, with the settings of the test changed by keyword, and nothing on its input."""
 
-    def run(*arguments: str, typed: str = "", **overrides: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "echostats_pipeline.cli.main", *arguments],
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **new_settings(**overrides)},
-            cwd=tmp_path,
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def run(*arguments: str, **overrides: str) -> Ended:
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            for name, value in new_settings(**overrides).items():
+                patch.setenv(name, value)
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", ["echostats", *arguments])
+            patch.setattr(sys, "stdin", StringIO())
+            patch.setattr(database, "SERVER_SELECTION_TIMEOUT_MS", 300)
+            code = 0
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code if isinstance(ended.code, int) else 1
+        return Ended(code, *capsys.readouterr())
 
     return run
 
 
-def refused(ended: subprocess.CompletedProcess[str]) -> str:
+def refused(ended: Ended) -> str:
     """The message of a command that ended with an error: one line, no traceback."""
     assert ended.returncode == 1, ended.stderr
     assert "Traceback" not in ended.stderr + ended.stdout

@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +39,11 @@ def dead_port() -> int:
 
 
 @pytest.fixture
-def unwritable(tmp_path: Path) -> Iterator[Path]:
+def unwritable(tmp_path: Path) -> Path:
     """A folder nobody can make folders in, not even root: a file is in its place."""
     path = tmp_path / "file"
     path.write_text("")
-    yield path / "home"
+    return path / "home"
 
 
 def everything(installation: Installation) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -263,11 +263,11 @@ def test_a_damaged_member_of_a_zip_fails_its_file(
 
 
 @pytest.fixture
-def sample() -> Iterator[Path]:
+def sample() -> Path:
     folder = SAMPLES / "Spotify Extended Streaming History"
     if not folder.is_dir():
         pytest.skip(f"the real export is not here: {folder}")
-    yield folder
+    return folder
 
 
 def test_a_real_export_is_imported_whole_and_only_once(

@@ -190,6 +190,13 @@ def test_a_full_answer_counts_its_nulls_too(store: Store, user: User, nulls: int
     assert merge_pages(store, user, NOW).gaps == 1
 
 
+def test_an_answer_that_is_not_full_leaves_no_gap(store: Store, user: User) -> None:
+    read_recently_played(store, answering(row(NOW - timedelta(days=9))), user, NOW)
+    merge_pages(store, user, NOW)
+    read_recently_played(store, answering(row(NOW)), user, NOW)
+    assert merge_pages(store, user, NOW).gaps == 0
+
+
 def test_what_was_read_and_not_merged_is_merged_by_the_next_run(installation: Installation) -> None:
     user, store = installation.connect(), installation.store
     with installation.client(user) as client:

@@ -41,9 +41,13 @@ def test_an_entry_comes_back_as_it_was(store: Store, db: Db) -> None:
 
 
 def test_the_last_batch_survives_an_exception(store: Store, db: Db) -> None:
-    with pytest.raises(KeyboardInterrupt), store.api_logs() as log:
-        log.add(entry(1))
-        raise KeyboardInterrupt
+    def call() -> None:
+        with store.api_logs() as log:
+            log.add(entry(1))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        call()
     assert db["api_logs"].count_documents({}) == 1
 
 

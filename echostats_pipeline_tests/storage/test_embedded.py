@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import OperationFailure
 
-from echostats_pipeline.cli.mongo import mongo
-from echostats_pipeline.errors import EmbeddedServerError, SettingsError
+from echostats_pipeline.errors import EmbeddedServerError
 from echostats_pipeline.storage import embedded, embedded_access
 from echostats_pipeline.storage.embedded import EmbeddedServer, ensure_running, find_mongod
 from echostats_pipeline.storage.embedded_process import (
@@ -350,30 +348,3 @@ def test_what_mongod_prints_is_quoted_where_its_log_says_nothing(tmp_path: Path)
         f"{applied}\n{json.dumps({'s': 'F', 'msg': 'Log', 'attr': {'error': 'disk full'}})}\nBACKTRACE"
     )
     assert last_error(files) == f"Its last error: Log: disk full. Its log: {files.log}"
-
-
-def test_the_command_line_prints_only_the_address(home: StateFolder) -> None:
-    run = CliRunner(env={"ECHOSTATS_HOME": str(home.path), "MONGO_URI": "", "MONGO_DB": "plays"})
-    assert run.invoke(mongo, ["status"]).exit_code == 1
-    first = run.invoke(mongo, ["uri"], catch_exceptions=False)
-    assert "echostats mongo stop" in first.stderr
-    server = ensure_running(home)
-    for answer in (first, run.invoke(mongo, ["uri"])):
-        assert answer.stdout == f"{server.uri_for('plays')}\n"
-    assert server.password not in first.stderr + run.invoke(mongo, ["status"]).output
-    assert str(server.pid) in run.invoke(mongo, ["status"]).output
-    assert "Already running" in run.invoke(mongo, ["start"]).output
-    assert "Stopped" in run.invoke(mongo, ["stop"]).output
-    assert "not running" in run.invoke(mongo, ["stop"]).output
-
-
-def test_the_command_line_leaves_a_server_of_the_user_alone(home: StateFolder) -> None:
-    uri = "mongodb://me:pw@example.net/db"
-    run = CliRunner(env={"ECHOSTATS_HOME": str(home.path), "MONGO_URI": uri, "ENCRYPTION_KEY": "0" * 64})
-    assert run.invoke(mongo, ["uri"]).output == f"{uri}\n"
-    assert "pw" not in run.invoke(mongo, ["status"]).output
-    for command in ("start", "stop"):
-        refused = run.invoke(mongo, [command])
-        assert refused.exit_code != 0
-        assert isinstance(refused.exception, SettingsError)
-    assert not home.path.exists()

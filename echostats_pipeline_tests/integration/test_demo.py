@@ -1,0 +1,110 @@
+"""``echostats demo`` as a user runs it: interrupted, run again to its end, and run once more."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.storage import embedded
+from echostats_pipeline.storage.database import Db, connected
+from echostats_pipeline.storage.embedded import EmbeddedServer
+from echostats_pipeline.storage.home import StateFolder
+
+from .processes import PATIENCE_S, eventually, interrupt, processes_of, started
+
+pytestmark = [
+    pytest.mark.xdist_group("demo"),
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+]
+
+# Time stands still, or the simulated users would go on listening between two runs.
+AT_ONE_INSTANT = """
+import sys
+from datetime import datetime
+from echostats_pipeline.cli import demo, main
+from echostats_pipeline.resources import clock
+from echostats_pipeline.simulator.clock import Clock
+now = datetime.fromisoformat(sys.argv.pop(1))
+demo.utc_now = clock.utc_now = lambda: now
+Clock.now = lambda self: now
+main.main()
+"""
+APPENDED = {"sync_jobs", "api_logs", "imports", "spotify_tokens"}
+"""Collections in which every run leaves something of its own."""
+SORTED = {
+    "listening_history": ["user_id", "played_at", "track.spotify_id"],
+    "daily_rollups": ["user_id", "date"],
+    "analytics_snapshots": ["user_id", "period"],
+}
+
+
+def digest(db: Db, collection: str) -> str:
+    found = db[collection].find({}, {"_id": 0, "computed_at": 0}).sort(SORTED[collection])
+    whole = hashlib.sha256()
+    for document in found:
+        whole.update(bson.encode(document))
+    return whole.hexdigest()
+
+
+def job_is_running(home: StateFolder) -> bool:
+    if not (home.mongo_dir / "mongod.json").exists() and not any(home.mongo_dir.glob("*.json")):
+        return False
+    server: EmbeddedServer | None = embedded.status(home)
+    if server is None:
+        return False
+    with connected(server.uri, "echostats") as db:
+        return db["sync_jobs"].find_one({"status": "running", "items_total": {"$gt": 0}}) is not None
+
+
+def interrupted(home: StateFolder, command: Sequence[str]) -> list[dict[str, Any]]:
+    """Press Ctrl-C while a job runs; the jobs recorded then."""
+    with started(home.path, *command) as process:
+        eventually("running job", lambda: job_is_running(home), process)
+        assert interrupt(process) == 130
+        assert processes_of(home.path) == {}
+    with embedded.running(home) as server, connected(server.uri, "echostats") as db:
+        return list(db["sync_jobs"].find())
+
+
+def completed(home: StateFolder, command: Sequence[str]) -> tuple[dict[str, int], dict[str, str], list[dict[str, Any]]]:
+    """Let the demo run to its end; how many documents there are, what they hold, and the jobs recorded then."""
+    with started(home.path, *command) as process:
+        assert process.wait(PATIENCE_S) == 0, said(home)
+    assert processes_of(home.path) == {}
+    with embedded.running(home) as server, connected(server.uri, "echostats") as db:
+        counts = {name: db[name].count_documents({}) for name in COLLECTIONS if name not in APPENDED}
+        return counts, {name: digest(db, name) for name in SORTED}, list(db["sync_jobs"].find())
+
+
+def said(home: StateFolder) -> str:
+    return (home.path.parent / "output.txt").read_text()
+
+
+def test_interrupted_it_stops_run_again_it_completes_and_once_more_it_changes_nothing(
+    tmp_path: Path, mongo_server: EmbeddedServer
+) -> None:
+    home, command = StateFolder(tmp_path / "home"), ("-c", AT_ONE_INSTANT, utc_now().isoformat(), "demo")
+    before = {job["_id"]: job for job in interrupted(home, command)}
+    (failed,) = [job for job in before.values() if job["status"] != "completed"]
+    assert failed["status"] == "failed"
+    assert failed["error_message"]
+    assert "Stopped." in said(home)
+    assert "Traceback" not in said(home)
+
+    counts, digests, jobs = completed(home, command)
+    assert {job["status"] for job in jobs if job["_id"] not in before} == {"completed"}
+    assert [job for job in jobs if job["_id"] in before] == list(before.values())
+    assert (counts["users"], counts["analytics_snapshots"]) == (3, 15)
+    assert counts["listening_history"] > 10_000
+    assert counts["daily_rollups"] > 1_000
+    assert all(counts[name] for name in ("tracks", "artists", "albums", "playlists", "saved_tracks", "top_items"))
+    assert "Top artists" in said(home)
+
+    assert completed(home, command)[:2] == (counts, digests)
+    assert "Traceback" not in said(home)

@@ -1,0 +1,77 @@
+"""What the README prints works as printed, and what it lists is what there is."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from echostats_pipeline import settings
+from echostats_pipeline.cli.main import echostats
+from echostats_pipeline.jobs import JOBS
+from echostats_pipeline.model.collections import ECHOSTATS_COLLECTIONS, EXTRA_COLLECTIONS
+from echostats_pipeline.partitions import range_tags
+from echostats_pipeline_tests.conftest import NOW, Pipeline
+from echostats_pipeline_tests.integration.test_documents import SEED
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def test_its_queries_work_one_after_the_other(pipeline: Pipeline) -> None:
+    user = pipeline.connect()
+    tags = range_tags(NOW.date(), NOW.date(), user.partition_key)
+    assert pipeline.run("user_sync", tags=tags).success
+    assert pipeline.run("snapshot_build", partition_key=user.partition_key).success
+    commands = Path(sys.executable).parent
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(blocks("python"))],
+        env={**pipeline.installation.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"^\d+ plays, \d+ artists$", ran.stdout, re.MULTILINE)
+    assert "periodic" in ran.stdout or "initial" in ran.stdout
+    assert re.search(r"^200 \d+$", ran.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", re.findall(r"echostats [a-z][^\n`|#)]*", "\n".join(blocks("bash"))))
+def test_its_commands_exist_with_the_options_they_are_shown_with(line: str) -> None:
+    name, *arguments = line.split("  ", maxsplit=1)[0].split()[1:]
+    command = echostats.commands[name]
+    if isinstance(command, click.Group):
+        command = command.commands[arguments.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {argument for argument in arguments if argument.startswith("--")} <= known
+
+
+def test_it_lists_every_setting() -> None:
+    source = Path(settings.__file__).read_text(encoding="utf-8")
+    read = set(re.findall(r'"((?:SPOTIFY|MONGO|ENCRYPTION|ECHOSTATS|SYNC)_[A-Z_]+)"', source))
+    assert read == set(re.findall(r"^\| `([A-Z_]+)` \|", README.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_it_lists_every_job() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert {job.name for job in JOBS} <= set(re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE))
+
+
+def test_it_lists_every_collection_and_field_beyond_the_echostats_schema() -> None:
+    text = README.read_text(encoding="utf-8")
+    table = text[text.index("### Beyond the EchoStats schema") : text.index("## Settings")]
+    rows = dict(re.findall(r"^\| (`.*?`) \| (.*?) \|", table, re.MULTILINE))
+    mentioned = {name: fields for names, fields in rows.items() for name in re.findall(r"`([a-z_]+)`", names)}
+    for collection in EXTRA_COLLECTIONS:
+        assert collection.name in mentioned
+    for collection in ECHOSTATS_COLLECTIONS:
+        listed = " ".join(fields for names, fields in rows.items() if f"`{collection.name}`" in names)
+        extra = set(collection.document.model_fields) - SEED[collection.name].keys() - {"id"}
+        assert extra == set(re.findall(r"`([a-z_]+)`", listed)), collection.name

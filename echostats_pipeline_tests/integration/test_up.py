@@ -1,0 +1,194 @@
+"""``echostats up`` as a user runs it: the UI's own questions and clicks over GraphQL, a new user, and the end."""
+
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from pymongo import MongoClient
+
+from echostats_pipeline.cli.simulated import simulated_spotify
+from echostats_pipeline.jobs import JOBS, USER_TAG
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.sensors import SENSORS
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.simulator.running import RunningSimulator
+from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
+from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, configured_spotify, connect_account
+from echostats_pipeline.storage import embedded
+from echostats_pipeline.storage.database import Document
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store, open_store
+
+from .processes import environment, eventually, interrupt, processes_of, started
+
+pytestmark = [
+    pytest.mark.xdist_group("up"),
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+]
+
+OVERVIEW = """query { repositoriesOrError { ... on RepositoryConnection { nodes {
+  name location { name } jobs { name } assetNodes { id }
+  sensors { name sensorState { status } } schedules { name scheduleState { status } } } } } }"""
+PARTITIONS = """query { assetNodes(assetKeys: [{path: ["daily_rollups"]}]) {
+  partitionKeysByDimension { name partitionKeys } } }"""
+LAUNCH = """mutation($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+BACKFILL_STATUS = (
+    "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+)
+ENDED = {"SUCCESS", "FAILURE", "CANCELED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED"}
+
+
+class Ui:
+    """Asks what the Dagster UI asks."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def answers(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/server_info", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        answer = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def repository(self) -> Any:
+        nodes = self.ask(OVERVIEW)["repositoriesOrError"].get("nodes", [])
+        return next((node for node in nodes if node["assetNodes"]), None)
+
+    def sensors(self) -> dict[str, str]:
+        repository = self.repository()
+        return {each["name"]: each["sensorState"]["status"] for each in repository["sensors"]} if repository else {}
+
+    def user_partitions(self) -> set[str]:
+        dimensions = self.ask(PARTITIONS)["assetNodes"][0]["partitionKeysByDimension"]
+        return {key for each in dimensions if each["name"] == "user" for key in each["partitionKeys"]}
+
+    def ended(self, query: str, run_id: str) -> str | None:
+        (answer,) = self.ask(query, id=run_id).values()
+        return answer["status"] if answer["status"] in ENDED else None
+
+
+def connect(settings: Settings, store: Store, simulator_url: str, person_id: str, timezone: str) -> User:
+    """A consent over HTTP: the simulator is another process's."""
+    verifier = new_verifier()
+    answer = requests.get(
+        f"{simulator_url}/authorize",
+        params={
+            "client_id": SIMULATED_CLIENT_ID,
+            "response_type": "code",
+            "redirect_uri": settings.spotify_redirect_uri,
+            "scope": " ".join(SCOPES),
+            "code_challenge_method": "S256",
+            "code_challenge": challenge(verifier),
+            "login_as": person_id,
+        },
+        allow_redirects=False,
+        timeout=30,
+    )
+    code = answer.headers["Location"].partition("code=")[2].partition("&")[0]
+    return connect_account(settings, store, code=code, verifier=verifier, timezone=timezone, now=utc_now())
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(environment(tmp_path / "home"), env_file=None)
+
+
+@pytest.fixture
+def prepared(settings: Settings, mongo_client: MongoClient[Document]) -> Iterator[tuple[User, list[Any]]]:
+    """A state folder with one connected user, nothing running; also who could connect."""
+    home = StateFolder(settings.home).ensure()
+    with (
+        embedded.running(home),
+        open_store(settings, indexes=True) as store,
+        simulated_spotify(settings) as simulator,
+    ):
+        people = list(simulator.world.users)
+        user = connect(settings, store, simulator.base_url, people[0].id, people[0].timezone)
+        assert isinstance(simulator, RunningSimulator)
+    assert processes_of(settings.home) == {}
+    yield user, people
+    assert mongo_client.admin.command("ping")["ok"], "another installation's server is nobody's business"
+
+
+def test_up_serves_syncs_backfills_takes_new_users_and_stops(
+    settings: Settings, prepared: tuple[User, list[Any]], port: int
+) -> None:
+    user, people = prepared
+    ui, key = Ui(port), user.partition_key
+    with started(settings.home, "-m", "echostats_pipeline.cli.main", "up", "--port", str(port)) as process:
+        eventually("webserver", ui.answers, process)
+        repository = eventually("code location", ui.repository, process)
+        assert len(repository["assetNodes"]) == 12
+        assert {job["name"] for job in repository["jobs"]} >= {job.name for job in JOBS}
+        expected = {sensor.name for sensor in SENSORS} | {f"sync_{key.replace('-', '_')}"}
+        assert ui.sensors() == dict.fromkeys(expected, "RUNNING")
+        assert {each["scheduleState"]["status"] for each in repository["schedules"]} == {"RUNNING"}
+        eventually("partition of the user", lambda: key in ui.user_partitions(), process)
+
+        today = utc_now().date()
+        tags = {USER_TAG: key, **range_tags(today, today, key)}
+        launched = ui.ask(
+            LAUNCH,
+            params={
+                "selector": {
+                    "pipelineName": "user_sync",
+                    "repositoryName": repository["name"],
+                    "repositoryLocationName": repository["location"]["name"],
+                },
+                "runConfigData": {},
+                "mode": "default",
+                "executionMetadata": {"tags": [{"key": name, "value": value} for name, value in tags.items()]},
+            },
+        )["launchPipelineExecution"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        backfill = ui.ask(
+            BACKFILL,
+            params={
+                "assetSelection": [{"path": ["daily_rollups"]}],
+                "partitionNames": [f"{today - timedelta(days=number)}|{key}" for number in range(10)],
+                "tags": [],
+            },
+        )["launchPartitionBackfill"]
+        assert backfill["__typename"] == "LaunchBackfillSuccess", backfill
+
+        url = configured_spotify(settings).api_url
+        with open_store(settings) as store:
+            second = connect(settings, store, url, people[1].id, people[1].timezone)
+        name = f"sync_{second.partition_key.replace('-', '_')}"
+        eventually("sensor of the new user", lambda: ui.sensors().get(name) == "RUNNING", process)
+
+        run_id = launched["run"]["runId"]
+        assert eventually("end of the sync", lambda: ui.ended(RUN, run_id), process) == "SUCCESS"
+        ended = eventually("end of the backfill", lambda: ui.ended(BACKFILL_STATUS, backfill["backfillId"]), process)
+        assert ended == "COMPLETED_SUCCESS"
+        with open_store(settings) as store:
+            assert store.db["listening_history"].count_documents({"user_id": user.user_id}) >= 50
+            assert {job.status for job in store.jobs.of_run(run_id)} == {"completed"}
+
+        assert interrupt(process) == 0, (settings.home.parent / "output.txt").read_text()
+        eventually("end of all processes", lambda: not processes_of(settings.home))
+        assert not (settings.home / "simulator.json").exists()
+        assert not (settings.home / "webserver.json").exists()
+    assert "Stopped." in (settings.home.parent / "output.txt").read_text()
