@@ -7,6 +7,7 @@ import dagster as dg
 
 from echostats_pipeline.dead_runs import close_dead_runs
 from echostats_pipeline.decisions import rollup_requests, snapshot_requests, sync_request
+from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.jobs import USER_TAG, catalog_enrichment, rollup_build, snapshot_build, user_sync
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USERS
@@ -37,6 +38,8 @@ def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinitio
             return dg.SkipReason(f"{partition_key} is {user.status}")
         if not _may_start(context, user_sync.name, clock.now(), user):
             return dg.SkipReason("The previous sync of this user has not finished, or has failed a moment ago")
+        if waiting := _waiting(store, clock.now(), "recently-played"):
+            return dg.SkipReason(f"Waiting: {waiting}")
         return sync_request(user, clock.now(), interval_minutes)
 
     return sync
@@ -108,8 +111,12 @@ def incomplete_catalog(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for enrichment while something lacks it and nobody is at it."""
-    if not store.get().catalog.lacks_anything():
+    lacking = store.get().catalog.lacking(clock.now())
+    if not lacking:
         return dg.SkipReason("The catalogue is complete")
+    waiting = _waiting(store, clock.now(), *lacking)
+    if waiting.keys() >= lacking.keys() or APP_FAMILY in waiting:
+        return dg.SkipReason(f"Waiting: {waiting}")
     if not _may_start(context, catalog_enrichment.name, clock.now()):
         return dg.SkipReason("The catalogue is being completed, or that has failed a moment ago")
     return dg.RunRequest()
@@ -161,3 +168,9 @@ def _may_start(context: dg.SensorEvaluationContext, job_name: str, now: datetime
             return now.timestamp() - record.end_time > REST_AFTER_FAILURE_S
         return run.is_finished
     return True
+
+
+def _waiting(store: StoreResource, now: datetime, *families: str) -> dict[str, str]:
+    """Of the families of endpoints, and the app as a whole, those that must not be called now: until when and why."""
+    waiting = store.get().limits.waiting([*families, APP_FAMILY], now)
+    return {family: f"until {until:%Y-%m-%d %H:%M} UTC, {reason}" for family, (until, reason) in waiting.items()}

@@ -29,7 +29,10 @@ class Settings(BaseModel):
         mongo_uri: MongoDB connection string; None means the embedded server of ``home``.
         mongo_db: Name of the core database.
         encryption_key: 64 hex characters (AES-256); None means a key generated and kept in ``home``.
+        encryption_keys_old: Former keys, with which tokens that are stored already may still be encrypted.
         spotify_client_id: None means that the simulated Spotify is used.
+        daily_calls: Calls to each family of Spotify's endpoints that this installation allows itself in 24 hours.
+        audio_features: Where audio features come from, in this order: ``spotify``, ``reccobeats``, or a file.
         min_play_ms: Plays shorter than this are kept but not counted (milliseconds).
         sync_interval_minutes: How often each user's recently played tracks are read.
     """
@@ -40,9 +43,12 @@ class Settings(BaseModel):
     mongo_uri: SecretStr | None = None
     mongo_db: str = "echostats"
     encryption_key: SecretStr | None = None
+    encryption_keys_old: tuple[SecretStr, ...] = ()
     spotify_client_id: str | None = None
     spotify_client_secret: SecretStr | None = None
     spotify_redirect_uri: str = DEFAULT_REDIRECT_URI
+    daily_calls: int = 500
+    audio_features: tuple[str, ...] = ("spotify", "reccobeats")
     min_play_ms: int = 30_000
     sync_interval_minutes: int = 15
 
@@ -77,9 +83,12 @@ def load_settings(
         mongo_uri=_mongo_uri(values),
         mongo_db=_database_name(values),
         encryption_key=_encryption_key(values),
+        encryption_keys_old=_encryption_keys_old(values),
         spotify_client_id=values.get("SPOTIFY_CLIENT_ID"),
         spotify_client_secret=_secret(values.get("SPOTIFY_CLIENT_SECRET")),
         spotify_redirect_uri=_redirect_uri(values),
+        daily_calls=_whole_number(values, "SPOTIFY_DAILY_CALLS", default=500, lowest=1),
+        audio_features=_audio_features(values),
         min_play_ms=_whole_number(values, "ECHOSTATS_MIN_PLAY_MS", default=30_000, lowest=0),
         sync_interval_minutes=_whole_number(values, "SYNC_INTERVAL_MINUTES", default=15, lowest=1),
     )
@@ -128,6 +137,17 @@ def _encryption_key(values: Mapping[str, str]) -> SecretStr | None:
     return _secret(key)
 
 
+def _encryption_keys_old(values: Mapping[str, str]) -> tuple[SecretStr, ...]:
+    keys = [key.strip() for key in values.get("ENCRYPTION_KEYS_OLD", "").split(",") if key.strip()]
+    for number, key in enumerate(keys, start=1):
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", key):
+            raise SettingsError(
+                f"ENCRYPTION_KEYS_OLD must be former keys of 64 hexadecimal characters each, separated by commas; "
+                f"number {number} has {len(key)} characters."
+            )
+    return tuple(SecretStr(key) for key in keys)
+
+
 def _redirect_uri(values: Mapping[str, str]) -> str:
     uri = values.get("SPOTIFY_REDIRECT_URI", DEFAULT_REDIRECT_URI)
     parts = urlsplit(uri)
@@ -147,6 +167,17 @@ def _whole_number(values: Mapping[str, str], name: str, *, default: int, lowest:
     if not re.fullmatch(r"\d{1,9}", text) or int(text) < lowest:
         raise SettingsError(f"{name} is {text!r}. Give a whole number of at least {lowest}, or unset it for {default}.")
     return int(text)
+
+
+def _audio_features(values: Mapping[str, str]) -> tuple[str, ...]:
+    names = [name.strip() for name in values.get("ECHOSTATS_AUDIO_FEATURES", "spotify,reccobeats").split(",")]
+    for name in names:
+        if name not in {"spotify", "reccobeats", "none"} and Path(name).suffix.lower() not in {".csv", ".parquet"}:
+            raise SettingsError(
+                f"ECHOSTATS_AUDIO_FEATURES names {name!r}. "
+                "Give spotify, reccobeats, the path of a .csv or .parquet file, or none, separated by commas."
+            )
+    return tuple(name for name in names if name != "none")
 
 
 def _secret(value: str | None) -> SecretStr | None:

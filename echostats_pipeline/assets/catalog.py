@@ -7,6 +7,7 @@ import dagster as dg
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
 from echostats_pipeline.assets.ingestion import listening_history
+from echostats_pipeline.model.users import User
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import SyncJobsResource
 from echostats_pipeline.resources.spotify import SpotifyResource
@@ -22,7 +23,23 @@ from echostats_pipeline.stages.catalog import (
 )
 from echostats_pipeline.storage.store import Store
 
-Enrich = Callable[[Store, SpotifyClient, datetime, Progress], Enriched]
+Enrich = Callable[[SpotifyResource, User, Store, datetime, Progress], Enriched]
+
+
+def _with_client(enrich: Callable[[Store, SpotifyClient, datetime, Progress], Enriched]) -> Enrich:
+    """Enrichment that reads Spotify's objects on behalf of the reader."""
+
+    def run(spotify: SpotifyResource, reader: User, store: Store, now: datetime, progress: Progress) -> Enriched:
+        with spotify.client(reader) as client:
+            return enrich(store, client, now, progress)
+
+    return run
+
+
+def _with_sources(spotify: SpotifyResource, reader: User, store: Store, now: datetime, progress: Progress) -> Enriched:
+    """Enrichment with audio features, which have several sources."""
+    with spotify.feature_sources(reader) as sources:
+        return enrich_audio_features(store, sources, now, progress)
 
 
 def _catalog_asset(
@@ -48,13 +65,22 @@ def _catalog_asset(
         clock: ClockResource,
     ) -> dg.MaterializeResult:
         reader = spotify.catalog_reader()
-        with jobs.step(context, reader) as step, spotify.client(reader) as client:
-            enriched = enrich(store.get(), client, clock.now(), step)
+        with jobs.step(context, reader) as step:
+            enriched = enrich(spotify, reader, store.get(), clock.now(), step)
             step.detail = f"Read {enriched.completed} {name.replace('_', ' ')}, {enriched.unavailable} unavailable"
             if enriched.completed:
                 store.get().mark_all_snapshots()
+            if enriched.waiting is not None:
+                wait = enriched.waiting
+                store.get().limits.postpone(wait.family, wait.until, wait.reason)
+                step.detail += f"; {enriched.left} left, waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
         return dg.MaterializeResult(
-            metadata={"dagster/row_count": enriched.completed, "unavailable": enriched.unavailable}
+            metadata={
+                "dagster/row_count": enriched.completed,
+                "unavailable": enriched.unavailable,
+                "left": enriched.left,
+                "progress": store.get().catalog.progress_text(name, clock.now(), store.settings.daily_calls),
+            }
         )
 
     return catalog_asset
@@ -63,21 +89,24 @@ def _catalog_asset(
 tracks = _catalog_asset(
     "tracks",
     "One document per track that has been played: names, artists, album, length, popularity.",
-    enrich_tracks,
+    _with_client(enrich_tracks),
     [listening_history],
 )
 artists = _catalog_asset(
-    "artists", "One document per artist of a played track: genres, followers, pictures.", enrich_artists, [tracks]
+    "artists",
+    "One document per artist of a played track: genres, followers, pictures.",
+    _with_client(enrich_artists),
+    [tracks],
 )
 albums = _catalog_asset(
     "albums",
     "One document per album of a played track: release date, covers, number of tracks.",
-    enrich_albums,
+    _with_client(enrich_albums),
     [tracks],
 )
 audio_features = _catalog_asset(
     "audio_features",
     "Danceability, energy, tempo and the like, kept in each track's document; null where Spotify has none.",
-    enrich_audio_features,
+    _with_sources,
     [tracks],
 )

@@ -48,3 +48,11 @@ class Document(BaseModel):
     def to_bson(self) -> dict[str, Any]:
         """Everything but ``_id``, as pymongo takes it."""
         return self.model_dump(exclude={"id"})
+
+
+def known_fields(document: Document) -> dict[str, Any]:
+    """The fields of a document that its source has sent, as pymongo takes them, without ``_id``.
+
+    Writing only these keeps what an earlier, fuller answer has told. Embedded documents are whole: they are replaced.
+    """
+    return {name: value for name, value in document.to_bson().items() if name in document.model_fields_set}

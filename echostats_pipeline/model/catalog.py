@@ -34,7 +34,10 @@ class AlbumRef(Embedded):
 
 
 class AudioFeatures(Embedded):
-    """Spotify's audio analysis of one track. All but key, loudness, mode, tempo and the last two lie in 0..1."""
+    """Audio analysis of one track. All but key, loudness, mode, tempo and the last two lie in 0..1.
+
+    The last two are null where the source does not tell them.
+    """
 
     danceability: float
     energy: float
@@ -47,8 +50,8 @@ class AudioFeatures(Embedded):
     liveness: float
     valence: float
     tempo: float
-    duration_ms: int
-    time_signature: int
+    duration_ms: int | None = None
+    time_signature: int | None = None
 
 
 AVERAGED_FEATURES = (

@@ -64,6 +64,7 @@ class SpotifyTokens(Document):
     # Beyond the EchoStats schema: every process shares one access token instead of refreshing its own.
     access_token_encrypted: str = ""
     updated_at: UtcDatetime = Field(default_factory=utc_now)
+    refresh_leased_at: UtcDatetime | None = None
 
     def access_is_fresh(self, now: datetime) -> bool:
         """Whether the stored access token can still be used at `now`."""

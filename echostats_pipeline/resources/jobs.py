@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from echostats_pipeline.errors import WaitRequired
 from echostats_pipeline.model.operations import JobStep, JobType
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import days_by_user
@@ -63,7 +64,8 @@ class SyncJobsResource(dg.ConfigurableResource):
     def step(self, context: dg.AssetExecutionContext, user: User) -> Iterator[Step]:
         """Record the work of one asset for one user.
 
-        The job is completed by the last of the run's assets, and failed by the first exception, whatever it is.
+        The job is completed by the last of the run's assets, and failed by the first exception, whatever it is; but
+        a limit of Spotify's is no failure: it is stored for every process to heed, and the step ends.
         """
         jobs = self.store.get().jobs
         key = JobKey(user.user_id, context.run.run_id)
@@ -87,6 +89,9 @@ class SyncJobsResource(dg.ConfigurableResource):
 
         try:
             yield step
+        except WaitRequired as wait:  # nothing is wrong: what is missing is read after that
+            self.store.get().limits.postpone(wait.family, wait.until, wait.reason)
+            step.detail = f"Waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
         except BaseException as failure:
             error = f"{type(failure).__name__}: {failure}"
             jobs.append_step(key, ended("failed", error))

@@ -10,7 +10,8 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.spotify.client import SpotifyClient
-from echostats_pipeline.stages.accounts import open_client
+from echostats_pipeline.stages.accounts import open_client, open_feature_sources
+from echostats_pipeline.stages.features import FeatureSource
 
 
 class SpotifyResource(dg.ConfigurableResource):
@@ -24,6 +25,12 @@ class SpotifyResource(dg.ConfigurableResource):
         """A client that reads on behalf of a user."""
         with open_client(self.store.settings, self.store.get(), user, self.clock.now) as client:
             yield client
+
+    @contextmanager
+    def feature_sources(self, user: User) -> Iterator[list[FeatureSource]]:
+        """Where audio features come from; Spotify is asked on behalf of a user."""
+        with open_feature_sources(self.store.settings, self.store.get(), user, self.clock.now) as sources:
+            yield sources
 
     def catalog_reader(self) -> User:
         """The user on whose behalf the shared catalogue is read: the first who can be.

@@ -14,6 +14,9 @@ import base64
 import hashlib
 import re
 import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,30 +29,54 @@ _OWN_FORM = re.compile(r"v1\.([0-9a-f]{8})\.([A-Za-z0-9_-]{38,})")
 _ECHOSTATS_FORM = re.compile(r"([0-9a-fA-F]{24}):((?:[0-9a-fA-F]{2}){16,})")
 
 
-class TokenCipher:
-    """Encrypts and decrypts the tokens of all users with one key.
+@dataclass(frozen=True, repr=False)
+class _Key:
+    """One key, and the name that values of our own form know it by."""
 
-    Args:
-        key_hex: The key, 64 hex digits (32 bytes).
+    id: str
+    aead: AESGCM
 
-    Raises:
-        SettingsError: the key is not 64 hex digits.
-    """
-
-    def __init__(self, key_hex: SecretStr) -> None:
+    @classmethod
+    def of(cls, key_hex: SecretStr, setting: str) -> "_Key":
         if not re.fullmatch(r"[0-9a-fA-F]{64}", key_hex.get_secret_value()):
             raise SettingsError(
-                "The encryption key is not 64 hexadecimal characters (32 bytes). Set ENCRYPTION_KEY to one made with: "
+                f"The encryption key is not 64 hexadecimal characters (32 bytes). Set {setting} to one made with: "
                 'python -c "import secrets; print(secrets.token_hex(32))"'
             )
         key = bytes.fromhex(key_hex.get_secret_value())
-        self._aead = AESGCM(key)
-        self._key_id = hashlib.sha256(key).hexdigest()[:8]
+        return cls(hashlib.sha256(key).hexdigest()[:8], AESGCM(key))
+
+
+class TokenCipher:
+    """Encrypts the tokens of all users with the present key, and decrypts them with that or an old one.
+
+    Args:
+        key_hex: The present key, 64 hex digits (32 bytes).
+        old_keys_hex: Keys that stored values may still be encrypted with.
+
+    Raises:
+        SettingsError: a key is not 64 hex digits.
+    """
+
+    def __init__(self, key_hex: SecretStr, old_keys_hex: Iterable[SecretStr] = ()) -> None:
+        self._key = _Key.of(key_hex, "ENCRYPTION_KEY")
+        old = [_Key.of(old_hex, "ENCRYPTION_KEYS_OLD") for old_hex in old_keys_hex]
+        self._keys = {key.id: key for key in (self._key, *old)}
+
+    @property
+    def key_id(self) -> str:
+        """What values of our own form call the present key."""
+        return self._key.id
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """What values of our own form call the configured keys, the present one first."""
+        return tuple(self._keys)
 
     def encrypt(self, plaintext: str, user_id: str) -> str:
         """The text in our own form, readable for this user id only."""
         nonce, ciphertext = self._sealed(plaintext, user_id.encode())
-        return f"v1.{self._key_id}.{_base64url(nonce + ciphertext)}"
+        return f"v1.{self._key.id}.{_base64url(nonce + ciphertext)}"
 
     def encrypt_like(self, previous_value: str, plaintext: str, user_id: str) -> str:
         """The text in the form of the value it replaces: EchoStats' where that was EchoStats', else our own."""
@@ -64,8 +91,36 @@ class TokenCipher:
         Raises:
             DecryptionError: another key, another user, an altered value or an unknown form.
         """
+        return self._opened(value, user_id)[0]
+
+    def renewed(self, value: str, user_id: str) -> str:
+        """The value in its own form under the present key; the very value if that is its key already.
+
+        Raises:
+            DecryptionError: as `decrypt`.
+        """
+        plaintext, key = self._opened(value, user_id)
+        return value if key is self._key else self.encrypt_like(value, plaintext, user_id)
+
+    def key_id_of(self, value: str, user_id: str) -> str | None:
+        """The id of the key that a value names or, naming none, is read with; None if no configured key reads it."""
+        if own := _OWN_FORM.fullmatch(value):
+            return own[1]
+        try:
+            return self._opened(value, user_id)[1].id
+        except DecryptionError:
+            return None
+
+    def _sealed(self, plaintext: str, associated: bytes | None) -> tuple[bytes, bytes]:
+        # Never an argument: a nonce used twice with one key gives both texts away.
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce, self._key.aead.encrypt(nonce, plaintext.encode(), associated)
+
+    def _opened(self, value: str, user_id: str) -> tuple[str, _Key]:
+        """The text of a value, and the key it was encrypted with."""
         if echostats := _ECHOSTATS_FORM.fullmatch(value):
-            return self._opened(bytes.fromhex(echostats[1]), bytes.fromhex(echostats[2]), user_id, associated=None)
+            nonce, ciphertext = (bytes.fromhex(part) for part in echostats.groups())
+            return self._tried(self._keys.values(), nonce, ciphertext, user_id, associated=None)
         own = _OWN_FORM.fullmatch(value)
         # Unused bits at the end of base64 could differ without a difference in meaning: only the written form counts.
         if own is None or _base64url(sealed := base64.urlsafe_b64decode(f"{own[2]}==")) != own[2]:
@@ -73,27 +128,28 @@ class TokenCipher:
                 f"The stored token of user {user_id} is in a form that this version cannot read, or was cut. "
                 "Update echostats_pipeline, or connect the Spotify account again."
             )
-        if own[1] != self._key_id:
+        key = self._keys.get(own[1])
+        if key is None:
             raise DecryptionError(
                 f"The stored token of user {user_id} was encrypted with key {own[1]}, but the present key is "
-                f"{self._key_id}. Set ENCRYPTION_KEY to the former key, or connect the Spotify account again."
+                f"{self._key.id}. Set ENCRYPTION_KEY to the former key, name that key in ENCRYPTION_KEYS_OLD, or "
+                "connect the Spotify account again."
             )
-        return self._opened(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], user_id, associated=user_id.encode())
+        nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return self._tried([key], nonce, ciphertext, user_id, associated=user_id.encode())
 
-    def _sealed(self, plaintext: str, associated: bytes | None) -> tuple[bytes, bytes]:
-        # Never an argument: a nonce used twice with one key gives both texts away.
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce, self._aead.encrypt(nonce, plaintext.encode(), associated)
-
-    def _opened(self, nonce: bytes, ciphertext: bytes, user_id: str, *, associated: bytes | None) -> str:
-        try:
-            return self._aead.decrypt(nonce, ciphertext, associated).decode()
-        except (InvalidTag, UnicodeDecodeError):
-            # Not chained: a UnicodeDecodeError holds the decrypted bytes.
-            raise DecryptionError(
-                f"The stored token of user {user_id} cannot be decrypted: it was encrypted with another key or for "
-                "another user, or it was altered. Check ENCRYPTION_KEY, or connect the Spotify account again."
-            ) from None
+    def _tried(
+        self, keys: Iterable[_Key], nonce: bytes, ciphertext: bytes, user_id: str, *, associated: bytes | None
+    ) -> tuple[str, _Key]:
+        for key in keys:
+            # Nothing is chained to what is raised below: a UnicodeDecodeError holds the decrypted bytes.
+            with suppress(InvalidTag, UnicodeDecodeError):
+                return key.aead.decrypt(nonce, ciphertext, associated).decode(), key
+        raise DecryptionError(
+            f"The stored token of user {user_id} cannot be decrypted: it was encrypted with another key or for "
+            "another user, or it was altered. Check ENCRYPTION_KEY and ENCRYPTION_KEYS_OLD, or connect the Spotify "
+            "account again."
+        )
 
 
 def _base64url(data: bytes) -> str:

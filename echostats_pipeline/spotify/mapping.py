@@ -2,8 +2,8 @@
 
 Parsing is lenient, for Spotify adds and removes fields without notice: unknown ones are ignored, and what is absent,
 null or of another type is left to the document's default. It is then not among the document's `model_fields_set`
-either, so that a writer can tell "Spotify says 0" from "Spotify does not say"; `known_fields` is what may be written
-over an older document. Dates of releases stay as Spotify gives them: ``1981``, ``1981-12`` or ``1981-12-15``.
+either, so that a writer can tell "Spotify says 0" from "Spotify does not say"; `model.base.known_fields` is what may be
+written over an older document. Dates of releases stay as Spotify gives them: ``1981``, ``1981-12`` or ``1981-12-15``.
 
 Full objects become documents with `enriched_at`; what is embedded in a track becomes stubs without it.
 """
@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from echostats_pipeline.model.base import Document
 from echostats_pipeline.model.catalog import (
     Album,
     AlbumRef,
@@ -57,14 +56,6 @@ class RecentlyPlayedCounts:
     without_track: int
     not_music: int
     unreadable: int
-
-
-def known_fields(document: Document) -> dict[str, Any]:
-    """The fields of a document that Spotify has sent, as pymongo takes them, without ``_id``.
-
-    Writing only these keeps what an earlier, fuller answer has told. Embedded documents are whole: they are replaced.
-    """
-    return {name: value for name, value in document.to_bson().items() if name in document.model_fields_set}
 
 
 def content(row: JsonObject) -> JsonObject | None:

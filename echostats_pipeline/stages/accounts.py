@@ -1,26 +1,32 @@
 """Accounts: consent becomes a stored user with encrypted tokens, and those become a client that reads for them."""
 
+import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import requests
 from pydantic import SecretStr
 
-from echostats_pipeline.errors import ReauthorizationNeeded, SettingsError
-from echostats_pipeline.model.operations import ApiLog
+from echostats_pipeline.errors import ReauthorizationNeeded, SettingsError, SpotifyUnreachable
 from echostats_pipeline.model.users import SpotifyTokens, User
 from echostats_pipeline.settings import SPOTIFY_ACCOUNTS_URL, SPOTIFY_API_URL, Settings
-from echostats_pipeline.spotify.authorised import Authorised
+from echostats_pipeline.spotify.authorised import AccessTokens, Authorised
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.spotify.logged import Logged
 from echostats_pipeline.spotify.mapping import user_profile
 from echostats_pipeline.spotify.oauth import SpotifyApp, TokenGrant, exchange_code, refresh
+from echostats_pipeline.spotify.quota import Budget, Quota
+from echostats_pipeline.spotify.reccobeats import RECCOBEATS_URL
+from echostats_pipeline.spotify.retries import Retrying
 from echostats_pipeline.spotify.transport import Handler, RequestsHandler
+from echostats_pipeline.spotify.waits import Sleep
+from echostats_pipeline.stages.features import FeatureSource, from_file, from_reccobeats, from_spotify
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.users import UserStore
@@ -29,6 +35,8 @@ Clock = Callable[[], datetime]
 
 SIMULATED_CLIENT_ID = "echostats-simulated-app"
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0
+REFRESH_PATIENCE_S, REFRESH_POLL_S = 90.0, 0.05
+"""How long to wait for another process's refresh, which itself may be repeated for a minute."""
 REFRESH_EARLY = timedelta(seconds=60)
 """An access token this close to its end is not used any more: it could end on the way."""
 
@@ -39,6 +47,7 @@ class Spotify:
 
     app: SpotifyApp
     api_url: str
+    reccobeats_url: str = RECCOBEATS_URL
 
 
 def configured_spotify(settings: Settings) -> Spotify:
@@ -63,12 +72,14 @@ def configured_spotify(settings: Settings) -> Spotify:
         )
     url = running["url"]
     redirect_uri = settings.spotify_redirect_uri
-    return Spotify(SpotifyApp(client_id=SIMULATED_CLIENT_ID, redirect_uri=redirect_uri, accounts_url=url), url)
+    app = SpotifyApp(client_id=SIMULATED_CLIENT_ID, redirect_uri=redirect_uri, accounts_url=url)
+    return Spotify(app, url, reccobeats_url=f"{url}/reccobeats")
 
 
 def token_cipher(settings: Settings) -> TokenCipher:
-    """The cipher with the configured key, or with the one kept in the state folder."""
-    return TokenCipher(settings.encryption_key or SecretStr(StateFolder(settings.home).encryption_key()))
+    """The cipher with the configured key or the one kept in the state folder, and with the former keys."""
+    key = settings.encryption_key or SecretStr(StateFolder(settings.home).encryption_key())
+    return TokenCipher(key, settings.encryption_keys_old)
 
 
 class StoredTokens:
@@ -89,19 +100,35 @@ class StoredTokens:
 
     def access_token(self) -> str:
         """The stored token while it is good for another minute, else a new one."""
-        stored = self._users.tokens(self._user.user_id)
-        if stored.access_is_fresh(self._clock() + REFRESH_EARLY):
-            return self._decrypted(stored.access_token_encrypted)
-        return self._refreshed(stored)
+        return self._token(rejected="")
 
     def renewed_token(self, rejected: str) -> str:
         """The token another process has stored meanwhile, else a new one."""
-        stored = self._users.tokens(self._user.user_id)
-        if stored.access_token_encrypted:
-            current = self._decrypted(stored.access_token_encrypted)
-            if current != rejected:
-                return current
-        return self._refreshed(stored)
+        return self._token(rejected)
+
+    def _token(self, rejected: str) -> str:
+        """A usable stored token; if there is none, one of all threads and processes that want it refreshes it.
+
+        A refresh may use up the refresh token, so two at once would cost the consent. The others wait and look again.
+        """
+        deadline = time.monotonic() + REFRESH_PATIENCE_S
+        while time.monotonic() < deadline:
+            stored = self._users.tokens(self._user.user_id)
+            if stored.access_is_fresh(self._clock() + REFRESH_EARLY):
+                token = self._decrypted(stored.access_token_encrypted)
+                if token != rejected:
+                    return token
+            if self._users.lease_refresh(stored):
+                try:
+                    return self._refreshed(stored)  # storing the new tokens ends the lease
+                except BaseException:
+                    self._users.release_refresh(self._user.user_id)
+                    raise
+            time.sleep(REFRESH_POLL_S)
+        raise SpotifyUnreachable(
+            f"Another process has been refreshing the access token of {self._user.partition_key} for "
+            f"{REFRESH_PATIENCE_S:.0f} seconds without an end. It will be tried again with the next sync."
+        )
 
     def _refreshed(self, stored: SpotifyTokens) -> str:
         refresh_token = self._decrypted(stored.refresh_token_encrypted)
@@ -155,13 +182,65 @@ def store_grant(
     )
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How this installation reaches Spotify: the layers around every call, and what they share across processes.
+
+    Attributes:
+        token: For the accounts service, and for services beside Spotify: logged, within limits, repeated.
+        authorised: The same for the Web API, with the access token of a user.
+    """
+
+    token: Handler
+    authorised: Callable[[AccessTokens], Handler]
+
+
 @contextmanager
-def open_client(settings: Settings, store: Store, user: User, clock: Clock) -> Iterator[SpotifyClient]:
-    """A client that reads on behalf of a user; its calls are in ``api_logs`` when the block is left."""
+def reached(store: Store, budget: Budget, clock: Clock, sleep: Sleep = time.sleep) -> Iterator[Reach]:
+    """The layers, open as long as the block; its calls are in ``api_logs`` when it is left, however it is left."""
+    with store.api_logs() as log, requests.Session() as session:
+        transport = RequestsHandler(session, CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        logged = Logged(transport, log.add, time.monotonic, lambda: f"req-{secrets.token_hex(8)}")
+
+        def layered(inner: Handler) -> Handler:
+            quota = Quota(inner, store.limits, budget, clock, sleep)
+            return Retrying(quota, sleep, clock, jitter=lambda: random.uniform(0, 1))  # noqa: S311 - not a secret
+
+        yield Reach(layered(logged), lambda tokens: layered(Authorised(logged, tokens)))
+
+
+@contextmanager
+def open_client(
+    settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
+) -> Iterator[SpotifyClient]:
+    """A client that reads on behalf of a user."""
+    with reached(store, Budget(calls=settings.daily_calls), clock, sleep) as reach:
+        yield _client(settings, store, user, clock, reach)
+
+
+@contextmanager
+def open_feature_sources(
+    settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
+) -> Iterator[list[FeatureSource]]:
+    """Where audio features come from, in the order of the settings; Spotify is asked on behalf of a user."""
+    with reached(store, Budget(calls=settings.daily_calls), clock, sleep) as reach:
+
+        def source(name: str) -> FeatureSource:
+            if name == "spotify":
+                return from_spotify(_client(settings, store, user, clock, reach))
+            if name == "reccobeats":
+                return from_reccobeats(reach.token, configured_spotify(settings).reccobeats_url)
+            return from_file(Path(name))
+
+        yield [source(name) for name in settings.audio_features]
+
+
+def _client(settings: Settings, store: Store, user: User, clock: Clock, reach: Reach) -> SpotifyClient:
     spotify, cipher = configured_spotify(settings), token_cipher(settings)
-    with store.api_logs() as log, _requests(log.add) as handler:
-        tokens = StoredTokens(store.users, cipher, handler, spotify.app, user, clock)
-        yield SpotifyClient(Authorised(handler, tokens), spotify.api_url, user_id=user.user_id)
+    tokens = StoredTokens(store.users, cipher, reach.token, spotify.app, user, clock)
+    return SpotifyClient(
+        reach.authorised(tokens), spotify.api_url, user_id=user.user_id, regimes=store.limits, clock=clock
+    )
 
 
 def connect_account(
@@ -181,9 +260,9 @@ def connect_account(
         SpotifyError: Spotify refused the code or the profile.
     """
     spotify, cipher = configured_spotify(settings), token_cipher(settings)
-    with store.api_logs() as log, _requests(log.add) as handler:
-        grant = exchange_code(handler, spotify.app, code=code, verifier=verifier)
-        client = SpotifyClient(Authorised(handler, _GrantedToken(grant)), spotify.api_url)
+    with reached(store, Budget(calls=settings.daily_calls), lambda: now) as reach:
+        grant = exchange_code(reach.token, spotify.app, code=code, verifier=verifier)
+        client = SpotifyClient(reach.authorised(_GrantedToken(grant)), spotify.api_url)
         profile = user_profile(client.me())
     user = store.users.connect(profile, authorized_at=now, simulated=settings.simulated, timezone=timezone)
     store_grant(store.users, cipher, user, grant, now)
@@ -201,10 +280,3 @@ class _GrantedToken:
 
     def renewed_token(self, rejected: str) -> str:  # noqa: ARG002 - there is no other token, whichever was rejected
         raise ReauthorizationNeeded("Spotify does not accept the access token it has just granted. Connect again.")
-
-
-@contextmanager
-def _requests(sink: Callable[[ApiLog], None]) -> Iterator[Handler]:
-    with requests.Session() as session:
-        transport = RequestsHandler(session, CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-        yield Logged(transport, sink, time.monotonic, lambda: f"req-{secrets.token_hex(8)}")

@@ -14,6 +14,7 @@ from echostats_pipeline.spotify.mapping import (
     RecentlyPlayedCounts,
     album_stub,
     artist_stubs,
+    content,
     recently_played_items,
     track_document,
 )
@@ -35,7 +36,7 @@ def read_recently_played(store: Store, client: SpotifyClient, user: User, now: d
         user_id=user.user_id, items=items, full=len(answer["items"]) >= PAGE_LIMIT, fetched_at=now
     )
     if store.plays.keep_page(page):
-        _keep_embedded(store, [row["track"] for row in answer["items"] if row and row.get("track")], now)
+        _keep_embedded(store, [track for row in answer["items"] if row and (track := content(row))], now)
     return counts
 
 

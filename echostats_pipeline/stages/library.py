@@ -1,8 +1,10 @@
 """What a user keeps: playlists, saved tracks, Spotify's own top items. Read whole or not at all."""
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import get_args
 
+from echostats_pipeline.errors import NotFoundOnSpotify
 from echostats_pipeline.model.library import TimeRange, TopItemKind
 from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.client import SpotifyClient
@@ -10,17 +12,26 @@ from echostats_pipeline.spotify.mapping import playlist_document, saved_track_do
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.storage.store import Store
 
+TOP_ITEMS_AGE = timedelta(hours=20)
+"""A little less than a day, or a daily schedule would skip every other day."""
+
 
 def sync_playlists(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:
     """Make the stored playlists those of Spotify, each with all its tracks; returns how many there are.
 
-    Everything is read before anything is written: an answer that fails deletes nothing.
+    Contents are read only of playlists whose `snapshot_id` is not the stored one. Everything is read before anything
+    is written, and a playlist that Spotify does not show the contents of keeps those it had: an answer that fails
+    deletes nothing.
     """
     listed = client.playlists()
+    stored = store.library.snapshot_ids(user.user_id)
     progress.expect(len(listed))
     documents = []
     for playlist in listed:
-        documents.append(playlist_document(playlist, client.playlist_items(playlist["id"]), user.user_id, now))
+        unchanged = playlist.get("snapshot_id") is not None and stored.get(playlist["id"]) == playlist["snapshot_id"]
+        with suppress(NotFoundOnSpotify):  # deleted since it was listed
+            items = None if unchanged else client.playlist_items(playlist["id"])
+            documents.append(playlist_document(playlist, items, user.user_id, now))
         progress.advance(1)
     store.library.replace_playlists(user.user_id, documents)
     return len(documents)
@@ -37,7 +48,12 @@ def sync_saved_tracks(store: Store, client: SpotifyClient, user: User, now: date
 
 
 def sync_top_items(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:
-    """Store Spotify's rankings of artists and tracks over its three time ranges; returns how many items they hold."""
+    """Store Spotify's rankings of artists and tracks over its three time ranges; returns how many items they hold.
+
+    Spotify computes them once a day at most, so those younger than `TOP_ITEMS_AGE` are not read again.
+    """
+    if store.library.top_items_are_younger_than(now - TOP_ITEMS_AGE, user.user_id):
+        return 0
     wanted: list[tuple[TopItemKind, TimeRange]] = [
         (kind, time_range) for kind in get_args(TopItemKind) for time_range in get_args(TimeRange)
     ]

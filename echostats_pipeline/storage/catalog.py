@@ -1,12 +1,15 @@
 """The shared catalogue: stubs for what plays mention, full documents, and frames for the statistics."""
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 import polars as pl
 from pymongo import UpdateMany, UpdateOne
 
+from echostats_pipeline.model.base import known_fields
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES, Album, Artist, AudioFeatures, Enriched, Track
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.transforms.snapshots import (
@@ -20,12 +23,8 @@ CatalogName = Literal["tracks", "artists", "albums"]
 NOT_ON_SPOTIFY = r"^(local|unresolved):"
 """Ids this pipeline made up for plays Spotify has no id for; the catalogue endpoints are never asked for them."""
 
-WANTING: Document = {
-    "enriched_at": None,
-    "unavailable_at": None,
-    "spotify_id": {"$not": {"$regex": NOT_ON_SPOTIFY}, "$ne": ""},
-}
-UNHEARD: Document = {"enriched_at": {"$ne": None}, "audio_features": None, "audio_features_checked_at": None}
+ASK_AGAIN_AFTER = timedelta(days=30)
+"""What Spotify does not know, or has no audio features of, it may know later."""
 
 
 class CatalogStore:
@@ -46,34 +45,57 @@ class CatalogStore:
         ]
         return self._db[name].bulk_write(operations, ordered=False).upserted_count if operations else 0
 
-    def wanting(self, name: CatalogName) -> list[str]:
-        """Spotify ids of stubs that Spotify was not asked about yet, in the order they appeared."""
-        return [found["spotify_id"] for found in self._db[name].find(WANTING, {"spotify_id": 1}).sort("_id")]
+    def wanting(self, name: CatalogName, now: datetime) -> list[str]:
+        """Spotify ids to ask for, the most played first: stubs, and what Spotify did not know some time ago."""
+        counts = self._play_counts(name)
+        return _most_played_first(self._db[name].find(_wanting(now), {"spotify_id": 1}), counts)
 
-    def wanting_audio_features(self) -> list[str]:
-        """Spotify ids of known tracks whose audio features were never asked for, in the order they appeared."""
-        return [found["spotify_id"] for found in self._db["tracks"].find(UNHEARD, {"spotify_id": 1}).sort("_id")]
+    def wanting_audio_features(self, now: datetime) -> list[str]:
+        """Spotify ids of known tracks whose audio features are to be asked for, the most played first."""
+        found = self._db["tracks"].find(_unheard(now), {"spotify_id": 1})
+        return _most_played_first(found, self._play_counts("tracks"))
 
-    def lacks_anything(self) -> bool:
-        """Whether anything is still to be asked of Spotify."""
-        queries = [*((name, WANTING) for name in get_args(CatalogName)), ("tracks", UNHEARD)]
-        return any(self._db[name].find_one(query, {"_id": 1}) is not None for name, query in queries)
+    def lacking(self, now: datetime) -> dict[str, int]:
+        """By family of endpoints how much is to be asked for; families that lack nothing are left out."""
+        counts = {name: self._db[name].count_documents(_wanting(now)) for name in get_args(CatalogName)}
+        counts["audio-features"] = self._db["tracks"].count_documents(_unheard(now))
+        return {family: count for family, count in counts.items() if count}
+
+    def _play_counts(self, name: CatalogName) -> Counter[str]:
+        """Plays of everybody per id: of tracks from the history, of artists and albums through their tracks."""
+        by_track: list[Any] = [
+            {"$sort": {"track.spotify_id": 1}},  # lets the index answer alone
+            {"$group": {"_id": "$track.spotify_id", "plays": {"$sum": 1}}},
+        ]
+        of_tracks = Counter({row["_id"]: row["plays"] for row in self._db["listening_history"].aggregate(by_track)})
+        if name == "tracks":
+            return of_tracks
+        counts: Counter[str] = Counter()
+        for track in self._db["tracks"].find({}, {"_id": 0, "spotify_id": 1, "artists": 1, "album": 1}):
+            related = track["artists"] if name == "artists" else [track["album"] or {}]
+            for entry in related:
+                counts[entry.get("spotify_id", "")] += of_tracks[track["spotify_id"]]
+        return counts
 
     def put(self, name: CatalogName, documents: Sequence[Enriched], *, missing: Iterable[str], at: datetime) -> None:
         """Store full documents, and remember what Spotify does not know.
 
-        Fields filled by other steps (genres of tracks, audio features) and the first `fetched_at` are kept.
+        Only fields that Spotify sent are set; those it left out, and the first `fetched_at`, stay as they are.
         """
-        kept = {"fetched_at", "audio_features", "audio_features_checked_at"} | (
-            {"genres"} if name == "tracks" else set()
-        )
         operations = []
         for document in documents:
-            fields = document.to_bson()
-            spotify_id = fields.pop("spotify_id")
-            first = {key: fields.pop(key) for key in kept & fields.keys()}
+            known, whole = known_fields(document), document.to_bson()
+            spotify_id = known.pop("spotify_id")
+            known.pop("fetched_at", None)
+            # Defaults complete a new document; Spotify's silence never overwrites what it said before.
+            first = {key: value for key, value in whole.items() if key not in known and key != "spotify_id"}
+            first.pop("unavailable_at", None)
             operations.append(
-                UpdateOne({"spotify_id": spotify_id}, {"$set": fields, "$setOnInsert": first}, upsert=True)
+                UpdateOne(
+                    {"spotify_id": spotify_id},
+                    {"$set": {**known, "unavailable_at": None}, "$setOnInsert": first},
+                    upsert=True,
+                )
             )
         operations += [
             UpdateOne({"spotify_id": spotify_id}, {"$set": {"unavailable_at": at}}) for spotify_id in missing
@@ -112,11 +134,13 @@ class CatalogStore:
         """Stored documents of the given ids, without ``_id``."""
         return list(self._db[name].find({"spotify_id": {"$in": list(spotify_ids)}}, {"_id": 0}))
 
-    def progress(self, name: CatalogName) -> tuple[int, int]:
-        """How many documents are complete, and how many there are."""
-        return (
-            self._db[name].count_documents({"enriched_at": {"$ne": None}}),
-            self._db[name].estimated_document_count(),
+    def progress_text(self, asset: str, now: datetime, daily_calls: int) -> str:
+        """How far the catalogue is, as a person would say it: known of all, and days to go at one object a call."""
+        name = "tracks" if asset == "audio_features" else asset
+        left = self.lacking(now).get(asset.replace("_", "-"), 0)
+        total = self._db[name].estimated_document_count()
+        return f"{total - left:,} of {total:,} known" + (
+            f", ready in at most {math.ceil(left / daily_calls):,} days at today's budget" if left else ""
         )
 
     def frames(self, track_ids: Sequence[str]) -> CatalogFrames:
@@ -168,3 +192,25 @@ class CatalogStore:
 
 def _image(found: dict[str, Any]) -> str:
     return found["images"][0]["url"] if found["images"] else ""
+
+
+def _wanting(now: datetime) -> Document:
+    return {
+        "enriched_at": None,
+        "$or": [{"unavailable_at": None}, {"unavailable_at": {"$lt": now - ASK_AGAIN_AFTER}}],
+        "spotify_id": {"$not": {"$regex": NOT_ON_SPOTIFY}, "$ne": ""},
+    }
+
+
+def _unheard(now: datetime) -> Document:
+    asked = "audio_features_checked_at"
+    return {
+        "enriched_at": {"$ne": None},
+        "audio_features": None,
+        "$or": [{asked: None}, {asked: {"$lt": now - ASK_AGAIN_AFTER}}],
+    }
+
+
+def _most_played_first(found: Iterable[Document], counts: Counter[str]) -> list[str]:
+    ids = [document["spotify_id"] for document in found]
+    return sorted(ids, key=lambda spotify_id: (-counts[spotify_id], spotify_id))

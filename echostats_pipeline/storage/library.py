@@ -1,10 +1,12 @@
 """What users keep: playlists, saved tracks, Spotify's own top items."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from pymongo import ReplaceOne
+from pymongo import ReplaceOne, UpdateOne
 
 from echostats_pipeline.model.base import Document as Model
+from echostats_pipeline.model.base import known_fields
 from echostats_pipeline.model.library import Playlist, SavedTrack, TopItems
 from echostats_pipeline.storage.database import Db
 
@@ -16,9 +18,33 @@ class LibraryStore:
         self._db = db
 
     def replace_playlists(self, user_id: str, playlists: Sequence[Playlist]) -> None:
-        """Make `playlists` the user's playlists; those not among them are removed."""
-        self._upsert("playlists", user_id, playlists, ("spotify_id",))
+        """Make `playlists` the user's playlists; those not among them are removed.
+
+        Only what Spotify has sent is set: a playlist without contents keeps those it had.
+        """
+        operations = []
+        for playlist in playlists:
+            known = known_fields(playlist)
+            first = {name: value for name, value in playlist.to_bson().items() if name not in known}
+            operations.append(
+                UpdateOne(
+                    {"user_id": user_id, "spotify_id": playlist.spotify_id},
+                    {"$set": known, **({"$setOnInsert": first} if first else {})},
+                    upsert=True,
+                )
+            )
+        if operations:
+            self._db["playlists"].bulk_write(operations, ordered=False)
         self._remove_others("playlists", user_id, [playlist.spotify_id for playlist in playlists])
+
+    def snapshot_ids(self, user_id: str) -> dict[str, str]:
+        """Spotify ids of the stored playlists with the version of their contents."""
+        found = self._db["playlists"].find({"user_id": user_id}, {"spotify_id": 1, "snapshot_id": 1})
+        return {playlist["spotify_id"]: playlist["snapshot_id"] for playlist in found}
+
+    def top_items_are_younger_than(self, instant: datetime, user_id: str) -> bool:
+        """Whether a user's rankings were read after `instant`."""
+        return self._db["top_items"].find_one({"user_id": user_id, "fetched_at": {"$gt": instant}}) is not None
 
     def replace_saved_tracks(self, user_id: str, tracks: Sequence[SavedTrack]) -> None:
         """Make `tracks` the user's saved tracks; those not among them are removed."""

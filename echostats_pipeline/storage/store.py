@@ -15,6 +15,7 @@ from echostats_pipeline.storage.imports import ImportStore
 from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.jobs import JobStore
 from echostats_pipeline.storage.library import LibraryStore
+from echostats_pipeline.storage.limits import LimitStore
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.storage.rebuilds import RebuildQueue
 from echostats_pipeline.storage.statistics import StatisticsStore
@@ -34,6 +35,7 @@ class Store:
     rebuilds: RebuildQueue
     jobs: JobStore
     imports: ImportStore
+    limits: LimitStore
 
     @classmethod
     def of(cls, db: Db) -> "Store":
@@ -48,6 +50,7 @@ class Store:
             rebuilds=RebuildQueue(db),
             jobs=JobStore(db),
             imports=ImportStore(db),
+            limits=LimitStore(db),
         )
 
     def mark_all_snapshots(self) -> None:

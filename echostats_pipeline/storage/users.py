@@ -1,20 +1,26 @@
 """Users and their encrypted tokens, as stored."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bson import ObjectId
-from pymongo import ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
 from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.users import SpotifyTokens, User, UserStatus, partition_key
 from echostats_pipeline.storage.database import Db, Document
+
+LEASE = timedelta(minutes=2)
+"""Longer than a refresh can take."""
 
 
 class UserStore:
     """Collections ``users`` and ``spotify_tokens``."""
 
     def __init__(self, db: Db) -> None:
+        self._db = db
         self._users = db["users"]
+        self._history = db["listening_history"]
         self._tokens = db["spotify_tokens"]
 
     def all(self, *, simulated: bool | None = None) -> list[User]:
@@ -100,3 +106,69 @@ class UserStore:
     def store_tokens(self, tokens: SpotifyTokens) -> None:
         """Replace the tokens of one user."""
         self._tokens.replace_one({"user_id": tokens.user_id}, tokens.to_bson(), upsert=True)
+
+    def lease_refresh(self, seen: SpotifyTokens) -> bool:
+        """Take the right to refresh a user's tokens, unless somebody has it or has stored others since `seen`.
+
+        The lease ends when new tokens are stored, when it is released, or after `LEASE`, should its holder have died.
+        """
+        free = {"$lt": ["$refresh_leased_at", {"$subtract": ["$$NOW", int(LEASE.total_seconds() * 1000)]}]}
+        taken = self._tokens.update_one({**_unchanged(seen), "$expr": free}, [{"$set": {"refresh_leased_at": "$$NOW"}}])
+        return taken.modified_count == 1
+
+    def release_refresh(self, user_id: str) -> None:
+        """Give the right to refresh back."""
+        self._tokens.update_one({"user_id": user_id}, {"$set": {"refresh_leased_at": None}})
+
+    def replace_ciphertexts(self, seen: SpotifyTokens, *, refresh_token: str, access_token: str) -> bool:
+        """Store the same tokens in another encryption, and end the lease; False if others were stored since `seen`."""
+        fields = {"refresh_token_encrypted": refresh_token, "access_token_encrypted": access_token}
+        return bool(
+            self._tokens.update_one(_unchanged(seen), {"$set": {**fields, "refresh_leased_at": None}}).matched_count
+        )
+
+    def all_tokens(self) -> list[SpotifyTokens]:
+        """The encrypted tokens of everybody."""
+        return [SpotifyTokens.model_validate(document) for document in self._tokens.find()]
+
+    def set_timezone(self, user_id: str, timezone: str) -> None:
+        """Record in which IANA zone a user's days begin."""
+        self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"timezone": timezone}})
+
+    def history_span(self, user_id: str) -> tuple[datetime, datetime] | None:
+        """When the user's first and last stored play ended; None without plays."""
+        ends = [
+            self._history.find_one({"user_id": user_id}, {"played_at": 1}, sort=[("played_at", direction)])
+            for direction in (ASCENDING, DESCENDING)
+        ]
+        first, last = (None if end is None else end["played_at"] for end in ends)
+        return None if first is None or last is None else (first, last)
+
+    def plays_stored(self, user_id: str) -> int:
+        """How many plays of a user are stored."""
+        return self._history.count_documents({"user_id": user_id})
+
+    def owned_documents(self, user: User) -> dict[str, int]:
+        """How many documents of each collection are this user's own; collections without any are left out."""
+        counts = {name: self._db[name].count_documents(owned) for name, owned in _owned(user).items()}
+        return {name: count for name, count in counts.items() if count}
+
+    def remove(self, user: User) -> dict[str, int]:
+        """Remove every document that is this user's own, the user last; returns how many of each collection."""
+        counts = {name: self._db[name].delete_many(owned).deleted_count for name, owned in _owned(user).items()}
+        return {name: count for name, count in counts.items() if count}
+
+
+def _owned(user: User) -> dict[str, Document]:
+    """By collection the query for a user's own documents; ``users`` is the last, so that the rest can be repeated."""
+    names = [name for name, collection in COLLECTIONS.items() if collection.owned_by_user and name != "users"]
+    return {**{name: {"user_id": user.user_id} for name in names}, "users": {"_id": user.id}}
+
+
+def _unchanged(seen: SpotifyTokens) -> Document:
+    """The query for the tokens of a user as long as they are those; EchoStats stores no access token at all."""
+    return {
+        "user_id": seen.user_id,
+        "refresh_token_encrypted": seen.refresh_token_encrypted,
+        "access_token_encrypted": seen.access_token_encrypted or {"$in": ["", None]},
+    }

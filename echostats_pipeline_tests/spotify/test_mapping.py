@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.model.base import Document
 from echostats_pipeline.model.catalog import Album, Artist, ArtistRef, AudioFeatures, Track
+from echostats_pipeline.model.base import known_fields
 from echostats_pipeline.spotify import mapping
 
 from .scripted import DREAMLAND, EPISODE, GLASS_ANIMALS, HEAT_WAVES, LOCAL_FILE
@@ -133,22 +134,22 @@ def test_what_a_track_embeds_becomes_stubs() -> None:
 
 def test_only_what_spotify_sent_is_written_over_what_is_known() -> None:
     stamps = {"enriched_at": NOW, "fetched_at": NOW, "updated_at": NOW}
-    assert mapping.known_fields(mapping.track_document({"id": "t1", "popularity": 0}, NOW)) == {
+    assert known_fields(mapping.track_document({"id": "t1", "popularity": 0}, NOW)) == {
         "spotify_id": "t1", "popularity": 0, **stamps
     }  # fmt: skip
-    assert mapping.known_fields(mapping.artist_document({"id": "a1", "genres": []}, NOW)) == {
+    assert known_fields(mapping.artist_document({"id": "a1", "genres": []}, NOW)) == {
         "spotify_id": "a1", "genres": [], **stamps
     }  # fmt: skip
     album = mapping.album_document({"id": "b1", "label": "x", "images": [{"url": "u"}]}, NOW)
-    assert mapping.known_fields(album) == {
+    assert known_fields(album) == {
         "spotify_id": "b1",
         "images": [{"url": "u", "height": None, "width": None}],
         "enriched_at": NOW,
         "fetched_at": NOW,
     }
     (artist,) = mapping.artist_stubs({"artists": [{"id": "a1"}]}, NOW)
-    assert mapping.known_fields(artist) == {"spotify_id": "a1", "fetched_at": NOW, "updated_at": NOW}
-    assert mapping.known_fields(mapping.playlist_document({"id": "p1"}, None, "u1", NOW)) == {
+    assert known_fields(artist) == {"spotify_id": "a1", "fetched_at": NOW, "updated_at": NOW}
+    assert known_fields(mapping.playlist_document({"id": "p1"}, None, "u1", NOW)) == {
         "spotify_id": "p1", "user_id": "u1", "fetched_at": NOW
     }  # fmt: skip
 
@@ -161,8 +162,8 @@ def test_a_removed_field_is_never_written(data: st.DataObject) -> None:
     whole = data.draw(st.sampled_from(REMOVABLE))
     kept = data.draw(st.sets(st.sampled_from(sorted(whole))))
     build = mapping.track_document if whole["type"] == "track" else mapping.album_document
-    full = mapping.known_fields(build(whole, NOW, spotify_id="x"))
-    cut = mapping.known_fields(build({name: whole[name] for name in kept}, NOW, spotify_id="x"))
+    full = known_fields(build(whole, NOW, spotify_id="x"))
+    cut = known_fields(build({name: whole[name] for name in kept}, NOW, spotify_id="x"))
     own = {"external_url": "external_urls", "isrc": "external_ids"}
     always = {"spotify_id", "enriched_at", "fetched_at", "updated_at"}
     assert cut == {name: value for name, value in full.items() if name in always or own.get(name, name) in kept}
@@ -231,10 +232,10 @@ def test_the_former_name_of_the_playlist_total_is_understood() -> None:
 def test_contents_that_are_not_shown_are_not_an_empty_playlist(counts: dict[str, Any]) -> None:
     shown = {name: value for name, value in PLAYLIST.items() if name != "items"} | counts
     playlist = mapping.playlist_document(shown, None, "u1", NOW)
-    known = mapping.known_fields(playlist)
+    known = known_fields(playlist)
     assert (known["total_tracks"], known["name"], known["description"]) == (9, "Mix", "")
     assert "tracks" not in known
-    assert mapping.known_fields(mapping.playlist_document(shown, [], "u1", NOW))["tracks"] == []
+    assert known_fields(mapping.playlist_document(shown, [], "u1", NOW))["tracks"] == []
 
 
 @pytest.mark.parametrize(

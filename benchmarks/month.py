@@ -1,0 +1,206 @@
+"""A month of syncing five simulated users within a developer app's limits: is anything lost, and what does it cost?
+
+Time is the simulator's: a month takes minutes. The simulator knows every play it could ever have shown.
+
+    python -m benchmarks.month
+    python -m benchmarks.month --faults 0.2
+"""
+
+import argparse
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import requests
+from pydantic import SecretStr
+
+from benchmarks.rollups import NoProgress
+from echostats_pipeline.errors import SpotifyError, WaitRequired
+from echostats_pipeline.model.users import User
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.simulator.behaviour import Behaviour, parse_faults
+from echostats_pipeline.simulator.clock import Clock
+from echostats_pipeline.simulator.history import api_truth
+from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
+from echostats_pipeline.simulator.world import World
+from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
+from echostats_pipeline.stages.accounts import (
+    SIMULATED_CLIENT_ID,
+    connect_account,
+    open_client,
+    open_feature_sources,
+)
+from echostats_pipeline.stages.catalog import enrich_albums, enrich_artists, enrich_audio_features, enrich_tracks
+from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
+from echostats_pipeline.stages.library import sync_playlists, sync_saved_tracks, sync_top_items
+from echostats_pipeline.storage.embedded import running
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store, open_store
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+INTERVAL = timedelta(minutes=15)
+QUOTA = 600
+ENRICHMENT = {"tracks", "artists", "albums", "audio-features", "reccobeats"}
+FAULTS = "server-error unauthorized rate-limit disconnect truncated-json late-rows doubled-rows null-track episode-row"
+"""What may go wrong between a working app and Spotify; that the app itself is refused is another story."""
+
+
+@dataclass
+class Month:
+    """The installation under test and what happened to it."""
+
+    settings: Settings
+    store: Store
+    simulator: RunningSimulator
+    users: list[User]
+    failures: Counter[str]
+
+    def now(self) -> datetime:
+        """The simulated instant."""
+        return self.simulator.clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        """Let simulated time pass instead of real time."""
+        self.simulator.clock.advance(timedelta(seconds=seconds))
+
+    def round(self) -> None:
+        """What the sensors ask for every quarter of an hour: each user's plays first, then what the budget allows."""
+        for user in self.users:
+            self._attempt(lambda user=user: self._sync(user))
+        self._attempt(self._enrich)
+
+    def day(self) -> None:
+        """What the daily schedule asks for."""
+        for user in self.users:
+            self._attempt(lambda user=user: self._library(user))
+
+    def _sync(self, user: User) -> None:
+        try:
+            with open_client(self.settings, self.store, user, self.now, self.sleep) as client:
+                read_recently_played(self.store, client, user, self.now())
+        finally:
+            merge_pages(self.store, user, self.now())
+
+    def _enrich(self) -> None:
+        if not self.store.catalog.lacking(self.now()):
+            return
+        reader = self.users[0]
+        with open_client(self.settings, self.store, reader, self.now, self.sleep) as client:
+            for enrich in (enrich_tracks, enrich_artists, enrich_albums):
+                enrich(self.store, client, self.now(), NoProgress())
+        with open_feature_sources(self.settings, self.store, reader, self.now, self.sleep) as sources:
+            enrich_audio_features(self.store, sources, self.now(), NoProgress())
+
+    def _library(self, user: User) -> None:
+        with open_client(self.settings, self.store, user, self.now, self.sleep) as client:
+            for sync in (sync_playlists, sync_saved_tracks, sync_top_items):
+                sync(self.store, client, user, self.now(), NoProgress())
+
+    def _attempt(self, work: object) -> None:
+        try:
+            work()  # type: ignore[operator]
+        except WaitRequired as wait:
+            self.store.limits.postpone(wait.family, wait.until, wait.reason)
+            self.failures["waited"] += 1
+        except SpotifyError as error:
+            self.failures[type(error).__name__] += 1
+
+
+def main() -> None:
+    """Run the month and print what it cost and what it lost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--users", type=int, default=5)
+    parser.add_argument("--faults", type=float, default=0.0, help="rate of each kind of fault")
+    arguments = parser.parse_args()
+    kinds = FAULTS.split() if arguments.faults else []
+    faults = parse_faults(",".join(f"{name}={arguments.faults / len(kinds):.4f}" for name in kinds)) if kinds else {}
+    behaviour = Behaviour(regime="restricted_dev", quota=QUOTA, rotation="always", faults=faults)
+    world, clock = World(seed=1, user_count=arguments.users), Clock(frozen_at=START)
+    with tempfile.TemporaryDirectory() as folder:
+        home = StateFolder(Path(folder)).ensure()
+        settings = Settings(home=home.path, encryption_key=SecretStr("0" * 64))
+        with (
+            running(home),
+            open_store(settings, indexes=True) as store,
+            running_simulator(world, clock=clock, behaviour=behaviour) as simulator,
+        ):
+            home.write_json(home.simulator_file, {"url": simulator.base_url})
+            month = Month(settings, store, simulator, connect(settings, store, simulator), Counter())
+            polls = live(month, arguments.days)
+            report(month, arguments.days, polls, behaviour)
+
+
+def connect(settings: Settings, store: Store, simulator: RunningSimulator) -> list[User]:
+    """Let everybody consent before anything goes wrong."""
+    behaviour = simulator.behaviour
+    simulator.behave(faults={})
+    users = []
+    for person in simulator.world.users:
+        verifier = new_verifier()
+        code = simulator.consent(
+            person.id,
+            client_id=SIMULATED_CLIENT_ID,
+            redirect_uri=settings.spotify_redirect_uri,
+            scope=" ".join(SCOPES),
+            code_challenge=challenge(verifier),
+        )
+        users.append(
+            connect_account(
+                settings, store, code=code, verifier=verifier, timezone=person.timezone, now=simulator.clock.now()
+            )
+        )
+    simulator.behave(faults=behaviour.as_json()["faults"])
+    return users
+
+
+def live(month: Month, days: int) -> list[datetime]:
+    """Let the month pass; returns when the users were polled."""
+    polls = []
+    for slot in range(days * 96):
+        due = START + slot * INTERVAL
+        if month.now() < due:
+            month.simulator.clock.advance(due - month.now())
+        polls.append(month.now())
+        month.round()
+        if slot % 96 == 18:
+            month.day()
+    return polls
+
+
+def report(month: Month, days: int, polls: list[datetime], behaviour: Behaviour) -> None:
+    """Compare with the simulator's truth."""
+    end = month.now()
+    calls = requests.get(f"{month.simulator.base_url}/simulator/calls", timeout=10).json()["calls"]
+    by_family: Counter[str] = Counter()
+    refused = 0
+    for row in calls:
+        by_family[row["family"]] += row["total"]["successful"] + row["total"]["refused"]
+        refused += row["statuses"].get("429", 0)
+    base = sum(count for family, count in by_family.items() if family not in ENRICHMENT and family != "token")
+    print(f"{days} days, {len(month.users)} users, {behaviour.regime}, quota {QUOTA} calls per family and 24 h")
+    print(f"calls by family: {dict(by_family.most_common())}")
+    print(f"calls per user and day besides enrichment: {base / days / len(month.users):.1f} (goal 110)")
+    print(f"answers 429: {refused}; runs that ended early: {dict(month.failures)}")
+    known = month.store.db["tracks"].count_documents({"enriched_at": {"$ne": None}})
+    print(f"tracks in the catalogue: {known}, {known / days:.0f} a day")
+    for user in month.users:
+        person = month.simulator.world.user(user.spotify_id)
+        plays = list(month.store.db["listening_history"].find({"user_id": user.user_id}))
+        stored = [(play["track"]["spotify_id"], play["played_at"]) for play in plays]
+        truth = api_truth(month.simulator.world, person, START, end, polls, behaviour)
+        gaps = list(month.store.db["listening_gaps"].find({"user_id": user.user_id}))
+        unreachable = set(truth.shown) - set(truth.reachable)
+        outside = [p for p in unreachable if not any(g["from"] <= p.played_at <= g["to"] for g in gaps)]
+        recent = [entry for entry in stored if entry[1] >= START]
+        print(
+            f"{user.partition_key}: {len(recent)} plays of {len(truth.reachable)} reachable, "
+            f"{len(truth.lost(stored))} lost, {max(0, len(recent) - len(truth.reachable))} too many, "
+            f"{len(unreachable)} unreachable ({len(outside)} outside {len(gaps)} recorded gaps)"
+        )
+
+
+if __name__ == "__main__":
+    main()
