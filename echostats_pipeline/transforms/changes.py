@@ -98,6 +98,7 @@ def merge_recently_played(items: Sequence[RecentlyPlayedItem], stored: pl.DataFr
         play = stored.row(known[position], named=True)
         if play["source"] == "import" and play["api_played_at"] is None:
             changes.updates.append((play["id"], _api_facts(item)))
+            changes.touched.add(play["played_at"])
             changes.outcomes["merged"] += 1
         else:
             changes.outcomes["duplicate"] += 1
@@ -166,13 +167,14 @@ def _api_play(item: RecentlyPlayedItem, user_id: str) -> Document:
 
 
 def _api_facts(item: RecentlyPlayedItem) -> Document:
-    """What only the API knows, for a play that came from an export."""
-    facts: Document = {"context_type": item.context_type, "context_uri": item.context_uri}
-    if item.track.album_image_url:
-        facts["track.album_image_url"] = item.track.album_image_url
-    if item.track.duration_ms:
-        facts["track.duration_ms"] = item.track.duration_ms
-    return {**facts, "api_played_at": item.played_at}
+    """What the API knows better of a play that came from an export, which names the album's artist, not the track's."""
+    known = {f"track.{name}": value for name, value in item.track.model_dump().items() if value}
+    return {
+        **known,
+        "context_type": item.context_type,
+        "context_uri": item.context_uri,
+        "api_played_at": item.played_at,
+    }
 
 
 def _export_facts(row: Document) -> Document:

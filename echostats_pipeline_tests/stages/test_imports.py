@@ -51,8 +51,6 @@ def total(files: list[FileImport], outcome: str) -> int:
 
 def plays(store: Store) -> list[dict[str, Any]]:
     found = [{name: play.get(name) for name in PLAYS} for play in store.db["listening_history"].find()]
-    for play in found:  # the API names the artist of the track, an export that of the album: whoever came first
-        del play["track"]["artist_name"]
     return sorted(found, key=lambda play: (play["played_at"], repr(play)))
 
 
