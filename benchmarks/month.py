@@ -10,7 +10,7 @@ import argparse
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import requests
@@ -41,7 +41,10 @@ from echostats_pipeline.storage.store import Store, open_store
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 INTERVAL = timedelta(minutes=15)
+LIBRARY_AT = time(4, 30)
 QUOTA = 600
+LATEST_ROWS = timedelta(hours=6)
+"""Plays of the last hours may still be on their way, so they are not judged."""
 ENRICHMENT = {"tracks", "artists", "albums", "audio-features", "reccobeats"}
 FAULTS = "server-error unauthorized rate-limit disconnect truncated-json late-rows doubled-rows null-track episode-row"
 """What may go wrong between a working app and Spotify; that the app itself is refused is another story."""
@@ -56,6 +59,8 @@ class Month:
     simulator: RunningSimulator
     users: list[User]
     failures: Counter[str]
+    polls: dict[str, list[datetime]]
+    """When Spotify has answered, by user id: what was out of reach then is nobody's fault."""
 
     def now(self) -> datetime:
         """The simulated instant."""
@@ -80,6 +85,7 @@ class Month:
         try:
             with open_client(self.settings, self.store, user, self.now, self.sleep) as client:
                 read_recently_played(self.store, client, user, self.now())
+            self.polls.setdefault(user.user_id, []).append(self.now())
         finally:
             merge_pages(self.store, user, self.now())
 
@@ -128,9 +134,9 @@ def main() -> None:
             running_simulator(world, clock=clock, behaviour=behaviour) as simulator,
         ):
             home.write_json(home.simulator_file, {"url": simulator.base_url})
-            month = Month(settings, store, simulator, connect(settings, store, simulator), Counter())
-            polls = live(month, arguments.days)
-            report(month, arguments.days, polls, behaviour)
+            month = Month(settings, store, simulator, connect(settings, store, simulator), Counter(), {})
+            live(month, arguments.days)
+            report(month, arguments.days, behaviour)
 
 
 def connect(settings: Settings, store: Store, simulator: RunningSimulator) -> list[User]:
@@ -152,27 +158,24 @@ def connect(settings: Settings, store: Store, simulator: RunningSimulator) -> li
                 settings, store, code=code, verifier=verifier, timezone=person.timezone, now=simulator.clock.now()
             )
         )
-    simulator.behave(faults=behaviour.as_json()["faults"])
+    simulator.behave(faults=behaviour.faults)
     return users
 
 
-def live(month: Month, days: int) -> list[datetime]:
-    """Let the month pass; returns when the users were polled."""
-    polls = []
+def live(month: Month, days: int) -> None:
+    """Let the month pass."""
     for slot in range(days * 96):
         due = START + slot * INTERVAL
         if month.now() < due:
             month.simulator.clock.advance(due - month.now())
-        polls.append(month.now())
         month.round()
-        if slot % 96 == 18:
+        if due.time() == LIBRARY_AT:
             month.day()
-    return polls
 
 
-def report(month: Month, days: int, polls: list[datetime], behaviour: Behaviour) -> None:
+def report(month: Month, days: int, behaviour: Behaviour) -> None:
     """Compare with the simulator's truth."""
-    end = month.now()
+    end = month.now() - LATEST_ROWS
     calls = requests.get(f"{month.simulator.base_url}/simulator/calls", timeout=10).json()["calls"]
     by_family: Counter[str] = Counter()
     refused = 0
@@ -190,11 +193,11 @@ def report(month: Month, days: int, polls: list[datetime], behaviour: Behaviour)
         person = month.simulator.world.user(user.spotify_id)
         plays = list(month.store.db["listening_history"].find({"user_id": user.user_id}))
         stored = [(play["track"]["spotify_id"], play["played_at"]) for play in plays]
-        truth = api_truth(month.simulator.world, person, START, end, polls, behaviour)
+        truth = api_truth(month.simulator.world, person, START, end, month.polls.get(user.user_id, []), behaviour)
         gaps = list(month.store.db["listening_gaps"].find({"user_id": user.user_id}))
         unreachable = set(truth.shown) - set(truth.reachable)
         outside = [p for p in unreachable if not any(g["from"] <= p.played_at <= g["to"] for g in gaps)]
-        recent = [entry for entry in stored if entry[1] >= START]
+        recent = [entry for entry in stored if START <= entry[1] < end]
         print(
             f"{user.partition_key}: {len(recent)} plays of {len(truth.reachable)} reachable, "
             f"{len(truth.lost(stored))} lost, {max(0, len(recent) - len(truth.reachable))} too many, "

@@ -38,7 +38,7 @@ def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinitio
             return dg.SkipReason(f"{partition_key} is {user.status}")
         if not _may_start(context, user_sync.name, clock.now(), user):
             return dg.SkipReason("The previous sync of this user has not finished, or has failed a moment ago")
-        if waiting := _waiting(store, clock.now(), "recently-played"):
+        if waiting := _waiting(store, clock.now(), "recently-played", "token"):
             return dg.SkipReason(f"Waiting: {waiting}")
         return sync_request(user, clock.now(), interval_minutes)
 
@@ -114,7 +114,9 @@ def incomplete_catalog(
     lacking = store.get().catalog.lacking(clock.now())
     if not lacking:
         return dg.SkipReason("The catalogue is complete")
-    waiting = _waiting(store, clock.now(), *lacking)
+    waiting = _waiting(store, clock.now(), *lacking, "reccobeats")
+    if lacking.keys() - waiting.keys() == {"audio-features"} and "reccobeats" in waiting:
+        return dg.SkipReason(f"Waiting: {waiting}")  # nobody else is left to ask
     if waiting.keys() >= lacking.keys() or APP_FAMILY in waiting:
         return dg.SkipReason(f"Waiting: {waiting}")
     if not _may_start(context, catalog_enrichment.name, clock.now()):

@@ -9,8 +9,8 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,16 @@ from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import SyncJobsResource
 from echostats_pipeline.resources.spotify import SpotifyResource
 from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.clock import Clock
+from echostats_pipeline.simulator.controls import Controls
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
-from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account, open_client
+from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account, open_client, open_feature_sources
+from echostats_pipeline.stages.features import FeatureSource
 from echostats_pipeline.storage import embedded
 from echostats_pipeline.storage.database import AWARE, Db, Document
 from echostats_pipeline.storage.embedded import EmbeddedServer
@@ -45,13 +48,16 @@ KEY = "5e" * 32
 SETTINGS = (
     "DAGSTER_EVENT_BATCH_SIZE",
     "DAGSTER_HOME",
+    "ECHOSTATS_AUDIO_FEATURES",
     "ECHOSTATS_HOME",
     "ECHOSTATS_MIN_PLAY_MS",
     "ENCRYPTION_KEY",
+    "ENCRYPTION_KEYS_OLD",
     "MONGO_DB",
     "MONGO_URI",
     "SPOTIFY_CLIENT_ID",
     "SPOTIFY_CLIENT_SECRET",
+    "SPOTIFY_DAILY_CALLS",
     "SPOTIFY_REDIRECT_URI",
     "SYNC_INTERVAL_MINUTES",
 )
@@ -91,6 +97,8 @@ def mongo_server() -> Iterator[EmbeddedServer]:
 @pytest.fixture(scope="session")
 def mongo_client(mongo_server: EmbeddedServer) -> Iterator[MongoClient[Document]]:
     with MongoClient[Document](mongo_server.uri, tz_aware=True) as client:
+        # Time stands still at `NOW`, but the server would remove by its own clock what expires.
+        client.admin.command({"setParameter": 1, "ttlMonitorEnabled": False})
         yield client
 
 
@@ -166,7 +174,18 @@ class Installation:
         )
 
     def client(self, user: User) -> AbstractContextManager[SpotifyClient]:
-        return open_client(self.settings, self.store, user, self.now)
+        return open_client(self.settings, self.store, user, self.now, self.sleep)
+
+    def feature_sources(self, user: User) -> AbstractContextManager[list[FeatureSource]]:
+        return open_feature_sources(self.settings, self.store, user, self.now, self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        """Let so many seconds pass, at once."""
+        self.clock.advance(timedelta(seconds=seconds))
+
+    def with_settings(self, **changes: Any) -> "Installation":
+        """The same installation, set otherwise."""
+        return replace(self, settings=self.settings.model_copy(update=changes))
 
 
 @pytest.fixture
@@ -190,13 +209,16 @@ def new_settings(tmp_path: Path, mongo_server: EmbeddedServer, db: Db) -> Callab
 def installation(
     store: Store, new_settings: Callable[..., dict[str, str]], spotify_server: RunningSimulator
 ) -> Iterator[Installation]:
-    """An installation without users; the simulator's clock is back at `NOW` afterwards."""
+    """An installation without users; the simulator is as before afterwards: its clock, behaviour and counts."""
     environ = new_settings()
     settings = load_settings(environ, env_file=None)
     folder = StateFolder(settings.home).ensure()
     folder.write_json(folder.simulator_file, {"url": spotify_server.base_url})
     yield Installation(environ, settings, store, spotify_server)
     spotify_server.clock.advance(NOW - spotify_server.clock.now())
+    fresh = Controls(spotify_server.world.seed, Behaviour())
+    spotify_server.controls.meter, spotify_server.controls.reccobeats = fresh.meter, fresh.reccobeats
+    spotify_server.controls.behaviour = fresh.behaviour
 
 
 class FrozenClockResource(ClockResource):

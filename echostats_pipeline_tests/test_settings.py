@@ -8,6 +8,7 @@ from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.settings import DEFAULT_REDIRECT_URI, Settings, load_settings
 
 KEY = "ab" * 32
+OLD_KEY = "cd" * 32
 
 
 def read(**environ: str) -> Settings:
@@ -32,6 +33,9 @@ def test_every_variable_is_read() -> None:
         SPOTIFY_CLIENT_ID="client",
         SPOTIFY_CLIENT_SECRET="hush",
         SPOTIFY_REDIRECT_URI="https://example.org/callback",
+        SPOTIFY_DAILY_CALLS="20",
+        ECHOSTATS_AUDIO_FEATURES="mine.csv, reccobeats",
+        ENCRYPTION_KEYS_OLD=f"{OLD_KEY}, {KEY}",
         ECHOSTATS_MIN_PLAY_MS="0",
         SYNC_INTERVAL_MINUTES="1",
     )
@@ -40,9 +44,12 @@ def test_every_variable_is_read() -> None:
         "mongo_uri": settings.mongo_uri,
         "mongo_db": "stats_2-b",
         "encryption_key": settings.encryption_key,
+        "encryption_keys_old": settings.encryption_keys_old,
         "spotify_client_id": "client",
         "spotify_client_secret": settings.spotify_client_secret,
         "spotify_redirect_uri": "https://example.org/callback",
+        "daily_calls": 20,
+        "audio_features": ("mine.csv", "reccobeats"),
         "min_play_ms": 0,
         "sync_interval_minutes": 1,
     }
@@ -52,7 +59,13 @@ def test_every_variable_is_read() -> None:
         KEY,
         "hush",
     ]
+    assert [key.get_secret_value() for key in settings.encryption_keys_old] == [OLD_KEY, KEY]
     assert not settings.simulated
+
+
+def test_audio_features_may_come_from_nowhere() -> None:
+    assert read(ECHOSTATS_AUDIO_FEATURES="none").audio_features == ()
+    assert read().audio_features == ("spotify", "reccobeats")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +86,12 @@ def test_every_variable_is_read() -> None:
         ({"ECHOSTATS_MIN_PLAY_MS": "9" * 10}, "ECHOSTATS_MIN_PLAY_MS", "whole number"),
         ({"SYNC_INTERVAL_MINUTES": "0"}, "SYNC_INTERVAL_MINUTES", "at least 1"),
         ({"SYNC_INTERVAL_MINUTES": "1.5"}, "SYNC_INTERVAL_MINUTES", "15"),
+        ({"SPOTIFY_DAILY_CALLS": "0"}, "SPOTIFY_DAILY_CALLS", "at least 1"),
+        ({"SPOTIFY_DAILY_CALLS": "many"}, "SPOTIFY_DAILY_CALLS", "500"),
+        ({"ECHOSTATS_AUDIO_FEATURES": "deezer"}, "ECHOSTATS_AUDIO_FEATURES", "reccobeats"),
+        ({"ECHOSTATS_AUDIO_FEATURES": "spotify,mine.json"}, "ECHOSTATS_AUDIO_FEATURES", ".parquet"),
+        ({"ECHOSTATS_AUDIO_FEATURES": "spotify,"}, "ECHOSTATS_AUDIO_FEATURES", "none"),
+        ({"ENCRYPTION_KEYS_OLD": f"{KEY},ab"}, "ENCRYPTION_KEYS_OLD", "number 2"),
     ],
 )
 def test_an_error_names_the_variable_and_the_fix(environ: dict[str, str], names: str, fix: str) -> None:

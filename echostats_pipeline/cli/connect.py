@@ -1,70 +1,123 @@
 """``echostats connect``: a user's consent, from the browser into the database."""
 
-import secrets
-from urllib.parse import parse_qs, urlsplit
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from echostats_pipeline.cli.instance import open_database
-from echostats_pipeline.errors import SpotifyError
+from echostats_pipeline.cli.redirect import Redirects, served
+from echostats_pipeline.errors import ConsentNotGiven, EchostatsError
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.model.users import known_timezone
+from echostats_pipeline.model.users import User, known_timezone
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.spotify.oauth import authorize_url, challenge, new_verifier
+from echostats_pipeline.spotify.oauth import SpotifyApp
 from echostats_pipeline.stages.accounts import configured_spotify, connect_account
+from echostats_pipeline.stages.consent import Attempt
+
+WAIT_S = 5 * 60.0
+"""How long the browser may take."""
+LOCALTIME = Path("/etc/localtime")
+
+Connect = Callable[[str], User]
+"""From the address at which the sign-in ended to the stored user."""
 
 
-@click.command()
-@click.option(
-    "--timezone",
-    default="UTC",
-    show_default=True,
-    callback=lambda _context, _option, name: _checked_timezone(name),
-    help="IANA time zone in which your days begin.",
-)
-def connect(timezone: str) -> None:
-    """Connect a Spotify account: open an address in any browser, consent, and paste the address you end up at."""
-    settings = load_settings()
-    spotify = configured_spotify(settings)
-    state = secrets.token_urlsafe(16)
-    verifier = new_verifier() if spotify.app.client_secret is None else None
-    address = authorize_url(spotify.app, state=state, code_challenge=challenge(verifier) if verifier else None)
-    click.echo(f"Open this address in a browser and agree:\n\n  {address}\n")
-    click.echo(
-        "The browser then shows a page that cannot be opened. That is fine: copy its address from the address bar."
-    )
-    code = code_from_redirect(click.prompt("Address"), state)
-    with open_database(settings) as store:
-        user = connect_account(settings, store, code=code, verifier=verifier, timezone=timezone, now=utc_now())
-    click.echo(
-        f"Connected {user.display_name or user.spotify_id} as {user.partition_key}. `echostats up` syncs from now on."
-    )
-
-
-def _checked_timezone(name: str) -> str:
+def checked_timezone(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    """A click callback: the name, if it is a time zone."""
     try:
         return known_timezone(name)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
 
-def code_from_redirect(address: str, state: str) -> str:
-    """The authorization code in the address that Spotify redirected to.
+def _chosen_timezone(context: click.Context, parameter: click.Parameter, name: str | None) -> str:
+    """The zone that was asked for, or the machine's; a ``TZ`` in a form that is no name counts as unset."""
+    if name is not None and context.get_parameter_source("timezone") is ParameterSource.COMMANDLINE:
+        return checked_timezone(context, parameter, name)
+    return machine_timezone(name or "", LOCALTIME)
+
+
+def machine_timezone(tz: str, localtime: Path) -> str:
+    """The IANA zone of this machine: of its variable ``TZ``, else of the file that `localtime` links to, else UTC."""
+    _, _, linked = localtime.resolve().as_posix().partition("zoneinfo/")
+    for name in (tz.removeprefix(":"), linked):
+        with suppress(ValueError):
+            if name:
+                return known_timezone(name)
+    return "UTC"
+
+
+@click.command()
+@click.option(
+    "--timezone",
+    envvar="TZ",
+    callback=_chosen_timezone,
+    help="IANA time zone in which the days of a new user begin; this machine's if left out.",
+)
+@click.option("--no-browser", is_flag=True, help="Print the address only, and paste where it led to.")
+def connect(timezone: str, no_browser: bool) -> None:
+    """Connect a Spotify account, or renew one: opens Spotify's consent in the browser and waits for its end."""
+    settings = load_settings()
+    attempt = Attempt.of(configured_spotify(settings).app)
+    with open_database(settings) as store:
+
+        def finish(address: str) -> User:
+            code = attempt.code(address)
+            return connect_account(
+                settings, store, code=code, verifier=attempt.verifier, timezone=timezone, now=utc_now()
+            )
+
+        click.echo(f"Days of a new user begin in {timezone}; --timezone chooses another zone.")
+        click.echo(f"Spotify asks for your consent at this address:\n\n  {attempt.address}\n")
+        with served(attempt.app.redirect_uri) as redirects:
+            if not no_browser and redirects is not None and webbrowser.open(attempt.address):
+                user = _from_browser(attempt, redirects, finish)
+            else:
+                user = finish(_pasted(attempt.app))
+    click.secho(f"Connected {_name(user)} as {user.partition_key}, with days in {user.timezone}.", fg="green")
+    click.echo("`echostats up` syncs from now on; `echostats users` shows everybody.")
+
+
+def _pasted(app: SpotifyApp) -> str:
+    click.echo("Open it in any browser and agree. The page you end up at need not open: only its address matters.")
+    click.echo(f"Copy that address, which begins with {app.redirect_uri}, and paste it here.")
+    address: str = click.prompt("Address")
+    return address
+
+
+def _from_browser(attempt: Attempt, redirects: Redirects, finish: Connect) -> User:
+    """Wait for the browser to come back, finish, and show there what became of it.
 
     Raises:
-        SpotifyError: consent was refused, or the address belongs to another attempt.
+        ConsentNotGiven: it did not come back.
+        EchostatsError: what `finish` raises; the browser shows it too.
     """
-    try:
-        query = parse_qs(urlsplit(address.strip()).query)
-    except ValueError:  # not even an address
-        query = {}
-    if "error" in query:
-        raise SpotifyError(
-            f"Spotify did not grant access ({query['error'][0]}). Nothing was stored; try again to agree."
-        )
-    if query.get("state") != [state] or "code" not in query:
-        raise SpotifyError(
-            "This is not the address that this attempt led to: its state or code is missing or another one's. "
-            "Run `echostats connect` again and paste the address of the page you end up at."
-        )
-    return query["code"][0]
+    click.echo("It is open in your browser. Agree there; this ends by itself, or with Ctrl-C.")
+    for visit in redirects.within(WAIT_S):
+        if not attempt.is_answered_by(visit.address):
+            said = "This page belongs to another attempt to connect. Close it, and use the newest page only."
+            click.echo(f"{said} Still waiting.", err=True)
+            visit.answer("Not this one", said, HTTPStatus.BAD_REQUEST)
+            continue
+        try:
+            user = finish(visit.address)
+        except EchostatsError as error:
+            visit.answer("Not connected", str(error), HTTPStatus.BAD_REQUEST)
+            raise
+        visit.answer("Connected", f"Connected as {_name(user)}. You can close this window.")
+        return user
+    raise ConsentNotGiven(
+        f"The browser did not come back to {attempt.app.redirect_uri} within {WAIT_S / 60:g} minutes. If Spotify "
+        "showed 'INVALID_CLIENT: Invalid redirect URI', add exactly this address under Redirect URIs of the app at "
+        "https://developer.spotify.com/dashboard; if it showed 'Invalid client', check SPOTIFY_CLIENT_ID. With a "
+        "browser on another machine use `echostats connect --no-browser`."
+    )
+
+
+def _name(user: User) -> str:
+    return user.display_name or user.spotify_id

@@ -10,9 +10,11 @@ from echostats_pipeline.cli.connect import connect
 from echostats_pipeline.cli.demo import demo
 from echostats_pipeline.cli.history import import_history
 from echostats_pipeline.cli.indexes import indexes
+from echostats_pipeline.cli.keys import keys
 from echostats_pipeline.cli.mongo import mongo
 from echostats_pipeline.cli.simulate import simulate
 from echostats_pipeline.cli.up import up
+from echostats_pipeline.cli.users import users
 from echostats_pipeline.errors import EchostatsError
 
 INTERRUPTED = 130
@@ -24,7 +26,7 @@ def echostats() -> None:
     """Self-hosted Spotify listening statistics: from recently played to daily rollups and snapshots in MongoDB."""
 
 
-for command in (demo, up, connect, import_history, mongo, indexes, simulate):
+for command in (demo, up, connect, users, import_history, keys, mongo, indexes, simulate):
     echostats.add_command(command)
 
 

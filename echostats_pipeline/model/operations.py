@@ -53,6 +53,8 @@ class ApiLog(Document):
     error: str = ""
     request_id: str = ""
     timestamp: UtcDatetime = Field(default_factory=utc_now)
+    # Beyond the EchoStats schema.
+    family: str = ""
 
 
 class FileImport(Document):

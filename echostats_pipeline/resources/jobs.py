@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from echostats_pipeline.errors import WaitRequired
+from echostats_pipeline.errors import APP_FAMILY, WaitRequired
 from echostats_pipeline.model.operations import JobStep, JobType
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import days_by_user
@@ -26,6 +26,8 @@ READS_SPOTIFY = {
     "albums",
     "audio_features",
 }
+NEEDED_FOR_PLAYS = ("recently-played", "token", APP_FAMILY)
+"""Families of endpoints; while one of them waits, plays were not read, and nobody was synced."""
 
 
 @dataclass
@@ -102,7 +104,8 @@ class SyncJobsResource(dg.ConfigurableResource):
             raise dg.Failure(f"The job of run {context.run.run_id} was closed while {action} still ran.")
         if wanted <= set(finished):
             jobs.close(key, "completed", self.clock.now())
-            if "recently_played" in wanted and user.status == "active":
+            waits = self.store.get().limits.waiting(NEEDED_FOR_PLAYS, started_at)
+            if "recently_played" in wanted and user.status == "active" and not waits:
                 self.store.get().users.synced(user.user_id, started_at)
 
     def for_each_user(

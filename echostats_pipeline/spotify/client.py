@@ -130,6 +130,14 @@ class SpotifyClient:
                 raise
             yield from zip(batch, objects, strict=True)
 
+    def newest_saved_tracks(self) -> tuple[list[JsonObject], int]:
+        """The newest 50 of the user's library, newest first, and how many there are in all: one call."""
+        request = self._request("/me/tracks", "reading the newest saved tracks", limit=str(PAGE_LIMIT))
+        response = self._handler(request)
+        page = json_object(request, response)
+        rows = [row for row in _objects(request, response, page, "items") if row is not None]
+        return rows, page["total"] if isinstance(page.get("total"), int) else len(rows)
+
     def saved_tracks(self) -> list[JsonObject]:
         """The user's library: ``{added_at, track}``, newest first."""
         return self._all_pages("/me/tracks", "reading the saved tracks")

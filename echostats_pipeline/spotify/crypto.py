@@ -100,7 +100,7 @@ class TokenCipher:
             DecryptionError: as `decrypt`.
         """
         plaintext, key = self._opened(value, user_id)
-        return value if key is self._key else self.encrypt_like(value, plaintext, user_id)
+        return value if key.id == self._key.id else self.encrypt_like(value, plaintext, user_id)
 
     def key_id_of(self, value: str, user_id: str) -> str | None:
         """The id of the key that a value names or, naming none, is read with; None if no configured key reads it."""

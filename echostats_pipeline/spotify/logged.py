@@ -50,6 +50,7 @@ class Logged:
                     user_id=request.user_id,
                     service=request.service,
                     method=request.method,
+                    family=request.family,
                     endpoint=request.endpoint,
                     status_code=outcome.status_code if isinstance(outcome, Response) else 0,
                     latency_ms=(self._clock() - started) * 1000,

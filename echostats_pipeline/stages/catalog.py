@@ -91,6 +91,7 @@ def enrich_audio_features(
     wanting = store.catalog.wanting_audio_features(now)
     progress.expect(len(wanting))
     completed = unavailable = 0
+    waited: WaitRequired | None = None
     for start in range(0, len(wanting), BATCH):
         batch = wanting[start : start + BATCH]
         answers, waiting = ask_in_turn(sources, batch)
@@ -99,9 +100,10 @@ def enrich_audio_features(
         found = sum(features is not None for features in answers.values())
         completed += found
         unavailable += len(answers) - found
-        if waiting is not None:
-            return Enriched(completed, unavailable, len(wanting) - completed - unavailable, waiting)
-    return Enriched(completed, unavailable)
+        waited = waited or waiting
+        if waiting is not None and not answers:  # none of the sources can be asked now
+            break
+    return Enriched(completed, unavailable, len(wanting) - completed - unavailable, waited)
 
 
 def _enrich(

@@ -18,7 +18,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date
 
 CONSENT_LIFE = timedelta(days=182)
-"""Spotify says six months and tells no date, so this is the shortest that six months can mean, about a day early."""
+"""Half a year: Spotify says six months, and tells no date."""
 SOON, AT_ONCE = timedelta(days=30), timedelta(days=7)
 """With so much left of a consent, its user is told to renew it."""
 

@@ -53,8 +53,13 @@ def from_file(path: Path) -> FeatureSource:
     Raises:
         SettingsError: the file cannot be read, or has no column of ids.
     """
+    texts = dict.fromkeys(ID_COLUMNS, pl.String)  # an id may look like a number
     try:
-        table = pl.read_parquet(path) if path.suffix.lower() == ".parquet" else pl.read_csv(path)
+        table = (
+            pl.read_parquet(path)
+            if path.suffix.lower() == ".parquet"
+            else pl.read_csv(path, schema_overrides=texts, infer_schema_length=None)
+        )
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SettingsError(f"ECHOSTATS_AUDIO_FEATURES names {path}, which cannot be read: {error}") from error
     id_column = next((name for name in ID_COLUMNS if name in table.columns), None)
@@ -63,9 +68,10 @@ def from_file(path: Path) -> FeatureSource:
             f"ECHOSTATS_AUDIO_FEATURES names {path}, which has no column of track ids. "
             f"Name it one of: {', '.join(ID_COLUMNS)}."
         )
+    known = table.with_columns(pl.col(id_column).cast(pl.String)).fill_nan(None)
 
     def ask(ids: Sequence[str]) -> Answers:
-        wanted = table.filter(pl.col(id_column).is_in(list(ids)))
+        wanted = known.filter(pl.col(id_column).is_in(list(ids)))
         rows = {row[id_column]: row for row in wanted.iter_rows(named=True)}
         for spotify_id in ids:
             yield spotify_id, _complete(rows.get(spotify_id))

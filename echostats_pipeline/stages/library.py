@@ -1,5 +1,6 @@
 """What a user keeps: playlists, saved tracks, Spotify's own top items. Read whole or not at all."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import get_args
@@ -7,6 +8,7 @@ from typing import get_args
 from echostats_pipeline.errors import NotFoundOnSpotify
 from echostats_pipeline.model.library import TimeRange, TopItemKind
 from echostats_pipeline.model.users import User
+from echostats_pipeline.spotify.answers import JsonObject
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.mapping import playlist_document, saved_track_document, top_items_document
 from echostats_pipeline.stages import Progress
@@ -31,6 +33,8 @@ def sync_playlists(store: Store, client: SpotifyClient, user: User, now: datetim
         unchanged = playlist.get("snapshot_id") is not None and stored.get(playlist["id"]) == playlist["snapshot_id"]
         with suppress(NotFoundOnSpotify):  # deleted since it was listed
             items = None if unchanged else client.playlist_items(playlist["id"])
+            if items is None and not unchanged:  # the version of contents that were not read is not known
+                playlist = {name: value for name, value in playlist.items() if name != "snapshot_id"}  # noqa: PLW2901
             documents.append(playlist_document(playlist, items, user.user_id, now))
         progress.advance(1)
     store.library.replace_playlists(user.user_id, documents)
@@ -38,13 +42,24 @@ def sync_playlists(store: Store, client: SpotifyClient, user: User, now: datetim
 
 
 def sync_saved_tracks(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:
-    """Make the stored saved tracks those of Spotify; returns how many there are."""
-    rows = client.saved_tracks()
-    documents = [saved for row in rows if (saved := saved_track_document(row, user.user_id, now)) is not None]
+    """Make the stored saved tracks those of Spotify; returns how many there are.
+
+    One call tells whether anything has changed: the newest of them and their number.
+    """
+    newest, total = client.newest_saved_tracks()
+    stored = store.library.newest_saved(user.user_id, len(newest))
+    if stored == _saved(newest, user, now) and store.library.saved_count(user.user_id) == total:
+        return total
+    documents = [saved for row in client.saved_tracks() if (saved := saved_track_document(row, user.user_id, now))]
     progress.expect(len(documents))
     store.library.replace_saved_tracks(user.user_id, documents)
     progress.advance(len(documents))
     return len(documents)
+
+
+def _saved(rows: Sequence[JsonObject], user: User, now: datetime) -> set[tuple[str, datetime]]:
+    documents = [saved_track_document(row, user.user_id, now) for row in rows]
+    return {(saved.spotify_id, saved.added_at) for saved in documents if saved is not None}
 
 
 def sync_top_items(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:

@@ -10,8 +10,8 @@ from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.users import SpotifyTokens, User, UserStatus, partition_key
 from echostats_pipeline.storage.database import Db, Document
 
-LEASE = timedelta(minutes=2)
-"""Longer than a refresh can take."""
+LEASE = timedelta(minutes=5)
+"""Longer than a refresh can take, with four attempts of half a minute and a minute of waits between them."""
 
 
 class UserStore:

@@ -1,43 +1,82 @@
-"""Connecting an account by pasting an address, against the simulated Spotify."""
+"""Connecting an account, by the browser coming back or by pasting, against the simulated Spotify."""
 
-from collections.abc import Callable
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 import requests
 from click.testing import CliRunner, Result
+from pydantic import SecretStr
 
 from echostats_pipeline.cli import connect as module
-from echostats_pipeline.cli.connect import code_from_redirect, connect
-from echostats_pipeline.errors import EchostatsError, SpotifyError
+from echostats_pipeline.cli.connect import connect, machine_timezone
+from echostats_pipeline.cli.redirect import served
+from echostats_pipeline.errors import AppRefused, ConsentNotGiven, EchostatsError, ReauthorizationNeeded
+from echostats_pipeline.stages import accounts
 from echostats_pipeline_tests.conftest import Installation, documents
 
 from .conftest import Echostats, refused
 
-Browser = Callable[[str], str]
+Browser = Callable[[str], object]
+"""What becomes of the address of the consent page."""
 
 
-@pytest.fixture
-def run(installation: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
-    """Runs the command in this process; the browser gets the printed address and returns what is pasted."""
-    monkeypatch.chdir(tmp_path)
+class Desk:
+    """A person at a computer: a browser that opens by itself if there is one, and a terminal to paste into."""
 
-    def connected(browser: Browser, *arguments: str) -> Result:
+    def __init__(self, environ: dict[str, str], patch: pytest.MonkeyPatch) -> None:
+        self._environ = environ
+        self._patch = patch
+        self._threads: list[threading.Thread] = []
+        self.pages: list[requests.Response] = []
+        self.opened: list[str] = []
+
+    def connect(self, *arguments: str, browser: Browser | None = None, paste: Browser | None = None) -> Result:
+        """Run the command; `browser` fetches from a thread and sees pages, `paste` returns what is pasted."""
         shown: list[str] = []
-        with monkeypatch.context() as patch:
-            echo = module.click.echo
+
+        def opens(address: str) -> bool:
+            self.opened.append(address)
+            if browser is None:
+                return False
+            self._threads.append(threading.Thread(target=browser, args=(address,)))
+            self._threads[-1].start()
+            return True
+
+        def pasted(_: str) -> object:
+            assert paste is not None, "nothing was to be pasted"
+            return paste(next(word for text in shown for word in text.split() if "/authorize?" in word))
+
+        with self._patch.context() as patch:
+            echo = click.echo
             patch.setattr(module.click, "echo", lambda text, **more: (shown.append(str(text)), echo(text, **more)))
-            patch.setattr(
-                module.click,
-                "prompt",
-                lambda _: browser(next(word for text in shown for word in text.split() if word.startswith("http"))),
-            )
-            return CliRunner(env=dict(installation.environ)).invoke(connect, arguments)
+            patch.setattr(module.click, "prompt", pasted)
+            patch.setattr(webbrowser, "open", opens)
+            ended = CliRunner(env=self._environ).invoke(connect, arguments)
+        for thread in self._threads:
+            thread.join(10)
+        return ended
 
-    return connected
+    def set(self, **environ: str) -> None:
+        self._environ.update(environ)
+
+    def visits(self, user_id: str, *before: str) -> Browser:
+        """A browser that signs in, after it has looked at other pages of the redirect address."""
+
+        def browse(address: str) -> None:
+            for path in before:
+                self.pages.append(requests.get(f"{self._environ['SPOTIFY_REDIRECT_URI']}{path}", timeout=10))
+            self.pages.append(requests.get(f"{address}&login_as={user_id}", timeout=20))
+
+        return browse
 
 
-def consenting(user_id: str) -> Browser:
+def pasting(user_id: str) -> Browser:
     def browse(address: str) -> str:
         answer = requests.get(f"{address}&login_as={user_id}", allow_redirects=False, timeout=10)
         return answer.headers["Location"]
@@ -45,56 +84,225 @@ def consenting(user_id: str) -> Browser:
     return browse
 
 
-def test_a_consent_becomes_a_user(installation: Installation, run: Callable[..., Result]) -> None:
-    person = installation.simulator.world.users[0]
-    ended = run(consenting(person.id), "--timezone", "Asia/Tokyo")
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def desk(installation: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
+    """A desk whose redirect address is a free port of this machine, in a zone of its own."""
+    monkeypatch.chdir(tmp_path)
+    redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
+    return Desk({**installation.environ, "SPOTIFY_REDIRECT_URI": redirect_uri, "TZ": "Asia/Tokyo"}, monkeypatch)
+
+
+@pytest.fixture
+def person(installation: Installation) -> Iterator[str]:
+    before = installation.simulator.behaviour
+    yield installation.simulator.world.users[0].id
+    installation.simulator.controls.behaviour = before
+
+
+def nothing_is_stored(installation: Installation) -> bool:
+    return documents(installation.store.db, "users") == documents(installation.store.db, "spotify_tokens") == []
+
+
+def test_the_browser_comes_back_and_the_user_is_connected(installation: Installation, desk: Desk, person: str) -> None:
+    ended = desk.connect(browser=desk.visits(person))
     assert ended.exit_code == 0, ended.exception
-    (user,) = installation.store.users.all()
-    assert (user.spotify_id, user.timezone, user.status) == (person.id, "Asia/Tokyo", "active")
-    assert user.partition_key in ended.output
+    (user,), (page,) = installation.store.users.all(), desk.pages
+    assert (user.spotify_id, user.timezone, user.status) == (person, "Asia/Tokyo", "active")
     assert installation.store.users.tokens(user.user_id)
+    assert user.partition_key in ended.output
+    assert "Asia/Tokyo" in ended.output
+    assert desk.opened[0] in ended.output
+    assert "code_challenge=" in desk.opened[0]
+    assert page.status_code == 200
+    assert f"Connected as {user.display_name}" in page.text
+    assert "close this window" in page.text
+    assert page.headers["Cache-Control"] == "no-store"
+    assert "code=" not in ended.output.replace(desk.opened[0], "")
 
 
-def test_connecting_again_is_the_same_user(installation: Installation, run: Callable[..., Result]) -> None:
-    person = installation.simulator.world.users[0]
-    for _ in range(2):
-        assert run(consenting(person.id)).exit_code == 0
+def test_with_a_client_secret_there_is_no_verifier(
+    installation: Installation, desk: Desk, person: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SPOTIFY_ACCOUNTS_URL", "SPOTIFY_API_URL"):
+        monkeypatch.setattr(accounts, name, installation.simulator.base_url)
+    desk.set(SPOTIFY_CLIENT_ID="my-app", SPOTIFY_CLIENT_SECRET="canary-secret")
+    ended = desk.connect(browser=desk.visits(person))
+    assert ended.exit_code == 0, ended.exception
+    assert "code_challenge" not in desk.opened[0]
+    assert "canary" not in ended.output
+    assert installation.store.users.all(simulated=False)
+
+
+def test_a_page_of_another_attempt_or_of_nothing_does_not_end_this_one(
+    installation: Installation, desk: Desk, person: str
+) -> None:
+    ended = desk.connect(browser=desk.visits(person, "/favicon.ico", "?code=abc&state=another", ""))
+    assert ended.exit_code == 0, ended.exception
+    assert [page.status_code for page in desk.pages] == [404, 400, 400, 200]
+    assert "another attempt" in desk.pages[1].text
+    assert "Still waiting" in ended.output
     assert len(installation.store.users.all()) == 1
+
+
+def test_a_refused_consent_is_said_in_the_browser_and_in_the_terminal(installation: Installation, desk: Desk) -> None:
+    ended = desk.connect(browser=desk.visits(""))
+    assert isinstance(ended.exception, ConsentNotGiven)
+    assert "declined" in str(ended.exception)
+    assert desk.pages[0].status_code == 400
+    assert "declined" in desk.pages[0].text
+    assert nothing_is_stored(installation)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"allowed_users": frozenset()}, "User Management"),
+        ({"premium_owner": False}, "needs Spotify Premium"),
+    ],
+)
+def test_what_spotify_refuses_after_the_consent_is_said_with_what_to_do(
+    installation: Installation, desk: Desk, person: str, changes: dict[str, object], said: str
+) -> None:
+    installation.simulator.behave(regime="restricted_dev", **changes)
+    ended = desk.connect(browser=desk.visits(person))
+    assert isinstance(ended.exception, EchostatsError), ended.exception
+    assert said in str(ended.exception)
+    assert said in desk.pages[0].text
+    assert nothing_is_stored(installation)
+
+
+def test_an_app_that_spotify_does_not_accept_is_said_with_what_to_check(
+    installation: Installation, desk: Desk, person: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spotify = accounts.configured_spotify(installation.settings)
+    redirect_uri = desk._environ["SPOTIFY_REDIRECT_URI"]
+    with_secret = replace(spotify.app, client_secret=SecretStr("canary"), redirect_uri=redirect_uri)
+    # The consent is asked for as an app with a secret, and the exchange then goes without it.
+    monkeypatch.setattr(module, "configured_spotify", lambda _: replace(spotify, app=with_secret))
+    ended = desk.connect(browser=desk.visits(person))
+    assert isinstance(ended.exception, AppRefused), ended.exception
+    for shown in (str(ended.exception), desk.pages[0].text):
+        assert "Check SPOTIFY_CLIENT_ID and SPOTIFY_CLIENT_SECRET" in shown
+        assert "canary" not in shown
+    assert nothing_is_stored(installation)
+
+
+def test_what_a_page_shows_is_text(desk: Desk, person: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise EchostatsError("<script>alert(1)</script> & more")
+
+    monkeypatch.setattr(module, "connect_account", refuses)
+    assert desk.connect(browser=desk.visits(person)).exit_code == 1
+    assert "<script>" not in desk.pages[0].text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in desk.pages[0].text
+
+
+def test_a_browser_that_never_comes_back_is_not_waited_for_forever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAIT_S", 0.1)
+    ended = desk.connect(browser=lambda _: None)
+    assert isinstance(ended.exception, ConsentNotGiven)
+    for part in ("Invalid redirect URI", "Redirect URIs of the app", "SPOTIFY_CLIENT_ID", "--no-browser"):
+        assert part in str(ended.exception)
+
+
+def test_a_connection_that_says_nothing_holds_nobody_up(desk: Desk, person: str) -> None:
+    uri = desk._environ["SPOTIFY_REDIRECT_URI"]
+    port = int(uri.split(":")[2].split("/")[0])
+
+    def browse(address: str) -> None:
+        with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)) as broken:
+            broken.sendall(b"nonsense\r\n\r\n")
+            desk.visits(person)(address)
+
+    ended = desk.connect(browser=browse)
+    assert ended.exit_code == 0, ended.exception
+    assert "Traceback" not in ended.output
+
+
+@pytest.mark.parametrize("why", ["--no-browser", "no browser", "not this machine", "port taken"])
+def test_without_a_way_back_the_address_is_pasted(
+    installation: Installation, desk: Desk, person: str, why: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        if why == "not this machine":
+            desk.set(SPOTIFY_REDIRECT_URI="https://example.org/callback")
+        if why == "port taken":
+            desk.set(SPOTIFY_REDIRECT_URI=f"http://127.0.0.1:{taken.getsockname()[1]}/callback")
+        options = [why] if why.startswith("--") else []
+        ended = desk.connect(*options, paste=pasting(person))
+    assert ended.exit_code == 0, ended.exception
+    assert len(installation.store.users.all()) == 1
+    assert bool(desk.opened) == (why == "no browser")
+
+
+def test_connecting_again_renews_the_same_user(installation: Installation, desk: Desk, person: str) -> None:
+    assert desk.connect("--timezone", "Europe/Berlin", browser=desk.visits(person)).exit_code == 0
+    (first,) = installation.store.users.all()
+    installation.store.users.set_status(first.user_id, "needs_reauth")
+    ended = desk.connect("--timezone", "America/Lima", browser=desk.visits(person))
+    (again,) = installation.store.users.all()
+    assert (again.id, again.partition_key, again.status) == (first.id, first.partition_key, "active")
+    assert first.authorized_at is not None
+    assert again.authorized_at is not None
+    assert again.authorized_at > first.authorized_at
+    assert again.timezone == "Europe/Berlin"
+    assert "days in Europe/Berlin" in ended.output
 
 
 @pytest.mark.parametrize(
     ("pasted", "said"),
     [
-        (consenting(""), "did not grant"),
-        (lambda address: consenting("")(address).replace("access_denied", "x"), "did not grant"),
-        (lambda _: "http://127.0.0.1:8888/callback?code=abc&state=another", "another"),
+        (pasting(""), "declined"),
+        (lambda address: str(pasting("")(address)).replace("access_denied", "x"), "did not grant"),
+        (lambda _: "http://127.0.0.1:8888/callback?code=abc&state=another", "another attempt"),
+        (lambda _: "INVALID_CLIENT: Invalid redirect URI", "Redirect URIs of the app"),
         (lambda _: "not an address", "echostats connect"),
         (lambda _: "http://[", "echostats connect"),
     ],
 )
 def test_a_refused_or_foreign_consent_stores_nothing(
-    installation: Installation, run: Callable[..., Result], pasted: Browser, said: str
+    installation: Installation, desk: Desk, pasted: Browser, said: str
 ) -> None:
-    ended = run(pasted)
+    ended = desk.connect("--no-browser", paste=pasted)
     assert isinstance(ended.exception, EchostatsError), ended.exception
     assert said in str(ended.exception)
-    assert documents(installation.store.db, "users") == documents(installation.store.db, "spotify_tokens") == []
+    assert nothing_is_stored(installation)
 
 
-def test_a_code_that_was_altered_is_refused(installation: Installation, run: Callable[..., Result]) -> None:
-    person = installation.simulator.world.users[0]
-    ended = run(lambda address: consenting(person.id)(address).replace("code=AC", "code=AB"))
-    assert isinstance(ended.exception, SpotifyError)
-    assert documents(installation.store.db, "users") == []
+def test_a_code_that_was_altered_is_refused(installation: Installation, desk: Desk, person: str) -> None:
+    altered: Browser = lambda address: str(pasting(person)(address)).replace("code=AC", "code=AB")  # noqa: E731
+    assert isinstance(desk.connect("--no-browser", paste=altered).exception, ReauthorizationNeeded)
+    assert nothing_is_stored(installation)
 
 
-def test_an_unknown_time_zone_is_refused_before_anything_is_stored(
-    installation: Installation, run: Callable[..., Result]
-) -> None:
-    person = installation.simulator.world.users[0]
-    ended = run(consenting(person.id), "--timezone", "Europe/Nowhere")
-    assert ended.exit_code != 0
-    assert documents(installation.store.db, "users") == []
+def test_an_unknown_time_zone_is_refused_before_anything_is_asked(installation: Installation, desk: Desk) -> None:
+    ended = desk.connect("--timezone", "Europe/Nowhere")
+    assert ended.exit_code == 2
+    assert "Europe/Nowhere" in ended.output
+    assert desk.opened == []
+
+
+def test_the_zone_of_this_machine_is_found_or_is_utc(tmp_path: Path) -> None:
+    zoneinfo = tmp_path / "usr" / "share" / "zoneinfo" / "Europe" / "Paris"
+    zoneinfo.parent.mkdir(parents=True)
+    zoneinfo.write_text("")
+    linked = tmp_path / "localtime"
+    linked.symlink_to(zoneinfo)
+    assert machine_timezone("", linked) == "Europe/Paris"
+    assert machine_timezone(":America/Lima", linked) == "America/Lima"
+    assert machine_timezone("CET-1CEST,M3.5.0", linked) == "Europe/Paris"
+    assert machine_timezone("/etc/localtime", tmp_path / "nothing") == "UTC"
+
+
+@pytest.mark.parametrize("address", ["https://127.0.0.1/x", "http://example.org/x", "http://127.0.0.1:99999/x"])
+def test_only_an_address_of_this_machine_is_served(address: str) -> None:
+    with served(address) as redirects:
+        assert redirects is None
 
 
 def test_without_any_spotify_it_is_said_what_to_start(echostats: Echostats, installation: Installation) -> None:
@@ -103,11 +311,6 @@ def test_without_any_spotify_it_is_said_what_to_start(echostats: Echostats, inst
 
 
 def test_an_end_of_input_is_no_traceback(echostats: Echostats, installation: Installation) -> None:
-    ended = echostats("connect")
+    ended = echostats("connect", "--no-browser")
     assert ended.returncode == 130
     assert "Traceback" not in ended.stderr
-
-
-@pytest.mark.parametrize("more", ["", "&x=1", "#fragment"])
-def test_the_code_is_read_from_whatever_surrounds_it(more: str) -> None:
-    assert code_from_redirect(f"  http://127.0.0.1:8888/callback?code=abc&state=s{more}\n", "s") == "abc"

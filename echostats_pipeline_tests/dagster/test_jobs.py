@@ -236,7 +236,7 @@ def test_the_catalogue_is_completed_and_everyones_snapshots_wait(pipeline: Pipel
     assert result.success
     job = the_job(pipeline, result)
     assert {step.action for step in job.steps} == {"tracks", "artists", "albums", "audio_features"}
-    assert not pipeline.store.catalog.lacks_anything()
+    assert pipeline.store.catalog.lacking(NOW) == {}
     assert set(pipeline.store.rebuilds.pending("analytics_snapshots")) == {user.user_id for user in users}
 
 

@@ -80,8 +80,8 @@ SEED: dict[str, dict[str, Any]] = {
                 "liveness": FLOAT,
                 "valence": FLOAT,
                 "tempo": FLOAT,
-                "duration_ms": INT,
-                "time_signature": INT,
+                "duration_ms": INT + NULL,  # ReccoBeats tells neither
+                "time_signature": INT + NULL,
             },
             None,
         ),

@@ -18,9 +18,11 @@ from echostats_pipeline.model.collections import (
 )
 from echostats_pipeline.model.plays import ListeningGap, Play, TrackSnapshot
 from echostats_pipeline.model.users import PARTITION_KEY_PATTERN, SpotifyTokens, User, partition_key
+from echostats_pipeline.spotify.quota import Budget
 
 SEED = Path(__file__).parents[2] / ".." / "shared" / "seeds" / "echostats-mongodb-schema.md"
 THIRTY_DAYS_S = 30 * 24 * 60 * 60
+QUOTA_WINDOW_S = 24 * 60 * 60
 
 SEED_INDEXES: dict[str, dict[str, bool]] = {
     "users": {"spotify_id_1": True},
@@ -87,10 +89,21 @@ def test_our_table_of_indexes_is_that_of_the_seed() -> None:
 def test_api_logs_live_thirty_days_by_the_one_index_on_timestamp() -> None:
     (index,) = (index for index in COLLECTIONS["api_logs"].indexes if index.keys == (("timestamp", 1),))
     assert index.options == {"expireAfterSeconds": THIRTY_DAYS_S}
-    assert [other for name in COLLECTIONS for other in indexes(name).values() if other.expire_after_seconds] == [
-        index,
-        indexes("recently_played")["fetched_at_1"],
-    ]
+
+
+def test_nothing_else_expires_but_pages_that_were_merged_and_calls_that_no_longer_count() -> None:
+    expiring = {
+        (name, index.name): index.expire_after_seconds
+        for name in COLLECTIONS
+        for index in indexes(name).values()
+        if index.expire_after_seconds
+    }
+    assert expiring == {
+        ("api_logs", "timestamp_1"): THIRTY_DAYS_S,
+        ("recently_played", "fetched_at_1"): indexes("recently_played")["fetched_at_1"].expire_after_seconds,
+        ("spotify_calls", "at_1"): QUOTA_WINDOW_S,
+    }
+    assert timedelta(seconds=QUOTA_WINDOW_S) >= Budget().window
 
 
 def test_an_export_row_is_stored_once_and_api_plays_are_not_bound_by_that() -> None:

@@ -12,7 +12,9 @@ from echostats_pipeline.spotify.crypto import TokenCipher
 
 KEY = "0f" * 32
 CIPHER = TokenCipher(SecretStr(KEY))
-OTHER_KEY = TokenCipher(SecretStr("f0" * 32))
+NEXT_KEY = "f0" * 32
+OTHER_KEY = TokenCipher(SecretStr(NEXT_KEY))
+ROTATED = TokenCipher(SecretStr(NEXT_KEY), [SecretStr("11" * 32), SecretStr(KEY)])
 
 
 def echostats_value(plaintext: str, key: str = KEY) -> str:
@@ -97,3 +99,47 @@ def test_a_malformed_key_is_a_settings_error_that_does_not_show_it(key: str) -> 
     with pytest.raises(SettingsError, match="ENCRYPTION_KEY") as error:
         TokenCipher(SecretStr(key))
     assert not key or key not in str(error.value)
+
+
+@given(plaintext=st.text())
+def test_values_under_an_old_key_are_read_and_replaced_under_the_present_one(plaintext: str) -> None:
+    for value in (CIPHER.encrypt(plaintext, "u1"), echostats_value(plaintext)):
+        assert ROTATED.decrypt(value, "u1") == plaintext
+        assert ROTATED.key_id_of(value, "u1") == CIPHER.key_id
+        renewed = ROTATED.renewed(value, "u1")
+        assert OTHER_KEY.decrypt(renewed, "u1") == plaintext
+        assert ROTATED.key_id_of(renewed, "u1") == ROTATED.key_id == OTHER_KEY.key_id
+        assert (":" in renewed) == (":" in value)
+        assert ROTATED.renewed(renewed, "u1") == renewed
+
+
+def test_an_old_key_does_not_loosen_whose_value_it_is() -> None:
+    for spoil in (ROTATED.decrypt, ROTATED.renewed):
+        with pytest.raises(DecryptionError, match="another user"):
+            spoil(CIPHER.encrypt("token", "u1"), "u2")
+
+
+def test_a_value_under_no_configured_key_is_refused_with_the_setting_that_is_missing() -> None:
+    value = echostats_value("canary-token", key="22" * 32)
+    for unread in (value, TokenCipher(SecretStr("22" * 32)).encrypt("canary-token", "u1")):
+        with pytest.raises(DecryptionError, match="ENCRYPTION_KEYS_OLD") as error:
+            ROTATED.renewed(unread, "u1")
+        assert "canary" not in str(error.value)
+    assert ROTATED.key_id_of(value, "u1") is None
+
+
+def test_the_present_key_among_the_old_ones_is_still_the_present_one() -> None:
+    cipher = TokenCipher(SecretStr(KEY), [SecretStr(KEY)])
+    value = CIPHER.encrypt("token", "u1")
+    assert cipher.key_ids == (CIPHER.key_id,)
+    assert cipher.renewed(value, "u1") == value
+
+
+def test_a_malformed_old_key_is_a_settings_error_that_does_not_show_it() -> None:
+    with pytest.raises(SettingsError, match="ENCRYPTION_KEYS_OLD") as error:
+        TokenCipher(SecretStr(KEY), [SecretStr("canary")])
+    assert "canary" not in str(error.value)
+
+
+def test_a_cipher_does_not_show_its_keys() -> None:
+    assert KEY not in repr(vars(ROTATED))

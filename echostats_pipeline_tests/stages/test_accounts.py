@@ -1,6 +1,9 @@
 """Tokens of users: used while they are good, renewed once when they are not, given up when consent is gone."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,11 +16,24 @@ from echostats_pipeline.errors import (
     ReauthorizationNeeded,
     SettingsError,
     SpotifyResponseError,
+    SpotifyUnavailable,
+    SpotifyUnreachable,
 )
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import load_settings
+from echostats_pipeline.simulator.behaviour import FAULTS, ROTATIONS, Fault, Rotation
 from echostats_pipeline.spotify.oauth import TokenGrant
-from echostats_pipeline.stages.accounts import configured_spotify, connect_account, store_grant, token_cipher
+from echostats_pipeline.spotify.quota import Budget
+from echostats_pipeline.stages import accounts
+from echostats_pipeline.stages.accounts import (
+    StoredTokens,
+    configured_spotify,
+    connect_account,
+    reached,
+    store_grant,
+    token_cipher,
+)
+from echostats_pipeline.storage.users import LEASE
 from echostats_pipeline_tests.conftest import NOW, Installation
 
 
@@ -107,24 +123,22 @@ def test_a_rejected_token_is_renewed_and_the_call_repeated_once(installation: In
     assert calls(installation, user) == [("/v1/me", 401), ("/api/token", 200), ("/v1/me", 200)]
 
 
-def test_a_token_that_another_process_has_renewed_is_used_without_a_refresh(installation: Installation) -> None:
+def test_a_token_that_another_process_has_renewed_is_used_without_a_refresh(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     user = installation.connect()
     good = installation.store.users.tokens(user.user_id)
     spoil_access_token(installation, user)
+    renewed = StoredTokens.renewed_token
+
+    def overtaken(self: StoredTokens, rejected: str) -> str:
+        installation.store.users.store_tokens(good)
+        return renewed(self, rejected)
+
+    monkeypatch.setattr(StoredTokens, "renewed_token", overtaken)
     with installation.client(user) as client:
-        spoiled = installation.store.users.tokens
-        asked = iter([spoiled(user.user_id), good])
-        object.__setattr__(client._handler._tokens, "_users", _Scripted(lambda: next(asked)))  # type: ignore[attr-defined]
         client.me()
     assert calls(installation, user) == [("/v1/me", 401), ("/v1/me", 200)]
-
-
-class _Scripted:
-    def __init__(self, answer: Callable[[], object]) -> None:
-        self._answer = answer
-
-    def tokens(self, user_id: str) -> object:
-        return self._answer()
 
 
 @pytest.mark.parametrize("gone", ["revoked", "expired"])
@@ -218,7 +232,131 @@ def test_the_log_of_calls_survives_a_failure(installation: Installation) -> None
     user = installation.connect()
     with pytest.raises(SpotifyResponseError), installation.client(user) as client:
         client.playlist_items("nowhere")
-    (found,) = installation.store.db["api_logs"].find({"user_id": user.user_id})
-    assert (found["status_code"], found["method"], found["service"]) == (404, "GET", "spotify")
-    assert found["error"]
-    assert found["latency_ms"] > 0
+    both = [("/v1/playlists/nowhere/items", 404), ("/v1/playlists/nowhere/tracks", 404)]
+    assert calls(installation, user) == both
+    for found in installation.store.db["api_logs"].find({"user_id": user.user_id}):
+        assert (found["method"], found["service"], found["family"]) == ("GET", "spotify", "playlists")
+        assert found["error"]
+        assert found["latency_ms"] > 0
+
+
+def make_stale(installation: Installation, user: User) -> None:
+    """Let the access token be of no use any more, as after an hour."""
+    installation.store.db["spotify_tokens"].update_one({"user_id": user.user_id}, {"$set": {"expires_at": NOW}})
+
+
+@contextmanager
+def tokens_of(installation: Installation, user: User) -> Iterator[StoredTokens]:
+    """The tokens of a user, with layers of their own as in a process of its own."""
+    settings, store = installation.settings, installation.store
+    with reached(store, Budget(), installation.now, installation.sleep) as reach:
+        app = configured_spotify(settings).app
+        yield StoredTokens(store.users, token_cipher(settings), reach.token, app, user, installation.now)
+
+
+@pytest.mark.parametrize("rotation", ["always", "random"])
+def test_however_many_want_a_token_at_once_one_refreshes_and_nobody_loses_the_consent(
+    installation: Installation, rotation: Rotation
+) -> None:
+    installation.simulator.behave(rotation=rotation)
+    user, together = installation.connect(), threading.Barrier(8)
+
+    def want(rejected: str | None) -> str:
+        with tokens_of(installation, user) as tokens:
+            together.wait()
+            return tokens.access_token() if rejected is None else tokens.renewed_token(rejected)
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(1, 51):
+            rejected = access_token(installation, user) if number % 2 else None
+            if rejected is None:
+                make_stale(installation, user)
+            got = set(pool.map(want, [rejected] * 8))
+            assert got == {access_token(installation, user)}
+            assert rejected not in got
+            assert calls(installation, user) == [("/api/token", 200)] * number
+            installation.clock.advance(timedelta(seconds=1))
+    assert installation.store.users.find(user.partition_key).status == "active"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "REFRESH_PATIENCE_S", 0.15)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_dies_while_refreshing_is_overtaken_when_the_lease_has_ended(installation: Installation) -> None:
+    user, users = installation.connect(), installation.store.users
+    make_stale(installation, user)
+    assert users.lease_refresh(users.tokens(user.user_id))
+    with tokens_of(installation, user) as tokens, pytest.raises(SpotifyUnreachable, match="next sync"):
+        tokens.access_token()
+    assert calls(installation, user) == []
+    leased = users.tokens(user.user_id).refresh_leased_at
+    assert leased is not None
+    installation.store.db["spotify_tokens"].update_one({}, {"$set": {"refresh_leased_at": leased - LEASE}})
+    with tokens_of(installation, user) as tokens:
+        assert tokens.access_token() == access_token(installation, user)
+    assert calls(installation, user) == [("/api/token", 200)]
+    assert users.tokens(user.user_id).refresh_leased_at is None
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lease_is_no_obstacle_to_a_token_that_is_good(installation: Installation) -> None:
+    user, users = installation.connect(), installation.store.users
+    assert users.lease_refresh(users.tokens(user.user_id))
+    with tokens_of(installation, user) as tokens:
+        assert tokens.access_token() == access_token(installation, user)
+
+
+def test_a_lease_is_given_once_and_never_for_tokens_that_were_replaced_meanwhile(installation: Installation) -> None:
+    user, users = installation.connect(), installation.store.users
+    seen = users.tokens(user.user_id)
+    assert users.lease_refresh(seen)
+    assert not users.lease_refresh(seen)
+    users.release_refresh(user.user_id)
+    assert users.lease_refresh(seen)
+    spoil_access_token(installation, user)  # stores others, which ends the lease
+    users.release_refresh(user.user_id)
+    assert not users.lease_refresh(seen)
+    assert users.lease_refresh(users.tokens(user.user_id))
+
+
+@pytest.mark.parametrize("variant", FAULTS["token-error"].variants)
+def test_an_accounts_service_in_trouble_costs_nobody_their_tokens(installation: Installation, variant: str) -> None:
+    user = installation.connect()
+    make_stale(installation, user)
+    before = installation.store.users.tokens(user.user_id)
+    installation.simulator.behave(faults={"token-error": Fault(rate=1.0, variants=(variant,))}, rotation="always")
+    with pytest.raises(SpotifyUnavailable), installation.client(user) as client:
+        client.me()
+    assert installation.store.users.tokens(user.user_id) == before
+    assert installation.store.users.find(user.partition_key).status == "active"
+    assert {status for _, status in calls(installation, user)} == {int(variant[:3])}
+    installation.simulator.behave(faults={})
+    with installation.client(user) as client:
+        assert client.me()["id"] == user.spotify_id
+
+
+def test_a_moment_of_trouble_at_the_accounts_service_is_sat_out(installation: Installation) -> None:
+    user = installation.connect()
+    make_stale(installation, user)
+    installation.simulator.behave(faults={"token-error": Fault(calls=(1, 2))}, rotation="always")
+    with installation.client(user) as client:
+        client.me()
+    statuses = [status for path, status in calls(installation, user) if path == "/api/token"]
+    assert [status >= 500 for status in statuses] == [True, True, False]
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+def test_refresh_after_refresh_keeps_the_consent(installation: Installation, rotation: Rotation) -> None:
+    installation.simulator.behave(rotation=rotation)
+    user = installation.connect()
+    before = installation.store.users.tokens(user.user_id).refresh_token_encrypted
+    for _ in range(12):
+        installation.clock.advance(timedelta(hours=1))
+        with installation.client(user) as client:
+            client.me()
+    after = installation.store.users.tokens(user.user_id).refresh_token_encrypted
+    assert (after == before) is (rotation == "never")
+    assert calls(installation, user) == [("/api/token", 200), ("/v1/me", 200)] * 12

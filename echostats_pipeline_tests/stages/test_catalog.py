@@ -1,11 +1,15 @@
 """The catalogue, completed from the simulated Spotify."""
 
+from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
+from urllib.parse import unquote
 
 import pytest
 
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.users import User
+from echostats_pipeline.simulator.behaviour import Regime
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.transport import Request, Response
 from echostats_pipeline.stages.catalog import (
@@ -15,17 +19,39 @@ from echostats_pipeline.stages.catalog import (
     enrich_audio_features,
     enrich_tracks,
 )
+from echostats_pipeline.stages.features import from_spotify
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
 
 from .test_ingestion import sync
 
-STAGES = (enrich_tracks, enrich_artists, enrich_albums, enrich_audio_features)
+STAGES = (enrich_tracks, enrich_artists, enrich_albums)
 
 
 def enrich(installation: Installation, user: User) -> list[Enriched]:
+    store = installation.store
     with installation.client(user) as client:
-        return [stage(installation.store, client, installation.now(), Counted()) for stage in STAGES]
+        done = [stage(store, client, installation.now(), Counted()) for stage in STAGES]
+    with installation.feature_sources(user) as sources:
+        return [*done, enrich_audio_features(store, sources, installation.now(), Counted())]
+
+
+def asked(installation: Installation, family: str) -> list[str]:
+    """The ids of one family that Spotify was asked for, in order, one call after the other."""
+    ids: list[str] = []
+    for call in installation.store.db["api_logs"].find({"family": family}).sort("_id"):
+        path, _, query = call["endpoint"].partition("?")
+        ids += unquote(query.removeprefix("ids=")).split(",") if query else [path.rpartition("/")[2]]
+    return ids
+
+
+def calls(installation: Installation, family: str) -> int:
+    return installation.store.db["api_logs"].count_documents({"family": family})
+
+
+def forget_enrichment(store: Store) -> None:
+    for name in ("tracks", "artists", "albums"):
+        store.db[name].update_many({}, {"$set": {"enriched_at": None}})
 
 
 def add_stubs(store: Store, ids: Sequence[str]) -> None:
@@ -43,7 +69,7 @@ def test_everything_that_plays_mention_becomes_complete(installation: Installati
     sync(installation, user)
     first = enrich(installation, user)
     assert all(each.unavailable == 0 for each in first[:3])
-    assert not installation.store.catalog.lacks_anything()
+    assert installation.store.catalog.lacking(installation.now()) == {}
     for track in documents(db, "tracks"):
         true = world.tracks[track["spotify_id"]]
         assert (track["name"], track["duration_ms"]) == (true.name, true.duration_ms)
@@ -62,10 +88,10 @@ def test_everything_that_plays_mention_becomes_complete(installation: Installati
 def test_a_second_time_asks_spotify_for_nothing(installation: Installation, user: User) -> None:
     sync(installation, user)
     enrich(installation, user)
-    calls = installation.store.db["api_logs"].count_documents({})
+    made = installation.store.db["api_logs"].count_documents({})
     before = [documents(installation.store.db, name) for name in ("tracks", "artists", "albums")]
     assert enrich(installation, user) == [Enriched()] * 4
-    assert installation.store.db["api_logs"].count_documents({}) == calls
+    assert installation.store.db["api_logs"].count_documents({}) == made
     assert [documents(installation.store.db, name) for name in ("tracks", "artists", "albums")] == before
 
 
@@ -76,9 +102,9 @@ def test_what_spotify_does_not_know_is_remembered(installation: Installation, us
     found = {track["spotify_id"]: track for track in documents(installation.store.db, "tracks")}
     assert (found[unknown]["unavailable_at"], found[unknown]["enriched_at"]) == (installation.now(), None)
     assert found["local:abc"]["unavailable_at"] is None
-    assert not installation.store.catalog.lacks_anything()
-    calls = [call["endpoint"] for call in documents(installation.store.db, "api_logs")]
-    assert not any("local" in endpoint for endpoint in calls)
+    assert installation.store.catalog.lacking(installation.now()) == {}
+    endpoints = [call["endpoint"] for call in documents(installation.store.db, "api_logs")]
+    assert not any("local" in endpoint for endpoint in endpoints)
 
 
 def test_lengths_and_covers_reach_the_plays(installation: Installation, user: User) -> None:
@@ -104,17 +130,17 @@ def test_a_refused_endpoint_of_audio_features_means_none_for_all(store: Store) -
 
     add_stubs(store, ["4uLU6hMCjMI75M1A2tKUQC"])
     store.db["tracks"].update_many({}, {"$set": {"enriched_at": NOW}})
-    client = SpotifyClient(refusing)
-    assert enrich_audio_features(store, client, NOW, Counted()) == Enriched(0, 1)
+    sources = [from_spotify(SpotifyClient(refusing))]
+    assert enrich_audio_features(store, sources, NOW, Counted()) == Enriched(0, 1)
     (track,) = documents(store.db, "tracks")
     assert (track["audio_features"], track["audio_features_checked_at"]) == (None, NOW)
-    assert not store.catalog.lacks_anything()
+    assert store.catalog.lacking(NOW) == {}
 
 
 def test_a_failure_half_way_keeps_what_was_stored_and_goes_on_from_there(
     installation: Installation, user: User
 ) -> None:
-    ids = list(installation.simulator.world.catalogue.tracks)[:230]
+    ids = sorted(list(installation.simulator.world.catalogue.tracks)[:230])
     add_stubs(installation.store, ids)
     with installation.client(user) as client:
         handler, sent = client._handler, []
@@ -126,5 +152,156 @@ def test_a_failure_half_way_keeps_what_was_stored_and_goes_on_from_there(
         client._handler = failing
         with pytest.raises(Exception, match="500"):
             enrich_tracks(installation.store, client, NOW, Counted())
-    assert installation.store.catalog.wanting("tracks") == ids[100:]
+    assert installation.store.catalog.wanting("tracks", NOW) == ids[100:]
     assert enrich(installation, user)[0] == Enriched(130, 0)
+
+
+def test_a_quota_in_the_middle_loses_nothing_that_was_read(installation: Installation, user: User) -> None:
+    ids = sorted(list(installation.simulator.world.catalogue.tracks)[:130])
+    add_stubs(installation.store, ids)
+    installation.simulator.behave(quota={"tracks": 1})
+    progress = Counted()
+    with installation.client(user) as client:
+        first = enrich_tracks(installation.store, client, installation.now(), progress)
+    assert (first.completed, first.unavailable, first.left) == (50, 0, 80)
+    assert (progress.expected, progress.processed) == (130, 50)
+    assert first.waiting is not None
+    assert first.waiting.family == "tracks"
+    assert first.waiting.until == installation.now() + timedelta(hours=24)
+    assert installation.store.catalog.wanting("tracks", installation.now()) == ids[50:]
+    with installation.client(user) as client:  # what was said is stored: the second time is not even asked
+        again = enrich_tracks(installation.store, client, installation.now(), Counted())
+    assert (again.completed, again.left) == (0, 80)
+    assert calls(installation, "tracks") == 2
+    installation.simulator.behave(quota=None)
+    installation.clock.advance(timedelta(hours=24))
+    assert enrich(installation, user)[0] == Enriched(80, 0)
+
+
+@pytest.mark.parametrize("regime", ["legacy_dev", "restricted_dev"])
+def test_every_regime_completes_the_same_catalogue(installation: Installation, user: User, regime: Regime) -> None:
+    installation.simulator.behave(regime=regime)
+    sync(installation, user)
+    tracks, artists, albums, features = enrich(installation, user)
+    assert (tracks.left, artists.left, albums.left, features.left) == (0, 0, 0, 0)
+    assert artists.completed > 0
+    assert albums.completed > 0
+    assert (artists.unavailable, albums.unavailable) == (0, 0)
+    assert installation.store.catalog.lacking(installation.now()) == {}
+    world = installation.simulator.world.catalogue
+    for album in documents(installation.store.db, "albums"):
+        assert album["name"] == world.albums[album["spotify_id"]].name
+
+
+def test_where_batches_are_refused_objects_are_read_one_by_one(installation: Installation, user: User) -> None:
+    installation.simulator.behave(regime="restricted_dev")
+    sync(installation, user)
+    wanted = installation.store.catalog.wanting("artists", installation.now())
+    enrich(installation, user)
+    assert calls(installation, "artists") == 1 + len(wanted)
+    assert asked(installation, "artists")[-len(wanted) :] == wanted
+    add_stubs(installation.store, sorted(installation.simulator.world.catalogue.tracks)[:3])
+    before = calls(installation, "artists")
+    enrich(installation, user)  # the refusal is remembered by the next client
+    endpoints = [call["endpoint"] for call in installation.store.db["api_logs"].find({"family": "artists"})]
+    assert len([endpoint for endpoint in endpoints if "?ids=" in endpoint]) == 1
+    assert calls(installation, "artists") >= before
+
+
+def test_a_daily_budget_goes_to_the_most_played_first_and_no_id_is_asked_for_twice(
+    installation: Installation, user: User
+) -> None:
+    installation.simulator.behave(regime="restricted_dev")
+    sync(installation, user)
+    forget_enrichment(installation.store)
+    frugal = installation.with_settings(daily_calls=20)
+    catalog = installation.store.catalog
+    wanted = catalog.wanting("tracks", installation.now())
+    plays = Counter(play["track"]["spotify_id"] for play in documents(installation.store.db, "listening_history"))
+    assert [plays[spotify_id] for spotify_id in wanted] == sorted(plays.values(), reverse=True)
+    assert 40 < len(wanted) < plays.total()
+    stubs = {name: len(catalog.wanting(name, installation.now())) for name in ("artists", "albums")}
+    first = enrich(frugal, user)
+    # One of the twenty calls has found out that batches are refused.
+    assert (first[0].completed, first[0].left) == (19, len(wanted) - 19)
+    assert asked(installation, "tracks")[-19:] == wanted[:19]
+    assert calls(installation, "tracks") == 20
+    for family, count in stubs.items():
+        assert calls(installation, family) == min(20, count + 1)
+    assert [each.waiting is not None for each in first[:2]] == [True, True]
+    assert catalog.wanting("tracks", installation.now()) == wanted[19:]
+    again = enrich(frugal, user)
+    assert all(each.completed == 0 and each.left for each in again[:2])
+    assert calls(installation, "tracks") == 20
+    installation.clock.advance(timedelta(hours=24))
+    second = enrich(frugal, user)
+    assert second[0].completed == 20
+    assert calls(installation, "tracks") == 40
+    for _ in range(8):
+        installation.clock.advance(timedelta(hours=24))
+        enrich(frugal, user)
+    for family in ("tracks", "artists", "albums"):
+        singles = installation.store.db["api_logs"].find({"family": family, "endpoint": {"$not": {"$regex": "ids="}}})
+        endpoints = [call["endpoint"] for call in singles]
+        assert len(set(endpoints)) == len(endpoints) > 0
+    assert catalog.lacking(installation.now()).keys() <= {"audio-features"}
+
+
+def test_what_a_regime_does_not_tell_never_overwrites_what_is_known(installation: Installation, user: User) -> None:
+    store = installation.store
+    sync(installation, user)
+    enrich(installation, user)
+    told = {
+        "tracks": ("popularity", "genres", "audio_features"),
+        "artists": ("popularity", "genres", "followers", "images"),
+        "albums": ("popularity", "images"),
+    }
+
+    def known() -> dict[str, list[object]]:
+        return {
+            name: [[each["spotify_id"], *(each[field] for field in fields)] for each in documents(store.db, name)]
+            for name, fields in told.items()
+        }
+
+    before = known()
+    assert any(artist[1] and artist[2] for artist in before["artists"])  # type: ignore[index]
+    store.db["artists"].update_many({}, {"$set": {"name": "Old"}})
+    forget_enrichment(store)
+    installation.simulator.behave(regime="restricted_dev")
+    enrich(installation, user)
+    assert store.db["artists"].count_documents({"name": "Old"}) == 0
+    assert sorted(map(repr, known()["artists"])) == sorted(map(repr, before["artists"]))
+    assert sorted(map(repr, known()["tracks"])) == sorted(map(repr, before["tracks"]))
+    assert sorted(map(repr, known()["albums"])) == sorted(map(repr, before["albums"]))
+
+
+def test_where_spotify_refuses_features_reccobeats_gives_what_it_knows(installation: Installation, user: User) -> None:
+    installation.simulator.behave(regime="restricted_dev", reccobeats_share=0.5)
+    sync(installation, user)
+    *_, features = enrich(installation, user)
+    assert features.completed > 0
+    assert features.unavailable > 0
+    assert features.waiting is None
+    tracks = documents(installation.store.db, "tracks")
+    assert sum(track["audio_features"] is not None for track in tracks) == features.completed
+    assert {track["audio_features_checked_at"] for track in tracks} == {installation.now()}
+    assert calls(installation, "audio-features") == 1, "asked once, then known to be refused"
+
+
+def test_while_reccobeats_asks_to_wait_tracks_stay_open_and_nothing_is_lost(
+    installation: Installation, user: User
+) -> None:
+    ids = sorted(list(installation.simulator.world.catalogue.tracks)[:130])
+    add_stubs(installation.store, ids)
+    installation.simulator.behave(regime="restricted_dev", reccobeats_limit=1, reccobeats_share=1.0)
+    with installation.client(user) as client:
+        enrich_tracks(installation.store, client, installation.now(), Counted())
+    rounds = 0
+    while installation.store.catalog.lacking(installation.now()).get("audio-features"):
+        with installation.feature_sources(user) as sources:
+            enrich_audio_features(installation.store, sources, installation.now(), Counted())
+        installation.clock.advance(timedelta(minutes=10))
+        rounds += 1
+        assert rounds < 20
+    found = documents(installation.store.db, "tracks")
+    assert {track["audio_features"] is not None for track in found} == {True}

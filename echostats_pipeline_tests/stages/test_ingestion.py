@@ -123,9 +123,9 @@ def test_the_tracks_of_the_answer_enter_the_catalogue_whole(installation: Instal
     sync(installation, user)
     played = {track_id for _, track_id in stored(installation.store, user)}
     assert {track["spotify_id"] for track in documents(installation.store.db, "tracks")} == played
-    assert installation.store.catalog.wanting("tracks") == []
-    assert installation.store.catalog.wanting("artists")
-    assert installation.store.catalog.wanting("albums")
+    assert installation.store.catalog.wanting("tracks", NOW) == []
+    assert installation.store.catalog.wanting("artists", NOW)
+    assert installation.store.catalog.wanting("albums", NOW)
 
 
 def test_days_that_a_play_touches_wait_for_a_rebuild(installation: Installation) -> None:
@@ -163,7 +163,7 @@ def test_local_files_are_plays_with_a_stable_id_that_spotify_is_never_asked_for(
     (play,) = documents(store.db, "listening_history")
     assert play["track"]["spotify_id"].startswith("local:")
     assert (play["track"]["name"], play["track"]["artist_name"]) == ("Mine", "Me")
-    assert not store.catalog.lacks_anything()
+    assert store.catalog.lacking(NOW) == {}
 
 
 def test_a_late_row_with_an_old_stamp_is_found(store: Store, user: User) -> None:

@@ -1,12 +1,15 @@
 """Playlists, saved tracks and top items, read from the simulated Spotify whole or not at all."""
 
+import re
+from datetime import timedelta
+
 import pytest
 
-from echostats_pipeline.errors import SpotifyError
+from echostats_pipeline.errors import SpotifyError, WaitRequired
 from echostats_pipeline.model.users import User
 from echostats_pipeline.simulator.catalogue import Track
 from echostats_pipeline.spotify.transport import Request, Response
-from echostats_pipeline.stages.library import sync_playlists, sync_saved_tracks, sync_top_items
+from echostats_pipeline.stages.library import TOP_ITEMS_AGE, sync_playlists, sync_saved_tracks, sync_top_items
 from echostats_pipeline_tests.conftest import Counted, Installation, documents
 
 STAGES = {"playlists": sync_playlists, "saved_tracks": sync_saved_tracks, "top_items": sync_top_items}
@@ -23,6 +26,23 @@ def sync(installation: Installation, user: User, name: str) -> int:
         count = STAGES[name](installation.store, client, user, installation.now(), progress)
     assert progress.expected == progress.processed
     return count
+
+
+def outdate(installation: Installation, name: str) -> None:
+    """Make what is stored differ from Spotify's, so that all of it has to be read again."""
+    db = installation.store.db
+    match name:
+        case "playlists":
+            db[name].update_many({}, {"$set": {"snapshot_id": "old"}})
+        case "saved_tracks":
+            db[name].delete_one({})
+        case _:
+            installation.clock.advance(timedelta(days=1))
+
+
+def calls(installation: Installation) -> list[str]:
+    found = installation.store.db["api_logs"].find({"service": "spotify"}).sort("_id")
+    return [call["endpoint"].partition("?")[0] for call in found if "token" not in call["endpoint"]]
 
 
 def test_playlists_are_those_of_the_user_with_all_their_tracks(installation: Installation, user: User) -> None:
@@ -60,7 +80,7 @@ def test_top_items_are_spotifys_own_in_order(installation: Installation, user: U
 def test_twice_is_once(installation: Installation, user: User, name: str) -> None:
     first = sync(installation, user, name)
     before = documents(installation.store.db, name, without=())
-    assert sync(installation, user, name) == first
+    assert sync(installation, user, name) == (0 if name == "top_items" else first)
     assert documents(installation.store.db, name, without=()) == before
 
 
@@ -68,7 +88,9 @@ def test_twice_is_once(installation: Installation, user: User, name: str) -> Non
 @pytest.mark.parametrize("good", [0, 1])
 def test_an_answer_that_fails_removes_nothing(installation: Installation, user: User, name: str, good: int) -> None:
     sync(installation, user, name)
+    outdate(installation, name)
     before = documents(installation.store.db, name, without=())
+    assert before
     with installation.client(user) as client:
         handler, sent = client._handler, []
 
@@ -80,3 +102,126 @@ def test_an_answer_that_fails_removes_nothing(installation: Installation, user: 
         with pytest.raises(SpotifyError):
             STAGES[name](installation.store, client, user, installation.now(), Counted())
     assert documents(installation.store.db, name, without=()) == before
+
+
+def test_only_playlists_that_changed_are_read_again(installation: Installation, user: User) -> None:
+    sync(installation, user, "playlists")
+    before, made = documents(installation.store.db, "playlists"), len(calls(installation))
+    changed = before[0]["spotify_id"]
+    installation.store.db["playlists"].update_one(
+        {"spotify_id": changed}, {"$set": {"snapshot_id": "old", "tracks": []}}
+    )
+    sync(installation, user, "playlists")
+    read = {path for path in calls(installation)[made:] if path != "/v1/me/playlists"}
+    assert read == {f"/v1/playlists/{changed}/items"}
+    assert documents(installation.store.db, "playlists") == before
+
+
+def test_a_playlist_that_spotify_does_not_show_the_contents_of_keeps_those_it_had(
+    installation: Installation, user: User
+) -> None:
+    sync(installation, user, "playlists")
+    before = {each["spotify_id"]: each["tracks"] for each in documents(installation.store.db, "playlists")}
+    foreign = {
+        each["spotify_id"]
+        for each in documents(installation.store.db, "playlists")
+        if each["owner_id"] != user.spotify_id and not each["collaborative"]
+    }
+    assert any(before[spotify_id] for spotify_id in foreign)
+    outdate(installation, "playlists")
+    installation.store.db["playlists"].update_many({}, {"$set": {"name": "old"}})
+    installation.simulator.behave(regime="restricted_dev")
+    made = len(calls(installation))
+    sync(installation, user, "playlists")
+    after = documents(installation.store.db, "playlists")
+    assert {each["spotify_id"]: each["tracks"] for each in after} == before
+    assert not any(each["name"] == "old" for each in after)
+    tried = {path.split("/")[3] for path in calls(installation)[made:] if path != "/v1/me/playlists"}
+    assert tried == set(before)
+
+
+def test_a_playlist_that_is_gone_disappears(installation: Installation, user: User) -> None:
+    sync(installation, user, "playlists")
+    before = documents(installation.store.db, "playlists", without=())
+    gone = {**before[0], "spotify_id": "gone"}
+    del gone["_id"]
+    installation.store.db["playlists"].insert_one(gone)
+    others = {**before[0], "spotify_id": "gone", "user_id": "another"}
+    del others["_id"]
+    installation.store.db["playlists"].insert_one(others)
+    sync(installation, user, "playlists")
+    left = documents(installation.store.db, "playlists", without=())
+    assert [each for each in left if each["user_id"] == user.user_id] == before
+    assert [each["spotify_id"] for each in left if each["user_id"] == "another"] == ["gone"]
+
+
+def test_a_playlist_deleted_between_listing_and_reading_disappears_and_the_others_stay(
+    installation: Installation, user: User
+) -> None:
+    sync(installation, user, "playlists")
+    before = documents(installation.store.db, "playlists", without=("_id", "fetched_at"))
+    deleted = before[0]["spotify_id"]
+    outdate(installation, "playlists")
+    with installation.client(user) as client:
+        handler = client._handler
+
+        def deleting(request: Request) -> Response:
+            missing = re.search(rf"/playlists/{deleted}/", request.endpoint)
+            return Response(404, body=b'{"error": {"status": 404}}') if missing else handler(request)
+
+        client._handler = deleting
+        sync_playlists(installation.store, client, user, installation.now(), Counted())
+    assert documents(installation.store.db, "playlists", without=("_id", "fetched_at")) == before[1:]
+
+
+def test_unchanged_saved_tracks_cost_one_call(installation: Installation, user: User) -> None:
+    count = sync(installation, user, "saved_tracks")
+    made = len(calls(installation))
+    assert count > 50
+    assert sync(installation, user, "saved_tracks") == count
+    assert calls(installation)[made:] == ["/v1/me/tracks"]
+
+
+@pytest.mark.parametrize("change", ["one less", "one more", "the newest is another", "one was added later"])
+def test_saved_tracks_that_changed_are_read_again(installation: Installation, user: User, change: str) -> None:
+    sync(installation, user, "saved_tracks")
+    before, saved = documents(installation.store.db, "saved_tracks"), installation.store.db["saved_tracks"]
+    newest = saved.find_one(sort=[("added_at", -1)])
+    oldest = saved.find_one(sort=[("added_at", 1)])
+    assert newest is not None
+    assert oldest is not None
+    match change:
+        case "one less":
+            saved.delete_one({"_id": oldest["_id"]})
+        case "one more":
+            saved.insert_one({**{k: v for k, v in oldest.items() if k != "_id"}, "spotify_id": "removed-since"})
+        case "the newest is another":
+            saved.update_one({"_id": newest["_id"]}, {"$set": {"spotify_id": "removed-since"}})
+        case _:
+            saved.update_one({"_id": newest["_id"]}, {"$set": {"added_at": newest["added_at"] + timedelta(days=1)}})
+    sync(installation, user, "saved_tracks")
+    assert documents(installation.store.db, "saved_tracks") == before
+
+
+def test_top_items_are_read_at_most_once_a_day(installation: Installation, user: User) -> None:
+    sync(installation, user, "top_items")
+    made = len(calls(installation))
+    installation.clock.advance(TOP_ITEMS_AGE - timedelta(milliseconds=1))
+    assert sync(installation, user, "top_items") == 0
+    assert len(calls(installation)) == made
+    installation.clock.advance(timedelta(milliseconds=1))
+    assert sync(installation, user, "top_items") > 0
+    assert len(calls(installation)) > made
+
+
+def test_a_quota_between_two_lists_is_no_shorter_list(installation: Installation, user: User) -> None:
+    for name in STAGES:
+        sync(installation, user, name)
+        outdate(installation, name)
+    before = [documents(installation.store.db, name, without=()) for name in STAGES]
+    installation.clock.advance(timedelta(days=2))
+    installation.simulator.behave(quota={"playlists": 2, "saved-tracks": 2, "top-items": 2})
+    for name in STAGES:
+        with pytest.raises(WaitRequired):
+            sync(installation, user, name)
+    assert [documents(installation.store.db, name, without=()) for name in STAGES] == before

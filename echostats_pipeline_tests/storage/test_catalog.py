@@ -6,7 +6,8 @@ import pytest
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES, Album, AlbumRef, Artist, ArtistRef, AudioFeatures, Image
 from echostats_pipeline.model.catalog import Track as TrackModel
-from echostats_pipeline.storage.catalog import CatalogName
+from echostats_pipeline.model.plays import Play, TrackSnapshot
+from echostats_pipeline.storage.catalog import ASK_AGAIN_AFTER, CatalogName
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, documents
@@ -69,15 +70,60 @@ def test_what_other_steps_have_filled_is_kept(store: Store, db: Db) -> None:
 def test_stubs_want_to_be_asked_for_once_and_made_up_ids_never(store: Store) -> None:
     made_up = [track("local:abc"), track("unresolved:abc"), track("")]
     store.catalog.add_stubs("tracks", [track("t2"), track("t1"), *made_up])
-    assert store.catalog.wanting("tracks") == ["t2", "t1"]
-    assert store.catalog.lacks_anything()
+    assert store.catalog.wanting("tracks", NOW) == ["t1", "t2"]
+    assert store.catalog.lacking(NOW) == {"tracks": 2}
     store.catalog.put("tracks", [track("t1", enriched_at=NOW)], missing=["t2"], at=NOW)
-    assert store.catalog.wanting("tracks") == []
-    assert store.catalog.wanting_audio_features() == ["t1"]
-    assert store.catalog.lacks_anything()
+    assert store.catalog.wanting("tracks", NOW) == []
+    assert store.catalog.wanting_audio_features(NOW) == ["t1"]
+    assert store.catalog.lacking(NOW) == {"audio-features": 1}
     store.catalog.put_audio_features({"t1": None}, NOW)
-    assert not store.catalog.lacks_anything()
-    assert store.catalog.progress("tracks") == (1, 5)
+    assert store.catalog.lacking(NOW) == {}
+
+
+def test_what_nobody_knew_is_asked_for_again_after_thirty_days_and_no_sooner(store: Store) -> None:
+    store.catalog.add_stubs("tracks", [track("t1"), track("t2")])
+    store.catalog.put("tracks", [track("t1", enriched_at=NOW)], missing=["t2"], at=NOW)
+    store.catalog.put_audio_features({"t1": None}, NOW)
+    assert store.catalog.lacking(NOW + ASK_AGAIN_AFTER) == {}
+    after = NOW + ASK_AGAIN_AFTER + timedelta(milliseconds=1)
+    assert store.catalog.lacking(after) == {"tracks": 1, "audio-features": 1}
+    assert (store.catalog.wanting("tracks", after), store.catalog.wanting_audio_features(after)) == (["t2"], ["t1"])
+    store.catalog.put("tracks", [track("t2", enriched_at=after)], missing=(), at=after)
+    store.catalog.put_audio_features({"t1": FEATURES, "t2": None}, after)
+    assert store.catalog.lacking(after) == {}
+    assert {found["unavailable_at"] for found in store.catalog.documents("tracks", ["t1", "t2"])} == {None}
+
+
+def test_what_is_played_most_by_everybody_is_wanted_first(store: Store, db: Db) -> None:
+    plays = {"t1": 1, "t2": 3, "t3": 2, "t4": 2}
+    artists = {"t1": "a", "t2": "b", "t3": "a", "t4": "c"}
+    for name, count in plays.items():
+        artist = {"spotify_id": artists[name], "name": artists[name]}
+        album = AlbumRef(spotify_id=f"album-{artists[name]}", name="A")
+        store.catalog.add_stubs("tracks", [track(name, artists=[artist], album=album)])
+        store.catalog.add_stubs("artists", [Artist(spotify_id=artists[name], name="A")])
+        store.catalog.add_stubs("albums", [Album(spotify_id=f"album-{artists[name]}", name="A")])
+        db["listening_history"].insert_many(
+            Play(
+                user_id=f"u{number % 2}",
+                track=TrackSnapshot(spotify_id=name),
+                played_at=NOW + timedelta(seconds=number),
+            ).to_bson()
+            for number in range(count)
+        )
+    assert store.catalog.wanting("tracks", NOW) == ["t2", "t3", "t4", "t1"]
+    assert store.catalog.wanting("artists", NOW) == ["a", "b", "c"]
+    assert store.catalog.wanting("albums", NOW) == ["album-a", "album-b", "album-c"]
+    store.catalog.put("tracks", [track(name, enriched_at=NOW) for name in plays], missing=(), at=NOW)
+    assert store.catalog.wanting_audio_features(NOW) == ["t2", "t3", "t4", "t1"]
+
+
+def test_progress_says_what_is_known_and_how_long_the_rest_takes(store: Store) -> None:
+    store.catalog.add_stubs("tracks", [track(f"t{number}") for number in range(5)])
+    store.catalog.put("tracks", [track("t0", enriched_at=NOW)], missing=["t1"], at=NOW)
+    said = store.catalog.progress_text("tracks", NOW, daily_calls=2)
+    assert said == "2 of 5 known, ready in at most 2 days at today's budget"
+    assert store.catalog.progress_text("artists", NOW, daily_calls=2) == "0 of 0 known"
 
 
 def test_that_spotify_has_no_features_is_null_and_never_zero(store: Store, db: Db) -> None:

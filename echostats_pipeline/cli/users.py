@@ -1,0 +1,161 @@
+"""``echostats users``: who is connected, for how long, and what may be changed about them."""
+
+import math
+from datetime import datetime, timedelta
+from typing import get_args
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from echostats_pipeline.cli.connect import checked_timezone
+from echostats_pipeline.cli.instance import open_database, open_pipeline
+from echostats_pipeline.errors import APP_FAMILY
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.users import User
+from echostats_pipeline.settings import load_settings
+from echostats_pipeline.spotify.families import Family
+from echostats_pipeline.spotify.quota import UNLIMITED_FAMILIES, Budget
+from echostats_pipeline.stages.consent import AT_ONCE, SOON, consent_left, move_days, resume
+from echostats_pipeline.stages.removal import remove_user
+from echostats_pipeline.storage.store import Store
+
+PIPED_WIDTH = 200
+"""Where no terminal limits it, a table is not cut."""
+STATUS_STYLES = {"active": "green", "paused": "yellow", "needs_reauth": "bold red"}
+UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
+
+user_argument = click.argument("name", metavar="USER")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def users(context: click.Context) -> None:
+    """List the users and the calls to Spotify, or change a user, named by key, display name or Spotify id."""
+    if context.invoked_subcommand is not None:
+        return
+    settings, now, console = load_settings(), utc_now(), Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    with open_database(settings) as store:
+        console.print(users_table(store, now))
+        for line in calls_lines(store, settings.daily_calls, now):
+            console.print(line, highlight=False, markup=False)
+
+
+@users.command()
+@user_argument
+def pause(name: str) -> None:
+    """Stop syncing a user until they are resumed; everything stored stays."""
+    with open_database(load_settings()) as store:
+        user = store.users.find(name)
+        if user.status == "needs_reauth":
+            click.echo(f"{user.partition_key} is not synced anyway: the account has to be connected again.")
+            return
+        store.users.set_status(user.user_id, "paused")
+    click.echo(f"Paused {user.partition_key}. Spotify keeps 50 plays only: what is played meanwhile may be lost.")
+
+
+@users.command("resume")
+@user_argument
+def resume_user(name: str) -> None:
+    """Sync a paused user again."""
+    with open_database(load_settings()) as store:
+        user = store.users.find(name)
+        resume(store, user)
+    click.echo(f"Resumed {user.partition_key}.")
+
+
+@users.command()
+@user_argument
+@click.argument("zone", callback=checked_timezone)
+def timezone(name: str, zone: str) -> None:
+    """Let a user's days begin in another IANA time zone; the days there are get rebuilt."""
+    with open_database(load_settings()) as store:
+        user = store.users.find(name)
+        days = move_days(store, user, zone)
+    click.echo(f"The days of {user.partition_key} begin in {zone} from now on (before: {user.timezone}).")
+    if days is not None:
+        click.echo(f"Every day from {days.first} to {days.last} waits for a rebuild; `echostats up` does it by itself.")
+
+
+@users.command()
+@user_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Remove a user and every document of theirs; the catalogue that all share stays."""
+    with open_pipeline(load_settings()) as (store, instance):
+        user = store.users.find(name)
+        console = Console()
+        console.print(documents_table("To be removed", store.users.owned_documents(user)))
+        if not yes:
+            click.confirm(f"Remove {user.display_name or user.spotify_id} ({user.partition_key}) for good?", abort=True)
+        removed = remove_user(store, user)
+        instance.delete_dynamic_partition("users", user.partition_key)
+        console.print(documents_table("Removed", removed))
+    click.echo("Copies elsewhere stay: exports you imported, backups, the history of runs in Dagster.")
+
+
+def users_table(store: Store, now: datetime) -> Table:
+    """Everybody: key, name, status, zone, last sync, days until the consent ends, plays."""
+    plays = Column("plays", justify="right")
+    table = Table(Column("user", no_wrap=True), "name", "status", "zone", "last sync", "consent", plays)
+    for user in store.users.all():
+        table.add_row(
+            user.partition_key,
+            Text(user.display_name or user.spotify_id),
+            Text(user.status, STATUS_STYLES[user.status]),
+            user.timezone,
+            f"{_duration(now - user.last_synced_at)} ago" if user.last_synced_at else "never",
+            consent_text(user, now),
+            f"{store.users.plays_stored(user.user_id):,}",
+        )
+    return table
+
+
+def consent_text(user: User, now: datetime) -> Text:
+    """How long a user's consent lasts, flagged when it has to be renewed soon."""
+    left = consent_left(user, now)
+    if user.status == "needs_reauth" or (left is not None and left <= timedelta(0)):
+        return Text("ended: connect again", "bold red")
+    if left is None:
+        return Text("end unknown")
+    days = f"{math.ceil(left / timedelta(days=1))} days"
+    if left <= AT_ONCE:
+        return Text(f"{days} !! connect again now", "bold red")
+    return Text(f"{days} ! connect again soon", "yellow") if left <= SOON else Text(days)
+
+
+def calls_lines(store: Store, daily_calls: int, now: datetime) -> list[str]:
+    """Calls of the last 24 hours by family against the budget, then one line for each family that waits."""
+    window = Budget().window
+    made = {family: store.limits.calls(family, now - window) for family in get_args(Family)}
+    counts = [
+        f"{family} {count:,}{'' if family in UNLIMITED_FAMILIES else f'/{daily_calls:,}'}"
+        for family, (count, _) in made.items()
+        if count
+    ]
+    waiting = store.limits.waiting([*made, APP_FAMILY], now)
+    for family, (count, oldest) in made.items():
+        if count >= daily_calls and oldest is not None and family not in UNLIMITED_FAMILIES:
+            until, reason = oldest + window, f"the {daily_calls:,} calls of 24 hours are used up"
+            waiting[family] = max((until, reason), waiting.get(family, (until, reason)))
+    waits = [
+        f"{'Everything' if family == APP_FAMILY else family} waits until {until:%Y-%m-%d %H:%M} UTC: {reason}"
+        for family, (until, reason) in sorted(waiting.items())
+    ]
+    return [f"Calls in the last 24 hours: {', '.join(counts) or 'none'}", *(waits or ["Nothing waits."])]
+
+
+def documents_table(title: str, counts: dict[str, int]) -> Table:
+    """Documents by collection."""
+    table = Table("collection", Column("documents", justify="right"), title=title)
+    for name, count in counts.items():
+        table.add_row(name, f"{count:,}")
+    return table
+
+
+def _duration(span: timedelta) -> str:
+    """The span in the largest unit that fits."""
+    return next((f"{span // unit} {name}" for unit, name in UNITS if span >= unit), "less than 1 min")
