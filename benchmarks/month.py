@@ -16,6 +16,7 @@ from pathlib import Path
 import requests
 from pydantic import SecretStr
 
+from benchmarks.accounts import connect_everybody
 from benchmarks.rollups import NoProgress
 from echostats_pipeline.errors import SpotifyError, WaitRequired
 from echostats_pipeline.model.users import User
@@ -25,13 +26,7 @@ from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.history import api_truth
 from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
-from echostats_pipeline.stages.accounts import (
-    SIMULATED_CLIENT_ID,
-    connect_account,
-    open_client,
-    open_feature_sources,
-)
+from echostats_pipeline.stages.accounts import open_client, open_feature_sources
 from echostats_pipeline.stages.catalog import enrich_albums, enrich_artists, enrich_audio_features, enrich_tracks
 from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
 from echostats_pipeline.stages.library import sync_playlists, sync_saved_tracks, sync_top_items
@@ -134,32 +129,9 @@ def main() -> None:
             running_simulator(world, clock=clock, behaviour=behaviour) as simulator,
         ):
             home.write_json(home.simulator_file, {"url": simulator.base_url})
-            month = Month(settings, store, simulator, connect(settings, store, simulator), Counter(), {})
+            month = Month(settings, store, simulator, connect_everybody(settings, store, simulator), Counter(), {})
             live(month, arguments.days)
             report(month, arguments.days, behaviour)
-
-
-def connect(settings: Settings, store: Store, simulator: RunningSimulator) -> list[User]:
-    """Let everybody consent before anything goes wrong."""
-    behaviour = simulator.behaviour
-    simulator.behave(faults={})
-    users = []
-    for person in simulator.world.users:
-        verifier = new_verifier()
-        code = simulator.consent(
-            person.id,
-            client_id=SIMULATED_CLIENT_ID,
-            redirect_uri=settings.spotify_redirect_uri,
-            scope=" ".join(SCOPES),
-            code_challenge=challenge(verifier),
-        )
-        users.append(
-            connect_account(
-                settings, store, code=code, verifier=verifier, timezone=person.timezone, now=simulator.clock.now()
-            )
-        )
-    simulator.behave(faults=behaviour.faults)
-    return users
 
 
 def live(month: Month, days: int) -> None:

@@ -25,6 +25,8 @@ NOT_ON_SPOTIFY = r"^(local|unresolved):"
 
 ASK_AGAIN_AFTER = timedelta(days=30)
 """What Spotify does not know, or has no audio features of, it may know later."""
+STALE_AFTER = timedelta(days=365)
+"""Names, genres and pictures change, but so seldom that what is missing comes first."""
 
 
 class CatalogStore:
@@ -46,9 +48,13 @@ class CatalogStore:
         return self._db[name].bulk_write(operations, ordered=False).upserted_count if operations else 0
 
     def wanting(self, name: CatalogName, now: datetime) -> list[str]:
-        """Spotify ids to ask for, the most played first: stubs, and what Spotify did not know some time ago."""
+        """Spotify ids to ask for, the most played first.
+
+        Stubs and what Spotify did not know some time ago; after them what was read so long ago that it may be stale.
+        """
         counts = self._play_counts(name)
-        return _most_played_first(self._db[name].find(_wanting(now), {"spotify_id": 1}), counts)
+        found = self._db[name].find(_wanting(now), {"spotify_id": 1, "enriched_at": 1})
+        return _most_played_first(found, counts)
 
     def wanting_audio_features(self, now: datetime) -> list[str]:
         """Spotify ids of known tracks whose audio features are to be asked for, the most played first."""
@@ -196,9 +202,11 @@ def _image(found: dict[str, Any]) -> str:
 
 def _wanting(now: datetime) -> Document:
     return {
-        "enriched_at": None,
-        "$or": [{"unavailable_at": None}, {"unavailable_at": {"$lt": now - ASK_AGAIN_AFTER}}],
         "spotify_id": {"$not": {"$regex": NOT_ON_SPOTIFY}, "$ne": ""},
+        "$and": [
+            {"$or": [{"enriched_at": None}, {"enriched_at": {"$lt": now - STALE_AFTER}}]},
+            {"$or": [{"unavailable_at": None}, {"unavailable_at": {"$lt": now - ASK_AGAIN_AFTER}}]},
+        ],
     }
 
 
@@ -212,5 +220,9 @@ def _unheard(now: datetime) -> Document:
 
 
 def _most_played_first(found: Iterable[Document], counts: Counter[str]) -> list[str]:
-    ids = [document["spotify_id"] for document in found]
-    return sorted(ids, key=lambda spotify_id: (-counts[spotify_id], spotify_id))
+    """Ids by plays, those never read before the stale ones."""
+    ranked = [
+        (document.get("enriched_at") is not None, -counts[document["spotify_id"]], document["spotify_id"])
+        for document in found
+    ]
+    return [spotify_id for _, _, spotify_id in sorted(ranked)]

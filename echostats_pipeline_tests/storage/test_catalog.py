@@ -118,6 +118,16 @@ def test_what_is_played_most_by_everybody_is_wanted_first(store: Store, db: Db) 
     assert store.catalog.wanting_audio_features(NOW) == ["t2", "t3", "t4", "t1"]
 
 
+def test_what_was_read_a_year_ago_is_read_again_after_everything_that_is_missing(store: Store) -> None:
+    store.catalog.put("tracks", [track("old", enriched_at=NOW)], missing=(), at=NOW)
+    assert store.catalog.wanting("tracks", NOW + timedelta(days=364)) == []
+    later = NOW + timedelta(days=366)
+    store.catalog.add_stubs("tracks", [track("new")])
+    assert store.catalog.wanting("tracks", later) == ["new", "old"]
+    store.catalog.put("tracks", [], missing=["old"], at=later)
+    assert store.catalog.wanting("tracks", later) == ["new"], "Spotify has just said that it is gone"
+
+
 def test_progress_says_what_is_known_and_how_long_the_rest_takes(store: Store) -> None:
     store.catalog.add_stubs("tracks", [track(f"t{number}") for number in range(5)])
     store.catalog.put("tracks", [track("t0", enriched_at=NOW)], missing=["t1"], at=NOW)

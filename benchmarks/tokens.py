@@ -1,0 +1,89 @@
+"""Two processes that want a new access token at the same time, again and again: does the consent survive?
+
+Every refresh uses the refresh token up, so that two refreshes with one would end it.
+
+    python -m benchmarks.tokens
+"""
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from collections import Counter
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import requests
+from pydantic import SecretStr
+
+from benchmarks.accounts import connect_everybody
+from echostats_pipeline.errors import SpotifyError
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.simulator.behaviour import Behaviour
+from echostats_pipeline.simulator.running import running_simulator
+from echostats_pipeline.simulator.world import World
+from echostats_pipeline.spotify.quota import Budget
+from echostats_pipeline.stages.accounts import StoredTokens, configured_spotify, reached, token_cipher
+from echostats_pipeline.storage.embedded import running
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import open_store
+
+PROCESSES = 2
+UNBOUNDED = Budget(calls=10**6, burst=10**6)
+
+
+def main() -> None:
+    """Run the race and print how often it was run and lost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=1000)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        home = StateFolder(Path(folder)).ensure()
+        settings = Settings(home=home.path, encryption_key=SecretStr("0" * 64))
+        with (
+            running(home),
+            open_store(settings, indexes=True) as store,
+            running_simulator(
+                World(seed=1, user_count=1), behaviour=Behaviour(rotation="always", rate_limit=0)
+            ) as simulator,
+        ):
+            home.write_json(home.simulator_file, {"url": simulator.base_url})
+            connect_everybody(settings, store, simulator)
+            context = multiprocessing.get_context("spawn")
+            barrier, results = context.Barrier(PROCESSES), context.Queue()
+            started = time.perf_counter()
+            racers = [context.Process(target=race, args=(settings, rounds, barrier, results)) for _ in range(PROCESSES)]
+            for racer in racers:
+                racer.start()
+            outcomes: Counter[str] = sum((results.get() for _ in racers), Counter())
+            for racer in racers:
+                racer.join()
+            calls = requests.get(f"{simulator.base_url}/simulator/calls", timeout=10).json()["calls"]
+            refreshes = sum(row["total"]["successful"] for row in calls if row["family"] == "token") - 1
+            status = store.users.all()[0].status
+    print(f"{rounds} rounds of {PROCESSES} processes in {time.perf_counter() - started:.0f} s: {dict(outcomes)}")
+    print(f"{refreshes} refreshes, user is {status}")
+
+
+def race(settings: Settings, rounds: int, barrier: Barrier, results: "multiprocessing.Queue[Counter[str]]") -> None:
+    """Want a token as soon as everybody is ready; the first to arrive makes the stored one too old before."""
+    outcomes: Counter[str] = Counter()
+    with open_store(settings) as store:
+        (user,) = store.users.all()
+        cipher, app = token_cipher(settings), configured_spotify(settings).app
+        for _ in range(rounds):
+            if barrier.wait() == 0:
+                store.db["spotify_tokens"].update_one({}, {"$set": {"expires_at": utc_now()}})
+            barrier.wait()
+            try:
+                with reached(store, UNBOUNDED, utc_now) as reach:
+                    StoredTokens(store.users, cipher, reach.token, app, user, utc_now).access_token()
+                outcomes["token"] += 1
+            except SpotifyError as error:
+                outcomes[type(error).__name__] += 1
+    results.put(outcomes)
+
+
+if __name__ == "__main__":
+    main()
