@@ -32,6 +32,7 @@ class Settings(BaseModel):
         encryption_keys_old: Former keys, with which tokens that are stored already may still be encrypted.
         spotify_client_id: None means that the simulated Spotify is used.
         daily_calls: Calls to each family of Spotify's endpoints that this installation allows itself in 24 hours.
+        burst_calls: Calls to Spotify that this installation allows itself in 30 seconds.
         audio_features: Where audio features come from, in this order: ``spotify``, ``reccobeats``, or a file.
         min_play_ms: Plays shorter than this are kept but not counted (milliseconds).
         sync_interval_minutes: How often each user's recently played tracks are read.
@@ -48,6 +49,7 @@ class Settings(BaseModel):
     spotify_client_secret: SecretStr | None = None
     spotify_redirect_uri: str = DEFAULT_REDIRECT_URI
     daily_calls: int = 500
+    burst_calls: int = 90
     audio_features: tuple[str, ...] = ("spotify", "reccobeats")
     min_play_ms: int = 30_000
     sync_interval_minutes: int = 15
@@ -88,6 +90,7 @@ def load_settings(
         spotify_client_secret=_secret(values.get("SPOTIFY_CLIENT_SECRET")),
         spotify_redirect_uri=_redirect_uri(values),
         daily_calls=_whole_number(values, "SPOTIFY_DAILY_CALLS", default=500, lowest=1),
+        burst_calls=_whole_number(values, "SPOTIFY_BURST_CALLS", default=90, lowest=1),
         audio_features=_audio_features(values),
         min_play_ms=_whole_number(values, "ECHOSTATS_MIN_PLAY_MS", default=30_000, lowest=0),
         sync_interval_minutes=_whole_number(values, "SYNC_INTERVAL_MINUTES", default=15, lowest=1),

@@ -24,8 +24,8 @@ from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_acco
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store
 
-SIMULATED = {"SPOTIFY_CLIENT_ID": ""}
-"""The demo never talks to the real Spotify, whatever the environment says."""
+SIMULATED = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_BURST_CALLS": "100000"}
+"""The demo never talks to the real Spotify, whatever the environment says, and need not spare the simulated one."""
 EXPORT_LENGTH = timedelta(days=3 * 365)
 EXPORT_AGE = timedelta(days=1)
 """The export ends before the present, so that some plays are known from it, some from the API, and some from both."""

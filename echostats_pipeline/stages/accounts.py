@@ -76,6 +76,11 @@ def configured_spotify(settings: Settings) -> Spotify:
     return Spotify(app, url, reccobeats_url=f"{url}/reccobeats")
 
 
+def budget_of(settings: Settings) -> Budget:
+    """How many calls the settings allow."""
+    return Budget(calls=settings.daily_calls, burst=settings.burst_calls)
+
+
 def token_cipher(settings: Settings) -> TokenCipher:
     """The cipher with the configured key or the one kept in the state folder, and with the former keys."""
     key = settings.encryption_key or SecretStr(StateFolder(settings.home).encryption_key())
@@ -214,7 +219,7 @@ def open_client(
     settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
 ) -> Iterator[SpotifyClient]:
     """A client that reads on behalf of a user."""
-    with reached(store, Budget(calls=settings.daily_calls), clock, sleep) as reach:
+    with reached(store, budget_of(settings), clock, sleep) as reach:
         yield _client(settings, store, user, clock, reach)
 
 
@@ -223,7 +228,7 @@ def open_feature_sources(
     settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
 ) -> Iterator[list[FeatureSource]]:
     """Where audio features come from, in the order of the settings; Spotify is asked on behalf of a user."""
-    with reached(store, Budget(calls=settings.daily_calls), clock, sleep) as reach:
+    with reached(store, budget_of(settings), clock, sleep) as reach:
 
         def source(name: str) -> FeatureSource:
             if name == "spotify":
@@ -260,7 +265,7 @@ def connect_account(
         SpotifyError: Spotify refused the code or the profile.
     """
     spotify, cipher = configured_spotify(settings), token_cipher(settings)
-    with reached(store, Budget(calls=settings.daily_calls), lambda: now) as reach:
+    with reached(store, budget_of(settings), lambda: now) as reach:
         grant = exchange_code(reach.token, spotify.app, code=code, verifier=verifier)
         client = SpotifyClient(reach.authorised(_GrantedToken(grant)), spotify.api_url)
         profile = user_profile(client.me())
