@@ -35,7 +35,7 @@ demo.utc_now = clock.utc_now = lambda: now
 Clock.now = lambda self: now
 main.main()
 """
-APPENDED = {"sync_jobs", "api_logs", "imports", "spotify_tokens"}
+APPENDED = {"sync_jobs", "api_logs", "imports", "spotify_tokens", "spotify_calls"}
 """Collections in which every run leaves something of its own."""
 SORTED = {
     "listening_history": ["user_id", "played_at", "track.spotify_id"],
