@@ -1,10 +1,9 @@
 """Everybody of a simulated world, connected."""
 
+from echostats_pipeline.cli.simulated import connect_person
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.simulator.running import RunningSimulator
-from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
-from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account
 from echostats_pipeline.storage.store import Store
 
 
@@ -12,20 +11,7 @@ def connect_everybody(settings: Settings, store: Store, simulator: RunningSimula
     """Let everybody consent before anything goes wrong."""
     faults = simulator.behaviour.faults
     simulator.behave(faults={})
-    users = []
-    for person in simulator.world.users:
-        verifier = new_verifier()
-        code = simulator.consent(
-            person.id,
-            client_id=SIMULATED_CLIENT_ID,
-            redirect_uri=settings.spotify_redirect_uri,
-            scope=" ".join(SCOPES),
-            code_challenge=challenge(verifier),
-        )
-        users.append(
-            connect_account(
-                settings, store, code=code, verifier=verifier, timezone=person.timezone, now=simulator.clock.now()
-            )
-        )
+    now = simulator.clock.now()
+    users = [connect_person(settings, store, simulator, person, now) for person in simulator.world.users]
     simulator.behave(faults=faults)
     return users

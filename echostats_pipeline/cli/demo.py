@@ -10,7 +10,7 @@ from rich.table import Table
 
 from echostats_pipeline.cli.history import import_with, outcome_table, rebuild_with
 from echostats_pipeline.cli.instance import Runner, open_pipeline
-from echostats_pipeline.cli.simulated import simulated_spotify
+from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
 from echostats_pipeline.decisions import sync_request
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
@@ -19,8 +19,6 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.running import RunningSimulator
-from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
-from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store
 
@@ -74,20 +72,8 @@ def refuse_real_users(store: Store) -> None:
 
 def connect_users(settings: Settings, store: Store, simulator: RunningSimulator, console: Console) -> list[User]:
     """Let every simulated user consent; doing it again renews them."""
-    users = []
-    for person in track(simulator.world.users, "Connecting three simulated users".ljust(44), console=console):
-        verifier = new_verifier()
-        code = simulator.consent(
-            person.id,
-            client_id=SIMULATED_CLIENT_ID,
-            redirect_uri=settings.spotify_redirect_uri,
-            scope=" ".join(SCOPES),
-            code_challenge=challenge(verifier),
-        )
-        users.append(
-            connect_account(settings, store, code=code, verifier=verifier, timezone=person.timezone, now=utc_now())
-        )
-    return users
+    people = track(simulator.world.users, "Connecting three simulated users".ljust(44), console=console)
+    return [connect_person(settings, store, simulator, person, utc_now()) for person in people]
 
 
 def write_export(settings: Settings, simulator: RunningSimulator, console: Console) -> Path:

@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import requests
 
+from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
+from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
+from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
+from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account
 from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store
 
 SEED = 1
 """Every installation simulates the same people."""
@@ -30,6 +36,21 @@ def simulated_spotify(settings: Settings, world: World | None = None) -> Iterato
             yield simulator
         finally:
             folder.simulator_file.unlink(missing_ok=True)
+
+
+def connect_person(
+    settings: Settings, store: Store, simulator: RunningSimulator, person: SimulatedUser, now: datetime
+) -> User:
+    """Let a simulated person consent, without a browser; doing it again renews them."""
+    verifier = new_verifier()
+    code = simulator.consent(
+        person.id,
+        client_id=SIMULATED_CLIENT_ID,
+        redirect_uri=settings.spotify_redirect_uri,
+        scope=" ".join(SCOPES),
+        code_challenge=challenge(verifier),
+    )
+    return connect_account(settings, store, code=code, verifier=verifier, timezone=person.timezone, now=now)
 
 
 def _answers(folder: StateFolder) -> bool:
