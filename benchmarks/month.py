@@ -131,6 +131,7 @@ def main() -> None:
             home.write_json(home.simulator_file, {"url": simulator.base_url})
             month = Month(settings, store, simulator, connect_everybody(settings, store, simulator), Counter(), {})
             live(month, arguments.days)
+            settle(month)
             report(month, arguments.days, behaviour)
 
 
@@ -145,9 +146,17 @@ def live(month: Month, days: int) -> None:
             month.day()
 
 
+def settle(month: Month) -> None:
+    """Go on until everybody has been read once more: a wait that the end of the month cuts off loses nothing."""
+    end = month.now()
+    while any(not polls or polls[-1] <= end for polls in (month.polls.get(user.user_id) for user in month.users)):
+        month.simulator.clock.advance(INTERVAL)
+        month.round()
+
+
 def report(month: Month, days: int, behaviour: Behaviour) -> None:
     """Compare with the simulator's truth."""
-    end = month.now() - LATEST_ROWS
+    end = START + timedelta(days=days) - LATEST_ROWS
     calls = requests.get(f"{month.simulator.base_url}/simulator/calls", timeout=10).json()["calls"]
     by_family: Counter[str] = Counter()
     refused = 0

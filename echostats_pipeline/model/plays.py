@@ -82,6 +82,8 @@ class RecentlyPlayedPage(Document):
 
     user_id: str
     items: list[RecentlyPlayedItem]
+    withheld: list[UtcDatetime] = Field(default_factory=list)
+    """Ends of plays whose track Spotify does not name."""
     full: bool = False
     """Whether Spotify gave as many rows as it ever does, so that older plays may be out of reach."""
     fetched_at: UtcDatetime = Field(default_factory=utc_now)
@@ -89,7 +91,10 @@ class RecentlyPlayedPage(Document):
 
 
 class ListeningGap(Document):
-    """An interval in which plays may be missing for good (collection ``listening_gaps``)."""
+    """An interval in which plays may be missing for good (collection ``listening_gaps``).
+
+    One instant where it is known that a play ended then, but not of which track.
+    """
 
     user_id: str
     from_: UtcDatetime = Field(alias="from")

@@ -102,6 +102,12 @@ def recently_played_items(page: JsonObject) -> tuple[list[RecentlyPlayedItem], R
     return items, RecentlyPlayedCounts(len(rows), len(items), without_track, not_music, unreadable)
 
 
+def withheld_stamps(page: JsonObject) -> list[datetime]:
+    """When plays ended whose content Spotify no longer names (``track: null``), in Spotify's order."""
+    nameless = [row for row in page["items"] if row and content(row) is None]
+    return [played_at for row in nameless if (played_at := instant(row, "played_at")) is not None]
+
+
 def track_document(track: JsonObject, read_at: datetime, *, spotify_id: str | None = None) -> Track:
     """A full track.
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 from echostats_pipeline.model.operations import RowOutcome
 from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage
 from echostats_pipeline.model.users import User
@@ -17,6 +19,7 @@ from echostats_pipeline.spotify.mapping import (
     content,
     recently_played_items,
     track_document,
+    withheld_stamps,
 )
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.changes import PlayChanges, merge_recently_played
@@ -33,7 +36,11 @@ def read_recently_played(store: Store, client: SpotifyClient, user: User, now: d
     answer = client.recently_played(PAGE_LIMIT)
     items, counts = recently_played_items(answer)
     page = RecentlyPlayedPage(
-        user_id=user.user_id, items=items, full=len(answer["items"]) >= PAGE_LIMIT, fetched_at=now
+        user_id=user.user_id,
+        items=items,
+        withheld=withheld_stamps(answer),
+        full=len(answer["items"]) >= PAGE_LIMIT,
+        fetched_at=now,
     )
     if store.plays.keep_page(page):
         _keep_embedded(store, [track for row in answer["items"] if row and (track := content(row))], now)
@@ -64,11 +71,12 @@ def merge_pages(store: Store, user: User, now: datetime) -> Merged:
     """Merge every kept answer of recently-played into the history, oldest first."""
     merged = Merged()
     for page in store.plays.unmerged_pages(user.user_id):
-        gaps = int(_record_gap(store, page, now))
-        stamps = [item.played_at for item in page.items]
+        stamps = [*(item.played_at for item in page.items), *page.withheld]
         stored = store.plays.stored(user.user_id, min(stamps) - LOOK_BACK, max(stamps) + LOOK_BACK)
+        gaps = _record_gaps(store, page, stored, now)
         changes = merge_recently_played(page.items, stored, user.user_id)
         write_changes(store, user, changes)
+        store.plays.close_instants(user.user_id, [item.played_at for item in page.items], closed_by="recently_played")
         store.plays.page_merged(page, now)
         merged += Merged(changes.outcomes, gaps)
     return merged
@@ -84,15 +92,24 @@ def write_changes(store: Store, user: User, changes: PlayChanges) -> None:
         store.plays.apply(changes)
 
 
-def _record_gap(store: Store, page: RecentlyPlayedPage, now: datetime) -> bool:
-    """A full answer that does not reach back to the newest stored play leaves an interval nobody can read any more."""
+def _record_gaps(store: Store, page: RecentlyPlayedPage, stored: pl.DataFrame, now: datetime) -> int:
+    """Record what a page says nobody can read any more: how many new gaps that is.
+
+    A full page that does not reach back to the newest stored play leaves an interval; a row without a track leaves an
+    instant, unless the track was named before.
+    """
+    known = {*stored["played_at"], *stored["api_played_at"]}
+    intervals = [(stamp, stamp) for stamp in page.withheld if stamp not in known]
     newest = store.plays.newest(page.user_id)
-    oldest_item = min(item.played_at for item in page.items)
-    if not page.full or newest is None or oldest_item <= newest:
-        return False
-    gap = ListeningGap.model_validate({"user_id": page.user_id, "from": newest, "to": oldest_item, "detected_at": now})
-    store.plays.record_gap(gap)
-    return True
+    oldest = min([*(item.played_at for item in page.items), *page.withheld])
+    if page.full and newest is not None and oldest > newest:
+        intervals.append((newest, oldest))
+    return store.plays.record_gaps(
+        [
+            ListeningGap.model_validate({"user_id": page.user_id, "from": start, "to": end, "detected_at": now})
+            for start, end in intervals
+        ]
+    )
 
 
 def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datetime) -> None:

@@ -108,8 +108,9 @@ class PlayStore:
             False if it is empty or the newest kept answer holds the same rows already; nothing was written then.
         """
         document = page.to_bson()
-        newest = self._pages.find_one({"user_id": page.user_id}, {"items": 1}, sort=[("fetched_at", -1)])
-        if not page.items or (newest is not None and newest["items"] == document["items"]):
+        newest = self._pages.find_one({"user_id": page.user_id}, {"items": 1, "withheld": 1}, sort=[("fetched_at", -1)])
+        same = newest is not None and all(newest.get(rows, []) == document[rows] for rows in ("items", "withheld"))
+        if same or not (page.items or page.withheld):
             return False
         self._pages.insert_one(document)
         return True
@@ -123,10 +124,18 @@ class PlayStore:
         """Record that an answer is in the history."""
         self._pages.update_one({"_id": page.id}, {"$set": {"merged_at": at}})
 
-    def record_gap(self, gap: ListeningGap) -> None:
-        """Record an interval in which plays may be missing; the same interval twice is one gap."""
-        document = gap.to_bson()
-        self._gaps.update_one({"user_id": gap.user_id, "from": gap.from_}, {"$setOnInsert": document}, upsert=True)
+    def record_gaps(self, gaps: Iterable[ListeningGap]) -> int:
+        """Record intervals in which plays may be missing, and return how many are new; the same twice is one gap."""
+        operations = [
+            UpdateOne({"user_id": gap.user_id, "from": gap.from_}, {"$setOnInsert": gap.to_bson()}, upsert=True)
+            for gap in gaps
+        ]
+        return self._gaps.bulk_write(operations).upserted_count if operations else 0
+
+    def close_instants(self, user_id: str, stamps: Sequence[datetime], closed_by: str) -> None:
+        """Close the gaps that are nothing but one of `stamps`: what ended then is known now."""
+        instants = {"user_id": user_id, "closed_by": None, "from": {"$in": stamps}, "$expr": {"$eq": ["$from", "$to"]}}
+        self._gaps.update_many(instants, {"$set": {"closed_by": closed_by}})
 
     def close_gaps(self, user_id: str, start: datetime, end: datetime, closed_by: str) -> int:
         """Close the gaps that lie within ``[start, end]``; returns how many those were."""

@@ -155,6 +155,36 @@ def test_an_answer_of_nothing_but_nulls_changes_nothing(store: Store, user: User
     assert documents(store.db, "recently_played") == []
 
 
+def withheld(played_at: datetime) -> dict[str, Any]:
+    return {**row(played_at), "track": None}
+
+
+def test_a_row_whose_track_spotify_withholds_is_a_gap_of_one_instant(store: Store, user: User) -> None:
+    for _ in range(2):
+        read_recently_played(store, answering(withheld(NOW)), user, NOW)
+        merge_pages(store, user, NOW)
+    (gap,) = documents(store.db, "listening_gaps")
+    assert (gap["from"], gap["to"], gap["closed_by"]) == (NOW, NOW, None)
+
+
+def test_a_row_that_names_its_track_later_closes_its_gap(store: Store, user: User) -> None:
+    hour = timedelta(hours=1)
+    read_recently_played(store, answering(withheld(NOW), withheld(NOW - hour)), user, NOW)
+    assert merge_pages(store, user, NOW).gaps == 2
+    read_recently_played(store, answering(row(NOW), withheld(NOW - hour)), user, NOW)
+    assert merge_pages(store, user, NOW).gaps == 0
+    closed = {gap["from"]: gap["closed_by"] for gap in documents(store.db, "listening_gaps")}
+    assert closed == {NOW: "recently_played", NOW - hour: None}
+
+
+def test_a_known_play_whose_track_is_withdrawn_later_is_no_gap(store: Store, user: User) -> None:
+    for answer in (row(NOW), withheld(NOW)):
+        read_recently_played(store, answering(answer), user, NOW)
+        merge_pages(store, user, NOW)
+    assert documents(store.db, "listening_gaps") == []
+    assert len(documents(store.db, "listening_history")) == 1
+
+
 def test_local_files_are_plays_with_a_stable_id_that_spotify_is_never_asked_for(store: Store, user: User) -> None:
     local = row(NOW, None, is_local=True, name="Mine", album={"name": ""}, artists=[{"id": None, "name": "Me"}])
     for _ in range(2):

@@ -138,7 +138,7 @@ def test_pages_come_oldest_first(store: Store) -> None:
 def test_a_gap_found_twice_is_one_gap(store: Store, db: Db) -> None:
     for seen in range(2):
         gap = {"user_id": "u", "from": NOW, "to": NOW + timedelta(hours=1), "detected_at": NOW + seen * MS}
-        store.plays.record_gap(ListeningGap.model_validate(gap))
+        store.plays.record_gaps([ListeningGap.model_validate(gap)])
     (found,) = documents(db, "listening_gaps")
     assert found == {
         "user_id": "u",
@@ -153,7 +153,7 @@ def test_an_import_closes_the_gaps_it_covers_and_no_others(store: Store, db: Db)
     hour = timedelta(hours=1)
     for start in (NOW, NOW + 2 * hour, NOW + 4 * hour):
         gap = {"user_id": "u", "from": start, "to": start + hour, "detected_at": NOW}
-        store.plays.record_gap(ListeningGap.model_validate(gap))
+        store.plays.record_gaps([ListeningGap.model_validate(gap)])
     assert store.plays.close_gaps("v", NOW, NOW + 9 * hour, "other.json") == 0
     assert store.plays.close_gaps("u", NOW, NOW + 3 * hour, "one.json") == 2
     assert store.plays.close_gaps("u", NOW, NOW + 3 * hour, "again.json") == 0
