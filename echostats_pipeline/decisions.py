@@ -80,6 +80,17 @@ def snapshot_requests(
     ]
 
 
+def catalog_families(lacking: Iterable[str], waiting: Collection[str], sources: Collection[str]) -> set[str]:
+    """Which of the families of endpoints that lack something can be completed now.
+
+    Args:
+        lacking: What lacks something.
+        waiting: Families that must not be called.
+        sources: Who can be asked for audio features now; one of them suffices.
+    """
+    return {family for family in lacking if (sources if family == "audio-features" else family not in waiting)}
+
+
 def closing_requests(users: Sequence[User], now: datetime) -> list[dg.RunRequest]:
     """Close yesterday for everyone: rebuild each user's last two days in their own zone."""
     requests = []

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import get_args
 
 import dagster as dg
 
 from echostats_pipeline.dead_runs import close_dead_runs
-from echostats_pipeline.decisions import rollup_requests, snapshot_requests, sync_request
+from echostats_pipeline.decisions import catalog_families, rollup_requests, snapshot_requests, sync_request
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.jobs import USER_TAG, catalog_enrichment, rollup_build, snapshot_build, user_sync
 from echostats_pipeline.model.users import User
@@ -14,6 +15,9 @@ from echostats_pipeline.partitions import USERS
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.roster import Roster, reload_code_location
+from echostats_pipeline.spotify.client import batch_route
+from echostats_pipeline.stages.features import FAMILIES, askable
+from echostats_pipeline.storage.catalog import CatalogName
 
 REST_AFTER_FAILURE_S = 15 * 60
 """What fails is not asked for again at once: the cause is seldom gone by then, and every run leaves its traces."""
@@ -35,7 +39,7 @@ def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinitio
     ) -> dg.RunRequest | dg.SkipReason:
         user = store.get().users.by_partition_key(partition_key)
         if user.status != "active":
-            return dg.SkipReason(f"{partition_key} is {user.status}")
+            return dg.SkipReason(": ".join(filter(None, [f"{partition_key} is {user.status}", user.status_reason])))
         if not _may_start(context, user_sync.name, clock.now(), user):
             return dg.SkipReason("The previous sync of this user has not finished, or has failed a moment ago")
         if waiting := _waiting(store, clock.now(), "recently-played", "token"):
@@ -110,15 +114,17 @@ def stale_snapshots(
 def incomplete_catalog(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for enrichment while something lacks it and nobody is at it."""
-    lacking = store.get().catalog.lacking(clock.now())
-    if not lacking:
-        return dg.SkipReason("The catalogue is complete")
-    waiting = _waiting(store, clock.now(), *lacking, "reccobeats")
-    if lacking.keys() - waiting.keys() == {"audio-features"} and "reccobeats" in waiting:
-        return dg.SkipReason(f"Waiting: {waiting}")  # nobody else is left to ask
-    if waiting.keys() >= lacking.keys() or APP_FAMILY in waiting:
-        return dg.SkipReason(f"Waiting: {waiting}")
+    """Ask for enrichment while something lacks it that can be had now, and nobody is at it."""
+    if not any(user.status == "active" for user in _users(store)):
+        return dg.SkipReason("There is no active user on whose behalf the catalogue could be read")
+    waiting = _waiting(store, clock.now(), *get_args(CatalogName), *FAMILIES.values())
+    refused_until = store.get().limits.refused_until(batch_route("audio-features"))
+    if refused_until is not None and clock.now() < refused_until:
+        waiting["audio-features"] = f"until {refused_until:%Y-%m-%d %H:%M} UTC, Spotify refuses them to this app"
+    sources = askable(store.settings.audio_features, waiting)
+    lacking = store.get().catalog.lacking(clock.now(), sources)
+    if APP_FAMILY in waiting or not catalog_families(lacking, waiting, sources):
+        return dg.SkipReason(f"Waiting: {waiting}" if waiting else "The catalogue is complete")
     if not _may_start(context, catalog_enrichment.name, clock.now()):
         return dg.SkipReason("The catalogue is being completed, or that has failed a moment ago")
     return dg.RunRequest()

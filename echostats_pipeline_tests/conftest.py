@@ -177,7 +177,7 @@ class Installation:
     def client(self, user: User) -> AbstractContextManager[SpotifyClient]:
         return open_client(self.settings, self.store, user, self.now, self.sleep)
 
-    def feature_sources(self, user: User) -> AbstractContextManager[list[FeatureSource]]:
+    def feature_sources(self, user: User) -> AbstractContextManager[dict[str, FeatureSource]]:
         return open_feature_sources(self.settings, self.store, user, self.now, self.sleep)
 
     def sleep(self, seconds: float) -> None:

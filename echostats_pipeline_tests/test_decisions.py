@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.decisions import (
     MOST_SYNC_DAYS,
+    catalog_families,
     closing_requests,
     rollup_requests,
     snapshot_requests,
@@ -119,3 +120,11 @@ def test_closing_rebuilds_yesterday_and_today_of_each_zone_once_a_local_day(now:
     assert days_of(requests[1]) == (now.date() - timedelta(days=1), now.date())
     assert [request.run_key for request in requests] == [f"ada@{today}", f"bob@{now.date()}"]
     assert closing_requests(users, now) == requests
+
+
+def test_a_family_that_waits_is_not_asked_and_audio_features_are_as_long_as_one_source_can_be() -> None:
+    lacking = ("tracks", "albums", "audio-features")
+    assert catalog_families(lacking, {"albums", "audio-features"}, ["reccobeats"]) == {"tracks", "audio-features"}
+    assert catalog_families(lacking, {"tracks", "albums", "reccobeats"}, ["spotify"]) == {"audio-features"}
+    assert catalog_families(lacking, {"tracks", "albums", "audio-features", "reccobeats"}, []) == set()
+    assert catalog_families([], (), ["spotify"]) == set()

@@ -20,6 +20,7 @@ from echostats_pipeline.stages.catalog import (
     enrich_artists,
     enrich_audio_features,
     enrich_tracks,
+    objects_a_day,
 )
 from echostats_pipeline.storage.store import Store
 
@@ -79,7 +80,9 @@ def _catalog_asset(
                 "dagster/row_count": enriched.completed,
                 "unavailable": enriched.unavailable,
                 "left": enriched.left,
-                "progress": store.get().catalog.progress_text(name, clock.now(), store.settings.daily_calls),
+                "progress": store.get().catalog.progress_text(
+                    name, clock.now(), objects_a_day(store.settings, store.get(), name.replace("_", "-"), clock.now())
+                ),
             }
         )
 

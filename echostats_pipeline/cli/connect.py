@@ -74,6 +74,7 @@ def connect(timezone: str, no_browser: bool) -> None:
 
         click.echo(f"Days of a new user begin in {timezone}; --timezone chooses another zone.")
         click.echo(f"Spotify asks for your consent at this address:\n\n  {attempt.address}\n")
+        click.echo(f"{_on_spotifys_page(attempt.app)}\n")
         with served(attempt.app.redirect_uri) as redirects:
             if not no_browser and redirects is not None and webbrowser.open(attempt.address):
                 user = _from_browser(attempt, redirects, finish)
@@ -112,10 +113,17 @@ def _from_browser(attempt: Attempt, redirects: Redirects, finish: Connect) -> Us
         visit.answer("Connected", f"Connected as {_name(user)}. You can close this window.")
         return user
     raise ConsentNotGiven(
-        f"The browser did not come back to {attempt.app.redirect_uri} within {WAIT_S / 60:g} minutes. If Spotify "
-        "showed 'INVALID_CLIENT: Invalid redirect URI', add exactly this address under Redirect URIs of the app at "
-        "https://developer.spotify.com/dashboard; if it showed 'Invalid client', check SPOTIFY_CLIENT_ID. With a "
-        "browser on another machine use `echostats connect --no-browser`."
+        f"The browser did not come back to {attempt.app.redirect_uri} within {WAIT_S / 60:g} minutes. "
+        f"{_on_spotifys_page(attempt.app)} With a browser on another machine use `echostats connect --no-browser`."
+    )
+
+
+def _on_spotifys_page(app: SpotifyApp) -> str:
+    """What to do about errors that Spotify shows in the browser and tells nobody else."""
+    return (
+        "If Spotify's page says 'INVALID_CLIENT: Invalid client', check SPOTIFY_CLIENT_ID; if it says 'INVALID_CLIENT: "
+        f"Invalid redirect URI', add exactly {app.redirect_uri} under Redirect URIs of the app at "
+        "https://developer.spotify.com/dashboard."
     )
 
 

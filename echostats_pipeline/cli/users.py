@@ -1,6 +1,7 @@
 """``echostats users``: who is connected, for how long, and what may be changed about them."""
 
 import math
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import get_args
 
@@ -39,8 +40,12 @@ def users(context: click.Context) -> None:
     if not console.is_terminal:
         console.width = PIPED_WIDTH
     with open_database(settings) as store:
-        console.print(users_table(store, now))
-        for line in calls_lines(store, settings.daily_calls, now):
+        known = store.users.all()
+        console.print(users_table(store, known, now))
+        reasons = [
+            f"{user.partition_key} is {user.status}: {user.status_reason}" for user in known if user.status_reason
+        ]
+        for line in [*reasons, *calls_lines(store, settings.daily_calls, now)]:
             console.print(line, highlight=False, markup=False)
 
 
@@ -97,11 +102,11 @@ def remove(name: str, yes: bool) -> None:
     click.echo("Copies elsewhere stay: exports you imported, backups, the history of runs in Dagster.")
 
 
-def users_table(store: Store, now: datetime) -> Table:
+def users_table(store: Store, known: Iterable[User], now: datetime) -> Table:
     """Everybody: key, name, status, zone, last sync, days until the consent ends, plays."""
     plays = Column("plays", justify="right")
     table = Table(Column("user", no_wrap=True), "name", "status", "zone", "last sync", "consent", plays)
-    for user in store.users.all():
+    for user in known:
         table.add_row(
             user.partition_key,
             Text(user.display_name or user.spotify_id),

@@ -93,6 +93,8 @@ class Track(Enriched):
     # Beyond the EchoStats schema.
     isrc: str = ""
     audio_features_checked_at: UtcDatetime | None = None
+    audio_features_asked: list[str] = Field(default_factory=list)
+    """The sources, as the settings name them, that had no audio features then."""
 
 
 class Artist(Enriched):

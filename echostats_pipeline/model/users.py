@@ -42,9 +42,13 @@ class User(Document):
     # Beyond the EchoStats schema.
     timezone: Timezone = "UTC"
     status: UserStatus = "active"
+    status_reason: str = ""
+    """Why, where this pipeline has set the status and it takes more than the user to change it."""
     authorized_at: UtcDatetime | None = None
     partition_key: str = Field(pattern=PARTITION_KEY_PATTERN)
     simulated: bool = False
+    saved_tracks_version: str = ""
+    """Tells whether the saved tracks have changed since they were read."""
 
     @property
     def user_id(self) -> str:

@@ -27,7 +27,7 @@ class SpotifyResource(dg.ConfigurableResource):
             yield client
 
     @contextmanager
-    def feature_sources(self, user: User) -> Iterator[list[FeatureSource]]:
+    def feature_sources(self, user: User) -> Iterator[dict[str, FeatureSource]]:
         """Where audio features come from; Spotify is asked on behalf of a user."""
         with open_feature_sources(self.store.settings, self.store.get(), user, self.clock.now) as sources:
             yield sources

@@ -37,7 +37,7 @@ _NEXT_STEPS: dict[type[SpotifyResponseError], str] = {
     RequestRefused: "The request is not what {service} expects; if it persists, update echostats_pipeline.",
     AppRefused: "Check SPOTIFY_CLIENT_ID and SPOTIFY_CLIENT_SECRET against Spotify's developer dashboard.",
     UserNotRegistered: "Add the user to the app's User Management at https://developer.spotify.com/dashboard, with the "
-    "e-mail address of their Spotify account.",
+    "e-mail address of their Spotify account; after that let them connect again.",
     InsufficientScope: "The user's consent does not cover this; connect the account again.",
     AccessTokenRejected: "Spotify does not accept the access token; if it persists, connect the account again.",
     EndpointRefused: "Spotify does not offer this to the app, or not for this object; asking again is of no use.",

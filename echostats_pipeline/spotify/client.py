@@ -9,7 +9,7 @@ one where Spotify refuses the batches.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -19,7 +19,7 @@ from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.library import TimeRange, TopItemKind
 from echostats_pipeline.settings import SPOTIFY_API_URL
 from echostats_pipeline.spotify.answers import JsonObject, json_object, unexpected_body
-from echostats_pipeline.spotify.regimes import REMEMBERED_FOR, MemoryRegimes, RegimeMemory
+from echostats_pipeline.spotify.regimes import REMEMBERED_FOR, MemoryRegimes, RegimeMemory, is_refused
 from echostats_pipeline.spotify.transport import Handler, Request, Response
 from echostats_pipeline.spotify.waits import Clock
 
@@ -29,9 +29,10 @@ Asked = tuple[str, JsonObject | None]
 PAGE_LIMIT = 50
 MOST_PAGES = 2_000
 """Of one list. Spotify's offsets end at 100,000, which is this many pages."""
+MOST_IDS: Mapping[str, int] = {"tracks": 50, "artists": 50, "albums": 20, "audio-features": 100}
+"""Of one call, by kind of object."""
 
 _CATALOGUE_ID = re.compile(r"[0-9A-Za-z]+")
-_AUDIO_FEATURES = "/audio-features?ids"
 
 
 class SpotifyClient:
@@ -103,22 +104,23 @@ class SpotifyClient:
 
     def tracks_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
         """As `tracks`, one by one as they are read: an error later on loses nothing that was handed out."""
-        return self._catalogue("tracks", ids, most=50)
+        return self._catalogue("tracks", ids)
 
     def artists_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
         """As `artists`, one by one as they are read."""
-        return self._catalogue("artists", ids, most=50)
+        return self._catalogue("artists", ids)
 
     def albums_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
         """As `albums`, one by one as they are read."""
-        return self._catalogue("albums", ids, most=20)
+        return self._catalogue("albums", ids)
 
     def audio_features_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
         """As `audio_features`, one by one as they are read."""
         sendable, unknown = _told_apart(ids)
         yield from unknown
-        for batch in _batches(sendable, most=100):
-            if self._is_refused(_AUDIO_FEATURES):
+        route = batch_route("audio-features")
+        for batch in _batches(sendable, MOST_IDS["audio-features"]):
+            if self._is_refused(route):
                 raise EndpointRefused(
                     "Spotify has refused this app the audio features lately and is not asked again for some days.",
                     status_code=HTTPStatus.FORBIDDEN,
@@ -126,7 +128,7 @@ class SpotifyClient:
             try:
                 objects = self._batch("audio-features", batch)
             except EndpointRefused:
-                self._remember_refused(_AUDIO_FEATURES)
+                self._remember_refused(route)
                 raise
             yield from zip(batch, objects, strict=True)
 
@@ -175,17 +177,17 @@ class SpotifyClient:
         # Without the types, episodes come disguised as tracks.
         return self._all_pages(path, "reading the items of a playlist", additional_types="track,episode")
 
-    def _catalogue(self, kind: str, ids: Iterable[str], *, most: int) -> Iterator[Asked]:
+    def _catalogue(self, kind: str, ids: Iterable[str]) -> Iterator[Asked]:
         """In batches; one by one where batches are refused.
 
         That they are is remembered once a single read was not refused as well: only then is it about batches.
         """
         sendable, unknown = _told_apart(ids)
         yield from unknown
-        endpoint = f"/{kind}?ids"
+        endpoint = batch_route(kind)
         known = self._is_refused(endpoint)
         rest = sendable
-        for batch in [] if known else _batches(sendable, most):
+        for batch in [] if known else _batches(sendable, MOST_IDS[kind]):
             try:
                 objects = self._batch(kind, batch)
             except EndpointRefused:
@@ -200,8 +202,7 @@ class SpotifyClient:
             yield spotify_id, found
 
     def _is_refused(self, endpoint: str) -> bool:
-        until = self._regimes.refused_until(endpoint)
-        return until is not None and self._clock() < until
+        return is_refused(self._regimes, endpoint, self._clock())
 
     def _remember_refused(self, endpoint: str) -> None:
         self._regimes.remember_refused(endpoint, self._clock() + REMEMBERED_FOR)
@@ -258,6 +259,11 @@ class SpotifyClient:
         except ValueError:
             return False
         return f"{parts.scheme}://{parts.netloc}" == self._api_url
+
+
+def batch_route(kind: str) -> str:
+    """The name under which it is remembered that Spotify refuses objects of a kind in batches."""
+    return f"/{kind}?ids"
 
 
 def _whole(ids: Iterable[str], read: Callable[[Iterable[str]], Iterator[Asked]]) -> dict[str, JsonObject | None]:

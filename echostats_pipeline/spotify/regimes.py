@@ -22,6 +22,12 @@ class RegimeMemory(Protocol):
         """The endpoint was refused; do not ask it again before `until`."""
 
 
+def is_refused(regimes: RegimeMemory, endpoint: str, now: datetime) -> bool:
+    """Whether the endpoint is taken as refused at `now`."""
+    until = regimes.refused_until(endpoint)
+    return until is not None and now < until
+
+
 class MemoryRegimes:
     """A `RegimeMemory` for one process."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import requests
 from pydantic import SecretStr
 
-from echostats_pipeline.errors import ReauthorizationNeeded, SettingsError, SpotifyUnreachable
+from echostats_pipeline.errors import ReauthorizationNeeded, SettingsError, SpotifyUnreachable, UserNotRegistered
 from echostats_pipeline.model.users import SpotifyTokens, User
 from echostats_pipeline.settings import SPOTIFY_ACCOUNTS_URL, SPOTIFY_API_URL, Settings
 from echostats_pipeline.spotify.authorised import AccessTokens, Authorised
@@ -218,17 +218,17 @@ def reached(store: Store, budget: Budget, clock: Clock, sleep: Sleep = time.slee
 def open_client(
     settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
 ) -> Iterator[SpotifyClient]:
-    """A client that reads on behalf of a user."""
-    with reached(store, budget_of(settings), clock, sleep) as reach:
+    """A client that reads on behalf of a user, who is paused if the app's allow-list turns out to lack them."""
+    with reached(store, budget_of(settings), clock, sleep) as reach, _paused_if_not_registered(store, user):
         yield _client(settings, store, user, clock, reach)
 
 
 @contextmanager
 def open_feature_sources(
     settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
-) -> Iterator[list[FeatureSource]]:
+) -> Iterator[dict[str, FeatureSource]]:
     """Where audio features come from, in the order of the settings; Spotify is asked on behalf of a user."""
-    with reached(store, budget_of(settings), clock, sleep) as reach:
+    with reached(store, budget_of(settings), clock, sleep) as reach, _paused_if_not_registered(store, user):
 
         def source(name: str) -> FeatureSource:
             if name == "spotify":
@@ -237,7 +237,17 @@ def open_feature_sources(
                 return from_reccobeats(reach.token, configured_spotify(settings).reccobeats_url)
             return from_file(Path(name))
 
-        yield [source(name) for name in settings.audio_features]
+        yield {name: source(name) for name in settings.audio_features}
+
+
+@contextmanager
+def _paused_if_not_registered(store: Store, user: User) -> Iterator[None]:
+    """Only the owner of the app can help: until they have, every sync would fail alike."""
+    try:
+        yield
+    except UserNotRegistered as error:
+        store.users.set_status(user.user_id, "paused", str(error))
+        raise
 
 
 def _client(settings: Settings, store: Store, user: User, clock: Clock, reach: Reach) -> SpotifyClient:

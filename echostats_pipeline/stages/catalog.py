@@ -4,14 +4,16 @@ Data that came embedded in an answer is used before any call is made: a track re
 and of its album. What was read is stored in batches, also when Spotify asks to wait in the middle.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from echostats_pipeline.errors import WaitRequired
 from echostats_pipeline.model.catalog import Album, Artist, Track
+from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.answers import JsonObject
-from echostats_pipeline.spotify.client import Asked, SpotifyClient
+from echostats_pipeline.spotify.client import MOST_IDS, Asked, SpotifyClient, batch_route
 from echostats_pipeline.spotify.mapping import (
     album_document,
     album_stub,
@@ -19,8 +21,10 @@ from echostats_pipeline.spotify.mapping import (
     artist_stubs,
     track_document,
 )
+from echostats_pipeline.spotify.reccobeats import MOST_IDS as MOST_IDS_OF_RECCOBEATS
+from echostats_pipeline.spotify.regimes import is_refused
 from echostats_pipeline.stages import Progress
-from echostats_pipeline.stages.features import FeatureSource, ask_in_turn
+from echostats_pipeline.stages.features import FeatureSource, ask_in_turn, askable
 from echostats_pipeline.storage.store import Store
 
 Answer = dict[str, JsonObject | None]
@@ -85,25 +89,49 @@ def enrich_albums(store: Store, client: SpotifyClient, now: datetime, progress: 
 
 
 def enrich_audio_features(
-    store: Store, sources: Sequence[FeatureSource], now: datetime, progress: Progress
+    store: Store, sources: Mapping[str, FeatureSource], now: datetime, progress: Progress
 ) -> Enriched:
-    """Ask the sources for the audio features of known tracks; that none of them has any is remembered too."""
-    wanting = store.catalog.wanting_audio_features(now)
+    """Ask the sources, by name, for the audio features of known tracks; which of them have none is remembered too.
+
+    A source that asks to wait is not asked again here; the others go on.
+    """
+    wanting = store.catalog.wanting_audio_features(now, sources)
     progress.expect(len(wanting))
-    completed = unavailable = 0
-    waited: WaitRequired | None = None
-    for start in range(0, len(wanting), BATCH):
-        batch = wanting[start : start + BATCH]
-        answers, waiting = ask_in_turn(sources, batch)
-        store.catalog.put_audio_features(answers, now)
-        progress.advance(len(answers))
-        found = sum(features is not None for features in answers.values())
-        completed += found
-        unavailable += len(answers) - found
-        waited = waited or waiting
-        if waiting is not None and not answers:  # none of the sources can be asked now
+    done: Counter[str] = Counter()
+    waiting: dict[str, WaitRequired] = {}
+    tracks = list(wanting.items())
+    for start in range(0, len(tracks), BATCH):
+        open_sources = {name: ask for name, ask in sources.items() if name not in waiting}
+        heard = ask_in_turn(open_sources, dict(tracks[start : start + BATCH]))
+        store.catalog.put_audio_features(heard.answers, now, heard.asked)
+        waiting |= heard.waiting
+        settled = Counter(
+            "unavailable" if features is None else "completed"
+            for spotify_id, features in heard.answers.items()
+            if features is not None or waiting.keys() <= set(heard.asked[spotify_id])
+        )
+        progress.advance(settled.total())
+        done += settled
+        if waiting.keys() == sources.keys():
             break
-    return Enriched(completed, unavailable, len(wanting) - completed - unavailable, waited)
+    for wait in waiting.values():  # also those that the result has no place for
+        store.limits.postpone(wait.family, wait.until, wait.reason)
+    return Enriched(
+        done["completed"], done["unavailable"], len(wanting) - done.total(), next(iter(waiting.values()), None)
+    )
+
+
+def objects_a_day(settings: Settings, store: Store, family: str, now: datetime) -> int:
+    """How many objects of a family the daily budget reads: in batches, one a call where Spotify refuses those.
+
+    Audio features count as the slowest source gives them that is not refused; 0 where there is none.
+    """
+    refused = is_refused(store.limits, batch_route(family), now)
+    if family != "audio-features":
+        return settings.daily_calls * (1 if refused else MOST_IDS[family])
+    sizes = {"spotify": MOST_IDS[family], "reccobeats": MOST_IDS_OF_RECCOBEATS}
+    sources = askable(settings.audio_features, {family} if refused else ())
+    return settings.daily_calls * min((sizes.get(name, max(sizes.values())) for name in sources), default=0)
 
 
 def _enrich(

@@ -1,10 +1,12 @@
 """Audio features from wherever they are to be had, in the order the user has set.
 
 Spotify answers older apps only; ReccoBeats answers everybody, within its limits; a file of the user's own answers at
-once. A track that none of them knows is remembered as such for a while; one that could not be asked about is not.
+once. That a source knows nothing of a track is remembered for a while, by source: one that could not be asked is asked
+later, and the others are left in peace.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -22,6 +24,8 @@ FeatureSource = Callable[[Sequence[str]], Answers]
 """Asked for track ids, gives each id it could ask about with what it knows; may end early by `WaitRequired`."""
 
 ID_COLUMNS = ("spotify_id", "track_id", "id")
+FAMILIES = {"spotify": "audio-features", "reccobeats": "reccobeats"}
+"""By source the family of endpoints it asks; a file asks none."""
 
 
 def from_spotify(client: SpotifyClient) -> FeatureSource:
@@ -79,29 +83,48 @@ def from_file(path: Path) -> FeatureSource:
     return ask
 
 
-def ask_in_turn(
-    sources: Iterable[FeatureSource], ids: Sequence[str]
-) -> tuple[dict[str, AudioFeatures | None], WaitRequired | None]:
-    """Ask each source for what those before it did not know.
+def askable(sources: Iterable[str], waiting: Collection[str]) -> list[str]:
+    """Of the sources, by name, those that can be asked while these families of endpoints wait or are refused."""
+    return [name for name in sources if FAMILIES.get(name) not in waiting]
 
-    Returns:
-        What is known of each id, None where no source knows it; and why ids were left out, if a source has to wait that
-        might know them.
+
+@dataclass
+class Heard:
+    """What sources said.
+
+    Attributes:
+        answers: By track id, for those that a source was asked about: what is known, None where no source knows it.
+        asked: By track id, the sources that know nothing of it, those of earlier rounds included.
+        waiting: By source, why it was not asked about all.
     """
-    answers: dict[str, AudioFeatures | None] = dict.fromkeys(ids)
-    waiting: WaitRequired | None = None
-    unasked: set[str] = set()
-    for ask in sources:
-        open_ids = [spotify_id for spotify_id, found in answers.items() if found is None]
-        heard: set[str] = set()
+
+    answers: dict[str, AudioFeatures | None] = field(default_factory=dict)
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    waiting: dict[str, WaitRequired] = field(default_factory=dict)
+
+
+def ask_in_turn(sources: Mapping[str, FeatureSource], asked: Mapping[str, Iterable[str]]) -> Heard:
+    """Ask each source for what those before it did not know, unless it has said before that it does not.
+
+    Args:
+        sources: By name, in the order to ask.
+        asked: By track id, the sources that have said so.
+    """
+    heard = Heard(asked={spotify_id: list(names) for spotify_id, names in asked.items()})
+    for name, ask in sources.items():
+        open_ids = [
+            spotify_id
+            for spotify_id, names in heard.asked.items()
+            if heard.answers.get(spotify_id) is None and name not in names
+        ]
         try:
             for spotify_id, found in ask(open_ids):
-                heard.add(spotify_id)
-                answers[spotify_id] = found
+                heard.answers[spotify_id] = found
+                if found is None:
+                    heard.asked[spotify_id].append(name)
         except WaitRequired as wait:
-            waiting = waiting or wait
-            unasked |= set(open_ids) - heard
-    return {key: found for key, found in answers.items() if found is not None or key not in unasked}, waiting
+            heard.waiting[name] = wait
+    return heard
 
 
 def _complete(values: Mapping[str, object] | None) -> AudioFeatures | None:

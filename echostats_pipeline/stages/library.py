@@ -1,5 +1,7 @@
 """What a user keeps: playlists, saved tracks, Spotify's own top items. Read whole or not at all."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -10,7 +12,8 @@ from echostats_pipeline.model.library import TimeRange, TopItemKind
 from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.answers import JsonObject
 from echostats_pipeline.spotify.client import SpotifyClient
-from echostats_pipeline.spotify.mapping import playlist_document, saved_track_document, top_items_document
+from echostats_pipeline.spotify.fields import text
+from echostats_pipeline.spotify.mapping import content, playlist_document, saved_track_document, top_items_document
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.storage.store import Store
 
@@ -44,22 +47,27 @@ def sync_playlists(store: Store, client: SpotifyClient, user: User, now: datetim
 def sync_saved_tracks(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:
     """Make the stored saved tracks those of Spotify; returns how many there are.
 
-    One call tells whether anything has changed: the newest of them and their number.
+    One call tells whether anything has changed: the newest rows and their number are those before the last reading.
+    What is stored is no measure of them: local files have no ids, and Spotify counts rows that it does not show.
     """
     newest, total = client.newest_saved_tracks()
-    stored = store.library.newest_saved(user.user_id, len(newest))
-    if stored == _saved(newest, user, now) and store.library.saved_count(user.user_id) == total:
-        return total
+    version = _version(newest, total)
+    stored = store.library.saved_count(user.user_id)
+    if store.users.saved_tracks_version(user.user_id) == f"{version}:{stored}":
+        return stored
     documents = [saved for row in client.saved_tracks() if (saved := saved_track_document(row, user.user_id, now))]
     progress.expect(len(documents))
     store.library.replace_saved_tracks(user.user_id, documents)
     progress.advance(len(documents))
-    return len(documents)
+    stored = store.library.saved_count(user.user_id)
+    store.users.set_saved_tracks_version(user.user_id, f"{version}:{stored}")
+    return stored
 
 
-def _saved(rows: Sequence[JsonObject], user: User, now: datetime) -> set[tuple[str, datetime]]:
-    documents = [saved_track_document(row, user.user_id, now) for row in rows]
-    return {(saved.spotify_id, saved.added_at) for saved in documents if saved is not None}
+def _version(newest: Sequence[JsonObject], total: int) -> str:
+    """What differs when Spotify's list of saved tracks does."""
+    rows = [[text(row, "added_at"), text(content(row) or {}, "uri")] for row in newest]
+    return f"{total}:{hashlib.sha256(json.dumps(rows).encode()).hexdigest()}"
 
 
 def sync_top_items(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:

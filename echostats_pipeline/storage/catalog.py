@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import polars as pl
@@ -56,15 +57,28 @@ class CatalogStore:
         found = self._db[name].find(_wanting(now), {"spotify_id": 1, "enriched_at": 1})
         return _most_played_first(found, counts)
 
-    def wanting_audio_features(self, now: datetime) -> list[str]:
-        """Spotify ids of known tracks whose audio features are to be asked for, the most played first."""
-        found = self._db["tracks"].find(_unheard(now), {"spotify_id": 1})
-        return _most_played_first(found, self._play_counts("tracks"))
+    def wanting_audio_features(self, now: datetime, sources: Iterable[str] = ()) -> dict[str, list[str]]:
+        """Known tracks whose audio features are to be asked for, the most played first.
 
-    def lacking(self, now: datetime) -> dict[str, int]:
-        """By family of endpoints how much is to be asked for; families that lack nothing are left out."""
+        Args:
+            now: The present instant.
+            sources: Who is to be asked about every track.
+
+        Returns:
+            By Spotify id, the sources that have said lately that they know nothing.
+        """
+        fields = {"spotify_id": 1, "audio_features_checked_at": 1, "audio_features_asked": 1}
+        found = {track["spotify_id"]: track for track in self._db["tracks"].find(_unheard(now, sources), fields)}
+        ranked = _most_played_first(found.values(), self._play_counts("tracks"))
+        return {spotify_id: _asked_lately(found[spotify_id], now) for spotify_id in ranked}
+
+    def lacking(self, now: datetime, sources: Iterable[str] = ()) -> dict[str, int]:
+        """By family of endpoints how much is to be asked for; families that lack nothing are left out.
+
+        Audio features lack where nobody has been asked lately, or one of the `sources` has not.
+        """
         counts = {name: self._db[name].count_documents(_wanting(now)) for name in get_args(CatalogName)}
-        counts["audio-features"] = self._db["tracks"].count_documents(_unheard(now))
+        counts["audio-features"] = self._db["tracks"].count_documents(_unheard(now, sources))
         return {family: count for family, count in counts.items() if count}
 
     def _play_counts(self, name: CatalogName) -> Counter[str]:
@@ -109,8 +123,13 @@ class CatalogStore:
         if operations:
             self._db[name].bulk_write(operations, ordered=False)
 
-    def put_audio_features(self, features: dict[str, AudioFeatures | None], at: datetime) -> None:
-        """Store the audio features of tracks; None records that Spotify has none, never a zero."""
+    def put_audio_features(
+        self,
+        features: Mapping[str, AudioFeatures | None],
+        at: datetime,
+        asked: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
+        """Store the audio features of tracks; None records that those who were `asked` have none, never a zero."""
         operations = [
             UpdateOne(
                 {"spotify_id": spotify_id},
@@ -118,6 +137,7 @@ class CatalogStore:
                     "$set": {
                         "audio_features": None if found is None else found.model_dump(),
                         "audio_features_checked_at": at,
+                        "audio_features_asked": list(asked.get(spotify_id, ())),
                     }
                 },
             )
@@ -140,13 +160,13 @@ class CatalogStore:
         """Stored documents of the given ids, without ``_id``."""
         return list(self._db[name].find({"spotify_id": {"$in": list(spotify_ids)}}, {"_id": 0}))
 
-    def progress_text(self, asset: str, now: datetime, daily_calls: int) -> str:
-        """How far the catalogue is, as a person would say it: known of all, and days to go at one object a call."""
+    def progress_text(self, asset: str, now: datetime, a_day: int) -> str:
+        """How far the catalogue is, as a person would say it: known of all, and days to go at so many objects a day."""
         name = "tracks" if asset == "audio_features" else asset
         left = self.lacking(now).get(asset.replace("_", "-"), 0)
         total = self._db[name].estimated_document_count()
         return f"{total - left:,} of {total:,} known" + (
-            f", ready in at most {math.ceil(left / daily_calls):,} days at today's budget" if left else ""
+            f", ready in at most {math.ceil(left / a_day):,} days at today's budget" if left and a_day else ""
         )
 
     def frames(self, track_ids: Sequence[str]) -> CatalogFrames:
@@ -210,13 +230,20 @@ def _wanting(now: datetime) -> Document:
     }
 
 
-def _unheard(now: datetime) -> Document:
-    asked = "audio_features_checked_at"
+def _unheard(now: datetime, sources: Iterable[str]) -> Document:
+    at = "audio_features_checked_at"
+    not_asked = [{"audio_features_asked": {"$ne": name}} for name in sources]
     return {
         "enriched_at": {"$ne": None},
         "audio_features": None,
-        "$or": [{asked: None}, {asked: {"$lt": now - ASK_AGAIN_AFTER}}],
+        "$or": [{at: None}, {at: {"$lt": now - ASK_AGAIN_AFTER}}, *not_asked],
     }
+
+
+def _asked_lately(track: Document, now: datetime) -> list[str]:
+    """Which sources have said that they know no audio features of the track, and need not be asked again yet."""
+    at: datetime | None = track.get("audio_features_checked_at")
+    return [] if at is None or at < now - ASK_AGAIN_AFTER else track.get("audio_features_asked") or []
 
 
 def _most_played_first(found: Iterable[Document], counts: Counter[str]) -> list[str]:

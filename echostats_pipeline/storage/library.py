@@ -46,13 +46,6 @@ class LibraryStore:
         """Whether a user's rankings were read after `instant`."""
         return self._db["top_items"].find_one({"user_id": user_id, "fetched_at": {"$gt": instant}}) is not None
 
-    def newest_saved(self, user_id: str, count: int) -> set[tuple[str, datetime]]:
-        """Id and instant of the `count` saved tracks that were added last."""
-        if count == 0:  # which MongoDB takes for "no limit"
-            return set()
-        found = self._db["saved_tracks"].find({"user_id": user_id}).sort("added_at", -1).limit(count)
-        return {(saved["spotify_id"], saved["added_at"]) for saved in found}
-
     def saved_count(self, user_id: str) -> int:
         """How many saved tracks of a user are stored."""
         return self._db["saved_tracks"].count_documents({"user_id": user_id})

@@ -72,7 +72,7 @@ class UserStore:
                 "partition_key": partition_key(profile.get("display_name", ""), str(new_id)),
             }
         ).to_bson()
-        renewed = {**profile, "authorized_at": authorized_at, "status": "active"}
+        renewed = {**profile, "authorized_at": authorized_at, "status": "active", "status_reason": ""}
         document = self._users.find_one_and_update(
             {"spotify_id": profile["spotify_id"]},
             {
@@ -84,13 +84,22 @@ class UserStore:
         )
         return User.model_validate(document)
 
-    def set_status(self, user_id: str, status: UserStatus) -> None:
-        """Record whether a user is synced, paused, or has to consent again."""
-        self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"status": status}})
+    def set_status(self, user_id: str, status: UserStatus, reason: str = "") -> None:
+        """Record whether a user is synced, paused, or has to consent again; and why, unless a person has asked."""
+        self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"status": status, "status_reason": reason}})
 
     def synced(self, user_id: str, at: datetime) -> None:
         """Record a successful sync."""
         self._users.update_one({"_id": ObjectId(user_id)}, {"$max": {"last_synced_at": at}})
+
+    def saved_tracks_version(self, user_id: str) -> str:
+        """Which state of their saved tracks was read last; empty if none was."""
+        found = self._users.find_one({"_id": ObjectId(user_id)}, {"saved_tracks_version": 1})
+        return str((found or {}).get("saved_tracks_version", ""))
+
+    def set_saved_tracks_version(self, user_id: str, version: str) -> None:
+        """Record which state of their saved tracks is stored."""
+        self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"saved_tracks_version": version}})
 
     def tokens(self, user_id: str) -> SpotifyTokens:
         """The encrypted tokens of a user.

@@ -210,6 +210,14 @@ def test_a_browser_that_never_comes_back_is_not_waited_for_forever(desk: Desk, m
         assert part in str(ended.exception)
 
 
+def test_errors_that_only_spotifys_page_shows_are_explained_beside_the_address(desk: Desk, person: str) -> None:
+    for ended in (desk.connect(browser=desk.visits(person)), desk.connect("--no-browser", paste=pasting(person))):
+        said = next(line for line in ended.output.splitlines() if "INVALID_CLIENT: Invalid client" in line)
+        assert "check SPOTIFY_CLIENT_ID" in said
+        assert f"INVALID_CLIENT: Invalid redirect URI', add exactly {desk._environ['SPOTIFY_REDIRECT_URI']}" in said
+        assert "https://developer.spotify.com/dashboard" in said
+
+
 def test_a_connection_that_says_nothing_holds_nobody_up(desk: Desk, person: str) -> None:
     uri = desk._environ["SPOTIFY_REDIRECT_URI"]
     port = int(uri.split(":")[2].split("/")[0])

@@ -94,6 +94,16 @@ def test_a_user_is_paused_and_resumed(installation: Installation, ann: User, ech
     assert installation.store.users.find("ann").status == "active"
 
 
+def test_why_a_user_was_paused_is_shown_until_they_are_resumed(
+    installation: Installation, ann: User, echostats: Echostats
+) -> None:
+    installation.store.users.set_status(ann.user_id, "paused", "Spotify answered 403 (not registered)")
+    said = f"{ann.partition_key} is paused: Spotify answered 403 (not registered)"
+    assert said in echostats("users").stdout.splitlines()
+    assert echostats("users", "resume", "ann").returncode == 0
+    assert "is paused" not in echostats("users").stdout
+
+
 def test_a_user_without_a_consent_has_to_connect_whatever_is_asked(
     installation: Installation, ann: User, echostats: Echostats
 ) -> None:

@@ -1,5 +1,6 @@
 """What runs and sensors make of Spotify's limits, of a regime, and of a consent that is gone."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from echostats_pipeline.model.operations import SyncJob
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import range_tags
 from echostats_pipeline.sensors import incomplete_catalog, sync_sensor
+from echostats_pipeline.spotify.regimes import REMEMBERED_FOR
 from echostats_pipeline_tests.conftest import NOW, Pipeline, documents
 
 from .test_sensors import tick
@@ -92,14 +94,13 @@ def test_a_limit_of_the_app_stops_every_sensor_until_it_has_passed(pipeline: Pip
 def test_the_catalogue_waits_when_all_that_is_lacking_waits(pipeline: Pipeline) -> None:
     user = pipeline.connect()
     assert sync(pipeline, user).success
-    lacking = pipeline.store.catalog.lacking(NOW)
-    assert {"artists", "albums", "audio-features"} <= lacking.keys()
-    first, *others = lacking
+    assert {"artists", "albums", "audio-features"} <= pipeline.store.catalog.lacking(NOW).keys()
+    others = ["tracks", "artists", "audio-features", "reccobeats"]
     for family in others:
         pipeline.store.limits.postpone(family, NOW + timedelta(hours=1), "used up")
     assert isinstance(tick(pipeline, incomplete_catalog), dg.RunRequest)
-    pipeline.store.limits.postpone(first, NOW + timedelta(hours=1), "used up")
-    assert all(family in reason(tick(pipeline, incomplete_catalog)) for family in lacking)
+    pipeline.store.limits.postpone("albums", NOW + timedelta(hours=1), "used up")
+    assert all(family in reason(tick(pipeline, incomplete_catalog)) for family in ["albums", *others])
 
 
 def test_a_quota_in_the_middle_of_the_catalogue_is_no_failure_and_is_gone_on_from(pipeline: Pipeline) -> None:
@@ -132,6 +133,40 @@ def test_while_reccobeats_waits_the_catalogue_is_not_asked_for_every_minute(pipe
     assert pipeline.store.catalog.lacking(NOW) == {"audio-features": 5}
     assert "ReccoBeats" in reason(tick(pipeline, incomplete_catalog))
     pipeline.installation.clock.advance(timedelta(hours=1))
+    assert isinstance(tick(pipeline, incomplete_catalog), dg.RunRequest)
+
+
+@pytest.mark.parametrize(("waiting", "other"), [("audio-features", "reccobeats"), ("reccobeats", "audio-features")])
+def test_one_source_of_audio_features_that_does_not_wait_is_enough_and_is_asked_once(
+    pipeline: Pipeline, waiting: str, other: str
+) -> None:
+    pipeline.connect()
+    tracks = sorted(pipeline.installation.simulator.world.catalogue.tracks)[:20]
+    pipeline.store.catalog.add_stubs("tracks", [Track(spotify_id=spotify_id, name="") for spotify_id in tracks])
+    pipeline.installation.simulator.behave(reccobeats_share=0.5)
+    for family in ("audio-features", "reccobeats"):
+        pipeline.store.limits.postpone(family, NOW + timedelta(hours=1), "used up")
+    assert pipeline.run("catalog_enrichment").success
+    assert pipeline.store.catalog.lacking(NOW) == {"audio-features": 20}
+    assert "used up" in reason(tick(pipeline, incomplete_catalog))
+    pipeline.installation.clock.advance(timedelta(hours=1))
+    pipeline.store.limits.postpone(waiting, NOW + timedelta(hours=9), "used up again")
+    assert isinstance(tick(pipeline, incomplete_catalog), dg.RunRequest)
+    assert pipeline.run("catalog_enrichment").success
+    assert pipeline.store.db["api_logs"].count_documents({"family": other}) == 1
+    assert "used up again" in reason(tick(pipeline, incomplete_catalog))
+
+
+def test_a_refusal_by_the_only_source_of_audio_features_is_waited_for(pipeline: Pipeline) -> None:
+    environ = {**pipeline.installation.environ, "ECHOSTATS_AUDIO_FEATURES": "spotify"}
+    pipeline = replace(pipeline, installation=replace(pipeline.installation, environ=environ))
+    pipeline.connect()
+    track = min(pipeline.installation.simulator.world.catalogue.tracks)
+    pipeline.store.catalog.add_stubs("tracks", [Track(spotify_id=track, name="")])
+    pipeline.installation.simulator.behave(regime="restricted_dev")
+    assert pipeline.run("catalog_enrichment").success
+    assert "refuses" in reason(tick(pipeline, incomplete_catalog))
+    pipeline.installation.clock.advance(REMEMBERED_FOR)
     assert isinstance(tick(pipeline, incomplete_catalog), dg.RunRequest)
 
 
@@ -178,3 +213,42 @@ def test_a_consent_that_is_gone_fails_one_job_and_is_not_tried_again(pipeline: P
         gone.user_id,
         well.user_id,
     }
+
+
+def test_a_user_whom_the_app_does_not_admit_fails_one_job_and_is_paused_until_they_are_added(
+    pipeline: Pipeline,
+) -> None:
+    foreign, well = pipeline.connect(0), pipeline.connect(1)
+    pipeline.installation.simulator.behave(allowed_users=frozenset({well.spotify_id}))
+    result = sync(pipeline, foreign)
+    assert not result.success
+    assert "STEP_UP_FOR_RETRY" not in [event.event_type_value for event in result.all_events]
+    assert "UserNotRegistered" in the_job(pipeline, result).error_message
+    paused = pipeline.store.users.find(foreign.partition_key)
+    assert paused.status == "paused"
+    assert "User Management" in paused.status_reason
+    assert paused.status_reason in reason(sensed(pipeline, foreign))
+    made = calls(pipeline)
+    assert sync(pipeline, foreign).success
+    assert calls(pipeline) == made
+    assert sync(pipeline, well).success
+    assert isinstance(tick(pipeline, incomplete_catalog), dg.RunRequest)
+    assert pipeline.run("catalog_enrichment").success, "read on behalf of who is left"
+    failed = [each for each in documents(pipeline.store.db, "sync_jobs") if each["status"] == "failed"]
+    assert [each["user_id"] for each in failed] == [foreign.user_id]
+    pipeline.installation.simulator.behave(allowed_users=None)
+    pipeline.connect(0)
+    again = pipeline.store.users.find(foreign.partition_key)
+    assert (again.status, again.status_reason) == ("active", "")
+    assert sync(pipeline, foreign).success
+
+
+def test_the_catalogue_is_not_asked_for_while_nobody_can_read_it(pipeline: Pipeline) -> None:
+    user = pipeline.connect()
+    track = min(pipeline.installation.simulator.world.catalogue.tracks)
+    pipeline.store.catalog.add_stubs("tracks", [Track(spotify_id=track, name="")])
+    pipeline.installation.simulator.behave(allowed_users=frozenset())
+    assert isinstance(tick(pipeline, incomplete_catalog), dg.RunRequest)
+    assert not pipeline.run("catalog_enrichment").success
+    assert pipeline.store.users.find(user.partition_key).status == "paused"
+    assert "no active user" in reason(tick(pipeline, incomplete_catalog))

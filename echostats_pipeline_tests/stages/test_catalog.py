@@ -10,7 +10,8 @@ import pytest
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.users import User
 from echostats_pipeline.simulator.behaviour import Regime
-from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.spotify.client import batch_route
+from echostats_pipeline.spotify.regimes import REMEMBERED_FOR
 from echostats_pipeline.spotify.transport import Request, Response
 from echostats_pipeline.stages.catalog import (
     Enriched,
@@ -18,8 +19,8 @@ from echostats_pipeline.stages.catalog import (
     enrich_artists,
     enrich_audio_features,
     enrich_tracks,
+    objects_a_day,
 )
-from echostats_pipeline.stages.features import from_spotify
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
 
@@ -124,17 +125,83 @@ def test_progress_counts_what_was_stored(installation: Installation, user: User)
     assert progress.expected == progress.processed == 130
 
 
-def test_a_refused_endpoint_of_audio_features_means_none_for_all(store: Store) -> None:
-    def refusing(_: Request) -> Response:
-        return Response(403, body=b'{"error": {"status": 403, "message": "Forbidden"}}')
+def test_a_refusal_of_audio_features_is_asked_for_once_and_ends_with_itself(
+    installation: Installation, user: User
+) -> None:
+    alone = installation.with_settings(audio_features=("spotify",))
+    add_stubs(installation.store, sorted(installation.simulator.world.catalogue.tracks)[:130])
+    installation.simulator.behave(regime="restricted_dev")
+    for _ in range(2):
+        assert enrich(alone, user)[3] == Enriched(left=130)
+    assert calls(installation, "audio-features") == 1
+    assert {each["audio_features_checked_at"] for each in documents(installation.store.db, "tracks")} == {None}
+    installation.clock.advance(REMEMBERED_FOR)
+    installation.simulator.behave(regime="extended")
+    features = enrich(alone, user)[3]
+    assert (features.completed + features.unavailable, features.left) == (130, 0)
+    assert features.completed > 0
 
-    add_stubs(store, ["4uLU6hMCjMI75M1A2tKUQC"])
-    store.db["tracks"].update_many({}, {"$set": {"enriched_at": NOW}})
-    sources = [from_spotify(SpotifyClient(refusing))]
-    assert enrich_audio_features(store, sources, NOW, Counted()) == Enriched(0, 1)
-    (track,) = documents(store.db, "tracks")
-    assert (track["audio_features"], track["audio_features_checked_at"]) == (None, NOW)
-    assert store.catalog.lacking(NOW) == {}
+
+def test_a_source_that_is_added_is_asked_at_once_and_the_others_not_again(
+    installation: Installation, user: User
+) -> None:
+    add_stubs(installation.store, sorted(installation.simulator.world.catalogue.tracks)[:50])
+    installation.simulator.behave(regime="restricted_dev", reccobeats_share=0.5)
+    enrich(installation.with_settings(audio_features=("spotify",)), user)
+    some = enrich(installation, user)[3]
+    assert some.completed > 0
+    assert some.unavailable > 0
+    made = calls(installation, "reccobeats")
+    installation.clock.advance(REMEMBERED_FOR)
+    installation.simulator.behave(regime="extended")
+    assert enrich(installation, user)[3].completed > 0, "Spotify knows more, now that it may be asked"
+    assert calls(installation, "reccobeats") == made
+
+
+def test_while_spotify_waits_the_others_are_asked_once_and_spotify_later(
+    installation: Installation, user: User
+) -> None:
+    add_stubs(installation.store, sorted(installation.simulator.world.catalogue.tracks)[:130])
+    installation.simulator.behave(reccobeats_share=0.5)
+    installation.store.limits.postpone("audio-features", installation.now() + timedelta(hours=20), "used up")
+    first, second = enrich(installation, user)[3], enrich(installation, user)[3]
+    assert first.waiting is not None
+    assert 0 < first.completed < 130
+    assert (first.unavailable, first.left) == (0, 130 - first.completed)
+    assert (second.completed, second.left) == (0, first.left)
+    made = calls(installation, "reccobeats")
+    installation.clock.advance(timedelta(hours=20))
+    third = enrich(installation, user)[3]
+    assert (third.completed + third.unavailable, third.left) == (first.left, 0)
+    assert third.completed > 0
+    assert calls(installation, "reccobeats") == made, "it has said already what it does not know"
+
+
+def test_of_several_sources_that_wait_each_is_known_to(installation: Installation, user: User) -> None:
+    add_stubs(installation.store, sorted(installation.simulator.world.catalogue.tracks)[:250])
+    with installation.client(user) as client:
+        enrich_tracks(installation.store, client, installation.now(), Counted())
+    with installation.with_settings(daily_calls=1).feature_sources(user) as sources:
+        enriched = enrich_audio_features(installation.store, sources, installation.now(), Counted())
+    assert enriched.left > 0
+    families = ("audio-features", "reccobeats")
+    assert [calls(installation, family) for family in families] == [1, 1]
+    assert installation.store.limits.waiting(families, installation.now()).keys() == set(families)
+
+
+def test_a_days_objects_are_calls_times_what_a_call_reads(installation: Installation) -> None:
+    def a_day(family: str, *sources: str) -> int:
+        settings = installation.settings.model_copy(update={"daily_calls": 10, "audio_features": sources})
+        return objects_a_day(settings, installation.store, family, NOW)
+
+    assert [a_day(family) for family in ("tracks", "artists", "albums")] == [500, 500, 200]
+    assert a_day("audio-features", "spotify") == a_day("audio-features", "spotify", "mine.csv") == 1000
+    assert a_day("audio-features", "spotify", "reccobeats") == 400
+    for kind in ("albums", "audio-features"):
+        installation.store.limits.remember_refused(batch_route(kind), NOW + REMEMBERED_FOR)
+    assert [a_day(family) for family in ("tracks", "albums")] == [500, 10]
+    assert a_day("audio-features", "spotify", "reccobeats") == 400
+    assert a_day("audio-features", "spotify") == a_day("audio-features") == 0
 
 
 def test_a_failure_half_way_keeps_what_was_stored_and_goes_on_from_there(

@@ -14,7 +14,15 @@ from echostats_pipeline.errors import SettingsError, WaitRequired
 from echostats_pipeline.model.catalog import AudioFeatures
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.transport import Request, Response
-from echostats_pipeline.stages.features import ID_COLUMNS, FeatureSource, ask_in_turn, from_file, from_spotify
+from echostats_pipeline.stages.features import (
+    ID_COLUMNS,
+    FeatureSource,
+    Heard,
+    ask_in_turn,
+    askable,
+    from_file,
+    from_spotify,
+)
 from echostats_pipeline_tests.conftest import NOW
 
 VALUES: dict[str, float | None] = {
@@ -34,6 +42,7 @@ VALUES: dict[str, float | None] = {
 }
 REQUIRED = sorted(VALUES.keys() - {"duration_ms", "time_signature"})
 IDS = ("a1", "b2", "c3", "d4")
+NOBODY: dict[str, list[str]] = {spotify_id: [] for spotify_id in IDS}
 
 
 def features(energy: float) -> AudioFeatures:
@@ -64,36 +73,48 @@ def refusing(_: Request) -> Response:
 def test_each_source_is_asked_for_what_those_before_it_did_not_know() -> None:
     first, second = Source({"b2": features(0.1)}), Source({"b2": features(0.9), "c3": features(0.2)})
     third = Source({})
-    answers, waiting = ask_in_turn([first, second, third], IDS)
-    assert waiting is None
-    assert answers == {"a1": None, "b2": features(0.1), "c3": features(0.2), "d4": None}
+    heard = ask_in_turn({"x": first, "y": second, "z": third}, NOBODY)
+    assert heard.waiting == {}
+    assert heard.answers == {"a1": None, "b2": features(0.1), "c3": features(0.2), "d4": None}
+    assert heard.asked == {"a1": ["x", "y", "z"], "b2": [], "c3": ["x"], "d4": ["x", "y", "z"]}
     assert (first.asked, second.asked, third.asked) == ([list(IDS)], [["a1", "c3", "d4"]], [["a1", "d4"]])
 
 
-def test_without_a_source_nobody_knows_anything() -> None:
-    assert ask_in_turn([], IDS) == (dict.fromkeys(IDS), None)
+def test_without_a_source_nobody_is_asked() -> None:
+    assert ask_in_turn({}, NOBODY) == Heard({}, {spotify_id: [] for spotify_id in IDS}, {})
+
+
+def test_a_source_is_not_asked_again_for_what_it_does_not_know() -> None:
+    first, second = Source({}), Source({"b2": features(0.2)})
+    heard = ask_in_turn({"x": first, "y": second}, {"a1": ["x", "y"], "b2": ["x"], "c3": ["y"]})
+    assert (first.asked, second.asked) == ([["c3"]], [["b2"]])
+    assert heard.answers == {"b2": features(0.2), "c3": None}
+    assert heard.asked == {"a1": ["x", "y"], "b2": ["x"], "c3": ["y", "x"]}
+
+
+def test_a_source_waits_with_its_family_and_a_file_never_does() -> None:
+    sources = ("mine.csv", "spotify", "reccobeats")
+    assert askable(sources, ()) == list(sources)
+    assert askable(sources, {"audio-features", "tracks"}) == ["mine.csv", "reccobeats"]
+    assert askable(sources, {"audio-features", "reccobeats"}) == ["mine.csv"]
 
 
 def test_an_app_that_spotify_refuses_leaves_everything_to_the_next_source() -> None:
     second = Source({"a1": features(0.3)})
-    answers, waiting = ask_in_turn([from_spotify(SpotifyClient(refusing)), second], IDS)
-    assert (answers, waiting) == ({**dict.fromkeys(IDS), "a1": features(0.3)}, None)
+    heard = ask_in_turn({"spotify": from_spotify(SpotifyClient(refusing)), "y": second}, NOBODY)
+    assert (heard.answers, heard.waiting) == ({**dict.fromkeys(IDS), "a1": features(0.3)}, {})
     assert second.asked == [list(IDS)]
+    assert not any("spotify" in names for names in heard.asked.values()), "a refusal is no word about a track"
 
 
 def test_while_a_source_waits_what_it_was_not_asked_about_stays_open() -> None:
     first, second = Source({"a1": features(0.1)}, answers=2), Source({"c3": features(0.2)})
-    answers, waiting = ask_in_turn([first, second], IDS)
+    heard = ask_in_turn({"x": first, "y": second}, NOBODY)
     # b2 is known to neither; c3 is known to the second; of d4 the first may know something.
-    assert answers == {"a1": features(0.1), "b2": None, "c3": features(0.2)}
-    assert waiting is not None
+    assert heard.answers == {"a1": features(0.1), "b2": None, "c3": features(0.2), "d4": None}
+    assert (heard.asked["b2"], heard.asked["d4"]) == (["x", "y"], ["y"])
+    assert heard.waiting.keys() == {"x"}
     assert second.asked == [["b2", "c3", "d4"]]
-
-
-def test_of_several_that_wait_the_first_gives_the_reason() -> None:
-    _, waiting = ask_in_turn([Source({}, 0, "spotify"), Source({}, 0, "reccobeats")], IDS)
-    assert waiting is not None
-    assert waiting.family == "spotify"
 
 
 @given(
@@ -102,25 +123,24 @@ def test_of_several_that_wait_the_first_gives_the_reason() -> None:
         max_size=4,
     )
 )
-def test_an_id_is_unknown_only_if_every_source_was_asked_about_it(plan: list[tuple[set[str], int | None]]) -> None:
-    sources = [
-        Source({spotify_id: features(number / 10) for spotify_id in known}, answers)
+def test_a_source_counts_as_asked_only_if_it_was_and_knew_nothing(
+    plan: list[tuple[set[str], int | None]],
+) -> None:
+    sources = {
+        str(number): Source({spotify_id: features(number / 10) for spotify_id in known}, answers)
         for number, (known, answers) in enumerate(plan)
-    ]
-    answers, waiting = ask_in_turn(sources, IDS)
-    open_ids = set(IDS) - answers.keys()
-    assert not open_ids or waiting is not None
+    }
+    heard = ask_in_turn(sources, NOBODY)
     for spotify_id in IDS:
-        heard, found = [], None
-        for source in sources:
+        reached, found = [], None
+        for name, source in sources.items():
             (listed,) = source.asked
-            reached = spotify_id in listed and (source.answers is None or listed.index(spotify_id) < source.answers)
-            heard.append(reached)
-            found = found or (source.known.get(spotify_id) if reached else None)
-        if found is not None:
-            assert answers[spotify_id] == found
-        else:
-            assert (spotify_id in answers) is all(heard)
+            if spotify_id in listed and (source.answers is None or listed.index(spotify_id) < source.answers):
+                reached.append(name)
+                found = found or source.known.get(spotify_id)
+        assert heard.answers.get(spotify_id) == found
+        assert (spotify_id in heard.answers) is bool(reached)
+        assert heard.asked[spotify_id] == (reached[:-1] if found else reached)
 
 
 def table(**columns: Any) -> pl.DataFrame:

@@ -74,7 +74,7 @@ def test_stubs_want_to_be_asked_for_once_and_made_up_ids_never(store: Store) -> 
     assert store.catalog.lacking(NOW) == {"tracks": 2}
     store.catalog.put("tracks", [track("t1", enriched_at=NOW)], missing=["t2"], at=NOW)
     assert store.catalog.wanting("tracks", NOW) == []
-    assert store.catalog.wanting_audio_features(NOW) == ["t1"]
+    assert list(store.catalog.wanting_audio_features(NOW)) == ["t1"]
     assert store.catalog.lacking(NOW) == {"audio-features": 1}
     store.catalog.put_audio_features({"t1": None}, NOW)
     assert store.catalog.lacking(NOW) == {}
@@ -87,7 +87,7 @@ def test_what_nobody_knew_is_asked_for_again_after_thirty_days_and_no_sooner(sto
     assert store.catalog.lacking(NOW + ASK_AGAIN_AFTER) == {}
     after = NOW + ASK_AGAIN_AFTER + timedelta(milliseconds=1)
     assert store.catalog.lacking(after) == {"tracks": 1, "audio-features": 1}
-    assert (store.catalog.wanting("tracks", after), store.catalog.wanting_audio_features(after)) == (["t2"], ["t1"])
+    assert (store.catalog.wanting("tracks", after), store.catalog.wanting_audio_features(after)) == (["t2"], {"t1": []})
     store.catalog.put("tracks", [track("t2", enriched_at=after)], missing=(), at=after)
     store.catalog.put_audio_features({"t1": FEATURES, "t2": None}, after)
     assert store.catalog.lacking(after) == {}
@@ -115,7 +115,7 @@ def test_what_is_played_most_by_everybody_is_wanted_first(store: Store, db: Db) 
     assert store.catalog.wanting("artists", NOW) == ["a", "b", "c"]
     assert store.catalog.wanting("albums", NOW) == ["album-a", "album-b", "album-c"]
     store.catalog.put("tracks", [track(name, enriched_at=NOW) for name in plays], missing=(), at=NOW)
-    assert store.catalog.wanting_audio_features(NOW) == ["t2", "t3", "t4", "t1"]
+    assert list(store.catalog.wanting_audio_features(NOW)) == ["t2", "t3", "t4", "t1"]
 
 
 def test_what_was_read_a_year_ago_is_read_again_after_everything_that_is_missing(store: Store) -> None:
@@ -131,9 +131,23 @@ def test_what_was_read_a_year_ago_is_read_again_after_everything_that_is_missing
 def test_progress_says_what_is_known_and_how_long_the_rest_takes(store: Store) -> None:
     store.catalog.add_stubs("tracks", [track(f"t{number}") for number in range(5)])
     store.catalog.put("tracks", [track("t0", enriched_at=NOW)], missing=["t1"], at=NOW)
-    said = store.catalog.progress_text("tracks", NOW, daily_calls=2)
+    said = store.catalog.progress_text("tracks", NOW, a_day=2)
     assert said == "2 of 5 known, ready in at most 2 days at today's budget"
-    assert store.catalog.progress_text("artists", NOW, daily_calls=2) == "0 of 0 known"
+    assert store.catalog.progress_text("tracks", NOW, a_day=100).endswith("at most 1 days at today's budget")
+    assert store.catalog.progress_text("tracks", NOW, a_day=0) == "2 of 5 known", "nobody can be asked"
+    assert store.catalog.progress_text("artists", NOW, a_day=2) == "0 of 0 known"
+
+
+def test_a_source_that_was_not_asked_about_a_track_is_asked_when_it_can_be(store: Store) -> None:
+    store.catalog.put("tracks", [track(name, enriched_at=NOW) for name in ("t1", "t2", "t3")], missing=(), at=NOW)
+    asked = {"t1": ["reccobeats"], "t2": ["spotify", "reccobeats"]}
+    store.catalog.put_audio_features({"t1": None, "t2": None, "t3": FEATURES}, NOW, asked)
+    assert store.catalog.lacking(NOW) == store.catalog.lacking(NOW, ["reccobeats"]) == {}
+    assert store.catalog.lacking(NOW, ["spotify"]) == {"audio-features": 1}
+    assert store.catalog.lacking(NOW, ["spotify", "mine.csv"]) == {"audio-features": 2}
+    assert store.catalog.wanting_audio_features(NOW, ["spotify", "reccobeats"]) == {"t1": ["reccobeats"]}
+    after = NOW + ASK_AGAIN_AFTER + timedelta(milliseconds=1)
+    assert store.catalog.wanting_audio_features(after, ["spotify"]) == {"t1": [], "t2": []}
 
 
 def test_that_spotify_has_no_features_is_null_and_never_zero(store: Store, db: Db) -> None:
