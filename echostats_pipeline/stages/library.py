@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import get_args
 
@@ -47,27 +47,64 @@ def sync_playlists(store: Store, client: SpotifyClient, user: User, now: datetim
 def sync_saved_tracks(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:
     """Make the stored saved tracks those of Spotify; returns how many there are.
 
-    One call tells whether anything has changed: the newest rows and their number are those before the last reading.
-    What is stored is no measure of them: local files have no ids, and Spotify counts rows that it does not show.
+    One call tells what has changed, as long as tracks were only added: the newest rows and their number, compared with
+    those at the last reading. What is stored is no measure of them: local files have no ids, and Spotify counts rows
+    that it does not show.
     """
     newest, total = client.newest_saved_tracks()
-    version = _version(newest, total)
     stored = store.library.saved_count(user.user_id)
-    if store.users.saved_tracks_version(user.user_id) == f"{version}:{stored}":
+    version = SavedVersion(total, tuple(_row_id(row) for row in newest), stored)
+    added = version.added_since(SavedVersion.read(store.users.saved_tracks_version(user.user_id)))
+    if added == 0:
         return stored
-    documents = [saved for row in client.saved_tracks() if (saved := saved_track_document(row, user.user_id, now))]
+    rows = client.saved_tracks() if added is None else newest[:added]
+    documents = [saved for row in rows if (saved := saved_track_document(row, user.user_id, now))]
     progress.expect(len(documents))
-    store.library.replace_saved_tracks(user.user_id, documents)
+    store.library.put_saved_tracks(user.user_id, documents, all_of_them=added is None)
     progress.advance(len(documents))
     stored = store.library.saved_count(user.user_id)
-    store.users.set_saved_tracks_version(user.user_id, f"{version}:{stored}")
+    store.users.set_saved_tracks_version(user.user_id, replace(version, stored=stored).write())
     return stored
 
 
-def _version(newest: Sequence[JsonObject], total: int) -> str:
-    """What differs when Spotify's list of saved tracks does."""
-    rows = [[text(row, "added_at"), text(content(row) or {}, "uri")] for row in newest]
-    return f"{total}:{hashlib.sha256(json.dumps(rows).encode()).hexdigest()}"
+@dataclass(frozen=True)
+class SavedVersion:
+    """Which state of a user's saved tracks was read.
+
+    Attributes:
+        total: How many there are, says Spotify.
+        newest: Short ids of the newest rows.
+        stored: How many are stored.
+    """
+
+    total: int
+    newest: tuple[str, ...]
+    stored: int
+
+    @classmethod
+    def read(cls, text: str) -> "SavedVersion | None":
+        """From its text; None where nothing was read yet."""
+        if not text:
+            return None
+        total, stored, newest = text.split(":")
+        return cls(int(total), tuple(newest.split(",")), int(stored))
+
+    def write(self) -> str:
+        """As text."""
+        return f"{self.total}:{self.stored}:{','.join(self.newest)}"
+
+    def added_since(self, earlier: "SavedVersion | None") -> int | None:
+        """How many of the newest rows are new, if nothing else has changed; None if it may have."""
+        if earlier is None or earlier.stored != self.stored:
+            return None
+        added = self.total - earlier.total
+        same = self.newest[added:] == earlier.newest[: len(self.newest) - added] if added >= 0 else False
+        return added if same and added < max(len(self.newest), 1) else None
+
+
+def _row_id(row: JsonObject) -> str:
+    told = [text(row, "added_at"), text(content(row) or {}, "uri")]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 
 def sync_top_items(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:

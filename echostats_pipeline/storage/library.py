@@ -50,10 +50,11 @@ class LibraryStore:
         """How many saved tracks of a user are stored."""
         return self._db["saved_tracks"].count_documents({"user_id": user_id})
 
-    def replace_saved_tracks(self, user_id: str, tracks: Sequence[SavedTrack]) -> None:
-        """Make `tracks` the user's saved tracks; those not among them are removed."""
+    def put_saved_tracks(self, user_id: str, tracks: Sequence[SavedTrack], *, all_of_them: bool) -> None:
+        """Store saved tracks; if they are `all_of_them`, those not among them are removed."""
         self._upsert("saved_tracks", user_id, tracks, ("spotify_id",))
-        self._remove_others("saved_tracks", user_id, [track.spotify_id for track in tracks])
+        if all_of_them:
+            self._remove_others("saved_tracks", user_id, [track.spotify_id for track in tracks])
 
     def put_top_items(self, user_id: str, rankings: Sequence[TopItems]) -> None:
         """Replace the rankings Spotify computed for a user."""

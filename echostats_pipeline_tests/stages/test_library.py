@@ -7,13 +7,21 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from echostats_pipeline.errors import SpotifyError, WaitRequired
 from echostats_pipeline.model.users import User
 from echostats_pipeline.simulator.catalogue import Track
 from echostats_pipeline.spotify.answers import JsonObject
 from echostats_pipeline.spotify.transport import Request, Response
-from echostats_pipeline.stages.library import TOP_ITEMS_AGE, sync_playlists, sync_saved_tracks, sync_top_items
+from echostats_pipeline.stages.library import (
+    TOP_ITEMS_AGE,
+    SavedVersion,
+    sync_playlists,
+    sync_saved_tracks,
+    sync_top_items,
+)
 from echostats_pipeline_tests.conftest import Counted, Installation, documents
 
 STAGES = {"playlists": sync_playlists, "saved_tracks": sync_saved_tracks, "top_items": sync_top_items}
@@ -224,6 +232,36 @@ def test_local_files_do_not_make_saved_tracks_look_changed(installation: Install
     assert installation.store.db["saved_tracks"].count_documents({}) == first
     assert read_otherwise(installation, user, with_local_files) == first
     assert calls(installation)[made:] == ["/v1/me/tracks"]
+
+
+def test_tracks_that_are_added_cost_one_call(installation: Installation, user: User) -> None:
+    count = sync(installation, user, "saved_tracks")
+    made = len(calls(installation))
+    row = {"added_at": "2030-01-01T00:00:00Z", "track": {"type": "track", "id": "0" * 22, "uri": "spotify:track:new"}}
+
+    def one_more(page: JsonObject) -> None:
+        page["total"] += 1
+        page["items"] = [row, *page["items"]]
+
+    for _ in range(2):
+        assert read_otherwise(installation, user, one_more) == count + 1
+    assert calls(installation)[made:] == ["/v1/me/tracks"] * 2
+    assert installation.store.db["saved_tracks"].count_documents({"spotify_id": "0" * 22}) == 1
+
+
+@given(
+    before=st.lists(st.sampled_from("abcdef"), max_size=5, unique=True),
+    after=st.lists(st.sampled_from("abcdef"), max_size=5, unique=True),
+)
+def test_what_was_added_is_told_only_where_nothing_else_changed(before: list[str], after: list[str]) -> None:
+    earlier = SavedVersion(len(before), tuple(before[:3]), len(before))
+    added = SavedVersion(len(after), tuple(after[:3]), len(before)).added_since(SavedVersion.read(earlier.write()))
+    grown = after[len(after) - len(before) :][: len(before)] if len(after) >= len(before) else None
+    if added is not None:
+        assert after[added : added + 3 - added] == before[: 3 - added]
+        assert added == len(after) - len(before)
+    elif before and grown == before:
+        assert len(after) - len(before) >= 3
 
 
 def another_newest(page: JsonObject) -> None:

@@ -42,15 +42,15 @@ def test_a_playlist_that_stays_keeps_its_document(store: Store, db: Db) -> None:
 
 
 def test_saved_tracks_are_replaced_and_those_gone_are_removed(store: Store, db: Db) -> None:
-    store.library.replace_saved_tracks("v", [saved("1", "v")])
-    store.library.replace_saved_tracks("u", [saved("1"), saved("2")])
-    store.library.replace_saved_tracks("u", [saved("2")])
+    store.library.put_saved_tracks("v", [saved("1", "v")], all_of_them=True)
+    store.library.put_saved_tracks("u", [saved("1"), saved("2")], all_of_them=True)
+    store.library.put_saved_tracks("u", [saved("2")], all_of_them=True)
     assert documents(db, "saved_tracks") == [saved("2").to_bson(), saved("1", "v").to_bson()]
 
 
 def test_an_empty_library_empties_it(store: Store, db: Db) -> None:
-    store.library.replace_saved_tracks("u", [saved("1")])
-    store.library.replace_saved_tracks("u", [])
+    store.library.put_saved_tracks("u", [saved("1")], all_of_them=True)
+    store.library.put_saved_tracks("u", [], all_of_them=True)
     store.library.replace_playlists("u", [playlist("1")])
     store.library.replace_playlists("u", [])
     assert documents(db, "saved_tracks") == documents(db, "playlists") == []
