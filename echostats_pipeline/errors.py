@@ -22,7 +22,8 @@
     │           ├── AccessTokenRejected   user: a fresh access token is not accepted either
     │           ├── EndpointRefused       endpoint: not offered to this app, or not for this object
     │           └── NotFoundOnSpotify     endpoint: the object does not exist, or not for this user
-    ├── ExportError              a file is not a Spotify export, or cannot be read to its end
+    ├── ExportError              a file is not an export of a known kind, or not one to open
+    │   └── BrokenExportError    a file cannot be read to its end; the rows before that could
     └── NotFoundError            a user or a document that was named does not exist
 
 Messages are written for the person at the command line: what happened, where, and what to do next.
@@ -182,7 +183,19 @@ class NotFoundOnSpotify(RequestRefused):
 
 
 class ExportError(EchostatsError):
-    """A file is not a Spotify export, or cannot be read to its end."""
+    """A file is not an export of a known kind, or not one to open."""
+
+
+class BrokenExportError(ExportError):
+    """A file cannot be read to its end; the rows before that were handed on.
+
+    Attributes:
+        position: The byte from which on nothing was read; 0 is the first.
+    """
+
+    def __init__(self, message: str, *, position: int) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class NotFoundError(EchostatsError):

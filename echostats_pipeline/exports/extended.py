@@ -1,15 +1,28 @@
-"""The extended streaming history: JSON arrays of plays with track ids, the whole life of an account."""
+"""The extended streaming history: JSON arrays of plays with track ids, the whole life of an account.
 
-import json
+`classified` is for every reader whose rows have the same columns, whatever kind of file they stand in.
+"""
+
 import re
-from typing import Any
+from collections.abc import Iterator
+from datetime import datetime
+from typing import BinaryIO
 
 import polars as pl
 
-from echostats_pipeline.errors import ExportError
-from echostats_pipeline.exports.rows import EXPORT_SCHEMA, ExportRows, RejectedRow
-from echostats_pipeline.model.base import storable_text
-from echostats_pipeline.transforms.identity import stable_id
+from echostats_pipeline.exports.arrays import CHUNK_ROWS, read_objects
+from echostats_pipeline.exports.chunks import (
+    Classified,
+    export_chunk,
+    fault,
+    impossible,
+    known_name,
+    stable_ids,
+    storable_columns,
+    typed_frame,
+)
+from echostats_pipeline.exports.occurrences import Occurrences
+from echostats_pipeline.exports.rows import EXPORT_SCHEMA, ExportChunk
 from echostats_pipeline.transforms.plays import UTC_MS
 
 RAW_SCHEMA = {
@@ -34,8 +47,18 @@ RAW_SCHEMA = {
     "incognito_mode": pl.Boolean(),
 }
 """The keys that are read. Personal ones (address, user agent, user name, device) are never taken over."""
+KEPT_KEYS = tuple(key for key in RAW_SCHEMA if key != "platform")
+"""What is kept of a rejected row: older files name the listener's device in ``platform``."""
 
+NAMES = {
+    "track_name": "master_metadata_track_name",
+    "artist_name": "master_metadata_album_artist_name",
+    "album_name": "master_metadata_album_album_name",
+}
+NO_MUSIC_KEYS = ("spotify_episode_uri", "episode_name", "audiobook_uri", "audiobook_title")
 TRACK_URI = r"^spotify:track:([0-9A-Za-z]{22})$"
+INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-]00:?00)?$"
+"""An instant in UTC as Spotify writes it, as pandas does (EchoTune's CSV), with or without fractions of a second."""
 MILLISECONDS_FROM = 100_000_000_000
 """``offline_timestamp`` is in seconds or milliseconds by era; seconds reach this in the year 5138."""
 MILLISECONDS_UNTIL = 253_402_300_799_999
@@ -56,134 +79,123 @@ PLATFORM_FAMILIES = (
 """What a family's free text contains, first match wins; anything else is ``other``."""
 
 
-def read_extended(name: str, data: bytes) -> ExportRows:
+def read_extended(stream: BinaryIO, name: str, now: datetime, chunk_rows: int = CHUNK_ROWS) -> Iterator[ExportChunk]:
     """Read one file of the extended streaming history.
 
     Args:
-        name: File name, for messages; video files hold no plays of tracks.
-        data: Its bytes.
+        stream: Its bytes.
+        name: For messages.
+        now: The present instant; aware.
+        chunk_rows: Rows per chunk.
 
     Raises:
-        ExportError: it is not a JSON array, or breaks off.
+        ExportError: it is no JSON array.
+        BrokenExportError: it breaks off; the rows before that were given.
     """
-    raw = _array(name, data)
-    objects = [
-        (number, {key: _storable(value) for key, value in row.items()})
-        for number, row in enumerate(raw)
-        if isinstance(row, dict)
-    ]
-    rejects = [
-        RejectedRow(number, "the row is not an object", {"type": type(row).__name__})
-        for number, row in enumerate(raw)
-        if not isinstance(row, dict)
-    ]
-    frame = _frame(objects)
-    not_music = pl.lit(value="_video_" in name.lower()) | (
-        pl.col("spotify_track_uri").is_null()
-        & pl.any_horizontal(
-            pl.col("spotify_episode_uri", "episode_name", "audiobook_uri", "audiobook_title").is_not_null()
-        )
+    occurrences = Occurrences()
+    for chunk in read_objects(stream, name, chunk_rows):
+        yield export_chunk(chunk, classified(typed_frame(chunk, RAW_SCHEMA), now), occurrences, KEPT_KEYS)
+
+
+def read_no_music(
+    stream: BinaryIO,
+    name: str,
+    now: datetime,  # noqa: ARG001 - readers of all formats are called alike
+    chunk_rows: int = CHUNK_ROWS,
+) -> Iterator[ExportChunk]:
+    """Count the rows of a file of videos, podcasts or audiobooks; arguments and errors as `read_extended`."""
+    for chunk in read_objects(stream, name, chunk_rows):
+        nothing = pl.DataFrame(schema=EXPORT_SCHEMA)
+        yield ExportChunk(chunk.rows, nothing, len(chunk.objects), chunk.rejects, chunk.bytes_read)
+
+
+def classified(raw: pl.DataFrame, now: datetime) -> Classified:
+    """What the rows are: plays, podcasts and audiobooks, or neither.
+
+    Args:
+        raw: ``row_number`` and the columns of `RAW_SCHEMA`.
+        now: The present instant; aware.
+    """
+    named = storable_columns(raw).with_columns(**{name: known_name(column) for name, column in NAMES.items()})
+    no_track = pl.col("spotify_track_uri").is_null() | (pl.col("spotify_track_uri") == "")
+    not_music = no_track & pl.any_horizontal(pl.col(key).is_not_null() & (pl.col(key) != "") for key in NO_MUSIC_KEYS)
+    music = named.filter(~not_music)
+    rows = (
+        music.with_columns(stamp=_stamp(), track_id=pl.col("spotify_track_uri").str.extract(TRACK_URI))
+        .with_columns(import_ts=_instant())
+        .with_columns(reason=_reason(now))
     )
-    music = frame.filter(~not_music)
-    rejected = music.filter(pl.col("reason").is_not_null()).select("row_number", "reason")
-    by_number = dict(objects)
-    rejects += [
-        RejectedRow(number, reason, {key: _kept(by_number[number].get(key)) for key in RAW_SCHEMA if key != "platform"})
-        for number, reason in rejected.iter_rows()
-    ]
-    plays = _plays(music.filter(pl.col("reason").is_null()))
-    return ExportRows(rows=len(raw), plays=plays, not_music=frame.height - music.height, rejects=rejects)
-
-
-def _array(name: str, data: bytes) -> list[Any]:
-    try:
-        parsed = json.loads(data)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ExportError(
-            f"{name} is not valid JSON ({error}). It may have been cut off; download it again and repeat the import."
-        ) from error
-    if not isinstance(parsed, list):
-        raise ExportError(f"{name} is not a streaming history: it holds a JSON {type(parsed).__name__}, not an array.")
-    return parsed
-
-
-def _storable(value: Any) -> Any:
-    """The value as polars and MongoDB can hold it; a number beyond 64 bits is none."""
-    if isinstance(value, str):
-        return storable_text(value)
-    return None if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
-
-
-def _kept(value: Any) -> Any:
-    """What a rejected row shows of a value: nothing but the type of what is no text, number or truth value."""
-    return value if value is None or isinstance(value, str | int | float) else type(value).__name__
-
-
-def _frame(objects: list[tuple[int, dict[str, Any]]]) -> pl.DataFrame:
-    """The raw rows with typed columns, plus ``import_ts``, ``track_id`` and ``reason`` (why a row is rejected)."""
-    columns: dict[str, pl.Series] = {"row_number": pl.Series([number for number, _ in objects], dtype=pl.UInt32)}
-    for key, dtype in RAW_SCHEMA.items():
-        expected = {pl.String(): str, pl.Int64(): int, pl.Boolean(): bool}[dtype]
-        values = [row.get(key) for _, row in objects]
-        columns[key] = pl.Series([value if type(value) is expected else None for value in values], dtype=dtype)
-    frame = pl.DataFrame(columns).with_columns(
-        import_ts=pl.col("ts").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="ms", time_zone="UTC", strict=False),
-        track_id=pl.col("spotify_track_uri").str.extract(TRACK_URI),
+    return Classified(
+        plays=_plays(rows.filter(pl.col("reason").is_null())),
+        rejected=rows.filter(pl.col("reason").is_not_null()).select("row_number", "reason"),
+        not_music=raw.height - music.height,
     )
-    named = pl.col("master_metadata_track_name").is_not_null()
-    return frame.with_columns(
-        reason=pl.when(pl.col("import_ts").is_null())
-        .then(pl.lit("ts is not an instant like 2023-03-19T18:31:37Z"))
-        .when(pl.col("ms_played").is_null() | (pl.col("ms_played") < 0))
-        .then(pl.lit("ms_played is not a whole number of milliseconds"))
-        .when(pl.col("track_id").is_null() & ~named)
-        .then(pl.lit("the row names neither a track, an episode nor an audiobook"))
+
+
+def _stamp() -> pl.Expr:
+    """The instant in the one spelling that identifies a row, with milliseconds if there are any; null if it is none."""
+    ts = pl.col("ts")
+    milliseconds = ts.str.extract(r"\.([0-9]{1,3})").str.pad_end(3, "0")
+    fraction = pl.when(milliseconds != "000").then("." + milliseconds).otherwise(pl.lit(""))
+    spelt = pl.concat_str(ts.str.slice(0, 10), pl.lit("T"), ts.str.slice(11, 8), fraction, pl.lit("Z"))
+    return pl.when(ts.str.contains(INSTANT)).then(spelt)
+
+
+def _instant() -> pl.Expr:
+    stamp = pl.col("stamp")
+    seconds = stamp.str.slice(0, 19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="ms", time_zone="UTC", strict=False)
+    return seconds + pl.duration(milliseconds=stamp.str.slice(20, 3).cast(pl.Int64, strict=False).fill_null(0))
+
+
+def _reason(now: datetime) -> pl.Expr:
+    """Why a row is no play; null where it is one."""
+    return pl.coalesce(
+        fault(pl.col("import_ts").is_null(), "ts is not an instant like 2023-03-19T18:31:37Z"),
+        fault(pl.col("ms_played").is_null(), "ms_played is not a whole number of milliseconds"),
+        *impossible(now),
+        fault(
+            pl.col("track_id").is_null() & pl.col("track_name").is_null(),
+            "the row names neither a track, an episode nor an audiobook",
+        ),
     )
 
 
 def _plays(rows: pl.DataFrame) -> pl.DataFrame:
-    """Valid rows of tracks as a frame of `EXPORT_SCHEMA`, still without ``played_at``."""
-    names = {
-        "track_name": pl.col("master_metadata_track_name").fill_null(""),
-        "artist_name": pl.col("master_metadata_album_artist_name").fill_null(""),
-        "album_name": pl.col("master_metadata_album_album_name").fill_null(""),
-    }
+    """Valid rows of tracks as a frame of `EXPORT_SCHEMA`."""
     offline_ms = (
         pl.when(pl.col("offline_timestamp").is_between(MILLISECONDS_FROM, MILLISECONDS_UNTIL))
         .then(pl.col("offline_timestamp"))
         .when(pl.col("offline_timestamp").is_between(1, MILLISECONDS_FROM - 1))
         .then(pl.col("offline_timestamp") * 1000)
     )
-    identified = rows.with_columns(**names).with_columns(
-        track_id=pl.coalesce("track_id", _local_ids(rows.with_columns(**names))),
+    plays = _identified(rows.with_columns(pl.col(*NAMES).fill_null(""))).with_columns(
+        duration_ms=None,
         offline_at=offline_ms.cast(UTC_MS),
         incognito=pl.col("incognito_mode"),
         country=pl.when(pl.col("conn_country") != "ZZ").then(pl.col("conn_country")),
-        platform=_platform_family(),
+        platform=_platform_family(rows["platform"]),
+        import_key=pl.concat_str("stamp", "track_id", "ms_played", separator="|"),
     )
-    content = ["ts", "track_id", "ms_played"]
-    occurrence = pl.int_range(1, pl.len() + 1).over(content).cast(pl.String)
-    return identified.with_columns(
-        import_key=pl.concat_str(*(pl.col(name).cast(pl.String) for name in content), occurrence, separator="|")
-    ).select(pl.col(name).cast(dtype) for name, dtype in EXPORT_SCHEMA.items())
+    return plays.select(pl.col(name).cast(dtype) for name, dtype in EXPORT_SCHEMA.items())
 
 
-def _local_ids(rows: pl.DataFrame) -> pl.Series:
-    """Ids for the rows without one: files from the listener's own disk, known by artist and title only."""
-    return pl.Series(
-        [
-            None if known is not None else stable_id("local", artist, title)
-            for known, artist, title in rows.select("track_id", "artist_name", "track_name").iter_rows()
-        ],
-        dtype=pl.String,
+def _identified(rows: pl.DataFrame) -> pl.DataFrame:
+    """With ids for the rows without one: files from the listener's own disk, known by artist and title only."""
+    local = rows.filter(pl.col("track_id").is_null())
+    if local.is_empty():
+        return rows
+    ids = local.select("row_number", local_id=stable_ids("local", local.select("artist_name", "track_name")))
+    return rows.join(ids, on="row_number", how="left", maintain_order="left").with_columns(
+        track_id=pl.coalesce("track_id", "local_id")
     )
 
 
-def _platform_family() -> pl.Expr:
+def _platform_family(platform: pl.Series) -> pl.Series:
+    """Families of the platforms; worked out once per text, of which a file has few."""
     text = pl.col("platform").str.to_lowercase()
-    families = [
-        pl.when(text.str.contains(rf"(^|[^a-z]){re.escape(part)}")).then(pl.lit(family))
-        for part, family in PLATFORM_FAMILIES
-    ]
+    families = [fault(text.str.contains(rf"(^|[^a-z]){re.escape(part)}"), family) for part, family in PLATFORM_FAMILIES]
     stated = text.is_not_null() & ~text.is_in(["", "not_applicable"])
-    return pl.when(stated).then(pl.coalesce(*families, pl.lit("other")))
+    texts = (
+        platform.unique().to_frame().with_columns(family=pl.when(stated).then(pl.coalesce(*families, pl.lit("other"))))
+    )
+    return platform.to_frame().join(texts, on="platform", how="left", nulls_equal=True, maintain_order="left")["family"]

@@ -1,76 +1,162 @@
-"""Finding the files of an export in what the user points at: a file, a folder, or the zip as Spotify sends it."""
+"""Finding the files of exports in what the user points at: files, folders, and zips as they were downloaded."""
 
+import csv
 import re
-import zipfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
 
 from echostats_pipeline.errors import ExportError
+from echostats_pipeline.exports.archives import ArchiveLimits, Stored, archive_files
+from echostats_pipeline.exports.arrays import READ_FAILURES, text_encoding
+from echostats_pipeline.exports.rows import ExportFile, ExportFormat
 
-EXTENDED_NAME = re.compile(r"(Streaming_History_(Audio|Video)_.*|endsong_\d+)\.json", re.IGNORECASE)
-ACCOUNT_DATA_NAME = re.compile(r"StreamingHistory(_music_|_podcast_|_audiobook_)?\d+\.json", re.IGNORECASE)
-EXPECTED = "Expected files like Streaming_History_Audio_2019-2020_3.json or endsong_0.json."
+NAMES: tuple[tuple[ExportFormat, re.Pattern[str]], ...] = tuple(
+    (cast(ExportFormat, found), re.compile(rf"(.*/)?{pattern}", re.IGNORECASE))
+    for found, pattern in (
+        ("extended", r"(Streaming_History_Audio_[^/]*|endsong_\d+)\.json"),
+        ("video", r"Streaming_History_Video_[^/]*\.json"),
+        ("basic", r"StreamingHistory(_music_)?\d*\.json"),
+        ("basic_other", r"StreamingHistory_(podcast|audiobook)_?\d*\.json"),
+        ("listenbrainz", r"listens/[^/]+/[^/]+\.jsonl"),
+    )
+)
+COMPANIONS = re.compile(
+    r"(DuoNewFamily|FamilyPlan|feedback|Follow|Identifiers|Inferences|Marquee|MessageData|Payments|pinned_recording"
+    r"|Playlist\d*|Playlist_\w*|PodcastInteractivity\w*|SearchQueries|SpotifyConnect\w*|user|Userdata|UserPrompts"
+    r"|VoiceInput|Wrapped\d*|YourLibrary|YourSoundCapsule)\.jsonl?",
+    re.IGNORECASE,
+)
+"""What else lies in the packages of Spotify and ListenBrainz."""
+SUFFIXES = (".json", ".jsonl", ".csv")
+KEYS: tuple[tuple[ExportFormat, set[str]], ...] = (
+    ("listenbrainz", {"listened_at"}),
+    ("lastfm", {"recenttracks"}),
+    ("lastfm", {"uts", "name"}),
+    ("extended", {"ts", "ms_played"}),
+    ("basic", {"endTime", "msPlayed"}),
+)
+"""The keys by which JSON is recognised, the first match wins."""
+LINES_OR_PAGES = ("listenbrainz", "lastfm")
+"""The formats that need no array around their objects."""
+HEADERLESS_COLUMNS = 4
+"""Artist, album, title and time, as benjaminbenben's exporter for Last.fm writes them."""
+LOOKED_AT = 1 << 16
+"""Bytes at the beginning of a file by which it is recognised."""
+UTC_TIME = re.compile(r"\d{1,2} [A-Za-z]{3} \d{4},? +\d{1,2}:\d{2}(:\d{2})?")
+RANKS: dict[ExportFormat, int] = {"extended": 0, "basic": 1}
+EXPECTED = (
+    "Give the zip from Spotify, its folder, or files like Streaming_History_Audio_2019-2020_3.json, endsong_0.json or "
+    "StreamingHistory_music_0.json; or what EchoTune, Last.fm tools or ListenBrainz exported."
+)
 
 
 @dataclass(frozen=True)
-class ExportFile:
-    """One file of an export; `read` gives its bytes."""
+class Ignored:
+    """A file that looks as if it were meant, and why it is not read."""
 
     name: str
-    read: Callable[[], bytes]
+    reason: str
 
 
-def find_export_files(path: Path) -> list[ExportFile]:
-    """The extended-history files at `path`, ordered by name.
+@dataclass(frozen=True)
+class Found:
+    """The files to read, in this order, and those left out."""
+
+    files: list[ExportFile]
+    ignored: list[Ignored]
+
+
+def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> Found:
+    """The files of known formats at `paths`: the extended history first, then the account data, then the others.
 
     Args:
-        path: A ``.json`` file, a folder that is searched to its depth, or a zip.
+        paths: Files, folders that are searched to their depth, zips.
+        limits: How large a zip may be.
 
     Raises:
-        ExportError: nothing is there, or nothing of it is an extended streaming history.
+        ExportError: at one of them is nothing, nothing that is known, or a zip that is not safe to read.
     """
+    files: list[ExportFile] = []
+    ignored: list[Ignored] = []
+    distinct = list(dict.fromkeys(paths))
+    names = Counter(path.name for path in distinct)
+    for path in distinct:
+        label = path.name if names[path.name] == 1 else path.as_posix()
+        known = len(files)
+        for stored in _stored(path, label, limits, prefix=f"{label}/" if len(distinct) > 1 else ""):
+            found = _format(stored, given=stored.name == label)
+            if found:
+                files.append(ExportFile(stored.name, found, stored.size, stored.open))
+            elif _looks_meant(stored.name):
+                ignored.append(Ignored(stored.name, "it is no listening history of a known kind"))
+        if len(files) == known:
+            raise ExportError(f"{path} holds no listening history of a known kind; nothing was imported. {EXPECTED}")
+    return Found(sorted(files, key=lambda file: (RANKS.get(file.format, 2), _natural(file.name))), ignored)
+
+
+def _stored(path: Path, label: str, limits: ArchiveLimits, prefix: str) -> Iterator[Stored]:
     if path.is_dir():
-        files = [ExportFile(found.name, found.read_bytes) for found in path.rglob("*.json")]
+        for found in sorted(path.rglob("*")):
+            if found.is_file():
+                name = prefix + found.relative_to(path).as_posix()
+                yield from _stored(found, name, limits, prefix=f"{name}/")
     elif not path.is_file():
-        raise ExportError(f"{path} does not exist. Give the zip from Spotify, its folder, or one of its files.")
-    elif path.suffix.lower() == ".json":
-        return [ExportFile(path.name, path.read_bytes)]
+        raise ExportError(f"{path} does not exist; nothing was imported. {EXPECTED}")
     elif path.suffix.lower() == ".zip":
-        files = _zip_files(path)
+        for stored in archive_files(path, limits):
+            yield Stored(prefix + stored.name, stored.size, stored.open)
     else:
-        raise ExportError(f"{path} is neither a folder, a .zip nor a .json file. Nothing was imported.")
-    extended = [file for file in files if EXTENDED_NAME.fullmatch(file.name)]
-    if not extended:
-        account_data = any(ACCOUNT_DATA_NAME.fullmatch(file.name) for file in files)
-        why = (
-            "holds Spotify's account data, which has no track ids; ask Spotify for the extended streaming history"
-            if account_data
-            else f"holds no extended streaming history. {EXPECTED}"
-        )
-        raise ExportError(f"{path} {why}")
-    return sorted(extended, key=lambda file: file.name)
+        yield Stored(label, path.stat().st_size, partial(_open, path))
 
 
-def _zip_files(path: Path) -> list[ExportFile]:
-    """The JSON files of a zip by their base names; nothing is ever unpacked to disk."""
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def _format(stored: Stored, *, given: bool) -> ExportFormat | None:
+    """What the file holds, by its name or else by its beginning; only what the user named may have any name."""
+    base = PurePosixPath(stored.name).name
+    if base.startswith("."):
+        return None  # macOS puts a shadow ._x beside every x
+    named = next((found for found, pattern in NAMES if pattern.fullmatch(stored.name)), None)
+    if named or not (given or base.lower().endswith(SUFFIXES)):
+        return named
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist() if info.filename.lower().endswith(".json")]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ExportError(
-            f"{path} cannot be read as a zip ({error}). Download it from Spotify again; nothing was imported."
-        ) from error
-    return [ExportFile(PurePosixPath(name).name, partial(_read_member, path, name)) for name in names]
+        with stored.open() as stream:
+            return recognised(stream.read(LOOKED_AT))
+    except READ_FAILURES:
+        return None
 
 
-def _read_member(path: Path, name: str) -> bytes:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
-        raise ExportError(
-            f"{name} in {path} cannot be read ({error}). What was imported before it stays; "
-            "download the zip again and repeat the import."
-        ) from error
+def recognised(head: bytes) -> ExportFormat | None:
+    """What a file holds that begins so."""
+    encoding, _ = text_encoding(head)
+    text = head.decode(encoding, "replace").lstrip("\ufeff \t\r\n")
+    if text.startswith(("[", "{")):
+        keys = set(re.findall(r'"(\w+)"\s*:', text))
+        known = (found for found, wanted in KEYS if wanted <= keys and (text[0] == "[" or found in LINES_OR_PAGES))
+        return next(known, None)
+    return _csv_format(next(csv.reader(text.splitlines()[:1]), []))
+
+
+def _csv_format(header: list[str]) -> ExportFormat | None:
+    names = {name.strip().lower().removesuffix("_x") for name in header}
+    if {"spotify_track_uri", "ts", "ms_played"} <= names:
+        return "echotune"
+    headerless = len(header) == HEADERLESS_COLUMNS and UTC_TIME.fullmatch(header[-1].strip())
+    return "lastfm" if headerless or ({"artist", "track"} <= names and names & {"uts", "utc_time"}) else None
+
+
+def _looks_meant(name: str) -> bool:
+    base = PurePosixPath(name).name
+    return base.lower().endswith(SUFFIXES) and not base.startswith(".") and not COMPANIONS.fullmatch(base)
+
+
+def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """The order in which people count: 2 before 10."""
+    parts = re.findall(r"\d+|\D+", name.lower())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name

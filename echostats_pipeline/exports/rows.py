@@ -1,11 +1,16 @@
 """The common form of export rows, whatever file they came from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import polars as pl
 
 from echostats_pipeline.transforms.plays import UTC_MS
+
+ExportFormat = Literal["extended", "video", "basic", "basic_other", "echotune", "lastfm", "listenbrainz"]
+"""What a file holds: ``video`` are the extended history's videos and ``basic_other`` the account data's podcasts and
+audiobooks, both counted and not stored; ``echotune`` is EchoTune's CSV of 57 columns."""
 
 EXPORT_SCHEMA = {
     "row_number": pl.UInt32(),
@@ -16,6 +21,7 @@ EXPORT_SCHEMA = {
     "track_name": pl.String(),
     "artist_name": pl.String(),
     "album_name": pl.String(),
+    "duration_ms": pl.Int64(),
     "reason_start": pl.String(),
     "reason_end": pl.String(),
     "shuffle": pl.Boolean(),
@@ -26,7 +32,14 @@ EXPORT_SCHEMA = {
     "country": pl.String(),
     "platform": pl.String(),
 }
-"""One row per play. Everything from ``reason_start`` on is null where the export does not say."""
+"""One row per play.
+
+``row_number`` is the position in the file, 0 the first. ``import_key`` identifies the row by its raw content, the n-th
+time that the file holds it. ``import_ts`` is the instant as the file has it. ``ms_played`` is null only where the
+format does not know it, ``duration_ms`` (of the track) where it does not say. ``track_id`` is a Spotify id, or made by
+`transforms.identity.stable_id`. Names are empty where unknown. Everything from ``reason_start`` on is null where the
+export does not say.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,10 +52,24 @@ class RejectedRow:
 
 
 @dataclass(frozen=True)
-class ExportRows:
-    """Everything a file held: plays, what was no music, what was rejected. The three add up to `rows`."""
+class ExportChunk:
+    """Consecutive rows of a file: plays, what was no music, what was rejected. The three add up to `rows`.
+
+    `bytes_read` is how far into the file the chunk reaches.
+    """
 
     rows: int
     plays: pl.DataFrame
     not_music: int
     rejects: list[RejectedRow]
+    bytes_read: int
+
+
+@dataclass(frozen=True)
+class ExportFile:
+    """One file of an export, on disk or in a zip; `open` gives its bytes, `size` is how many those are."""
+
+    name: str
+    format: ExportFormat
+    size: int
+    open: Callable[[], BinaryIO]

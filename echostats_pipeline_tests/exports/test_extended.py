@@ -1,27 +1,20 @@
-"""Every dirt that published exports carry, row by row; then whole exports of a simulated and a real listener."""
+"""Every dirt that published exports carry, row by row."""
 
 import json
-from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echostats_pipeline.errors import ExportError
-from echostats_pipeline.exports.extended import RAW_SCHEMA, read_extended
-from echostats_pipeline.exports.files import find_export_files
-from echostats_pipeline.exports.rows import EXPORT_SCHEMA, ExportRows
-from echostats_pipeline.simulator.exports import ExportTruth, write_extended_export
-from echostats_pipeline.simulator.world import World
+from echostats_pipeline.errors import BrokenExportError
+from echostats_pipeline.exports.extended import RAW_SCHEMA, read_extended, read_no_music
 from echostats_pipeline.transforms.identity import stable_id
+from echostats_pipeline_tests.exports.whole import NOW, Reader, Whole, read_whole
 
 NAME = "Streaming_History_Audio_2023_0.json"
-SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "samples" / "Spotify Extended Streaming History"
 TRACK_ID = "2kRFrWaLWifQkBFasAWgMo"
 CANARY = "canary"
 PERSONAL = ("username", "ip_addr", "ip_addr_decrypted", "user_agent_decrypted", "platform")
@@ -59,10 +52,10 @@ ROW: Row = {
 NO_MUSIC = dict.fromkeys([key for key in ROW if key.startswith("master_")] + ["spotify_track_uri"])
 
 
-def read(*rows: Any, name: str = NAME) -> ExportRows:
-    export = read_extended(name, json.dumps(rows).encode())
-    assert export.plays.height + export.not_music + len(export.rejects) == export.rows == len(rows)
-    assert dict(export.plays.schema) == EXPORT_SCHEMA
+def read(*rows: Any, reader: Reader = read_extended, chunk_rows: int = 20_000) -> Whole:
+    export = read_whole(reader, json.dumps(rows).encode(), NAME, chunk_rows)
+    assert export.error is None
+    assert export.rows == len(rows)
     return export
 
 
@@ -81,6 +74,7 @@ def test_a_row_becomes_a_play() -> None:
         "track_name": "Everything In Its Right Place",
         "artist_name": "Radiohead",
         "album_name": "Kid A",
+        "duration_ms": None,
         "reason_start": "clickrow",
         "reason_end": "trackdone",
         "shuffle": False,
@@ -124,6 +118,7 @@ def test_a_track_without_a_spotify_id_gets_one_of_its_own(uri: str | None) -> No
     [
         {"episode_name": "An episode", "spotify_episode_uri": "spotify:episode:512ojhOuo1ktJprKbVcKyQ"},
         {"episode_name": "An episode"},
+        {"episode_name": "An episode", "spotify_track_uri": ""},
         {"audiobook_title": "A book", "audiobook_uri": "spotify:show:7iHfbu1YPACw6oZPAFJtqe"},
         {"audiobook_uri": "spotify:show:7iHfbu1YPACw6oZPAFJtqe"},
     ],
@@ -134,8 +129,8 @@ def test_podcasts_and_audiobooks_are_counted_and_not_kept(names: Row) -> None:
 
 
 def test_videos_are_no_plays_of_tracks() -> None:
-    export = read(ROW, {**ROW, **NO_MUSIC}, name="Streaming_History_Video_2022-2025.json")
-    assert (export.not_music, export.plays.height, export.rejects) == (2, 0, [])
+    export = read(ROW, {**ROW, **NO_MUSIC}, None, reader=read_no_music)
+    assert (export.not_music, export.plays.height, len(export.rejects)) == (2, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -146,11 +141,21 @@ def test_videos_are_no_plays_of_tracks() -> None:
         ({"ts": "2023-02-30T18:31:37Z"}, "ts is not an instant"),
         ({"ts": 1679249719}, "ts is not an instant"),
         ({"ms_played": None}, "ms_played is not a whole number"),
-        ({"ms_played": -1}, "ms_played is not a whole number"),
+        ({"ts": "2023-03-19T18:31:60Z"}, "ts is not an instant"),
+        ({"ts": "2023-03-19T18:31:37+02:00"}, "ts is not an instant"),
+        ({"ts": f"{NOW + timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}"}, "in the future"),
+        ({"ts": "1970-01-01T00:00:00Z"}, "older than Spotify"),
+        ({"ms_played": -1}, "less than nothing"),
+        ({"ms_played": 86_400_001}, "longer than a day"),
+        ({"ms_played": 2**70}, "ms_played is not a whole number"),
+        ({"ms_played": math.nan}, "ms_played is not a whole number"),
+        ({"ms_played": math.inf}, "ms_played is not a whole number"),
         ({"ms_played": 1.5}, "ms_played is not a whole number"),
         ({"ms_played": "245000"}, "ms_played is not a whole number"),
         ({"ms_played": True}, "ms_played is not a whole number"),
         (NO_MUSIC, "names neither a track"),
+        ({**NO_MUSIC, "master_metadata_track_name": "Unknown Track"}, "names neither a track"),
+        ({**NO_MUSIC, "episode_name": ""}, "names neither a track"),
     ],
 )
 def test_a_row_that_cannot_be_a_play_is_kept_with_the_reason_and_nothing_personal(changes: Row, reason: str) -> None:
@@ -254,80 +259,76 @@ def test_no_value_of_any_type_breaks_the_reader_or_goes_uncounted(rows: list[Row
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    "ts",
     [
-        (b"", "not valid JSON"),
-        (b'[{"ts": "2023-03-19T18:3', "cut off; download it again"),
-        (b"\xff\xfe\x00", "not valid JSON"),
-        (b'{"ts": "2023-03-19T18:31:37Z"}', "a JSON dict, not an array"),
-        (b"null", "not a streaming history"),
+        "2023-03-19T18:31:37Z",
+        "2023-03-19 18:31:37",
+        "2023-03-19 18:31:37+00:00",
+        "2023-03-19T18:31:37+0000",
+        "2023-03-19T18:31:37.000Z",
+        "2023-03-19T18:31:37.0004Z",
     ],
 )
-def test_a_file_that_is_no_history_is_refused_by_name(data: bytes, message: str) -> None:
-    with pytest.raises(ExportError, match=NAME) as caught:
-        read_extended(NAME, data)
-    assert message in str(caught.value)
+def test_one_instant_in_any_spelling_is_one_row(ts: str) -> None:
+    assert play(ts=ts) == play()
+
+
+def test_fractions_of_a_second_are_cut_off_at_the_millisecond() -> None:
+    found = play(ts="2023-03-19 18:31:37.1239+00:00")
+    assert found["import_ts"] == datetime(2023, 3, 19, 18, 31, 37, 123_000, tzinfo=UTC)
+    assert found["import_key"].startswith("2023-03-19T18:31:37.123Z|")
+    assert play(ts="2023-03-19T18:31:37.5Z")["import_ts"].microsecond == 500_000
+
+
+def test_whole_numbers_may_be_written_as_fractions() -> None:
+    assert play(ms_played=245_000.0, offline_timestamp=1679249719.0) == play()
+
+
+@pytest.mark.parametrize("name", [None, "", "Unknown", "Unknown Track", "Unknown Artist", "Unknown Album"])
+def test_a_name_that_says_there_is_none_is_none(name: str | None) -> None:
+    found = play(**dict.fromkeys([key for key in ROW if key.startswith("master_")], name))
+    assert (found["track_name"], found["artist_name"], found["album_name"]) == ("", "", "")
+
+
+def test_the_longest_and_the_latest_play_that_can_be() -> None:
+    assert play(ms_played=86_400_000, ts=f"{NOW + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}")["ms_played"] == 86_400_000
+
+
+def test_what_no_database_holds_is_taken_out_of_texts() -> None:
+    found = play(master_metadata_track_name="A\0B", master_metadata_album_album_name="\ud800")
+    assert (found["track_name"], found["album_name"]) == ("AB", "?")
+    (reject,) = read({**ROW, "ts": "\ud800\0", "episode_name": math.inf, "skipped": 2**64}).rejects
+    assert (reject.row["ts"], reject.row["episode_name"], reject.row["skipped"]) == ("?", None, None)
+
+
+ANY_ROW = st.builds(
+    lambda minute, track, ms, ts: {
+        **ROW,
+        "ts": ts or f"2023-03-19T18:0{minute}:00Z",
+        "spotify_track_uri": f"spotify:track:{track * 22}",
+        "ms_played": ms,
+    },
+    st.integers(0, 2),
+    st.sampled_from("ab"),
+    st.sampled_from([0, 1, 1.0, -1]),
+    st.sampled_from([None, None, "2023-03-19 18:00:00", "never"]),
+)
+
+
+@given(rows=st.lists(ANY_ROW, max_size=12), chunk_rows=st.integers(1, 13))
+@settings(max_examples=60)
+def test_the_size_of_chunks_never_matters(rows: list[Row], chunk_rows: int) -> None:
+    whole, parts = read(*rows), read(*rows, chunk_rows=chunk_rows)
+    assert whole.plays.equals(parts.plays)
+    assert (whole.rejects, whole.not_music) == (parts.rejects, parts.not_music)
+
+
+def test_a_file_that_breaks_off_gives_the_rows_before() -> None:
+    data = json.dumps([ROW, {**ROW, "ms_played": 1}, ROW]).encode()
+    export = read_whole(read_extended, data[:-300])
+    assert export.plays.height == export.rows == 2
+    assert isinstance(export.error, BrokenExportError)
 
 
 def test_an_empty_history_has_no_rows() -> None:
     assert read().plays.is_empty()
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExportTruth]:
-    world = World(seed=11)
-    path = tmp_path_factory.mktemp("export") / "my_spotify_data.zip"
-    window = datetime(2022, 6, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)
-    return path, write_extended_export(world, world.users[0], *window, path)
-
-
-def test_a_simulated_export_is_read_to_the_last_row(simulated: tuple[Path, ExportTruth]) -> None:
-    path, truth = simulated
-    files = find_export_files(path)
-    exports = [read_extended(file.name, file.read()) for file in files]
-    plays = pl.concat([export.plays for export in exports])
-    assert sum(export.rows for export in exports) == truth.rows > 1000
-    assert sum(export.not_music for export in exports) == truth.episode_rows > 0
-    # The export does not say which local file was played, so that there is nothing to keep but the row.
-    assert sum(len(export.rejects) for export in exports) == truth.local_rows > 0
-    assert plays.height == truth.music_rows
-    assert plays.filter(pl.col("track_name") == "").height == truth.nameless_rows
-    originals = pl.concat(
-        export.plays.filter(pl.col("row_number").is_in(originals_of(file.read())))
-        for file, export in zip(files, exports, strict=True)
-    )
-    assert plays.height - originals.height == truth.repeated_rows > 0
-    assert dict(originals["track_id"].value_counts().iter_rows()) == truth.plays_per_track
-    assert originals["ms_played"].sum() == truth.music_ms
-
-
-def originals_of(data: bytes) -> list[int]:
-    """Numbers of the rows that repeat no earlier one of their file."""
-    first: dict[str, int] = {}
-    for number, row in enumerate(json.loads(data)):
-        first.setdefault(json.dumps(row, sort_keys=True), number)
-    return list(first.values())
-
-
-def test_nothing_personal_of_a_simulated_export_is_kept(simulated: tuple[Path, ExportTruth]) -> None:
-    path, _ = simulated
-    for file in find_export_files(path):
-        export = read_extended(file.name, file.read())
-        assert "203.0.113." not in repr(export.rejects)
-        assert "203.0.113." not in export.plays.write_csv()
-        assert set(export.plays["platform"].unique()) <= {"ios", "android", "windows", "web", "linux", "macos", "cast"}
-
-
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real sample is not beside this checkout")
-def test_a_real_export_gives_what_a_plain_reading_of_it_gives() -> None:
-    for file in find_export_files(SAMPLES):
-        rows: Sequence[Row] = json.loads(file.read())
-        export = read_extended(file.name, file.read())
-        music = [row for row in rows if row["spotify_track_uri"]]
-        assert export.plays.height + export.not_music + len(export.rejects) == export.rows == len(rows)
-        assert export.plays.height == len(music) > 0
-        assert export.plays["ms_played"].sum() == sum(row["ms_played"] for row in music)
-        artists = Counter(row["master_metadata_album_artist_name"] or "" for row in music)
-        assert dict(export.plays["artist_name"].value_counts().iter_rows()) == artists
-        ends = export.plays.sort("row_number")["import_ts"].to_list()
-        assert ends == [datetime.fromisoformat(row["ts"]) for row in music]

@@ -1,29 +1,36 @@
+"""Which files are taken for what, by their names and by their beginnings, and in which order."""
+
+import json
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from echostats_pipeline.errors import ExportError
-from echostats_pipeline.exports.files import find_export_files
+from echostats_pipeline.exports.archives import ArchiveLimits
+from echostats_pipeline.exports.files import Found, find_export_files, recognised
 
+LIMITS = ArchiveLimits()
 EXTENDED = (
+    "endsong_2.json",
+    "endsong_10.json",
     "Streaming_History_Audio_2019-2020_3.json",
-    "Streaming_History_Audio_2024_16.json",
+    "Streaming_History_Audio_2020_10.json",
+)
+BASIC = ("StreamingHistory3.json", "StreamingHistory_music_0.json")
+UNCOUNTED = (
     "Streaming_History_Video_2022-2025.json",
-    "endsong_0.json",
+    "StreamingHistory_audiobook_0.json",
+    "StreamingHistory_podcast_0.json",
 )
-OTHERS = (
-    "Userdata.json",
-    "ReadMeFirst_ExtendedStreamingHistory.pdf",
-    "StreamingHistory_music_0.json",
-    "Playlist1.json",
-)
+COMPANIONS = ("Userdata.json", "ReadMeFirst_ExtendedStreamingHistory.pdf", "Playlist1.json", "SearchQueries.json")
+EXTENDED_ROW = '[\n {"ts": "2023-03-19T18:31:37Z", "ms_played": 1}]'
 
 
 def folder_of(path: Path, *names: str) -> Path:
     for name in names:
         (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(name.encode())
+        (path / name).write_bytes(name.rsplit("/", 1)[-1].encode())
     return path
 
 
@@ -34,69 +41,116 @@ def zip_of(path: Path, *names: str) -> Path:
     return path
 
 
-def test_a_folder_is_searched_to_its_depth_and_only_histories_are_taken(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path, *(f"MyData/deep/{name}" for name in reversed((*EXTENDED, *OTHERS))))
-    files = find_export_files(folder)
-    assert [file.name for file in files] == list(EXTENDED)
-    assert [file.read().decode() for file in files] == [f"MyData/deep/{name}" for name in EXTENDED]
+def find(*paths: Path) -> Found:
+    return find_export_files(paths, LIMITS)
 
 
-@pytest.mark.parametrize("name", ["my_spotify_data.zip", "MY_SPOTIFY_DATA.ZIP"])
-@pytest.mark.parametrize("inside", ["Spotify Extended Streaming History/", "MyData/", ""])
-def test_a_zip_is_read_as_spotify_sends_it(tmp_path: Path, name: str, inside: str) -> None:
-    both = [f"{inside}{member}" for member in (*OTHERS, *EXTENDED)]
-    files = find_export_files(zip_of(tmp_path / name, *both))
-    assert [(file.name, file.read().decode()) for file in files] == [(member, member) for member in EXTENDED]
-    assert [found.name for found in tmp_path.iterdir()] == [name]
+def names(found: Found) -> list[str]:
+    return [file.name for file in found.files]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("inside", ["Spotify Extended Streaming History/", "MyData/deep/", ""])
+def test_both_packages_are_read_together_the_extended_history_first(tmp_path: Path, zipped: bool, inside: str) -> None:
+    members = [f"{inside}{name}" for name in (*COMPANIONS, *reversed((*EXTENDED, *BASIC, *UNCOUNTED)))]
+    found = find(zip_of(tmp_path / "MY_DATA.ZIP", *members) if zipped else folder_of(tmp_path, *members))
+    assert names(found) == [f"{inside}{name}" for name in (*EXTENDED, *BASIC, *UNCOUNTED)]
+    assert [file.format for file in found.files] == [
+        *["extended"] * 4,
+        *["basic"] * 2,
+        "video",
+        *["basic_other"] * 2,
+    ]
+    assert found.ignored == []
+    for file in found.files:
+        with file.open() as stream:
+            assert stream.read().decode() == file.name.rsplit("/", 1)[-1]
+        assert file.size == len(file.name.rsplit("/", 1)[-1])
 
 
 def test_a_file_that_is_named_is_taken_whatever_its_name(tmp_path: Path) -> None:
-    folder_of(tmp_path, "renamed.json")
-    (file,) = find_export_files(tmp_path / "renamed.json")
-    assert (file.name, file.read()) == ("renamed.json", b"renamed.json")
+    (tmp_path / "renamed.txt").write_text(EXTENDED_ROW)
+    (file,) = find(tmp_path / "renamed.txt").files
+    assert (file.name, file.format, file.size) == ("renamed.txt", "extended", len(EXTENDED_ROW))
+
+
+def test_in_a_folder_files_are_known_by_their_beginning_and_strange_ones_are_named(tmp_path: Path) -> None:
+    folder_of(tmp_path, "notes.json", "cover.jpg", "YourLibrary.json", "._endsong_0.json")
+    (tmp_path / "endsong_0 (1).json").write_text(EXTENDED_ROW)
+    found = find(tmp_path)
+    assert names(found) == ["endsong_0 (1).json"]
+    assert [ignored.name for ignored in found.ignored] == ["notes.json"]
+
+
+def test_zips_in_a_folder_are_opened(tmp_path: Path) -> None:
+    zip_of(tmp_path / "a.zip", EXTENDED[0])
+    folder_of(tmp_path, EXTENDED[1])
+    assert names(find(tmp_path)) == [f"a.zip/{EXTENDED[0]}", EXTENDED[1]]
+
+
+def test_of_several_paths_every_file_has_a_name_of_its_own(tmp_path: Path) -> None:
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        zip_of(tmp_path / place / "x.zip", EXTENDED[0])
+        folder_of(tmp_path / place, EXTENDED[0])
+    paths = [tmp_path / place / name for place in ("one", "two") for name in ("x.zip", EXTENDED[0])]
+    found = names(find(*paths, paths[0], zip_of(tmp_path / "y.zip", EXTENDED[0])))
+    assert len(found) == len(set(found)) == 5
+    assert f"y.zip/{EXTENDED[0]}" in found
 
 
 @pytest.mark.parametrize("name", ["missing", "missing.zip", "missing.json"])
 def test_what_does_not_exist_is_an_error(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ExportError, match="does not exist"):
-        find_export_files(tmp_path / name)
+    with pytest.raises(ExportError, match="does not exist; nothing was imported"):
+        find(tmp_path / name)
 
 
-def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
-    folder_of(tmp_path, "history.csv")
-    with pytest.raises(ExportError, match=r"neither a folder, a \.zip nor a \.json file"):
-        find_export_files(tmp_path / "history.csv")
+@pytest.mark.parametrize("content", ["", "[]", "<html>", "\x00\x01", "just text", '{"ts": 1, "ms_played": 2}'])
+def test_a_file_of_another_kind_is_refused_with_what_to_give(tmp_path: Path, content: str) -> None:
+    (tmp_path / "history.dat").write_text(content)
+    with pytest.raises(ExportError, match=r"history\.dat holds no listening history .* endsong_0\.json"):
+        find(tmp_path / "history.dat")
 
 
 @pytest.mark.parametrize("zipped", [False, True])
+def test_a_package_without_a_history_is_refused_even_beside_one_that_has_one(tmp_path: Path, zipped: bool) -> None:
+    good = zip_of(tmp_path / "good.zip", *EXTENDED)
+    path = zip_of(tmp_path / "x.zip", *COMPANIONS) if zipped else folder_of(tmp_path / "x", *COMPANIONS)
+    with pytest.raises(ExportError, match=r"x.* holds no listening history"):
+        find(good, path)
+
+
+LISTEN = {"listened_at": 1700000000, "track_metadata": {"artist_name": "A", "track_name": "B"}}
+SCROBBLE = {"artist": {"#text": "A"}, "name": "B", "date": {"uts": "1700000000", "#text": "14 Nov 2023, 22:13"}}
+
+
 @pytest.mark.parametrize(
-    ("names", "message"),
+    ("content", "expected"),
     [
-        (("Userdata.json",), "endsong_0.json"),
-        ((), "holds no extended streaming history"),
-        (("StreamingHistory_music_0.json", "Userdata.json"), "ask Spotify for the extended streaming history"),
-        (("StreamingHistory3.json",), "account data, which has no track ids"),
+        (EXTENDED_ROW, "extended"),
+        ('[{"endTime": "2020-05-21 03:09", "artistName": "A", "trackName": "B", "msPlayed": 1}]', "basic"),
+        ('[{"endTime": "2020-05-21 03:09", "podcastName": "A", "episodeName": "B", "msPlayed": 1}]', "basic"),
+        (json.dumps([LISTEN]), "listenbrainz"),
+        (json.dumps(LISTEN) + "\n" + json.dumps(LISTEN), "listenbrainz"),
+        (json.dumps({"recenttracks": {"track": [SCROBBLE]}}), "lastfm"),
+        (json.dumps([{"recenttracks": {"track": [SCROBBLE]}}]), "lastfm"),
+        (json.dumps([SCROBBLE]), "lastfm"),
+        ("uts,utc_time,artist,artist_mbid,album,album_mbid,track,track_mbid\n", "lastfm"),
+        ('A,"An album, live",B,14 Nov 2023 22:13\n', "lastfm"),
+        ('"spotify_track_uri","ts_x","username","ms_played_x"\n', "echotune"),
+        ("ts,ms_played,spotify_track_uri\r\n", "echotune"),
+        ("artist,album,title,date\n", None),
+        ('[{"searchQuery": "A", "searchTime": "2023"}]', None),
     ],
 )
-def test_a_wrong_export_is_refused_with_what_to_do(
-    tmp_path: Path, zipped: bool, names: tuple[str, ...], message: str
-) -> None:
-    path = zip_of(tmp_path / "x.zip", *names) if zipped else folder_of(tmp_path, *names)
-    with pytest.raises(ExportError, match=message):
-        find_export_files(path)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_is_recognised_by_its_beginning(content: str, expected: str | None, encoding: str) -> None:
+    assert recognised(content.encode(encoding)) == expected
 
 
-def test_a_zip_that_was_cut_off_is_refused(tmp_path: Path) -> None:
-    path = zip_of(tmp_path / "x.zip", *EXTENDED)
-    path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(ExportError, match="cannot be read as a zip"):
-        find_export_files(path)
-
-
-def test_a_damaged_member_of_a_zip_is_an_error_when_it_is_read(tmp_path: Path) -> None:
-    path = zip_of(tmp_path / "x.zip", EXTENDED[0])
-    data = path.read_bytes()
-    path.write_bytes(data.replace(EXTENDED[0].encode() * 2, EXTENDED[0].encode() + b"x" * len(EXTENDED[0])))
-    (file,) = find_export_files(path)
-    with pytest.raises(ExportError, match=r"cannot be read \(Bad CRC-32"):
-        file.read()
+def test_the_lines_of_listenbrainz_are_known_by_their_place(tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "x.zip", "user.json", "listens/2023/1.jsonl", "listens/2023/10.jsonl", "feedback.jsonl")
+    found = find(path)
+    assert names(found) == ["listens/2023/1.jsonl", "listens/2023/10.jsonl"]
+    assert {file.format for file in found.files} == {"listenbrainz"}
+    assert found.ignored == []

@@ -1,0 +1,187 @@
+"""Zips that strangers may have made: what is refused, and how a member is read. Nothing is ever unpacked to disk."""
+
+import io
+import re
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from echostats_pipeline.errors import ExportError
+
+RATIO_FROM = 10 << 20
+"""Smaller members may be packed as tightly as they like, in bytes."""
+STEP = 1 << 14
+"""Unpacked at once, in bytes: what comes before a damage in the zip is read but for so much."""
+OUTSIDE = re.compile(r"^/|^[A-Za-z]:|\\|\0|(^|/)\.\.(/|$)")
+ENCRYPTED = 0x1 | 0x40
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+FAILURES = (OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, zipfile.BadZipFile)
+"""What `zipfile` raises over damaged zips."""
+ZIP_START = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class ArchiveLimits:
+    """How large a zip may be.
+
+    Attributes:
+        entries: Its files and folders.
+        total_bytes: All of its files unpacked.
+        ratio: How many times larger than packed a file may be that is larger than `RATIO_FROM`; real exports reach 20.
+    """
+
+    entries: int = 10_000
+    total_bytes: int = 4 << 30
+    ratio: int = 200
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file on disk or in a zip; `open` gives its bytes, `size` is how many those are."""
+
+    name: str
+    size: int
+    open: Callable[[], BinaryIO]
+
+
+def archive_files(path: Path, limits: ArchiveLimits) -> list[Stored]:
+    """The files in a zip.
+
+    Raises:
+        ExportError: it cannot be read, or it is not safe to.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read ({error}). Nothing of it was imported.") from error
+    except FAILURES as error:
+        with path.open("rb") as stream:
+            cut_off = stream.read(len(ZIP_START)) == ZIP_START
+        why = "is damaged or was cut off in the download" if cut_off else "is not a zip"
+        raise ExportError(f"{path} {why} ({error}). Nothing of it was imported; download it again.") from error
+    why_not = _danger(entries, limits)
+    if why_not:
+        raise ExportError(
+            f"{path} {why_not}. Exports do not look like that, so nothing of it was imported: "
+            "give the zip as it was downloaded, or a folder with its files."
+        )
+    files = [entry for entry in entries if not entry.is_dir()]
+    return [Stored(entry.filename, entry.file_size, partial(_open_member, path, entry)) for entry in files]
+
+
+def _danger(entries: list[zipfile.ZipInfo], limits: ArchiveLimits) -> str | None:
+    """Why the zip must not be read, if so.
+
+    What it says of its sizes can be believed: `zipfile` gives no more of a member than that, so that a lie shows as a
+    wrong checksum.
+    """
+    if len(entries) > limits.entries:
+        return f"has {len(entries)} entries, more than {limits.entries}"
+    total = sum(entry.file_size for entry in entries)
+    if total > limits.total_bytes:
+        return f"would unpack to {total} bytes, more than {limits.total_bytes}"
+    name, times = Counter(entry.filename for entry in entries).most_common(1)[0] if entries else ("", 1)
+    if times > 1:
+        return f"holds {name} {times} times"
+    reasons = ((entry, _member_danger(entry, limits)) for entry in entries)
+    return next((f"{reason}: {entry.orig_filename!r}" for entry, reason in reasons if reason), None)
+
+
+def _member_danger(entry: zipfile.ZipInfo, limits: ArchiveLimits) -> str | None:
+    if OUTSIDE.search(entry.orig_filename):
+        return "has a file that would lie outside of it"
+    if entry.flag_bits & ENCRYPTED:
+        return "has a file with a password"
+    if entry.filename.lower().endswith(".zip"):
+        return "holds another zip"
+    if entry.compress_type not in COMPRESSIONS:
+        return "has a file in a compression that is not known here"
+    if entry.file_size > max(RATIO_FROM, limits.ratio * entry.compress_size):
+        return f"has a file that is packed to less than 1/{limits.ratio}"
+    return None
+
+
+def _open_member(path: Path, entry: zipfile.ZipInfo) -> BinaryIO:
+    # Readers need no more than read, tell and seek(0), which a raw stream has.
+    return cast(BinaryIO, _Member(path, entry))
+
+
+class _Member(io.RawIOBase):
+    """A file in a zip as a stream that gives all it can before it fails, as `zipfile` does not.
+
+    Reading raises `zipfile.BadZipFile`, whatever is wrong.
+    """
+
+    def __init__(self, path: Path, entry: zipfile.ZipInfo) -> None:
+        super().__init__()
+        self._path = path
+        self._checksum = entry.CRC
+        self._unchecked = copy(entry)
+        # Without the attribute zipfile leaves the checksum to us; it would keep back the end of a member.
+        del self._unchecked.CRC
+        self._source: IO[bytes] | None = None
+        self._failure: Exception | None = None
+        self._position = 0
+        self._running_checksum = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        """To the beginning only."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Back to the beginning.
+
+        Raises:
+            io.UnsupportedOperation: elsewhere.
+        """
+        if offset or whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("a file in a zip can only be read from its beginning")
+        if self._source:
+            self._source.close()
+        self._source = self._failure = None
+        self._position = self._running_checksum = 0
+        return 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer, with less at the end or before a damage."""
+        filled = 0
+        while filled < len(buffer) and not self._failure and (block := self._step(len(buffer) - filled)):
+            buffer[filled : filled + len(block)] = block
+            filled += len(block)
+        if self._failure and not filled and len(buffer):
+            raise self._failure
+        self._position += filled
+        return filled
+
+    def close(self) -> None:
+        if self._source:
+            self._source.close()
+        super().close()
+
+    def _step(self, size: int) -> bytes:
+        try:
+            if not self._source:
+                with zipfile.ZipFile(self._path) as archive:
+                    self._source = archive.open(self._unchecked)
+            block = self._source.read(min(size, STEP))
+        except FAILURES as error:
+            self._failure = zipfile.BadZipFile(str(error))
+            return b""
+        self._running_checksum = zlib.crc32(block, self._running_checksum)
+        if not block and self._running_checksum != self._checksum:
+            self._failure = zipfile.BadZipFile("its checksum is wrong")
+        return block

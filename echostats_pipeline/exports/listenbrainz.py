@@ -1,0 +1,110 @@
+"""The export of ListenBrainz: one JSON object per play, as lines of a zip's members or, formerly, as one array."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+from echostats_pipeline.errors import BrokenExportError
+from echostats_pipeline.exports.named_plays import (
+    NamedPlay,
+    Outcome,
+    Rejected,
+    array_elements,
+    export_chunks,
+    judged,
+)
+from echostats_pipeline.exports.rows import ExportChunk
+from echostats_pipeline.exports.text import is_damaged, text_lines, text_start
+
+EARLIEST = datetime(2002, 10, 1, tzinfo=UTC)
+"""ListenBrainz's own ``LISTEN_MINIMUM_DATE``: it refuses what is older, because most of that was rubbish."""
+
+SPOTIFY_TRACK = re.compile(r"https?://open\.spotify\.com/(?:intl-[a-z-]+/)?track/([0-9A-Za-z]{22})(?:[/?#].*)?")
+SPOTIFY_EPISODE = re.compile(r"https?://open\.spotify\.com/(?:intl-[a-z-]+/)?episode/|spotify:episode:")
+LONGEST_MS = 2**53
+"""Larger numbers are no lengths, and not whole any more where they were floats."""
+
+
+def read_listenbrainz(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> Iterator[ExportChunk]:
+    """Read one ``.jsonl`` of the zip, or the array of the older export.
+
+    ``listened_at`` is the start of the play by ListenBrainz's rules; what it imported from Spotify itself carries the
+    end. The file does not tell which, so that it is taken as it stands.
+
+    Args:
+        stream: The file, seekable.
+        name: Its name, for messages.
+        now: The current instant; later plays, by more than a day, are rejected.
+        chunk_rows: Rows per chunk, at least 1.
+
+    Raises:
+        BrokenExportError: it breaks off; the rows before the break were given.
+    """
+    is_array = text_start(stream, name).startswith("[")
+    objects = array_elements(stream, name, chunk_rows) if is_array else _lines(stream, name)
+    outcomes = (row if isinstance(row, Rejected) else _outcome(row, now) for row in objects)
+    yield from export_chunks(outcomes, "listenbrainz", chunk_rows, stream.tell)
+
+
+def _lines(stream: BinaryIO, name: str) -> Iterator[Any]:
+    for line in text_lines(stream, name):
+        if not line.strip():
+            continue
+        try:
+            yield Rejected("the line is not UTF-8", {}) if is_damaged(line) else json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield Rejected("the line is not valid JSON", {})
+            if not line.endswith("\n"):
+                position = stream.tell() - len(line.encode())
+                raise BrokenExportError(
+                    f"{name} breaks off in its last line, after byte {position} ({error}). What was imported before "
+                    "stays; export it again and repeat the import.",
+                    position=position,
+                ) from error
+
+
+def _outcome(listen: Any, now: datetime) -> Outcome:
+    if not isinstance(listen, dict):
+        return Rejected("the row is not an object", {})
+    metadata = _object(listen.get("track_metadata"))
+    info = _object(metadata.get("additional_info"))
+    links = [link for link in map(info.get, ("spotify_id", "origin_url")) if isinstance(link, str)]
+    names = [_text(metadata.get(key)) for key in ("artist_name", "track_name", "release_name")]
+    kept = dict(zip(("artist_name", "track_name", "release_name"), names, strict=True))
+    started = listen.get("listened_at")
+    if type(started) is not int:
+        reason = "still playing: no instant" if started is None else "listened_at is not a whole number of seconds"
+        return Rejected(reason, kept)
+    kept["listened_at"] = str(started)[:20]
+    if any(SPOTIFY_EPISODE.match(link) for link in links):
+        return None
+    tracks = (SPOTIFY_TRACK.fullmatch(link) for link in links)
+    play = NamedPlay(
+        started=started,
+        artist=names[0],
+        track=names[1],
+        album=names[2],
+        track_id=next((found[1] for found in tracks if found), None),
+        ms_played=_ms_played(info.get("ms_played")),
+        duration_ms=_milliseconds(info.get("duration_ms")) or _milliseconds(info.get("duration"), unit=1000),
+    )
+    return judged(play, kept, EARLIEST, now)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _ms_played(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < LONGEST_MS else None
+
+
+def _milliseconds(value: Any, unit: int = 1) -> int | None:
+    """A length as clients send it, whole or not, in units of so many milliseconds; nothing where it is none."""
+    return round(value * unit) if type(value) in (int, float) and 0 < value * unit < LONGEST_MS else None

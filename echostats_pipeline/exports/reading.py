@@ -1,0 +1,46 @@
+"""Reading a found file, whatever its format."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import BinaryIO
+
+from echostats_pipeline.errors import ExportError
+from echostats_pipeline.exports.arrays import CHUNK_ROWS
+from echostats_pipeline.exports.basic import read_basic
+from echostats_pipeline.exports.echotune import read_echotune
+from echostats_pipeline.exports.extended import read_extended, read_no_music
+from echostats_pipeline.exports.lastfm import read_lastfm
+from echostats_pipeline.exports.listenbrainz import read_listenbrainz
+from echostats_pipeline.exports.rows import ExportChunk, ExportFile, ExportFormat
+
+Reader = Callable[[BinaryIO, str, datetime, int], Iterator[ExportChunk]]
+
+READERS: Mapping[ExportFormat, Reader] = {
+    "extended": read_extended,
+    "video": read_no_music,
+    "basic": read_basic,
+    "basic_other": read_no_music,
+    "echotune": read_echotune,
+    "lastfm": read_lastfm,
+    "listenbrainz": read_listenbrainz,
+}
+
+
+def read_export(file: ExportFile, now: datetime, chunk_rows: int = CHUNK_ROWS) -> Iterator[ExportChunk]:
+    """The rows of a file in chunks; every row is in one of them as a play, no music, or rejected.
+
+    Args:
+        file: Where it is and what it holds.
+        now: The present instant; aware. Plays of the future are rejected.
+        chunk_rows: Rows per chunk, at least 1.
+
+    Raises:
+        ExportError: the file is not what its format says; nothing of it was given.
+        BrokenExportError: it cannot be read to its end; the rows before that were given.
+    """
+    try:
+        opened = file.open()
+    except OSError as error:
+        raise ExportError(f"{file.name} cannot be opened ({error}). Nothing of it was imported.") from error
+    with opened as stream:
+        yield from READERS[file.format](stream, file.name, now, chunk_rows)
