@@ -92,6 +92,8 @@ class Track(Enriched):
     updated_at: UtcDatetime = Field(default_factory=utc_now)
     # Beyond the EchoStats schema.
     isrc: str = ""
+    name_ids: list[str] = Field(default_factory=list)
+    """Ids made of the names it is known by: rows that name no id are resolved by them."""
     audio_features_checked_at: UtcDatetime | None = None
     audio_features_asked: list[str] = Field(default_factory=list)
     """The sources, as the settings name them, that had no audio features then."""

@@ -20,7 +20,7 @@ from echostats_pipeline.model.operations import (
     SpotifyLimit,
     SyncJob,
 )
-from echostats_pipeline.model.plays import ListeningGap, Play, RecentlyPlayedPage
+from echostats_pipeline.model.plays import ListeningGap, Play, RecentlyPlayedPage, UnfinishedMerge
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, DailyRollup
 from echostats_pipeline.model.users import SpotifyTokens, User
 
@@ -90,7 +90,7 @@ ECHOSTATS_COLLECTIONS = (
     Collection(
         "tracks",
         Track,
-        (by("spotify_id", unique=True), by("artists.spotify_id"), by("name"), by("enriched_at")),
+        (by("spotify_id", unique=True), by("artists.spotify_id"), by("name"), by("enriched_at"), by("name_ids")),
         owned_by_user=False,
     ),
     Collection(
@@ -143,6 +143,7 @@ EXTRA_COLLECTIONS = (
             by("fetched_at", expire_after_seconds=7 * DAY_SECONDS),
         ),
     ),
+    Collection("unfinished_merges", UnfinishedMerge, (by("user_id"),)),
     Collection("listening_gaps", ListeningGap, (by("user_id", "from", unique=True),)),
     Collection("saved_tracks", SavedTrack, (by("user_id", "spotify_id", unique=True), by("user_id", "-added_at"))),
     Collection("top_items", TopItems, (by("user_id", "kind", "time_range", unique=True),)),

@@ -1,5 +1,6 @@
 """The pipeline's own records: jobs, API calls, imports, and what still has to be rebuilt."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -73,12 +74,21 @@ class FileImport(Document):
     duplicate: int = 0
     not_music: int = 0
     rejected: int = 0
+    gaps_closed: int = 0
+    reject_reasons: dict[str, int] = Field(default_factory=dict)
     first_played_at: UtcDatetime | None = None
     last_played_at: UtcDatetime | None = None
     started_at: UtcDatetime = Field(default_factory=utc_now)
     completed_at: UtcDatetime | None = None
     error_message: str = ""
     dagster_run_id: str = ""
+
+    @property
+    def span(self) -> tuple[datetime, datetime] | None:
+        """The time that its plays span; None without plays."""
+        if self.first_played_at is None or self.last_played_at is None:
+            return None
+        return self.first_played_at, self.last_played_at
 
 
 class ImportReject(Document):

@@ -1,7 +1,8 @@
 """Plays: one document per time a user played a track, whatever source told us."""
 
-from typing import Literal
+from typing import Any, Literal
 
+from bson import ObjectId
 from pydantic import Field
 
 from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_now
@@ -35,6 +36,10 @@ class Playback(Embedded):
     platform: str | None = None
 
 
+IMPORT_FIELDS = ("api_played_at", "import_key", "import_ts", "played_at_precision", "also_imported", "playback")
+"""Fields that a play has only if an import told of it."""
+
+
 class Play(Document):
     """One play of one track (collection ``listening_history``).
 
@@ -56,12 +61,16 @@ class Play(Document):
     import_ts: UtcDatetime | None = None
     """``ts`` as the export holds it; `played_at` differs when rows sharing one ``ts`` were laid out."""
     played_at_estimated: bool = False
+    played_at_precision: Literal["minute"] | None = None
+    """How exact `played_at` is where it is not exact to the second: the account data name minutes."""
+    also_imported: list[str] | None = None
+    """Identities of rows of other exports that tell of this play too, but know less."""
     playback: Playback | None = None
 
     def to_bson(self) -> dict[str, object]:
         """As `Document.to_bson`, but the fields that only imports have are absent from API plays."""
         document = super().to_bson()
-        absent = {name for name in ("api_played_at", "import_key", "import_ts", "playback") if document[name] is None}
+        absent = {name for name in IMPORT_FIELDS if document[name] is None}
         return {name: value for name, value in document.items() if name not in absent}
 
 
@@ -88,6 +97,26 @@ class RecentlyPlayedPage(Document):
     """Whether Spotify gave as many rows as it ever does, so that older plays may be out of reach."""
     fetched_at: UtcDatetime = Field(default_factory=utc_now)
     merged_at: UtcDatetime | None = None
+
+
+class UnfinishedMerge(Document):
+    """How a merge is changing stored plays (collection ``unfinished_merges``): written whole before, deleted after.
+
+    What a crash leaves of it is finished before anything else is merged. No order of single writes would do: one play
+    may take from another what yet another takes from it.
+    """
+
+    user_id: str
+    merge_id: ObjectId
+    """The parts of a long one share it."""
+    plays: list[dict[str, Any]]
+    """Plays as they are to be, with their ``_id``."""
+    vanished: list[ObjectId] = Field(default_factory=list)
+    """Plays whose facts have all gone to others."""
+    touched: list[UtcDatetime] = Field(default_factory=list)
+    """Ends of plays whose days have to be built anew."""
+    complete: bool = False
+    """Whether this is the last part; without it nothing has been changed yet."""
 
 
 class ListeningGap(Document):

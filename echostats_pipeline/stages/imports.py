@@ -1,134 +1,223 @@
 """From export files into the listening history."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import polars as pl
+from bson import ObjectId
 
-from echostats_pipeline.exports.extended import read_extended
-from echostats_pipeline.exports.files import ExportFile, find_export_files
-from echostats_pipeline.exports.rows import ExportRows
-from echostats_pipeline.model.catalog import AlbumRef, ArtistRef, Track
-from echostats_pipeline.model.operations import FileImport, ImportReject
+from echostats_pipeline.errors import ExportError
+from echostats_pipeline.exports.ahead import Read, reading_ahead
+from echostats_pipeline.exports.archives import ArchiveLimits
+from echostats_pipeline.exports.files import find_export_files
+from echostats_pipeline.exports.reading import read_export
+from echostats_pipeline.exports.rows import ExportChunk, ExportFile
+from echostats_pipeline.model.operations import FileImport, ImportReject, RowOutcome
 from echostats_pipeline.model.users import User
+from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages import Progress
-from echostats_pipeline.stages.ingestion import write_changes
+from echostats_pipeline.stages.merging import Clock, RowMerger, forget_left, resolve_named_plays
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.changes import PlayChanges, merge_export
-from echostats_pipeline.transforms.days import LOOK_BACK
 
-Clock = Callable[[], datetime]
+WHOLE_HISTORIES = ("extended", "echotune", "basic")
+"""Formats that hold everything a user played in the time they span; scrobbling services miss what nobody sent them."""
+ROW_COUNTS = ("rows", *get_args(RowOutcome))
+LARGE = 32 << 20
+"""Bytes of exports that are worth a process of their own."""
+NEIGHBOURS = timedelta(days=2)
+"""Files that span neighbouring times cover what lies between them."""
+
+
+class Span(NamedTuple):
+    """The time that the plays of a file span."""
+
+    first: datetime
+    last: datetime
+    file_name: str
+
+
+@dataclass
+class _Reading:
+    """A file on its way into the history: what became of its rows so far."""
+
+    file: ExportFile
+    record: FileImport
+    import_id: ObjectId
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    stamps: list[datetime] = field(default_factory=list)
+
+    def count(self, chunk: ExportChunk) -> None:
+        """Add what a chunk says of itself."""
+        self.counts += Counter(rows=chunk.rows, not_music=chunk.not_music, rejected=len(chunk.rejects))
+        self.reasons.update(reject.reason for reject in chunk.rejects)
+        if chunk.plays.height:
+            ends = chunk.plays.select(first=pl.col("import_ts").min(), last=pl.col("import_ts").max()).row(0)
+            self.stamps = [min([*self.stamps, *ends]), max([*self.stamps, *ends])]
+
+    def outcome(self) -> dict[str, Any]:
+        """The fields of `FileImport` that tell it."""
+        first, last = self.stamps or (None, None)
+        return {
+            **{name: self.counts[name] for name in ROW_COUNTS},
+            "reject_reasons": dict(self.reasons.most_common()),
+            "first_played_at": first,
+            "last_played_at": last,
+        }
 
 
 def import_export(
-    store: Store, user: User, path: Path, *, progress: Progress, clock: Clock, dagster_run_id: str = ""
+    store: Store,
+    user: User,
+    paths: Sequence[Path],
+    *,
+    progress: Progress,
+    clock: Clock,
+    limits: ArchiveLimits | None = None,
+    dagster_run_id: str = "",
 ) -> list[FileImport]:
-    """Import every extended-history file at `path` for one user.
+    """Import every history file at `paths` for one user: Spotify's exports, EchoTune's CSV, Last.fm, ListenBrainz.
 
-    Doing it again changes nothing. A file that cannot be read ends the import; the files before it stay imported.
+    Doing it again changes nothing. Of a file that cannot be read to its end, the rows before the break are imported;
+    its record in ``imports`` is ``failed`` and says where it broke. The other files are imported all the same.
 
-    `path` is a ``.json`` file, a folder, or the zip from Spotify.
+    Args:
+        store: The database.
+        user: Whose history it is.
+        paths: Zips as Spotify sends them, folders, or single files.
+        progress: Told of rows; how many there are is an estimate until a file has been read.
+        clock: The present.
+        limits: What a zip may hold.
+        dagster_run_id: The run that does it.
 
     Returns:
-        What became of the rows of each file, in the order of their names.
+        What became of the rows of each file, in the order in which they were read.
 
     Raises:
-        ExportError: there is nothing to import, or a file cannot be read to its end.
+        ExportError: there is nothing to import, or what there is is not safe to read.
     """
-    files = find_export_files(path)
-    return [_import_file(store, user, file, progress, clock, dagster_run_id) for file in files]
-
-
-def _import_file(
-    store: Store, user: User, file: ExportFile, progress: Progress, clock: Clock, dagster_run_id: str
-) -> FileImport:
-    record = FileImport(
-        user_id=user.user_id,
-        file_name=file.name,
-        format="extended",
-        started_at=clock(),
-        dagster_run_id=dagster_run_id,
-    )
-    import_id = store.imports.begin(record)
-    try:
-        outcome = _imported(store, user, file, progress, clock)
-    except BaseException as error:
-        failed = {"status": "failed", "completed_at": clock(), "error_message": f"{type(error).__name__}: {error}"}
-        store.imports.update(import_id, **failed)
-        raise
-    finished = {"status": "completed", "completed_at": clock(), **outcome}
-    store.imports.update(import_id, **finished)
-    return record.model_copy(update=finished)
-
-
-def _imported(store: Store, user: User, file: ExportFile, progress: Progress, clock: Clock) -> dict[str, Any]:
-    """Read and merge one file; returns the fields of `FileImport` that tell its outcome."""
-    export = read_extended(file.name, file.read())
-    progress.expect(export.rows)
-    changes = _merge(store, user, export.plays, clock)
-    store.imports.keep_rejects(
-        [
-            ImportReject(
+    found = find_export_files(paths, limits or ArchiveLimits())
+    files, merger = [], RowMerger(store, user, clock)
+    with _reader(found.files, clock) as read:
+        for file in found.files:
+            record = FileImport(
                 user_id=user.user_id,
                 file_name=file.name,
-                row_number=reject.row_number,
-                reason=reject.reason,
-                row=reject.row,
-                rejected_at=clock(),
+                format=file.format,
+                started_at=clock(),
+                dagster_run_id=dagster_run_id,
             )
-            for reject in export.rejects
-        ]
-    )
-    outcome = _outcome(export, changes)
-    if outcome["first_played_at"] is not None:
-        store.plays.close_gaps(user.user_id, outcome["first_played_at"], outcome["last_played_at"], file.name)
-    progress.advance(export.rows)
-    return outcome
+            reading = _Reading(file, record, store.imports.begin(record))
+            files.append(_read_to_its_end(merger, reading, _one_ahead(read(file)), progress))
+    files = _close_gaps(store, user, files)
+    forget_left(store, merger.left | resolve_named_plays(store, user))
+    return files
 
 
-def _merge(store: Store, user: User, rows: pl.DataFrame, clock: Clock) -> PlayChanges:
-    if rows.is_empty():
-        return PlayChanges()
-    first, last = _span(rows)
-    stored = store.plays.stored(user.user_id, first - LOOK_BACK, last + LOOK_BACK)
-    changes = merge_export(rows, stored, user.user_id)
-    write_changes(store, user, changes)
-    store.catalog.add_stubs("tracks", track_stubs(changes.inserts, clock()))
-    return changes
+def import_limits(settings: Settings) -> ArchiveLimits:
+    """What a zip may hold by the settings."""
+    return ArchiveLimits(total_bytes=settings.import_max_gib << 30, ratio=settings.import_max_ratio)
 
 
-def _outcome(export: ExportRows, changes: PlayChanges) -> dict[str, Any]:
-    first, last = _span(export.plays) if export.plays.height else (None, None)
-    return {
-        "rows": export.rows,
-        "inserted": changes.outcomes["inserted"],
-        "merged": changes.outcomes["merged"],
-        "duplicate": changes.outcomes["duplicate"],
-        "not_music": export.not_music,
-        "rejected": len(export.rejects),
-        "first_played_at": first,
-        "last_played_at": last,
-    }
+def check_whole(files: Sequence[FileImport]) -> None:
+    """Make sure that every file was read to its end.
+
+    Raises:
+        ExportError: one was not; what was read of it is imported.
+    """
+    broken = [file.error_message for file in files if file.status == "failed"]
+    if broken:
+        raise ExportError(f"{len(broken)} of {len(files)} files could not be read whole. {' '.join(broken)}")
 
 
-def _span(rows: pl.DataFrame) -> tuple[datetime, datetime]:
-    first, last = rows.select(first=pl.col("import_ts").min(), last=pl.col("import_ts").max()).row(0)
-    return first, last
+@contextmanager
+def _reader(files: Sequence[ExportFile], clock: Clock) -> Iterator[Read]:
+    """What reads the files: a process of its own where that is worth its start."""
+    if sum(file.size for file in files) < LARGE:
+        yield lambda file: read_export(file, clock())
+    else:
+        with reading_ahead(files, clock()) as read:
+            yield read
 
 
-def track_stubs(plays: list[dict[str, Any]], now: datetime) -> list[Track]:
-    """Catalogue entries for tracks of which only an export row's names are known, so that statistics have names."""
-    tracks = {play["track"]["spotify_id"]: play["track"] for play in plays}
+def _read_to_its_end(
+    merger: RowMerger, reading: _Reading, chunks: Iterator[ExportChunk], progress: Progress
+) -> FileImport:
+    def ended(status: str, error: str = "") -> FileImport:
+        fields = {"status": status, "completed_at": merger.clock(), "error_message": error, **reading.outcome()}
+        merger.store.imports.update(reading.import_id, **fields)
+        return reading.record.model_copy(update={"id": reading.import_id, **fields})
+
+    try:
+        _merge_chunks(merger, reading, chunks, progress)
+    except ExportError as error:
+        return ended("failed", str(error))
+    except BaseException as error:
+        ended("failed", f"{type(error).__name__}: {error}")
+        raise
+    return ended("completed")
+
+
+def _merge_chunks(merger: RowMerger, reading: _Reading, chunks: Iterator[ExportChunk], progress: Progress) -> None:
+    imports = merger.store.imports
+    expected = 0
+    for chunk in chunks:
+        reading.count(chunk)
+        # Rows of a file are about as long as those read so far.
+        estimate = round(reading.counts["rows"] * max(1.0, reading.file.size / max(chunk.bytes_read, 1)))
+        progress.expect(estimate - expected)
+        expected = estimate
+        for changes in merger.merge(chunk.plays):
+            reading.counts.update(changes.outcomes)
+        imports.keep_rejects(_rejects(reading.record, chunk, merger.clock()))
+        imports.update(reading.import_id, **reading.outcome())
+        progress.advance(chunk.rows)
+    progress.expect(reading.counts["rows"] - expected)
+
+
+def _one_ahead(chunks: Iterator[ExportChunk]) -> Iterator[ExportChunk]:
+    """The same chunks, the next one being read while its predecessor is at work."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk
+
+
+def _rejects(record: FileImport, chunk: ExportChunk, now: datetime) -> list[ImportReject]:
     return [
-        Track(
-            spotify_id=spotify_id,
-            name=track["name"],
-            artists=[ArtistRef(spotify_id="", name=track["artist_name"])] if track["artist_name"] else [],
-            album=AlbumRef(spotify_id="", name=track["album_name"]) if track["album_name"] else None,
-            fetched_at=now,
-            updated_at=now,
+        ImportReject(
+            user_id=record.user_id,
+            file_name=record.file_name,
+            row_number=reject.row_number,
+            reason=reject.reason,
+            row=reject.row,
+            rejected_at=now,
         )
-        for spotify_id, track in tracks.items()
+        for reject in chunk.rejects
     ]
+
+
+def _close_gaps(store: Store, user: User, files: Sequence[FileImport]) -> list[FileImport]:
+    """Close the gaps that the files cover, alone or together with their neighbours in time."""
+    covered: list[Span] = []
+    for span in sorted(
+        Span(*file.span, file.file_name) for file in files if file.format in WHOLE_HISTORIES and file.span
+    ):
+        if covered and span.first - covered[-1].last <= NEIGHBOURS:
+            covered[-1] = Span(covered[-1].first, max(covered[-1].last, span.last), span.file_name)
+        else:
+            covered.append(span)
+    closed: Counter[str] = Counter()
+    for span in covered:
+        closed[span.file_name] += store.plays.close_gaps(user.user_id, *span)
+    for file in files:
+        if file.id is not None and closed[file.file_name]:
+            store.imports.update(file.id, gaps_closed=closed[file.file_name])
+    return [file.model_copy(update={"gaps_closed": closed[file.file_name]}) for file in files]

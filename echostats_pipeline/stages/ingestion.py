@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -21,9 +20,8 @@ from echostats_pipeline.spotify.mapping import (
     track_document,
     withheld_stamps,
 )
+from echostats_pipeline.stages.merging import forget_left, merge_items, resolve_named_plays, stored_around
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.changes import PlayChanges, merge_recently_played
-from echostats_pipeline.transforms.days import LOOK_BACK, touched_days
 
 PAGE_LIMIT = 50
 
@@ -72,24 +70,15 @@ def merge_pages(store: Store, user: User, now: datetime) -> Merged:
     merged = Merged()
     for page in store.plays.unmerged_pages(user.user_id):
         stamps = [*(item.played_at for item in page.items), *page.withheld]
-        stored = store.plays.stored(user.user_id, min(stamps) - LOOK_BACK, max(stamps) + LOOK_BACK)
+        stored = stored_around(store, user, stamps)
         gaps = _record_gaps(store, page, stored, now)
-        changes = merge_recently_played(page.items, stored, user.user_id)
-        write_changes(store, user, changes)
+        changes = merge_items(store, user, page.items, stored)
         store.plays.close_instants(user.user_id, [item.played_at for item in page.items], closed_by="recently_played")
         store.plays.page_merged(page, now)
         merged += Merged(changes.outcomes, gaps)
+    if merged.outcomes["inserted"]:
+        forget_left(store, resolve_named_plays(store, user))
     return merged
-
-
-def write_changes(store: Store, user: User, changes: PlayChanges) -> None:
-    """Write plays, with the days they touch marked for a rebuild before and after."""
-    if not (changes.inserts or changes.updates):
-        return
-    newest = store.plays.newest(user.user_id)
-    latest = max([*changes.touched, *([newest] if newest else [])], default=None)
-    with store.rebuilds.changing(user.user_id, touched_days(changes.touched, latest, ZoneInfo(user.timezone))):
-        store.plays.apply(changes)
 
 
 def _record_gaps(store: Store, page: RecentlyPlayedPage, stored: pl.DataFrame, now: datetime) -> int:
@@ -115,6 +104,8 @@ def _record_gaps(store: Store, page: RecentlyPlayedPage, stored: pl.DataFrame, n
 def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datetime) -> None:
     """Recently-played embeds full tracks; their artists and albums are embedded in a short form."""
     music = [track for track in tracks if track.get("type") == "track" and track.get("id")]
-    store.catalog.put("tracks", [track_document(track, now) for track in music], missing=(), at=now)
+    documents = [track_document(track, now) for track in music]
+    store.catalog.put("tracks", documents, missing=(), at=now)
+    store.plays.fill_tracks(documents)
     store.catalog.add_stubs("artists", [stub for track in music for stub in artist_stubs(track, now)])
     store.catalog.add_stubs("albums", [stub for track in music if (stub := album_stub(track, now))])

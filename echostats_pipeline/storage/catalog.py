@@ -2,17 +2,21 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import polars as pl
 from pymongo import UpdateMany, UpdateOne
+from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.model.base import known_fields
-from echostats_pipeline.model.catalog import AVERAGED_FEATURES, Album, Artist, AudioFeatures, Enriched, Track
-from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.model.catalog import AVERAGED_FEATURES, Album, AlbumRef, Artist, AudioFeatures, Enriched, Track
+from echostats_pipeline.storage.database import DUPLICATE_KEY, Db, Document
+from echostats_pipeline.transforms.changes import KnownTrack
+from echostats_pipeline.transforms.identity import stable_id
 from echostats_pipeline.transforms.snapshots import (
     CATALOG_ALBUMS_SCHEMA,
     CATALOG_ARTISTS_SCHEMA,
@@ -30,6 +34,9 @@ STALE_AFTER = timedelta(days=365)
 """Names, genres and pictures change, but so seldom that what is missing comes first."""
 
 
+MENTIONED, MENTIONED_ALBUM = Track(spotify_id="", name="").to_bson(), AlbumRef(spotify_id="", name="").model_dump()
+
+
 class CatalogStore:
     """Collections ``tracks``, ``artists`` and ``albums``."""
 
@@ -42,11 +49,57 @@ class CatalogStore:
         Returns:
             How many were new.
         """
-        operations = [
-            UpdateOne({"spotify_id": stub.spotify_id}, {"$setOnInsert": stub.to_bson()}, upsert=True)
-            for stub in documents
-        ]
-        return self._db[name].bulk_write(operations, ordered=False).upserted_count if operations else 0
+        return self._add_missing(name, {stub.spotify_id: partial(_named, stub) for stub in documents})
+
+    def mention(self, tracks: Iterable[Document], now: datetime) -> int:
+        """Add tracks of which plays know the names only, so that statistics have them; returns how many were new.
+
+        Args:
+            tracks: As plays embed them.
+            now: The present.
+        """
+        return self._add_missing("tracks", {track["spotify_id"]: partial(_mentioned, track, now) for track in tracks})
+
+    def _add_missing(self, name: CatalogName, stubs: dict[str, Callable[[], Document]]) -> int:
+        known = self._db[name].find({"spotify_id": {"$in": list(stubs)}}, {"_id": 0, "spotify_id": 1}) if stubs else ()
+        for document in known:
+            stubs.pop(document["spotify_id"], None)
+        if not stubs:
+            return 0
+        try:
+            return len(self._db[name].insert_many([stub() for stub in stubs.values()], ordered=False).inserted_ids)
+        except BulkWriteError as error:
+            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
+                raise
+            return int(error.details["nInserted"])  # another process was faster with the rest
+
+    def forget_made_up(self, track_ids: Collection[str]) -> None:
+        """Remove entries of tracks with ids of our own making."""
+        if track_ids:
+            made_up = {"$in": list(track_ids), "$regex": NOT_ON_SPOTIFY}
+            self._db["tracks"].delete_many({"spotify_id": made_up})
+
+    def known_tracks(self, track_ids: Collection[str]) -> dict[str, KnownTrack]:
+        """What full documents say of tracks, by id."""
+        fields = {
+            "spotify_id": 1,
+            "name": 1,
+            "artists.name": 1,
+            "album.name": 1,
+            "album.image_url": 1,
+            "duration_ms": 1,
+        }
+        full = {"spotify_id": {"$in": list(track_ids)}, "enriched_at": {"$ne": None}}
+        return {track["spotify_id"]: _known(track) for track in self._db["tracks"].find(full, fields)}
+
+    def resolved(self, identities: Collection[str]) -> dict[str, str]:
+        """Spotify's track ids by the ids made of names; of several that bear a name, the least."""
+        wanted = set(identities)
+        query = {"name_ids": {"$in": sorted(wanted)}, "spotify_id": {"$not": {"$regex": NOT_ON_SPOTIFY}}}
+        found = self._db["tracks"].find(query, {"spotify_id": 1, "name_ids": 1}).sort("spotify_id", -1)
+        return {
+            identity: track["spotify_id"] for track in found for identity in track["name_ids"] if identity in wanted
+        }
 
     def wanting(self, name: CatalogName, now: datetime) -> list[str]:
         """Spotify ids to ask for, the most played first.
@@ -110,10 +163,15 @@ class CatalogStore:
             # Defaults complete a new document; Spotify's silence never overwrites what it said before.
             first = {key: value for key, value in whole.items() if key not in known and key != "spotify_id"}
             first.pop("unavailable_at", None)
+            names = first.pop("name_ids", None)
             operations.append(
                 UpdateOne(
                     {"spotify_id": spotify_id},
-                    {"$set": {**known, "unavailable_at": None}, "$setOnInsert": first},
+                    {
+                        "$set": {**known, "unavailable_at": None},
+                        "$setOnInsert": first,
+                        **({} if names is None else {"$addToSet": {"name_ids": {"$each": _name_ids(document)}}}),
+                    },
                     upsert=True,
                 )
             )
@@ -214,6 +272,40 @@ class CatalogStore:
                 )
             )
         return pl.DataFrame(rows, schema=CATALOG_TRACKS_SCHEMA, orient="row")
+
+
+def _named(document: Track | Artist | Album) -> Document:
+    """The document as it is stored; a track with the id made of its names."""
+    names = {"name_ids": _name_ids(document)} if isinstance(document, Track) else {}
+    return {**document.to_bson(), **names}
+
+
+def _mentioned(track: Document, now: datetime) -> Document:
+    """The entry of a track that a play embeds. Copied, not modelled: an import has as many as it has tracks."""
+    artist, album = track["artist_name"], track["album_name"]
+    return {
+        **MENTIONED,
+        "spotify_id": track["spotify_id"],
+        "name": track["name"],
+        "artists": [{"spotify_id": "", "name": artist}] if artist else [],
+        "album": {**MENTIONED_ALBUM, "name": album} if album else None,
+        "name_ids": [stable_id("unresolved", artist, track["name"])] if artist and track["name"] else [],
+        "fetched_at": now,
+        "updated_at": now,
+    }
+
+
+def _name_ids(document: Enriched) -> list[str]:
+    """The ids that rows with these names have as long as nobody knows a better one."""
+    if not isinstance(document, Track) or not document.name or not document.artists:
+        return []
+    return [stable_id("unresolved", document.artists[0].name, document.name)]
+
+
+def _known(track: Document) -> KnownTrack:
+    album = track.get("album") or {}
+    artist = track["artists"][0]["name"] if track["artists"] else ""
+    return KnownTrack(track["name"], artist, album.get("name", ""), album.get("image_url", ""), track["duration_ms"])
 
 
 def _image(found: dict[str, Any]) -> str:

@@ -15,6 +15,8 @@ Document = dict[str, Any]
 Db = Database[Document]
 
 SERVER_SELECTION_TIMEOUT_MS = 5_000
+DUPLICATE_KEY = 11000
+"""MongoDB's code for a write that a unique index refuses."""
 AWARE = CodecOptions[Document](tz_aware=True)
 
 

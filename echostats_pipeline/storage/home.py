@@ -46,8 +46,13 @@ class StateFolder:
 
     @property
     def imports_dir(self) -> Path:
-        """Spotify exports waiting to be imported."""
+        """Exports waiting to be imported, in a subfolder per user."""
         return self.path / "imports"
+
+    @property
+    def simulated_dir(self) -> Path:
+        """Exports that the simulated Spotify has written."""
+        return self.path / "simulated"
 
     @property
     def encryption_key_file(self) -> Path:
@@ -74,7 +79,7 @@ class StateFolder:
             self.path.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
             if os.name == "posix":
                 self._refuse_shared()
-            for folder in (self.path, self.mongo_dir, self.dagster_dir, self.imports_dir):
+            for folder in (self.path, self.mongo_dir, self.dagster_dir, self.imports_dir, self.simulated_dir):
                 _make_private(folder)
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(b"x")

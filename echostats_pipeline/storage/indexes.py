@@ -7,11 +7,10 @@ from pymongo.errors import OperationFailure
 
 from echostats_pipeline.errors import IndexConflictError, StorageError
 from echostats_pipeline.model.collections import COLLECTIONS, Collection, Index
-from echostats_pipeline.storage.database import Db
+from echostats_pipeline.storage.database import DUPLICATE_KEY, Db
 
 REPAIR_COMMAND = "echostats indexes --repair"
 CONFLICT_CODES = {85, 86}  # IndexOptionsConflict, IndexKeySpecsConflict
-DUPLICATE_KEY = 11000
 
 
 def ensure_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.values()) -> None:

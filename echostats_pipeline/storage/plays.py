@@ -1,21 +1,27 @@
 """Plays: read as frames, written as what merging decided (collections ``listening_history``, ``recently_played``)."""
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
+from itertools import chain, islice
 
 import polars as pl
 from bson import ObjectId
-from pymongo import UpdateMany, UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo import ReplaceOne, UpdateMany, UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from echostats_pipeline.model.catalog import Track
-from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage
-from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.transforms.changes import STORED_SCHEMA, PlayChanges
+from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage, UnfinishedMerge
+from echostats_pipeline.storage.database import DUPLICATE_KEY, Db, Document
+from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges
+from echostats_pipeline.transforms.facts import STORED_SCHEMA
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA, UTC_MS
 
 BATCH = 2_000
-DUPLICATE_KEY = 11000
+WRITERS = 2
+"""One batch is encoded while the server works on the other."""
+UNRESOLVED = "unresolved:"
 
 FLAT_PLAY = {
     "_id": 0,
@@ -31,7 +37,27 @@ FLAT_PLAY = {
 }
 """Flattened by the server: instants as whole milliseconds and no nesting make decoding cheap."""
 
+STORED_PLAY: Document = {
+    "_id": 0,
+    "id": {"$toString": "$_id"},
+    "track_id": "$track.spotify_id",
+    "duration_ms": "$track.duration_ms",
+    "ms_played": 1,
+    "import_key": 1,
+    "also_imported": 1,
+    "played_at_estimated": 1,
+    "played_at": {"$toLong": "$played_at"},
+    "api_played_at": {"$toLong": "$api_played_at"},
+    "import_ts": {"$toLong": "$import_ts"},
+    "offline_at": {"$toLong": "$playback.offline_at"},
+}
+STORED_NAMES = {"track_name": "$track.name", "artist_name": "$track.artist_name"}
+
 INSTANTS = ("played_at", "api_played_at", "import_ts", "offline_at")
+
+
+BY_END, BY_TS = "user_id_1_played_at_-1", "user_id_1_import_ts_1"
+"""Indexes of the history."""
 
 
 class PlayStore:
@@ -41,52 +67,110 @@ class PlayStore:
         self._history = db["listening_history"]
         self._pages = db["recently_played"]
         self._gaps = db["listening_gaps"]
+        self._merges = db["unfinished_merges"]
 
     def read(self, user_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
         """Plays of one user that ended in ``[start, end)`` as a frame of `PLAYS_SCHEMA`, in no particular order."""
         rows = list(self._history.aggregate([{"$match": _between(user_id, start, end)}, {"$project": FLAT_PLAY}]))
         return _frame(rows, PLAYS_SCHEMA, ("played_at",))
 
-    def stored(self, user_id: str, start: datetime, end: datetime) -> pl.DataFrame:
-        """Plays that ended in ``[start, end)``, or were exported with a ``ts`` in it, as a frame of `STORED_SCHEMA`."""
-        exported = {"user_id": user_id, "import_ts": {"$gte": start, "$lt": end, "$type": "date"}}
-        flat = {
-            "_id": 0,
-            "id": {"$toString": "$_id"},
-            "track_id": "$track.spotify_id",
-            "ms_played": 1,
-            "source": 1,
-            "import_key": 1,
-            "played_at_estimated": 1,
-            "played_at": {"$toLong": "$played_at"},
-            "api_played_at": {"$toLong": "$api_played_at"},
-            "import_ts": {"$toLong": "$import_ts"},
-            "offline_at": {"$toLong": "$playback.offline_at"},
-        }
-        within = {"$match": {"$or": [_between(user_id, start, end), exported]}}
-        return _frame(list(self._history.aggregate([within, {"$project": flat}])), STORED_SCHEMA, INSTANTS)
+    def stored(self, user_id: str, start: datetime, end: datetime, *, names: bool = False) -> pl.DataFrame:
+        """Plays that ended in ``[start, end)``, or were exported with a ``ts`` in it, as a frame of `STORED_SCHEMA`.
+
+        Args:
+            user_id: Whose.
+            start: First instant.
+            end: First instant after.
+            names: Whether to read the names too.
+        """
+        instants = {"$gte": start, "$lt": end}
+        flat = {"$project": STORED_PLAY | (STORED_NAMES if names else {})}
+        exported = {"user_id": user_id, "import_ts": {**instants, "$type": "date"}, "played_at": {"$not": instants}}
+        # Left to itself the server remembers the plan that was best while the history was empty, and scans it all.
+        by_end = self._history.aggregate([{"$match": _between(user_id, start, end)}, flat], hint=BY_END)
+        by_ts = self._history.aggregate([{"$match": exported}, flat], hint=BY_TS)
+        return _frame([*by_end, *by_ts], STORED_SCHEMA, INSTANTS)
+
+    def documents(self, ids: Collection[str]) -> dict[str, Document]:
+        """Whole plays by the hex of their ``_id``, without it."""
+        found = self._history.find({"_id": {"$in": [ObjectId(play) for play in ids]}}) if ids else ()
+        return {str(play.pop("_id")): play for play in found}
 
     def apply(self, changes: PlayChanges) -> None:
-        """Write what a merge decided, updates first: a play may move to where another one has just left."""
-        updates = [UpdateOne({"_id": ObjectId(play)}, {"$set": fields}) for play, fields in changes.updates]
-        for start in range(0, len(updates), BATCH):
-            self._history.bulk_write(updates[start : start + BATCH], ordered=True)
-        for start in range(0, len(changes.inserts), BATCH):
-            self._insert(changes.inserts[start : start + BATCH])
+        """Write what a merge decided: changes of stored plays, all of them even if this process dies, then new ones.
 
-    def _insert(self, plays: list[Document]) -> None:
+        New plays that a dead process has not written are still to be merged: their source holds them.
+        """
+        if changes.rewrites:
+            self.finish(self._begin(changes))
+        plays = chain(changes.inserts, changes.plain)
+        under_way: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(max_workers=WRITERS) as pool:
+            while batch := list(islice(plays, BATCH)):
+                if len(under_way) > WRITERS:
+                    under_way.popleft().result()
+                under_way.append(pool.submit(self._insert, batch))
+            for insert in under_way:
+                insert.result()
+
+    def unfinished(self, user_id: str) -> list[UnfinishedMerge]:
+        """Merges that a dead process left, as one part each; those it had not wholly written down are thrown away."""
+        parts = [UnfinishedMerge.model_validate(part) for part in self._merges.find({"user_id": user_id}).sort("_id")]
+        complete = [part for part in parts if part.complete]
+        for last in complete:
+            last.plays = [play for part in parts if part.merge_id == last.merge_id for play in part.plays]
+        self._merges.delete_many({"user_id": user_id, "merge_id": {"$nin": [last.merge_id for last in complete]}})
+        return complete
+
+    def finish(self, merge: UnfinishedMerge) -> None:
+        """Change stored plays as a merge wants them; doing it again changes nothing."""
+        waiting = self._replace(merge.plays)
+        if merge.vanished:
+            self._history.delete_many({"_id": {"$in": merge.vanished}})
+        # Those that want a place which the next one leaves: whatever their order was, this is the better one.
+        waiting = self._replace(waiting[::-1])
+        if waiting:  # They want each other's.
+            self._history.delete_many({"_id": {"$in": [play["_id"] for play in waiting]}})
+            self._insert(waiting)
+        self._merges.delete_many({"merge_id": merge.merge_id})
+
+    def _begin(self, changes: PlayChanges) -> UnfinishedMerge:
+        """Write down how stored plays are to change."""
+        plays = [{**play, "_id": ObjectId(play_id)} for play_id, play in changes.rewrites]
+        merge_id, user_id = ObjectId(), plays[0]["user_id"]
+        parts = [
+            UnfinishedMerge(user_id=user_id, merge_id=merge_id, plays=plays[start : start + BATCH])
+            for start in range(0, len(plays), BATCH)
+        ]
+        last = parts[-1]
+        last.vanished = [ObjectId(play) for play in changes.deletes]
+        last.touched = sorted(changes.touched)
+        last.complete = True
+        for part in parts:
+            self._merges.insert_one(part.to_bson())
+        return last.model_copy(update={"plays": plays})
+
+    def _replace(self, plays: Sequence[Document]) -> list[Document]:
+        """Put plays in the place of those with their ids; returns those whose place another one holds."""
+        if not plays:
+            return []
+        try:
+            self._history.bulk_write(
+                [ReplaceOne({"_id": play["_id"]}, play, upsert=True) for play in plays], ordered=False
+            )
+        except BulkWriteError as error:
+            return [plays[position] for position in _duplicates(error)]
+        return []
+
+    def _insert(self, plays: Sequence[Document]) -> None:
         """Insert plays; an export row whose place another play of its track holds goes a millisecond earlier."""
         while plays:
             try:
                 self._history.insert_many(plays, ordered=False)
             except BulkWriteError as error:
-                failures = error.details["writeErrors"]
-                if any(failure["code"] != DUPLICATE_KEY for failure in failures):
-                    raise
-                taken = [plays[failure["index"]] for failure in failures]
                 plays = [
                     {**play, "played_at": play["played_at"] - timedelta(milliseconds=1), "played_at_estimated": True}
-                    for play in taken
+                    for play in (plays[position] for position in _duplicates(error))
                     if play.get("import_key") and not self._is_stored(play)
                 ]
             else:
@@ -160,9 +244,56 @@ class PlayStore:
         if operations:
             self._history.bulk_write(operations, ordered=False)
 
+    def unresolved(self, user_id: str) -> list[str]:
+        """Ids made of names that stand for the Spotify id in plays of a user."""
+        of_names = {"user_id": user_id, "track.spotify_id": {"$gte": UNRESOLVED, "$lt": UNRESOLVED + "\uffff"}}
+        return self._history.distinct("track.spotify_id", of_names)
+
+    def played(self, track_ids: Collection[str]) -> set[str]:
+        """Which of the tracks anybody has played."""
+        return set(self._history.distinct("track.spotify_id", {"track.spotify_id": {"$in": list(track_ids)}}))
+
+    def ends_of(self, user_id: str, track_ids: Sequence[str]) -> list[datetime]:
+        """When plays of these tracks ended."""
+        found = self._history.find({"user_id": user_id, "track.spotify_id": {"$in": track_ids}}, {"played_at": 1})
+        return [play["played_at"] for play in found]
+
+    def resolve(self, user_id: str, track_ids: Mapping[str, str], known: Mapping[str, KnownTrack]) -> None:
+        """Put Spotify's ids in the place of ids made of names; a play whose place is taken then goes a bit earlier.
+
+        Args:
+            user_id: Whose plays.
+            track_ids: Spotify's ids by those made of names.
+            known: What the catalogue knows of these tracks: length and cover are filled.
+        """
+        for made, track_id in track_ids.items():
+            track = known.get(track_id)
+            told = {"duration_ms": track.duration_ms, "album_image_url": track.album_image_url} if track else {}
+            filled = {f"track.{name}": value for name, value in told.items() if value}
+            for play in self._history.find({"user_id": user_id, "track.spotify_id": made}, {"played_at": 1}):
+                end = play["played_at"]
+                while not self._set(play["_id"], {**filled, "track.spotify_id": track_id, "played_at": end}):
+                    end -= timedelta(milliseconds=1)
+
+    def _set(self, play: ObjectId, fields: Document) -> bool:
+        """Set fields of a play, unless that would make it equal to another one."""
+        try:
+            self._history.update_one({"_id": play}, {"$set": fields})
+        except DuplicateKeyError:
+            return False
+        return True
+
     def count(self, user_id: str, start: datetime, end: datetime) -> int:
         """How many plays ended in ``[start, end)``."""
         return self._history.count_documents(_between(user_id, start, end))
+
+
+def _duplicates(error: BulkWriteError) -> list[int]:
+    """Positions of the writes that a unique index refused; any other refusal is raised."""
+    failures = error.details["writeErrors"]
+    if any(failure["code"] != DUPLICATE_KEY for failure in failures):
+        raise error
+    return [failure["index"] for failure in failures]
 
 
 def _between(user_id: str, start: datetime | None, end: datetime | None) -> Document:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 LOOK_BACK = timedelta(hours=24)
 """How far before a day a play may lie that shortens the day's first play: no track lasts longer."""
 CLOCK_SLACK = timedelta(hours=3)
@@ -58,14 +60,14 @@ def windows(days: Iterable[date]) -> list[DayWindow]:
     return found
 
 
-def touched_days(stamps: Iterable[datetime], newest_play: datetime | None, zone: ZoneInfo) -> set[date]:
-    """The days whose rollup depends on plays that ended at `stamps`.
+def touched_days(stamps: pl.Series, newest_play: datetime | None, zone: ZoneInfo) -> set[date]:
+    """The days whose rollup depends on plays that ended at `stamps` (UTC).
 
     That is their own local date and, because a play of unknown length lasts at most since the play before it, the
     date after it, unless no play reaches that far. Neither need be the next in the calendar: Samoa had no 30 December
     2011, and until 2011 Newfoundland's clocks went back at 00:01.
     """
-    own = {local_date(stamp, zone) for stamp in stamps}
+    own = set(stamps.dt.convert_time_zone(zone.key).dt.date().unique())
     if newest_play is None:
         return own
     newest = local_date(newest_play, zone)

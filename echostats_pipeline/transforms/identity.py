@@ -6,6 +6,8 @@ import unicodedata
 from typing import Literal
 
 _BASE62 = string.digits + string.ascii_lowercase + string.ascii_uppercase
+_PAIRS = [low + high for high in _BASE62 for low in _BASE62]
+"""Two digits at a time, the lower one first: half the divisions."""
 _ID_LENGTH = 22
 
 IdPrefix = Literal["local", "unresolved"]
@@ -25,9 +27,9 @@ def stable_id(prefix: IdPrefix, artist: str, title: str) -> str:
     The colon keeps such an id apart from Spotify's own, which are 22 base62 characters and nothing else.
     """
     digest = hashlib.sha256(f"{normalised_name(artist)}\0{normalised_name(title)}".encode()).digest()
-    number = int.from_bytes(digest)
-    characters = []
-    for _ in range(_ID_LENGTH):
-        number, remainder = divmod(number, len(_BASE62))
-        characters.append(_BASE62[remainder])
-    return f"{prefix}:{''.join(characters)}"
+    number = int.from_bytes(digest) % len(_BASE62) ** _ID_LENGTH
+    pairs = []
+    for _ in range(_ID_LENGTH // 2):
+        number, remainder = divmod(number, len(_PAIRS))
+        pairs.append(_PAIRS[remainder])
+    return f"{prefix}:{''.join(pairs)}"

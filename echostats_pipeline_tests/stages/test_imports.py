@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.users import User
 from echostats_pipeline.simulator.exports import ExportTruth, write_extended_export
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.stages.imports import import_export
+from echostats_pipeline.stages.imports import check_whole, import_export
 from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
@@ -42,7 +42,7 @@ def user(store: Store, small_world: World) -> User:
 
 @pytest.fixture
 def read(store: Store, user: User) -> Callable[[Path], list[FileImport]]:
-    return lambda path: import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
+    return lambda path: import_export(store, user, [path], progress=Counted(), clock=lambda: NOW)
 
 
 def total(files: list[FileImport], outcome: str) -> int:
@@ -59,8 +59,8 @@ def test_every_row_has_an_outcome_and_they_are_the_true_ones(
 ) -> None:
     path, truth = export
     progress = Counted()
-    files = import_export(store, user, path, progress=progress, clock=lambda: NOW, dagster_run_id="run")
-    assert {f"Spotify Extended Streaming History/{file.file_name}": file.rows for file in files} == truth.rows_per_file
+    files = import_export(store, user, [path], progress=progress, clock=lambda: NOW, dagster_run_id="run")
+    assert {file.file_name: file.rows for file in files} == truth.rows_per_file
     assert all(sum(getattr(file, outcome) for outcome in OUTCOMES) == file.rows for file in files)
     assert total(files, "inserted") == truth.music_rows
     assert total(files, "not_music") == truth.episode_rows
@@ -108,9 +108,9 @@ def test_a_later_export_that_contains_it_adds_only_the_rest(
     earlier, whole = tmp_path / "earlier.zip", Store.of(store.db.client[f"{store.db.name}_whole"])
     write_extended_export(small_world, person, START, START + timedelta(days=20), earlier)
     for path in (earlier, export[0]):
-        import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
+        import_export(store, user, [path], progress=Counted(), clock=lambda: NOW)
     try:
-        import_export(whole, user, export[0], progress=Counted(), clock=lambda: NOW)
+        import_export(whole, user, [export[0]], progress=Counted(), clock=lambda: NOW)
         assert plays(store) == plays(whole)
     finally:
         whole.db.client.drop_database(whole.db.name)
@@ -129,7 +129,7 @@ def test_what_comes_from_the_api_and_from_an_export_is_one_play_in_either_order(
             if step == "sync":
                 sync(installation, user)
             else:
-                import_export(store, user, export[0], progress=Counted(), clock=installation.now)
+                import_export(store, user, [export[0]], progress=Counted(), clock=installation.now)
         seen.append(plays(store))
         assert len(seen[-1]) == export[1].music_rows + store.db["listening_history"].count_documents({"source": "api"})
     for other in seen[1:]:
@@ -147,7 +147,7 @@ def test_an_import_that_covers_a_gap_closes_it(installation: Installation, expor
     sync(installation, user)
     (gap,) = documents(store.db, "listening_gaps")
     assert gap["closed_by"] is None
-    import_export(store, user, export[0], progress=Counted(), clock=installation.now)
+    import_export(store, user, [export[0]], progress=Counted(), clock=installation.now)
     (gap,) = documents(store.db, "listening_gaps")
     assert gap["closed_by"] is not None
 
@@ -173,7 +173,7 @@ def row(ts: str = "2025-06-01T10:00:00Z", **fields: Any) -> dict[str, Any]:
 def test_no_name_breaks_an_import_or_the_rollups(store: Store, user: User, tmp_path: Path, names: str) -> None:
     fields = ("master_metadata_track_name", "master_metadata_album_artist_name", "master_metadata_album_album_name")
     path = write_json(tmp_path / "endsong_0.json", [row(**dict.fromkeys(fields, names)), row("2025-06-01T11:00:00Z")])
-    (file,) = import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
+    (file,) = import_export(store, user, [path], progress=Counted(), clock=lambda: NOW)
     assert file.inserted + file.rejected == 2
     days = store.rebuilds.pending_days(user.user_id)
     rebuild_rollups(store, user, days, min_play_ms=30_000, progress=Counted())
@@ -196,7 +196,7 @@ def test_no_name_breaks_an_import_or_the_rollups(store: Store, user: User, tmp_p
 )
 def test_no_value_of_a_row_breaks_an_import(store: Store, user: User, tmp_path: Path, fields: dict[str, Any]) -> None:
     path = write_json(tmp_path / "endsong_0.json", [row(**fields), row()])
-    (file,) = import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
+    (file,) = import_export(store, user, [path], progress=Counted(), clock=lambda: NOW)
     assert file.inserted + file.rejected == file.rows == 2
     assert file.inserted >= 1
 
@@ -211,7 +211,7 @@ def test_personal_fields_are_written_nowhere(store: Store, user: User, tmp_path:
     }
     bad = [row("never", **personal), {**row(**personal), "spotify_track_uri": None, "master_metadata_track_name": None}]
     path = write_json(tmp_path / "endsong_0.json", [row(**personal), *bad, "canary-text"[:3]])
-    (file,) = import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
+    (file,) = import_export(store, user, [path], progress=Counted(), clock=lambda: NOW)
     assert (file.inserted, file.rejected) == (1, 3)
     everything = repr([documents(store.db, name) for name in store.db.list_collection_names()])
     for secret in ("203.0.113.77", "canary", "iPhone12"):
@@ -219,18 +219,30 @@ def test_personal_fields_are_written_nowhere(store: Store, user: User, tmp_path:
 
 
 @pytest.mark.parametrize("content", ["[{", '{"a": 1}', "", "\0\0", '[{"ts": "2025'])
-def test_a_file_that_is_none_fails_its_import_and_keeps_what_was_imported_before(
-    store: Store, user: User, tmp_path: Path, content: str
-) -> None:
-    write_json(tmp_path / "endsong_0.json", [row()])
+def test_a_file_that_is_none_fails_alone_and_is_named(store: Store, user: User, tmp_path: Path, content: str) -> None:
+    for number in (0, 2):
+        write_json(tmp_path / f"endsong_{number}.json", [row(f"2025-01-0{number + 1}T00:00:00Z")])
     (tmp_path / "endsong_1.json").write_text(content)
-    with pytest.raises(ExportError, match=r"endsong_1\.json"):
-        import_export(store, user, tmp_path, progress=Counted(), clock=lambda: NOW)
+    files = import_export(store, user, [tmp_path], progress=Counted(), clock=lambda: NOW)
+    assert [file.status for file in files] == ["completed", "failed", "completed"]
     records = {record["file_name"]: record for record in documents(store.db, "imports")}
-    assert records["endsong_0.json"]["status"] == "completed"
     assert records["endsong_1.json"]["status"] == "failed"
     assert "endsong_1.json" in records["endsong_1.json"]["error_message"]
-    assert store.db["listening_history"].count_documents({}) == 1
+    assert store.db["listening_history"].count_documents({}) == 2
+    with pytest.raises(ExportError, match=r"^1 of 3 files could not be read whole\. .*endsong_1\.json"):
+        check_whole(files)
+
+
+def test_rows_before_a_break_are_imported_and_the_break_is_named(store: Store, user: User, tmp_path: Path) -> None:
+    whole = json.dumps([row(f"2025-01-01T00:00:{second:02}Z") for second in range(10)])
+    path = tmp_path / "endsong_0.json"
+    path.write_text(whole[: len(whole) // 2])
+    (file,) = import_export(store, user, [path], progress=Counted(), clock=lambda: NOW)
+    assert (file.status, file.inserted) == ("failed", 5)
+    assert str(len(whole) // 2) in file.error_message
+    path.write_text(whole)
+    (file,) = import_export(store, user, [path], progress=Counted(), clock=lambda: NOW)
+    assert (file.status, file.inserted, file.duplicate) == ("completed", 5, 5)
 
 
 def test_a_truncated_zip_imports_nothing(
@@ -253,8 +265,9 @@ def test_a_damaged_member_of_a_zip_fails_its_file(
     place = data.index(b'"ms_played"')
     data[place : place + 4] = b"XXXX"
     path.write_bytes(data)
-    with pytest.raises(ExportError, match=r"Streaming_History_Audio_2025_0\.json"):
-        read(path)
+    (file,) = read(path)
+    assert file.status == "failed"
+    assert "Streaming_History_Audio_2025_0.json" in file.error_message
     (record,) = documents(store.db, "imports")
     assert record["status"] == "failed"
     assert documents(store.db, "listening_history") == []
@@ -281,8 +294,11 @@ def test_a_real_export_is_imported_whole_and_only_once(
     assert total(again, "duplicate") == total(first, "inserted") + total(first, "merged") + total(first, "duplicate")
 
 
-def test_the_newest_play_of_the_future_is_no_reason_to_fail(store: Store, user: User, tmp_path: Path) -> None:
-    path = write_json(tmp_path / "endsong_0.json", [row("2099-01-01T00:00:00Z"), row("2005-01-01T00:00:00Z")])
-    (file,) = import_export(store, user, path, progress=Counted(), clock=lambda: NOW)
-    assert file.inserted == 2
-    assert file.first_played_at == datetime.fromisoformat("2005-01-01T00:00:00+00:00")
+def test_plays_that_cannot_have_been_are_rejected_and_kept(store: Store, user: User, tmp_path: Path) -> None:
+    impossible = [row("2099-01-01T00:00:00Z"), row("1970-01-01T00:00:00Z"), row(ms_played=90_000_000)]
+    path = write_json(tmp_path / "endsong_0.json", [row(), *impossible])
+    (file,) = import_export(store, user, [path], progress=Counted(), clock=lambda: NOW)
+    assert (file.inserted, file.rejected, sum(file.reject_reasons.values())) == (1, 3, 3)
+    assert file.first_played_at == file.last_played_at
+    kept = documents(store.db, "import_rejects")
+    assert [reject["row"]["ts"] for reject in kept] == [listed["ts"] for listed in impossible]

@@ -47,7 +47,7 @@ def test_building_as_it_comes_is_building_from_scratch(installation: Installatio
         sync(installation, user)
         if step == 2:
             exported(installation, user, tmp_path / "export.zip")
-            import_export(store, user, tmp_path / "export.zip", progress=Counted(), clock=installation.now)
+            import_export(store, user, [tmp_path / "export.zip"], progress=Counted(), clock=installation.now)
         catch_up(installation, user)
         if step == 3:
             enrich(installation, user)
@@ -66,7 +66,7 @@ def test_building_as_it_comes_is_building_from_scratch(installation: Installatio
 def test_the_rollups_hold_every_play_once(installation: Installation, tmp_path: Path) -> None:
     user = installation.connect()
     truth = exported(installation, user, tmp_path / "export.zip")
-    import_export(installation.store, user, tmp_path / "export.zip", progress=Counted(), clock=installation.now)
+    import_export(installation.store, user, [tmp_path / "export.zip"], progress=Counted(), clock=installation.now)
     rebuilt = rebuild(installation, user, set(SPAN.dates()))
     rollups = documents(installation.store.db, "daily_rollups")
     assert sum(rollup["total_rows"] for rollup in rollups) == truth.music_rows == rebuilt.plays

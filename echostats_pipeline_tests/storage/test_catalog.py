@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES, Album, AlbumRef, Artist, ArtistRef, AudioFeatures, Image
 from echostats_pipeline.model.catalog import Track as TrackModel
@@ -10,6 +11,8 @@ from echostats_pipeline.model.plays import Play, TrackSnapshot
 from echostats_pipeline.storage.catalog import ASK_AGAIN_AFTER, CatalogName
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.changes import KnownTrack
+from echostats_pipeline.transforms.identity import stable_id
 from echostats_pipeline_tests.conftest import NOW, documents
 
 LATER = NOW + timedelta(days=1)
@@ -30,6 +33,85 @@ def test_a_stub_is_added_once_and_never_overwrites(store: Store, db: Db) -> None
     assert store.catalog.add_stubs("tracks", [track(name="Stub"), track("t2")]) == 1
     assert store.catalog.add_stubs("tracks", []) == 0
     assert {found["spotify_id"]: found["name"] for found in db["tracks"].find()} == {"t1": "Full", "t2": "T"}
+
+
+def test_a_stub_that_another_process_adds_meanwhile_stays_as_it_is(
+    store: Store, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.catalog.add_stubs("tracks", [track("t1", name="First")])
+    stubs = [track(name, name="Second") for name in ("t0", "t1", "t2")]
+    with monkeypatch.context() as before:
+        # Read before the other process wrote.
+        before.setattr(type(db["tracks"]), "find", lambda *_: [])
+        assert store.catalog.add_stubs("tracks", stubs) == 2
+    found = {document["spotify_id"]: document["name"] for document in db["tracks"].find()}
+    assert found == {"t0": "Second", "t1": "First", "t2": "Second"}
+
+
+def test_a_stub_that_is_refused_for_another_reason_is_an_error(store: Store, db: Db) -> None:
+    db.command("collMod", "artists", validator={"name": {"$ne": "bad"}})
+    with pytest.raises(BulkWriteError):
+        store.catalog.add_stubs("artists", [Artist(spotify_id="a", name="good"), Artist(spotify_id="b", name="bad")])
+    assert [found["name"] for found in db["artists"].find()] == ["good"]
+
+
+def by(artist: str, title: str, spotify_id: str = "t1", **fields: object) -> TrackModel:
+    return track(spotify_id, name=title, artists=[{"spotify_id": "", "name": artist}], **fields)
+
+
+def named(artist: str, title: str) -> str:
+    return stable_id("unresolved", artist, title)
+
+
+def test_only_what_full_documents_say_of_tracks_is_known(store: Store) -> None:
+    album = AlbumRef(spotify_id="b", name="B", image_url="cover")
+    full = by("A", "T", album=album, duration_ms=9, enriched_at=NOW)
+    bare = track("t2", name="", enriched_at=NOW)
+    store.catalog.put("tracks", [full, bare], missing=(), at=NOW)
+    store.catalog.add_stubs("tracks", [by("A", "T", "stub")])
+    assert store.catalog.known_tracks(["t1", "t2", "stub", "unheard of"]) == {
+        "t1": KnownTrack("T", "A", "B", "cover", 9),
+        "t2": KnownTrack("", "", "", "", 0),
+    }
+    assert store.catalog.known_tracks([]) == {}
+
+
+def test_names_resolve_to_the_least_id_that_bears_them(store: Store) -> None:
+    stubs = [by("Björk", "Jóga", spotify_id) for spotify_id in ("t3", "t1", "t2")]
+    store.catalog.add_stubs("tracks", [*stubs, by("Björk", "Hunter", "t0"), track("nameless", name="")])
+    spelled_otherwise = named(" björk", "JÓGA ")
+    assert store.catalog.resolved([spelled_otherwise]) == {named("Björk", "Jóga"): "t1"}
+    assert store.catalog.resolved([named("Björk", "Hunter"), named("Nobody", "Knows")]) == {
+        named("Björk", "Hunter"): "t0"
+    }
+    assert store.catalog.resolved([named("", ""), named("A", "")]) == store.catalog.resolved([]) == {}
+
+
+@pytest.mark.parametrize("prefix", ["local", "unresolved"])
+def test_names_never_resolve_to_made_up_ids(store: Store, prefix: str) -> None:
+    made_up = by("A", "T", f"{prefix}:{'0' * 22}")
+    store.catalog.add_stubs("tracks", [made_up])
+    assert store.catalog.resolved([named("A", "T")]) == {}
+    store.catalog.add_stubs("tracks", [by("A", "T", "zzz")])
+    assert store.catalog.resolved([named("A", "T")]) == {named("A", "T"): "zzz"}
+
+
+def test_a_name_that_a_track_had_goes_on_to_resolve(store: Store, db: Db) -> None:
+    store.catalog.add_stubs("tracks", [by("A", "Song - Remastered")])
+    for name in ("Song", "Song", "Song (2024)"):
+        store.catalog.put("tracks", [by("A", name, enriched_at=NOW)], missing=(), at=NOW)
+    every = [named("A", name) for name in ("Song - Remastered", "Song", "Song (2024)")]
+    assert store.catalog.resolved(every) == dict.fromkeys(every, "t1")
+    (found,) = db["tracks"].find()
+    assert sorted(found["name_ids"]) == sorted(every), "each once"
+
+
+def test_a_track_that_was_never_a_stub_resolves_too_and_artists_have_no_such_ids(store: Store, db: Db) -> None:
+    store.catalog.put("tracks", [by("A", "T", enriched_at=NOW)], missing=(), at=NOW)
+    store.catalog.put("artists", [Artist(spotify_id="a", name="A", enriched_at=NOW)], missing=(), at=NOW)
+    store.catalog.add_stubs("albums", [Album(spotify_id="b", name="B")])
+    assert store.catalog.resolved([named("A", "T")]) == {named("A", "T"): "t1"}
+    assert not any("name_ids" in document for name in ("artists", "albums") for document in db[name].find())
 
 
 def test_a_full_document_is_the_stub_completed(store: Store, db: Db) -> None:

@@ -24,8 +24,8 @@ def mode(path: Path) -> int:
 @posix_only
 def test_a_new_folder_and_its_sub_folders_are_private(home: StateFolder) -> None:
     assert home.ensure() is home
-    folders = [home.path, home.mongo_dir, home.dagster_dir, home.imports_dir]
-    assert [mode(folder) for folder in folders] == [0o700] * 4
+    folders = [home.path, home.mongo_dir, home.dagster_dir, home.imports_dir, home.simulated_dir]
+    assert [mode(folder) for folder in folders] == [0o700] * 5
 
 
 @posix_only
@@ -107,7 +107,13 @@ def test_a_failed_write_keeps_the_old_content_and_leaves_nothing_behind(
     with pytest.raises(StorageError, match="No space left on device"):
         home.write_private("users.json", "new")
     assert home.read_text("users.json") == "old"
-    assert sorted(path.name for path in home.path.iterdir()) == ["dagster", "imports", "mongo", "users.json"]
+    assert sorted(path.name for path in home.path.iterdir()) == [
+        "dagster",
+        "imports",
+        "mongo",
+        "simulated",
+        "users.json",
+    ]
 
 
 def test_the_key_is_made_once_and_kept(home: StateFolder) -> None:

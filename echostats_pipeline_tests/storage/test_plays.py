@@ -5,14 +5,24 @@ from typing import Any
 
 import polars as pl
 import pytest
+from bson import ObjectId
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.catalog import AlbumRef, Track
-from echostats_pipeline.model.plays import ListeningGap, Play, RecentlyPlayedItem, RecentlyPlayedPage, TrackSnapshot
+from echostats_pipeline.model.plays import (
+    ListeningGap,
+    Play,
+    RecentlyPlayedItem,
+    RecentlyPlayedPage,
+    TrackSnapshot,
+    UnfinishedMerge,
+)
+from echostats_pipeline.storage import plays as plays_module
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.changes import STORED_SCHEMA, PlayChanges
+from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges, Rewrite
+from echostats_pipeline.transforms.facts import STORED_SCHEMA
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
 from echostats_pipeline_tests.conftest import NOW, documents
 
@@ -98,13 +108,148 @@ def test_an_export_row_whose_place_is_taken_goes_a_millisecond_earlier(store: St
     assert sum(row["played_at_estimated"] for row in found.values()) == 2
 
 
+def ids(db: Db) -> dict[str, str]:
+    """Ids of the stored plays by their import key."""
+    return {row["import_key"]: str(row["_id"]) for row in db["listening_history"].find()}
+
+
+def places(db: Db) -> dict[str, datetime]:
+    return {row.get("import_key", "api"): row["played_at"] for row in db["listening_history"].find()}
+
+
+def moves(db: Db, **to: datetime) -> list[Rewrite]:
+    """Rewrites that change nothing but where plays end."""
+    known = ids(db)
+    return [Rewrite(known[key], imported(key, place)) for key, place in to.items()]
+
+
 def test_a_play_may_move_to_where_another_one_has_just_left(store: Store, db: Db) -> None:
     store.plays.apply(PlayChanges(inserts=[imported("a", NOW), imported("b", NOW + MS)]))
-    ids = {row["import_key"]: str(row["_id"]) for row in db["listening_history"].find()}
-    moves = [(ids["a"], {"played_at": NOW - MS}), (ids["b"], {"played_at": NOW})]
-    store.plays.apply(PlayChanges(updates=moves, inserts=[imported("c", NOW + MS)]))
-    found = {row["import_key"]: row["played_at"] for row in db["listening_history"].find()}
-    assert found == {"a": NOW - MS, "b": NOW, "c": NOW + MS}
+    before = ids(db)
+    rewrites = moves(db, a=NOW - MS, b=NOW)
+    store.plays.apply(PlayChanges(rewrites=rewrites, inserts=[imported("c", NOW + MS)]))
+    assert places(db) == {"a": NOW - MS, "b": NOW, "c": NOW + MS}
+    assert before.items() <= ids(db).items(), "they stay the documents they were"
+
+
+@pytest.mark.parametrize("length", [2, 3, 7])
+@pytest.mark.parametrize("step", [-1, 1])
+def test_plays_move_into_each_others_places_in_a_circle(store: Store, db: Db, length: int, step: int) -> None:
+    keys = [f"k{number}" for number in range(length)]
+    store.plays.apply(PlayChanges(inserts=[imported(key, NOW + n * MS) for n, key in enumerate(keys)]))
+    before = ids(db)
+    turned = {key: NOW + (n + step) % length * MS for n, key in enumerate(keys)}
+    store.plays.apply(PlayChanges(rewrites=moves(db, **turned)))
+    assert places(db) == turned
+    assert ids(db) == before
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(start=st.permutations(range(6)), end=st.permutations(range(8)), order=st.permutations(range(6)))
+def test_plays_move_anywhere_in_any_order(
+    store: Store, db: Db, start: list[int], end: list[int], order: list[int]
+) -> None:
+    db["listening_history"].delete_many({})
+    store.plays.apply(PlayChanges(inserts=[imported(f"k{n}", NOW + place * MS) for n, place in enumerate(start)]))
+    wanted = {f"k{n}": NOW + end[n] * MS for n in order}
+    store.plays.apply(PlayChanges(rewrites=moves(db, **wanted)))
+    assert places(db) == wanted
+    assert not any(row["played_at_estimated"] for row in db["listening_history"].find())
+
+
+def test_a_play_takes_the_place_of_one_that_vanishes(store: Store, db: Db) -> None:
+    store.plays.apply(PlayChanges(inserts=[imported("a", NOW), imported("b", NOW + MS)]))
+    known = ids(db)
+    store.plays.apply(PlayChanges(rewrites=moves(db, a=NOW + MS), deletes=[known["b"]]))
+    assert places(db) == {"a": NOW + MS}
+    assert ids(db) == {"a": known["a"]}
+
+
+def test_a_new_play_takes_the_key_of_one_that_gives_it_up(store: Store, db: Db) -> None:
+    store.plays.apply(PlayChanges(inserts=[imported("basic|k")]))
+    (known,) = ids(db).values()
+    given_up = Rewrite(known, {**imported("extended"), "also_imported": []})
+    store.plays.apply(PlayChanges(rewrites=[Rewrite(None, imported("basic|k", NOW - MS)), given_up]))
+    assert places(db) == {"extended": NOW, "basic|k": NOW - MS}
+    assert ids(db)["extended"] == known
+
+
+def test_a_merge_is_written_down_in_parts_until_it_is_done(
+    store: Store, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.plays.apply(PlayChanges(inserts=[imported(f"k{n}", NOW + n * MS) for n in range(5)]))
+    known = ids(db)
+    wanted = {f"k{n}": NOW - n * MS for n in range(1, 5)}
+    changes = PlayChanges(rewrites=moves(db, **wanted), deletes=[known["k0"]], touched={NOW})
+    monkeypatch.setattr(plays_module, "BATCH", 3)
+    with monkeypatch.context() as killed:
+        killed.setattr(store.plays, "finish", lambda _: None)
+        store.plays.apply(changes)
+    assert len(places(db)) == 5
+    assert [part["complete"] for part in db["unfinished_merges"].find().sort("_id")] == [False, True]
+    for _ in range(2):  # Whoever finishes it may die, too.
+        (merge,) = store.plays.unfinished("u")
+        assert (len(merge.plays), merge.touched) == (4, [NOW])
+        with monkeypatch.context() as killed:
+            killed.setattr(store.plays, "_merges", db["elsewhere"])
+            store.plays.finish(merge)
+        assert places(db) == wanted
+    store.plays.finish(merge)
+    assert (store.plays.unfinished("u"), store.plays.unfinished("v")) == ([], [])
+    assert db["unfinished_merges"].count_documents({}) == 0
+
+
+def test_parts_without_the_last_one_are_thrown_away(store: Store, db: Db) -> None:
+    for user in ("u", "v"):
+        part = UnfinishedMerge(user_id=user, merge_id=ObjectId(), plays=[play(user_id=user)])
+        db["unfinished_merges"].insert_one(part.to_bson())
+    assert store.plays.unfinished("u") == []
+    assert [part["user_id"] for part in db["unfinished_merges"].find()] == ["v"]
+
+
+def test_whole_documents_come_by_their_ids(store: Store, db: Db) -> None:
+    store.plays.apply(PlayChanges(inserts=[imported("a"), play("s")]))
+    (known,) = (str(row["_id"]) for row in db["listening_history"].find({"import_key": "a"}))
+    assert store.plays.documents([known, str(ObjectId())]) == {known: imported("a")}
+    assert store.plays.documents([]) == {}
+
+
+def test_names_come_with_what_is_stored_only_when_asked_for(store: Store) -> None:
+    store.plays.apply(PlayChanges(inserts=[play("t", name="$ong", artist_name="")]))
+    (bare,) = store.plays.stored("u", NOW, NOW + MS).rows(named=True)
+    (named,) = store.plays.stored("u", NOW, NOW + MS, names=True).rows(named=True)
+    assert (bare["track_name"], bare["artist_name"]) == (None, None)
+    assert (named["track_name"], named["artist_name"]) == ("$ong", "")
+    assert {**named, "track_name": None, "artist_name": None} == bare
+
+
+def test_stored_plays_are_found_by_their_export_stamp_too(store: Store) -> None:
+    hour = timedelta(hours=1)
+    laid_out = {**imported("k", NOW - 9 * hour), "also_imported": ["lastfm|1"]}
+    store.plays.apply(PlayChanges(inserts=[laid_out, play("v", NOW + hour), play(user_id="v")]))
+    (row,) = store.plays.stored("u", NOW, NOW + MS).rows(named=True)
+    assert (row["played_at"], row["import_ts"], row["also_imported"]) == (NOW - 9 * hour, NOW, ["lastfm|1"])
+
+
+def test_made_up_ids_give_way_to_spotifys_and_a_taken_place_is_left(store: Store, db: Db) -> None:
+    made = "unresolved:x"
+    own = [imported("a", NOW, made), imported("b", NOW + MS, made), imported("c", NOW + 9 * MS, "unresolved:y")]
+    store.plays.apply(PlayChanges(inserts=[*own, play("t", NOW), play("t", NOW + MS), play("local:x")]))
+    store.plays.apply(PlayChanges(inserts=[play(made, user_id="v")]))
+    assert sorted(store.plays.unresolved("u")) == ["unresolved:x", "unresolved:y"]
+    assert sorted(store.plays.ends_of("u", [made])) == [NOW, NOW + MS]
+    for _ in range(2):
+        store.plays.resolve("u", {made: "t"}, {"t": KnownTrack("T", "A", "B", "cover", 9)})
+        assert store.plays.unresolved("u") == ["unresolved:y"]
+        found = db["listening_history"].find({"user_id": "u", "track.spotify_id": "t"})
+        assert sorted(row["played_at"] for row in found) == [NOW - 2 * MS, NOW - MS, NOW, NOW + MS]
+    assert store.plays.unresolved("v") == [made]
+    filled = db["listening_history"].find({"import_key": {"$in": ["a", "b"]}})
+    assert {(row["track"]["duration_ms"], row["track"]["album_image_url"]) for row in filled} == {(9, "cover")}
+    assert {row["played_at"] for row in db["listening_history"].find({"source": "api", "user_id": "u"})} == {
+        NOW,
+        NOW + MS,
+    }
 
 
 def test_another_error_than_a_duplicate_is_raised(store: Store, db: Db) -> None:

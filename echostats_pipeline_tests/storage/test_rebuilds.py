@@ -4,7 +4,9 @@ import secrets
 from contextlib import AbstractContextManager, ExitStack
 from datetime import date, timedelta
 from itertools import count
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -193,3 +195,19 @@ def test_targets_wait_apart_and_dates_come_in_order(store: Store) -> None:
         pass
     assert queue.pending("analytics_snapshots") == {}
     assert queue.pending_days("u") == {FIRST, FIRST + timedelta(days=2)}
+
+
+def test_a_mark_that_a_rebuild_takes_away_while_it_is_renewed_is_set_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.rebuilds.mark("u", "daily_rollups", ["2025-01-01", "2025-01-02"])
+    queue = store.rebuilds._queue
+    update = type(queue).update_many
+
+    def after_a_rebuild(collection: Any, *arguments: Any, **options: Any) -> Any:
+        queue.delete_one({"date": "2025-01-01"})
+        return update(collection, *arguments, **options)
+
+    monkeypatch.setattr(type(queue), "update_many", after_a_rebuild)
+    store.rebuilds.mark("u", "daily_rollups", ["2025-01-01", "2025-01-02"])
+    assert store.rebuilds.pending("daily_rollups") == {"u": ["2025-01-01", "2025-01-02"]}

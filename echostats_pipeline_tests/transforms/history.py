@@ -1,14 +1,23 @@
 """A listening history in memory: applies `PlayChanges` as the database would, unique indexes included."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 import polars as pl
 
 from echostats_pipeline.model.plays import RecentlyPlayedItem
-from echostats_pipeline.transforms.changes import STORED_SCHEMA, PlayChanges, merge_export, merge_recently_played
+from echostats_pipeline.transforms.changes import (
+    KnownTrack,
+    PlayChanges,
+    Rewrite,
+    merge_export,
+    merge_recently_played,
+)
+from echostats_pipeline.transforms.facts import STORED_SCHEMA
 
 Document = dict[str, Any]
 
@@ -17,18 +26,40 @@ class TwoPlaysInOnePlaceError(AssertionError):
     """A unique index of ``listening_history`` would have refused this write."""
 
 
+@dataclass
+class Memory:
+    """What the database would tell."""
+
+    stored: Mapping[str, Document]
+    catalogue: Mapping[str, KnownTrack]
+
+    def plays(self, ids: Collection[str]) -> dict[str, Document]:
+        return {play: self.stored[play] for play in ids}
+
+    def tracks(self, ids: Collection[str]) -> dict[str, KnownTrack]:
+        return {track: known for track, known in self.catalogue.items() if track in ids}
+
+    def resolved(self, _: Collection[str]) -> dict[str, str]:
+        return {}
+
+
 class History:
     """Stored plays by id."""
 
     def __init__(self) -> None:
         self.plays: dict[str, Document] = {}
+        self.numbers = count()
+        self.catalogue: dict[str, KnownTrack] = {}
 
     def stored(self) -> pl.DataFrame:
         rows = [
             {
+                **{name: play.get(name) for name in STORED_SCHEMA},
                 "id": play_id,
                 "track_id": play["track"]["spotify_id"],
-                **{name: play.get(name) for name in STORED_SCHEMA if name not in ("id", "track_id", "offline_at")},
+                "track_name": play["track"]["name"],
+                "artist_name": play["track"]["artist_name"],
+                "duration_ms": play["track"]["duration_ms"],
                 "offline_at": (play.get("playback") or {}).get("offline_at"),
             }
             for play_id, play in self.plays.items()
@@ -36,27 +67,25 @@ class History:
         return pl.DataFrame(rows, schema=STORED_SCHEMA)
 
     def apply(self, changes: PlayChanges) -> None:
-        """Updates first and one by one, then inserts: no two plays may be equal even on the way."""
-        for play_id, fields in changes.updates:
-            for name, value in fields.items():
-                play, field = self.plays[play_id], name
-                if name.startswith("track."):
-                    play, field = play["track"], name.removeprefix("track.")
-                play[field] = deepcopy(value)
-            self._check()
-        for play in changes.inserts:
-            self.plays[f"{len(self.plays):024x}"] = deepcopy(play)
+        """All at once: how a database gets there without two equal plays on the way is its own matter."""
+        new = [Rewrite(None, play) for play in [*changes.inserts, *changes.plain]]
+        for play_id, play in [*changes.rewrites, *new]:
+            self.plays[play_id or f"{next(self.numbers):024x}"] = deepcopy(play)
+        for play_id in changes.deletes:
+            del self.plays[play_id]
         self._check()
 
     def page(self, items: Sequence[RecentlyPlayedItem]) -> PlayChanges:
         """Merge an answer of recently-played."""
-        changes = merge_recently_played(items, self.stored(), "u")
+        for track in (item.track for item in items):
+            self.catalogue[track.spotify_id] = KnownTrack(track.name, track.artist_name, track.album_name, "", 0)
+        changes = merge_recently_played(items, self.stored(), "u", Memory(self.plays, self.catalogue))
         self.apply(changes)
         return changes
 
     def export(self, rows: pl.DataFrame) -> PlayChanges:
         """Merge the rows of an export file."""
-        changes = merge_export(rows, self.stored(), "u")
+        changes = merge_export(rows, self.stored(), "u", Memory(self.plays, self.catalogue))
         self.apply(changes)
         return changes
 

@@ -3,14 +3,17 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
 import polars as pl
 
 from echostats_pipeline.exports.extended import read_extended
+from echostats_pipeline.exports.rows import EXPORT_SCHEMA
 from echostats_pipeline.model.plays import RecentlyPlayedItem, TrackSnapshot
 
 EPOCH = datetime(2024, 5, 1, tzinfo=UTC)
+NOW = datetime(2025, 5, 1, tzinfo=UTC)
 
 ExportRow = dict[str, Any]
 
@@ -44,5 +47,7 @@ def track_id(track: str) -> str:
 
 
 def export(rows: Sequence[ExportRow]) -> pl.DataFrame:
-    """The rows as the reader gives them."""
-    return read_extended("Streaming_History_Audio_2024_0.json", json.dumps(rows).encode()).plays
+    """The rows as the reader gives them, the whole file at once."""
+    file = BytesIO(json.dumps(rows).encode())
+    chunks = [chunk.plays for chunk in read_extended(file, "Streaming_History_Audio_2024_0.json", NOW)]
+    return pl.concat(chunks) if chunks else pl.DataFrame(schema=EXPORT_SCHEMA)

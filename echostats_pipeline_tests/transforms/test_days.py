@@ -2,6 +2,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,12 +15,17 @@ from echostats_pipeline.transforms.days import (
     touched_days,
     windows,
 )
+from echostats_pipeline.transforms.plays import UTC_MS
 from echostats_pipeline.transforms.rollups import build_daily_rollups
 from echostats_pipeline_tests.transforms.histories import STARTS, plays_frame, quick, zoned_histories
 from echostats_pipeline_tests.transforms.oracle import OraclePlay, first_instant
 
 dates = st.dates(date(2024, 1, 1), date(2024, 3, 1))
 A_MILLISECOND = timedelta(milliseconds=1)
+
+
+def ends(*stamps: datetime) -> pl.Series:
+    return pl.Series(stamps, dtype=UTC_MS)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +105,7 @@ def test_only_touched_days_change_when_a_play_appears(
     before, after = build([play for play in plays if play != new]), build(plays)
     changed = {day for day in {*before, *after} if before.get(day) != after.get(day)}
     newest = max(play.played_at for play in plays)
-    touched = {day.isoformat() for day in touched_days([new.played_at], newest, ZoneInfo(zone))}
+    touched = {day.isoformat() for day in touched_days(ends(new.played_at), newest, ZoneInfo(zone))}
     assert changed <= touched
 
 
@@ -117,20 +123,20 @@ def test_a_late_play_touches_the_day_of_the_next_play_whatever_the_clocks_do(
 ) -> None:
     at, after = (datetime.fromisoformat(stamp).replace(tzinfo=UTC) for stamp in (late, next_play))
     assert local_date(after, ZoneInfo(zone)) == date.fromisoformat(touched) != local_date(at, ZoneInfo(zone))
-    assert date.fromisoformat(touched) in touched_days([at], after, ZoneInfo(zone))
+    assert date.fromisoformat(touched) in touched_days(ends(at), after, ZoneInfo(zone))
 
 
 def test_a_late_play_touches_its_day_and_the_next_but_no_day_without_plays() -> None:
     at, newest = datetime(2024, 5, 1, 12, tzinfo=UTC), datetime(2024, 5, 9, tzinfo=UTC)
-    assert touched_days([at], newest, ZoneInfo("UTC")) == {date(2024, 5, 1), date(2024, 5, 2)}
-    assert touched_days([at], at, ZoneInfo("UTC")) == {date(2024, 5, 1)}
-    assert touched_days([at], None, ZoneInfo("UTC")) == {date(2024, 5, 1)}
-    assert touched_days([], newest, ZoneInfo("UTC")) == set()
+    assert touched_days(ends(at), newest, ZoneInfo("UTC")) == {date(2024, 5, 1), date(2024, 5, 2)}
+    assert touched_days(ends(at), at, ZoneInfo("UTC")) == {date(2024, 5, 1)}
+    assert touched_days(ends(at), None, ZoneInfo("UTC")) == {date(2024, 5, 1)}
+    assert touched_days(ends(), newest, ZoneInfo("UTC")) == set()
 
 
 def test_a_day_is_the_listeners_own() -> None:
     at = datetime(2024, 5, 1, 23, tzinfo=UTC)
-    assert touched_days([at], at, ZoneInfo("Asia/Kolkata")) == {date(2024, 5, 2)}
+    assert touched_days(ends(at), at, ZoneInfo("Asia/Kolkata")) == {date(2024, 5, 2)}
 
 
 @given(days=st.sets(dates, max_size=12), today=dates)

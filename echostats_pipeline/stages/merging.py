@@ -1,0 +1,187 @@
+"""Reported plays into the history: read what is stored around them, decide, write, and mark the days that change."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from echostats_pipeline.model.plays import RecentlyPlayedItem
+from echostats_pipeline.model.users import User
+from echostats_pipeline.storage.database import Document
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges, merge_export, merge_recently_played
+from echostats_pipeline.transforms.days import touched_days
+from echostats_pipeline.transforms.facts import READ_AROUND
+from echostats_pipeline.transforms.naming import kind_of_key
+from echostats_pipeline.transforms.plays import UTC_MS
+from echostats_pipeline.transforms.reconciling import named_facts
+
+Clock = Callable[[], datetime]
+
+APART = timedelta(days=60)
+"""Rows further apart than this are merged separately, so that the years between them are not read."""
+MOST_AT_ONCE = 50_000
+"""Stored plays that are read for one merge, so that memory stays bounded however the rows of a file are ordered."""
+
+
+@dataclass(frozen=True)
+class StoreLookup:
+    """The database as merging asks it.
+
+    Attributes:
+        store: The database.
+        asked: Tracks that it was asked for at once.
+        known: What it said of those.
+    """
+
+    store: Store
+    asked: Set[str] = frozenset()
+    known: Mapping[str, KnownTrack] = field(default_factory=dict)
+
+    def plays(self, ids: Collection[str]) -> Mapping[str, Document]:
+        """Stored plays by the hex of their ``_id``."""
+        return self.store.plays.documents(ids)
+
+    def tracks(self, ids: Collection[str]) -> Mapping[str, KnownTrack]:
+        """What the catalogue knows of tracks."""
+        others = set(ids) - self.asked  # plays of other tracks may move, and part from what they were taken for
+        return {**self.known, **(self.store.catalog.known_tracks(others) if others else {})}
+
+    def resolved(self, identities: Collection[str]) -> Mapping[str, str]:
+        """Spotify's track ids by the ids made of names."""
+        return self.store.catalog.resolved(identities)
+
+
+def merge_items(store: Store, user: User, items: Sequence[RecentlyPlayedItem], stored: pl.DataFrame) -> PlayChanges:
+    """Merge one answer of recently-played; `stored` is what `stored_around` gives for its stamps."""
+    changes = merge_recently_played(items, stored, user.user_id, StoreLookup(store)) if items else PlayChanges()
+    write_changes(store, user, changes)
+    forget_left(store, changes.left)
+    return changes
+
+
+@dataclass
+class RowMerger:
+    """Merges the rows of an import, chunk by chunk.
+
+    Attributes:
+        store: The database.
+        user: Whose history it is.
+        clock: The present.
+    """
+
+    store: Store
+    user: User
+    clock: Clock
+    left: set[str] = field(default_factory=set)
+    """Ids of tracks that plays no longer have."""
+    _in_catalogue: set[str] = field(default_factory=set)
+
+    def merge(self, rows: pl.DataFrame) -> Iterator[PlayChanges]:
+        """Merge rows of an export, all of one format; yields what was done for each stretch of time, in order."""
+        if rows.is_empty():
+            return
+        of_names = kind_of_key(rows["import_key"][0]) is not None
+        asked = frozenset[str]() if of_names else frozenset(rows["track_id"])
+        lookup = StoreLookup(self.store, asked, self.store.catalog.known_tracks(asked) if asked else {})
+        for stretch in stretches(self.store, self.user, _named(rows, lookup.known)):
+            stored = stored_around(self.store, self.user, stretch["import_ts"], names=of_names)
+            changes = merge_export(stretch, stored, self.user.user_id, lookup)
+            self._mention(changes.tracks())
+            write_changes(self.store, self.user, changes)
+            self.left |= changes.left
+            yield changes
+
+    def _mention(self, tracks: Mapping[str, Document]) -> None:
+        """Make sure that the catalogue mentions the tracks of new plays, before those are there to be counted."""
+        new = [track for spotify_id, track in tracks.items() if spotify_id not in self._in_catalogue]
+        self.store.catalog.mention(new, self.clock())
+        self._in_catalogue |= tracks.keys()
+
+
+def _named(rows: pl.DataFrame, known: Mapping[str, KnownTrack]) -> pl.DataFrame:
+    """The rows with names for tracks that Spotify has withdrawn and the catalogue remembers.
+
+    They are the names the plays will have, and less exact sources find plays by their names.
+    """
+    nameless = rows.filter(pl.col("track_name") == "")["track_id"].unique().to_list()
+    names = {track: known[track] for track in nameless if track in known}
+    if not names:
+        return rows
+
+    def told(column: str, name: str) -> pl.Expr:
+        remembered = {track: getattr(found, name) for track, found in names.items()}
+        unknown = pl.col(column) == ""
+        return pl.when(unknown).then(pl.col("track_id").replace_strict(remembered, default="")).otherwise(column)
+
+    columns = {"track_name": "name", "artist_name": "artist_name", "album_name": "album_name"}
+    return rows.with_columns(told(column, name).alias(column) for column, name in columns.items())
+
+
+def resolve_named_plays(store: Store, user: User) -> set[str]:
+    """Give plays that only names tell of the Spotify id that the catalogue has come to know; returns those they had."""
+    unresolved = store.plays.unresolved(user.user_id)
+    resolved = store.catalog.resolved(unresolved)
+    if resolved:
+        days = days_of(store, user, pl.Series(store.plays.ends_of(user.user_id, list(resolved)), dtype=UTC_MS))
+        with store.rebuilds.changing(user.user_id, days):
+            store.plays.resolve(user.user_id, resolved, store.catalog.known_tracks(set(resolved.values())))
+    return set(resolved)
+
+
+def forget_left(store: Store, track_ids: Collection[str]) -> None:
+    """Remove tracks made of names from the catalogue that no play has any more."""
+    if track_ids:
+        store.catalog.forget_made_up(set(track_ids) - store.plays.played(track_ids))
+
+
+def stretches(store: Store, user: User, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The rows in order of time, cut at pauses, and where too much of the history would have to be read at once."""
+    ordered = rows.sort("import_ts", maintain_order=True)
+    pause = (pl.col("import_ts").diff() > APART).fill_null(value=False).cum_sum()
+    parts = ordered.with_columns(pause=pause).partition_by("pause", maintain_order=True, include_key=False)
+    while parts:
+        part = parts.pop(0)
+        first, last = part["import_ts"][0], part["import_ts"][-1]
+        days = (last - first).days
+        if days and store.plays.count(user.user_id, first - READ_AROUND, last + READ_AROUND) > MOST_AT_ONCE:
+            middle = first + timedelta(days=days / 2)
+            early = pl.col("import_ts") < middle
+            parts = [half for half in (part.filter(early), part.filter(~early)) if half.height] + parts
+        else:
+            yield part
+
+
+def stored_around(
+    store: Store, user: User, stamps: Sequence[datetime] | pl.Series, *, names: bool = False
+) -> pl.DataFrame:
+    """What merging rows with these stamps has to know of the history, after what an interrupted merge began."""
+    finish_merges(store, user)
+    start, end = min(stamps) - READ_AROUND, max(stamps) + READ_AROUND
+    stored = store.plays.stored(user.user_id, start, end, names=names)
+    if named_facts(stored) and not names:
+        return store.plays.stored(user.user_id, start, end, names=True)
+    return stored
+
+
+def finish_merges(store: Store, user: User) -> None:
+    """Finish what merges began whose process died."""
+    for merge in store.plays.unfinished(user.user_id):
+        with store.rebuilds.changing(user.user_id, days_of(store, user, pl.Series(merge.touched, dtype=UTC_MS))):
+            store.plays.finish(merge)
+
+
+def write_changes(store: Store, user: User, changes: PlayChanges) -> None:
+    """Write plays, with the days they touch marked for a rebuild before and after."""
+    if not changes:
+        return
+    with store.rebuilds.changing(user.user_id, days_of(store, user, changes.ends)):
+        store.plays.apply(changes)
+
+
+def days_of(store: Store, user: User, ends: pl.Series) -> set[date]:
+    """The local days whose rollups depend on plays that ended at these instants."""
+    latest = [stamp for stamp in (store.plays.newest(user.user_id), ends.max()) if isinstance(stamp, datetime)]
+    return touched_days(ends, max(latest, default=None), ZoneInfo(user.timezone))

@@ -1,0 +1,57 @@
+r"""Rows that know names and a rough instant only: account data, Last.fm, ListenBrainz.
+
+Their import keys hold all they say: ``<kind>|<instant>|<artist>\x1f<title>|<ms or nothing>|<n>``.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import polars as pl
+
+from echostats_pipeline.transforms.identity import stable_id
+from echostats_pipeline.transforms.matching import MINUTE_MS
+
+NAMED_KINDS = ("basic", "listenbrainz", "lastfm")
+"""Sources that know names and a rough instant, the most precise first."""
+PRECISION_MS = {"basic": MINUTE_MS, "listenbrainz": 0, "lastfm": MINUTE_MS}
+"""How long the interval is in which the instant lies; Last.fm's exports may give minutes."""
+STAMPED_AT_START = ("listenbrainz", "lastfm")
+"""Sources whose instant is the start of a play, unless a client has sent the end."""
+
+
+def kind_of(import_key: str) -> pl.Expr:
+    """The kind of source a column of import keys names: one of `NAMED_KINDS`, else null."""
+    kind = pl.col(import_key).str.extract(r"^([a-z]+)\|")
+    return pl.when(kind.is_in(NAMED_KINDS)).then(kind)
+
+
+def kind_of_key(import_key: str) -> str | None:
+    """As `kind_of`, of one key."""
+    kind = import_key.partition("|")[0]
+    return kind if kind in NAMED_KINDS else None
+
+
+class ParsedKey(NamedTuple):
+    """What the import key of a named fact says."""
+
+    stamp: datetime
+    artist: str
+    title: str
+    ms_played: int | None
+
+
+def parsed_key(key: str) -> ParsedKey:
+    """Read the import key of a named fact."""
+    kind, instant, rest = key.split("|", 2)
+    names, ms_played, _ = rest.rsplit("|", 2)
+    artist, _, title = names.partition("\x1f")
+    stamp = datetime.fromisoformat(f"{instant}Z") if kind == "basic" else datetime.fromtimestamp(int(instant), UTC)
+    return ParsedKey(stamp, artist, title, int(ms_played) if ms_played else None)
+
+
+def named_identities(names: Iterable[tuple[str, str]]) -> pl.Series:
+    """The ids made of (artist, title): equal where the names are, but for spelling."""
+    names = list(names)
+    made = {pair: stable_id("unresolved", *pair) for pair in set(names)}
+    return pl.Series([made[pair] for pair in names], dtype=pl.String)

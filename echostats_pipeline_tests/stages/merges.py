@@ -1,0 +1,134 @@
+"""Merging step by step through the database: a frame is part of an export, a list an answer of recently-played."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+from pymongo import InsertOne
+from pymongo.errors import BulkWriteError
+
+from echostats_pipeline.model.catalog import Track
+from echostats_pipeline.model.plays import RecentlyPlayedItem, RecentlyPlayedPage, TrackSnapshot
+from echostats_pipeline.model.users import User
+from echostats_pipeline.stages.ingestion import merge_pages
+from echostats_pipeline.stages.merging import RowMerger
+from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.transforms.rows import NOW
+
+Step = pl.DataFrame | Sequence[RecentlyPlayedItem]
+
+
+def merge(store: Store, user: User, step: Step) -> None:
+    """Merge rows of an export, or an answer of recently-played that is kept until it is merged."""
+    if isinstance(step, pl.DataFrame):
+        list(RowMerger(store, user, lambda: NOW).merge(step))
+        return
+    known = [_catalogued(item.track) for item in step]
+    store.catalog.put("tracks", known, missing=(), at=NOW)
+    store.plays.fill_tracks(known)
+    if not store.plays.unmerged_pages(user.user_id):
+        fetched_at = NOW + timedelta(seconds=store.db["recently_played"].count_documents({}))
+        store.plays.keep_page(RecentlyPlayedPage(user_id=user.user_id, items=list(step), fetched_at=fetched_at))
+    merge_pages(store, user, NOW)
+
+
+def _catalogued(track: TrackSnapshot) -> Track:
+    """A track as recently-played embeds it."""
+    artists = [{"spotify_id": "x", "name": track.artist_name}] if track.artist_name else []
+    album = {"spotify_id": "y", "name": track.album_name, "image_url": track.album_image_url}
+    fields = {
+        "name": track.name,
+        "duration_ms": track.duration_ms,
+        "enriched_at": NOW,
+        "fetched_at": NOW,
+        "updated_at": NOW,
+    }
+    return Track.model_validate({"spotify_id": track.spotify_id, "artists": artists, "album": album, **fields})
+
+
+def forget(db: Db) -> None:
+    """Empty what merging writes."""
+    for collection in (
+        "listening_history",
+        "unfinished_merges",
+        "recently_played",
+        "listening_gaps",
+        "rebuild_queue",
+        "tracks",
+    ):
+        db[collection].delete_many({})
+
+
+def facts(db: Db) -> set[tuple[str, str | datetime]]:
+    """What the sources have told, wherever it is stored."""
+    complete = {merge["merge_id"] for merge in db["unfinished_merges"].find({"complete": True})}
+    parts = db["unfinished_merges"].find({"merge_id": {"$in": sorted(complete)}})
+    told: set[tuple[str, str | datetime]] = set()
+    for play in (*db["listening_history"].find(), *(play for part in parts for play in part["plays"])):
+        told |= {("", key) for key in (play.get("import_key"), *play.get("also_imported", ())) if key}
+        stamp = play.get("api_played_at") or (None if play.get("import_key") else play["played_at"])
+        if stamp:
+            told.add((play["track"]["spotify_id"], stamp))
+    return told
+
+
+class DiedError(BaseException):
+    """The process that wrote is gone."""
+
+
+class Lives:
+    """How many single writes a process still makes."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def spend(self) -> None:
+        if not self.left:
+            raise DiedError
+        self.left -= 1
+
+
+class Dying:
+    """A collection whose writer may die before any single write, even in the middle of a batch."""
+
+    def __init__(self, collection: Any, lives: Lives) -> None:
+        self.collection = collection
+        self.lives = lives
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.collection, name)
+
+    def bulk_write(self, writes: Sequence[Any], *, ordered: bool = True) -> None:
+        failures = []
+        for position, write in enumerate(writes):
+            self.lives.spend()
+            try:
+                self.collection.bulk_write([write])
+            except BulkWriteError as error:
+                failures.append({**error.details["writeErrors"][0], "index": position})
+                if ordered:
+                    break
+        if failures:
+            raise BulkWriteError({"writeErrors": failures})
+
+    def insert_one(self, document: Document) -> None:
+        self.lives.spend()
+        self.collection.insert_one(document)
+
+    def insert_many(self, plays: Sequence[Document], *, ordered: bool = True) -> None:
+        self.bulk_write([InsertOne(play) for play in plays], ordered=ordered)
+
+    def delete_many(self, query: Document) -> None:
+        for play in list(self.collection.find(query, {"_id": 1})):
+            self.lives.spend()
+            self.collection.delete_one(play)
+
+
+def dying(db: Db, lives: int) -> Store:
+    """The store of a process that dies after so many writes to plays."""
+    store, left = Store.of(db), Lives(lives)
+    for name in ("_history", "_merges"):
+        setattr(store.plays, name, Dying(getattr(store.plays, name), left))
+    return store
