@@ -3,13 +3,15 @@
 Sensors and schedules are thin shells around these.
 """
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.jobs import USER_TAG, import_config
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import range_tags
 from echostats_pipeline.transforms.days import local_date
@@ -31,6 +33,17 @@ def sync_request(user: User, now: datetime, interval_minutes: int) -> dg.RunRequ
     return dg.RunRequest(
         run_key=f"{user.partition_key}@{slot}",
         tags={USER_TAG: user.partition_key, **range_tags(first, today, user.partition_key)},
+    )
+
+
+def import_request(user: User, versions: Mapping[str, str]) -> dg.RunRequest:
+    """Import exports of a user, by path; the run key holds their versions, so that each is asked for once."""
+    digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()[:16]
+    return dg.RunRequest(
+        run_key=f"{user.partition_key}@{digest}",
+        partition_key=user.partition_key,
+        tags={USER_TAG: user.partition_key},
+        run_config=import_config(Path(path) for path in versions),
     )
 
 

@@ -1,5 +1,9 @@
 """The jobs people and sensors launch: which assets make up a run."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 
 from echostats_pipeline.assets.analytics import analytics_snapshots
@@ -39,5 +43,11 @@ catalog_enrichment = dg.define_asset_job(
     [tracks, artists, albums, audio_features],
     description="Complete the catalogue for everything that has been played.",
 )
+
+
+def import_config(paths: Iterable[Path]) -> dict[str, Any]:
+    """The configuration of a run of `history_import`."""
+    return {"ops": {streaming_history_import.op.name: {"config": {"paths": [str(path) for path in paths]}}}}
+
 
 JOBS = (user_sync, rollup_build, snapshot_build, library_sync, history_import, catalog_enrichment)

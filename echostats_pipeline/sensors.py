@@ -7,9 +7,23 @@ from typing import get_args
 import dagster as dg
 
 from echostats_pipeline.dead_runs import close_dead_runs
-from echostats_pipeline.decisions import catalog_families, rollup_requests, snapshot_requests, sync_request
+from echostats_pipeline.decisions import (
+    catalog_families,
+    import_request,
+    rollup_requests,
+    snapshot_requests,
+    sync_request,
+)
 from echostats_pipeline.errors import APP_FAMILY
-from echostats_pipeline.jobs import USER_TAG, catalog_enrichment, rollup_build, snapshot_build, user_sync
+from echostats_pipeline.import_folder import Cursor, dropped, make_user_folders
+from echostats_pipeline.jobs import (
+    USER_TAG,
+    catalog_enrichment,
+    history_import,
+    rollup_build,
+    snapshot_build,
+    user_sync,
+)
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USERS
 from echostats_pipeline.resources.clock import ClockResource
@@ -130,6 +144,38 @@ def incomplete_catalog(
     return dg.RunRequest()
 
 
+@dg.sensor(
+    job=history_import,
+    minimum_interval_seconds=15,
+    default_status=ON,
+    description="Imports exports dropped into a user's import folder. Its cursor is JSON: the size and time of change "
+    "of every file it last saw, and of those it has asked to import. Change or touch a file to import it again.",
+)
+def import_folder(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for one import per user of all that is new and no longer being written."""
+    folder, cursor = store.settings.imports_dir, Cursor.read(context.cursor)
+    users = [user for user in _users(store) if context.instance.has_dynamic_partition("users", user.partition_key)]
+    make_user_folders(folder, [user.partition_key for user in users])
+    found: dict[str, str] = {}
+    asked: list[str] = []
+    requests = []
+    for user in users:
+        of_user = dropped(folder / user.partition_key)
+        found |= of_user
+        complete = cursor.complete(of_user)
+        if complete and _may_start(context, history_import.name, clock.now(), user):
+            asked += complete
+            requests.append(import_request(user, {path: of_user[path] for path in complete}))
+    reason = dg.SkipReason(f"Nothing new in the folders of {len(users)} users in {folder}")
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else reason,
+        cursor=cursor.after(found, asked).write(),
+    )
+
+
 @dg.run_failure_sensor(
     minimum_interval_seconds=5, default_status=ON, description="Closes the job records of failed runs."
 )
@@ -160,7 +206,16 @@ def dead_runs(context: dg.SensorEvaluationContext, store: StoreResource, clock: 
     return dg.SkipReason(f"Closed the jobs of {', '.join(dead)}" if dead else "No job was left open by a dead run")
 
 
-SENSORS = (user_roster, stale_rollups, stale_snapshots, incomplete_catalog, failed_runs, canceled_runs, dead_runs)
+SENSORS = (
+    user_roster,
+    import_folder,
+    stale_rollups,
+    stale_snapshots,
+    incomplete_catalog,
+    failed_runs,
+    canceled_runs,
+    dead_runs,
+)
 
 
 def _users(store: StoreResource) -> Sequence[User]:

@@ -36,6 +36,9 @@ class Settings(BaseModel):
         audio_features: Where audio features come from, in this order: ``spotify``, ``reccobeats``, or a file.
         min_play_ms: Plays shorter than this are kept but not counted (milliseconds).
         sync_interval_minutes: How often each user's recently played tracks are read.
+        imports_dir: Folder in which exports to be imported are looked for, one subfolder per user.
+        import_max_gib: How much a zip may hold, in GiB unpacked.
+        import_max_ratio: How many times larger than packed a file of a zip may be.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,6 +56,9 @@ class Settings(BaseModel):
     audio_features: tuple[str, ...] = ("spotify", "reccobeats")
     min_play_ms: int = 30_000
     sync_interval_minutes: int = 15
+    imports_dir: Path = Path("imports")
+    import_max_gib: int = 4
+    import_max_ratio: int = 200
 
     @property
     def simulated(self) -> bool:
@@ -80,8 +86,9 @@ def load_settings(
     from_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
     stated = {**from_file, **environ, **(overrides or {})}
     values = {name: value.strip() for name, value in stated.items() if value and value.strip()}
+    home = _home(values)
     return Settings(
-        home=_home(values),
+        home=home,
         mongo_uri=_mongo_uri(values),
         mongo_db=_database_name(values),
         encryption_key=_encryption_key(values),
@@ -94,6 +101,9 @@ def load_settings(
         audio_features=_audio_features(values),
         min_play_ms=_whole_number(values, "ECHOSTATS_MIN_PLAY_MS", default=30_000, lowest=0),
         sync_interval_minutes=_whole_number(values, "SYNC_INTERVAL_MINUTES", default=15, lowest=1),
+        imports_dir=Path(values.get("ECHOSTATS_IMPORTS", home / "imports")).expanduser().absolute(),
+        import_max_gib=_whole_number(values, "ECHOSTATS_IMPORT_MAX_GIB", default=4, lowest=1),
+        import_max_ratio=_whole_number(values, "ECHOSTATS_IMPORT_MAX_RATIO", default=200, lowest=1),
     )
 
 

@@ -17,7 +17,8 @@ def read(**environ: str) -> Settings:
 
 def test_without_any_variable_everything_has_a_default() -> None:
     settings = read()
-    assert settings == Settings(home=platformdirs.user_data_path("echostats", appauthor=False))
+    home = platformdirs.user_data_path("echostats", appauthor=False)
+    assert settings == Settings(home=home, imports_dir=home / "imports")
     assert settings.simulated
     assert (settings.mongo_uri, settings.encryption_key) == (None, None)
     assert (settings.mongo_db, settings.min_play_ms, settings.sync_interval_minutes) == ("echostats", 30_000, 15)
@@ -39,6 +40,9 @@ def test_every_variable_is_read() -> None:
         ENCRYPTION_KEYS_OLD=f"{OLD_KEY}, {KEY}",
         ECHOSTATS_MIN_PLAY_MS="0",
         SYNC_INTERVAL_MINUTES="1",
+        ECHOSTATS_IMPORTS="/srv/exports",
+        ECHOSTATS_IMPORT_MAX_GIB="9",
+        ECHOSTATS_IMPORT_MAX_RATIO="900",
     )
     assert settings.model_dump() == {
         "home": Path("/srv/echostats"),
@@ -54,6 +58,9 @@ def test_every_variable_is_read() -> None:
         "audio_features": ("mine.csv", "reccobeats"),
         "min_play_ms": 0,
         "sync_interval_minutes": 1,
+        "imports_dir": Path("/srv/exports"),
+        "import_max_gib": 9,
+        "import_max_ratio": 900,
     }
     secrets = (settings.mongo_uri, settings.encryption_key, settings.spotify_client_secret)
     assert [secret and secret.get_secret_value() for secret in secrets] == [

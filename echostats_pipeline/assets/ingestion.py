@@ -3,28 +3,33 @@
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USER_DAYS, USERS
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import Step, SyncJobsResource
 from echostats_pipeline.resources.spotify import SpotifyResource
 from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.stages.imports import import_export
+from echostats_pipeline.stages.imports import check_whole, import_export, import_limits
 from echostats_pipeline.stages.ingestion import Merged, merge_pages, read_recently_played
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
 
 GROUP = "ingestion"
 
 
-class ImportConfig(dg.Config):
-    """What to import: a file, a folder, or the zip as Spotify sent it, on the machine where the run executes."""
+OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed")
 
-    path: str
+
+class ImportConfig(dg.Config):
+    """What to import: zips as Spotify sent them, folders, or files, on the machine where the run executes."""
+
+    paths: list[str]
 
 
 @dg.asset(
@@ -76,33 +81,53 @@ def streaming_history_import(
     jobs: SyncJobsResource,
     clock: ClockResource,
 ) -> dg.MaterializeResult:
-    """Plays from a user's extended streaming history, the export Spotify sends on request.
+    """Plays from a user's exports: Spotify's, EchoTune's CSV, Last.fm's and ListenBrainz'.
 
-    Launch it with the path of the export. Importing the same export again changes nothing. The days it touches are
-    rebuilt by themselves.
+    Launch it with the paths of the exports, or drop them into the user's import folder. Importing the same export again
+    changes nothing. The days it touches are rebuilt by themselves.
     """
-    files = []
+    files: list[FileImport] = []
 
     def work(user: User, _: Sequence[date], step: Step) -> None:
-        files.extend(
-            import_export(
-                store.get(), user, Path(config.path), progress=step, clock=clock.now, dagster_run_id=context.run.run_id
-            )
+        imported = import_export(
+            store.get(),
+            user,
+            [Path(path) for path in config.paths],
+            progress=step,
+            clock=clock.now,
+            limits=import_limits(store.settings),
+            dagster_run_id=context.run.run_id,
         )
-        step.detail = f"Imported {len(files)} files: {sum(file.inserted for file in files)} new plays"
+        files.extend(imported)
+        step.detail = f"Imported {len(imported)} files: {sum(file.inserted for file in imported)} new plays"
+        check_whole(imported)
 
-    jobs.for_each_user(context, work)
-    outcomes = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected")
+    try:
+        jobs.for_each_user(context, work)
+    except dg.Failure as failure:
+        raise dg.Failure(failure.description, metadata=_outcomes(files), allow_retries=False) from failure
+    return dg.MaterializeResult(metadata=_outcomes(files))
+
+
+def _outcomes(files: Sequence[FileImport]) -> dict[str, Any]:
+    """What became of the rows of each file, and of all."""
     records = [
-        dg.TableRecord({"file": file.file_name, **{key: getattr(file, key) for key in outcomes}}) for file in files
+        dg.TableRecord(
+            {
+                "file": file.file_name,
+                **{key: getattr(file, key) for key in OUTCOMES},
+                "from": str(file.first_played_at or ""),
+                "to": str(file.last_played_at or ""),
+                "error": file.error_message,
+            }
+        )
+        for file in files
     ]
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": sum(file.inserted for file in files),
-            **{key: sum(getattr(file, key) for file in files) for key in outcomes},
-            "files": dg.MetadataValue.table(records),
-        }
-    )
+    return {
+        "dagster/row_count": sum(file.inserted for file in files),
+        **{key: sum(getattr(file, key) for file in files) for key in OUTCOMES},
+        **({"files": dg.MetadataValue.table(records)} if records else {}),
+    }
 
 
 @dg.asset(

@@ -41,7 +41,7 @@ def demo() -> None:
         for user in users:
             runner.add_user(user)
         export = write_export(settings, simulator, console)
-        import_run = import_with(runner, users[0], export)
+        import_run = import_with(runner, users[0], [export])
         for user in users:
             tags = sync_request(user, utc_now(), settings.sync_interval_minutes).tags
             runner.run(f"Syncing {user.display_name}", "user_sync", tags=tags)
@@ -79,7 +79,7 @@ def connect_users(settings: Settings, store: Store, simulator: RunningSimulator,
 def write_export(settings: Settings, simulator: RunningSimulator, console: Console) -> Path:
     """Write the streaming history that the first simulated user would get from Spotify; returns the zip."""
     person, end = simulator.world.users[0], utc_now() - EXPORT_AGE
-    path = StateFolder(settings.home).ensure().imports_dir / f"{person.id}_my_spotify_data.zip"
+    path = StateFolder(settings.home).ensure().simulated_dir / f"{person.id}_my_spotify_data.zip"
     for _ in track(range(1), f"Writing an export of {person.display_name}".ljust(44), console=console):
         write_extended_export(simulator.world, person, end - EXPORT_LENGTH, end, path)
     return path

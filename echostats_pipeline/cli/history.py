@@ -1,5 +1,7 @@
-"""``echostats import``: a streaming history from disk into the listening history."""
+"""``echostats import``: streaming histories from disk into the listening history."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -7,42 +9,63 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from echostats_pipeline.cli.instance import Runner, open_pipeline
-from echostats_pipeline.exports.files import find_export_files
-from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.cli.instance import RunFailedError, Runner, open_pipeline
+from echostats_pipeline.exports.files import Found, find_export_files
+from echostats_pipeline.jobs import USER_TAG, import_config
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import range_tags
 from echostats_pipeline.settings import load_settings
+from echostats_pipeline.stages.imports import import_limits
 from echostats_pipeline.storage.store import Store
 
-OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected")
+OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed")
+REASONS_SHOWN = 10
 
 
 @click.command("import")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--user", "name", required=True, help="Whose history it is: partition key, display name or Spotify id.")
-def import_history(path: Path, name: str) -> None:
-    """Import an extended streaming history: the zip from Spotify, its folder, or one of its files."""
+def import_history(paths: tuple[Path, ...], name: str) -> None:
+    """Import listening histories: zips as Spotify sends them, folders, or single files.
+
+    Known are Spotify's extended streaming history and account data, EchoTune's CSV, and the exports of Last.fm and
+    ListenBrainz. Importing something again changes nothing.
+    """
     settings, console = load_settings(), Console()
-    path = path.absolute()
-    find_export_files(path)
+    absolute = [path.absolute() for path in paths]
+    show_ignored(find_export_files(absolute, import_limits(settings)), console)
     with open_pipeline(settings) as (store, instance):
         user = store.users.find(name)
         runner = Runner(instance, store, {}, console)
-        run_id = import_with(runner, user, path)
+        problem: RunFailedError | None = None
+        try:
+            run_id = import_with(runner, user, absolute)
+        except RunFailedError as failure:
+            run_id, problem = failure.run_id, failure
+            if not store.imports.of_run(run_id):
+                raise
         rebuild_with(runner, store, user)
-        console.print(outcome_table(store, run_id))
+        show_outcomes(store, run_id, console)
+    if problem is not None:
+        raise problem
 
 
-def import_with(runner: Runner, user: User, path: Path) -> str:
+def show_ignored(found: Found, console: Console) -> None:
+    """Name the files that look as if they were meant to be imported, and are not."""
+    for ignored in found.ignored:
+        console.print(f"Not imported: {ignored.name}: {ignored.reason}", highlight=False, markup=False)
+
+
+def import_with(runner: Runner, user: User, paths: Sequence[Path]) -> str:
     """Run the import of one user; returns the id of the Dagster run."""
     runner.add_user(user)
+    names = paths[0].name if len(paths) == 1 else f"{len(paths)} exports"
     return runner.run(
-        f"Importing {path.name} for {user.display_name}",
+        f"Importing {names} for {user.display_name}",
         "history_import",
         partition_key=user.partition_key,
         tags={USER_TAG: user.partition_key},
-        config={"ops": {"streaming_history_import": {"config": {"path": str(path)}}}},
+        config=import_config(paths),
     )
 
 
@@ -68,9 +91,22 @@ def rebuild_days(runner: Runner, user: User, first: date, last: date) -> None:
     )
 
 
+def show_outcomes(store: Store, run_id: str, console: Console) -> None:
+    """What became of the rows of each file that a run imported, and why rows were rejected."""
+    console.print(outcome_table(store, run_id))
+    reasons: Counter[str] = Counter()
+    for file in store.imports.of_run(run_id):
+        reasons.update(file.reject_reasons)
+    for reason, count in reasons.most_common(REASONS_SHOWN):
+        console.print(f"{count:,} rejected: {reason}", highlight=False, markup=False)
+    if reasons:
+        console.print("The collection import_rejects keeps them.")
+
+
 def outcome_table(store: Store, run_id: str) -> Table:
     """What became of the rows of each file that a run imported."""
-    table = Table(Column("file", overflow="fold"), *OUTCOMES, title="Imported")
+    table = Table(Column("file", overflow="fold"), *OUTCOMES, "from", "to", title="Imported")
     for file in store.imports.of_run(run_id):
-        table.add_row(file.file_name, *(f"{getattr(file, outcome):,}" for outcome in OUTCOMES))
+        spans = (f"{instant:%Y-%m-%d}" if instant else "" for instant in (file.first_played_at, file.last_played_at))
+        table.add_row(file.file_name, *(f"{getattr(file, outcome):,}" for outcome in OUTCOMES), *spans)
     return table

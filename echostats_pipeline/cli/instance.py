@@ -16,7 +16,17 @@ import dagster as dg
 import yaml
 from dagster._core.instance import InstanceRef
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from echostats_pipeline.dead_runs import close_dead_runs, process_tag
 from echostats_pipeline.definitions import build_definitions, build_resources
@@ -81,6 +91,27 @@ def open_pipeline(settings: Settings) -> Iterator[tuple[Store, dg.DagsterInstanc
         yield store, instance
 
 
+class RunFailedError(EchostatsError):
+    """A run that this command launched has failed.
+
+    Attributes:
+        run_id: Which.
+    """
+
+    def __init__(self, message: str, run_id: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class RateColumn(ProgressColumn):
+    """Items per second."""
+
+    def render(self, task: Task) -> Text:
+        """The speed of the last half minute, or of all that is done."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
+
+
 class Runner:
     """Executes jobs in this process, with a progress bar fed by their records in ``sync_jobs``.
 
@@ -119,7 +150,7 @@ class Runner:
             The id of the Dagster run.
 
         Raises:
-            EchostatsError: the run failed; quotes the reason from its job records.
+            RunFailedError: the run failed; quotes the reason from its job records.
             KeyboardInterrupt: it was interrupted.
         """
         job = self._definitions.resolve_job_def(job_name)
@@ -135,7 +166,8 @@ class Runner:
             )
         if not result.success:
             errors = {job.error_message for job in self._store.jobs.of_run(run_id) if job.error_message}
-            raise EchostatsError(f"{title} failed: {'; '.join(sorted(errors)) or 'see the run in the Dagster UI'}")
+            reason = "; ".join(sorted(errors)) or "see the run in the Dagster UI"
+            raise RunFailedError(f"{title} failed: {reason}", run_id)
         return run_id
 
     @contextmanager
@@ -145,7 +177,9 @@ class Runner:
             TextColumn("{task.description:<44}"),
             BarColumn(),
             MofNCompleteColumn(),
+            RateColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
         )
         ended = threading.Event()
         with Progress(*columns, console=self._console) as progress:

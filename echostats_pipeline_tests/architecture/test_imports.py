@@ -21,7 +21,18 @@ LAYERS = (
     {"stages"},
     {"resources", "partitions"},
     # Dagster's side: what is materialized and what starts it.
-    {"assets", "checks", "dead_runs", "decisions", "event_log_storage", "jobs", "roster", "schedules", "sensors"},
+    {
+        "assets",
+        "checks",
+        "dead_runs",
+        "decisions",
+        "event_log_storage",
+        "import_folder",
+        "jobs",
+        "roster",
+        "schedules",
+        "sensors",
+    },
     {"definitions", "cli"},
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

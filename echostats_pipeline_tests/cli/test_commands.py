@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,23 @@ def test_an_unknown_user_is_told_who_there_is(
     assert documents(installation.store.db, "listening_history") == []
 
 
-@pytest.mark.parametrize("wrong", ["missing", "text", "account data", "empty folder", "truncated zip", "cut json"])
+def test_several_exports_are_imported_at_once_and_a_broken_one_fails_the_command_alone(
+    installation: Installation, user: Any, echostats: Echostats, tmp_path: Path
+) -> None:
+    world, person = installation.simulator.world, installation.person(user)
+    write_basic_export(world, person, NOW.replace(day=1), NOW, tmp_path / "my_spotify_data.zip")
+    (tmp_path / "endsong_0.json").write_text(json.dumps([ROW, ROW])[:-20])
+    paths = [str(tmp_path / name) for name in ("my_spotify_data.zip", "endsong_0.json")]
+    ended = echostats("import", *paths, "--user", user.partition_key)
+    assert ended.returncode == 1
+    assert "1 of " in ended.stderr
+    assert "endsong_0.json" in ended.stderr
+    plays = documents(installation.store.db, "listening_history")
+    assert {play["import_key"].partition("|")[0] == "basic" for play in plays} == {True, False}
+    assert documents(installation.store.db, "daily_rollups")
+
+
+@pytest.mark.parametrize("wrong", ["missing", "text", "playlists", "empty folder", "truncated zip", "cut json"])
 def test_a_file_that_is_no_export_is_named_and_nothing_is_stored(
     installation: Installation, user: Any, echostats: Echostats, tmp_path: Path, wrong: str
 ) -> None:
@@ -89,8 +106,9 @@ def test_a_file_that_is_no_export_is_named_and_nothing_is_stored(
     match wrong:
         case "text":
             path.write_text("hello")
-        case "account data":
-            write_basic_export(world, person, NOW.replace(day=1), NOW, path)
+        case "playlists":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("MyData/Playlist1.json", "{}")
         case "empty folder":
             path.mkdir()
         case "truncated zip":

@@ -44,7 +44,7 @@ def write_export(pipeline: Pipeline, user: User, path: Path, days: int) -> Path:
 
 
 def import_config(path: Path) -> dict[str, object]:
-    return {"ops": {"streaming_history_import": {"config": {"path": str(path)}}}}
+    return {"ops": {"streaming_history_import": {"config": {"paths": [str(path)]}}}}
 
 
 def test_a_sync_materializes_its_range_and_completes_its_job(pipeline: Pipeline) -> None:

@@ -273,7 +273,7 @@ def filled(pipeline: Pipeline, tmp_path: Path) -> Pipeline:
     export = tmp_path / "my_spotify_data.zip"
     write_extended_export(pipeline.installation.simulator.world, person, end - timedelta(days=60), end, export)
     key = user.partition_key
-    config = {"ops": {"streaming_history_import": {"config": {"path": str(export)}}}}
+    config = {"ops": {"streaming_history_import": {"config": {"paths": [str(export)]}}}}
     runs = [
         pipeline.run("user_sync", tags=range_tags(NOW.date(), NOW.date(), key)),
         pipeline.run("history_import", partition_key=key, run_config=config),
