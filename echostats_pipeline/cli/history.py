@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import click
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from echostats_pipeline.cli.instance import RunFailedError, Runner, open_pipeline
 from echostats_pipeline.exports.files import Found, find_export_files
@@ -59,9 +60,9 @@ def show_ignored(found: Found, console: Console) -> None:
 def import_with(runner: Runner, user: User, paths: Sequence[Path]) -> str:
     """Run the import of one user; returns the id of the Dagster run."""
     runner.add_user(user)
-    names = paths[0].name if len(paths) == 1 else f"{len(paths)} exports"
+    exports = "an export" if len(paths) == 1 else f"{len(paths)} exports"
     return runner.run(
-        f"Importing {names} for {user.display_name}",
+        f"Importing {exports} of {user.display_name}",
         "history_import",
         partition_key=user.partition_key,
         tags={USER_TAG: user.partition_key},
@@ -105,8 +106,10 @@ def show_outcomes(store: Store, run_id: str, console: Console) -> None:
 
 def outcome_table(store: Store, run_id: str) -> Table:
     """What became of the rows of each file that a run imported."""
-    table = Table(Column("file", overflow="fold"), *OUTCOMES, "from", "to", title="Imported")
+    counts = [Column(name.replace("_", "\n"), justify="right", no_wrap=True) for name in OUTCOMES]
+    table = Table(Column("file", overflow="fold"), *counts, title="Imported", box=None, padding=(0, 1, 0, 0))
     for file in store.imports.of_run(run_id):
-        spans = (f"{instant:%Y-%m-%d}" if instant else "" for instant in (file.first_played_at, file.last_played_at))
-        table.add_row(file.file_name, *(f"{getattr(file, outcome):,}" for outcome in OUTCOMES), *spans)
+        span = f"\n{file.span[0]:%Y-%m-%d} - {file.span[1]:%Y-%m-%d}" if file.span else ""
+        name = Text(f"{PurePosixPath(file.file_name).name}{span}")
+        table.add_row(name, *(f"{getattr(file, outcome):,}" for outcome in OUTCOMES))
     return table

@@ -23,7 +23,6 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -174,12 +173,11 @@ class Runner:
     def _progress(self, title: str, run_id: str) -> Iterator[None]:
         """A bar that follows the items of the run's job records until the block ends."""
         columns = (
-            TextColumn("{task.description:<44}"),
-            BarColumn(),
+            TextColumn("{task.description:<36}"),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             RateColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         )
         ended = threading.Event()
         with Progress(*columns, console=self._console) as progress:
