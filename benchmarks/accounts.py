@@ -1,10 +1,39 @@
-"""Everybody of a simulated world, connected."""
+"""An installation over a simulated Spotify, and everybody in its world connected."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
 
 from echostats_pipeline.cli.simulated import connect_person
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
-from echostats_pipeline.simulator.running import RunningSimulator
-from echostats_pipeline.storage.store import Store
+from echostats_pipeline.simulator.behaviour import Behaviour
+from echostats_pipeline.simulator.clock import Clock
+from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
+from echostats_pipeline.simulator.world import World
+from echostats_pipeline.storage.embedded import running
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store, open_store
+
+
+@contextmanager
+def installation(
+    world: World, behaviour: Behaviour, clock: Clock | None = None
+) -> Iterator[tuple[Settings, Store, RunningSimulator]]:
+    """Settings, an empty database and a simulator in a temporary folder, where other processes find them too."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = StateFolder(Path(folder)).ensure()
+        settings = Settings(home=home.path, encryption_key=SecretStr("0" * 64))
+        with (
+            running(home),
+            open_store(settings, indexes=True) as store,
+            running_simulator(world, clock=clock, behaviour=behaviour) as simulator,
+        ):
+            home.write_json(home.simulator_file, {"url": simulator.base_url})
+            yield settings, store, simulator
 
 
 def connect_everybody(settings: Settings, store: Store, simulator: RunningSimulator) -> list[User]:

@@ -6,28 +6,22 @@ python -m benchmarks.first_sync
 import argparse
 import multiprocessing
 import random
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import requests
-from pydantic import SecretStr
 
-from benchmarks.accounts import connect_everybody
+from benchmarks.accounts import connect_everybody, installation
 from benchmarks.rollups import NoProgress
 from benchmarks.tokens import UNBOUNDED
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.simulator.behaviour import Behaviour
-from echostats_pipeline.simulator.running import running_simulator
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.stages.accounts import StoredTokens, configured_spotify, reached, token_cipher
 from echostats_pipeline.stages.catalog import enrich_tracks
-from echostats_pipeline.storage.embedded import running
-from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 
 IDS_PER_CALL = 50
@@ -41,23 +35,15 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     arguments = parser.parse_args()
     world = World(seed=1, user_count=1, track_count=arguments.tracks)
-    with tempfile.TemporaryDirectory() as folder:
-        home = StateFolder(Path(folder)).ensure()
-        settings = Settings(home=home.path, encryption_key=SecretStr("0" * 64))
-        with (
-            running(home),
-            open_store(settings, indexes=True) as store,
-            running_simulator(world, behaviour=Behaviour(rate_limit=0)) as simulator,
-        ):
-            home.write_json(home.simulator_file, {"url": simulator.base_url})
-            (user,) = connect_everybody(settings, store, simulator)
-            fill(store, user.user_id, list(world.catalogue.tracks))
-            started = time.perf_counter()
-            out_of_order = kill_again_and_again(settings, store, arguments.kills)
-            enrich(settings)
-            calls = requests.get(f"{simulator.base_url}/simulator/calls", timeout=10).json()["calls"]
-            made = sum(row["total"]["successful"] for row in calls if row["family"] == "tracks")
-            known = store.db["tracks"].count_documents({"enriched_at": {"$ne": None}})
+    with installation(world, Behaviour(rate_limit=0)) as (settings, store, simulator):
+        (user,) = connect_everybody(settings, store, simulator)
+        fill(store, user.user_id, list(world.catalogue.tracks))
+        started = time.perf_counter()
+        out_of_order = kill_again_and_again(settings, store, arguments.kills)
+        enrich(settings)
+        calls = requests.get(f"{simulator.base_url}/simulator/calls", timeout=10).json()["calls"]
+        made = sum(row["total"]["successful"] for row in calls if row["family"] == "tracks")
+        known = store.db["tracks"].count_documents({"enriched_at": {"$ne": None}})
     least = -(-arguments.tracks // IDS_PER_CALL)
     took = time.perf_counter() - started
     print(f"{known:,} of {arguments.tracks:,} tracks in {took:.0f} s, killed {arguments.kills} times")

@@ -7,16 +7,13 @@ Time is the simulator's: a month takes minutes. The simulator knows every play i
 """
 
 import argparse
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 
 import requests
-from pydantic import SecretStr
 
-from benchmarks.accounts import connect_everybody
+from benchmarks.accounts import connect_everybody, installation
 from benchmarks.rollups import NoProgress
 from echostats_pipeline.errors import SpotifyError, WaitRequired
 from echostats_pipeline.model.users import User
@@ -24,15 +21,13 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline.simulator.behaviour import Behaviour, parse_faults
 from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.history import api_truth
-from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
+from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.stages.accounts import open_client, open_feature_sources
 from echostats_pipeline.stages.catalog import enrich_albums, enrich_artists, enrich_audio_features, enrich_tracks
 from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
 from echostats_pipeline.stages.library import sync_playlists, sync_saved_tracks, sync_top_items
-from echostats_pipeline.storage.embedded import running
-from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 INTERVAL = timedelta(minutes=15)
@@ -120,19 +115,11 @@ def main() -> None:
     faults = parse_faults(",".join(f"{name}={arguments.faults / len(kinds):.4f}" for name in kinds)) if kinds else {}
     behaviour = Behaviour(regime="restricted_dev", quota=QUOTA, rotation="always", faults=faults)
     world, clock = World(seed=1, user_count=arguments.users), Clock(frozen_at=START)
-    with tempfile.TemporaryDirectory() as folder:
-        home = StateFolder(Path(folder)).ensure()
-        settings = Settings(home=home.path, encryption_key=SecretStr("0" * 64))
-        with (
-            running(home),
-            open_store(settings, indexes=True) as store,
-            running_simulator(world, clock=clock, behaviour=behaviour) as simulator,
-        ):
-            home.write_json(home.simulator_file, {"url": simulator.base_url})
-            month = Month(settings, store, simulator, connect_everybody(settings, store, simulator), Counter(), {})
-            live(month, arguments.days)
-            settle(month)
-            report(month, arguments.days, behaviour)
+    with installation(world, behaviour, clock) as (settings, store, simulator):
+        month = Month(settings, store, simulator, connect_everybody(settings, store, simulator), Counter(), {})
+        live(month, arguments.days)
+        settle(month)
+        report(month, arguments.days, behaviour)
 
 
 def live(month: Month, days: int) -> None:

@@ -7,26 +7,20 @@ Every refresh uses the refresh token up, so that two refreshes with one would en
 
 import argparse
 import multiprocessing
-import tempfile
 import time
 from collections import Counter
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 
 import requests
-from pydantic import SecretStr
 
-from benchmarks.accounts import connect_everybody
+from benchmarks.accounts import connect_everybody, installation
 from echostats_pipeline.errors import SpotifyError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.simulator.behaviour import Behaviour
-from echostats_pipeline.simulator.running import running_simulator
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.spotify.quota import Budget
 from echostats_pipeline.stages.accounts import StoredTokens, configured_spotify, reached, token_cipher
-from echostats_pipeline.storage.embedded import running
-from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import open_store
 
 PROCESSES = 2
@@ -38,30 +32,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=1000)
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as folder:
-        home = StateFolder(Path(folder)).ensure()
-        settings = Settings(home=home.path, encryption_key=SecretStr("0" * 64))
-        with (
-            running(home),
-            open_store(settings, indexes=True) as store,
-            running_simulator(
-                World(seed=1, user_count=1), behaviour=Behaviour(rotation="always", rate_limit=0)
-            ) as simulator,
-        ):
-            home.write_json(home.simulator_file, {"url": simulator.base_url})
-            connect_everybody(settings, store, simulator)
-            context = multiprocessing.get_context("spawn")
-            barrier, results = context.Barrier(PROCESSES), context.Queue()
-            started = time.perf_counter()
-            racers = [context.Process(target=race, args=(settings, rounds, barrier, results)) for _ in range(PROCESSES)]
-            for racer in racers:
-                racer.start()
-            outcomes: Counter[str] = sum((results.get() for _ in racers), Counter())
-            for racer in racers:
-                racer.join()
-            calls = requests.get(f"{simulator.base_url}/simulator/calls", timeout=10).json()["calls"]
-            refreshes = sum(row["total"]["successful"] for row in calls if row["family"] == "token") - 1
-            status = store.users.all()[0].status
+    with installation(World(seed=1, user_count=1), Behaviour(rotation="always", rate_limit=0)) as (
+        settings,
+        store,
+        simulator,
+    ):
+        connect_everybody(settings, store, simulator)
+        context = multiprocessing.get_context("spawn")
+        barrier, results = context.Barrier(PROCESSES), context.Queue()
+        started = time.perf_counter()
+        racers = [context.Process(target=race, args=(settings, rounds, barrier, results)) for _ in range(PROCESSES)]
+        for racer in racers:
+            racer.start()
+        outcomes: Counter[str] = sum((results.get() for _ in racers), Counter())
+        for racer in racers:
+            racer.join()
+        calls = requests.get(f"{simulator.base_url}/simulator/calls", timeout=10).json()["calls"]
+        refreshes = sum(row["total"]["successful"] for row in calls if row["family"] == "token") - 1
+        status = store.users.all()[0].status
     print(f"{rounds} rounds of {PROCESSES} processes in {time.perf_counter() - started:.0f} s: {dict(outcomes)}")
     print(f"{refreshes} refreshes, user is {status}")
 
