@@ -13,6 +13,7 @@ from echostats_pipeline.exports.chunks import (
     fault,
     impossible,
     known_name,
+    sorted_out,
     stable_ids,
     storable_columns,
     typed_frame,
@@ -51,11 +52,7 @@ def _classified(raw: pl.DataFrame, now: datetime) -> Classified:
         artist_name=known_name("artistName"),
         track_name=known_name("trackName"),
     ).with_columns(reason=_reason(now))
-    return Classified(
-        plays=_plays(rows.filter(pl.col("reason").is_null())),
-        rejected=rows.filter(pl.col("reason").is_not_null()).select("row_number", "reason"),
-        not_music=raw.height - music.height,
-    )
+    return sorted_out(rows, _plays, not_music=raw.height - music.height)
 
 
 def _end_time() -> pl.Expr:

@@ -1,6 +1,6 @@
 """From JSON objects to typed columns, and from classified rows to the common form; what every format agrees on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isfinite
@@ -40,6 +40,15 @@ class Classified:
     plays: pl.DataFrame
     rejected: pl.DataFrame
     not_music: int
+
+
+def sorted_out(rows: pl.DataFrame, plays: Callable[[pl.DataFrame], pl.DataFrame], not_music: int) -> Classified:
+    """Rows of music parted into what `plays` makes plays of, and those with a ``reason`` against it."""
+    return Classified(
+        plays=plays(rows.filter(pl.col("reason").is_null())),
+        rejected=rows.filter(pl.col("reason").is_not_null()).select("row_number", "reason"),
+        not_music=not_music,
+    )
 
 
 def typed_frame(chunk: ObjectChunk, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from echostats_pipeline.exports.chunks import (
     fault,
     impossible,
     known_name,
+    sorted_out,
     stable_ids,
     storable_columns,
     typed_frame,
@@ -125,11 +126,7 @@ def classified(raw: pl.DataFrame, now: datetime) -> Classified:
         .with_columns(import_ts=_instant())
         .with_columns(reason=_reason(now))
     )
-    return Classified(
-        plays=_plays(rows.filter(pl.col("reason").is_null())),
-        rejected=rows.filter(pl.col("reason").is_not_null()).select("row_number", "reason"),
-        not_music=raw.height - music.height,
-    )
+    return sorted_out(rows, _plays, not_music=raw.height - music.height)
 
 
 def _stamp() -> pl.Expr:

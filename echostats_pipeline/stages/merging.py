@@ -47,7 +47,7 @@ class StoreLookup:
     def tracks(self, ids: Collection[str]) -> Mapping[str, KnownTrack]:
         """What the catalogue knows of tracks."""
         others = set(ids) - self.asked  # plays of other tracks may move, and part from what they were taken for
-        return {**self.known, **(self.store.catalog.known_tracks(others) if others else {})}
+        return {**self.known, **self.store.catalog.known_tracks(others)}
 
     def resolved(self, identities: Collection[str]) -> Mapping[str, str]:
         """Spotify's track ids by the ids made of names."""
@@ -85,7 +85,7 @@ class RowMerger:
             return
         of_names = kind_of_key(rows["import_key"][0]) is not None
         asked = frozenset[str]() if of_names else frozenset(rows["track_id"])
-        lookup = StoreLookup(self.store, asked, self.store.catalog.known_tracks(asked) if asked else {})
+        lookup = StoreLookup(self.store, asked, self.store.catalog.known_tracks(asked))
         for stretch in stretches(self.store, self.user, _named(rows, lookup.known)):
             stored = stored_around(self.store, self.user, stretch["import_ts"], names=of_names)
             changes = merge_export(stretch, stored, self.user.user_id, lookup)

@@ -14,7 +14,7 @@ from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.model.base import known_fields
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES, Album, AlbumRef, Artist, AudioFeatures, Enriched, Track
-from echostats_pipeline.storage.database import DUPLICATE_KEY, Db, Document
+from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.transforms.changes import KnownTrack
 from echostats_pipeline.transforms.identity import stable_id
 from echostats_pipeline.transforms.snapshots import (
@@ -69,9 +69,7 @@ class CatalogStore:
         try:
             return len(self._db[name].insert_many([stub() for stub in stubs.values()], ordered=False).inserted_ids)
         except BulkWriteError as error:
-            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
-                raise
-            return int(error.details["nInserted"])  # another process was faster with the rest
+            return len(stubs) - len(duplicates(error))  # another process was faster with those
 
     def forget_made_up(self, track_ids: Collection[str]) -> None:
         """Remove entries of tracks with ids of our own making."""
@@ -81,6 +79,8 @@ class CatalogStore:
 
     def known_tracks(self, track_ids: Collection[str]) -> dict[str, KnownTrack]:
         """What full documents say of tracks, by id."""
+        if not track_ids:
+            return {}
         fields = {
             "spotify_id": 1,
             "name": 1,
@@ -95,6 +95,8 @@ class CatalogStore:
     def resolved(self, identities: Collection[str]) -> dict[str, str]:
         """Spotify's track ids by the ids made of names; of several that bear a name, the least."""
         wanted = set(identities)
+        if not wanted:
+            return {}
         query = {"name_ids": {"$in": sorted(wanted)}, "spotify_id": {"$not": {"$regex": NOT_ON_SPOTIFY}}}
         found = self._db["tracks"].find(query, {"spotify_id": 1, "name_ids": 1}).sort("spotify_id", -1)
         return {

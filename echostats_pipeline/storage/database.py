@@ -7,7 +7,13 @@ from typing import Any
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
 from echostats_pipeline.errors import StorageError
 
@@ -55,3 +61,11 @@ def connected(uri: str, database: str) -> Iterator[Db]:
         except PyMongoError as error:
             raise StorageError(f"MongoDB cannot be used: {type(error).__name__}") from error
         yield client.get_database(database, codec_options=AWARE)
+
+
+def duplicates(error: BulkWriteError) -> list[int]:
+    """Positions of the writes that a unique index refused; any other refusal is raised."""
+    failures = error.details["writeErrors"]
+    if any(failure["code"] != DUPLICATE_KEY for failure in failures):
+        raise error
+    return [failure["index"] for failure in failures]

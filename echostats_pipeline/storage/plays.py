@@ -13,7 +13,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage, UnfinishedMerge
-from echostats_pipeline.storage.database import DUPLICATE_KEY, Db, Document
+from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges
 from echostats_pipeline.transforms.facts import STORED_SCHEMA
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA, UTC_MS
@@ -116,6 +116,8 @@ class PlayStore:
     def unfinished(self, user_id: str) -> list[UnfinishedMerge]:
         """Merges that a dead process left, as one part each; those it had not wholly written down are thrown away."""
         parts = [UnfinishedMerge.model_validate(part) for part in self._merges.find({"user_id": user_id}).sort("_id")]
+        if not parts:
+            return []
         complete = [part for part in parts if part.complete]
         for last in complete:
             last.plays = [play for part in parts if part.merge_id == last.merge_id for play in part.plays]
@@ -159,7 +161,7 @@ class PlayStore:
                 [ReplaceOne({"_id": play["_id"]}, play, upsert=True) for play in plays], ordered=False
             )
         except BulkWriteError as error:
-            return [plays[position] for position in _duplicates(error)]
+            return [plays[position] for position in duplicates(error)]
         return []
 
     def _insert(self, plays: Sequence[Document]) -> None:
@@ -170,7 +172,7 @@ class PlayStore:
             except BulkWriteError as error:
                 plays = [
                     {**play, "played_at": play["played_at"] - timedelta(milliseconds=1), "played_at_estimated": True}
-                    for play in (plays[position] for position in _duplicates(error))
+                    for play in (plays[position] for position in duplicates(error))
                     if play.get("import_key") and not self._is_stored(play)
                 ]
             else:
@@ -286,14 +288,6 @@ class PlayStore:
     def count(self, user_id: str, start: datetime, end: datetime) -> int:
         """How many plays ended in ``[start, end)``."""
         return self._history.count_documents(_between(user_id, start, end))
-
-
-def _duplicates(error: BulkWriteError) -> list[int]:
-    """Positions of the writes that a unique index refused; any other refusal is raised."""
-    failures = error.details["writeErrors"]
-    if any(failure["code"] != DUPLICATE_KEY for failure in failures):
-        raise error
-    return [failure["index"] for failure in failures]
 
 
 def _between(user_id: str, start: datetime | None, end: datetime | None) -> Document:

@@ -13,7 +13,7 @@ Time is the database's, the one clock that all processes share.
 
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.model.operations import RebuildTarget
-from echostats_pipeline.storage.database import Db
+from echostats_pipeline.storage.database import Db, duplicates
 
 NEWEST = ""
 """The ``date`` of the document that holds the newest mark of a user and target."""
@@ -64,9 +64,11 @@ class RebuildQueue:
         # update, which knows the server's time.
         known = self._queue.distinct("date", {**scope, "date": {"$in": dates}})
         new = [{**scope, "date": day, "mark": "", "open_since": NEVER} for day in sorted(set(dates) - set(known))]
-        with suppress(BulkWriteError):  # somebody else was faster
-            if new:
+        if new:
+            try:
                 self._queue.insert_many(new, ordered=False)
+            except BulkWriteError as error:
+                duplicates(error)  # somebody else was faster with those
         found = self._queue.update_many({**scope, "date": {"$in": dates}}, marked).matched_count
         gone = dates if found < len(dates) else []  # a rebuild has just taken some away
         self._queue.bulk_write(

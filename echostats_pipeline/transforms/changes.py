@@ -10,7 +10,7 @@ import polars as pl
 
 from echostats_pipeline.model.operations import RowOutcome
 from echostats_pipeline.model.plays import RecentlyPlayedItem
-from echostats_pipeline.transforms.facts import Composition, NamedFact, Reconciliation, Source
+from echostats_pipeline.transforms.facts import API_STAMP, Composition, NamedFact, Reconciliation, Source
 from echostats_pipeline.transforms.matching import match_api_rows, without_repeats
 from echostats_pipeline.transforms.naming import kind_of_key, parsed_key
 from echostats_pipeline.transforms.plays import UTC_MS
@@ -224,8 +224,7 @@ def _merged(
 def _new_items(items: Sequence[RecentlyPlayedItem], stored: pl.DataFrame) -> list[RecentlyPlayedItem]:
     """The rows of an answer of recently-played that it has not reported before."""
     reported = without_repeats(_item_rows(items).with_row_index("item").rename({"api_played_at": "played_at"}))
-    stamp = pl.coalesce("api_played_at", pl.when(pl.col("import_key").is_null()).then("played_at"))
-    known = stored.select("track_id", api_played_at=stamp).drop_nulls("api_played_at")
+    known = stored.select("track_id", api_played_at=API_STAMP).drop_nulls("api_played_at")
     seen = set(reported["item"].gather(match_api_rows(reported, known)["left"]))
     return [items[number] for number in reported["item"] if number not in seen]
 

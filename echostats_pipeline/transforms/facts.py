@@ -38,6 +38,10 @@ The names are null unless `named_facts` says that they matter.
 """
 
 
+API_STAMP = pl.coalesce("api_played_at", pl.when(pl.col("import_key").is_null()).then("played_at"))
+"""When the API reported a stored play; one that only it told of has no stamp but its end; null if it did not."""
+
+
 class Source(NamedTuple):
     """Where a fact is: in a stored play (its id), or in a row of what is being merged (its number)."""
 

@@ -13,7 +13,14 @@ from typing import Any
 
 import polars as pl
 
-from echostats_pipeline.transforms.facts import SETTLED_BEYOND, Composition, NamedFact, Reconciliation, Source
+from echostats_pipeline.transforms.facts import (
+    API_STAMP,
+    SETTLED_BEYOND,
+    Composition,
+    NamedFact,
+    Reconciliation,
+    Source,
+)
 from echostats_pipeline.transforms.matching import lay_out, match_export_rows, match_named_rows
 from echostats_pipeline.transforms.naming import (
     NAMED_KINDS,
@@ -115,9 +122,7 @@ def _export_facts(known: pl.DataFrame, rows: pl.DataFrame | None) -> pl.DataFram
 
 
 def _api_facts(stored: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:
-    # A play that only the API told of has no stamp but its end.
-    stamp = pl.coalesce("api_played_at", pl.when(pl.col("import_key").is_null()).then("played_at"))
-    known = stored.with_columns(api_played_at=stamp).drop_nulls("api_played_at").rename({"id": "play"})
+    known = stored.with_columns(api_played_at=API_STAMP).drop_nulls("api_played_at").rename({"id": "play"})
     facts = pl.concat([_shaped(known, API_FACTS), _numbered(items, API_FACTS)])
     # Twice only where a crash came between writing a fact to one play and taking it from another.
     return facts.unique(["track_id", "api_played_at"], keep="first", maintain_order=True)
