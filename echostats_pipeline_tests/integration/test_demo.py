@@ -1,7 +1,11 @@
 """``echostats demo`` as a user runs it: interrupted, run again to its end, and run once more."""
 
 import hashlib
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ from echostats_pipeline.storage.database import Db, connected
 from echostats_pipeline.storage.embedded import EmbeddedServer
 from echostats_pipeline.storage.home import StateFolder
 
-from .processes import PATIENCE_S, eventually, interrupt, processes_of, started
+from .processes import PATIENCE_S, POLL_S, eventually, processes_of, started
 
 pytestmark = [
     pytest.mark.xdist_group("demo"),
@@ -62,11 +66,25 @@ def job_is_running(home: StateFolder) -> bool:
         return db["sync_jobs"].find_one({"status": "running", "items_total": {"$gt": 0}}) is not None
 
 
+def held_in_a_job(home: StateFolder, process: subprocess.Popen[str]) -> bool:
+    """Whether the process now stands still in the middle of a job; if not, it goes on."""
+    if not job_is_running(home):
+        return False
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(POLL_S)  # for what it had sent to the database by then
+    if job_is_running(home):
+        return True
+    process.send_signal(signal.SIGCONT)
+    return False
+
+
 def interrupted(home: StateFolder, command: Sequence[str]) -> list[dict[str, Any]]:
     """Press Ctrl-C while a job runs; the jobs recorded then."""
     with started(home.path, *command) as process:
-        eventually("running job", lambda: job_is_running(home), process)
-        assert interrupt(process) == 130
+        eventually("running job", lambda: held_in_a_job(home, process), process)
+        os.killpg(process.pid, signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(PATIENCE_S) == 130
         assert processes_of(home.path) == {}
     with embedded.running(home) as server, connected(server.uri, "echostats") as db:
         return list(db["sync_jobs"].find())
