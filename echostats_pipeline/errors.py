@@ -24,6 +24,8 @@
     │           └── NotFoundOnSpotify     endpoint: the object does not exist, or not for this user
     ├── ExportError              a file is not an export of a known kind, or not one to open
     │   └── BrokenExportError    a file cannot be read to its end; the rows before that could
+    ├── UserBusyError            another run is changing the data of this user
+    ├── LeaseLostError           a run stood still for so long that another one took its place
     └── NotFoundError            a user or a document that was named does not exist
 
 Messages are written for the person at the command line: what happened, where, and what to do next.
@@ -196,6 +198,26 @@ class BrokenExportError(ExportError):
     def __init__(self, message: str, *, position: int) -> None:
         super().__init__(message)
         self.position = position
+
+
+class UserBusyError(EchostatsError):
+    """Another run holds the lease of this user, and goes on doing so."""
+
+    def __init__(self, dagster_run_id: str) -> None:
+        super().__init__(
+            f"Run {dagster_run_id or 'unknown'} is changing the data of this user. "
+            "Nothing is lost; try again when it has ended."
+        )
+
+
+class LeaseLostError(EchostatsError):
+    """This run stood still until its lease lapsed, and another run took it."""
+
+    def __init__(self, dagster_run_id: str) -> None:
+        super().__init__(
+            f"This run stood still for more than a minute, and run {dagster_run_id or 'unknown'} took its place. "
+            "What it wrote stays; the next run completes the rest."
+        )
 
 
 class NotFoundError(EchostatsError):

@@ -15,10 +15,22 @@ from echostats_pipeline.assets.rollups import daily_rollups
 USER_TAG = "echostats/user"
 """Run tag with the partition key of the user a run serves; two runs of one user never execute at once."""
 
+USERS_TAG = "echostats/users"
+"""Run tag with how many users a run serves that serves several."""
+RETRIED = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "true"}
+"""Tags of jobs that nothing else asks for again after a failure; one that is permanent takes the second back."""
+
+
+def _at_most(minutes: int) -> dict[str, str]:
+    """Run tags that end a run after so long; the default is an hour."""
+    return {"dagster/max_runtime": str(minutes * 60)}
+
+
 user_sync = dg.define_asset_job(
     "user_sync",
     [recently_played, listening_history, daily_rollups],
     description="Read a user's recent plays, merge them into the history, rebuild the days they touch.",
+    tags=_at_most(minutes=15),
 )
 rollup_build = dg.define_asset_job(
     "rollup_build",
@@ -26,17 +38,22 @@ rollup_build = dg.define_asset_job(
     description="Rebuild a range of days from the history.",
 )
 snapshot_build = dg.define_asset_job(
-    "snapshot_build", [analytics_snapshots], description="Rebuild the statistics of all periods of a user."
+    "snapshot_build",
+    [analytics_snapshots],
+    description="Rebuild the statistics of all periods of a user.",
+    tags=_at_most(minutes=15),
 )
 library_sync = dg.define_asset_job(
     "library_sync",
     [playlists, saved_tracks, top_items],
     description="Read a user's playlists, saved tracks and top items.",
+    tags=RETRIED,
 )
 history_import = dg.define_asset_job(
     "history_import",
     [streaming_history_import],
-    description="Import a user's extended streaming history from a path given in the run's configuration.",
+    description="Import a user's exports from paths given in the run's configuration.",
+    tags={**_at_most(minutes=12 * 60), **RETRIED},
 )
 catalog_enrichment = dg.define_asset_job(
     "catalog_enrichment",

@@ -13,7 +13,7 @@ from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USER_DAYS, USERS
 from echostats_pipeline.resources.clock import ClockResource
-from echostats_pipeline.resources.jobs import Step, SyncJobsResource
+from echostats_pipeline.resources.jobs import HISTORY, WHOLE_HISTORY, Step, SyncJobsResource
 from echostats_pipeline.resources.spotify import SpotifyResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.stages.imports import check_whole, import_export, import_limits
@@ -63,7 +63,7 @@ def recently_played(
         rows += counts.tracks
         return step.done(counts.rows, f"Fetched {counts.rows} recent plays, {counts.tracks} of tracks")
 
-    jobs.for_each_user(context, work)
+    jobs.for_each_user(context, work, HISTORY)
     return dg.MaterializeResult(metadata={"dagster/row_count": rows})
 
 
@@ -103,9 +103,9 @@ def streaming_history_import(
         check_whole(imported)
 
     try:
-        jobs.for_each_user(context, work)
+        jobs.for_each_user(context, work, WHOLE_HISTORY)
     except dg.Failure as failure:
-        raise dg.Failure(failure.description, metadata=_outcomes(files), allow_retries=False) from failure
+        raise dg.Failure(failure.description, _outcomes(files), failure.allow_retries) from failure
     return dg.MaterializeResult(metadata=_outcomes(files))
 
 
@@ -157,5 +157,5 @@ def listening_history(
         plays += stored
         step.done(new.outcomes.total(), f"Added {new.outcomes['inserted']} plays; {stored} in these days")
 
-    jobs.for_each_user(context, work)
+    jobs.for_each_user(context, work, HISTORY)
     return dg.MaterializeResult(metadata={"dagster/row_count": plays, **merged.as_metadata()})

@@ -9,7 +9,7 @@ from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USERS
 from echostats_pipeline.resources.clock import ClockResource
-from echostats_pipeline.resources.jobs import Step, SyncJobsResource
+from echostats_pipeline.resources.jobs import LIBRARY, Step, SyncJobsResource
 from echostats_pipeline.resources.spotify import SpotifyResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.spotify.client import SpotifyClient
@@ -53,7 +53,7 @@ def _library_asset(name: str, description: str, sync: Sync) -> dg.AssetsDefiniti
             step.detail = f"Synced {count} {name.replace('_', ' ')}"
             return None
 
-        jobs.for_each_user(context, work)
+        jobs.for_each_user(context, work, LIBRARY)
         return dg.MaterializeResult(metadata={"dagster/row_count": rows})
 
     return library_asset

@@ -19,6 +19,7 @@ from echostats_pipeline.model.operations import (
     SpotifyCall,
     SpotifyLimit,
     SyncJob,
+    UserLease,
 )
 from echostats_pipeline.model.plays import ListeningGap, Play, RecentlyPlayedPage, UnfinishedMerge
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, DailyRollup
@@ -150,6 +151,7 @@ EXTRA_COLLECTIONS = (
     Collection("imports", FileImport, (by("user_id", "-started_at"),)),
     Collection("import_rejects", ImportReject, (by("user_id", "file_name", "row_number", unique=True),)),
     Collection("rebuild_queue", Rebuild, (by("user_id", "target", "date", unique=True),)),
+    Collection("user_leases", UserLease, (by("user_id", "scope", unique=True), by("dagster_run_id"))),
     Collection(
         "spotify_calls",
         SpotifyCall,

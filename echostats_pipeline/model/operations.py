@@ -11,6 +11,7 @@ JobType = Literal["periodic", "rollup_build", "import", "initial"]
 JobStatus = Literal["pending", "running", "completed", "failed"]
 RowOutcome = Literal["inserted", "merged", "duplicate", "not_music", "rejected"]
 RebuildTarget = Literal["daily_rollups", "analytics_snapshots"]
+LeaseScope = Literal["history", "library"]
 
 
 class JobStep(Embedded):
@@ -40,6 +41,8 @@ class SyncJob(Document):
     created_at: UtcDatetime = Field(default_factory=utc_now)
     # Beyond the EchoStats schema.
     dagster_run_id: str = ""
+    heartbeat_at: UtcDatetime | None = None
+    """When the run last gave a sign of life, by the database's clock."""
 
 
 class ApiLog(Document):
@@ -115,6 +118,15 @@ class Rebuild(Document):
     date: str = ""
     mark: str
     open_since: UtcDatetime | None = None
+
+
+class UserLease(Document):
+    """Which run may change a user's history or library now (collection ``user_leases``)."""
+
+    user_id: str
+    scope: LeaseScope
+    dagster_run_id: str
+    renewed_at: UtcDatetime
 
 
 class SpotifyCall(Document):

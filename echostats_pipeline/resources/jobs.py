@@ -1,20 +1,23 @@
 """Job records around the work of assets: one per user and run, one step per asset."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import dagster as dg
+from pymongo.errors import PyMongoError
 
-from echostats_pipeline.errors import APP_FAMILY, WaitRequired
-from echostats_pipeline.model.operations import JobStep, JobType
+from echostats_pipeline.errors import APP_FAMILY, LeaseLostError, SpotifyError, UserBusyError, WaitRequired
+from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, LeaseScope
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import days_by_user
 from echostats_pipeline.resources.clock import ClockResource
+from echostats_pipeline.resources.heartbeat import beating
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.storage.jobs import ERROR_LENGTH, JobKey, JobStore
+from echostats_pipeline.storage.leases import Lease
 
 READS_SPOTIFY = {
     "recently_played",
@@ -28,6 +31,28 @@ READS_SPOTIFY = {
 }
 NEEDED_FOR_PLAYS = ("recently-played", "token", APP_FAMILY)
 """Families of endpoints; while one of them waits, plays were not read, and nobody was synced."""
+RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
+"""Whether Dagster's run retries apply to a run whose step has failed."""
+
+
+@dataclass(frozen=True)
+class Exclusive:
+    """What an asset changes that no two runs may change at once.
+
+    Attributes:
+        scope: Which of a user's data.
+        patience_s: How long to wait for another run to end.
+        needed: Whether it is a failure if the other run does not end; else the step is left to that run.
+    """
+
+    scope: LeaseScope
+    patience_s: float = 10
+    needed: bool = False
+
+
+HISTORY = Exclusive("history")
+WHOLE_HISTORY = Exclusive("history", patience_s=15 * 60, needed=True)
+LIBRARY = Exclusive("library")
 
 
 @dataclass
@@ -67,7 +92,8 @@ class SyncJobsResource(dg.ConfigurableResource):
         """Record the work of one asset for one user.
 
         The job is completed by the last of the run's assets, and failed by the first exception, whatever it is; but
-        a limit of Spotify's is no failure: it is stored for every process to heed, and the step ends.
+        a limit of Spotify's is no failure: it is stored for every process to heed, and the step ends. Nor is another
+        run that does the same: the step stays ``pending``.
         """
         jobs = self.store.get().jobs
         key = JobKey(user.user_id, context.run.run_id)
@@ -76,7 +102,7 @@ class SyncJobsResource(dg.ConfigurableResource):
         started_at = self.clock.now()
         step = Step(jobs, key)
 
-        def ended(status: str, error: str = "") -> JobStep:
+        def ended(status: JobStatus, error: str = "") -> JobStep:
             return JobStep.model_validate(
                 {
                     "action": action,
@@ -89,31 +115,57 @@ class SyncJobsResource(dg.ConfigurableResource):
                 }
             )
 
+        outcome: JobStatus = "completed"
         try:
-            yield step
+            with beating(lambda: jobs.beat(key.dagster_run_id)):
+                yield step
         except WaitRequired as wait:  # nothing is wrong: what is missing is read after that
             self.store.get().limits.postpone(wait.family, wait.until, wait.reason)
             step.detail = f"Waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+        except _LeftToAnotherRun as left:
+            outcome, step.detail = "pending", str(left)
         except BaseException as failure:
             error = f"{type(failure).__name__}: {failure}"
             jobs.append_step(key, ended("failed", error))
             jobs.close(key, "failed", self.clock.now(), error)
             raise
-        finished = jobs.append_step(key, ended("completed"))
-        if not finished:
+        steps = jobs.append_step(key, ended(outcome))
+        if not steps:
             raise dg.Failure(f"The job of run {context.run.run_id} was closed while {action} still ran.")
-        if wanted <= set(finished):
+        if wanted <= set(steps):
             jobs.close(key, "completed", self.clock.now())
             waits = self.store.get().limits.waiting(NEEDED_FOR_PLAYS, started_at)
-            if "recently_played" in wanted and user.status == "active" and not waits:
+            read = "recently_played" in wanted and "pending" not in steps.values() and not waits
+            if read and user.status == "active":
                 self.store.get().users.synced(user.user_id, started_at)
 
+    @contextmanager
+    def _alone(self, step: Step, changes: Exclusive | None) -> Iterator[None]:
+        """Keep other runs from changing the same for the length of the block."""
+        if changes is None:
+            yield
+            return
+        leases, lease = self.store.get().leases, Lease(step.key.user_id, changes.scope, step.key.dagster_run_id)
+        with ExitStack() as stack:
+            try:
+                renew = stack.enter_context(leases.held(lease, patience_s=changes.patience_s))
+            except UserBusyError as busy:
+                if changes.needed:
+                    raise
+                raise _LeftToAnotherRun(str(busy)) from busy
+            stack.enter_context(beating(renew))
+            yield
+
     def for_each_user(
-        self, context: dg.AssetExecutionContext, work: Callable[[User, Sequence[date], Step], None]
+        self,
+        context: dg.AssetExecutionContext,
+        work: Callable[[User, Sequence[date], Step], None],
+        changes: Exclusive | None = None,
     ) -> None:
         """Do the work of an asset for every user of its partitions, each with a step of their own.
 
-        One user's failure does not keep the others from being served.
+        One user's failure does not keep the others from being served. Only if every failure may pass by itself, the run
+        may be retried.
 
         Raises:
             dg.Failure: something went wrong for somebody; says for whom and what.
@@ -122,7 +174,7 @@ class SyncJobsResource(dg.ConfigurableResource):
         for key, days in days_by_user(context.partition_keys).items():
             user = self.store.get().users.by_partition_key(key)
             try:
-                with self.step(context, user) as step:
+                with self.step(context, user) as step, self._alone(step, changes):
                     work(user, days, step)
                 context.log.info("%s: %s", key, step.detail)
             except Exception as failure:
@@ -130,7 +182,21 @@ class SyncJobsResource(dg.ConfigurableResource):
                 failures.append((key, failure))
         if failures:
             summary = "; ".join(f"{key}: {type(failure).__name__}: {failure}" for key, failure in failures)
-            raise dg.Failure(summary, allow_retries=False) from failures[0][1]
+            transient = all(_is_transient(failure) for _, failure in failures)
+            if not transient:
+                context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false"})
+            raise dg.Failure(summary, allow_retries=transient) from failures[0][1]
+
+
+class _LeftToAnotherRun(Exception):  # noqa: N818 - nothing is wrong
+    """Another run does what this step is for."""
+
+
+def _is_transient(failure: Exception) -> bool:
+    """Whether the same may succeed later without anybody doing anything."""
+    if isinstance(failure, SpotifyError):
+        return not failure.permanent
+    return isinstance(failure, UserBusyError | LeaseLostError | PyMongoError)
 
 
 def job_type(assets: frozenset[str], user: User) -> JobType:

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, SyncJob
 from echostats_pipeline.storage.database import Db
 
 ERROR_LENGTH = 500
+SILENT_AFTER = timedelta(minutes=2)
+"""Without a sign of life a run is taken for dead; eight times as long as the pause between two."""
+ALIVE = {"$currentDate": {"heartbeat_at": True}}
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class JobStore:
         self._jobs.update_one(
             {"user_id": key.user_id, "dagster_run_id": key.dagster_run_id}, {"$setOnInsert": job.to_bson()}, upsert=True
         )
+        self._jobs.update_one(key.running(), ALIVE)
+
+    def beat(self, dagster_run_id: str) -> None:
+        """Give a sign of life of a run."""
+        self._jobs.update_many({"dagster_run_id": dagster_run_id, "status": "running"}, ALIVE)
 
     def expect(self, key: JobKey, items: int) -> None:
         """Raise the number of items the job will process."""
@@ -50,16 +58,16 @@ class JobStore:
         """Record processed items while a step runs."""
         self._jobs.update_one(key.running(), {"$inc": {"items_processed": items}})
 
-    def append_step(self, key: JobKey, step: JobStep) -> list[str]:
+    def append_step(self, key: JobKey, step: JobStep) -> dict[str, JobStatus]:
         """Append a step that has ended.
 
         Returns:
-            The actions of all completed steps of the job so far; empty if the job is closed already.
+            The status of each step of the job so far, by its action; empty if the job is closed already.
         """
         document = self._jobs.find_one_and_update(
-            key.running(), {"$push": {"steps": step.model_dump()}}, return_document=True
+            key.running(), {"$push": {"steps": step.model_dump()}, **ALIVE}, return_document=True
         )
-        return [step["action"] for step in document["steps"]] if document else []
+        return {step["action"]: step["status"] for step in document["steps"]} if document else {}
 
     def close(self, key: JobKey, status: JobStatus, at: datetime, error: str = "") -> bool:
         """Close a running job; False if somebody else had closed it."""
@@ -76,6 +84,16 @@ class JobStore:
     def open_runs(self) -> list[str]:
         """Ids of the Dagster runs that have a job open."""
         return sorted(self._jobs.distinct("dagster_run_id", {"status": "running"}))
+
+    def silent_runs(self) -> set[str]:
+        """Ids of the Dagster runs with an open job that have not given a sign of life for `SILENT_AFTER`."""
+        since = {"$subtract": ["$$NOW", int(SILENT_AFTER.total_seconds() * 1000)]}
+        silent = {
+            "status": "running",
+            "dagster_run_id": {"$type": "string"},
+            "$expr": {"$lt": ["$heartbeat_at", since]},
+        }
+        return {job["dagster_run_id"] for job in self._jobs.find(silent, {"dagster_run_id": 1})}
 
     def busy_users(self) -> set[str]:
         """Ids of the users who have a job open."""

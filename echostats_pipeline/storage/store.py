@@ -14,6 +14,7 @@ from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.imports import ImportStore
 from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.jobs import JobStore
+from echostats_pipeline.storage.leases import LeaseStore
 from echostats_pipeline.storage.library import LibraryStore
 from echostats_pipeline.storage.limits import LimitStore
 from echostats_pipeline.storage.plays import PlayStore
@@ -34,6 +35,7 @@ class Store:
     statistics: StatisticsStore
     rebuilds: RebuildQueue
     jobs: JobStore
+    leases: LeaseStore
     imports: ImportStore
     limits: LimitStore
 
@@ -49,6 +51,7 @@ class Store:
             statistics=StatisticsStore(db),
             rebuilds=RebuildQueue(db),
             jobs=JobStore(db),
+            leases=LeaseStore(db),
             imports=ImportStore(db),
             limits=LimitStore(db),
         )
@@ -59,7 +62,8 @@ class Store:
             self.rebuilds.mark(user.user_id, "analytics_snapshots")
 
     def close_run(self, dagster_run_id: str, at: datetime, error: str) -> None:
-        """Fail whatever records a run left open that died without a chance to close them itself."""
+        """Fail what a run left open that died without a chance to close it itself, and free what it held."""
+        self.leases.release_run(dagster_run_id)
         self.jobs.close_run(dagster_run_id, at, error)
         self.imports.close_run(dagster_run_id, at, error)
 

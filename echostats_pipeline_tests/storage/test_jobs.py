@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.operations import JobStatus, JobStep
-from echostats_pipeline.storage.jobs import ERROR_LENGTH, JobKey
+from echostats_pipeline.storage.jobs import ERROR_LENGTH, SILENT_AFTER, JobKey
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW
 
@@ -35,8 +36,8 @@ def test_items_add_up_and_steps_are_appended_in_order(store: Store) -> None:
     store.jobs.expect(KEY, 5)
     store.jobs.expect(KEY, 2)
     store.jobs.advance(KEY, 4)
-    assert store.jobs.append_step(KEY, step("a")) == ["a"]
-    assert store.jobs.append_step(KEY, step("b")) == ["a", "b"]
+    assert store.jobs.append_step(KEY, step("a")) == {"a": "completed"}
+    assert store.jobs.append_step(KEY, step("b")) == {"a": "completed", "b": "completed"}
     (job,) = store.jobs.of_run("run1")
     assert (job.items_total, job.items_processed) == (7, 4)
     assert [done.action for done in job.steps] == ["a", "b"]
@@ -49,7 +50,7 @@ def test_a_closed_job_is_never_reopened_advanced_or_closed_again(store: Store, f
     before = store.jobs.of_run("run1")
     assert not store.jobs.close(KEY, "completed", NOW + timedelta(1))
     assert store.jobs.close_run("run1", NOW + timedelta(1), "late") == 0
-    assert store.jobs.append_step(KEY, step("orphan")) == []
+    assert store.jobs.append_step(KEY, step("orphan")) == {}
     store.jobs.advance(KEY, 9)
     store.jobs.expect(KEY, 9)
     store.jobs.open(KEY, "periodic", NOW + timedelta(1))
@@ -69,3 +70,19 @@ def test_closing_a_run_fails_what_is_open_and_nothing_else(store: Store) -> None
     assert closed["u2"].status == "completed"
     assert store.jobs.open_runs() == ["run2"]
     assert store.jobs.busy_users() == {"u1"}
+
+
+def test_a_run_that_gives_no_sign_of_life_is_silent(store: Store) -> None:
+    store.jobs.open(KEY, "periodic", NOW)
+    assert store.jobs.silent_runs() == set()
+    long_ago = utc_now() - SILENT_AFTER - timedelta(seconds=1)
+    store.db["sync_jobs"].update_many({}, {"$set": {"heartbeat_at": long_ago}})
+    assert store.jobs.silent_runs() == {KEY.dagster_run_id}
+    store.jobs.beat(KEY.dagster_run_id)
+    assert store.jobs.silent_runs() == set()
+    store.db["sync_jobs"].update_many({}, {"$set": {"heartbeat_at": long_ago}})
+    store.jobs.append_step(KEY, step("a"))
+    assert store.jobs.silent_runs() == set()
+    store.db["sync_jobs"].update_many({}, {"$set": {"heartbeat_at": long_ago}})
+    store.jobs.close(KEY, "completed", NOW)
+    assert store.jobs.silent_runs() == set()

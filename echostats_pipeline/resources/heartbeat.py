@@ -1,0 +1,32 @@
+"""Signs of life while a step works, from a thread of its own: the work itself may be silent for minutes."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from pymongo.errors import PyMongoError
+
+BEAT_S = 15.0
+
+
+@contextmanager
+def beating(*beats: Callable[[], object]) -> Iterator[None]:
+    """Call every one of `beats` each `BEAT_S` seconds until the block ends.
+
+    A beat that fails is made up for by the next: whether the database is gone is for the work to find out.
+    """
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_S):
+            for each in beats:
+                with suppress(PyMongoError):
+                    each()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

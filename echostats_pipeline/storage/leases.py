@@ -1,0 +1,98 @@
+"""Who may change a user's data now (collection ``user_leases``): one run at a time, whoever launched it.
+
+Dagster's limit of one run per user looks at a tag that backfills of the UI lack, and knows nothing of the command line.
+A lease is renewed while its holder lives and lapses by itself when it has died. Time is the database's, the one clock
+that all processes share.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from echostats_pipeline.errors import LeaseLostError, UserBusyError
+from echostats_pipeline.model.operations import LeaseScope
+from echostats_pipeline.storage.database import Db, Document
+
+LASTS = timedelta(seconds=60)
+"""Without a renewal; four times as long as the pause between two."""
+POLL_S = 0.5
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right of a run to change one scope of a user's data."""
+
+    user_id: str
+    scope: LeaseScope
+    dagster_run_id: str
+
+
+class LeaseStore:
+    """Takes, renews and gives back leases."""
+
+    def __init__(self, db: Db) -> None:
+        self._leases = db["user_leases"]
+
+    @contextmanager
+    def held(
+        self, lease: Lease, *, patience_s: float, sleep: Callable[[float], None] = time.sleep
+    ) -> Iterator[Callable[[], bool]]:
+        """Hold a lease for the length of the block, which must call what it is given every few seconds.
+
+        Args:
+            lease: Which.
+            patience_s: How long to wait for another run's lease to end.
+            sleep: Waits so many seconds.
+
+        Raises:
+            UserBusyError: another run holds it and goes on holding it.
+            LeaseLostError: the block was over, but the lease had lapsed meanwhile and another run has taken it.
+        """
+        waited = 0.0
+        while not self.take(lease):
+            if waited >= patience_s:
+                raise UserBusyError(self.holder(lease))
+            sleep(POLL_S)
+            waited += POLL_S
+        try:
+            yield lambda: self.renew(lease)
+        except BaseException:
+            self.release(lease)
+            raise
+        if not self.release(lease):
+            raise LeaseLostError(self.holder(lease))
+
+    def take(self, lease: Lease) -> bool:
+        """Take a lease that is free, has lapsed, or is this run's already; False if another run holds it."""
+        of_user = {"user_id": lease.user_id, "scope": lease.scope}
+        self._leases.update_one(
+            of_user, {"$setOnInsert": {"dagster_run_id": "", "renewed_at": NEVER}}, upsert=True
+        )  # an upsert cannot compare with the database's clock
+        lapsed = {"$lt": ["$renewed_at", {"$subtract": ["$$NOW", int(LASTS.total_seconds() * 1000)]}]}
+        free = {"$or": [{"$expr": lapsed}, {"dagster_run_id": lease.dagster_run_id}]}
+        taken = [{"$set": {"dagster_run_id": lease.dagster_run_id, "renewed_at": "$$NOW"}}]
+        return self._leases.update_one({**of_user, **free}, taken).matched_count == 1
+
+    def renew(self, lease: Lease) -> bool:
+        """Hold a lease for longer; False if another run has it."""
+        return self._leases.update_one(_owned(lease), {"$currentDate": {"renewed_at": True}}).matched_count == 1
+
+    def release(self, lease: Lease) -> bool:
+        """Give a lease back; False if another run has it."""
+        return self._leases.delete_one(_owned(lease)).deleted_count == 1
+
+    def release_run(self, dagster_run_id: str) -> None:
+        """Give back whatever a run held that has died."""
+        self._leases.delete_many({"dagster_run_id": dagster_run_id})
+
+    def holder(self, lease: Lease) -> str:
+        """The run that holds a user's lease of this scope; empty if it has just been given back."""
+        found = self._leases.find_one({"user_id": lease.user_id, "scope": lease.scope})
+        return "" if found is None else found["dagster_run_id"]
+
+
+def _owned(lease: Lease) -> Document:
+    return {"user_id": lease.user_id, "scope": lease.scope, "dagster_run_id": lease.dagster_run_id}
