@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from echostats_pipeline.jobs import USER_TAG, import_config
+from echostats_pipeline.jobs import USER_TAG, USERS_TAG, import_config
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import range_tags
 from echostats_pipeline.transforms.days import local_date
@@ -25,15 +25,61 @@ def sync_request(user: User, now: datetime, interval_minutes: int) -> dg.RunRequ
 
     The run key holds the slot of `interval_minutes` that `now` lies in, so that a slot is asked for once.
     """
+    return dg.RunRequest(
+        run_key=f"{user.partition_key}@{_slot(now, interval_minutes)}",
+        tags={USER_TAG: user.partition_key, **range_tags(*_sync_days(user, now), user.partition_key)},
+    )
+
+
+def sync_requests(
+    users: Sequence[User], now: datetime, interval_minutes: int, *, order: Sequence[str], batch_size: int
+) -> list[dg.RunRequest]:
+    """Sync many users in few runs: a start of a process and a run's records for each of them would cost most.
+
+    A run is a rectangle of days and users, so those batched together follow each other in `order`, the order in which
+    users were added. Whoever was not synced since the day before yesterday gets a run of their own.
+    """
+    days = {user.partition_key: _sync_days(user, now) for user in users}
+    lately = {key for key, (first, last) in days.items() if last - first <= timedelta(days=1)}
+    requests = [sync_request(user, now, interval_minutes) for user in users if user.partition_key not in lately]
+    for batch in neighbours(lately, order, batch_size):
+        spans = [days[key] for key in batch]
+        first, last = min(first for first, _ in spans), max(last for _, last in spans)
+        requests.append(
+            dg.RunRequest(
+                run_key=f"{batch[0]}@{_slot(now, interval_minutes)}",
+                tags={USERS_TAG: str(len(batch)), **range_tags(first, last, batch[0], batch[-1])},
+            )
+        )
+    return requests
+
+
+def neighbours(keys: Collection[str], order: Sequence[str], most: int) -> list[list[str]]:
+    """The keys in batches of at most so many that follow each other in `order` without a gap."""
+    batches: list[list[str]] = []
+    previous = None
+    for position, key in enumerate(order):
+        if key not in keys:
+            continue
+        if previous is not None and position == previous + 1 and len(batches[-1]) < most:
+            batches[-1].append(key)
+        else:
+            batches.append([key])
+        previous = position
+    return batches
+
+
+def _sync_days(user: User, now: datetime) -> tuple[date, date]:
+    """First and last of the days that a sync spans."""
     zone = ZoneInfo(user.timezone)
     today = local_date(now, zone)
     since = local_date(user.last_synced_at, zone) if user.last_synced_at else today
-    first = min(max(since, today - timedelta(days=MOST_SYNC_DAYS)), today)
-    slot = int(now.timestamp()) // (interval_minutes * 60)
-    return dg.RunRequest(
-        run_key=f"{user.partition_key}@{slot}",
-        tags={USER_TAG: user.partition_key, **range_tags(first, today, user.partition_key)},
-    )
+    return min(max(since, today - timedelta(days=MOST_SYNC_DAYS)), today), today
+
+
+def _slot(now: datetime, interval_minutes: int) -> int:
+    """The number of the interval that an instant lies in."""
+    return int(now.timestamp()) // (interval_minutes * 60)
 
 
 def import_request(user: User, versions: Mapping[str, str]) -> dg.RunRequest:

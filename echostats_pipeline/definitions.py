@@ -1,6 +1,7 @@
 """The whole wiring in one screen. Nothing is read before Dagster asks for the definitions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,8 +14,8 @@ from echostats_pipeline.resources.spotify import SpotifyResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.roster import Roster
 from echostats_pipeline.schedules import SCHEDULES
-from echostats_pipeline.sensors import SENSORS, sync_sensor
-from echostats_pipeline.settings import load_settings
+from echostats_pipeline.sensors import SENSORS, sync_sensors
+from echostats_pipeline.settings import Settings, load_settings
 
 
 def build_resources(overrides: Mapping[str, str] | None = None, *, clock_offset_seconds: float = 0.0) -> dict[str, Any]:
@@ -35,19 +36,20 @@ def build_resources(overrides: Mapping[str, str] | None = None, *, clock_offset_
 
 
 def build_definitions(
-    resources: Mapping[str, Any] | None = None, *, roster: list[str] | None = None, sync_interval_minutes: int = 15
+    resources: Mapping[str, Any] | None = None, *, roster: Sequence[str] = (), settings: Settings | None = None
 ) -> dg.Definitions:
     """Everything Dagster runs.
 
     Args:
         resources: In place of `build_resources`.
-        roster: Partition keys of the users who get a sync sensor of their own.
-        sync_interval_minutes: How often those sensors ask for a sync.
+        roster: Partition keys of the users.
+        settings: How often they are synced, and whether each by a sensor of their own; the defaults if None.
     """
+    settings = settings or Settings(home=Path())
     return dg.Definitions(
         assets=dg.load_assets_from_modules([ingestion, rollups, analytics, library, catalog]),
         jobs=JOBS,
-        sensors=[*SENSORS, *(sync_sensor(key, sync_interval_minutes) for key in roster or [])],
+        sensors=[*SENSORS, *sync_sensors(roster, settings)],
         schedules=SCHEDULES,
         resources=resources or build_resources(),
         # One process per run: a second one per step costs two CPU seconds and outlives a killed run.
@@ -59,4 +61,4 @@ def build_definitions(
 def defs() -> dg.Definitions:
     """What ``workspace.yaml`` loads."""
     settings = load_settings()
-    return build_definitions(roster=Roster(settings.home).read(), sync_interval_minutes=settings.sync_interval_minutes)
+    return build_definitions(roster=Roster(settings.home).read(), settings=settings)

@@ -1,6 +1,6 @@
 """How the data is divided: by user, and by user and local day."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
@@ -13,6 +13,7 @@ DAYS = dg.DailyPartitionsDefinition(start_date="2008-10-01", timezone="UTC", end
 
 USER_DAYS = dg.MultiPartitionsDefinition({"date": DAYS, "user": USERS})
 
+PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -26,6 +27,20 @@ def range_tags(first: date, last: date, first_user: str, last_user: str | None =
         last_user: Partition key of the last user, in the order users were added; None for the first alone.
     """
     return {RANGE_START: f"{first}|{first_user}", RANGE_END: f"{last}|{last_user or first_user}"}
+
+
+def users_of_run(tags: Mapping[str, str], order: Sequence[str]) -> list[str]:
+    """Partition keys of the users a run is for, by its tags; none for a run without partitions.
+
+    Args:
+        tags: The run's.
+        order: All users in the order they were added, by which Dagster understands a range.
+    """
+    named = [tags[tag].rpartition("|")[2] for tag in (RANGE_START, RANGE_END, PARTITION) if tag in tags]
+    if not named or not set(named) <= set(order):
+        return sorted(set(named))
+    places = [order.index(key) for key in named]
+    return list(order[min(places) : max(places) + 1])
 
 
 def days_by_user(keys: Iterable[str]) -> dict[str, list[date]]:

@@ -1,7 +1,7 @@
 """What starts runs by itself. Each sensor is a shell around a function of `decisions`."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import get_args
 
 import dagster as dg
@@ -13,6 +13,7 @@ from echostats_pipeline.decisions import (
     rollup_requests,
     snapshot_requests,
     sync_request,
+    sync_requests,
 )
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.import_folder import Cursor, dropped, make_user_folders
@@ -25,17 +26,34 @@ from echostats_pipeline.jobs import (
     user_sync,
 )
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import USERS
+from echostats_pipeline.partitions import USERS, users_of_run
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.roster import Roster, reload_code_location
+from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.features import FAMILIES, askable
 from echostats_pipeline.storage.catalog import CatalogName
 
 REST_AFTER_FAILURE_S = 15 * 60
 """What fails is not asked for again at once: the cause is seldom gone by then, and every run leaves its traces."""
+MOST_SENSORS = 200
+"""More users than this are synced by one sensor for all, unless the settings say otherwise."""
+ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
 ON = dg.DefaultSensorStatus.RUNNING
+
+
+def sync_sensors(partition_keys: Sequence[str], settings: Settings) -> list[dg.SensorDefinition]:
+    """What syncs the users: a sensor for each of them, or one for all.
+
+    A sensor each costs the daemon 40 ms a tick, and the UI a switch: fine for hundreds, not for thousands.
+    """
+    interval = settings.sync_interval_minutes
+    many = len(partition_keys) > MOST_SENSORS if settings.sensors == "auto" else settings.sensors == "fanout"
+    if many:
+        return [fan_out_sensor(interval, settings.sync_batch_size)]
+    return [sync_sensor(key, interval) for key in partition_keys]
 
 
 def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinition:
@@ -61,6 +79,33 @@ def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinitio
         return sync_request(user, clock.now(), interval_minutes)
 
     return sync
+
+
+def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinition:
+    """The sensor that syncs everybody every `interval_minutes`, many users in a run."""
+
+    @dg.sensor(
+        name="sync_everybody",
+        job=user_sync,
+        minimum_interval_seconds=interval_minutes * 60,
+        default_status=ON,
+        description=f"Syncs every active user every {interval_minutes} minutes, up to {batch_size} in a run. Pause one "
+        "with: echostats users pause. It keeps no cursor.",
+    )
+    def sync_everybody(
+        context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        if waiting := _waiting(store, clock.now(), "recently-played", "token"):
+            return dg.SkipReason(f"Waiting: {waiting}")
+        order = context.instance.get_dynamic_partitions("users")
+        resting = _resting_users(context, user_sync.name, clock.now())
+        due = {user.partition_key for user in _users(store) if user.status == "active"} & set(order) - resting
+        users = [user for user in _users(store) if user.partition_key in due]
+        context.log.info("Due: %s", ", ".join(sorted(due)) or "nobody")
+        requests = sync_requests(users, clock.now(), interval_minutes, order=order, batch_size=batch_size)
+        return requests or dg.SkipReason(f"Nobody is due; {len(resting)} are being synced or have failed a moment ago")
+
+    return sync_everybody
 
 
 @dg.sensor(
@@ -93,7 +138,8 @@ def stale_rollups(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for one run per user over the days that wait."""
-    idle = [user for user in _users(store) if _may_start(context, rollup_build.name, clock.now(), user)]
+    resting = _resting_users(context, rollup_build.name, clock.now())
+    idle = [user for user in _users(store) if user.partition_key not in resting]
     wanted = rollup_requests(idle, store.get().rebuilds.pending("daily_rollups"), store.get().jobs.busy_users())
     return wanted or dg.SkipReason("No rollup waits")
 
@@ -108,7 +154,8 @@ def stale_snapshots(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for the snapshots of every user who waits."""
-    idle = [user for user in _users(store) if _may_start(context, snapshot_build.name, clock.now(), user)]
+    resting = _resting_users(context, snapshot_build.name, clock.now())
+    idle = [user for user in _users(store) if user.partition_key not in resting]
     wanted = snapshot_requests(
         idle,
         store.get().rebuilds.pending("analytics_snapshots"),
@@ -156,7 +203,9 @@ def import_folder(
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for one import per user of all that is new and no longer being written."""
     folder, cursor = store.settings.imports_dir, Cursor.read(context.cursor)
-    users = [user for user in _users(store) if context.instance.has_dynamic_partition("users", user.partition_key)]
+    order = set(context.instance.get_dynamic_partitions("users"))
+    resting = _resting_users(context, history_import.name, clock.now())
+    users = [user for user in _users(store) if user.partition_key in order]
     make_user_folders(folder, [user.partition_key for user in users])
     found: dict[str, str] = {}
     asked: list[str] = []
@@ -165,7 +214,7 @@ def import_folder(
         of_user = dropped(folder / user.partition_key)
         found |= of_user
         complete = cursor.complete(of_user)
-        if complete and _may_start(context, history_import.name, clock.now(), user):
+        if complete and user.partition_key not in resting:
             asked += complete
             requests.append(import_request(user, {path: of_user[path] for path in complete}))
     reason = dg.SkipReason(f"Nothing new in the folders of {len(users)} users in {folder}")
@@ -225,12 +274,33 @@ def _users(store: StoreResource) -> Sequence[User]:
 def _may_start(context: dg.SensorEvaluationContext, job_name: str, now: datetime, user: User | None = None) -> bool:
     """Whether the job's newest run (for the user) has ended, and not failed a moment ago."""
     filters = dg.RunsFilter(job_name=job_name, tags={USER_TAG: user.partition_key} if user else {})
-    for record in context.instance.get_run_records(filters, limit=1):
-        run = record.dagster_run
-        if run.status == dg.DagsterRunStatus.FAILURE and record.end_time is not None:
-            return now.timestamp() - record.end_time > REST_AFTER_FAILURE_S
-        return run.is_finished
-    return True
+    return not any(_rests(record, now) for record in context.instance.get_run_records(filters, limit=1))
+
+
+def _resting_users(context: dg.SensorEvaluationContext, job_name: str, now: datetime) -> set[str]:
+    """Partition keys of the users whose newest run of a job has not ended, or has failed a moment ago.
+
+    Two questions to Dagster for all of them; one for each user takes seconds when they are many.
+    """
+    lately = now - timedelta(seconds=REST_AFTER_FAILURE_S)
+    filters = (
+        dg.RunsFilter(job_name=job_name, updated_after=lately),
+        dg.RunsFilter(job_name=job_name, statuses=UNFINISHED),
+    )
+    records = [record for each in filters for record in context.instance.get_run_records(each)]
+    order = context.instance.get_dynamic_partitions("users")
+    newest: dict[str, bool] = {}
+    for record in sorted(records, key=lambda record: record.create_timestamp, reverse=True):
+        for key in users_of_run(record.dagster_run.tags, order):
+            newest.setdefault(key, _rests(record, now))
+    return {key for key, rests in newest.items() if rests}
+
+
+def _rests(record: dg.RunRecord, now: datetime) -> bool:
+    """Whether a run has not ended, or has failed a moment ago."""
+    if record.dagster_run.status == dg.DagsterRunStatus.FAILURE and record.end_time is not None:
+        return now.timestamp() - record.end_time <= REST_AFTER_FAILURE_S
+    return not record.dagster_run.is_finished
 
 
 def _waiting(store: StoreResource, now: datetime, *families: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from echostats_pipeline.errors import SettingsError
 
 DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
+SyncSensors = Literal["auto", "per_user", "fanout"]
 SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
 
@@ -36,6 +38,9 @@ class Settings(BaseModel):
         audio_features: Where audio features come from, in this order: ``spotify``, ``reccobeats``, or a file.
         min_play_ms: Plays shorter than this are kept but not counted (milliseconds).
         sync_interval_minutes: How often each user's recently played tracks are read.
+        sensors: Whether each user is synced by a sensor of their own, or all by one, many in a run.
+        sync_batch_size: How many users a run syncs at most where one sensor serves all.
+        keep_runs_days: For how long the records of runs are kept in Dagster.
         imports_dir: Folder in which exports to be imported are looked for, one subfolder per user.
         import_max_gib: How much a zip may hold, in GiB unpacked.
         import_max_ratio: How many times larger than packed a file of a zip may be.
@@ -56,6 +61,9 @@ class Settings(BaseModel):
     audio_features: tuple[str, ...] = ("spotify", "reccobeats")
     min_play_ms: int = 30_000
     sync_interval_minutes: int = 15
+    sensors: SyncSensors = "auto"
+    sync_batch_size: int = 50
+    keep_runs_days: int = 14
     imports_dir: Path = Path("imports")
     import_max_gib: int = 4
     import_max_ratio: int = 200
@@ -101,6 +109,9 @@ def load_settings(
         audio_features=_audio_features(values),
         min_play_ms=_whole_number(values, "ECHOSTATS_MIN_PLAY_MS", default=30_000, lowest=0),
         sync_interval_minutes=_whole_number(values, "SYNC_INTERVAL_MINUTES", default=15, lowest=1),
+        sensors=_sync_sensors(values),
+        sync_batch_size=_whole_number(values, "SYNC_BATCH_SIZE", default=50, lowest=1),
+        keep_runs_days=_whole_number(values, "ECHOSTATS_KEEP_RUNS_DAYS", default=14, lowest=1),
         imports_dir=Path(values.get("ECHOSTATS_IMPORTS", home / "imports")).expanduser().absolute(),
         import_max_gib=_whole_number(values, "ECHOSTATS_IMPORT_MAX_GIB", default=4, lowest=1),
         import_max_ratio=_whole_number(values, "ECHOSTATS_IMPORT_MAX_RATIO", default=200, lowest=1),
@@ -180,6 +191,13 @@ def _whole_number(values: Mapping[str, str], name: str, *, default: int, lowest:
     if not re.fullmatch(r"\d{1,9}", text) or int(text) < lowest:
         raise SettingsError(f"{name} is {text!r}. Give a whole number of at least {lowest}, or unset it for {default}.")
     return int(text)
+
+
+def _sync_sensors(values: Mapping[str, str]) -> SyncSensors:
+    name = values.get("ECHOSTATS_SENSORS", "auto")
+    if name not in get_args(SyncSensors):
+        raise SettingsError(f"ECHOSTATS_SENSORS is {name!r}. Give one of {', '.join(get_args(SyncSensors))}.")
+    return cast(SyncSensors, name)
 
 
 def _audio_features(values: Mapping[str, str]) -> tuple[str, ...]:

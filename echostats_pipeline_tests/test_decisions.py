@@ -11,13 +11,15 @@ from echostats_pipeline.decisions import (
     MOST_SYNC_DAYS,
     catalog_families,
     closing_requests,
+    neighbours,
     rollup_requests,
     snapshot_requests,
     sync_request,
+    sync_requests,
 )
-from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.jobs import USER_TAG, USERS_TAG
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import DAYS, RANGE_END, RANGE_START
+from echostats_pipeline.partitions import DAYS, RANGE_END, RANGE_START, users_of_run
 
 NOW = datetime(2025, 1, 15, 12, 34, 56, tzinfo=UTC)
 instants = st.datetimes(datetime(2010, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
@@ -128,3 +130,48 @@ def test_a_family_that_waits_is_not_asked_and_audio_features_are_as_long_as_one_
     assert catalog_families(lacking, {"tracks", "albums", "reccobeats"}, ["spotify"]) == {"audio-features"}
     assert catalog_families(lacking, {"tracks", "albums", "audio-features", "reccobeats"}, []) == set()
     assert catalog_families([], (), ["spotify"]) == set()
+
+
+NAMES = [f"user{number:02}" for number in range(12)]
+
+
+@given(keys=st.sets(st.sampled_from(NAMES)), most=st.integers(1, 5), order=st.permutations(NAMES))
+def test_neighbours_are_everybody_once_without_a_gap_and_never_too_many(
+    keys: set[str], most: int, order: list[str]
+) -> None:
+    batches = neighbours(keys, order, most)
+    assert [key for batch in batches for key in batch] == [key for key in order if key in keys]
+    for batch in batches:
+        assert 1 <= len(batch) <= most
+        start = order.index(batch[0])
+        assert order[start : start + len(batch)] == batch
+
+
+@given(
+    now=instants,
+    lags=st.dictionaries(st.sampled_from(NAMES), st.none() | st.timedeltas(timedelta(0), timedelta(days=30))),
+    zone=zones,
+    size=st.integers(1, 5),
+)
+def test_everybody_is_in_exactly_one_run_that_spans_their_days(
+    now: datetime, lags: dict[str, timedelta | None], zone: str, size: int
+) -> None:
+    users = [
+        person(name, timezone=zone if number % 2 else "UTC", last_synced_at=now - lag if lag is not None else None)
+        for number, (name, lag) in enumerate(lags.items())
+    ]
+    requests = sync_requests(users, now, 15, order=NAMES, batch_size=size)
+    served: dict[str, dg.RunRequest] = {}
+    for request in requests:
+        for key in users_of_run(request.tags, NAMES):
+            assert key not in served
+            served[key] = request
+    assert set(served) == set(lags)
+    assert len({request.run_key for request in requests}) == len(requests)
+    for user in users:
+        request = served[user.partition_key]
+        first, last = days_of(sync_request(user, now, 15))
+        assert request.tags[RANGE_START][:10] <= str(first)
+        assert str(last) <= request.tags[RANGE_END][:10]
+        assert request.tags.get(USER_TAG, request.tags.get(USERS_TAG))
+        assert int(request.tags.get(USERS_TAG, "1")) <= size

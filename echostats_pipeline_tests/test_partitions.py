@@ -4,7 +4,15 @@ import dagster as dg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostats_pipeline.partitions import DAYS, RANGE_END, RANGE_START, day_partition, days_by_user, range_tags
+from echostats_pipeline.partitions import (
+    DAYS,
+    RANGE_END,
+    RANGE_START,
+    day_partition,
+    days_by_user,
+    range_tags,
+    users_of_run,
+)
 
 keys = st.from_regex(r"[a-z0-9_-]{1,12}", fullmatch=True)
 dates = st.dates(date(2008, 10, 1), date(2026, 1, 1))
@@ -46,3 +54,15 @@ def test_tomorrow_is_a_partition_for_it_has_begun_in_the_east() -> None:
         assert "2025-01-16" in days
         assert (instant + timedelta(days=2)).date().isoformat() not in days
     assert DAYS.get_first_partition_key() == "2008-10-01"
+
+
+def test_the_users_of_a_run_are_told_by_its_tags() -> None:
+    order = ["cy", "ada", "bob", "dee"]
+    day = date(2025, 1, 1)
+    assert users_of_run(range_tags(day, day, "ada", "bob"), order) == ["ada", "bob"]
+    assert users_of_run(range_tags(day, day, "cy", "dee"), order) == order
+    assert users_of_run(range_tags(day, day, "ada"), order) == ["ada"]
+    assert users_of_run({"dagster/partition": "ada"}, order) == ["ada"]
+    assert users_of_run({"dagster/partition": "2025-01-01|ada"}, order) == ["ada"]
+    assert users_of_run({"echostats/user": "ada"}, order) == []
+    assert users_of_run(range_tags(day, day, "gone"), order) == ["gone"]

@@ -1,5 +1,7 @@
 """What every asset must declare, and which lacks it."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -7,6 +9,7 @@ from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.partitions import USER_DAYS, USERS
+from echostats_pipeline.settings import Settings
 
 WITHOUT_A_COLLECTION = {
     # Its rows go into listening_history, whose asset merges the other source; its own record is `imports`.
@@ -96,7 +99,8 @@ def test_the_stages_follow_each_other() -> None:
 
 
 def test_the_code_location_loads_with_a_sensor_per_user() -> None:
-    definitions = build_definitions(roster=["ada-123456"], sync_interval_minutes=7)
+    settings = Settings(home=Path(), sync_interval_minutes=7)
+    definitions = build_definitions(roster=["ada-123456"], settings=settings)
     dg.Definitions.validate_loadable(definitions)
     (sync,) = (sensor for sensor in definitions.sensors or [] if sensor.name == "sync_ada_123456")
     assert sync.minimum_interval_seconds == 7 * 60

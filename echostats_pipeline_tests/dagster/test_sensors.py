@@ -1,6 +1,7 @@
 """Sensors and schedules, each evaluated once against a real database and an ephemeral instance."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -9,21 +10,26 @@ import pytest
 from echostats_pipeline import roster
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.catalog import Track
-from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.partitions import RANGE_START, range_tags
 from echostats_pipeline.roster import Roster
 from echostats_pipeline.sensors import (
     canceled_runs,
     dead_runs,
     failed_runs,
+    fan_out_sensor,
     incomplete_catalog,
     stale_rollups,
     stale_snapshots,
     sync_sensor,
+    sync_sensors,
     user_roster,
 )
+from echostats_pipeline.settings import Settings, SyncSensors
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.jobs import JobKey
+from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 
 TODAY = NOW.date()
@@ -188,3 +194,66 @@ def test_a_job_of_a_run_that_has_ended_is_swept_and_one_that_runs_is_not(pipelin
     assert pipeline.store.jobs.open_runs() == [running.run_id]
     (job,) = pipeline.store.jobs.of_run(open_job)
     assert "FAILURE" in job.error_message
+
+
+def test_many_users_are_synced_in_few_runs_each_once(pipeline: Pipeline) -> None:
+    users = [pipeline.connect(number) for number in range(2)]
+    (request,) = tick(pipeline, fan_out_sensor(15, 50))
+    assert request.tags.items() >= range_tags(TODAY, TODAY, *(user.partition_key for user in users)).items()
+    assert pipeline.run("user_sync", tags=request.tags).success
+    assert {user.last_synced_at for user in pipeline.store.users.all()} == {NOW}
+    assert pipeline.store.jobs.busy_users() == set()
+
+
+def test_users_whose_run_has_not_ended_paused_ones_and_new_ones_are_left_out_of_the_batches(pipeline: Pipeline) -> None:
+    users = [pipeline.connect(number) for number in range(2)]
+    start_run(
+        pipeline,
+        "user_sync",
+        dg.DagsterRunStatus.STARTED,
+        **range_tags(TODAY, TODAY, users[0].partition_key),
+    )
+    (request,) = tick(pipeline, fan_out_sensor(15, 50))
+    assert request.tags[RANGE_START].endswith(users[1].partition_key)
+    pipeline.store.users.set_status(users[1].user_id, "paused")
+    assert isinstance(tick(pipeline, fan_out_sensor(15, 50)), dg.SkipReason)
+    pipeline.store.users.set_status(users[1].user_id, "active")
+    pipeline.instance.delete_dynamic_partition("users", users[1].partition_key)
+    assert isinstance(tick(pipeline, fan_out_sensor(15, 50)), dg.SkipReason)
+
+
+def test_everybody_of_an_unfinished_batch_rests(pipeline: Pipeline) -> None:
+    users = [pipeline.connect(number) for number in range(2)]
+    batch = range_tags(TODAY, TODAY, *(user.partition_key for user in users))
+    start_run(pipeline, "user_sync", dg.DagsterRunStatus.STARTING, **batch)
+    assert isinstance(tick(pipeline, fan_out_sensor(15, 50)), dg.SkipReason)
+
+
+def test_the_settings_or_the_number_of_users_say_who_gets_a_sensor() -> None:
+    def sensors(users: int, mode: SyncSensors) -> set[str]:
+        settings = Settings(home=Path(), sensors=mode)
+        return {each.name for each in sync_sensors([f"u-{number:06}" for number in range(users)], settings)}
+
+    assert sensors(2, "auto") == sensors(2, "per_user") == {"sync_u_000000", "sync_u_000001"}
+    assert len(sensors(200, "auto")) == 200
+    assert sensors(201, "auto") == sensors(2, "fanout") == {"sync_everybody"}
+    assert len(sensors(201, "per_user")) == 201
+
+
+def test_a_run_that_gives_no_sign_of_life_is_failed_in_dagster_too(pipeline: Pipeline) -> None:
+    runs = [start_run(pipeline, "user_sync", dg.DagsterRunStatus.STARTED) for _ in range(2)]
+    for run in runs:
+        pipeline.store.jobs.open(JobKey("u", run.run_id), "periodic", NOW)
+    lease = Lease("u", "history", runs[0].run_id)
+    pipeline.store.leases.take(lease)
+    pipeline.store.db["sync_jobs"].update_one(
+        {"dagster_run_id": runs[0].run_id}, {"$set": {"heartbeat_at": utc_now() - timedelta(minutes=5)}}
+    )
+    tick(pipeline, dead_runs)
+    dead, alive = (pipeline.instance.get_run_by_id(run.run_id) for run in runs)
+    assert dead is not None
+    assert alive is not None
+    assert (dead.status, alive.status) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
+    (job,) = pipeline.store.jobs.of_run(runs[0].run_id)
+    assert (job.status, "sign of life" in job.error_message) == ("failed", True)
+    assert pipeline.store.leases.holder(lease) == ""
