@@ -11,6 +11,7 @@ from echostats_pipeline.assets.catalog import albums, artists, audio_features, t
 from echostats_pipeline.assets.ingestion import listening_history, recently_played, streaming_history_import
 from echostats_pipeline.assets.library import playlists, saved_tracks, top_items
 from echostats_pipeline.assets.rollups import daily_rollups
+from echostats_pipeline.retention import retention
 
 USER_TAG = "echostats/user"
 """Run tag with the partition key of the user a run serves; two runs of one user never execute at once."""
@@ -67,4 +68,4 @@ def import_config(paths: Iterable[Path]) -> dict[str, Any]:
     return {"ops": {streaming_history_import.op.name: {"config": {"paths": [str(path) for path in paths]}}}}
 
 
-JOBS = (user_sync, rollup_build, snapshot_build, library_sync, history_import, catalog_enrichment)
+JOBS = (user_sync, rollup_build, snapshot_build, library_sync, history_import, catalog_enrichment, retention)

@@ -6,6 +6,7 @@ from echostats_pipeline.decisions import closing_requests
 from echostats_pipeline.jobs import USER_TAG, library_sync, rollup_build
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
+from echostats_pipeline.retention import retention
 
 ON = dg.DefaultScheduleStatus.RUNNING
 
@@ -38,4 +39,15 @@ def daily_library(store: StoreResource) -> list[dg.RunRequest]:
     ]
 
 
-SCHEDULES = (daily_close, daily_library)
+@dg.schedule(
+    job=retention,
+    cron_schedule="45 3 * * *",
+    default_status=ON,
+    description="Removes the records of runs older than ECHOSTATS_KEEP_RUNS_DAYS, at 03:45 UTC.",
+)
+def nightly_retention() -> dg.RunRequest:
+    """One run for the whole installation."""
+    return dg.RunRequest()
+
+
+SCHEDULES = (daily_close, daily_library, nightly_retention)

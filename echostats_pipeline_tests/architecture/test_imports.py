@@ -29,6 +29,7 @@ LAYERS = (
         "event_log_storage",
         "import_folder",
         "jobs",
+        "retention",
         "roster",
         "schedules",
         "sensors",
