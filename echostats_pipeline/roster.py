@@ -18,6 +18,13 @@ mutation Reload($location: String!) {
   reloadRepositoryLocation(repositoryLocationName: $location) { __typename }
 }
 """
+LOADED = """
+query Loaded($location: String!) {
+  workspaceLocationEntryOrError(name: $location) {
+    ... on WorkspaceLocationEntry { locationOrLoadError { __typename } }
+  }
+}
+"""
 TIMEOUT_S = 60
 """The answer comes only after the code has been loaded."""
 
@@ -54,10 +61,26 @@ def reload_code_location(home: Path, log: logging.Logger) -> None:
         log.info("Reload the code location in the Dagster UI to see the sensors of new users.")
         return
     try:
-        requests.post(
-            f"{running['url']}/graphql",
-            json={"query": RELOAD, "variables": {"location": LOCATION}},
-            timeout=TIMEOUT_S,
-        ).raise_for_status()
+        _ask(running["url"], RELOAD)
     except requests.RequestException as error:
         log.warning("The code location could not be reloaded (%s); do it in the Dagster UI.", type(error).__name__)
+
+
+def code_location_is_loaded(home: Path) -> bool:
+    """Whether the code is loaded and its server answers, as far as the running webserver can tell."""
+    running = StateFolder(home).read_json(webserver_file(home))
+    if running is None:
+        return True
+    try:
+        answer = _ask(running["url"], LOADED).json()
+    except requests.RequestException:
+        return True  # the webserver is busy, or gone, which is noticed elsewhere
+    return "PythonError" not in str(answer)
+
+
+def _ask(url: str, query: str) -> requests.Response:
+    answer = requests.post(
+        f"{url}/graphql", json={"query": query, "variables": {"location": LOCATION}}, timeout=TIMEOUT_S
+    )
+    answer.raise_for_status()
+    return answer

@@ -1,30 +1,21 @@
 """``echostats up``: the database, the Dagster webserver and daemon, and the simulator where it is needed."""
 
 import contextlib
-import os
 import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 import click
-import requests
 
-from echostats_pipeline.cli.instance import open_database, prepare_dagster_home, project_file
+from echostats_pipeline.cli.dagster_process import HOST, keep_dagster_running, stop_orphan
+from echostats_pipeline.cli.instance import open_database
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.errors import EchostatsError
-from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
-from echostats_pipeline.roster import Roster, webserver_file
-from echostats_pipeline.settings import Settings, load_settings, set_environment
+from echostats_pipeline.roster import Roster
+from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.home import StateFolder
-
-HOST = "127.0.0.1"
-START_TIMEOUT_S, STOP_TIMEOUT_S, POLL_S = 120.0, 30.0, 0.2
-LOG_LINES = 5
 
 
 @click.command()
@@ -33,15 +24,16 @@ def up(port: int) -> None:
     """Run everything in the foreground: database, Dagster UI, sensors and schedules. Ctrl-C stops it all."""
     settings = load_settings()
     home = StateFolder(settings.home).ensure()
+    if stop_orphan(home):
+        click.echo("Stopped the Dagster of an `echostats up` that was killed.")
     _refuse_taken(port)
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()
     with _interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
         users = store.users.all(simulated=settings.simulated)
         Roster(settings.home).write([user.partition_key for user in users])
-        with _dagster(settings, home, port) as dagster:
-            click.echo(_welcome(settings, port, [user.partition_key for user in users]))
-            dagster.wait()
-            raise EchostatsError(f"Dagster stopped by itself. Its last words:\n{_last_lines(home)}")
+        keep_dagster_running(
+            settings, port, click.echo, _welcome(settings, port, [user.partition_key for user in users])
+        )
     click.echo("Stopped.")
 
 
@@ -65,60 +57,6 @@ def _refuse_taken(port: int) -> None:
             f"Port {port} is in use ({error.strerror}), perhaps by another `echostats up`. "
             f"Choose another with: echostats up --port {port + 1}"
         ) from error
-
-
-@contextmanager
-def _dagster(settings: Settings, home: StateFolder, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Webserver and daemon as one child with a session of its own, so that Ctrl-C reaches it only through us."""
-    set_environment({"DAGSTER_HOME": str(prepare_dagster_home(home)), BATCH_SIZE_VARIABLE: str(BATCH_SIZE)})
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(project_file("workspace.yaml"))]
-    with (home.path / "dagster.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and files
-            [*command, "-h", HOST, "-p", str(port)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=home.path,
-            start_new_session=True,
-        )
-    try:
-        url = f"http://{HOST}:{port}"
-        _await_webserver(process, url, home)
-        home.write_json(webserver_file(settings.home), {"url": url})
-        yield process
-    finally:
-        webserver_file(settings.home).unlink(missing_ok=True)
-        _stop(process)
-
-
-def _await_webserver(process: subprocess.Popen[bytes], url: str, home: StateFolder) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(requests.RequestException):
-            if requests.get(f"{url}/server_info", timeout=2).ok:
-                return
-        time.sleep(POLL_S)
-    raise EchostatsError(
-        f"The Dagster webserver did not start. The end of {home.path / 'dagster.log'}:\n{_last_lines(home)}"
-    )
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt the child, which stops its own children; what is left after a while is killed with its session."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _last_lines(home: StateFolder) -> str:
-    text = (home.path / "dagster.log").read_text(encoding="utf-8", errors="replace")
-    return "\n".join(text.splitlines()[-LOG_LINES:])
 
 
 @contextmanager

@@ -1,0 +1,168 @@
+"""Dagster's own processes under `echostats up`: started, watched, restarted when they die, and stopped.
+
+`dagster dev` starts the webserver, the daemon and the code server. It ends if one of the first two dies, and goes on
+without sensors if the last one does.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO
+
+import requests
+
+from echostats_pipeline.cli.instance import prepare_dagster_home, project_file
+from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
+from echostats_pipeline.roster import code_location_is_loaded, reload_code_location, webserver_file
+from echostats_pipeline.settings import Settings, set_environment
+from echostats_pipeline.storage.home import StateFolder
+
+HOST = "127.0.0.1"
+START_TIMEOUT_S, STOP_TIMEOUT_S, POLL_S, WATCH_S = 120.0, 30.0, 0.2, 10.0
+LOG_LINES, LOG_BYTES, OLD_LOGS = 5, 10 * 2**20, 2
+MOST_RESTARTS, RESTARTS_WITHIN_S = 5, 3600.0
+"""Whatever dies more often than that has a reason that another start does not remove."""
+
+log = logging.getLogger(__name__)
+
+
+def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], None], welcome: str) -> None:
+    """Run Dagster until it is interrupted; start it again when it dies.
+
+    Args:
+        settings: Whose state folder it works in.
+        port: Where the UI listens.
+        say: Tells the person at the terminal.
+        welcome: What to say when the UI answers for the first time.
+
+    Raises:
+        EchostatsError: it does not start, or dies again and again; quotes its last words.
+    """
+    home = StateFolder(settings.home)
+    starts: deque[float] = deque(maxlen=MOST_RESTARTS)
+    while True:
+        with _dagster(home, port) as dagster:
+            say("Dagster runs again." if starts else welcome)
+            _watch(dagster, settings)
+        if len(starts) == MOST_RESTARTS and time.monotonic() - starts[0] < RESTARTS_WITHIN_S:
+            raise EchostatsError(f"Dagster has died {MOST_RESTARTS + 1} times. Its last words:\n{_last_lines(home)}")
+        starts.append(time.monotonic())
+        say(f"Dagster has stopped by itself (exit code {dagster.returncode}); starting it again.")
+
+
+def stop_orphan(home: StateFolder) -> bool:
+    """Stop the Dagster of an `echostats up` that was killed; False if there is none."""
+    record = home.read_json(webserver_file(home.path))
+    if not isinstance(record, dict) or os.name != "posix":
+        return False
+    orphan = not _exists(record.get("up", 0)) and _exists(record.get("dagster", 0)) and _answers(record["url"])
+    if orphan:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(record["dagster"], signal.SIGKILL)
+        webserver_file(home.path).unlink(missing_ok=True)
+    return orphan
+
+
+@contextmanager
+def _dagster(home: StateFolder, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Webserver and daemon as one child with a session of its own, so that Ctrl-C reaches it only through us."""
+    set_environment({"DAGSTER_HOME": str(prepare_dagster_home(home)), BATCH_SIZE_VARIABLE: str(BATCH_SIZE)})
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(project_file("workspace.yaml"))]
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and files
+        [*command, "-h", HOST, "-p", str(port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=home.path,
+        start_new_session=True,
+    )
+    threading.Thread(target=_keep_log, args=(process.stdout, _log_file(home)), daemon=True).start()
+    try:
+        url = f"http://{HOST}:{port}"
+        _await_webserver(process, url, home)
+        home.write_json(webserver_file(home.path), {"url": url, "dagster": process.pid, "up": os.getpid()})
+        yield process
+    finally:
+        webserver_file(home.path).unlink(missing_ok=True)
+        _stop(process)
+
+
+def _watch(dagster: subprocess.Popen[bytes], settings: Settings) -> None:
+    """Return when Dagster has ended by itself; until then, bring back its code server whenever that has died."""
+    missing = 0
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            dagster.wait(WATCH_S)
+            return
+        missing = 0 if code_location_is_loaded(settings.home) else missing + 1
+        if missing > 1:  # once may be a reload that somebody else has asked for
+            reload_code_location(settings.home, log)
+
+
+def _keep_log(output: IO[bytes], file: Path) -> None:
+    """Write what Dagster prints to a file that does not grow for ever."""
+    handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=OLD_LOGS, encoding="utf-8")
+    with contextlib.closing(handler):
+        for line in output:
+            handler.emit(logging.makeLogRecord({"msg": line.decode(errors="replace").rstrip("\n")}))
+
+
+def _await_webserver(process: subprocess.Popen[bytes], url: str, home: StateFolder) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if _answers(url):
+            return
+        time.sleep(POLL_S)
+    raise EchostatsError(f"The Dagster webserver did not start. The end of {_log_file(home)}:\n{_last_lines(home)}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/server_info", timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt the child, which stops its own children; what is left after a while is killed with its session."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _exists(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _log_file(home: StateFolder) -> Path:
+    return home.path / "dagster.log"
+
+
+def _last_lines(home: StateFolder) -> str:
+    with _log_file(home).open(encoding="utf-8", errors="replace") as text:
+        return "".join(deque(text, LOG_LINES)).rstrip("\n")

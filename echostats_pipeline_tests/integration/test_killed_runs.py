@@ -1,0 +1,169 @@
+"""Runs that die: workers, the code server, the daemon and the database are killed under `echostats up`.
+
+Whatever is killed when, the run ends as failed with a reason, and the next one completes the work.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.users import User
+from echostats_pipeline.simulator.exports import write_extended_export
+from echostats_pipeline.simulator.world import World
+from echostats_pipeline.stages.imports import import_export
+from echostats_pipeline.storage.leases import Lease
+from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline_tests.conftest import Counted
+
+from .processes import eventually, processes_of, started
+from .test_up import LAUNCH, RUN, Ui, port, prepared, settings  # noqa: F401 - fixtures
+
+pytestmark = [
+    pytest.mark.xdist_group("killed"),
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+]
+
+KILLS = int(os.environ.get("ECHOSTATS_TEST_KILLS", "4"))
+"""More of them take longer."""
+
+
+def parent(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("PPid:")[2].split()[0])
+
+
+class Installation:
+    """The processes of an `echostats up`, by what they do."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def pids(self, words: str) -> set[int]:
+        return {pid for pid, command in processes_of(self.home).items() if words in command}
+
+    def workers(self) -> set[int]:
+        """Processes in which runs execute, not those that they have started themselves."""
+        servers = self.pids("api grpc")
+        found = set()
+        for pid in self.pids("spawn_main"):
+            try:
+                if parent(pid) in servers:
+                    found.add(pid)
+            except OSError:  # it has ended meanwhile
+                continue
+        return found
+
+    def kill(self, pids: set[int]) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """Two years of plays that ended long before the newest 50."""
+    world = World(seed=1)
+    end = utc_now() - timedelta(days=40)
+    path = tmp_path / "my_spotify_data.zip"
+    write_extended_export(world, world.users[0], end - timedelta(days=4 * 365), end, path)
+    return path
+
+
+def plays(store: Store, user_id: str) -> set[tuple[Any, ...]]:
+    found = store.db["listening_history"].find({"user_id": user_id, "source": "import"})
+    return {(play["track"]["spotify_id"], play["played_at"], play["ms_played"], play["import_key"]) for play in found}
+
+
+def imported_at_once(store: Store, export: Path) -> set[tuple[Any, ...]]:
+    """The plays of the export as an import leaves them that nobody disturbs."""
+    user = User(_id=ObjectId(), spotify_id="clean", partition_key="clean-000000")
+    store.db["users"].insert_one({**user.to_bson(), "_id": user.id})
+    import_export(store, user, [export], progress=Counted(), clock=utc_now)
+    return plays(store, user.user_id)
+
+
+@pytest.fixture
+def running(prepared: tuple[User, list[Any]], settings: Any, port: int) -> Iterator[tuple[Ui, Popen[str]]]:  # noqa: F811
+    ui = Ui(port)
+    with started(settings.home, "-m", "echostats_pipeline.cli.main", "up", "--port", str(port)) as process:
+        eventually("webserver", ui.answers, process)
+        eventually("code location", ui.repository, process)
+        key = prepared[0].partition_key
+        eventually("partition of the user", lambda: key in ui.user_partitions(), process)
+        yield ui, process
+
+
+def launch(ui: Ui, user: User, job: str, config: dict[str, Any]) -> str | None:
+    """Launch a job as the UI does: the run, or None if Dagster does not work at this moment."""
+    repository = ui.repository()
+    if repository is None:
+        return None
+    tags = {"dagster/partition": user.partition_key, "echostats/user": user.partition_key}
+    answer = ui.ask(
+        LAUNCH,
+        params={
+            "selector": {
+                "pipelineName": job,
+                "repositoryName": repository["name"],
+                "repositoryLocationName": repository["location"]["name"],
+            },
+            "runConfigData": config,
+            "mode": "default",
+            "executionMetadata": {"tags": [{"key": name, "value": value} for name, value in tags.items()]},
+        },
+    )["launchPipelineExecution"]
+    return str(answer["run"]["runId"]) if answer["__typename"] == "LaunchRunSuccess" else None
+
+
+def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_completes_it(
+    running: tuple[Ui, Popen[str]],
+    prepared: tuple[User, list[Any]],  # noqa: F811
+    settings: Any,  # noqa: F811
+    export: Path,
+    store: Store,
+) -> None:
+    (ui, process), user, processes = running, prepared[0], Installation(settings.home)
+    config = {"ops": {"streaming_history_import": {"config": {"paths": [str(export)]}}}}
+    dice = random.Random(os.environ.get("ECHOSTATS_TEST_SEED", "1"))
+    killed = 0
+    for _ in range(KILLS):
+        run_id = eventually("run", lambda: launch(ui, user, "history_import", config), process)
+        with open_store(settings) as own:
+            eventually("job", lambda own=own, run_id=run_id: own.jobs.of_run(run_id) or None, process)
+        time.sleep(dice.uniform(0, 2))
+        processes.kill(processes.workers())
+        status = eventually("end of the killed run", lambda run_id=run_id: ui.ended(RUN, run_id), process)
+        with open_store(settings) as own:
+            closed = lambda own=own, run_id=run_id: run_id not in own.jobs.open_runs()  # noqa: E731
+            eventually("closed job", closed, process)
+            (job,) = own.jobs.of_run(run_id)
+            assert own.leases.holder(Lease(user.user_id, "history", "")) != run_id
+        assert (job.status == "completed") is (status == "SUCCESS")
+        if status != "SUCCESS":
+            assert (job.status, bool(job.error_message)) == ("failed", True)
+            killed += 1
+    assert killed >= KILLS // 2
+
+    processes.kill(processes.pids("mongod"))
+    processes.kill(processes.pids("api grpc"))
+    processes.kill(processes.pids("_daemon run"))
+    eventually("the end of Dagster", lambda: not ui.answers(), process)
+    eventually("another Dagster", ui.answers, process)
+    run_id = eventually("run", lambda: launch(ui, user, "history_import", config), process)
+    assert eventually("end of the last run", lambda: ui.ended(RUN, run_id), process) == "SUCCESS"
+    with open_store(settings) as own:
+        assert plays(own, user.user_id) == imported_at_once(store, export)
+        eventually("rebuilt days", lambda: not own.rebuilds.pending("daily_rollups"), process)
+        total = sum(rollup["total_rows"] for rollup in own.db["daily_rollups"].find({"user_id": user.user_id}))
+        assert total == own.db["listening_history"].count_documents({"user_id": user.user_id})
