@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from echostats_pipeline.alerts import ALERT_SENSORS
 from echostats_pipeline.assets import analytics, catalog, ingestion, library, rollups
 from echostats_pipeline.jobs import JOBS
 from echostats_pipeline.resources.clock import ClockResource
@@ -47,7 +48,7 @@ def build_definitions(
     return dg.Definitions(
         assets=dg.load_assets_from_modules([ingestion, rollups, analytics, library, catalog]),
         jobs=JOBS,
-        sensors=[*SENSORS, *(sync_sensor(key, sync_interval_minutes) for key in roster or [])],
+        sensors=[*SENSORS, *ALERT_SENSORS, *(sync_sensor(key, sync_interval_minutes) for key in roster or [])],
         schedules=SCHEDULES,
         resources=resources or build_resources(),
         # One process per run: a second one per step costs two CPU seconds and outlives a killed run.

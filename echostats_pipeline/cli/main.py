@@ -6,6 +6,7 @@ import click
 from pymongo.errors import PyMongoError
 
 from echostats_pipeline import __version__
+from echostats_pipeline.cli.alerts import alerts
 from echostats_pipeline.cli.connect import connect
 from echostats_pipeline.cli.demo import demo
 from echostats_pipeline.cli.history import import_history
@@ -26,7 +27,7 @@ def echostats() -> None:
     """Self-hosted Spotify listening statistics: from recently played to daily rollups and snapshots in MongoDB."""
 
 
-for command in (demo, up, connect, users, import_history, keys, mongo, indexes, simulate):
+for command in (demo, up, connect, users, import_history, keys, mongo, indexes, alerts, simulate):
     echostats.add_command(command)
 
 

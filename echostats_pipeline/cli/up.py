@@ -18,6 +18,7 @@ from echostats_pipeline.cli.instance import open_database, prepare_dagster_home,
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
+from echostats_pipeline.notices import Notifier
 from echostats_pipeline.roster import Roster, webserver_file
 from echostats_pipeline.settings import Settings, load_settings, set_environment
 from echostats_pipeline.storage.home import StateFolder
@@ -32,6 +33,7 @@ LOG_LINES = 5
 def up(port: int) -> None:
     """Run everything in the foreground: database, Dagster UI, sensors and schedules. Ctrl-C stops it all."""
     settings = load_settings()
+    Notifier(settings.alerts)  # an address that is not understood is better told now than when it is needed
     home = StateFolder(settings.home).ensure()
     _refuse_taken(port)
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()

@@ -11,6 +11,7 @@ import pytest
 import requests
 from pymongo import MongoClient
 
+from echostats_pipeline.alerts import ALERT_SENSORS
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.jobs import JOBS, USER_TAG
 from echostats_pipeline.model.base import utc_now
@@ -142,7 +143,7 @@ def test_up_serves_syncs_backfills_takes_new_users_and_stops(
         repository = eventually("code location", ui.repository, process)
         assert len(repository["assetNodes"]) == 12
         assert {job["name"] for job in repository["jobs"]} >= {job.name for job in JOBS}
-        expected = {sensor.name for sensor in SENSORS} | {f"sync_{key.replace('-', '_')}"}
+        expected = {sensor.name for sensor in (*SENSORS, *ALERT_SENSORS)} | {f"sync_{key.replace('-', '_')}"}
         assert ui.sensors() == dict.fromkeys(expected, "RUNNING")
         assert {each["scheduleState"]["status"] for each in repository["schedules"]} == {"RUNNING"}
         eventually("partition of the user", lambda: key in ui.user_partitions(), process)
