@@ -9,6 +9,7 @@ from echostats_pipeline import __version__
 from echostats_pipeline.cli.alerts import alerts
 from echostats_pipeline.cli.connect import connect
 from echostats_pipeline.cli.demo import demo
+from echostats_pipeline.cli.doctor import doctor
 from echostats_pipeline.cli.history import import_history
 from echostats_pipeline.cli.indexes import indexes
 from echostats_pipeline.cli.keys import keys
@@ -27,7 +28,7 @@ def echostats() -> None:
     """Self-hosted Spotify listening statistics: from recently played to daily rollups and snapshots in MongoDB."""
 
 
-for command in (demo, up, connect, users, import_history, keys, mongo, indexes, alerts, simulate):
+for command in (demo, up, connect, users, import_history, keys, mongo, indexes, alerts, doctor, simulate):
     echostats.add_command(command)
 
 
