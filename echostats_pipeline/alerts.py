@@ -96,6 +96,9 @@ def check_alerts(context: dg.SensorEvaluationContext, store: StoreResource) -> d
                 opened.append(seen.subject)
             elif evaluation.passed and last is not None and last.last_seen_at < seen.last_seen_at:
                 incidents.close(seen.key, seen.last_seen_at)
+    for gone in incidents.open(["check"]):
+        if known and gone.key.rpartition(":")[0] not in {_check_key(key) for key in known}:
+            incidents.close(gone.key, gone.last_seen_at, tell=False)
     context.update_cursor(str(newest))
     return dg.SkipReason("; ".join(opened) or f"Nothing new from {len(known)} checks")
 
@@ -225,7 +228,7 @@ def check_incident(
     warned = " (a warning)" if evaluation.severity == dg.AssetCheckSeverity.WARN else ""
     instant = to_utc(datetime.fromtimestamp(at, UTC))
     return Incident(
-        key=f"check:{asset}:{evaluation.check_name}:{user_key}",
+        key=f"{_check_key(evaluation.asset_check_key)}:{user_key}",
         kind="check",
         subject=f"Check {evaluation.check_name} of {asset} failed{f' for {user_key}' if user_key else ''}{warned}",
         cause=one_line(evaluation.description or found or "The check did not pass and says no more", secrets),
@@ -236,3 +239,7 @@ def check_incident(
         opened_at=instant,
         last_seen_at=instant,
     )
+
+
+def _check_key(key: dg.AssetCheckKey) -> str:
+    return f"check:{key.asset_key.to_user_string()}:{key.name}"

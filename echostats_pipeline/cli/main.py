@@ -13,6 +13,7 @@ from echostats_pipeline.cli.doctor import doctor
 from echostats_pipeline.cli.history import import_history
 from echostats_pipeline.cli.indexes import indexes
 from echostats_pipeline.cli.keys import keys
+from echostats_pipeline.cli.metrics import metrics
 from echostats_pipeline.cli.mongo import mongo
 from echostats_pipeline.cli.simulate import simulate
 from echostats_pipeline.cli.up import up
@@ -28,7 +29,7 @@ def echostats() -> None:
     """Self-hosted Spotify listening statistics: from recently played to daily rollups and snapshots in MongoDB."""
 
 
-for command in (demo, up, connect, users, import_history, keys, mongo, indexes, alerts, doctor, simulate):
+for command in (demo, up, connect, users, import_history, keys, mongo, indexes, alerts, doctor, metrics, simulate):
     echostats.add_command(command)
 
 

@@ -38,6 +38,11 @@ def sums_agree(config: Verdict) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=config.passed, description=f"Off by 7, token={CANARY}", metadata={"off": 7})
 
 
+@dg.asset_check(asset=numbers)
+def other_check() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
 def connect() -> None:
     raise ConnectionError(f"mongodb://me:{CANARY}@db refused")
 
@@ -64,13 +69,20 @@ def webhook() -> Iterator[Webhook]:
         yield server
 
 
-@pytest.fixture
-def alerted(pipeline: Pipeline, webhook: Webhook) -> Pipeline:
-    """A pipeline whose notices go to the webhook."""
-    address = f"json://me:{CANARY}@127.0.0.1:{webhook.port}/"
-    environ = {**pipeline.installation.environ, "ECHOSTATS_ALERTS": address}
+def address(webhook: Webhook) -> str:
+    return f"json://me:{CANARY}@127.0.0.1:{webhook.port}/"
+
+
+def telling(pipeline: Pipeline, *webhooks: Webhook) -> Pipeline:
+    """The pipeline with its notices going to the webhooks."""
+    environ = {**pipeline.installation.environ, "ECHOSTATS_ALERTS": " ".join(map(address, webhooks))}
     installation = replace(pipeline.installation, environ=environ, settings=load_settings(environ, env_file=None))
     return Pipeline(installation, pipeline.instance)
+
+
+@pytest.fixture
+def alerted(pipeline: Pipeline, webhook: Webhook) -> Pipeline:
+    return telling(pipeline, webhook)
 
 
 def tick(pipeline: Pipeline, sensor: dg.SensorDefinition, definitions: dg.Definitions | None = None) -> str:
@@ -167,6 +179,30 @@ def test_a_webhook_that_is_down_fails_nothing_and_is_tried_again_later(
     printed = capfd.readouterr()
     assert "503" in printed.out + printed.err
     assert CANARY not in printed.out + printed.err
+
+
+def test_only_those_who_were_not_reached_are_tried_again(pipeline: Pipeline, webhook: Webhook) -> None:
+    run = breaking.execute_in_process(instance=pipeline.instance, raise_on_error=False)
+    with listening(Webhook()) as other:
+        both = telling(pipeline, webhook, other)
+        told_of(both, run.run_id)
+        other.status = 500
+        assert "1 of 2" in tick(both, incident_notices)
+        other.status = 200
+        both.installation.clock.advance(timedelta(minutes=2))
+        assert "2 of 2" in tick(both, incident_notices)
+        assert (len(webhook.posts), len(other.posts)) == (1, 2)
+
+
+def test_a_check_that_is_no_more_leaves_no_incident(alerted: Pipeline, webhook: Webhook) -> None:
+    check(alerted, passed=False)
+    tick(alerted, check_alerts, CHECKED)
+    tick(alerted, incident_notices)
+    renamed = dg.Definitions(assets=[numbers], asset_checks=[other_check])
+    tick(alerted, check_alerts, renamed)
+    tick(alerted, incident_notices)
+    assert alerted.store.incidents.open() == []
+    assert len(webhook.posts) == 1
 
 
 def test_without_an_address_incidents_are_recorded_all_the_same(pipeline: Pipeline) -> None:
