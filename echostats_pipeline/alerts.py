@@ -139,7 +139,7 @@ def incident_notices(context: dg.SensorEvaluationContext, store: StoreResource, 
         if (at := _succeeded_since(context.instance, incident)) is not None:
             incidents.close(incident.key, at)
     if not store.settings.alerts:
-        return dg.SkipReason(f"ECHOSTATS_ALERTS is not set; {len(incidents.open())} incidents are open")
+        return dg.SkipReason(f"ECHOSTATS_ALERTS is not set; open incidents: {len(incidents.open())}")
     notifier, secrets = Notifier(store.settings.alerts), configured_secrets(store.settings)
     running: Mapping[str, str] = StateFolder(store.settings.home).read_json(webserver_file(store.settings.home)) or {}
     sent = []

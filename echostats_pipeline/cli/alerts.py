@@ -5,7 +5,7 @@ import click
 from echostats_pipeline.cli.instance import open_database
 from echostats_pipeline.notices import Notifier
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.stages.incidents import configured_secrets, redacted
+from echostats_pipeline.stages.incidents import configured_secrets, redacted, times
 
 
 @click.group()
@@ -37,9 +37,7 @@ def list_open() -> None:
         found = store.incidents.open()
     for incident in found:
         told = f"told {incident.notified_at:%Y-%m-%d %H:%M}" if incident.notified_at else "not told yet"
-        click.echo(
-            f"{incident.opened_at:%Y-%m-%d %H:%M} UTC  {incident.subject}, seen {incident.count:,} times, {told}"
-        )
+        click.echo(f"{incident.opened_at:%Y-%m-%d %H:%M} UTC  {incident.subject}, seen {times(incident.count)}, {told}")
         click.echo(f"    {incident.cause}")
     if not found:
         click.echo("No incident is open.")

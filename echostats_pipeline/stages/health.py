@@ -216,7 +216,7 @@ def incidents(store: Store, addresses: int) -> Findings:
     if not addresses:
         yield Finding("alerts", "warning", "Nobody is told of trouble.", "Set ECHOSTATS_ALERTS; echostats alerts test")
     untold = sum(incident.notified_at is None for incident in opened)
-    text = f"{len(opened)} incidents are open, {untold} of them not told yet, {addresses} addresses are set."
+    text = f"Open incidents: {len(opened)}, of them not told yet: {untold}; addresses in ECHOSTATS_ALERTS: {addresses}."
     yield Finding("alerts", "warning" if opened else "ok", text, "echostats alerts list" if opened else "")
 
 

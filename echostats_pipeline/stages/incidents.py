@@ -161,10 +161,10 @@ def words(incident: Incident, ui_url: str | None) -> Words:
     facts = {"User": incident.user_key, "Job": incident.job_name, "Run": run if incident.run_id else ""}
     where = [f"{name}: {value}" for name, value in facts.items() if value]
     if incident.closed_at is not None:
-        lasted = f"From {_minute(incident.opened_at)} to {_minute(incident.closed_at)}, seen {_times(incident.count)}."
+        lasted = f"From {_minute(incident.opened_at)} to {_minute(incident.closed_at)}, seen {times(incident.count)}."
         body = "\n".join([f"Over: {incident.cause}", "", lasted, *where])
         return Words(f"Resolved: {incident.subject}", body, good=True)
-    since = f"Since: {_minute(incident.opened_at)}, seen {_times(incident.count)}; this is told once."
+    since = f"Since: {_minute(incident.opened_at)}, seen {times(incident.count)}; this is told once."
     body = "\n".join([incident.cause, "", f"What to do: {incident.advice}", *where, since])
     return Words(incident.subject, body)
 
@@ -173,5 +173,6 @@ def _minute(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _times(count: int) -> str:
+def times(count: int) -> str:
+    """How often, in words."""
     return "once" if count == 1 else f"{count:,} times"

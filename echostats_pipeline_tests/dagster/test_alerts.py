@@ -208,7 +208,7 @@ def test_a_check_that_is_no_more_leaves_no_incident(alerted: Pipeline, webhook: 
 def test_without_an_address_incidents_are_recorded_all_the_same(pipeline: Pipeline) -> None:
     run = breaking.execute_in_process(instance=pipeline.instance, raise_on_error=False)
     told_of(pipeline, run.run_id)
-    assert "1 incidents" in tick(pipeline, incident_notices)
+    assert "incidents: 1" in tick(pipeline, incident_notices)
 
 
 def test_a_failed_check_is_told_once_until_it_passes(alerted: Pipeline, webhook: Webhook) -> None:

@@ -138,7 +138,7 @@ def test_open_incidents_and_nobody_to_tell_are_warnings(store: Store) -> None:
     assert levels(health.incidents(store, 0)) == ["warning", "ok"]
     store.incidents.see(Incident(key="k", kind="run", subject="s", cause="c", opened_at=NOW, last_seen_at=NOW))
     (finding,) = health.incidents(store, 1)
-    assert (finding.level, "1 incidents" in finding.text) == ("warning", True)
+    assert (finding.level, "incidents: 1" in finding.text) == ("warning", True)
 
 
 @pytest.mark.parametrize(("seconds", "level"), [(0, "ok"), (-60, "warning"), (300, "problem")])
