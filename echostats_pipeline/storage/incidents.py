@@ -12,7 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from echostats_pipeline.model.operations import Incident, IncidentKind
 from echostats_pipeline.storage.database import Db, Document
 
-RETRY_AFTER = (*(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180)), timedelta(hours=12))
+RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 720, 720))
 """How long to wait after each failed attempt to tell; after the last one the notice is given up."""
 
 
