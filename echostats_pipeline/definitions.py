@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from echostats_pipeline.alerts import ALERT_SENSORS
 from echostats_pipeline.assets import analytics, catalog, ingestion, library, rollups
 from echostats_pipeline.jobs import JOBS
 from echostats_pipeline.resources.clock import ClockResource
@@ -49,7 +50,7 @@ def build_definitions(
     return dg.Definitions(
         assets=dg.load_assets_from_modules([ingestion, rollups, analytics, library, catalog]),
         jobs=JOBS,
-        sensors=[*SENSORS, *sync_sensors(roster, settings)],
+        sensors=[*SENSORS, *ALERT_SENSORS, *sync_sensors(roster, settings)],
         schedules=SCHEDULES,
         resources=resources or build_resources(),
         # One process per run: a second one per step costs two CPU seconds and outlives a killed run.

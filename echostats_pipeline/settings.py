@@ -44,6 +44,7 @@ class Settings(BaseModel):
         imports_dir: Folder in which exports to be imported are looked for, one subfolder per user.
         import_max_gib: How much a zip may hold, in GiB unpacked.
         import_max_ratio: How many times larger than packed a file of a zip may be.
+        alerts: Where notices of trouble go, as Apprise addresses; they hold passwords and tokens.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,6 +68,7 @@ class Settings(BaseModel):
     imports_dir: Path = Path("imports")
     import_max_gib: int = 4
     import_max_ratio: int = 200
+    alerts: tuple[SecretStr, ...] = ()
 
     @property
     def simulated(self) -> bool:
@@ -115,6 +117,7 @@ def load_settings(
         imports_dir=Path(values.get("ECHOSTATS_IMPORTS", home / "imports")).expanduser().absolute(),
         import_max_gib=_whole_number(values, "ECHOSTATS_IMPORT_MAX_GIB", default=4, lowest=1),
         import_max_ratio=_whole_number(values, "ECHOSTATS_IMPORT_MAX_RATIO", default=200, lowest=1),
+        alerts=_alerts(values),
     )
 
 
@@ -209,6 +212,19 @@ def _audio_features(values: Mapping[str, str]) -> tuple[str, ...]:
                 "Give spotify, reccobeats, the path of a .csv or .parquet file, or none, separated by commas."
             )
     return tuple(name for name in names if name != "none")
+
+
+def _alerts(values: Mapping[str, str]) -> tuple[SecretStr, ...]:
+    # A comma may be part of an address, as in a list of recipients: it separates only before another address.
+    found = re.split(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)|\s+", values.get("ECHOSTATS_ALERTS", ""))
+    addresses = [address.rstrip(",") for address in found if address.strip(",")]
+    for number, address in enumerate(addresses, start=1):
+        if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://.", address):
+            raise SettingsError(
+                f"ECHOSTATS_ALERTS must be addresses like ntfys://ntfy.sh/topic or mailto://..., separated by spaces; "
+                f"number {number} does not begin with a service and ://."
+            )
+    return tuple(SecretStr(address) for address in addresses)
 
 
 def _secret(value: str | None) -> SecretStr | None:

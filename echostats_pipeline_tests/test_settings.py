@@ -46,6 +46,7 @@ def test_every_variable_is_read() -> None:
         ECHOSTATS_IMPORTS="/srv/exports",
         ECHOSTATS_IMPORT_MAX_GIB="9",
         ECHOSTATS_IMPORT_MAX_RATIO="900",
+        ECHOSTATS_ALERTS="ntfy://a/canary, mailto://u:p,w@b?to=c,d json://e",
     )
     assert settings.model_dump() == {
         "home": Path("/srv/echostats"),
@@ -67,6 +68,7 @@ def test_every_variable_is_read() -> None:
         "imports_dir": Path("/srv/exports"),
         "import_max_gib": 9,
         "import_max_ratio": 900,
+        "alerts": settings.alerts,
     }
     secrets = (settings.mongo_uri, settings.encryption_key, settings.spotify_client_secret)
     assert [secret and secret.get_secret_value() for secret in secrets] == [
@@ -75,7 +77,16 @@ def test_every_variable_is_read() -> None:
         "hush",
     ]
     assert [key.get_secret_value() for key in settings.encryption_keys_old] == [OLD_KEY, KEY]
+    addresses = [address.get_secret_value() for address in settings.alerts]
+    assert addresses == ["ntfy://a/canary", "mailto://u:p,w@b?to=c,d", "json://e"]
+    assert "canary" not in repr(settings)
     assert not settings.simulated
+
+
+@pytest.mark.parametrize("separator", [" ", ",", ", ", " , ", "\n", ",\n", "  "])
+def test_alert_addresses_are_separated_by_spaces_or_commas(separator: str) -> None:
+    alerts = read(ECHOSTATS_ALERTS=separator.join(["json://a/b,c", "https://ntfy.sh/d"])).alerts
+    assert [address.get_secret_value() for address in alerts] == ["json://a/b,c", "https://ntfy.sh/d"]
 
 
 def test_audio_features_may_come_from_nowhere() -> None:
@@ -109,6 +120,8 @@ def test_audio_features_may_come_from_nowhere() -> None:
         ({"ECHOSTATS_AUDIO_FEATURES": "spotify,mine.json"}, "ECHOSTATS_AUDIO_FEATURES", ".parquet"),
         ({"ECHOSTATS_AUDIO_FEATURES": "spotify,"}, "ECHOSTATS_AUDIO_FEATURES", "none"),
         ({"ENCRYPTION_KEYS_OLD": f"{KEY},ab"}, "ENCRYPTION_KEYS_OLD", "number 2"),
+        ({"ECHOSTATS_ALERTS": "json://a me@example.org"}, "ECHOSTATS_ALERTS", "number 2"),
+        ({"ECHOSTATS_ALERTS": "json://"}, "ECHOSTATS_ALERTS", "number 1"),
     ],
 )
 def test_an_error_names_the_variable_and_the_fix(environ: dict[str, str], names: str, fix: str) -> None:
@@ -124,6 +137,7 @@ def test_an_error_names_the_variable_and_the_fix(environ: dict[str, str], names:
         {"MONGO_URI": "user:canary@db", "ENCRYPTION_KEY": KEY},
         {"ENCRYPTION_KEY": "canary"},
         {"ENCRYPTION_KEY": "canary" * 12},
+        {"ECHOSTATS_ALERTS": "canary/topic"},
     ],
 )
 def test_an_error_never_repeats_a_secret(environ: dict[str, str]) -> None:

@@ -6,11 +6,14 @@ import click
 from pymongo.errors import PyMongoError
 
 from echostats_pipeline import __version__
+from echostats_pipeline.cli.alerts import alerts
 from echostats_pipeline.cli.connect import connect
 from echostats_pipeline.cli.demo import demo
+from echostats_pipeline.cli.doctor import doctor
 from echostats_pipeline.cli.history import import_history
 from echostats_pipeline.cli.indexes import indexes
 from echostats_pipeline.cli.keys import keys
+from echostats_pipeline.cli.metrics import metrics
 from echostats_pipeline.cli.mongo import mongo
 from echostats_pipeline.cli.simulate import simulate
 from echostats_pipeline.cli.up import up
@@ -26,7 +29,7 @@ def echostats() -> None:
     """Self-hosted Spotify listening statistics: from recently played to daily rollups and snapshots in MongoDB."""
 
 
-for command in (demo, up, connect, users, import_history, keys, mongo, indexes, simulate):
+for command in (demo, up, connect, users, import_history, keys, mongo, indexes, alerts, doctor, metrics, simulate):
     echostats.add_command(command)
 
 

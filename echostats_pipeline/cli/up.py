@@ -10,52 +10,77 @@ from types import FrameType
 import click
 
 from echostats_pipeline.cli.dagster_process import HOST, keep_dagster_running, stop_orphan
-from echostats_pipeline.cli.instance import open_database
+from echostats_pipeline.cli.instance import open_database, open_instance
+from echostats_pipeline.cli.metrics_server import serving_metrics
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.metrics import measured
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.notices import Notifier
 from echostats_pipeline.roster import Roster
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store
 
 
 @click.command()
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port of the Dagster UI.")
-def up(port: int) -> None:
+@click.option(
+    "--metrics-port", type=click.IntRange(1, 65_535), help="Serve Prometheus metrics there, for example 9464."
+)
+def up(port: int, metrics_port: int | None) -> None:
     """Run everything in the foreground: database, Dagster UI, sensors and schedules. Ctrl-C stops it all."""
     settings = load_settings()
+    Notifier(settings.alerts)  # an address that is not understood is better told now than when it is needed
     home = StateFolder(settings.home).ensure()
     if stop_orphan(home):
         click.echo("Stopped the Dagster of an `echostats up` that was killed.")
-    _refuse_taken(port)
+    _refuse_taken(port, "--port")
+    if metrics_port is not None:
+        _refuse_taken(metrics_port, "--metrics-port")
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()
     with _interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
         users = store.users.all(simulated=settings.simulated)
         Roster(settings.home).write([user.partition_key for user in users])
-        keep_dagster_running(
-            settings, port, click.echo, _welcome(settings, port, [user.partition_key for user in users])
-        )
+        with _metrics(settings, store, metrics_port) as metrics_url:
+            welcome = _welcome(settings, port, metrics_url, [user.partition_key for user in users])
+            keep_dagster_running(settings, port, click.echo, welcome)
     click.echo("Stopped.")
 
 
-def _welcome(settings: Settings, port: int, user_keys: list[str]) -> str:
+@contextmanager
+def _metrics(settings: Settings, store: Store, port: int | None) -> Iterator[str]:
+    """Metrics at a port of their own; nothing without one."""
+    if port is None:
+        yield "not served; for Prometheus: echostats up --metrics-port 9464"
+        return
+    with (
+        open_instance(settings) as instance,
+        serving_metrics(port, lambda: measured(store, instance, settings, utc_now())) as url,
+    ):
+        yield url
+
+
+def _welcome(settings: Settings, port: int, metrics_url: str, user_keys: list[str]) -> str:
     database = "MONGO_URI" if settings.mongo_uri else "embedded"
     spotify = "simulated; set SPOTIFY_CLIENT_ID for the real one" if settings.simulated else "real"
     return (
         f"Dagster UI:  http://{HOST}:{port}\n"
         f"Database:    {settings.mongo_db} ({database}), see: echostats mongo uri\n"
         f"Spotify:     {spotify}\n"
+        f"Metrics:     {metrics_url}\n"
         f"Users:       {', '.join(user_keys) or 'none yet, see: echostats demo, echostats connect'}\n"
         "Ctrl-C stops everything that was started here."
     )
 
 
-def _refuse_taken(port: int) -> None:
+def _refuse_taken(port: int, option: str) -> None:
     try:
         socket.create_server((HOST, port)).close()
     except OSError as error:
         raise EchostatsError(
             f"Port {port} is in use ({error.strerror}), perhaps by another `echostats up`. "
-            f"Choose another with: echostats up --port {port + 1}"
+            f"Choose another with: echostats up {option} {port + 1}"
         ) from error
 
 

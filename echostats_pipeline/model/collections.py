@@ -14,6 +14,7 @@ from echostats_pipeline.model.operations import (
     ApiLog,
     FileImport,
     ImportReject,
+    Incident,
     Rebuild,
     RefusedEndpoint,
     SpotifyCall,
@@ -160,6 +161,7 @@ EXTRA_COLLECTIONS = (
     ),
     Collection("spotify_limits", SpotifyLimit, (by("family", unique=True),), owned_by_user=False),
     Collection("refused_endpoints", RefusedEndpoint, (by("endpoint", unique=True),), owned_by_user=False),
+    Collection("incidents", Incident, (by("key", unique=True), by("user_id"), by("closed_at"), by("pending"))),
 )
 """What this pipeline keeps beside them."""
 

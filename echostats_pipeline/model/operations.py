@@ -12,6 +12,8 @@ JobStatus = Literal["pending", "running", "completed", "failed"]
 RowOutcome = Literal["inserted", "merged", "duplicate", "not_music", "rejected"]
 RebuildTarget = Literal["daily_rollups", "analytics_snapshots"]
 LeaseScope = Literal["history", "library"]
+IncidentKind = Literal["run", "check", "user"]
+Notice = Literal["opened", "closed", ""]
 
 
 class JobStep(Embedded):
@@ -149,3 +151,41 @@ class RefusedEndpoint(Document):
 
     endpoint: str
     until: UtcDatetime
+
+
+class Incident(Document):
+    """Something that is wrong until it is put right, told once (collection ``incidents``); the last of its key.
+
+    Attributes:
+        key: What is wrong with whom; as long as an incident is open, all that bears its key belongs to it.
+        subject: What is wrong with whom, in words.
+        cause: Why, in one line without secrets.
+        advice: What a person can do about it.
+        job_name: Whose success ends it, if it is of the kind ``run``.
+        user_key: Partition key of the user it is about; empty if it is about everybody.
+        run_id: The Dagster run in which it was last seen.
+        notified_at: When somebody was first told.
+        pending: The notice that is still to be sent, if any.
+        attempts: How often that was tried.
+        next_attempt_at: When to try again.
+        accepted_by: Marks of the addresses that have it already.
+    """
+
+    key: str
+    kind: IncidentKind
+    subject: str
+    cause: str
+    advice: str = ""
+    job_name: str = ""
+    user_key: str = ""
+    user_id: str = ""
+    run_id: str = ""
+    opened_at: UtcDatetime
+    last_seen_at: UtcDatetime
+    count: int = 1
+    notified_at: UtcDatetime | None = None
+    closed_at: UtcDatetime | None = None
+    pending: Notice = "opened"
+    attempts: int = 0
+    next_attempt_at: UtcDatetime | None = None
+    accepted_by: list[str] = Field(default_factory=list)

@@ -102,7 +102,7 @@ class StateFolder:
         """
         target = self.path / name
         try:
-            _replace_file(target, text.encode())
+            replace_file(target, text.encode())
         except OSError as error:
             raise self._unusable(error) from error
         return target
@@ -203,10 +203,11 @@ def _make_private(folder: Path) -> None:
         folder.chmod(PRIVATE_FOLDER_MODE)
 
 
-def _replace_file(target: Path, content: bytes) -> None:
+def replace_file(target: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write beside the target and rename, both on disk before this returns: a lost key cannot be made again."""
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
+        Path(temporary).chmod(mode)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()

@@ -1,6 +1,6 @@
 """The declared indexes, made to exist."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pymongo.errors import OperationFailure
@@ -37,22 +37,27 @@ def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
     repaired = []
     for collection in collections:
         for index in collection.indexes:
-            contradicting = {
-                name: existing
-                for name, existing in db[collection.name].index_information().items()
-                if (tuple(existing["key"]) == index.keys and _options(existing) != index.options)
-                or (tuple(existing["key"]) != index.keys and name == index.name)
-            }
-            for name in contradicting:
+            wrong = contradicting(db[collection.name].index_information(), index)
+            for name in wrong:
                 db[collection.name].drop_index(name)
             try:
                 _ensure(db, collection.name, index)
             except StorageError:
-                for name, existing in contradicting.items():
+                for name, existing in wrong.items():
                     db[collection.name].create_index(existing["key"], name=name, **_options(existing))
                 raise
-            repaired += [f"{collection.name}.{name}" for name in contradicting]
+            repaired += [f"{collection.name}.{name}" for name in wrong]
     return repaired
+
+
+def contradicting(existing: Mapping[str, Any], index: Index) -> dict[str, dict[str, Any]]:
+    """Of the indexes of a collection, as `index_information` tells them, those that a declared one cannot live with."""
+    return {
+        name: known
+        for name, known in existing.items()
+        if (tuple(known["key"]) == index.keys and _options(known) != index.options)
+        or (tuple(known["key"]) != index.keys and name == index.name)
+    }
 
 
 def _ensure(db: Db, collection: str, index: Index) -> None:

@@ -12,6 +12,7 @@ from echostats_pipeline.storage.database import Db, connected
 from echostats_pipeline.storage.embedded import ensure_running
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.imports import ImportStore
+from echostats_pipeline.storage.incidents import IncidentStore
 from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.jobs import JobStore
 from echostats_pipeline.storage.leases import LeaseStore
@@ -38,6 +39,7 @@ class Store:
     leases: LeaseStore
     imports: ImportStore
     limits: LimitStore
+    incidents: IncidentStore
 
     @classmethod
     def of(cls, db: Db) -> "Store":
@@ -54,6 +56,7 @@ class Store:
             leases=LeaseStore(db),
             imports=ImportStore(db),
             limits=LimitStore(db),
+            incidents=IncidentStore(db),
         )
 
     def mark_all_snapshots(self) -> None:

@@ -17,19 +17,22 @@ LAYERS = (
     {"settings", "errors"},
     {"model"},
     {"transforms"},
-    {"storage", "spotify", "exports"},
+    {"storage", "spotify", "exports", "notices"},
     {"stages"},
     {"resources", "partitions"},
     # Dagster's side: what is materialized and what starts it.
     {
+        "alerts",
         "assets",
         "checks",
         "dead_runs",
         "decisions",
         "event_log_storage",
         "import_folder",
+        "instance_health",
         "jobs",
         "retention",
+        "metrics",
         "roster",
         "schedules",
         "sensors",
@@ -37,7 +40,7 @@ LAYERS = (
     {"definitions", "cli"},
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-WITHOUT_DAGSTER = {"errors", "settings", "model", "transforms", "storage", "spotify", "exports", "stages", "simulator"}
+WITHOUT_DAGSTER = {part for part, level in LEVEL.items() if level < LEVEL["resources"]} | {"simulator"}
 PURE = {"model", "transforms"}
 I_O = {"requests", "pymongo", "socket", "subprocess", "sqlite3", "httpx", "urllib.request", "starlette", "uvicorn"}
 

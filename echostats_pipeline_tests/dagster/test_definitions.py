@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from echostats_pipeline.alerts import ALERT_SENSORS
 from echostats_pipeline.definitions import build_definitions, build_resources, defs
 from echostats_pipeline.jobs import JOBS
 from echostats_pipeline.roster import Roster
@@ -30,7 +31,11 @@ def test_every_user_of_the_roster_has_a_sensor_that_runs(tmp_path: Path, monkeyp
     loaded = defs()
     assert isinstance(loaded, dg.Definitions)
     sensors = {sensor.name: sensor for sensor in loaded.sensors or []}
-    assert set(sensors) == {"sync_ann_123456", "sync_bob_654321", *(sensor.name for sensor in SENSORS)}
+    assert set(sensors) == {
+        "sync_ann_123456",
+        "sync_bob_654321",
+        *(sensor.name for sensor in (*SENSORS, *ALERT_SENSORS)),
+    }
     assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
     assert sensors["sync_ann_123456"].minimum_interval_seconds == 15 * 60
 

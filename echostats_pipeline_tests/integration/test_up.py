@@ -11,6 +11,7 @@ import pytest
 import requests
 from pymongo import MongoClient
 
+from echostats_pipeline.alerts import ALERT_SENSORS
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.jobs import JOBS, USER_TAG
 from echostats_pipeline.model.base import utc_now
@@ -111,6 +112,12 @@ def port() -> int:
 
 
 @pytest.fixture
+def metrics_port(port: int) -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return load_settings(environment(tmp_path / "home"), env_file=None)
 
@@ -133,16 +140,17 @@ def prepared(settings: Settings, mongo_client: MongoClient[Document]) -> Iterato
 
 
 def test_up_serves_syncs_backfills_takes_new_users_and_stops(
-    settings: Settings, prepared: tuple[User, list[Any]], port: int
+    settings: Settings, prepared: tuple[User, list[Any]], port: int, metrics_port: int
 ) -> None:
     user, people = prepared
     ui, key = Ui(port), user.partition_key
-    with started(settings.home, "-m", "echostats_pipeline.cli.main", "up", "--port", str(port)) as process:
+    options = ["--port", str(port), "--metrics-port", str(metrics_port)]
+    with started(settings.home, "-m", "echostats_pipeline.cli.main", "up", *options) as process:
         eventually("webserver", ui.answers, process)
         repository = eventually("code location", ui.repository, process)
         assert len(repository["assetNodes"]) == 12
         assert {job["name"] for job in repository["jobs"]} >= {job.name for job in JOBS}
-        expected = {sensor.name for sensor in SENSORS} | {f"sync_{key.replace('-', '_')}"}
+        expected = {sensor.name for sensor in (*SENSORS, *ALERT_SENSORS)} | {f"sync_{key.replace('-', '_')}"}
         assert ui.sensors() == dict.fromkeys(expected, "RUNNING")
         assert {each["scheduleState"]["status"] for each in repository["schedules"]} == {"RUNNING"}
         eventually("partition of the user", lambda: key in ui.user_partitions(), process)
@@ -186,6 +194,8 @@ def test_up_serves_syncs_backfills_takes_new_users_and_stops(
         with open_store(settings) as store:
             assert store.db["listening_history"].count_documents({"user_id": user.user_id}) >= 50
             assert {job.status for job in store.jobs.of_run(run_id)} == {"completed"}
+        metrics = requests.get(f"http://127.0.0.1:{metrics_port}/metrics", timeout=30)
+        assert (metrics.status_code, f'echostats_sync_age_seconds{{user="{key}"}}' in metrics.text) == (200, True)
 
         assert interrupt(process) == 0, (settings.home.parent / "output.txt").read_text()
         eventually("end of all processes", lambda: not processes_of(settings.home))

@@ -1,0 +1,43 @@
+"""``echostats alerts``: whether notices of trouble arrive, and what there is to tell at present."""
+
+import click
+
+from echostats_pipeline.cli.instance import open_database
+from echostats_pipeline.notices import Notifier
+from echostats_pipeline.settings import load_settings
+from echostats_pipeline.stages.incidents import configured_secrets, redacted, times
+
+
+@click.group()
+def alerts() -> None:
+    """Notices of trouble: to the addresses in ECHOSTATS_ALERTS."""
+
+
+@alerts.command()
+def test() -> None:
+    """Send a test notice to every address and say who has accepted it; exit code 1 if somebody has not."""
+    settings = load_settings()
+    notifier, secrets = Notifier(settings.alerts), configured_secrets(settings)
+    if not settings.alerts:
+        click.echo("ECHOSTATS_ALERTS is not set: nobody is told of trouble. Try for example ntfys://ntfy.sh/my-topic")
+        return
+    body = "This is a test: nothing is wrong.\n\nNotices of trouble will arrive here. Sent by: echostats alerts test"
+    refused = 0
+    for delivery in notifier.send("echostats: a test notice", body, good=True):
+        refused += not delivery.accepted
+        click.echo(f"{delivery.name}: {'accepted' if delivery.accepted else redacted(delivery.reason, secrets)}")
+    if refused:
+        raise SystemExit(1)
+
+
+@alerts.command("list")
+def list_open() -> None:
+    """What is wrong at present, the oldest first, and whether somebody was told."""
+    with open_database(load_settings()) as store:
+        found = store.incidents.open()
+    for incident in found:
+        told = f"told {incident.notified_at:%Y-%m-%d %H:%M}" if incident.notified_at else "not told yet"
+        click.echo(f"{incident.opened_at:%Y-%m-%d %H:%M} UTC  {incident.subject}, seen {times(incident.count)}, {told}")
+        click.echo(f"    {incident.cause}")
+    if not found:
+        click.echo("No incident is open.")

@@ -1,0 +1,121 @@
+"""``echostats doctor``: everything that can be wrong, looked at once, each with what to do about it."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from echostats_pipeline import instance_health
+from echostats_pipeline.cli.instance import open_database, open_instance
+from echostats_pipeline.cli.users import PIPED_WIDTH
+from echostats_pipeline.errors import SettingsError
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.notices import Notifier
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.spotify.crypto import TokenCipher
+from echostats_pipeline.stages import health
+from echostats_pipeline.stages.accounts import token_cipher
+from echostats_pipeline.stages.health import Finding, Findings, examined, worst
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store
+
+STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+DATABASE_FIX = "Check MONGO_URI and its server, or for the embedded one: echostats mongo start"
+KEY_FIX = "Check ENCRYPTION_KEY, or encryption.key in ECHOSTATS_HOME"
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(as_json: bool) -> None:
+    """Look at everything that can be wrong and say what to do. Exit code 1 with problems, 0 with warnings only."""
+    findings = diagnosis()
+    if as_json:
+        click.echo(json.dumps(health.as_json(findings), indent=2))
+    else:
+        console = Console()
+        if not console.is_terminal:
+            console.width = PIPED_WIDTH
+        console.print(findings_table(findings))
+    if worst(findings) == "problem":
+        raise SystemExit(1)
+
+
+def diagnosis() -> list[Finding]:
+    """Everything that was found, problems or not; nothing that is wrong keeps the rest from being looked at."""
+    findings = examined("versions", health.versions)
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        return [*findings, Finding("settings", "problem", str(error), "README: Settings")]
+    findings += examined("disk", partial(health.disk, settings.home))
+    findings += examined("alerts", partial(_addresses, settings), "echostats alerts test")
+    if settings.mongo_uri is None and not StateFolder(settings.home).mongo_dir.is_dir():
+        findings.append(Finding("database", "warning", "There is no database yet.", "echostats demo, connect or up"))
+        return findings + _dagster(settings, None)
+    looked: list[Finding] = []
+
+    def with_database() -> Findings:
+        with open_database(settings, indexes=False) as store:
+            looked.extend(_stored(settings, store) + _dagster(settings, store))
+        yield from ()
+
+    unreachable = examined("database", with_database, DATABASE_FIX)
+    return findings + unreachable + (looked or _dagster(settings, None))
+
+
+def findings_table(findings: list[Finding]) -> Table:
+    """One row for each finding, with what to do where something is to be done."""
+    table = Table(Column("", no_wrap=True), Column("area", no_wrap=True), "finding", "what to do")
+    for each in findings:
+        level = Text(each.level.upper() if each.level == "ok" else each.level, STYLES[each.level])
+        table.add_row(level, each.area, Text(each.text), Text(each.fix))
+    return table
+
+
+def _stored(settings: Settings, store: Store) -> list[Finding]:
+    now = utc_now()
+    looks: dict[str, Callable[[], Findings]] = {
+        "database": partial(health.database, store),
+        "indexes": partial(health.indexes, store),
+        "key": lambda: health.encryption(store, _cipher(settings)),
+        "users": partial(health.users, store, settings, now),
+        "quota": partial(health.quota, store, settings.daily_calls, now),
+        "alerts": partial(health.incidents, store, len(settings.alerts)),
+        "clock": partial(health.clock, store, now),
+    }
+    fixes = {"key": KEY_FIX}
+    return [found for area, look in looks.items() for found in examined(area, look, fixes.get(area, DATABASE_FIX))]
+
+
+def _dagster(settings: Settings, store: Store | None) -> list[Finding]:
+    if not (StateFolder(settings.home).dagster_dir / "storage").is_dir():
+        return [Finding("daemon", "ok", "Dagster has not run here yet: there is nothing to look at.", "")]
+    looked: list[Finding] = []
+
+    def with_instance() -> Findings:
+        now, url = utc_now(), instance_health.ui_url(settings.home)
+        with open_instance(settings) as instance:
+            keys = [user.partition_key for user in store.users.all(simulated=settings.simulated)] if store else []
+            looked.extend(examined("daemon", partial(instance_health.daemon, instance, url, now)))
+            looked.extend(examined("sensors", partial(instance_health.switched_off, instance, keys)))
+            looked.extend(examined("runs", partial(instance_health.runs, instance, store, now)))
+        yield from ()
+
+    unusable = examined("Dagster", with_instance, "Check the folder dagster in ECHOSTATS_HOME")
+    return looked + unusable
+
+
+def _addresses(settings: Settings) -> Findings:
+    Notifier(settings.alerts)
+    yield from ()
+
+
+def _cipher(settings: Settings) -> TokenCipher | None:
+    """The cipher; None where a key would have to be made first, which is no business of a doctor's."""
+    if settings.encryption_key is None and not StateFolder(settings.home).encryption_key_file.exists():
+        return None
+    return token_cipher(settings)

@@ -1,0 +1,39 @@
+"""``echostats metrics``: the metrics once, on the terminal or into a file."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from echostats_pipeline.cli.instance import open_database, open_instance
+from echostats_pipeline.metrics import exposition, measured
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.settings import load_settings
+from echostats_pipeline.storage.home import StateFolder, replace_file
+
+READABLE = 0o644
+"""node_exporter runs as another user."""
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write into this file, at once or not at all, for the textfile collector of node_exporter.",
+)
+def metrics(output: Path | None) -> None:
+    """Print metrics in Prometheus' text form; `echostats up --metrics-port 9464` serves them."""
+    settings = load_settings()
+    has_run = (StateFolder(settings.home).dagster_dir / "storage").is_dir()
+    with (
+        open_database(settings, indexes=False) as store,
+        open_instance(settings) if has_run else nullcontext() as instance,
+    ):
+        text = exposition(measured(store, instance, settings, utc_now()))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        replace_file(output.absolute(), text, mode=READABLE)
+    except OSError as error:
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error

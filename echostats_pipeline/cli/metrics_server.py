@@ -1,0 +1,80 @@
+"""The port at which `echostats up` serves its metrics: what goes wrong there is an answer, never the end of `up`."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from echostats_pipeline.metrics import exposition
+
+HOST = "127.0.0.1"
+POLL_S = 0.1
+IDLE_S = 10.0
+Measure = Callable[[], Iterator[Metric]]
+logger = logging.getLogger(__name__)
+
+
+class _Scrapes(ThreadingHTTPServer):
+    """One scrape after the other: two at once would cost twice as much and say the same."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, measure: Measure) -> None:
+        super().__init__((HOST, port), _Answer)
+        self._measure = measure
+        self._lock = threading.Lock()
+        self._failed = 0
+
+    def scrape(self) -> tuple[HTTPStatus, bytes]:
+        with self._lock:
+            began = time.monotonic()
+            try:
+                return HTTPStatus.OK, exposition([*self._measure(), *self._own(time.monotonic() - began)])
+            except Exception as error:  # noqa: BLE001 - whoever asks is told, and everything else goes on
+                self._failed += 1
+                logger.warning("A scrape of the metrics has failed: %s", type(error).__name__)
+                return HTTPStatus.SERVICE_UNAVAILABLE, f"Nothing can be measured: {type(error).__name__}\n".encode()
+
+    def _own(self, lasted_s: float) -> Iterator[Metric]:
+        duration = "Seconds that measuring took."
+        yield GaugeMetricFamily("echostats_scrape_duration_seconds", duration, lasted_s)
+        failures = "Scrapes that could not be answered since `echostats up` has begun."
+        yield CounterMetricFamily("echostats_scrape_errors", failures, self._failed)
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: _Scrapes
+    timeout = IDLE_S
+
+    def do_GET(self) -> None:
+        if self.path.split("?")[0] != "/metrics":
+            self.send_error(HTTPStatus.NOT_FOUND, "Metrics are at /metrics")
+            return
+        status, body = self.server.scrape()
+        self.send_response(status)
+        self.send_header("Content-Type", CONTENT_TYPE_LATEST if status == HTTPStatus.OK else "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+        """A scrape every few seconds is nothing to tell."""
+
+
+@contextmanager
+def serving_metrics(port: int, measure: Measure) -> Iterator[str]:
+    """Serve metrics for as long as the block runs; gives their address."""
+    with _Scrapes(port, measure) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://{HOST}:{server.server_port}/metrics"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,101 @@
+"""Sending notices: to webhooks, chats, push services and mailboxes, all by way of Apprise (`ECHOSTATS_ALERTS`).
+
+Here: addresses, and one attempt to reach each. Not here: what is worth a notice, and when to try again. An address is
+a secret: it is never quoted, and what Apprise says about one is redacted by the caller.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from apprise import Apprise, AppriseAsset, NotifyBase, NotifyType
+from pydantic import SecretStr
+
+from echostats_pipeline.errors import SettingsError
+
+TIMEOUT_S = 10.0
+_LOGGER = logging.getLogger("apprise")
+_ASSET = AppriseAsset(app_id="echostats", app_desc="echostats", app_url="", image_url_mask="", image_url_logo="")
+"""Under our own name, and without pictures from elsewhere."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of one attempt to reach one address.
+
+    Attributes:
+        mark: Tells the address from others, and not what it is.
+        name: Its place in ``ECHOSTATS_ALERTS`` and its service, for example ``1 (Slack)``.
+        accepted: Whether the other side has taken the notice.
+        reason: Why not, as Apprise says it: not redacted.
+    """
+
+    mark: str
+    name: str
+    accepted: bool
+    reason: str = field(default="", repr=False)
+
+
+class Notifier:
+    """Everybody who is to be told.
+
+    Args:
+        addresses: As the settings have them.
+
+    Raises:
+        SettingsError: one is not understood; says which by its number.
+    """
+
+    def __init__(self, addresses: Sequence[SecretStr]) -> None:
+        _LOGGER.propagate = False  # it quotes addresses
+        self._services = [
+            (_mark(address), _service(number, address)) for number, address in enumerate(addresses, start=1)
+        ]
+
+    @property
+    def marks(self) -> list[str]:
+        """The marks of all addresses."""
+        return [mark for mark, _ in self._services]
+
+    def send(self, title: str, body: str, *, good: bool = False, already: Sequence[str] = ()) -> Iterator[Delivery]:
+        """Try once to reach everybody who is not `already` told, one after the other; never raises."""
+        kind = NotifyType.SUCCESS if good else NotifyType.FAILURE
+        for number, (mark, service) in enumerate(self._services, start=1):
+            if mark in already:
+                continue
+            name = f"{number} ({service.service_name})"
+            alone = Apprise(asset=_ASSET)
+            alone.add(service)
+            try:
+                result = alone.notify(body=body, title=title, notify_type=kind, timeout=TIMEOUT_S)
+                reason = next((entry.message for entry in result.logs()), "it was not accepted")
+                yield Delivery(mark, name, bool(result), "" if result else reason)
+            except Exception as error:  # noqa: BLE001 - a hundred services, and none of them may harm the pipeline
+                yield Delivery(mark, name, accepted=False, reason=type(error).__name__)
+
+
+def _service(number: int, address: SecretStr) -> NotifyBase:
+    text = address.get_secret_value()
+    _LOGGER.disabled = True  # an address that cannot be used is quoted whole
+    try:
+        service = Apprise.instantiate(text, asset=_ASSET, suppress_exceptions=True)
+    except Exception:  # noqa: BLE001 - whatever it says may quote the address
+        service = None
+    finally:
+        _LOGGER.disabled = False
+    if isinstance(service, NotifyBase):
+        return service
+    if text.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"ECHOSTATS_ALERTS: number {number} is a web address that no known service has. For a webhook that takes "
+            "JSON, write jsons:// instead of https://, or json:// instead of http://."
+        )
+    raise SettingsError(
+        f"ECHOSTATS_ALERTS: number {number} is not an address that Apprise understands. "
+        "The forms of each service are listed at https://appriseit.com/services/"
+    )
+
+
+def _mark(address: SecretStr) -> str:
+    return hashlib.sha256(address.get_secret_value().encode()).hexdigest()[:8]

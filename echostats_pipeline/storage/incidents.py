@@ -1,0 +1,104 @@
+"""Incidents (collection ``incidents``): what is wrong, since when, and who has been told.
+
+One document per key, the last incident of that key. Processes may see, close and tell of an incident at once: every
+change is one conditional write.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from pymongo.errors import DuplicateKeyError
+
+from echostats_pipeline.model.operations import Incident, IncidentKind
+from echostats_pipeline.storage.database import Db, Document
+
+RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 720, 720))
+"""How long to wait after each failed attempt to tell; after the last one the notice is given up."""
+
+
+class IncidentStore:
+    """Opens, counts and closes incidents, and hands out the notices that are due."""
+
+    def __init__(self, db: Db) -> None:
+        self._incidents = db["incidents"]
+
+    def see(self, seen: Incident) -> bool:
+        """Record that something is wrong; True if that opens an incident, False if it is one already.
+
+        What was seen at the same time or before counts once.
+        """
+        while True:
+            if self.get(seen.key, open_only=True) is not None:
+                newer = {"key": seen.key, "closed_at": None, "last_seen_at": {"$lt": seen.last_seen_at}}
+                last = {"last_seen_at": seen.last_seen_at, "run_id": seen.run_id}
+                self._incidents.update_one(newer, {"$inc": {"count": 1}, "$set": last})
+                return False
+            again = {"key": seen.key, "closed_at": {"$ne": None, "$lt": seen.last_seen_at}}
+            if self._incidents.replace_one(again, seen.to_bson()).matched_count:
+                return True
+            if self.get(seen.key) is not None:
+                return False  # it was put right after this
+            try:
+                self._incidents.insert_one(seen.to_bson())
+            except DuplicateKeyError:
+                continue  # somebody else has just opened it
+            return True
+
+    def close(self, key: str, at: datetime, *, tell: bool = True) -> bool:
+        """Record that something is right again; False if nothing was known to be wrong.
+
+        Args:
+            key: What.
+            at: Since when.
+            tell: Whether those who were told of the incident are to be told of its end.
+        """
+        fresh: Document = {"closed_at": at, "attempts": 0, "next_attempt_at": None, "accepted_by": []}
+        was_told = {"$and": [tell, {"$ne": ["$notified_at", None]}]}
+        change = [{"$set": {**fresh, "pending": {"$cond": [was_told, "closed", ""]}}}]
+        return self._incidents.update_one({"key": key, "closed_at": None}, change).modified_count == 1
+
+    def get(self, key: str, *, open_only: bool = False) -> Incident | None:
+        """The last incident of a key, if there was one."""
+        found = self._incidents.find_one({"key": key, **({"closed_at": None} if open_only else {})})
+        return None if found is None else Incident.model_validate(found)
+
+    def open(self, kinds: Iterable[IncidentKind] = ("run", "check", "user")) -> list[Incident]:
+        """What is wrong at present, the oldest first."""
+        found = self._incidents.find({"closed_at": None, "kind": {"$in": list(kinds)}})
+        return [Incident.model_validate(each) for each in found.sort([("opened_at", 1), ("key", 1)])]
+
+    def due(self, now: datetime, limit: int) -> list[Incident]:
+        """Incidents whose notice is to be sent now, the oldest first."""
+        query = {
+            "pending": {"$in": ["opened", "closed"]},
+            "attempts": {"$lt": len(RETRY_AFTER)},
+            "$or": [{"next_attempt_at": None}, {"next_attempt_at": {"$lte": now}}],
+        }
+        found = self._incidents.find(query).sort([("opened_at", 1), ("key", 1)]).limit(limit)
+        return [Incident.model_validate(each) for each in found]
+
+    def claim(self, incident: Incident, now: datetime) -> bool:
+        """Take the right to send the notice that is due, this once; False if somebody else has it.
+
+        Whoever dies with it leaves the notice to the next attempt.
+        """
+        change = {"$inc": {"attempts": 1}, "$set": {"next_attempt_at": now + RETRY_AFTER[incident.attempts]}}
+        return self._incidents.update_one(_as_seen(incident, incident.attempts), change).modified_count == 1
+
+    def sent(self, incident: Incident, accepted_by: Sequence[str], now: datetime, *, complete: bool) -> None:
+        """Record who has accepted a notice that was claimed; `complete` if nobody is left who has not."""
+        fields: Document = {"accepted_by": list(accepted_by)}
+        if complete:
+            fields |= {"pending": ""}
+        if incident.pending == "opened" and accepted_by and incident.notified_at is None:
+            fields |= {"notified_at": now}
+        self._incidents.update_one(_as_seen(incident, incident.attempts + 1), {"$set": fields})
+
+
+def _as_seen(incident: Incident, attempts: int) -> Document:
+    return {
+        "key": incident.key,
+        "opened_at": incident.opened_at,
+        "pending": incident.pending,
+        "attempts": attempts,
+    }
