@@ -1,9 +1,11 @@
 """How the data is divided: by user, and by user and local day."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import dagster as dg
+
+from echostats_pipeline.transforms.days import DayWindow
 
 USERS = dg.DynamicPartitionsDefinition(name="users")
 """One partition per user, named by `User.partition_key`."""
@@ -13,6 +15,7 @@ DAYS = dg.DailyPartitionsDefinition(start_date="2008-10-01", timezone="UTC", end
 
 USER_DAYS = dg.MultiPartitionsDefinition({"date": DAYS, "user": USERS})
 
+PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -38,6 +41,22 @@ def days_by_user(keys: Iterable[str]) -> dict[str, list[date]]:
         else:
             found.setdefault(key, [])
     return {user: sorted(days) for user, days in found.items()}
+
+
+def windows_of_run(tags: Mapping[str, str], instance: dg.DagsterInstance) -> dict[str, DayWindow | None] | None:
+    """What a run is about: the days of each user key; None for a user as a whole, None at all for everybody.
+
+    Read from the run's tags: a check without partitions of its own is told of them in no other way.
+    """
+    key = tags.get(PARTITION)
+    first, last = tags.get(RANGE_START, key), tags.get(RANGE_END, key)
+    if first is None or last is None:
+        return None
+    (first_day, _, first_user), (last_day, _, last_user) = first.rpartition("|"), last.rpartition("|")
+    with dg.partition_loading_context(dynamic_partitions_store=instance):
+        users = USERS.get_partition_keys_in_range(dg.PartitionKeyRange(first_user, last_user))
+    window = DayWindow(date.fromisoformat(first_day), date.fromisoformat(last_day)) if first_day else None
+    return dict.fromkeys(users, window)
 
 
 def day_partition(user_key: str, day: date) -> dg.MultiPartitionKey:

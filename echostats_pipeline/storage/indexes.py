@@ -40,7 +40,7 @@ def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
             contradicting = {
                 name: existing
                 for name, existing in db[collection.name].index_information().items()
-                if (tuple(existing["key"]) == index.keys and _options(existing) != index.options)
+                if (tuple(existing["key"]) == index.keys and existing_options(existing) != index.options)
                 or (tuple(existing["key"]) != index.keys and name == index.name)
             }
             for name in contradicting:
@@ -49,7 +49,7 @@ def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
                 _ensure(db, collection.name, index)
             except StorageError:
                 for name, existing in contradicting.items():
-                    db[collection.name].create_index(existing["key"], name=name, **_options(existing))
+                    db[collection.name].create_index(existing["key"], name=name, **existing_options(existing))
                 raise
             repaired += [f"{collection.name}.{name}" for name in contradicting]
     return repaired
@@ -72,5 +72,6 @@ def _ensure(db: Db, collection: str, index: Index) -> None:
         raise
 
 
-def _options(existing: dict[str, Any]) -> dict[str, Any]:
+def existing_options(existing: dict[str, Any]) -> dict[str, Any]:
+    """The options of an index of the database, as `Index.options` has them."""
     return {name: value for name, value in existing.items() if name not in {"v", "key", "ns", "background"}}
