@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from echostats_pipeline.assets import analytics, catalog, ingestion, library, rollups
+from echostats_pipeline.checks import CHECKS
 from echostats_pipeline.jobs import JOBS
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import SyncJobsResource
@@ -46,6 +47,7 @@ def build_definitions(
     """
     return dg.Definitions(
         assets=dg.load_assets_from_modules([ingestion, rollups, analytics, library, catalog]),
+        asset_checks=CHECKS,
         jobs=JOBS,
         sensors=[*SENSORS, *(sync_sensor(key, sync_interval_minutes) for key in roster or [])],
         schedules=SCHEDULES,
