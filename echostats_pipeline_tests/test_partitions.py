@@ -4,7 +4,16 @@ import dagster as dg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostats_pipeline.partitions import DAYS, RANGE_END, RANGE_START, day_partition, days_by_user, range_tags
+from echostats_pipeline.partitions import (
+    DAYS,
+    RANGE_END,
+    RANGE_START,
+    day_partition,
+    days_by_user,
+    range_tags,
+    windows_of_run,
+)
+from echostats_pipeline.transforms.days import DayWindow
 
 keys = st.from_regex(r"[a-z0-9_-]{1,12}", fullmatch=True)
 dates = st.dates(date(2008, 10, 1), date(2026, 1, 1))
@@ -46,3 +55,19 @@ def test_tomorrow_is_a_partition_for_it_has_begun_in_the_east() -> None:
         assert "2025-01-16" in days
         assert (instant + timedelta(days=2)).date().isoformat() not in days
     assert DAYS.get_first_partition_key() == "2008-10-01"
+
+
+def test_the_tags_of_a_run_tell_its_users_and_days() -> None:
+    first, last = date(2025, 1, 1), date(2025, 1, 31)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("users", ["cal-1", "ada-1", "bob-1"])
+        month = DayWindow(first, last)
+        assert windows_of_run(range_tags(first, last, "ada-1"), instance) == {"ada-1": month}
+        assert windows_of_run(range_tags(first, last, "cal-1", "bob-1"), instance) == dict.fromkeys(
+            ("cal-1", "ada-1", "bob-1"), month
+        ), "in the order users were added"
+        one_day = {"dagster/partition": str(day_partition("bob-1", first))}
+        assert windows_of_run(one_day, instance) == {"bob-1": DayWindow(first, first)}
+        assert windows_of_run({"dagster/partition": "bob-1"}, instance) == {"bob-1": None}
+        assert windows_of_run({RANGE_START: "cal-1", RANGE_END: "ada-1"}, instance) == {"cal-1": None, "ada-1": None}
+        assert windows_of_run({"echostats/user": "bob-1"}, instance) is None

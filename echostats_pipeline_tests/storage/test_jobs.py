@@ -69,3 +69,15 @@ def test_closing_a_run_fails_what_is_open_and_nothing_else(store: Store) -> None
     assert closed["u2"].status == "completed"
     assert store.jobs.open_runs() == ["run2"]
     assert store.jobs.busy_users() == {"u1"}
+
+
+def test_what_a_run_wrote_wrong_fails_the_completed_jobs_of_those_users_only(store: Store) -> None:
+    users = [JobKey(f"u{number}", "run1") for number in range(3)]
+    for key in (*users, JobKey("u0", "run2")):
+        store.jobs.open(key, "periodic", NOW)
+    for key in (*users[:2], JobKey("u0", "run2")):
+        store.jobs.close(key, "completed", NOW)
+    store.condemn_run("run1", ["u0"], NOW + timedelta(1), "wrong")
+    jobs = {job.user_id: (job.status, job.error_message) for job in store.jobs.of_run("run1")}
+    assert jobs == {"u0": ("failed", "wrong"), "u1": ("completed", ""), "u2": ("failed", "wrong")}
+    assert store.jobs.of_run("run2")[0].status == "completed"
