@@ -212,13 +212,13 @@ def no_day_is_overlong(store: Store, _: Settings, _now: datetime, scope: Sequenc
                 rows.append({**who, "hours": round(hours, 2), "hours_of_the_day": round(most, 2)})
                 ids.add(examined.user.user_id)
     wrong = (
-        f"{_many(len(rows), 'day')} hold more listening than hours. Two devices at once, or plays that are there twice "
+        f"More listening than hours on {_many(len(rows), 'day')}. Two devices at once, or plays that are there twice "
         "under different ids: look at the plays of these dates in listening_history."
     )
     return Finding(
         not rows,
         "WARN",
-        wrong if rows else f"None of {_many(days, 'day')} is longer than it was.",
+        wrong if rows else f"No overlong day among {days:,}.",
         {"days": days, "overlong_days": len(rows)},
         worst(rows, "hours"),
         frozenset(ids),
@@ -320,9 +320,9 @@ def _compared(found: Sequence[tuple[Examined, _Compared]], *, severity: Severity
             noun: difference.key,
             "differs": ", ".join(difference.fields),
             "plays_expected": difference.expected,
-            "plays_found": "none" if difference.found is None else difference.found,
+            "plays_found": difference.found or 0,
             "ms_expected": difference.expected_ms,
-            "ms_found": "none" if difference.found_ms is None else difference.found_ms,
+            "ms_found": difference.found_ms or 0,
         }
         for examined, difference in wrong[:MOST_ROWS]
     ]
@@ -334,12 +334,13 @@ def _compared(found: Sequence[tuple[Examined, _Compared]], *, severity: Severity
         "waiting_for_a_rebuild": sum(len(compared.waiting) for _, compared in found),
     }
     if not wrong:
-        said = f"{_many(documents, noun)} of {_many(len(found), 'user')} say what their source says."
+        said = f"No difference in {_many(documents, noun)} of {_many(len(found), 'user')}."
         return Finding(passed=True, severity=severity, description=said, numbers=numbers)
-    row = rows[0]
+    (examined, difference), *_ = wrong
     said = (
-        f"{len(wrong)} of {_many(documents, noun)} differ from their source; the worst, {row[noun]} of {row['user']}, "
-        f"has {row['plays_found']} plays instead of {row['plays_expected']} ({row['differs']}). {remedy}"
+        f"{len(wrong)} of {_many(documents, noun)} differ from their source; the worst, {difference.key} of "
+        f"{examined.user.partition_key}, has {_many(difference.found or 0, 'play')} instead of {difference.expected:,} "
+        f"({', '.join(difference.fields)}). {remedy}"
     )
     ids = frozenset(examined.user.user_id for examined, _ in wrong)
     return Finding(passed=False, severity=severity, description=said, numbers=numbers, rows=rows, user_ids=ids)

@@ -13,7 +13,7 @@ from echostats_pipeline.stages.consent import SOON, consent_left
 from echostats_pipeline.storage.audit import AuditStore
 from echostats_pipeline.storage.indexes import REPAIR_COMMAND
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.audit import LEAST_CALLS, Coverage, call_rates
+from echostats_pipeline.transforms.audit import Coverage, call_rates
 
 RECENT = timedelta(days=30)
 MISSED_SYNCS = 4
@@ -21,6 +21,8 @@ LEAST_STALE = timedelta(hours=1)
 MOST_WAITING = 0.1
 """Share of counted plays whose track may be still unread; a large import takes days to get below it."""
 MOST_ERRORS = 0.1
+LEAST_CALLS = 10
+"""Fewer calls than this say nothing about a rate."""
 HOUR = timedelta(hours=1)
 
 
@@ -84,17 +86,16 @@ def users_are_synced(_: Store, settings: Settings, now: datetime, scope: Sequenc
         if since > most:
             last = f"{user.last_synced_at:%Y-%m-%d %H:%M} UTC" if user.last_synced_at else "never"
             rows.append({"user": user.partition_key, "last_synced_at": last, "hours": round(since / HOUR, 1)})
-    rows = worst(rows, "hours")
     wrong = (
-        f"{len(rows)} of {len(active)} active users were not synced for more than {most / HOUR:g} hours. Look at their "
+        f"{len(rows)} of {len(active)} active users were not synced for more than {most / HOUR:g} h. Look at their "
         "sensors sync_<user> under Automation and at their newest documents in sync_jobs."
     )
     return Finding(
         not rows,
         "WARN",
-        wrong if rows else f"All of {len(active)} active users were synced within {most / HOUR:g} hours.",
+        wrong if rows else f"All of {len(active)} active users were synced within {most / HOUR:g} h.",
         {"active_users": len(active), "stale_users": len(rows), "most_hours": most / HOUR},
-        rows,
+        worst(rows, "hours"),
     )
 
 

@@ -14,9 +14,6 @@ from zoneinfo import ZoneInfo
 from echostats_pipeline.model.statistics import PERIOD_DAYS, Period
 from echostats_pipeline.transforms.days import local_date, local_midnight
 
-LEAST_CALLS = 10
-"""Fewer calls than this say nothing about a rate."""
-
 
 class PlayFacts(NamedTuple):
     """What the sums need to know of a play; its end in milliseconds since 1970."""

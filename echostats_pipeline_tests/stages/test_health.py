@@ -90,7 +90,7 @@ def test_an_active_user_who_is_not_synced_is_found(installation: Installation) -
     installation.clock.advance(timedelta(minutes=1))
     found = examined(installation, health.users_are_synced, late, paused)
     assert (found.passed, found.severity, found.numbers["stale_users"]) == (False, "WARN", 1)
-    assert "1 of 1 active users were not synced for more than 1 hours" in found.description
+    assert "1 of 1 active users were not synced for more than 1 h." in found.description
     assert found.rows == [{"user": late.partition_key, "last_synced_at": "2025-06-15 11:00 UTC", "hours": 1.0}]
     patient = installation.with_settings(sync_interval_minutes=60)
     assert examined(patient, health.users_are_synced, late).passed, "four intervals have not passed"
