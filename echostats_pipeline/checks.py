@@ -18,7 +18,7 @@ from echostats_pipeline.assets.rollups import daily_rollups
 from echostats_pipeline.partitions import windows_of_run
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.stages import audit, health
+from echostats_pipeline.stages import audit, operation
 from echostats_pipeline.stages.audit import Examination, Examined, Finding
 
 BLOCKING: frozenset[Examination] = frozenset(
@@ -111,12 +111,12 @@ CHECKS: Sequence[dg.AssetChecksDefinition] = (
         for asset, examine in (
             (daily_rollups, audit.daily_rollups_are_unique),
             (analytics_snapshots, audit.analytics_snapshots_are_unique),
-            (listening_history, health.gaps_are_closed),
-            (listening_history, health.indexes_are_as_declared),
-            (tracks, health.tracks_are_enriched),
-            (recently_played, health.users_are_synced),
-            (recently_played, health.consents_last),
-            (recently_played, health.spotify_answers),
+            (listening_history, operation.gaps_are_closed),
+            (listening_history, operation.indexes_are_as_declared),
+            (tracks, operation.tracks_are_enriched),
+            (recently_played, operation.users_are_synced),
+            (recently_played, operation.consents_last),
+            (recently_played, operation.spotify_answers),
         )
     ),
 )

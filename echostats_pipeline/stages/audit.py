@@ -1,6 +1,6 @@
 """Whether what is stored is right: plays, rollups and snapshots, each against what it is built from.
 
-Here: examinations of documents and what they find. Not here: how the pipeline itself is doing (`stages.health`), and
+Here: examinations of documents and what they find. Not here: how the pipeline itself is doing (`stages.operation`), and
 how a finding is shown and what it stops (`checks`).
 """
 
