@@ -11,6 +11,8 @@ from echostats_pipeline.assets.catalog import albums, artists, audio_features, t
 from echostats_pipeline.assets.ingestion import listening_history, recently_played, streaming_history_import
 from echostats_pipeline.assets.library import playlists, saved_tracks, top_items
 from echostats_pipeline.assets.rollups import daily_rollups
+from echostats_pipeline.checks import before_rollups, of_rollups, of_snapshots
+from echostats_pipeline.resources.store import READS_ONLY
 from echostats_pipeline.retention import retention
 
 USER_TAG = "echostats/user"
@@ -27,20 +29,27 @@ def _at_most(minutes: int) -> dict[str, str]:
     return {"dagster/max_runtime": str(minutes * 60)}
 
 
+def _selection(
+    assets: Iterable[dg.AssetsDefinition], checks: Iterable[dg.AssetChecksDefinition] = ()
+) -> dg.AssetSelection:
+    """Assets with just these of their checks: every other one waits for the audit, so that runs stay short."""
+    return dg.AssetSelection.assets(*assets).without_checks() | dg.AssetSelection.checks(*checks)
+
+
 user_sync = dg.define_asset_job(
     "user_sync",
-    [recently_played, listening_history, daily_rollups],
+    _selection([recently_played, listening_history, daily_rollups], [before_rollups, of_rollups]),
     description="Read a user's recent plays, merge them into the history, rebuild the days they touch.",
     tags=_at_most(minutes=15),
 )
 rollup_build = dg.define_asset_job(
     "rollup_build",
-    [listening_history, daily_rollups],
+    _selection([listening_history, daily_rollups], [before_rollups, of_rollups]),
     description="Rebuild a range of days from the history.",
 )
 snapshot_build = dg.define_asset_job(
     "snapshot_build",
-    [analytics_snapshots],
+    _selection([analytics_snapshots], [of_snapshots]),
     description="Rebuild the statistics of all periods of a user.",
     tags=_at_most(minutes=15),
 )
@@ -58,8 +67,17 @@ history_import = dg.define_asset_job(
 )
 catalog_enrichment = dg.define_asset_job(
     "catalog_enrichment",
-    [tracks, artists, albums, audio_features],
+    _selection([tracks, artists, albums, audio_features]),
     description="Complete the catalogue for everything that has been played.",
+)
+
+
+audit = dg.define_asset_job(
+    "audit",
+    dg.AssetSelection.all_asset_checks(),
+    description="Check everything of everybody: whether plays, days and periods agree, and how the pipeline is doing. "
+    "It writes nothing; the results are at the assets, under Checks.",
+    tags=READS_ONLY,
 )
 
 
@@ -68,4 +86,4 @@ def import_config(paths: Iterable[Path]) -> dict[str, Any]:
     return {"ops": {streaming_history_import.op.name: {"config": {"paths": [str(path) for path in paths]}}}}
 
 
-JOBS = (user_sync, rollup_build, snapshot_build, library_sync, history_import, catalog_enrichment, retention)
+JOBS = (user_sync, rollup_build, snapshot_build, library_sync, history_import, catalog_enrichment, audit, retention)

@@ -5,6 +5,8 @@ from datetime import date
 
 import dagster as dg
 
+from echostats_pipeline.transforms.days import DayWindow
+
 USERS = dg.DynamicPartitionsDefinition(name="users")
 """One partition per user, named by `User.partition_key`."""
 
@@ -29,20 +31,6 @@ def range_tags(first: date, last: date, first_user: str, last_user: str | None =
     return {RANGE_START: f"{first}|{first_user}", RANGE_END: f"{last}|{last_user or first_user}"}
 
 
-def users_of_run(tags: Mapping[str, str], order: Sequence[str]) -> list[str]:
-    """Partition keys of the users a run is for, by its tags; none for a run without partitions.
-
-    Args:
-        tags: The run's.
-        order: All users in the order they were added, by which Dagster understands a range.
-    """
-    named = [tags[tag].rpartition("|")[2] for tag in (RANGE_START, RANGE_END, PARTITION) if tag in tags]
-    if not named or not set(named) <= set(order):
-        return sorted(set(named))
-    places = [order.index(key) for key in named]
-    return list(order[min(places) : max(places) + 1])
-
-
 def days_by_user(keys: Iterable[str]) -> dict[str, list[date]]:
     """The partitions of a run as dates per user key, both in order. Users of `USERS` keys have no dates."""
     found: dict[str, list[date]] = {}
@@ -53,6 +41,26 @@ def days_by_user(keys: Iterable[str]) -> dict[str, list[date]]:
         else:
             found.setdefault(key, [])
     return {user: sorted(days) for user, days in found.items()}
+
+
+def windows_of_run(tags: Mapping[str, str], order: Sequence[str]) -> dict[str, DayWindow | None] | None:
+    """What a run is about: the days of each user key; None for a user as a whole, None at all for everybody.
+
+    Args:
+        tags: The run's; a check without partitions of its own is told of them in no other way.
+        order: All user keys in the order they were added, by which Dagster understands a range.
+    """
+    key = tags.get(PARTITION)
+    first, last = tags.get(RANGE_START, key), tags.get(RANGE_END, key)
+    if first is None or last is None:
+        return None
+    (first_day, _, first_user), (last_day, _, last_user) = first.rpartition("|"), last.rpartition("|")
+    if {first_user, last_user} <= set(order):
+        users = order[order.index(first_user) : order.index(last_user) + 1]
+    else:
+        users = sorted({first_user, last_user})  # of somebody who has been removed
+    window = DayWindow(date.fromisoformat(first_day), date.fromisoformat(last_day)) if first_day else None
+    return dict.fromkeys(users, window)
 
 
 def day_partition(user_key: str, day: date) -> dg.MultiPartitionKey:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from echostats_pipeline.decisions import closing_requests
-from echostats_pipeline.jobs import USER_TAG, library_sync, rollup_build
+from echostats_pipeline.jobs import USER_TAG, audit, library_sync, rollup_build
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.retention import retention
@@ -50,4 +50,15 @@ def nightly_retention() -> dg.RunRequest:
     return dg.RunRequest()
 
 
-SCHEDULES = (daily_close, daily_library, nightly_retention)
+@dg.schedule(
+    job=audit,
+    cron_schedule="15 5 * * *",
+    default_status=ON,
+    description="Checks everything of everybody, at 05:15 UTC.",
+)
+def nightly_audit() -> dg.RunRequest:
+    """One run without partitions, after the library has been read."""
+    return dg.RunRequest()
+
+
+SCHEDULES = (daily_close, daily_library, nightly_retention, nightly_audit)

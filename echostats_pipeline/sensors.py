@@ -26,7 +26,7 @@ from echostats_pipeline.jobs import (
     user_sync,
 )
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import USERS, users_of_run
+from echostats_pipeline.partitions import USERS, windows_of_run
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.roster import Roster, reload_code_location
@@ -291,7 +291,7 @@ def _resting_users(context: dg.SensorEvaluationContext, job_name: str, now: date
     order = context.instance.get_dynamic_partitions("users")
     newest: dict[str, bool] = {}
     for record in sorted(records, key=lambda record: record.create_timestamp, reverse=True):
-        for key in users_of_run(record.dagster_run.tags, order):
+        for key in windows_of_run(record.dagster_run.tags, order) or ():
             newest.setdefault(key, _rests(record, now))
     return {key for key, rests in newest.items() if rests}
 

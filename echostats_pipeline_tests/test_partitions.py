@@ -11,8 +11,9 @@ from echostats_pipeline.partitions import (
     day_partition,
     days_by_user,
     range_tags,
-    users_of_run,
+    windows_of_run,
 )
+from echostats_pipeline.transforms.days import DayWindow
 
 keys = st.from_regex(r"[a-z0-9_-]{1,12}", fullmatch=True)
 dates = st.dates(date(2008, 10, 1), date(2026, 1, 1))
@@ -56,13 +57,17 @@ def test_tomorrow_is_a_partition_for_it_has_begun_in_the_east() -> None:
     assert DAYS.get_first_partition_key() == "2008-10-01"
 
 
-def test_the_users_of_a_run_are_told_by_its_tags() -> None:
-    order = ["cy", "ada", "bob", "dee"]
-    day = date(2025, 1, 1)
-    assert users_of_run(range_tags(day, day, "ada", "bob"), order) == ["ada", "bob"]
-    assert users_of_run(range_tags(day, day, "cy", "dee"), order) == order
-    assert users_of_run(range_tags(day, day, "ada"), order) == ["ada"]
-    assert users_of_run({"dagster/partition": "ada"}, order) == ["ada"]
-    assert users_of_run({"dagster/partition": "2025-01-01|ada"}, order) == ["ada"]
-    assert users_of_run({"echostats/user": "ada"}, order) == []
-    assert users_of_run(range_tags(day, day, "gone"), order) == ["gone"]
+def test_the_tags_of_a_run_tell_its_users_and_days() -> None:
+    first, last = date(2025, 1, 1), date(2025, 1, 31)
+    order = ["cal-1", "ada-1", "bob-1"]
+    month = DayWindow(first, last)
+    assert windows_of_run(range_tags(first, last, "ada-1"), order) == {"ada-1": month}
+    assert windows_of_run(range_tags(first, last, "cal-1", "bob-1"), order) == dict.fromkeys(
+        ("cal-1", "ada-1", "bob-1"), month
+    ), "in the order users were added"
+    one_day = {"dagster/partition": str(day_partition("bob-1", first))}
+    assert windows_of_run(one_day, order) == {"bob-1": DayWindow(first, first)}
+    assert windows_of_run({"dagster/partition": "bob-1"}, order) == {"bob-1": None}
+    assert windows_of_run({RANGE_START: "cal-1", RANGE_END: "ada-1"}, order) == {"cal-1": None, "ada-1": None}
+    assert windows_of_run({"echostats/user": "bob-1"}, order) is None
+    assert windows_of_run(range_tags(first, last, "gone-1"), order) == {"gone-1": month}

@@ -166,6 +166,7 @@ class Runner:
         if not result.success:
             errors = {job.error_message for job in self._store.jobs.of_run(run_id) if job.error_message}
             reason = "; ".join(sorted(errors)) or "see the run in the Dagster UI"
+            self._store.close_run(run_id, utc_now(), reason)  # no sensor watches this run
             raise RunFailedError(f"{title} failed: {reason}", run_id)
         return run_id
 

@@ -9,6 +9,9 @@ from pydantic import Field, PrivateAttr
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.store import Store, open_store
 
+READS_ONLY = {"echostats/reads_only": "true"}
+"""Run tag of jobs that leave the database as it is, indexes included."""
+
 
 class StoreResource(dg.ConfigurableResource):
     """The store of the database that the environment names, open for the length of a run or a tick.
@@ -23,9 +26,9 @@ class StoreResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["StoreResource"]:
-        """Connect, starting the embedded server if need be; a run also makes the indexes exist."""
+        """Connect, starting the embedded server if need be; a run that writes also makes the indexes exist."""
         self._settings = load_settings(overrides=self.overrides)
-        with open_store(self._settings, indexes=context.run is not None) as store:
+        with open_store(self._settings, indexes=_writes(context.run)) as store:
             self._store = store
             yield self
 
@@ -37,3 +40,10 @@ class StoreResource(dg.ConfigurableResource):
     def get(self) -> Store:
         """The open store."""
         return self._store
+
+
+def _writes(run: dg.DagsterRun | None) -> bool:
+    """Whether a run may write: neither a tick nor a run of nothing but checks does."""
+    if run is None or run.tags.items() >= READS_ONLY.items():
+        return False
+    return bool(run.asset_selection) or not run.asset_check_selection

@@ -25,6 +25,7 @@ from echostats_pipeline.spotify.reccobeats import MOST_IDS as MOST_IDS_OF_RECCOB
 from echostats_pipeline.spotify.regimes import is_refused
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.features import FeatureSource, ask_in_turn, askable
+from echostats_pipeline.stages.merging import fill_tracks
 from echostats_pipeline.storage.store import Store
 
 Answer = dict[str, JsonObject | None]
@@ -59,7 +60,7 @@ def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: 
         store.catalog.put("tracks", documents, missing=_missing(answer), at=now)
         store.catalog.add_stubs("artists", [stub for _, track in found for stub in artist_stubs(track, now)])
         store.catalog.add_stubs("albums", [stub for _, track in found if (stub := album_stub(track, now))])
-        store.plays.fill_tracks(documents)
+        fill_tracks(store, documents)
         return len(found)
 
     return _enrich(store.catalog.wanting("tracks", now), client.tracks_iter, keep, progress)

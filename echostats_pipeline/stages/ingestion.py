@@ -20,7 +20,7 @@ from echostats_pipeline.spotify.mapping import (
     track_document,
     withheld_stamps,
 )
-from echostats_pipeline.stages.merging import forget_left, merge_items, resolve_named_plays, stored_around
+from echostats_pipeline.stages.merging import fill_tracks, forget_left, merge_items, resolve_named_plays, stored_around
 from echostats_pipeline.storage.store import Store
 
 PAGE_LIMIT = 50
@@ -106,6 +106,6 @@ def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datet
     music = [track for track in tracks if track.get("type") == "track" and track.get("id")]
     documents = [track_document(track, now) for track in music]
     store.catalog.put("tracks", documents, missing=(), at=now)
-    store.plays.fill_tracks(documents)
+    fill_tracks(store, documents)
     store.catalog.add_stubs("artists", [stub for track in music for stub in artist_stubs(track, now)])
     store.catalog.add_stubs("albums", [stub for track in music if (stub := album_stub(track, now))])

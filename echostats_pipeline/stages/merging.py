@@ -1,12 +1,14 @@
 """Reported plays into the history: read what is stored around them, decide, write, and mark the days that change."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.plays import RecentlyPlayedItem
 from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.database import Document
@@ -129,6 +131,17 @@ def resolve_named_plays(store: Store, user: User) -> set[str]:
         with store.rebuilds.changing(user.user_id, days):
             store.plays.resolve(user.user_id, resolved, store.catalog.known_tracks(set(resolved.values())))
     return set(resolved)
+
+
+def fill_tracks(store: Store, tracks: Sequence[Track]) -> None:
+    """Fill length and cover of plays that lack them; where no source has timed a play, its days have to be rebuilt."""
+    untimed = store.plays.untimed([track.spotify_id for track in tracks if track.duration_ms > 0])
+    with ExitStack() as changing:
+        for user in store.users.all() if untimed else ():
+            if ends := untimed.get(user.user_id):
+                days = days_of(store, user, pl.Series(ends, dtype=UTC_MS))
+                changing.enter_context(store.rebuilds.changing(user.user_id, days))
+        store.plays.fill_tracks(tracks)
 
 
 def forget_left(store: Store, track_ids: Collection[str]) -> None:

@@ -44,7 +44,7 @@ def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
                 _ensure(db, collection.name, index)
             except StorageError:
                 for name, existing in wrong.items():
-                    db[collection.name].create_index(existing["key"], name=name, **_options(existing))
+                    db[collection.name].create_index(existing["key"], name=name, **existing_options(existing))
                 raise
             repaired += [f"{collection.name}.{name}" for name in wrong]
     return repaired
@@ -55,7 +55,7 @@ def contradicting(existing: Mapping[str, Any], index: Index) -> dict[str, dict[s
     return {
         name: known
         for name, known in existing.items()
-        if (tuple(known["key"]) == index.keys and _options(known) != index.options)
+        if (tuple(known["key"]) == index.keys and existing_options(known) != index.options)
         or (tuple(known["key"]) != index.keys and name == index.name)
     }
 
@@ -77,5 +77,6 @@ def _ensure(db: Db, collection: str, index: Index) -> None:
         raise
 
 
-def _options(existing: dict[str, Any]) -> dict[str, Any]:
+def existing_options(existing: dict[str, Any]) -> dict[str, Any]:
+    """The options of an index of the database, as `Index.options` has them."""
     return {name: value for name, value in existing.items() if name not in {"v", "key", "ns", "background"}}

@@ -1,6 +1,6 @@
 """Job records (collection ``sync_jobs``): one document per user and Dagster run, open until its last step ends."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -79,6 +79,14 @@ class JobStore:
         fields = {"status": "failed", "completed_at": at, "error_message": error[:ERROR_LENGTH]}
         return self._jobs.update_many(
             {"dagster_run_id": dagster_run_id, "status": "running"}, {"$set": fields}
+        ).modified_count
+
+    def condemn(self, dagster_run_id: str, user_ids: Iterable[str], at: datetime, error: str) -> int:
+        """Fail the jobs of users that a run had completed, because what it wrote turned out wrong."""
+        fields = {"status": "failed", "completed_at": at, "error_message": error[:ERROR_LENGTH]}
+        return self._jobs.update_many(
+            {"dagster_run_id": dagster_run_id, "user_id": {"$in": list(user_ids)}, "status": "completed"},
+            {"$set": fields},
         ).modified_count
 
     def open_runs(self) -> list[str]:

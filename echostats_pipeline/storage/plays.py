@@ -228,6 +228,14 @@ class PlayStore:
         within = {"user_id": user_id, "closed_by": None, "from": {"$gte": start}, "to": {"$lte": end}}
         return self._gaps.update_many(within, {"$set": {"closed_by": closed_by}}).modified_count
 
+    def untimed(self, track_ids: Collection[str]) -> dict[str, list[datetime]]:
+        """When plays of these tracks ended of which neither their own nor the track's length is known, by user id."""
+        lacking = {"track.spotify_id": {"$in": list(track_ids)}, "track.duration_ms": 0, "ms_played": None}
+        ends: dict[str, list[datetime]] = {}
+        for play in self._history.find(lacking, {"user_id": 1, "played_at": 1}):
+            ends.setdefault(play["user_id"], []).append(play["played_at"])
+        return ends
+
     def fill_tracks(self, tracks: Iterable[Track]) -> None:
         """Fill length and cover of stored plays that lack them."""
         operations = [

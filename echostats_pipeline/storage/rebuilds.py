@@ -97,6 +97,11 @@ class RebuildQueue:
         query = {"user_id": user_id, "target": "daily_rollups", **WAITING}
         return {date.fromisoformat(entry["date"]) for entry in self._queue.find(query)}
 
+    def marks(self, user_id: str, target: RebuildTarget) -> dict[str, str]:
+        """All marks by their date, those of changes that are still under way and the newest one included."""
+        found = self._queue.find({"user_id": user_id, "target": target})
+        return {entry["date"]: entry["mark"] for entry in found}
+
     @contextmanager
     def rebuilding(self, user_id: str, target: RebuildTarget, dates: Iterable[str] = (WHOLE,)) -> Iterator[None]:
         """Run the block that rebuilds `target` for `dates`, then take away the marks it has dealt with."""

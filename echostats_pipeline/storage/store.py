@@ -1,6 +1,6 @@
 """The database as the rest of the code sees it: one object, one attribute per family of collections."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,6 +69,11 @@ class Store:
         self.leases.release_run(dagster_run_id)
         self.jobs.close_run(dagster_run_id, at, error)
         self.imports.close_run(dagster_run_id, at, error)
+
+    def condemn_run(self, dagster_run_id: str, user_ids: Iterable[str], at: datetime, error: str) -> None:
+        """Fail the records of a run whose output is wrong: all that are open, and those of `user_ids` it completed."""
+        self.close_run(dagster_run_id, at, error)
+        self.jobs.condemn(dagster_run_id, user_ids, at, error)
 
     def api_logs(self) -> ApiLogBuffer:
         """A new buffer for the log of calls."""

@@ -253,6 +253,7 @@ def test_every_job_is_tested_here() -> None:
         "library_sync",
         "history_import",
         "catalog_enrichment",
+        "audit",  # in test_checks
     }
 
 

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from echostats_pipeline import settings
+from echostats_pipeline.checks import CHECKS
 from echostats_pipeline.cli.main import echostats
 from echostats_pipeline.jobs import JOBS
 from echostats_pipeline.model.collections import ECHOSTATS_COLLECTIONS, EXTRA_COLLECTIONS
@@ -62,6 +63,16 @@ def test_it_lists_every_setting() -> None:
 def test_it_lists_every_job() -> None:
     text = README.read_text(encoding="utf-8")
     assert {job.name for job in JOBS} <= set(re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE))
+
+
+def test_it_lists_every_check_with_its_asset_and_whether_it_blocks() -> None:
+    rows = re.findall(
+        r"^\| `([a-z_]+)`(?: ●)? \| ([a-z_]+) \| (yes|no) \|", README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    specs = [spec for definition in CHECKS for spec in definition.check_specs]
+    assert set(rows) == {
+        (spec.name, spec.asset_key.to_user_string(), "yes" if spec.blocking else "no") for spec in specs
+    }
 
 
 def test_it_lists_every_collection_and_field_beyond_the_echostats_schema() -> None:

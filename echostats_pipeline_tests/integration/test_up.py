@@ -79,6 +79,17 @@ class Ui:
         dimensions = self.ask(PARTITIONS)["assetNodes"][0]["partitionKeysByDimension"]
         return {key for each in dimensions if each["name"] == "user" for key in each["partitionKeys"]}
 
+    def launched(self, repository: Any, job: str, tags: dict[str, str]) -> Any:
+        """Launch a job as its Launchpad does."""
+        selector = {
+            "pipelineName": job,
+            "repositoryName": repository["name"],
+            "repositoryLocationName": repository["location"]["name"],
+        }
+        metadata = {"tags": [{"key": name, "value": value} for name, value in tags.items()]}
+        params = {"selector": selector, "runConfigData": {}, "mode": "default", "executionMetadata": metadata}
+        return self.ask(LAUNCH, params=params)["launchPipelineExecution"]
+
     def ended(self, query: str, run_id: str) -> str | None:
         (answer,) = self.ask(query, id=run_id).values()
         return answer["status"] if answer["status"] in ENDED else None
@@ -157,19 +168,7 @@ def test_up_serves_syncs_backfills_takes_new_users_and_stops(
 
         today = utc_now().date()
         tags = {USER_TAG: key, **range_tags(today, today, key)}
-        launched = ui.ask(
-            LAUNCH,
-            params={
-                "selector": {
-                    "pipelineName": "user_sync",
-                    "repositoryName": repository["name"],
-                    "repositoryLocationName": repository["location"]["name"],
-                },
-                "runConfigData": {},
-                "mode": "default",
-                "executionMetadata": {"tags": [{"key": name, "value": value} for name, value in tags.items()]},
-            },
-        )["launchPipelineExecution"]
+        launched = ui.launched(repository, "user_sync", tags)
         assert launched["__typename"] == "LaunchRunSuccess", launched
         backfill = ui.ask(
             BACKFILL,
@@ -191,6 +190,8 @@ def test_up_serves_syncs_backfills_takes_new_users_and_stops(
         assert eventually("end of the sync", lambda: ui.ended(RUN, run_id), process) == "SUCCESS"
         ended = eventually("end of the backfill", lambda: ui.ended(BACKFILL_STATUS, backfill["backfillId"]), process)
         assert ended == "COMPLETED_SUCCESS"
+        audit_id = ui.launched(repository, "audit", {})["run"]["runId"]
+        assert eventually("end of the audit", lambda: ui.ended(RUN, audit_id), process) == "SUCCESS"
         with open_store(settings) as store:
             assert store.db["listening_history"].count_documents({"user_id": user.user_id}) >= 50
             assert {job.status for job in store.jobs.of_run(run_id)} == {"completed"}

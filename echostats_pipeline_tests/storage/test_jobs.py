@@ -86,3 +86,15 @@ def test_a_run_that_gives_no_sign_of_life_is_silent(store: Store) -> None:
     store.db["sync_jobs"].update_many({}, {"$set": {"heartbeat_at": long_ago}})
     store.jobs.close(KEY, "completed", NOW)
     assert store.jobs.silent_runs() == set()
+
+
+def test_what_a_run_wrote_wrong_fails_the_completed_jobs_of_those_users_only(store: Store) -> None:
+    users = [JobKey(f"u{number}", "run1") for number in range(3)]
+    for key in (*users, JobKey("u0", "run2")):
+        store.jobs.open(key, "periodic", NOW)
+    for key in (*users[:2], JobKey("u0", "run2")):
+        store.jobs.close(key, "completed", NOW)
+    store.condemn_run("run1", ["u0"], NOW + timedelta(1), "wrong")
+    jobs = {job.user_id: (job.status, job.error_message) for job in store.jobs.of_run("run1")}
+    assert jobs == {"u0": ("failed", "wrong"), "u1": ("completed", ""), "u2": ("failed", "wrong")}
+    assert store.jobs.of_run("run2")[0].status == "completed"

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from echostats_pipeline.storage.database import Db
-from echostats_pipeline.storage.rebuilds import WHOLE, RebuildQueue
+from echostats_pipeline.storage.rebuilds import NEWEST, WHOLE, RebuildQueue
 from echostats_pipeline.storage.store import Store
 
 FIRST = date(2025, 1, 1)
@@ -211,3 +211,16 @@ def test_a_mark_that_a_rebuild_takes_away_while_it_is_renewed_is_set_again(
     monkeypatch.setattr(type(queue), "update_many", after_a_rebuild)
     store.rebuilds.mark("u", "daily_rollups", ["2025-01-01", "2025-01-02"])
     assert store.rebuilds.pending("daily_rollups") == {"u": ["2025-01-01", "2025-01-02"]}
+
+
+def test_marks_tell_of_changes_under_way_and_of_the_newest_one(store: Store) -> None:
+    queue = store.rebuilds
+    assert queue.marks("u", "daily_rollups") == {}
+    queue.mark("u", "daily_rollups", ["2025-01-01"])
+    plain = queue.marks("u", "daily_rollups")
+    with queue.changing("u", [FIRST + timedelta(days=1)]):
+        under_way = queue.marks("u", "daily_rollups")
+    assert plain.keys() == {NEWEST, "2025-01-01"}
+    assert under_way.keys() == {NEWEST, "2025-01-01", "2025-01-02"}
+    assert plain[NEWEST] != under_way[NEWEST]
+    assert queue.marks("u", "analytics_snapshots") == queue.marks("v", "daily_rollups") == {}

@@ -1,0 +1,205 @@
+"""What audits read: plain facts and sums, straight from the collections.
+
+Reads only, and past the stores that the pipeline itself writes and reads with, so that their mistakes show.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.plays import ListeningGap
+from echostats_pipeline.model.statistics import Period
+from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
+from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.indexes import existing_options
+from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums, SnapshotSums
+
+Instants = tuple[datetime, datetime] | None
+"""A half-open interval; None for all time."""
+ROLLUP_SUMS: Document = {
+    "_id": 0,
+    "date": 1,
+    "total_rows": 1,
+    "total_plays": 1,
+    "total_ms": 1,
+    "hourly_plays": {"$sum": "$hourly.count"},
+    "hourly_ms": {"$sum": "$hourly.ms"},
+    **{
+        name: {"$sum": {"$map": {"input": {"$objectToArray": f"${name}"}, "as": "each", "in": "$$each.v"}}}
+        for name in ("artist_plays", "album_plays")
+    },
+    "track_plays": {"$add": [{"$sum": "$track_plays.count"}, {"$sum": "$uncounted_tracks.count"}]},
+    "track_ms": {"$add": [{"$sum": "$track_plays.ms"}, {"$sum": "$uncounted_tracks.ms"}]},
+}
+"""The server sums up, so that the lists of a rollup need not travel."""
+
+
+class AuditStore:
+    """Every collection, for reading."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+
+    def plays(self, user_id: str, instants: Instants) -> Iterator[PlayFacts]:
+        """Plays of a user that ended in the interval, in order of their end."""
+        pipeline = [
+            {"$match": _played(user_id, instants)},
+            {"$sort": {"played_at": 1}},
+            {
+                "$project": {
+                    "_id": 0,
+                    "ended_ms": {"$toLong": "$played_at"},
+                    "track_id": "$track.spotify_id",
+                    "duration_ms": "$track.duration_ms",
+                    "ms_played": {"$ifNull": ["$ms_played", None]},
+                }
+            },
+        ]
+        for play in self._db["listening_history"].aggregate(pipeline, allowDiskUse=True):
+            yield PlayFacts(**play)
+
+    def rollups(self, user_id: str, dates: tuple[date, date] | None) -> dict[date, RollupSums]:
+        """The sums of a user's rollups by date, of all or of those from one date to another, both included."""
+        query: Document = {"user_id": user_id}
+        if dates is not None:
+            query["date"] = {"$gte": dates[0].isoformat(), "$lte": dates[1].isoformat()}
+        found = self._db["daily_rollups"].aggregate([{"$match": query}, {"$project": ROLLUP_SUMS}])
+        return {date.fromisoformat(sums.pop("date")): sums for sums in found}
+
+    def last_heard(self, user_id: str, until: date) -> dict[date, int]:
+        """How many tracks were last heard on each date up to `until`, according to the rollups."""
+        pipeline: list[Document] = [
+            {"$match": {"user_id": user_id, "date": {"$lte": until.isoformat()}}},
+            {"$project": {"date": 1, "track_plays.spotify_id": 1}},
+            {"$unwind": "$track_plays"},
+            {"$group": {"_id": "$track_plays.spotify_id", "date": {"$max": "$date"}}},
+            {"$group": {"_id": "$date", "tracks": {"$sum": 1}}},
+        ]
+        found = self._db["daily_rollups"].aggregate(pipeline, allowDiskUse=True)
+        return {date.fromisoformat(each["_id"]): each["tracks"] for each in found}
+
+    def snapshots(self, user_id: str) -> dict[Period, SnapshotSums]:
+        """The sums of a user's snapshots by period."""
+        pipeline: list[Document] = [
+            {"$match": {"user_id": user_id}},
+            {
+                "$project": {
+                    "_id": 0,
+                    "period": 1,
+                    "period_start": 1,
+                    "period_end": 1,
+                    "unique_tracks": 1,
+                    "total": ["$total_tracks_played", "$total_ms_played"],
+                    **{
+                        name: [{"$sum": f"${name}_distribution.{field}"} for field in ("count", "total_ms")]
+                        for name in ("hourly", "daily")
+                    },
+                }
+            },
+        ]
+        pairs = ("total", "hourly", "daily")
+        return {
+            found.pop("period"): SnapshotSums(**{**found, **{name: tuple(found[name]) for name in pairs}})
+            for found in self._db["analytics_snapshots"].aggregate(pipeline)
+        }
+
+    def plays_after(self, user_id: str, instant: datetime) -> tuple[int, datetime | None]:
+        """How many plays of a user ended later, and when the last one did."""
+        later = {"user_id": user_id, "played_at": {"$gt": instant}}
+        newest = self._db["listening_history"].find_one(later, {"played_at": 1}, sort=[("played_at", -1)])
+        if newest is None:
+            return 0, None
+        return self._db["listening_history"].count_documents(later), newest["played_at"]
+
+    def equal_plays(self, user_id: str, instants: Instants) -> dict[str, int]:
+        """How many plays too many are in one place (same track and end), and stem from one row of an export."""
+        played = _played(user_id, instants)
+        imported = {**played, "import_key": {"$type": "string"}}
+        return {
+            "equal_places": self._too_many("listening_history", played, ("track.spotify_id", "played_at")),
+            "equal_import_keys": self._too_many("listening_history", imported, ("import_key",)),
+        }
+
+    def equal_documents(self, name: str, user_id: str, field: str, bounds: tuple[str, str] | None = None) -> int:
+        """How many documents of a user too many have the same `field`, of all or of those within bounds."""
+        query: Document = {"user_id": user_id}
+        if bounds is not None:
+            query[field] = {"$gte": bounds[0], "$lte": bounds[1]}
+        return self._too_many(name, query, (field,))
+
+    def open_gaps(self, user_id: str) -> list[ListeningGap]:
+        """Gaps that nothing has closed, in order."""
+        query = {"user_id": user_id, "closed_by": None}
+        return [ListeningGap.model_validate(gap) for gap in self._db["listening_gaps"].find(query).sort("from")]
+
+    def coverage(self, user_id: str, min_play_ms: int) -> Coverage:
+        """What the catalogue knows of the tracks of a user's counted plays."""
+        counted = {"user_id": user_id, "$or": [{"ms_played": None}, {"ms_played": {"$gte": min_play_ms}}]}
+        pipeline: list[Document] = [
+            {"$match": counted},
+            {"$group": {"_id": "$track.spotify_id", "plays": {"$sum": 1}}},
+            {"$lookup": {"from": "tracks", "localField": "_id", "foreignField": "spotify_id", "as": "known"}},
+            {
+                "$group": {
+                    "_id": {
+                        "$switch": {
+                            "branches": [
+                                {"case": {"$regexMatch": {"input": "$_id", "regex": NOT_ON_SPOTIFY}}, "then": "made_up"}
+                            ]
+                            + [
+                                {"case": {"$gt": [{"$max": f"$known.{field}"}, None]}, "then": name}
+                                for field, name in (("enriched_at", "enriched"), ("unavailable_at", "unavailable"))
+                            ],
+                            "default": "waiting",
+                        }
+                    },
+                    "plays": {"$sum": "$plays"},
+                }
+            },
+        ]
+        found = self._db["listening_history"].aggregate(pipeline, allowDiskUse=True)
+        return Coverage(**{each["_id"]: each["plays"] for each in found})
+
+    def call_statuses(self, since: datetime) -> dict[tuple[str, int], int]:
+        """Calls to Spotify since an instant by family and HTTP status."""
+        pipeline: list[Document] = [
+            {"$match": {"service": "spotify", "timestamp": {"$gte": since}}},
+            {"$group": {"_id": {"family": "$family", "status": "$status_code"}, "calls": {"$sum": 1}}},
+        ]
+        return {
+            (each["_id"].get("family", ""), each["_id"].get("status", 0)): each["calls"]
+            for each in self._db["api_logs"].aggregate(pipeline)
+        }
+
+    def lacking_indexes(self) -> tuple[int, list[tuple[str, str, str]]]:
+        """How many indexes are declared, and which of them are not there as declared: collection, index, what is."""
+        declared, lacking = 0, []
+        for collection in COLLECTIONS.values():
+            there = {
+                tuple(index["key"]): existing_options(index)
+                for index in self._db[collection.name].index_information().values()
+            }
+            declared += len(collection.indexes)
+            for index in collection.indexes:
+                options: Any = there.get(index.keys)
+                if options != index.options:
+                    problem = "missing" if options is None else f"has {options or 'no options'}"
+                    lacking.append((collection.name, index.name, problem))
+        return declared, lacking
+
+    def _too_many(self, name: str, query: Document, fields: Sequence[str]) -> int:
+        """How many documents would have to go for those that match to differ in the fields."""
+        pipeline: list[Document] = [
+            {"$match": query},
+            {"$group": {"_id": [f"${field}" for field in fields], "count": {"$sum": 1}}},
+            {"$match": {"count": {"$gt": 1}}},
+            {"$group": {"_id": None, "too_many": {"$sum": {"$subtract": ["$count", 1]}}}},
+        ]
+        return next((each["too_many"] for each in self._db[name].aggregate(pipeline, allowDiskUse=True)), 0)
+
+
+def _played(user_id: str, instants: Instants) -> Document:
+    if instants is None:
+        return {"user_id": user_id}
+    return {"user_id": user_id, "played_at": {"$gte": instants[0], "$lt": instants[1]}}

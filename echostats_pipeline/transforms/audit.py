@@ -1,0 +1,236 @@
+"""What must be equal, computed a second time by plain sums, and where it is not.
+
+Independent of what it judges on purpose: no polars, calendar days by `zoneinfo`, nothing of `transforms.rollups` and
+`transforms.snapshots`. A mistake made here and there alike would be the same mistake made twice.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from echostats_pipeline.model.statistics import PERIOD_DAYS, Period
+from echostats_pipeline.transforms.days import local_date, local_midnight
+
+
+class PlayFacts(NamedTuple):
+    """What the sums need to know of a play; its end in milliseconds since 1970."""
+
+    ended_ms: int
+    track_id: str
+    duration_ms: int
+    ms_played: int | None
+
+
+class DaySums(NamedTuple):
+    """A local day: all plays, those that count, and the time of all of them in milliseconds."""
+
+    rows: int = 0
+    plays: int = 0
+    ms: int = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A document that does not say what its source says.
+
+    Attributes:
+        key: Which: a date or a period.
+        fields: What differs.
+        expected: Counted plays according to the source.
+        found: Counted plays according to the document; None without a document.
+        expected_ms: Listening time according to the source.
+        found_ms: Listening time according to the document.
+    """
+
+    key: str
+    fields: tuple[str, ...]
+    expected: int
+    found: int | None
+    expected_ms: int
+    found_ms: int | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How much differs, to find the worst."""
+        return abs(self.expected - (self.found or 0)), abs(self.expected_ms - (self.found_ms or 0))
+
+
+def history_sums(plays: Iterable[PlayFacts], zone: ZoneInfo, min_play_ms: int) -> dict[date, DaySums]:
+    """The sums of every local day that has a play.
+
+    A play counts if its length is unknown or at least `min_play_ms`. It lasts as long as was reported, else as long as
+    its track, but no longer than time has passed since the play before it; of plays that end together the one with the
+    smaller track id is the first.
+
+    Args:
+        plays: Plays of one user in order of their end, from a day before the first one of interest.
+        zone: Where the user's days begin.
+        min_play_ms: Plays known to be shorter do not count.
+    """
+    found: dict[date, DaySums] = {}
+    previous_ms: int | None = None
+    for ended_ms, together in groupby(plays, key=lambda play: play.ended_ms):
+        day = datetime.fromtimestamp(ended_ms / 1000, zone).date()
+        rows, counted, total_ms = found.get(day, DaySums())
+        for play in sorted(together, key=lambda play: play.track_id):
+            at_most = play.duration_ms if previous_ms is None else min(play.duration_ms, ended_ms - previous_ms)
+            rows += 1
+            counted += play.ms_played is None or play.ms_played >= min_play_ms
+            total_ms += at_most if play.ms_played is None else play.ms_played
+            previous_ms = ended_ms
+        found[day] = DaySums(rows, counted, total_ms)
+    return found
+
+
+COUNTS = ("total_plays", "hourly_plays", "artist_plays", "album_plays", "track_plays")
+TIMES = ("total_ms", "hourly_ms", "track_ms")
+RollupSums = Mapping[str, int]
+"""A rollup, its lists summed up: ``total_rows``, `COUNTS` and `TIMES`."""
+
+
+def day_difference(day: date, history: DaySums | None, rollup: RollupSums | None) -> Difference | None:
+    """How the rollup of a day differs from its history; None if every sum of it is right."""
+    if history is None and rollup is None:
+        return None
+    sums = history or DaySums()
+    wanted = {"total_rows": sums.rows, **dict.fromkeys(COUNTS, sums.plays), **dict.fromkeys(TIMES, sums.ms)}
+    if rollup is None or history is None:
+        fields: tuple[str, ...] = ("no document" if rollup is None else "no plays",)
+    else:
+        fields = tuple(name for name, value in wanted.items() if rollup.get(name) != value)
+    found = (None, None) if rollup is None else (rollup.get("total_plays"), rollup.get("total_ms"))
+    return Difference(day.isoformat(), fields, sums.plays, found[0], sums.ms, found[1]) if fields else None
+
+
+def day_length(day: date, zone: ZoneInfo) -> timedelta:
+    """How long a local day was: 23 or 25 hours where the clocks change, nothing where the calendar skips it."""
+    last = datetime.combine(day, time.max, zone).replace(fold=1).astimezone(UTC) + timedelta(microseconds=1)
+    return max(last - local_midnight(day, zone), timedelta(0))
+
+
+@dataclass(frozen=True)
+class SnapshotSums:
+    """A snapshot, its distributions summed up; `played` as plays, ms for each of totals, hours and weekdays."""
+
+    period_start: datetime | None
+    period_end: datetime | None
+    unique_tracks: int
+    total: tuple[int, int]
+    hourly: tuple[int, int]
+    daily: tuple[int, int]
+
+
+def snapshot_difference(
+    period: Period,
+    snapshot: SnapshotSums | None,
+    days: Mapping[date, RollupSums],
+    last_heard: Mapping[date, int],
+    zone: ZoneInfo,
+) -> Difference | None:
+    """How a snapshot differs from the rollups of the days it spans; None if it does not.
+
+    Args:
+        period: Which.
+        snapshot: As stored; None if there is none.
+        days: All rollups of the user.
+        last_heard: For each date how many tracks were last heard then, as far as they counted.
+        zone: Where the user's days begin.
+    """
+    if snapshot is None or snapshot.period_end is None:
+        return Difference(period, ("no document",), 0, None, 0, None) if days else None
+    last = local_date(snapshot.period_end - timedelta(milliseconds=1), zone)
+    length = PERIOD_DAYS[period]
+    first = None if length is None else last - timedelta(days=length - 1)
+    within = [sums for day, sums in days.items() if (first is None or first <= day) and day <= last]
+    total = (sum(sums["total_plays"] for sums in within), sum(sums["total_ms"] for sums in within))
+    tracks = sum(count for day, count in last_heard.items() if first is None or first <= day)
+    wanted = {
+        "period_start": None if first is None else local_midnight(first, zone),
+        "unique_tracks": tracks,
+        **dict.fromkeys(("total", "hourly", "daily"), total),
+    }
+    fields = tuple(name for name, value in wanted.items() if getattr(snapshot, name) != value)
+    if not fields:
+        return None
+    return Difference(period, fields, total[0], snapshot.total[0], total[1], snapshot.total[1])
+
+
+@dataclass(frozen=True)
+class CallRates:
+    """How the calls of one family of endpoints ended: `errors` are 5xx, 401, 403 and no answer at all."""
+
+    family: str
+    calls: int
+    errors: int
+    too_many: int
+    not_found: int
+
+    @property
+    def error_rate(self) -> float:
+        """Share of calls that were errors."""
+        return self.errors / self.calls if self.calls else 0.0
+
+
+def call_rates(statuses: Mapping[tuple[str, int], int]) -> list[CallRates]:
+    """The rates of every family, the worst first.
+
+    Args:
+        statuses: Number of calls by family and HTTP status; 0 stands for no answer.
+    """
+    by_family: dict[str, dict[int, int]] = {}
+    for (family, status), calls in statuses.items():
+        by_family.setdefault(family, {})[status] = calls
+    rates = [
+        CallRates(
+            family,
+            calls=sum(counts.values()),
+            errors=sum(calls for status, calls in counts.items() if status in (0, 401, 403) or status >= 500),  # noqa: PLR2004
+            too_many=counts.get(429, 0),
+            not_found=counts.get(404, 0),
+        )
+        for family, counts in by_family.items()
+    ]
+    return sorted(rates, key=lambda rate: (-rate.error_rate, -rate.calls, rate.family))
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Counted plays by what the catalogue knows of their track.
+
+    Attributes:
+        enriched: Spotify's full object was read.
+        unavailable: Spotify does not know it.
+        made_up: It has no id of Spotify's: local files, rows that know names only.
+        waiting: It is still to be read.
+    """
+
+    enriched: int = 0
+    unavailable: int = 0
+    made_up: int = 0
+    waiting: int = 0
+
+    @property
+    def plays(self) -> int:
+        """All counted plays."""
+        return self.enriched + self.unavailable + self.made_up + self.waiting
+
+    @property
+    def share(self) -> float:
+        """Share of counted plays whose track was read; 1 without plays."""
+        return self.enriched / self.plays if self.plays else 1.0
+
+    @property
+    def waiting_share(self) -> float:
+        """Share of counted plays whose track is still to be read."""
+        return self.waiting / self.plays if self.plays else 0.0
+
+    def __add__(self, other: "Coverage") -> "Coverage":
+        return Coverage(
+            self.enriched + other.enriched,
+            self.unavailable + other.unavailable,
+            self.made_up + other.made_up,
+            self.waiting + other.waiting,
+        )
