@@ -13,9 +13,12 @@ import dagster as dg
 
 from echostats_pipeline.jobs import USER_TAG, USERS_TAG, import_config
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.partitions import RANGE_END, RANGE_START, range_tags
+from echostats_pipeline.settings import Settings
 from echostats_pipeline.transforms.days import local_date
 
+MOST_SENSORS = 200
+"""More users than this are synced by one sensor for all, unless the settings say otherwise."""
 MOST_SYNC_DAYS = 14
 """Days one sync spans at most: 50 plays hardly reach further back, and older days are found by what touches them."""
 
@@ -48,10 +51,26 @@ def sync_requests(
         requests.append(
             dg.RunRequest(
                 run_key=f"{batch[0]}@{_slot(now, interval_minutes)}",
-                tags={USERS_TAG: str(len(batch)), **range_tags(first, last, batch[0], batch[-1])},
+                tags={**_whose(batch), **range_tags(first, last, batch[0], batch[-1])},
             )
         )
     return requests
+
+
+def users_requests(keys: Collection[str], *, order: Sequence[str], batch_size: int) -> list[dg.RunRequest]:
+    """Runs over what these users have once, at most `batch_size` neighbours in each."""
+    return [
+        dg.RunRequest(partition_key=batch[0], tags=_whose(batch))
+        if len(batch) == 1
+        else dg.RunRequest(tags={**_whose(batch), RANGE_START: batch[0], RANGE_END: batch[-1]})
+        for batch in neighbours(keys, order, batch_size)
+    ]
+
+
+def users_per_run(settings: Settings, users: int) -> int:
+    """How many users a run serves at most: one as long as each has a sensor of their own."""
+    many = users > MOST_SENSORS if settings.sensors == "auto" else settings.sensors == "fanout"
+    return settings.sync_batch_size if many else 1
 
 
 def neighbours(keys: Collection[str], order: Sequence[str], most: int) -> list[list[str]]:
@@ -67,6 +86,11 @@ def neighbours(keys: Collection[str], order: Sequence[str], most: int) -> list[l
             batches.append([key])
         previous = position
     return batches
+
+
+def _whose(batch: Sequence[str]) -> dict[str, str]:
+    """Tags that say for whom a run is."""
+    return {USER_TAG: batch[0]} if len(batch) == 1 else {USERS_TAG: str(len(batch))}
 
 
 def _sync_days(user: User, now: datetime) -> tuple[date, date]:
@@ -115,14 +139,14 @@ def rollup_requests(
     ]
 
 
-def snapshot_requests(
+def stale_users(
     users: Iterable[User],
     pending: Collection[str],
     period_ends: Mapping[str, datetime],
     busy: Collection[str],
     now: datetime,
-) -> list[dg.RunRequest]:
-    """Rebuild the snapshots of users whose rollups or catalogue changed, or for whom a new day has begun.
+) -> set[str]:
+    """Keys of the users whose snapshots are to be rebuilt: rollups or catalogue changed, or a new day has begun.
 
     Args:
         users: Who there is.
@@ -131,12 +155,12 @@ def snapshot_requests(
         busy: Ids of users with a job running, after which there may be more to tell.
         now: The present instant.
     """
-    return [
-        dg.RunRequest(partition_key=user.partition_key, tags={USER_TAG: user.partition_key})
+    return {
+        user.partition_key
         for user in users
         if user.user_id not in busy
         and (user.user_id in pending or period_ends.get(user.user_id, now + timedelta(days=1)) <= now)
-    ]
+    }
 
 
 def catalog_families(lacking: Iterable[str], waiting: Collection[str], sources: Collection[str]) -> set[str]:
@@ -150,11 +174,18 @@ def catalog_families(lacking: Iterable[str], waiting: Collection[str], sources: 
     return {family for family in lacking if (sources if family == "audio-features" else family not in waiting)}
 
 
-def closing_requests(users: Sequence[User], now: datetime) -> list[dg.RunRequest]:
+def closing_requests(
+    users: Sequence[User], now: datetime, *, order: Sequence[str], batch_size: int
+) -> list[dg.RunRequest]:
     """Close yesterday for everyone: rebuild each user's last two days in their own zone."""
-    requests = []
+    by_today: dict[date, set[str]] = {}
     for user in users:
-        today = local_date(now, ZoneInfo(user.timezone))
-        tags = {USER_TAG: user.partition_key, **range_tags(today - timedelta(days=1), today, user.partition_key)}
-        requests.append(dg.RunRequest(run_key=f"{user.partition_key}@{today}", tags=tags))
-    return requests
+        by_today.setdefault(local_date(now, ZoneInfo(user.timezone)), set()).add(user.partition_key)
+    return [
+        dg.RunRequest(
+            run_key=f"{batch[0]}@{today}",
+            tags={**_whose(batch), **range_tags(today - timedelta(days=1), today, batch[0], batch[-1])},
+        )
+        for today, keys in by_today.items()
+        for batch in neighbours(keys, order, batch_size)
+    ]

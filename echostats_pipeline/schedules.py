@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from echostats_pipeline.decisions import closing_requests
-from echostats_pipeline.jobs import USER_TAG, audit, library_sync, rollup_build
+from echostats_pipeline.decisions import closing_requests, users_per_run, users_requests
+from echostats_pipeline.jobs import audit, library_sync, rollup_build
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.retention import retention
@@ -17,10 +17,17 @@ ON = dg.DefaultScheduleStatus.RUNNING
     default_status=ON,
     description="Closes the day of every user whose midnight has passed: rebuilds their yesterday and today once.",
 )
-def daily_close(store: StoreResource, clock: ClockResource) -> list[dg.RunRequest]:
+def daily_close(
+    context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest]:
     """Runs every hour, for midnight comes at another hour in every zone; the run key admits one run per local day."""
     users = store.get().users.all(simulated=store.settings.simulated)
-    return closing_requests(users, clock.now())
+    return closing_requests(
+        users,
+        clock.now(),
+        order=context.instance.get_dynamic_partitions("users"),
+        batch_size=users_per_run(store.settings, len(users)),
+    )
 
 
 @dg.schedule(
@@ -29,14 +36,14 @@ def daily_close(store: StoreResource, clock: ClockResource) -> list[dg.RunReques
     default_status=ON,
     description="Reads every user's playlists, saved tracks and top items, at 04:30 UTC.",
 )
-def daily_library(store: StoreResource) -> list[dg.RunRequest]:
-    """One run per active user."""
+def daily_library(context: dg.ScheduleEvaluationContext, store: StoreResource) -> list[dg.RunRequest]:
+    """A run for each active user, or for many of them."""
     users = store.get().users.all(simulated=store.settings.simulated)
-    return [
-        dg.RunRequest(partition_key=user.partition_key, tags={USER_TAG: user.partition_key})
-        for user in users
-        if user.status == "active"
-    ]
+    return users_requests(
+        {user.partition_key for user in users if user.status == "active"},
+        order=context.instance.get_dynamic_partitions("users"),
+        batch_size=users_per_run(store.settings, len(users)),
+    )
 
 
 @dg.schedule(

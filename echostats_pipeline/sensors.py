@@ -11,9 +11,11 @@ from echostats_pipeline.decisions import (
     catalog_families,
     import_request,
     rollup_requests,
-    snapshot_requests,
+    stale_users,
     sync_request,
     sync_requests,
+    users_per_run,
+    users_requests,
 )
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.import_folder import Cursor, dropped, make_user_folders
@@ -37,8 +39,6 @@ from echostats_pipeline.storage.catalog import CatalogName
 
 REST_AFTER_FAILURE_S = 15 * 60
 """What fails is not asked for again at once: the cause is seldom gone by then, and every run leaves its traces."""
-MOST_SENSORS = 200
-"""More users than this are synced by one sensor for all, unless the settings say otherwise."""
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
 ON = dg.DefaultSensorStatus.RUNNING
@@ -49,10 +49,9 @@ def sync_sensors(partition_keys: Sequence[str], settings: Settings) -> list[dg.S
 
     A sensor each costs the daemon 40 ms a tick, and the UI a switch: fine for hundreds, not for thousands.
     """
-    interval = settings.sync_interval_minutes
-    many = len(partition_keys) > MOST_SENSORS if settings.sensors == "auto" else settings.sensors == "fanout"
-    if many:
-        return [fan_out_sensor(interval, settings.sync_batch_size)]
+    interval, batch_size = settings.sync_interval_minutes, users_per_run(settings, len(partition_keys))
+    if batch_size > 1 or settings.sensors == "fanout":
+        return [fan_out_sensor(interval, batch_size)]
     return [sync_sensor(key, interval) for key in partition_keys]
 
 
@@ -155,14 +154,16 @@ def stale_snapshots(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for the snapshots of every user who waits."""
     resting = _resting_users(context, snapshot_build.name, clock.now())
-    idle = [user for user in _users(store) if user.partition_key not in resting]
-    wanted = snapshot_requests(
-        idle,
+    users = _users(store)
+    stale = stale_users(
+        [user for user in users if user.partition_key not in resting],
         store.get().rebuilds.pending("analytics_snapshots"),
         store.get().statistics.period_ends(),
         store.get().jobs.busy_users(),
         clock.now(),
     )
+    order = context.instance.get_dynamic_partitions("users")
+    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
     return wanted or dg.SkipReason("No snapshot waits")
 
 

@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -13,13 +14,16 @@ from echostats_pipeline.decisions import (
     closing_requests,
     neighbours,
     rollup_requests,
-    snapshot_requests,
+    stale_users,
     sync_request,
     sync_requests,
+    users_per_run,
+    users_requests,
 )
 from echostats_pipeline.jobs import USER_TAG, USERS_TAG
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import DAYS, RANGE_END, RANGE_START, windows_of_run
+from echostats_pipeline.settings import Settings, SyncSensors
 
 NOW = datetime(2025, 1, 15, 12, 34, 56, tzinfo=UTC)
 instants = st.datetimes(datetime(2010, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
@@ -108,20 +112,21 @@ def test_snapshots_are_rebuilt_when_they_wait_or_their_day_is_over() -> None:
         fresh: NOW + timedelta(milliseconds=1),
         busy: NOW - timedelta(days=1),
     }
-    requests = snapshot_requests(users, {waits, busy}, period_ends, {busy}, NOW)
-    assert [request.partition_key for request in requests] == ["waits", "over", "ends"]
-    assert [request.tags[USER_TAG] for request in requests] == ["waits", "over", "ends"]
+    assert stale_users(users, {waits, busy}, period_ends, {busy}, NOW) == {"waits", "over", "ends"}
 
 
 @given(now=instants, zone=zones)
 def test_closing_rebuilds_yesterday_and_today_of_each_zone_once_a_local_day(now: datetime, zone: str) -> None:
     users = [person("ada", timezone=zone), person("bob")]
-    requests = closing_requests(users, now)
+    order = ["ada", "bob"]
+    requests = closing_requests(users, now, order=order, batch_size=1)
     today = now.astimezone(ZoneInfo(zone)).date()
     assert days_of(requests[0]) == (today - timedelta(days=1), today)
     assert days_of(requests[1]) == (now.date() - timedelta(days=1), now.date())
     assert [request.run_key for request in requests] == [f"ada@{today}", f"bob@{now.date()}"]
-    assert closing_requests(users, now) == requests
+    assert closing_requests(users, now, order=order, batch_size=1) == requests
+    together = closing_requests(users, now, order=order, batch_size=2)
+    assert len(together) == (1 if today == now.date() else 2)
 
 
 def test_a_family_that_waits_is_not_asked_and_audio_features_are_as_long_as_one_source_can_be() -> None:
@@ -175,3 +180,22 @@ def test_everybody_is_in_exactly_one_run_that_spans_their_days(
         assert str(last) <= request.tags[RANGE_END][:10]
         assert request.tags.get(USER_TAG, request.tags.get(USERS_TAG))
         assert int(request.tags.get(USERS_TAG, "1")) <= size
+
+
+@given(keys=st.sets(st.sampled_from(NAMES)), size=st.integers(1, 5))
+def test_runs_over_users_serve_each_once_and_say_whom(keys: set[str], size: int) -> None:
+    served: list[str] = []
+    for request in users_requests(keys, order=NAMES, batch_size=size):
+        tags = {**request.tags, **({"dagster/partition": request.partition_key} if request.partition_key else {})}
+        users = list(windows_of_run(tags, NAMES) or ())
+        assert request.tags.get(USER_TAG, request.tags.get(USERS_TAG)) in {users[0], str(len(users))}
+        served += users
+    assert served == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("sensors", "users", "expected"),
+    [("auto", 200, 1), ("auto", 201, 50), ("per_user", 1000, 1), ("fanout", 1, 50)],
+)
+def test_many_users_share_runs(sensors: SyncSensors, users: int, expected: int) -> None:
+    assert users_per_run(Settings(home=Path(), sensors=sensors), users) == expected

@@ -1,5 +1,6 @@
 """Sensors and schedules, each evaluated once against a real database and an ephemeral instance."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.partitions import RANGE_START, range_tags
+from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.roster import Roster
+from echostats_pipeline.schedules import daily_close, daily_library
 from echostats_pipeline.sensors import (
     canceled_runs,
     dead_runs,
@@ -257,3 +260,30 @@ def test_a_run_that_gives_no_sign_of_life_is_failed_in_dagster_too(pipeline: Pip
     (job,) = pipeline.store.jobs.of_run(runs[0].run_id)
     assert (job.status, "sign of life" in job.error_message) == ("failed", True)
     assert pipeline.store.leases.holder(lease) == ""
+
+
+@pytest.mark.parametrize("mode", ["per_user", "fanout"])
+def test_the_schedules_ask_for_everybody_or_for_many_in_a_run(
+    pipeline: Pipeline, tmp_path: Path, mode: SyncSensors
+) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as stored:  # schedules are not given one in memory
+        on_disk = replace(pipeline, instance=stored)
+        users = [on_disk.connect(number) for number in range(2)]
+        environ = {**pipeline.installation.environ, "ECHOSTATS_SENSORS": mode}
+        resources = {**pipeline.resources(), "store": StoreResource(overrides=environ)}
+
+        def asked(schedule: dg.ScheduleDefinition) -> list[dg.RunRequest]:
+            with dg.build_schedule_context(instance=stored, resources=resources) as context:
+                requests = schedule(context)
+            assert isinstance(requests, list)
+            return requests
+
+        expected = 1 if mode == "fanout" else 2
+        closing, library = asked(daily_close), asked(daily_library)
+        assert (len(closing), len(library)) == (expected, expected)
+        for request in closing:
+            assert on_disk.run("rollup_build", tags=request.tags).success
+        assert on_disk.run("library_sync", partition_key=library[0].partition_key, tags=library[0].tags).success
+        pipeline.store.users.set_status(users[1].user_id, "paused")
+        (library_of_active,) = asked(daily_library)
+        assert library_of_active.partition_key == users[0].partition_key

@@ -1,0 +1,152 @@
+"""A round of syncing 1,000 users under a real `echostats up`: how long from the first tick to the last fresh snapshot?
+
+Everybody has 50 new plays, the worst there is. The simulated Spotify takes 150 ms to answer. The floor is the time that
+the calls alone would take, as many at once as one run makes.
+
+    python -m benchmarks.round
+    python -m benchmarks.round --users 100
+"""
+
+import argparse
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from multiprocessing.connection import Connection
+
+from benchmarks.accounts import connect_everybody
+from echostats_pipeline.assets.ingestion import CALLS_AT_ONCE
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.simulator.behaviour import Behaviour, Fault
+from echostats_pipeline.simulator.running import running_simulator
+from echostats_pipeline.simulator.world import World
+from echostats_pipeline.storage.embedded import running
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store, open_store
+
+ANSWER_S = 0.15
+POLL_S = 1.0
+BATCH = 50
+MOST_S = 1800.0
+
+
+def main() -> None:
+    """Run two rounds and print what they took."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=1_000)
+    users = parser.parse_args().users
+    with tempfile.TemporaryDirectory() as folder:
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": folder,
+            "ECHOSTATS_HOME": f"{folder}/home",
+            "ECHOSTATS_SENSORS": "fanout",
+            "SYNC_BATCH_SIZE": str(BATCH),
+            "SPOTIFY_BURST_CALLS": "100000",
+            "SPOTIFY_DAILY_CALLS": "1000000",
+            "ECHOSTATS_AUDIO_FEATURES": "none",
+        }
+        settings = load_settings(environ, env_file=None)
+        home = StateFolder(settings.home).ensure()
+        with running(home), spotify(settings, users), open_store(settings) as store, up(environ):
+            floor = users * ANSWER_S / CALLS_AT_ONCE
+            print(f"{users} users, {ANSWER_S * 1000:.0f} ms an answer; the calls alone: {floor:.0f} s")
+            since = first_sync(store)
+            report(store, since, users, floor)
+
+
+def report(store: Store, since: datetime, users: int, floor: float) -> None:
+    """Wait for the end of a round, then print it."""
+    synced = until(lambda: store.db["users"].count_documents({"last_synced_at": {"$gte": since}}) == users, since)
+    fresh = until(
+        lambda: (
+            store.db["analytics_snapshots"].count_documents({"period": "week"}) == users
+            and not store.rebuilds.pending("analytics_snapshots")
+        ),
+        since,
+    )
+    failed = store.db["sync_jobs"].count_documents({"status": "failed"})
+    print(
+        f"all synced after {synced:.0f} s ({synced / floor:.1f} x the calls), all snapshots fresh after {fresh:.0f} s"
+    )
+    print(f"goal 300 s, interval 900 s; {failed} failed jobs")
+
+
+def first_sync(store: Store) -> datetime:
+    """When the first job of the round was opened."""
+    deadline = time.monotonic() + MOST_S
+    while time.monotonic() < deadline:
+        job = store.db["sync_jobs"].find_one({}, sort=[("started_at", 1)])
+        if job is not None:
+            return job["started_at"]
+        time.sleep(POLL_S)
+    raise SystemExit("No sync has begun")
+
+
+def until(condition: Callable[[], bool], since: datetime) -> float:
+    """Seconds from an instant until a condition holds."""
+    while not condition():
+        took = (utc_now() - since).total_seconds()
+        if took > MOST_S:
+            raise SystemExit("Not done within half an hour")
+        time.sleep(POLL_S)
+    return (utc_now() - since).total_seconds()
+
+
+@contextmanager
+def up(environ: dict[str, str]) -> Iterator[None]:
+    """`echostats up` on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "echostats_pipeline.cli.main", "up", "--port", str(port)]
+    with subprocess.Popen(command, env=environ, cwd=environ["HOME"], start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(120)
+
+
+@contextmanager
+def spotify(settings: Settings, users: int) -> Iterator[None]:
+    """A simulated Spotify in a process of its own, with so many users, all connected."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(settings, users, theirs))
+    process.start()
+    try:
+        ours.recv()
+        yield
+    finally:
+        ours.send("end")
+        process.join()
+
+
+def serve(settings: Settings, users: int, control: Connection) -> None:
+    """Serve until told to end; says when everybody is connected."""
+    home = StateFolder(settings.home)
+    epoch = utc_now().date() - timedelta(days=21)
+    world = World(seed=1, user_count=users, epoch=epoch)
+    with (
+        running_simulator(world, behaviour=Behaviour(rate_limit=0)) as simulator,
+        open_store(settings, indexes=True) as store,
+    ):
+        home.write_json(home.simulator_file, {"url": simulator.base_url})
+        connect_everybody(settings, store, simulator)
+        for user in world.users:  # what it makes up when it is first asked is not its answering time
+            world.recently_played(user, utc_now())
+        simulator.behave(faults={"slow": Fault(rate=1.0)}, slow_seconds=ANSWER_S)
+        control.send("ready")
+        control.recv()
+
+
+if __name__ == "__main__":
+    main()
