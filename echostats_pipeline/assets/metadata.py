@@ -1,0 +1,135 @@
+"""What a run shows of its work: tables and pictures where a person would rather look than read.
+
+A run may serve several users: its tables have a line for each, and pictures are drawn of one user alone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from echostats_pipeline.charts import bar_chart, embedded, heat_map
+from echostats_pipeline.model.operations import FileImport
+from echostats_pipeline.model.statistics import PERIODS
+from echostats_pipeline.stages.calls import FamilyCalls
+from echostats_pipeline.stages.statistics import Snapshots
+from echostats_pipeline.storage.catalog import CatalogProgress
+from echostats_pipeline.transforms.overview import HOURS_A_DAY, plays_per_day, plays_per_weekday_and_hour
+
+OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed")
+DAYS_SHOWN, HABIT_DAYS, TOP = 90, 365, 10
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+HOUR_MS = 3_600_000
+
+Cell = str | int | float | bool | None
+
+
+def by_user(rows: Mapping[str, Mapping[str, Cell]]) -> dict[str, Any]:
+    """One line per user, by partition key, and the sums of what is counted."""
+    numbers = {name for row in rows.values() for name, value in row.items() if isinstance(value, int)}
+    return {
+        **{name: sum(int(row[name] or 0) for row in rows.values()) for name in sorted(numbers)},
+        **_table("users", ({"user": user, **row} for user, row in rows.items())),
+    }
+
+
+def import_outcomes(files: Sequence[FileImport]) -> dict[str, Any]:
+    """What became of the rows of each file, and of all."""
+    return {
+        "dagster/row_count": sum(file.inserted for file in files),
+        **{key: sum(getattr(file, key) for file in files) for key in OUTCOMES},
+        **_table("files", map(_outcome, files)),
+    }
+
+
+def calls_table(calls: Iterable[FamilyCalls]) -> dict[str, Any]:
+    """Calls of the last 24 hours against the budget, and what waits."""
+    lines = (
+        {
+            "endpoints": each.family,
+            "calls_24h": each.calls,
+            "budget": "unlimited" if each.budget is None else f"{each.budget:,}",
+            "waits_until": f"{each.waits_until:%Y-%m-%d %H:%M} UTC" if each.waits_until else "",
+            "why": each.reason,
+        }
+        for each in calls
+    )
+    return _table("api_calls", lines)
+
+
+def progress_numbers(progress: CatalogProgress) -> dict[str, Any]:
+    """How far the catalogue is, in numbers that Dagster plots over time; without days if nobody can be asked."""
+    return {
+        "progress": progress.text,
+        "known": progress.known,
+        "total": progress.total,
+        "percent_known": progress.percent,
+        **({} if progress.days_left is None else {"days_left": progress.days_left}),
+    }
+
+
+def snapshot_overview(rebuilt: Mapping[str, Snapshots]) -> dict[str, Any]:
+    """The statistics by user's partition key; of one user alone also rankings and pictures."""
+    found = {
+        "dagster/row_count": sum(len(snapshots.documents) for snapshots in rebuilt.values()),
+        **_table("users", (_totals(user, snapshots) for user, snapshots in rebuilt.items())),
+    }
+    return found | (_pictures(*rebuilt.values()) if len(rebuilt) == 1 else {})
+
+
+def _outcome(file: FileImport) -> dict[str, Cell]:
+    counts: dict[str, Cell] = {name: getattr(file, name) for name in OUTCOMES}
+    span = {"from": str(file.first_played_at or ""), "to": str(file.last_played_at or "")}
+    return {"file": file.file_name, **counts, **span, "error": file.error_message}
+
+
+def _totals(user: str, snapshots: Snapshots) -> dict[str, Cell]:
+    plays: dict[str, Cell] = {
+        f"plays_{period}": snapshots.documents[period]["total_tracks_played"] for period in PERIODS
+    }
+    of_all_time = snapshots.documents["all_time"]
+    return {
+        "user": user,
+        **plays,
+        "hours_all_time": round(of_all_time["total_ms_played"] / HOUR_MS, 1),
+        "artists_all_time": of_all_time["unique_artists"],
+        "streak_days": of_all_time["listening_streak_days"],
+    }
+
+
+def _pictures(snapshots: Snapshots) -> dict[str, Any]:
+    days = plays_per_day(snapshots.days, last=snapshots.today, count=DAYS_SHOWN)
+    hours = plays_per_weekday_and_hour(snapshots.hours, last=snapshots.today, count=HABIT_DAYS)
+    year, all_time = snapshots.documents["year"], snapshots.documents["all_time"]
+    bars = bar_chart(
+        {str(day): plays for day, plays in days.items()},
+        ticks={str(day): f"{day:%d %b}" for day in days if day.weekday() == 0},
+    )
+    cells = heat_map(
+        dict(zip(WEEKDAYS, hours, strict=True)),
+        columns=[f"{hour}:00" if hour % 3 == 0 else "" for hour in range(HOURS_A_DAY)],
+    )
+    return {
+        "plays_week": snapshots.documents["week"]["total_tracks_played"],
+        "plays_all_time": all_time["total_tracks_played"],
+        "streak_days": all_time["listening_streak_days"],
+        "plays_per_day": _picture(bars, f"Plays per day of the last {DAYS_SHOWN} days"),
+        "plays_by_weekday_and_hour": _picture(cells, f"Plays by weekday and hour of the last {HABIT_DAYS} days"),
+        **_table("top_artists_of_the_year", map(_ranked, year["top_artists"][:TOP])),
+        **_table("top_tracks_of_the_year", map(_ranked, year["top_tracks"][:TOP])),
+    }
+
+
+def _ranked(item: Mapping[str, Any]) -> dict[str, Cell]:
+    hours = round(item["total_ms"] / HOUR_MS, 1)
+    return {"rank": item["rank"], "name": item["name"], "plays": item["play_count"], "hours": hours}
+
+
+def _picture(svg: str, description: str) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(embedded(svg, description))
+
+
+def _table(name: str, lines: Iterable[Mapping[str, Cell]]) -> dict[str, Any]:
+    """A table under its name; nothing without lines, for Dagster reads the columns off them."""
+    records = [dg.TableRecord(dict(line)) for line in lines]
+    return {name: dg.MetadataValue.table(records)} if records else {}
