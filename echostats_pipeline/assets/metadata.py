@@ -44,17 +44,7 @@ def import_outcomes(files: Sequence[FileImport]) -> dict[str, Any]:
 
 def calls_table(calls: Iterable[FamilyCalls]) -> dict[str, Any]:
     """Calls of the last 24 hours against the budget, and what waits."""
-    lines = (
-        {
-            "endpoints": each.family,
-            "calls_24h": each.calls,
-            "budget": "unlimited" if each.budget is None else f"{each.budget:,}",
-            "waits_until": f"{each.waits_until:%Y-%m-%d %H:%M} UTC" if each.waits_until else "",
-            "why": each.reason,
-        }
-        for each in calls
-    )
-    return _table("api_calls", lines)
+    return _table("api_calls", map(_against_budget, calls))
 
 
 def progress_numbers(progress: CatalogProgress) -> dict[str, Any]:
@@ -75,6 +65,16 @@ def snapshot_overview(rebuilt: Mapping[str, Snapshots]) -> dict[str, Any]:
         **_table("users", (_totals(user, snapshots) for user, snapshots in rebuilt.items())),
     }
     return found | (_pictures(*rebuilt.values()) if len(rebuilt) == 1 else {})
+
+
+def _against_budget(made: FamilyCalls) -> dict[str, Cell]:
+    return {
+        "endpoints": made.family,
+        "calls_24h": made.calls,
+        "budget": "unlimited" if made.budget is None else f"{made.budget:,}",
+        "waits_until": f"{made.waits_until:%Y-%m-%d %H:%M} UTC" if made.waits_until else "",
+        "why": made.reason,
+    }
 
 
 def _outcome(file: FileImport) -> dict[str, Cell]:
