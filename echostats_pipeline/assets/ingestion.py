@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
-from echostats_pipeline.assets.metadata import Cell, by_user, calls_table, import_outcomes
+from echostats_pipeline.assets.metadata import by_user, calls_table, import_outcomes
 from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.users import User
@@ -55,7 +55,7 @@ def recently_played(
     sensor, one call per user and run, whatever days are asked for: Spotify reaches back no further than 50 plays.
     Freshness says that somebody was read, not that everybody was.
     """
-    users: dict[str, dict[str, Cell]] = {}
+    users: dict[str, dict[str, int]] = {}
 
     def work(user: User, _: Sequence[date], step: Step) -> None:
         if user.status != "active":
@@ -89,8 +89,8 @@ def streaming_history_import(
     """Plays from a user's exports: Spotify's, EchoTune's CSV, Last.fm's and ListenBrainz'.
 
     Launch it with the paths of the exports, or drop them into the user's import folder. Importing the same export again
-    changes nothing. The days it touches are rebuilt by themselves. The plays go into listening_history; for whoever
-    started it, each file has a document in imports that accounts for every row.
+    changes nothing. The days it touches are rebuilt by themselves. The plays go into listening_history.
+    For whoever started it, a document in imports accounts for every row of each file.
     """
     files: list[FileImport] = []
 
@@ -134,7 +134,7 @@ def listening_history(
     are merged in by streaming_history_import.
     """
     merged = Merged()
-    users: dict[str, dict[str, Cell]] = {}
+    users: dict[str, dict[str, int]] = {}
 
     def work(user: User, days: Sequence[date], step: Step) -> None:
         nonlocal merged

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
-from echostats_pipeline.assets.metadata import Cell, by_user
+from echostats_pipeline.assets.metadata import by_user
 from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USERS
@@ -45,7 +45,7 @@ def _library_asset(name: str, description: str, sync: Sync, *, counted: str) -> 
         jobs: SyncJobsResource,
         clock: ClockResource,
     ) -> dg.MaterializeResult:
-        users: dict[str, dict[str, Cell]] = {}
+        users: dict[str, dict[str, int]] = {}
 
         def work(user: User, _: Sequence[date], step: Step) -> None:
             if user.status != "active":

@@ -7,7 +7,7 @@ import dagster as dg
 
 from echostats_pipeline.assets import OWNER
 from echostats_pipeline.assets.ingestion import listening_history
-from echostats_pipeline.assets.metadata import Cell, by_user
+from echostats_pipeline.assets.metadata import by_user
 from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import DAYS, USER_DAYS, day_partition
@@ -39,7 +39,7 @@ def daily_rollups(
     user's time zone; days outside the range that late plays have touched are rebuilt in the same run.
     """
     rollups = 0
-    users: dict[str, dict[str, Cell]] = {}
+    users: dict[str, dict[str, int]] = {}
 
     def work(user: User, days: Sequence[date], step: Step) -> None:
         nonlocal rollups
