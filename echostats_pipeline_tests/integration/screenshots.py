@@ -1,0 +1,57 @@
+"""Takes the pictures of the README: ``python -m echostats_pipeline_tests.integration.screenshots [FOLDER]``.
+
+Three simulated users, of whom the first has imported 400 days. Look at each picture before you commit it.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from .browser import SHOW_PICTURE, Browser, browser, save_picture
+from .processes import eventually
+from .ui import Shown, shown
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def take(ui: Shown, page: Browser, folder: Path) -> None:
+    """Open each page as a user would, and keep what the window shows."""
+    sync = eventually("a sync by a sensor", lambda: _sync_by_sensor(ui))
+    user = ui.newest_run("history_import")[1]["echostats/user"]
+
+    page.open_graph()
+    save_picture(page, folder / "asset-graph.png")
+
+    page.open(f"/runs/{sync}", "RUN_SUCCESS", "daily_rollups")
+    save_picture(page, folder / "finished-run.png")
+
+    page.open("/assets/analytics_snapshots", "top_tracks_of_the_year", view="partitions", partition=user)
+    save_picture(page, folder / "snapshots-metadata.png")
+    page.click(SHOW_PICTURE, 1)
+    page.picture_width()
+    save_picture(page, folder / "snapshots-picture.png")
+
+    page.open("/assets/daily_rollups", "Failed (0)", user, view="partitions")
+    page.until("status of the days", lambda: "Missing (" in page.text() and "Materialized (0)" not in page.text())
+    save_picture(page, folder / "partitions.png")
+
+    page.open("/automation", "daily_close", f"sync_{user.replace('-', '_')}", "user_roster")
+    save_picture(page, folder / "automation.png")
+
+
+def _sync_by_sensor(ui: Shown) -> str | None:
+    run_id, tags = ui.newest_run("user_sync")
+    return run_id if "dagster/sensor_name" in tags else None
+
+
+def main(folder: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="echostats-ui") as state,
+        shown(Path(state) / "home", days=400, people=3) as ui,
+        browser(ui.url, height=900) as page,
+    ):
+        take(ui, page, folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if sys.argv[1:] else DOCS)
