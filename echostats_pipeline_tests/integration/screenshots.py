@@ -5,7 +5,10 @@ Three simulated users, of whom the first has imported 400 days. Look at each pic
 
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
+
+from echostats_pipeline.model.base import utc_now
 
 from .browser import SHOW_PICTURE, Browser, browser, save_picture
 from .processes import eventually
@@ -31,8 +34,10 @@ def take(ui: Shown, page: Browser, folder: Path) -> None:
     page.picture_width()
     save_picture(page, folder / "snapshots-picture.png")
 
-    page.open("/assets/daily_rollups", "Failed (0)", user, view="partitions")
-    page.until("status of the days", lambda: "Missing (" in page.text() and "Materialized (0)" not in page.text())
+    yesterday = utc_now().date() - timedelta(days=1)
+    quarter = f"[{yesterday - timedelta(days=89)}...{yesterday}]"
+    one_day = {"date_range": quarter, "partition": f"{yesterday}|{user}"}
+    page.open("/assets/daily_rollups", "Failed (0)", "documents_written", view="partitions", **one_day)
     save_picture(page, folder / "partitions.png")
 
     page.open("/automation", "daily_close", f"sync_{user.replace('-', '_')}", "user_roster")
