@@ -102,7 +102,7 @@ def save_picture(page: Browser, path: Path) -> None:
 
     page.driver.save_screenshot(str(path))
     with Image.open(path) as whole:
-        whole.convert("RGB").quantize(colors=64).save(path, optimize=True)
+        whole.convert("RGB").quantize(colors=200).save(path, optimize=True)
 
 
 def _all_positive(widths: list[int]) -> list[int] | None:

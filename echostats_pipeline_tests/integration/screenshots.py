@@ -19,13 +19,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def take(ui: Shown, page: Browser, folder: Path) -> None:
     """Open each page as a user would, and keep what the window shows."""
-    sync = eventually("a sync by a sensor", lambda: _sync_by_sensor(ui))
     user = ui.newest_run("history_import")[1]["echostats/user"]
+    sync = eventually("a sync by the user's sensor", lambda: _sync_by_sensor(ui, user))
 
     page.open_graph()
     save_picture(page, folder / "asset-graph.png")
 
-    page.open(f"/runs/{sync}", "RUN_SUCCESS", "daily_rollups")
+    page.open(f"/runs/{sync}", "documents_written", logs="Materialized")
     save_picture(page, folder / "finished-run.png")
 
     page.open("/assets/analytics_snapshots", "top_tracks_of_the_year", view="partitions", partition=user)
@@ -44,8 +44,8 @@ def take(ui: Shown, page: Browser, folder: Path) -> None:
     save_picture(page, folder / "automation.png")
 
 
-def _sync_by_sensor(ui: Shown) -> str | None:
-    run_id, tags = ui.newest_run("user_sync")
+def _sync_by_sensor(ui: Shown, user: str) -> str | None:
+    run_id, tags = ui.newest_run("user_sync", user)
     return run_id if "dagster/sensor_name" in tags else None
 
 
