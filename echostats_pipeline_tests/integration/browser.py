@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -68,7 +68,10 @@ class Browser:
         waiting: WebDriverWait[webdriver.Chrome] = WebDriverWait(
             self.driver, PATIENCE_S, POLL_S, ignored_exceptions=[WebDriverException]
         )
-        return waiting.until(lambda _: ask(), message=f"no {what}; there is:\n{self.text()[:3000]}")
+        try:
+            return waiting.until(lambda _: ask())
+        except TimeoutException as timeout:
+            raise AssertionError(f"no {what} in {PATIENCE_S:.0f} seconds; there is:\n{self.text()}") from timeout
 
     def open_graph(self) -> None:
         """The graph of everything, with all groups unfolded."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from echostats_pipeline.model.base import utc_now
 
 from .browser import SHOW_PICTURE, Browser, browser, save_picture
-from .processes import eventually
 from .ui import Shown, shown
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,13 +18,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def take(ui: Shown, page: Browser, folder: Path) -> None:
     """Open each page as a user would, and keep what the window shows."""
-    user = ui.newest_run("history_import")[1]["echostats/user"]
-    sync = eventually("a sync by the user's sensor", lambda: _sync_by_sensor(ui, user))
+    imported, tags = ui.newest_run("history_import")
+    user = tags["echostats/user"]
 
     page.open_graph()
     save_picture(page, folder / "asset-graph.png")
 
-    page.open(f"/runs/{sync}", "documents_written", logs="Materialized")
+    page.open(f"/runs/{imported}", "inserted", "Success", logs="Materialized")
     save_picture(page, folder / "finished-run.png")
 
     page.open("/assets/analytics_snapshots", "top_tracks_of_the_year", view="partitions", partition=user)
@@ -42,11 +41,6 @@ def take(ui: Shown, page: Browser, folder: Path) -> None:
 
     page.open("/automation", "daily_close", f"sync_{user.replace('-', '_')}", "user_roster")
     save_picture(page, folder / "automation.png")
-
-
-def _sync_by_sensor(ui: Shown, user: str) -> str | None:
-    run_id, tags = ui.newest_run("user_sync", user)
-    return run_id if "dagster/sensor_name" in tags else None
 
 
 def main(folder: Path) -> None:

@@ -12,14 +12,13 @@ from typing import Any
 import requests
 
 import echostats_pipeline
-from echostats_pipeline.jobs import USER_TAG
 
 from .processes import environment, eventually, started
 
 CHECKOUT = {"PYTHONPATH": str(Path(echostats_pipeline.__file__).parents[1])}
 """Commands run the code that is tested, wherever another copy of it may be installed."""
 READY = """query { repositoriesOrError { ... on RepositoryConnection { nodes { name assetNodes { id } } } } }"""
-RUNS = """query($filter: RunsFilter!) { runsOrError(filter: $filter) { ... on Runs { results {
+RUNS = """query($job: String!) { runsOrError(filter: {pipelineName: $job}) { ... on Runs { results {
   id status tags { key value } } } } }"""
 FRESHNESS = """query { assetNodes { assetKey { path } internalFreshnessPolicy { __typename }
   freshnessStatusInfo { freshnessStatus } } }"""
@@ -43,10 +42,9 @@ class Shown:
             return False
         return any(repository["assetNodes"] for repository in repositories)
 
-    def newest_run(self, job: str, user: str | None = None) -> tuple[str, dict[str, str]]:
-        """Id and tags of the newest run of a job, for one user or whomever."""
-        tags = [] if user is None else [{"key": USER_TAG, "value": user}]
-        run = self.ask(RUNS, filter={"pipelineName": job, "tags": tags})["runsOrError"]["results"][0]
+    def newest_run(self, job: str) -> tuple[str, dict[str, str]]:
+        """Id and tags of the newest run of a job."""
+        run = self.ask(RUNS, job=job)["runsOrError"]["results"][0]
         return run["id"], {tag["key"]: tag["value"] for tag in run["tags"]}
 
 
