@@ -1,6 +1,7 @@
 """The Dagster UI in a headless Chromium, as far as a user's eyes and mouse reach."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,16 @@ class Browser:
 
     def shows_no_picture(self) -> bool:
         return self.driver.execute_script(LOADED_PICTURES) == []
+
+    def has_loaded(self) -> bool:
+        """Whether nothing on the page is being waited for."""
+        return not self.driver.find_elements(By.CSS_SELECTOR, "[class*=Spinner]")
+
+    def has_settled(self) -> bool:
+        """Whether the window shows the same as a second ago."""
+        before = self.driver.get_screenshot_as_png()
+        time.sleep(1)
+        return self.driver.get_screenshot_as_png() == before
 
     def until(self, what: str, ask: Callable[[], T]) -> T:
         """The first answer that holds; the page may still be changing meanwhile."""

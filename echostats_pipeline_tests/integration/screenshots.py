@@ -21,9 +21,6 @@ def take(ui: Shown, page: Browser, folder: Path) -> None:
     imported, tags = ui.newest_run("history_import")
     user = tags["echostats/user"]
 
-    page.open_graph()
-    save_picture(page, folder / "asset-graph.png")
-
     page.open(f"/runs/{imported}", "inserted", "Success", logs="Materialized")
     save_picture(page, folder / "finished-run.png")
 
@@ -39,15 +36,20 @@ def take(ui: Shown, page: Browser, folder: Path) -> None:
     page.open("/assets/daily_rollups", "Failed (0)", "documents_written", view="partitions", **one_day)
     save_picture(page, folder / "partitions.png")
 
-    page.open("/automation", "daily_close", f"sync_{user.replace('-', '_')}", "user_roster")
+    page.open("/automation", "daily_close", f"sync_{user.replace('-', '_')}", "user_roster", " ago")
+    page.until("the end of loading", page.has_loaded)
     save_picture(page, folder / "automation.png")
+
+    page.open_graph()
+    page.until("colours of what is built", page.has_settled)
+    save_picture(page, folder / "asset-graph.png")
 
 
 def main(folder: Path) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="echostats-ui") as state,
         shown(Path(state) / "home", days=400, people=3) as ui,
-        browser(ui.url, height=900) as page,
+        browser(ui.url, height=1000) as page,
     ):
         take(ui, page, folder)
 
