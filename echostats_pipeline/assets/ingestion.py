@@ -53,7 +53,7 @@ def recently_played(
 
     For this pipeline: readers find them in the history, and here for a week. Read every 15 minutes by the user's own
     sensor, one call per user and run, whatever days are asked for: Spotify reaches back no further than 50 plays.
-    Freshness says that somebody was read, not that everybody was.
+    Freshness says that somebody was read; the check users_are_synced, that everybody was.
     """
     users: dict[str, dict[str, int]] = {}
 
