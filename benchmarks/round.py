@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
+from typing import cast
 
 from benchmarks.accounts import connect_everybody
 from echostats_pipeline.assets.ingestion import CALLS_AT_ONCE
@@ -86,7 +87,7 @@ def first_sync(store: Store) -> datetime:
     while time.monotonic() < deadline:
         job = store.db["sync_jobs"].find_one({}, sort=[("started_at", 1)])
         if job is not None:
-            return job["started_at"]
+            return cast(datetime, job["started_at"])
         time.sleep(POLL_S)
     raise SystemExit("No sync has begun")
 
@@ -107,7 +108,7 @@ def up(environ: dict[str, str]) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     command = [sys.executable, "-m", "echostats_pipeline.cli.main", "up", "--port", str(port)]
-    with subprocess.Popen(command, env=environ, cwd=environ["HOME"], start_new_session=True) as process:
+    with subprocess.Popen(command, env=environ, cwd=environ["HOME"], start_new_session=True) as process:  # noqa: S603
         try:
             yield
         finally:

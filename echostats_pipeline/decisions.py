@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from echostats_pipeline.jobs import USER_TAG, USERS_TAG, import_config
+from echostats_pipeline.jobs import FILES_TAG, USER_TAG, USERS_TAG, import_config
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import RANGE_END, RANGE_START, range_tags
 from echostats_pipeline.settings import Settings
@@ -112,7 +112,7 @@ def import_request(user: User, versions: Mapping[str, str]) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{user.partition_key}@{digest}",
         partition_key=user.partition_key,
-        tags={USER_TAG: user.partition_key},
+        tags={USER_TAG: user.partition_key, FILES_TAG: str(len(versions))},
         run_config=import_config(Path(path) for path in versions),
     )
 

@@ -20,6 +20,8 @@ USER_TAG = "echostats/user"
 
 USERS_TAG = "echostats/users"
 """Run tag with how many users a run serves that serves several."""
+FILES_TAG = "echostats/files"
+"""Run tag with how many exports a run imports."""
 RETRIED = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "true"}
 """Tags of jobs that nothing else asks for again after a failure; one that is permanent takes the second back."""
 

@@ -17,10 +17,12 @@ USER_DAYS = dg.MultiPartitionsDefinition({"date": DAYS, "user": USERS})
 
 PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+DAYS_TAG = "echostats/days"
+"""Run tag for people, which days a run spans: ``2025-01-15``, or ``2025-01-14..2025-01-15``."""
 
 
 def range_tags(first: date, last: date, first_user: str, last_user: str | None = None) -> dict[str, str]:
-    """Run tags that ask for a rectangle of days and users in one run.
+    """Run tags that ask for a rectangle of days and users in one run, and say so to people.
 
     Args:
         first: First date.
@@ -28,7 +30,11 @@ def range_tags(first: date, last: date, first_user: str, last_user: str | None =
         first_user: Partition key of the first user.
         last_user: Partition key of the last user, in the order users were added; None for the first alone.
     """
-    return {RANGE_START: f"{first}|{first_user}", RANGE_END: f"{last}|{last_user or first_user}"}
+    return {
+        RANGE_START: f"{first}|{first_user}",
+        RANGE_END: f"{last}|{last_user or first_user}",
+        DAYS_TAG: f"{first}" if first == last else f"{first}..{last}",
+    }
 
 
 def days_by_user(keys: Iterable[str]) -> dict[str, list[date]]:

@@ -41,7 +41,9 @@ def test_a_range_is_tagged_as_dagster_reads_it() -> None:
     assert range_tags(first, last, "ada") == {
         "dagster/asset_partition_range_start": "2025-01-01|ada",
         "dagster/asset_partition_range_end": "2025-01-31|ada",
+        "echostats/days": "2025-01-01..2025-01-31",
     }
+    assert range_tags(first, first, "ada")["echostats/days"] == "2025-01-01"
     assert range_tags(first, last, "ada", "bob")[RANGE_END] == "2025-01-31|bob"
     assert day_partition("ada", first) == range_tags(first, last, "ada")[RANGE_START]
     assert isinstance(day_partition("ada", first), dg.MultiPartitionKey)

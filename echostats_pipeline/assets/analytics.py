@@ -1,19 +1,21 @@
 """``analytics_snapshots``: the statistics of each period, ready to be shown."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
 from echostats_pipeline.assets import OWNER
 from echostats_pipeline.assets.catalog import albums, artists, audio_features, tracks
+from echostats_pipeline.assets.metadata import snapshot_overview
 from echostats_pipeline.assets.rollups import daily_rollups
+from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USERS
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import Step, SyncJobsResource
 from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.stages.statistics import rebuild_snapshots
+from echostats_pipeline.stages.statistics import Snapshots, rebuild_snapshots
 
 
 @dg.asset(
@@ -23,19 +25,24 @@ from echostats_pipeline.stages.statistics import rebuild_snapshots
     owners=[OWNER],
     code_version="1",
     backfill_policy=dg.BackfillPolicy.single_run(),
+    freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50)),
+    metadata=collection_metadata("analytics_snapshots"),
     deps=[daily_rollups, tracks, artists, albums, audio_features],
 )
 def analytics_snapshots(
     context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
 ) -> dg.MaterializeResult:
-    """Five documents per user: the last week, month, quarter and year, and all time, with rankings and averages."""
-    written = 0
+    """Five documents per user: the last week, month, quarter and year, and all time, with rankings and averages.
+
+    For readers: a dashboard shows them as they are. Built from the user's days and the catalogue when either has
+    changed, and at the user's midnight. A run for one user draws their plays per day and hour and lists their tops.
+    """
+    rebuilt: dict[str, Snapshots] = {}
 
     def work(user: User, _: Sequence[date], step: Step) -> None:
-        nonlocal written
         snapshots = rebuild_snapshots(store.get(), user, clock.now())
-        written += snapshots
-        step.done(snapshots, f"Built {snapshots} snapshots")
+        rebuilt[user.partition_key] = snapshots
+        step.done(len(snapshots.documents), f"Built {len(snapshots.documents)} snapshots")
 
     jobs.for_each_user(context, work)
-    return dg.MaterializeResult(metadata={"dagster/row_count": written})
+    return dg.MaterializeResult(metadata=snapshot_overview(rebuilt))

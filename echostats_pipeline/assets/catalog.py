@@ -1,12 +1,15 @@
 """The catalogue all users share: tracks, artists, albums and audio features of what has been played."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
 from echostats_pipeline.assets.ingestion import listening_history
+from echostats_pipeline.assets.metadata import progress_numbers
+from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.users import User
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import SyncJobsResource
@@ -24,6 +27,8 @@ from echostats_pipeline.stages.catalog import (
 )
 from echostats_pipeline.storage.store import Store
 
+FEATURE_FIELDS = ("spotify_id", "audio_features", "audio_features_checked_at", "audio_features_asked")
+"""Of a track's document, what the audio features are found by and what they consist of."""
 Enrich = Callable[[SpotifyResource, User, Store, datetime, Progress], Enriched]
 
 
@@ -44,7 +49,7 @@ def _with_sources(spotify: SpotifyResource, reader: User, store: Store, now: dat
 
 
 def _catalog_asset(
-    name: str, description: str, enrich: Enrich, deps: Sequence[dg.AssetsDefinition]
+    name: str, description: str, enrich: Enrich, deps: Sequence[dg.AssetsDefinition], metadata: Mapping[str, Any]
 ) -> dg.AssetsDefinition:
     """The four differ in what they read and nothing else."""
 
@@ -55,6 +60,7 @@ def _catalog_asset(
         kinds={"spotify", "mongodb"},
         owners=[OWNER],
         code_version="1",
+        metadata=metadata,
         deps=deps,
         pool=SPOTIFY_POOL,
     )
@@ -75,41 +81,51 @@ def _catalog_asset(
                 wait = enriched.waiting
                 store.get().limits.postpone(wait.family, wait.until, wait.reason)
                 step.detail += f"; {enriched.left} left, waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+        a_day = objects_a_day(store.settings, store.get(), name.replace("_", "-"), clock.now())
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": enriched.completed,
                 "unavailable": enriched.unavailable,
                 "left": enriched.left,
-                "progress": store.get().catalog.progress_text(
-                    name, clock.now(), objects_a_day(store.settings, store.get(), name.replace("_", "-"), clock.now())
-                ),
+                **progress_numbers(store.get().catalog.progress(name, clock.now(), a_day)),
             }
         )
 
     return catalog_asset
 
 
+HOW = (
+    "\n\nFor readers, and for the names, pictures and genres of all statistics. All users share it. Read from Spotify "
+    "when plays mention something unknown, the most played first, as far as the day's budget of calls goes."
+)
+
 tracks = _catalog_asset(
     "tracks",
-    "One document per track that has been played: names, artists, album, length, popularity.",
+    f"One document per track that has been played: names, artists, album, length, popularity.{HOW}",
     _with_client(enrich_tracks),
     [listening_history],
+    collection_metadata("tracks"),
 )
 artists = _catalog_asset(
     "artists",
-    "One document per artist of a played track: genres, followers, pictures.",
+    f"One document per artist of a played track: genres, followers, pictures.{HOW}",
     _with_client(enrich_artists),
     [tracks],
+    collection_metadata("artists"),
 )
 albums = _catalog_asset(
     "albums",
-    "One document per album of a played track: release date, covers, number of tracks.",
+    f"One document per album of a played track: release date, covers, number of tracks.{HOW}",
     _with_client(enrich_albums),
     [tracks],
+    collection_metadata("albums"),
 )
 audio_features = _catalog_asset(
     "audio_features",
-    "Danceability, energy, tempo and the like, kept in each track's document; null where Spotify has none.",
+    "Danceability, energy, tempo and the like, kept in each track's document; null where nobody knows them.\n\nFor "
+    "readers, and for the averages of all statistics. All users share them. Asked for once a track is known, of "
+    "Spotify, ReccoBeats or a file, as the settings say.",
     _with_sources,
     [tracks],
+    collection_metadata("tracks", only=FEATURE_FIELDS),
 )

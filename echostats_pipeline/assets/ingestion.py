@@ -1,14 +1,15 @@
 """Plays: from Spotify's recently-played and from exports into ``listening_history``."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.assets.metadata import by_user, calls_table, import_outcomes
+from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USER_DAYS, USERS
@@ -16,6 +17,7 @@ from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import HISTORY, WHOLE_HISTORY, Step, SyncJobsResource
 from echostats_pipeline.resources.spotify import SpotifyResource
 from echostats_pipeline.resources.store import StoreResource
+from echostats_pipeline.stages.calls import calls_made
 from echostats_pipeline.stages.imports import check_whole, import_export, import_limits
 from echostats_pipeline.stages.ingestion import Merged, merge_pages, read_recently_played
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
@@ -25,7 +27,6 @@ GROUP = "ingestion"
 
 CALLS_AT_ONCE = 4
 """Users whose plays one run reads at the same time: most of it is waiting for the answer."""
-OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed")
 
 
 class ImportConfig(dg.Config):
@@ -41,6 +42,8 @@ class ImportConfig(dg.Config):
     owners=[OWNER],
     code_version="1",
     backfill_policy=dg.BackfillPolicy.single_run(),
+    freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=1), fail_window=timedelta(hours=6)),
+    metadata=collection_metadata("recently_played"),
     pool=SPOTIFY_POOL,
 )
 def recently_played(
@@ -50,22 +53,26 @@ def recently_played(
     jobs: SyncJobsResource,
     clock: ClockResource,
 ) -> dg.MaterializeResult:
-    """The newest 50 plays of each user as Spotify reports them, kept until they are merged into the history.
+    """The newest 50 plays of each user as Spotify reports them, on their way into listening_history.
 
-    One call per user and run, whatever days are asked for: Spotify reaches back no further than 50 plays.
+    For this pipeline: readers find them in the history, and here for a week. Read every 15 minutes by the user's own
+    sensor, one call per user and run, whatever days are asked for: Spotify reaches back no further than 50 plays.
+    Freshness says that somebody was read; the check users_are_synced, that everybody was.
     """
-    rows = []
+    users: dict[str, dict[str, int]] = {}
 
     def work(user: User, _: Sequence[date], step: Step) -> None:
         if user.status != "active":
             return step.done(0, f"Not read: the user is {user.status}")
         with spotify.client(user) as client:
             counts = read_recently_played(store.get(), client, user, clock.now())
-        rows.append(counts.tracks)
+        users[user.partition_key] = {"rows": counts.rows, "plays": counts.tracks}
         return step.done(counts.rows, f"Fetched {counts.rows} recent plays, {counts.tracks} of tracks")
 
     jobs.for_each_user(context, work, HISTORY, at_once=CALLS_AT_ONCE)
-    return dg.MaterializeResult(metadata={"dagster/row_count": sum(rows)})
+    calls = calls_made(store.get(), store.settings.daily_calls, clock.now())
+    counts = by_user(users)
+    return dg.MaterializeResult(metadata={"dagster/row_count": counts.get("plays", 0), **counts, **calls_table(calls)})
 
 
 @dg.asset(
@@ -74,6 +81,7 @@ def recently_played(
     kinds={"json", "mongodb"},
     owners=[OWNER],
     code_version="1",
+    metadata=collection_metadata("imports"),
 )
 def streaming_history_import(
     context: dg.AssetExecutionContext,
@@ -85,7 +93,8 @@ def streaming_history_import(
     """Plays from a user's exports: Spotify's, EchoTune's CSV, Last.fm's and ListenBrainz'.
 
     Launch it with the paths of the exports, or drop them into the user's import folder. Importing the same export again
-    changes nothing. The days it touches are rebuilt by themselves.
+    changes nothing. The days it touches are rebuilt by themselves. The plays go into listening_history.
+    For whoever started it, a document in imports accounts for every row of each file.
     """
     files: list[FileImport] = []
 
@@ -106,29 +115,8 @@ def streaming_history_import(
     try:
         jobs.for_each_user(context, work, WHOLE_HISTORY)
     except dg.Failure as failure:
-        raise dg.Failure(failure.description, _outcomes(files), failure.allow_retries) from failure
-    return dg.MaterializeResult(metadata=_outcomes(files))
-
-
-def _outcomes(files: Sequence[FileImport]) -> dict[str, Any]:
-    """What became of the rows of each file, and of all."""
-    records = [
-        dg.TableRecord(
-            {
-                "file": file.file_name,
-                **{key: getattr(file, key) for key in OUTCOMES},
-                "from": str(file.first_played_at or ""),
-                "to": str(file.last_played_at or ""),
-                "error": file.error_message,
-            }
-        )
-        for file in files
-    ]
-    return {
-        "dagster/row_count": sum(file.inserted for file in files),
-        **{key: sum(getattr(file, key) for file in files) for key in OUTCOMES},
-        **({"files": dg.MetadataValue.table(records)} if records else {}),
-    }
+        raise dg.Failure(failure.description, import_outcomes(files), failure.allow_retries) from failure
+    return dg.MaterializeResult(metadata=import_outcomes(files))
 
 
 @dg.asset(
@@ -138,25 +126,33 @@ def _outcomes(files: Sequence[FileImport]) -> dict[str, Any]:
     owners=[OWNER],
     code_version="1",
     backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata=collection_metadata("listening_history"),
     deps=[recently_played, streaming_history_import],
 )
 def listening_history(
     context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
 ) -> dg.MaterializeResult:
-    """Every play of every user, one document each: what Spotify reported and what exports hold, without doubles."""
+    """Every play of every user, one document each: what Spotify reported and what exports hold, without doubles.
+
+    For readers, and the source of every statistic. What was read from Spotify is merged in after every sync; exports
+    are merged in by streaming_history_import.
+    """
     merged = Merged()
-    plays = 0
+    users: dict[str, dict[str, int]] = {}
 
     def work(user: User, days: Sequence[date], step: Step) -> None:
-        nonlocal merged, plays
+        nonlocal merged
         new = merge_pages(store.get(), user, clock.now())
         merged += new
         window, zone = DayWindow(days[0], days[-1]), ZoneInfo(user.timezone)
         stored = store.get().plays.count(
             user.user_id, local_midnight(window.first, zone), local_midnight(window.following, zone)
         )
-        plays += stored
+        users[user.partition_key] = {"plays_in_these_days": stored, "plays_added": new.outcomes["inserted"]}
         step.done(new.outcomes.total(), f"Added {new.outcomes['inserted']} plays; {stored} in these days")
 
     jobs.for_each_user(context, work, HISTORY)
-    return dg.MaterializeResult(metadata={"dagster/row_count": plays, **merged.as_metadata()})
+    counts = by_user(users)
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": counts.get("plays_in_these_days", 0), **counts, **merged.as_metadata()}
+    )

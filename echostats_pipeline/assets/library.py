@@ -1,11 +1,13 @@
 """What users keep on Spotify: playlists, saved tracks, Spotify's own rankings."""
 
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.assets.metadata import by_user
+from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USERS
 from echostats_pipeline.resources.clock import ClockResource
@@ -20,8 +22,8 @@ from echostats_pipeline.storage.store import Store
 Sync = Callable[[Store, SpotifyClient, User, datetime, Progress], int]
 
 
-def _library_asset(name: str, description: str, sync: Sync) -> dg.AssetsDefinition:
-    """The three differ in what they read and nothing else."""
+def _library_asset(name: str, description: str, sync: Sync, *, counted: str) -> dg.AssetsDefinition:
+    """The three differ in what they read and nothing else; `counted` is what `sync` counts."""
 
     @dg.asset(
         name=name,
@@ -32,6 +34,8 @@ def _library_asset(name: str, description: str, sync: Sync) -> dg.AssetsDefiniti
         owners=[OWNER],
         code_version="1",
         backfill_policy=dg.BackfillPolicy.single_run(),
+        freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(days=3)),
+        metadata=collection_metadata(name),
         pool=SPOTIFY_POOL,
     )
     def library_asset(
@@ -41,30 +45,42 @@ def _library_asset(name: str, description: str, sync: Sync) -> dg.AssetsDefiniti
         jobs: SyncJobsResource,
         clock: ClockResource,
     ) -> dg.MaterializeResult:
-        rows = 0
+        users: dict[str, dict[str, int]] = {}
 
         def work(user: User, _: Sequence[date], step: Step) -> None:
-            nonlocal rows
             if user.status != "active":
                 return step.done(0, f"Not read: the user is {user.status}")
             with spotify.client(user) as client:
                 count = sync(store.get(), client, user, clock.now(), step)
-            rows += count
+            users[user.partition_key] = {counted: count}
             step.detail = f"Synced {count} {name.replace('_', ' ')}"
             return None
 
         jobs.for_each_user(context, work, LIBRARY)
-        return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+        counts = by_user(users)
+        return dg.MaterializeResult(metadata={"dagster/row_count": counts.get(counted, 0), **counts})
 
     return library_asset
 
 
 playlists = _library_asset(
-    "playlists", "The playlists each user owns or follows, with all their tracks.", sync_playlists
+    "playlists",
+    "The playlists each user owns or follows, with all their tracks.\n\nFor readers. Read from Spotify once a day; of "
+    "playlists that have not changed since, only the list.",
+    sync_playlists,
+    counted="playlists",
 )
-saved_tracks = _library_asset("saved_tracks", "The tracks in each user's library (liked songs).", sync_saved_tracks)
+saved_tracks = _library_asset(
+    "saved_tracks",
+    "The tracks in each user's library (liked songs).\n\nFor readers. Read from Spotify once a day, as far as they "
+    "have changed.",
+    sync_saved_tracks,
+    counted="saved_tracks",
+)
 top_items = _library_asset(
     "top_items",
-    "Spotify's own top artists and tracks of each user, over about four weeks, six months and a year.",
+    "Spotify's own top artists and tracks of each user, over about four weeks, six months and a year.\n\nFor readers "
+    "who want to compare them with analytics_snapshots. Read from Spotify once a day.",
     sync_top_items,
+    counted="items_read",
 )

@@ -1,17 +1,19 @@
 """``daily_rollups``: one document per user and local day."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
 from echostats_pipeline.assets import OWNER
 from echostats_pipeline.assets.ingestion import listening_history
+from echostats_pipeline.assets.metadata import by_user
+from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import DAYS, USER_DAYS, day_partition
 from echostats_pipeline.resources.jobs import Step, SyncJobsResource
 from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.stages.statistics import Rebuilt, rebuild_rollups
+from echostats_pipeline.stages.statistics import rebuild_rollups
 
 MOST_EXTRA_DAYS = 31
 """Days outside the run's range that are rebuilt along with it; more of them get a run of their own."""
@@ -24,6 +26,8 @@ MOST_EXTRA_DAYS = 31
     owners=[OWNER],
     code_version="1",
     backfill_policy=dg.BackfillPolicy.single_run(),
+    freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail_window=timedelta(hours=26)),
+    metadata=collection_metadata("daily_rollups"),
     deps=[listening_history],
 )
 def daily_rollups(
@@ -31,12 +35,14 @@ def daily_rollups(
 ) -> dg.MaterializeResult:
     """One document per user and local day: plays, time, hours, artists, albums, tracks.
 
-    Days outside the range that late plays have touched are rebuilt in the same run.
+    For readers: calendars, trends and any period of their own. Built from the user's plays after every sync, in the
+    user's time zone; days outside the range that late plays have touched are rebuilt in the same run.
     """
-    total = Rebuilt()
+    rollups = 0
+    users: dict[str, dict[str, int]] = {}
 
     def work(user: User, days: Sequence[date], step: Step) -> None:
-        nonlocal total
+        nonlocal rollups
         waiting = store.get().rebuilds.pending_days(user.user_id) - set(days)
         extra = waiting if len(waiting) <= MOST_EXTRA_DAYS else set()
         rebuilt = rebuild_rollups(
@@ -47,14 +53,12 @@ def daily_rollups(
                 dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day))
             )
         step.detail = f"Built {rebuilt.days} days from {rebuilt.plays} plays, {rebuilt.written} changed"
-        total += rebuilt
+        rollups += rebuilt.rollups
+        users[user.partition_key] = {
+            "days": rebuilt.days,
+            "plays_read": rebuilt.plays,
+            "documents_written": rebuilt.written,
+        }
 
     jobs.for_each_user(context, work)
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": total.rollups,
-            "days": total.days,
-            "plays_read": total.plays,
-            "documents_written": total.written,
-        }
-    )
+    return dg.MaterializeResult(metadata={"dagster/row_count": rollups, **by_user(users)})

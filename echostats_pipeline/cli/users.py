@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import get_args
 
 import click
 from rich.console import Console
@@ -16,8 +15,7 @@ from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.spotify.families import Family
-from echostats_pipeline.spotify.quota import UNLIMITED_FAMILIES, Budget
+from echostats_pipeline.stages.calls import calls_made
 from echostats_pipeline.stages.consent import AT_ONCE, SOON, consent_left, move_days, resume
 from echostats_pipeline.stages.removal import remove_user
 from echostats_pipeline.storage.store import Store
@@ -134,21 +132,17 @@ def consent_text(user: User, now: datetime) -> Text:
 
 def calls_lines(store: Store, daily_calls: int, now: datetime) -> list[str]:
     """Calls of the last 24 hours by family against the budget, then one line for each family that waits."""
-    window = Budget().window
-    made = {family: store.limits.calls(family, now - window) for family in get_args(Family)}
+    made = calls_made(store, daily_calls, now)
     counts = [
-        f"{family} {count:,}{'' if family in UNLIMITED_FAMILIES else f'/{daily_calls:,}'}"
-        for family, (count, _) in made.items()
-        if count
+        f"{each.family} {each.calls:,}{'' if each.budget is None else f'/{each.budget:,}'}"
+        for each in made
+        if each.calls
     ]
-    waiting = store.limits.waiting([*made, APP_FAMILY], now)
-    for family, (count, oldest) in made.items():
-        if count >= daily_calls and oldest is not None and family not in UNLIMITED_FAMILIES:
-            until, reason = oldest + window, f"the {daily_calls:,} calls of 24 hours are used up"
-            waiting[family] = max((until, reason), waiting.get(family, (until, reason)))
     waits = [
-        f"{'Everything' if family == APP_FAMILY else family} waits until {until:%Y-%m-%d %H:%M} UTC: {reason}"
-        for family, (until, reason) in sorted(waiting.items())
+        f"{'Everything' if each.family == APP_FAMILY else each.family} waits until "
+        f"{each.waits_until:%Y-%m-%d %H:%M} UTC: {each.reason}"
+        for each in sorted(made, key=lambda each: each.family)
+        if each.waits_until is not None
     ]
     return [f"Calls in the last 24 hours: {', '.join(counts) or 'none'}", *(waits or ["Nothing waits."])]
 

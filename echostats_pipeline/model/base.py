@@ -35,13 +35,15 @@ UtcDatetime = Annotated[datetime, AfterValidator(to_utc)]
 class Embedded(BaseModel):
     """A sub-document."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class Document(BaseModel):
     """A document of one collection; `id` is MongoDB's ``_id`` and None until it is stored."""
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, populate_by_name=True, use_attribute_docstrings=True
+    )
 
     id: ObjectId | None = Field(default=None, alias="_id")
 

@@ -1,16 +1,19 @@
 """Rollups from the history, snapshots from the rollups."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
+from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import local_date, windows
 from echostats_pipeline.transforms.rollups import build_daily_rollups
-from echostats_pipeline.transforms.snapshots import build_snapshots
+from echostats_pipeline.transforms.snapshots import SnapshotDocument, build_snapshots
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,29 @@ def rebuild_rollups(
     return rebuilt
 
 
-def rebuild_snapshots(store: Store, user: User, now: datetime) -> int:
-    """Make the snapshots of all periods of one user what the rollups and the catalogue say; returns how many."""
+@dataclass(frozen=True)
+class Snapshots:
+    """New snapshots of one user, and of what they were made what a picture shows.
+
+    Attributes:
+        documents: The snapshots, by period.
+        days: Plays per day, as `snapshots.DAYS_SCHEMA`.
+        hours: Plays per day and hour, as `snapshots.HOURS_SCHEMA`.
+        today: The last date of every period.
+    """
+
+    documents: Mapping[Period, SnapshotDocument]
+    days: pl.DataFrame
+    hours: pl.DataFrame
+    today: date
+
+
+def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
+    """Make the snapshots of all periods of one user what the rollups and the catalogue say."""
     with store.rebuilds.rebuilding(user.user_id, "analytics_snapshots"):
         rollups = store.statistics.rollup_frames(user.user_id)
         catalog = store.catalog.frames(rollups.tracks["track_id"].unique().to_list())
         today = local_date(now, ZoneInfo(user.timezone))
         snapshots = build_snapshots(rollups, catalog, user_id=user.user_id, timezone=user.timezone, today=today)
-        return store.statistics.replace_snapshots(snapshots, now)
+        store.statistics.replace_snapshots(snapshots, now)
+    return Snapshots({each["period"]: each for each in snapshots}, rollups.days, rollups.hours, today)

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
@@ -35,6 +36,32 @@ STALE_AFTER = timedelta(days=365)
 
 
 MENTIONED, MENTIONED_ALBUM = Track(spotify_id="", name="").to_bson(), AlbumRef(spotify_id="", name="").model_dump()
+
+
+@dataclass(frozen=True)
+class CatalogProgress:
+    """How far a part of the catalogue is.
+
+    Attributes:
+        known: Of how much everything is known that Spotify tells.
+        total: How much there is.
+        days_left: Days until nothing is left to ask, at most; None if nobody can be asked.
+    """
+
+    known: int
+    total: int
+    days_left: int | None
+
+    @property
+    def percent(self) -> float:
+        """Known of all, in percent; 100 of nothing."""
+        return round(100 * self.known / self.total, 1) if self.total else 100.0
+
+    @property
+    def text(self) -> str:
+        """As a person would say it."""
+        ready = f", ready in at most {self.days_left:,} days at today's budget" if self.days_left else ""
+        return f"{self.known:,} of {self.total:,} known{ready}"
 
 
 class CatalogStore:
@@ -220,14 +247,13 @@ class CatalogStore:
         """Stored documents of the given ids, without ``_id``."""
         return list(self._db[name].find({"spotify_id": {"$in": list(spotify_ids)}}, {"_id": 0}))
 
-    def progress_text(self, asset: str, now: datetime, a_day: int) -> str:
-        """How far the catalogue is, as a person would say it: known of all, and days to go at so many objects a day."""
+    def progress(self, asset: str, now: datetime, a_day: int) -> "CatalogProgress":
+        """How far the catalogue is: known of all, and days to go at so many objects a day."""
         name = "tracks" if asset == "audio_features" else asset
         left = self.lacking(now).get(asset.replace("_", "-"), 0)
         total = self._db[name].estimated_document_count()
-        return f"{total - left:,} of {total:,} known" + (
-            f", ready in at most {math.ceil(left / a_day):,} days at today's budget" if left and a_day else ""
-        )
+        days = math.ceil(left / a_day) if a_day else None
+        return CatalogProgress(known=total - left, total=total, days_left=days if left else 0)
 
     def frames(self, track_ids: Sequence[str]) -> CatalogFrames:
         """The catalogue of the given tracks, their artists and albums, for the snapshots."""

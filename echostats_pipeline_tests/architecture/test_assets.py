@@ -1,9 +1,11 @@
 """What every asset must declare, and which lacks it."""
 
+import re
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
 from echostats_pipeline.definitions import build_definitions
@@ -13,10 +15,12 @@ from echostats_pipeline.settings import Settings
 
 WITHOUT_A_COLLECTION = {
     # Its rows go into listening_history, whose asset merges the other source; its own record is `imports`.
-    "streaming_history_import",
+    "streaming_history_import": "imports",
     # A field of tracks, read from another endpoint.
-    "audio_features",
+    "audio_features": "tracks",
 }
+"""Not named after a collection, with the one they write."""
+FRESH = {"recently_played", "daily_rollups", "analytics_snapshots", "playlists", "saved_tracks", "top_items"}
 CALLS_SPOTIFY = {
     "recently_played",
     "tracks",
@@ -43,7 +47,7 @@ def spec(asset: dg.AssetsDefinition) -> dg.AssetSpec:
 
 def test_nothing_was_overlooked() -> None:
     assert len(NAMES) >= 11
-    assert set(NAMES) >= CALLS_SPOTIFY | BY_USER_AND_DAY | WITHOUT_A_COLLECTION
+    assert set(NAMES) >= CALLS_SPOTIFY | BY_USER_AND_DAY | WITHOUT_A_COLLECTION.keys() | FRESH
 
 
 @each_asset
@@ -61,6 +65,37 @@ def test_an_asset_is_described_in_a_sentence_a_user_understands(asset: dg.Assets
     assert len(description) > 30
     assert description.endswith(".")
     assert "asset" not in description.lower()
+
+
+@each_asset
+def test_an_asset_says_whose_data_it_holds_for_whom_and_where_they_come_from(asset: dg.AssetsDefinition) -> None:
+    what, _, how = (spec(asset).description or "").partition("\n\n")
+    assert how, "a line to tell what it is, then for whom, and how it gets there"
+    assert re.search(r"\buser|\bAll users share", f"{what} {how}")
+    assert re.search(r"\bFor readers|\bFor this pipeline|\bFor whoever started it", how)
+
+
+@each_asset
+def test_an_asset_shows_the_columns_of_its_documents(asset: dg.AssetsDefinition) -> None:
+    name = asset.key.to_user_string()
+    collection = COLLECTIONS[WITHOUT_A_COLLECTION.get(name, name)]
+    metadata = spec(asset).metadata
+    assert metadata["dagster/table_name"] == collection.name
+    columns = [column.name for column in metadata["dagster/column_schema"].columns]
+    fields = [field.alias or name for name, field in collection.document.model_fields.items()]
+    if name == "audio_features":
+        fields = [field for field in fields if field.startswith("audio_features") or field == "spotify_id"]
+    assert [column for column in columns if "." not in column] == fields
+    assert len(set(columns)) == len(columns)
+
+
+@each_asset
+def test_what_is_read_by_the_clock_must_be_fresh(asset: dg.AssetsDefinition) -> None:
+    policy = spec(asset).freshness_policy
+    assert (policy is not None) is (asset.key.to_user_string() in FRESH)
+    if isinstance(policy, TimeWindowFreshnessPolicy):
+        assert policy.warn_window is not None
+        assert policy.warn_window.to_timedelta() < policy.fail_window.to_timedelta()
 
 
 @each_asset

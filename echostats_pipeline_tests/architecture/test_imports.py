@@ -16,7 +16,7 @@ PACKAGE = Path(echostats_pipeline.__file__).parent
 LAYERS = (
     {"settings", "errors"},
     {"model"},
-    {"transforms"},
+    {"transforms", "charts"},
     {"storage", "spotify", "exports", "notices"},
     {"stages"},
     {"resources", "partitions"},
@@ -41,7 +41,7 @@ LAYERS = (
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 WITHOUT_DAGSTER = {part for part, level in LEVEL.items() if level < LEVEL["resources"]} | {"simulator"}
-PURE = {"model", "transforms"}
+PURE = {"model", "transforms", "charts"}
 I_O = {"requests", "pymongo", "socket", "subprocess", "sqlite3", "httpx", "urllib.request", "starlette", "uvicorn"}
 
 Import = tuple[Path, int, str]

@@ -9,11 +9,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+import echostats_pipeline
 from echostats_pipeline.alerts import ALERT_SENSORS
 from echostats_pipeline.definitions import build_definitions, build_resources, defs
 from echostats_pipeline.jobs import JOBS
 from echostats_pipeline.roster import Roster
-from echostats_pipeline.sensors import SENSORS
+from echostats_pipeline.sensors import SENSORS, fan_out_sensor
 
 
 def test_everything_can_be_loaded_and_validated() -> None:
@@ -21,6 +22,15 @@ def test_everything_can_be_loaded_and_validated() -> None:
     dg.Definitions.validate_loadable(definitions)
     assert len(list(definitions.resolve_all_asset_specs())) == 12
     assert {job.name for job in definitions.jobs or []} == {job.name for job in JOBS}
+
+
+def test_everything_that_starts_or_makes_up_runs_is_described() -> None:
+    definitions = build_definitions(roster=["ann-123456"])
+    nameable = [*(definitions.jobs or []), *(definitions.sensors or []), *(definitions.schedules or [])]
+    nameable.append(fan_out_sensor(15, 25))
+    lacking = [each.name for each in nameable if not (each.description or "").endswith(".")]
+    assert len(nameable) > 15
+    assert lacking == []
 
 
 def test_every_user_of_the_roster_has_a_sensor_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,13 +50,44 @@ def test_every_user_of_the_roster_has_a_sensor_that_runs(tmp_path: Path, monkeyp
     assert sensors["sync_ann_123456"].minimum_interval_seconds == 15 * 60
 
 
-def test_the_code_location_loads_without_any_environment_and_touches_nothing(tmp_path: Path) -> None:
-    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "ECHOSTATS_HOME": str(tmp_path / "home")}
-    code = "import echostats_pipeline.definitions as m\nd = m.defs()\nprint(len(list(d.resolve_all_asset_specs())))\n"
+LOADING = """
+import socket, sys, time
+import dagster, polars
+
+def refused(*_):
+    raise SystemExit("loading used the network")
+
+socket.socket.connect = socket.create_connection = refused
+started = time.process_time()
+import echostats_pipeline.definitions
+loaded = echostats_pipeline.definitions.defs()
+names = len(list(loaded.resolve_all_asset_specs()))
+print(names, time.process_time() - started, *sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv)))
+"""
+HEAVY = ("matplotlib", "numpy", "pandas", "pyarrow", "pygal", "PIL", "selenium", "uvicorn")
+MOST_CPU_SECONDS = 5
+"""It takes half of one; a machine may be slow, and what would take ten times as long is a mistake."""
+
+
+def test_the_code_location_loads_without_any_environment_quickly_and_touches_nothing(tmp_path: Path) -> None:
+    environ = {
+        "HOME": str(tmp_path),
+        "PATH": os.environ["PATH"],
+        "ECHOSTATS_HOME": str(tmp_path / "home"),
+        "PYTHONPATH": str(Path(echostats_pipeline.__file__).parents[1]),
+    }
     ended = subprocess.run(
-        [sys.executable, "-c", code], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOADING, *HEAVY],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert ended.stdout.strip() == "12", ended.stderr
+    assert ended.returncode == 0, ended.stderr
+    assets, seconds, *heavy = ended.stdout.split()
+    assert (assets, heavy) == ("12", [])
+    assert float(seconds) < MOST_CPU_SECONDS
     assert list(tmp_path.iterdir()) == []
 
 

@@ -213,11 +213,14 @@ def test_what_was_read_a_year_ago_is_read_again_after_everything_that_is_missing
 def test_progress_says_what_is_known_and_how_long_the_rest_takes(store: Store) -> None:
     store.catalog.add_stubs("tracks", [track(f"t{number}") for number in range(5)])
     store.catalog.put("tracks", [track("t0", enriched_at=NOW)], missing=["t1"], at=NOW)
-    said = store.catalog.progress_text("tracks", NOW, a_day=2)
-    assert said == "2 of 5 known, ready in at most 2 days at today's budget"
-    assert store.catalog.progress_text("tracks", NOW, a_day=100).endswith("at most 1 days at today's budget")
-    assert store.catalog.progress_text("tracks", NOW, a_day=0) == "2 of 5 known", "nobody can be asked"
-    assert store.catalog.progress_text("artists", NOW, a_day=2) == "0 of 0 known"
+    found = store.catalog.progress("tracks", NOW, a_day=2)
+    assert found.text == "2 of 5 known, ready in at most 2 days at today's budget"
+    assert (found.known, found.total, found.percent, found.days_left) == (2, 5, 40.0, 2)
+    assert store.catalog.progress("tracks", NOW, a_day=100).text.endswith("at most 1 days at today's budget")
+    unreachable = store.catalog.progress("tracks", NOW, a_day=0)
+    assert (unreachable.text, unreachable.days_left) == ("2 of 5 known", None), "nobody can be asked"
+    nothing = store.catalog.progress("artists", NOW, a_day=2)
+    assert (nothing.text, nothing.percent, nothing.days_left) == ("0 of 0 known", 100.0, 0)
 
 
 def test_a_source_that_was_not_asked_about_a_track_is_asked_when_it_can_be(store: Store) -> None:

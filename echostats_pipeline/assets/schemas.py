@@ -1,0 +1,91 @@
+"""Columns of a collection as the Dagster UI shows them, from the documents that `model.collections` declares."""
+
+import types
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal, Union, get_args, get_origin
+
+import dagster as dg
+from bson import ObjectId
+from pydantic import BaseModel
+
+from echostats_pipeline.model.collections import COLLECTIONS, Collection
+from echostats_pipeline.model.glossary import meaning
+
+BSON_TYPES: Mapping[Any, str] = {
+    str: "string",
+    int: "int",
+    float: "double",
+    bool: "bool",
+    datetime: "date",
+    ObjectId: "objectId",
+    dict: "object",
+    Any: "any",
+}
+
+
+def collection_metadata(name: str, *, only: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The metadata of what writes a collection: its name and its columns.
+
+    Args:
+        name: The collection; which database it is in is a setting.
+        only: The top-level fields it writes; all of them if empty.
+    """
+    columns = [column for column in columns_of(COLLECTIONS[name]) if not only or column.name.split(".")[0] in only]
+    return {"dagster/table_name": name, "dagster/column_schema": dg.TableSchema(columns)}
+
+
+def columns_of(collection: Collection) -> Iterator[dg.TableColumn]:
+    """Every field, those of sub-documents dotted as in queries (``track.spotify_id``), also within arrays."""
+    unique = [{field for field, _ in index.keys} for index in collection.indexes if index.unique]
+    for name, kind, nullable, told in _fields(collection.document):
+        together = [" and ".join(sorted(fields - {name})) for fields in unique if name in fields and len(fields) > 1]
+        yield dg.TableColumn(
+            name,
+            bson_type(kind),
+            description=told,
+            constraints=dg.TableColumnConstraints(
+                nullable=nullable,
+                unique=name == "_id" or {name} in unique,
+                other=[*(f"unique with {others}" for others in together), *_choices(kind)],
+            ),
+        )
+
+
+def bson_type(kind: Any) -> str:
+    """What MongoDB calls values of a type; ``array<…>`` for lists."""
+    kind = _without_metadata(kind)
+    origin = get_origin(kind)
+    if origin is list:
+        return f"array<{bson_type(get_args(kind)[0])}>"
+    if origin is Literal:
+        return "string"
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return "object"
+    return BSON_TYPES[origin or kind]
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any, bool, str]]:
+    for name, field in model.model_fields.items():
+        path = prefix + (field.alias or name)
+        kind, nullable = _without_none(field.annotation)
+        yield path, kind, nullable and name != "id", meaning(model, name)
+        inner = get_args(kind)[0] if get_origin(kind) is list else kind
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _fields(inner, f"{path}.")
+
+
+def _without_none(kind: Any) -> tuple[Any, bool]:
+    """The type beside None, and whether None is allowed."""
+    if get_origin(kind) not in (Union, types.UnionType):
+        return kind, False
+    (some,) = (each for each in get_args(kind) if each is not type(None))
+    return some, True
+
+
+def _without_metadata(kind: Any) -> Any:
+    return get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
+
+
+def _choices(kind: Any) -> list[str]:
+    return [" | ".join(get_args(kind))] if get_origin(kind) is Literal else []

@@ -1,0 +1,116 @@
+"""Pictures from numbers: SVG text of a few kilobytes, kept with the run that drew it.
+
+Drawn here and not by a library because of what a picture costs in every run (docs/decisions/0011). Shapes of one colour
+are one path. Colours read on light and on dark ground, for an embedded picture does not learn which of them it is on.
+"""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from xml.sax.saxutils import escape
+
+WIDTH = 680
+LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 20
+PLOT_HEIGHT = 130
+CELL_HEIGHT, GAP = 20, 2
+INK, COLOUR = "#808790", "#1db954"
+SHADES = (0.08, 0.3, 0.5, 0.75, 1.0)
+"""Opacity of a cell: of nothing at all, then of each quarter up to the most."""
+NICE = (1, 2, 5, 10)
+
+
+def bar_chart(values: Mapping[str, int], *, ticks: Mapping[str, str]) -> str:
+    """One bar per value, in order.
+
+    Args:
+        values: Heights by name.
+        ticks: What to write below some of the bars, by name.
+    """
+    top = nice_ceiling(max(values.values(), default=0))
+    step = (WIDTH - LEFT - RIGHT) / max(len(values), 1)
+    base = TOP + PLOT_HEIGHT
+    bars, labels = [], []
+    for position, (name, value) in enumerate(values.items()):
+        x, height = LEFT + position * step, PLOT_HEIGHT * value / top
+        if value:
+            bars.append(f"M{x:.1f} {base}v-{height:.1f}h{step * 0.8:.1f}v{height:.1f}z")
+        if name in ticks:
+            labels.append(_text(x + step * 0.4, base + 15, ticks[name], "middle"))
+    lines = "".join(f"M{LEFT} {base - PLOT_HEIGHT * part:g}H{WIDTH - RIGHT}" for part in (0, 0.5, 1))
+    scale = [_text(LEFT - 5, base - PLOT_HEIGHT * part + 4, f"{top * part:,g}", "end") for part in (0, 0.5, 1)]
+    return _svg(
+        base + BOTTOM,
+        f'<path d="{lines}" stroke="{INK}" stroke-opacity=".35"/>',
+        f'<path d="{"".join(bars)}" fill="{COLOUR}"/>',
+        *scale,
+        *labels,
+    )
+
+
+def heat_map(rows: Mapping[str, Sequence[int]], *, columns: Sequence[str]) -> str:
+    """A grid of cells, the darker the more.
+
+    Args:
+        rows: Values from left to right, by what to write before them.
+        columns: What to write above the columns; empty for nothing.
+    """
+    most = max((value for values in rows.values() for value in values), default=0)
+    step = (WIDTH - LEFT - RIGHT) / max(len(columns), 1)
+    shades: list[list[str]] = [[] for _ in SHADES]
+    labels = [_text(LEFT + (at + 0.5) * step, TOP + 5, name, "middle") for at, name in enumerate(columns) if name]
+    for line, (name, values) in enumerate(rows.items()):
+        y = TOP + 12 + line * (CELL_HEIGHT + GAP)
+        labels.append(_text(LEFT - 5, y + 14, name, "end"))
+        for column, value in enumerate(values):
+            cell = f"M{LEFT + column * step:.1f} {y}h{step - GAP:.1f}v{CELL_HEIGHT}h-{step - GAP:.1f}z"
+            shades[shade(value, most)].append(cell)
+    cells = [
+        f'<path d="{"".join(paths)}" fill="{COLOUR if opacity > SHADES[0] else INK}" fill-opacity="{opacity}"/>'
+        for opacity, paths in zip(SHADES, shades, strict=True)
+        if paths
+    ]
+    height = TOP + 12 + len(rows) * (CELL_HEIGHT + GAP)
+    return _svg(height + 18, *cells, *labels, *_legend(height, most))
+
+
+def shade(value: int, most: int) -> int:
+    """Which of `SHADES` a value has: the first is for nothing, the last for the quarter that ends with the most."""
+    return math.ceil((len(SHADES) - 1) * value / most) if most else 0
+
+
+def nice_ceiling(value: int) -> int:
+    """The least of 1, 2, 5, 10, 20, 50 … that is not below the value."""
+    magnitude = int(f"1{'0' * (len(str(value)) - 1)}")
+    return next(nice * magnitude for nice in NICE if nice * magnitude >= value)
+
+
+def embedded(svg: str, description: str) -> str:
+    """The picture as Markdown that holds it whole."""
+    return f"![{description}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
+
+
+def _legend(y: int, most: int) -> list[str]:
+    """What the shades stand for, at the right below a heat map."""
+    bounds = [0, *(most * part // (len(SHADES) - 1) for part in range(len(SHADES)))]
+    found, x = [], WIDTH - RIGHT - 75 * len(SHADES)
+    for opacity, (low, high) in zip(SHADES, pairwise(bounds), strict=True):
+        if low == high and opacity > SHADES[0]:
+            continue
+        name = f"{low + 1:,}-{high:,}" if low + 1 < high else f"{high:,}"
+        colour = COLOUR if opacity > SHADES[0] else INK
+        found.append(f'<path d="M{x} {y + 3}h10v10h-10z" fill="{colour}" fill-opacity="{opacity}"/>')
+        found.append(_text(x + 14, y + 12, name, "start"))
+        x += 75
+    return found
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _svg(height: float, *parts: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:g}" viewBox="0 0 {WIDTH} {height:g}">'
+        f'<g font-family="sans-serif" font-size="11" fill="{INK}">{"".join(parts)}</g></svg>'
+    )

@@ -1,0 +1,162 @@
+"""What the fields of the documents mean to those who read them.
+
+A name means the same everywhere, so most meanings stand here once; ``Class.field`` where one document has its own. What
+only one document has, and needs explaining to those who write it too, stands at the field, and wins.
+"""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+MEANINGS: Mapping[str, str] = {
+    # Whose and what.
+    "id": "MongoDB's own id.",
+    "user_id": "Whose it is: `users._id` as text.",
+    "spotify_id": "Spotify's id; empty where only a name is known, `unresolved:` or `local:` before ids made of names.",
+    "name": "Name as Spotify or the export spells it.",
+    "artist_name": "The primary artist.",
+    "album_name": "The album.",
+    "artists": "Artists in Spotify's order; the first is the primary artist.",
+    "album": "The album the track is on.",
+    "track": "The track as it was known when the play was stored.",
+    "tracks": "The tracks, in order.",
+    "genres": "Genres of the primary artist; Spotify tells genres of artists only.",
+    "Artist.genres": "Genres as Spotify tells them.",
+    "Album.genres": "Genres as Spotify tells them; usually none.",
+    "popularity": "Spotify's popularity, 0 to 100.",
+    "followers": "How many follow the artist on Spotify.",
+    "explicit": "Whether Spotify marks the track as explicit.",
+    "isrc": "International recording code.",
+    "description": "The owner's description.",
+    # Pictures and links.
+    "images": "Pictures on Spotify's servers, widest first.",
+    "url": "Address of the picture.",
+    "height": "In pixels.",
+    "width": "In pixels.",
+    "image_url": "Address of a picture; empty if none is known.",
+    "album_image_url": "Address of the cover; empty if none is known.",
+    "preview_url": "Address of a short preview, where Spotify still has one.",
+    "external_url": "Page on open.spotify.com.",
+    # Time.
+    "played_at": "When the play ended, UTC.",
+    "duration_ms": "Length of the track in ms; 0 while unknown.",
+    "ms_played": "How long it was played, in ms; null where the source does not tell (Spotify's API never does).",
+    "played_at_estimated": "Whether rows of an export shared one instant and were laid out backwards from it.",
+    "date": "The local date, YYYY-MM-DD, in the user's time zone.",
+    "day_of_week": "0 is Monday.",
+    "hour": "The local hour, 0 to 23.",
+    "day": "Weekday, 0 is Monday.",
+    "added_at": "When the user added it.",
+    "release_date": "As exact as Spotify knows it: a year, a month or a day.",
+    "fetched_at": "When it was read from Spotify.",
+    "Track.fetched_at": "When a play first mentioned it.",
+    "Artist.fetched_at": "When a track first mentioned it.",
+    "Album.fetched_at": "When a track first mentioned it.",
+    "updated_at": "When it was last read from Spotify.",
+    "enriched_at": "When Spotify's full object was read; null while it is only mentioned by a play.",
+    "unavailable_at": "When Spotify was asked and did not know it.",
+    "merged_at": "When its plays had become part of the history; null until then.",
+    "started_at": "When it began.",
+    "completed_at": "When it ended.",
+    "computed_at": "When it was computed.",
+    # A play.
+    "source": "`api`: recently played; `import`: an export, whose facts win.",
+    "context_type": "What it was played from: playlist, album, artist …",
+    "context_uri": "Spotify's address of what it was played from.",
+    "playback": "Details that only exports hold.",
+    "reason_start": "Why it began, as Spotify words it.",
+    "reason_end": "Why it ended, as Spotify words it.",
+    "shuffle": "Whether shuffle was on.",
+    "skipped": "Whether the user skipped it.",
+    "offline": "Whether it was played offline.",
+    "incognito": "Whether it was played in a private session.",
+    "country": "Country of the play, two letters.",
+    "platform": "Family of the platform (ios, windows …), never the device.",
+    "RecentlyPlayedPage.items": "The plays as Spotify reported them.",
+    # Totals.
+    "count": "Plays that count: of unknown length, or long enough.",
+    "ms": "Listening time in ms, short plays included.",
+    "total_ms": "Listening time in ms, short plays included.",
+    "total_plays": "Plays that count: of unknown length, or long enough.",
+    "total_rows": "All plays, short ones included.",
+    "total_skips": "Plays left early.",
+    "hourly": "By local hour; hours without plays are left out.",
+    "artist_plays": "Counted plays by artist's name.",
+    "album_plays": "Counted plays by album's name.",
+    "track_plays": "Tracks with counted plays, the most played first.",
+    # Periods.
+    "period": "The period: 7, 30, 90, 365 local dates that end today, or all time.",
+    "period_start": "First local midnight; null for all time.",
+    "period_end": "The midnight that ends the last date, exclusive.",
+    "total_tracks_played": "Plays that count.",
+    "total_ms_played": "Listening time in ms.",
+    "unique_tracks": "Different tracks.",
+    "unique_artists": "Different artists.",
+    "unique_albums": "Different albums.",
+    "unique_genres": "Different genres, of all artists of the period.",
+    "listening_streak_days": "Dates in a row with a counted play, until today or yesterday.",
+    "longest_streak_days": "The longest such row of all time.",
+    "top_artists": "The 50 most played artists.",
+    "top_tracks": "The 50 most played tracks.",
+    "top_albums": "The 50 most played albums.",
+    "top_genres": "The 50 most played genres.",
+    "play_count": "Plays that count.",
+    "rank": "Place in the ranking; 1 is the top.",
+    "hourly_distribution": "Plays by local hour; hours without plays are left out.",
+    "daily_distribution": "Plays by weekday; weekdays without plays are left out.",
+    "avg_audio_features": "Means weighted by plays, over plays whose track has audio features; null if none has.",
+    "audio_features_coverage": "Share of plays whose track has audio features, 0 to 1.",
+    # Audio features.
+    "audio_features": "Audio analysis of the track; null where nobody knows it, never zeros.",
+    "audio_features_checked_at": "When somebody was last asked for them.",
+    "danceability": "How suitable for dancing, 0 to 1.",
+    "energy": "Intensity and activity, 0 to 1.",
+    "key": "Pitch class, 0 is C; -1 if unknown.",
+    "loudness": "In dB, about -60 to 0.",
+    "mode": "1 is major, 0 is minor.",
+    "speechiness": "Share of spoken words, 0 to 1.",
+    "acousticness": "Confidence that it is acoustic, 0 to 1.",
+    "instrumentalness": "Confidence that nobody sings, 0 to 1.",
+    "liveness": "Confidence that an audience is present, 0 to 1.",
+    "valence": "How cheerful, 0 to 1.",
+    "tempo": "In beats per minute.",
+    "AudioFeatures.duration_ms": "Length as analysed, in ms; null where the source does not tell.",
+    "time_signature": "Beats in a bar; null where the source does not tell.",
+    # Library.
+    "album_type": "album, single or compilation.",
+    "total_tracks": "How many tracks Spotify says it has.",
+    "public": "Whether others can see it.",
+    "collaborative": "Whether others can change it.",
+    "owner_id": "Spotify's id of the owner.",
+    "owner_name": "Name of the owner.",
+    "snapshot_id": "Spotify's version of it: changes with every change of its tracks.",
+    "kind": "`artists` or `tracks`.",
+    "time_range": "About four weeks, six months, or a year.",
+    "TopItems.items": "Spotify's own ranking.",
+    # Imports.
+    "file_name": "Name of the file.",
+    "format": "What kind of export it is.",
+    "status": "How it went.",
+    "rows": "Rows of the file: the sum of the five outcomes.",
+    "inserted": "Rows that became plays.",
+    "merged": "Rows merged with a play that was known already.",
+    "duplicate": "Rows imported before.",
+    "not_music": "Rows of podcasts, audiobooks and videos.",
+    "rejected": "Rows that could not become plays; they are kept in `import_rejects`.",
+    "gaps_closed": "Gaps in the history that the file covers.",
+    "reject_reasons": "Rejected rows by reason.",
+    "first_played_at": "End of its first play.",
+    "last_played_at": "End of its last play.",
+    "error_message": "What went wrong; empty if nothing did.",
+    "dagster_run_id": "The run in the Dagster UI.",
+}
+
+
+def meaning(model: type[BaseModel], field: str) -> str:
+    """What a field of a document means.
+
+    Raises:
+        KeyError: nobody has said it.
+    """
+    own = model.model_fields[field].description
+    return own or MEANINGS.get(f"{model.__name__}.{field}") or MEANINGS[field]

@@ -1,0 +1,47 @@
+"""Calls to Spotify of the last 24 hours against what this installation allows itself, family by family."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import get_args
+
+from echostats_pipeline.errors import APP_FAMILY
+from echostats_pipeline.spotify.families import Family
+from echostats_pipeline.spotify.quota import UNLIMITED_FAMILIES, Budget
+from echostats_pipeline.storage.store import Store
+
+
+@dataclass(frozen=True)
+class FamilyCalls:
+    """Where one family of endpoints stands; ``app`` stands for all of the Web API.
+
+    Attributes:
+        family: Which.
+        calls: Made in the last 24 hours.
+        budget: How many are allowed; None for families that are not held back.
+        waits_until: Until when no call is made; None if one may be made now.
+        reason: Why it waits.
+    """
+
+    family: str
+    calls: int
+    budget: int | None = None
+    waits_until: datetime | None = None
+    reason: str = ""
+
+
+def calls_made(store: Store, daily_calls: int, now: datetime) -> Sequence[FamilyCalls]:
+    """Every family that was called or waits, in the order of their declaration; ``app`` last, if it waits."""
+    window = Budget().window
+    waiting = store.limits.waiting([*get_args(Family), APP_FAMILY], now)
+    found = []
+    for family in get_args(Family):
+        calls, oldest = store.limits.calls(family, now - window)
+        budget = None if family in UNLIMITED_FAMILIES else daily_calls
+        if budget is not None and calls >= budget and oldest is not None:
+            used_up = oldest + window, f"the {budget:,} calls of 24 hours are used up"
+            waiting[family] = max(used_up, waiting.get(family, used_up))
+        found.append(FamilyCalls(family, calls, budget, *waiting.get(family, (None, ""))))
+    if APP_FAMILY in waiting:
+        found.append(FamilyCalls(APP_FAMILY, 0, None, *waiting[APP_FAMILY]))
+    return [each for each in found if each.calls or each.waits_until]

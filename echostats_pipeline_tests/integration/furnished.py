@@ -1,0 +1,43 @@
+"""A state folder as it looks after a while, for what shows it: ``python -m … DAYS PEOPLE``, with its settings outside.
+
+The first of so many simulated people has imported so many days; all were synced, everything is built.
+"""
+
+import sys
+from datetime import timedelta
+
+from rich.console import Console
+
+from echostats_pipeline.cli.demo import SIMULATED
+from echostats_pipeline.cli.history import import_with, rebuild_with
+from echostats_pipeline.cli.instance import Runner, open_pipeline
+from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
+from echostats_pipeline.decisions import sync_request
+from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.settings import load_settings
+from echostats_pipeline.simulator.exports import write_extended_export
+
+
+def furnish(days: int, people: int) -> None:
+    settings = load_settings(overrides=SIMULATED)
+    with open_pipeline(settings) as (store, instance), simulated_spotify(settings) as simulator:
+        runner = Runner(instance, store, SIMULATED, Console(quiet=True))
+        persons = simulator.world.users[:people]
+        users = [connect_person(settings, store, simulator, person, utc_now()) for person in persons]
+        for user in users:
+            runner.add_user(user)
+        export, until = settings.home / "my_spotify_data.zip", utc_now() - timedelta(days=1)
+        write_extended_export(simulator.world, persons[0], until - timedelta(days=days), until, export)
+        import_with(runner, users[0], [export])
+        for user in users:
+            runner.run("sync", "user_sync", tags=sync_request(user, utc_now(), settings.sync_interval_minutes).tags)
+            tags = {USER_TAG: user.partition_key}
+            runner.run("library", "library_sync", partition_key=user.partition_key, tags=tags)
+        runner.run("catalogue", "catalog_enrichment")
+        for user in users:
+            rebuild_with(runner, store, user)
+
+
+if __name__ == "__main__":
+    furnish(*map(int, sys.argv[1:]))

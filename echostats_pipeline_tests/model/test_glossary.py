@@ -1,0 +1,60 @@
+"""Every field that a reader sees is explained, and nothing else is."""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.glossary import MEANINGS, meaning
+
+READ = (
+    "recently_played",
+    "listening_history",
+    "daily_rollups",
+    "analytics_snapshots",
+    "tracks",
+    "artists",
+    "albums",
+    "playlists",
+    "saved_tracks",
+    "top_items",
+    "imports",
+)
+"""Collections whose columns the UI shows."""
+
+
+def models(kind: Any) -> Iterator[type[BaseModel]]:
+    """The documents and sub-documents in a type."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+        for field in kind.model_fields.values():
+            yield from models(field.annotation)
+    for inner in get_args(kind):
+        yield from models(inner)
+
+
+FIELDS = sorted(
+    {
+        (model.__name__, field): model
+        for name in READ
+        for model in models(COLLECTIONS[name].document)
+        for field in model.model_fields
+    }.items(),
+    key=lambda each: each[0],
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), FIELDS, ids=lambda value: ".".join(value) if isinstance(value, tuple) else ""
+)
+def test_a_field_is_explained_in_a_sentence(name: tuple[str, str], model: type[BaseModel]) -> None:
+    told = meaning(model, name[1])
+    assert told.endswith((".", "…"))
+    assert len(told) > 8
+
+
+def test_nothing_is_explained_that_is_not_there() -> None:
+    known = {field for (_, field), _ in FIELDS} | {f"{model}.{field}" for (model, field), _ in FIELDS}
+    assert MEANINGS.keys() - known == set()
