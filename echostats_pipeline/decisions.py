@@ -34,6 +34,14 @@ def sync_request(user: User, now: datetime, interval_minutes: int) -> dg.RunRequ
     )
 
 
+def is_due(user: User, now: datetime, interval_minutes: int) -> bool:
+    """Whether a user has to be synced and was not in the present slot of `interval_minutes`."""
+    synced = user.last_synced_at
+    return user.status == "active" and (
+        synced is None or _slot(synced, interval_minutes) < _slot(now, interval_minutes)
+    )
+
+
 def sync_requests(
     users: Sequence[User], now: datetime, interval_minutes: int, *, order: Sequence[str], batch_size: int
 ) -> list[dg.RunRequest]:

@@ -10,6 +10,7 @@ from echostats_pipeline.dead_runs import close_dead_runs
 from echostats_pipeline.decisions import (
     catalog_families,
     import_request,
+    is_due,
     rollup_requests,
     stale_users,
     sync_request,
@@ -86,7 +87,7 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
     @dg.sensor(
         name="sync_everybody",
         job=user_sync,
-        minimum_interval_seconds=interval_minutes * 60,
+        minimum_interval_seconds=30,
         default_status=ON,
         description=f"Syncs every active user every {interval_minutes} minutes, up to {batch_size} in a run. Pause one "
         "with: echostats users pause. It keeps no cursor.",
@@ -97,11 +98,15 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
         if waiting := _waiting(store, clock.now(), "recently-played", "token"):
             return dg.SkipReason(f"Waiting: {waiting}")
         order = context.instance.get_dynamic_partitions("users")
-        resting = _resting_users(context, user_sync.name, clock.now())
-        due = {user.partition_key for user in _users(store) if user.status == "active"} & set(order) - resting
-        users = [user for user in _users(store) if user.partition_key in due]
-        context.log.info("Due: %s", ", ".join(sorted(due)) or "nobody")
-        requests = sync_requests(users, clock.now(), interval_minutes, order=order, batch_size=batch_size)
+        known, resting = set(order), _resting_users(context, user_sync.name, clock.now())
+        due = [
+            user
+            for user in _users(store)
+            if is_due(user, clock.now(), interval_minutes) and user.partition_key in known - resting
+        ]
+        requests = sync_requests(due, clock.now(), interval_minutes, order=order, batch_size=batch_size)
+        if requests:
+            context.log.info("Due: %s", ", ".join(user.partition_key for user in due))
         return requests or dg.SkipReason(f"Nobody is due; {len(resting)} are being synced or have failed a moment ago")
 
     return sync_everybody

@@ -12,6 +12,7 @@ from echostats_pipeline.decisions import (
     MOST_SYNC_DAYS,
     catalog_families,
     closing_requests,
+    is_due,
     neighbours,
     rollup_requests,
     stale_users,
@@ -199,3 +200,13 @@ def test_runs_over_users_serve_each_once_and_say_whom(keys: set[str], size: int)
 )
 def test_many_users_share_runs(sensors: SyncSensors, users: int, expected: int) -> None:
     assert users_per_run(Settings(home=Path(), sensors=sensors), users) == expected
+
+
+@given(now=instants, lag=st.none() | st.timedeltas(timedelta(0), timedelta(hours=2)))
+def test_a_user_is_due_once_in_every_slot(now: datetime, lag: timedelta | None) -> None:
+    user = person(last_synced_at=None if lag is None else now - lag)
+    due = is_due(user, now, 15)
+    assert due or lag is None or lag < timedelta(minutes=15)
+    assert due is (lag is None or sync_request(user, now - lag, 15).run_key != sync_request(user, now, 15).run_key)
+    assert not is_due(user.model_copy(update={"last_synced_at": now}), now, 15)
+    assert not is_due(user.model_copy(update={"status": "paused"}), now, 15)

@@ -22,6 +22,8 @@ from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store
 
+MOST_NAMED = 5
+
 
 @click.command()
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port of the Dagster UI.")
@@ -63,13 +65,14 @@ def _metrics(settings: Settings, store: Store, port: int | None) -> Iterator[str
 
 def _welcome(settings: Settings, port: int, metrics_url: str, user_keys: list[str]) -> str:
     database = "MONGO_URI" if settings.mongo_uri else "embedded"
+    users = ", ".join(user_keys) if len(user_keys) <= MOST_NAMED else f"{len(user_keys):,}, see: echostats users"
     spotify = "simulated; set SPOTIFY_CLIENT_ID for the real one" if settings.simulated else "real"
     return (
         f"Dagster UI:  http://{HOST}:{port}\n"
         f"Database:    {settings.mongo_db} ({database}), see: echostats mongo uri\n"
         f"Spotify:     {spotify}\n"
         f"Metrics:     {metrics_url}\n"
-        f"Users:       {', '.join(user_keys) or 'none yet, see: echostats demo, echostats connect'}\n"
+        f"Users:       {users or 'none yet, see: echostats demo, echostats connect'}\n"
         "Ctrl-C stops everything that was started here."
     )
 
