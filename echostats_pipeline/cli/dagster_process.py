@@ -70,6 +70,9 @@ def stop_orphan(home: StateFolder) -> bool:
     if orphan:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(record["dagster"], signal.SIGKILL)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while _answers(record["url"]) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
         webserver_file(home.path).unlink(missing_ok=True)
     return orphan
 

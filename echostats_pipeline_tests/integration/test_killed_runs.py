@@ -26,7 +26,7 @@ from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline.storage.store import Store, open_store
 from echostats_pipeline_tests.conftest import Counted
 
-from .processes import eventually, processes_of, started
+from .processes import eventually, interrupt, processes_of, started
 from .test_up import LAUNCH, RUN, Ui, port, prepared, settings  # noqa: F401 - fixtures
 
 pytestmark = [
@@ -167,3 +167,26 @@ def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_complet
         eventually("rebuilt days", lambda: not own.rebuilds.pending("daily_rollups"), process)
         total = sum(rollup["total_rows"] for rollup in own.db["daily_rollups"].find({"user_id": user.user_id}))
         assert total == own.db["listening_history"].count_documents({"user_id": user.user_id})
+
+
+def test_what_a_killed_up_leaves_behind_is_ended_by_the_next_one(
+    prepared: tuple[User, list[Any]],  # noqa: F811
+    settings: Any,  # noqa: F811
+    port: int,  # noqa: F811
+) -> None:
+    ui, processes = Ui(port), Installation(settings.home)
+    command = ("-m", "echostats_pipeline.cli.main", "up", "--port", str(port))
+    with started(settings.home, *command) as killed:
+        eventually("code location", lambda: ui.answers() and ui.repository(), killed)
+        eventually("its address", lambda: (settings.home / "webserver.json").exists() or None, killed)
+        left = processes.pids("dagster dev")
+        killed.kill()
+        killed.wait()
+        assert processes.pids("dagster dev") == left
+        with started(settings.home, *command) as again:
+            eventually("another Dagster", lambda: (processes.pids("dagster dev") - left) or None, again)
+            eventually("code location", lambda: ui.answers() and ui.repository(), again)
+            assert processes.pids("dagster dev").isdisjoint(left)
+            assert "that was killed" in (settings.home.parent / "output.txt").read_text()
+            assert interrupt(again) == 0
+        eventually("end of all processes", lambda: not processes_of(settings.home))
