@@ -12,6 +12,7 @@ from datetime import datetime
 
 import dagster as dg
 
+from echostats_pipeline.storage.processes import process_exists
 from echostats_pipeline.storage.store import Store
 
 PROCESS_TAG = "echostats/process"
@@ -48,12 +49,4 @@ def close_dead_runs(instance: dg.DagsterInstance, store: Store, now: datetime) -
 def _process_is_gone(tag: str) -> bool:
     """Whether a process of this machine has ended; of other machines' nothing is known."""
     host, _, process_id = tag.rpartition(":")
-    if host != socket.gethostname() or os.name != "posix":
-        return False
-    try:
-        os.kill(int(process_id), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return host == socket.gethostname() and os.name == "posix" and not process_exists(int(process_id))

@@ -27,6 +27,7 @@ from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
 from echostats_pipeline.roster import code_location_is_loaded, reload_code_location, webserver_file
 from echostats_pipeline.settings import Settings, set_environment
 from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.processes import process_exists
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S, STOP_TIMEOUT_S, POLL_S, WATCH_S = 120.0, 30.0, 0.2, 10.0
@@ -66,10 +67,11 @@ def stop_orphan(home: StateFolder) -> bool:
     record = home.read_json(webserver_file(home.path))
     if not isinstance(record, dict) or os.name != "posix":
         return False
-    orphan = not _exists(record.get("up", 0)) and _exists(record.get("dagster", 0)) and _answers(record["url"])
+    up, dagster = record.get("up", 0), record.get("dagster", 0)
+    orphan = not process_exists(up) and process_exists(dagster) and _answers(record["url"])
     if orphan:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(record["dagster"], signal.SIGKILL)
+            os.killpg(dagster, signal.SIGKILL)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while _answers(record["url"]) and time.monotonic() < deadline:
             time.sleep(POLL_S)
@@ -148,18 +150,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     if os.name == "posix":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _exists(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _log_file(home: StateFolder) -> Path:

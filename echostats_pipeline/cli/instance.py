@@ -39,7 +39,6 @@ from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 
 PACKAGE = Path(__file__).parent.parent
-FAILURE_REASON_TAG, INTERRUPTED = "dagster/failure_reason", "UNEXPECTED_TERMINATION"
 NO_COMPUTE_LOGS = "dagster._core.storage.noop_compute_log_manager"
 POLL_S = 0.2
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

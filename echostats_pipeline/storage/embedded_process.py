@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from echostats_pipeline.errors import EmbeddedServerError
+from echostats_pipeline.storage.processes import process_exists
 
 if sys.platform != "win32":
     import fcntl
@@ -196,7 +197,7 @@ def wait_until_released(files: MongodFiles, pid: int, timeout_s: float) -> bool:
         time.sleep(_POLL_S)
     # A clean stop frees the files a little before the process ends; a zombie nobody collects never goes.
     deadline = time.monotonic() + 2.0
-    while _exists(pid) and time.monotonic() < deadline:
+    while process_exists(pid) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     return True
 
@@ -274,16 +275,6 @@ def _tail(path: Path) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
-
-
-def _exists(pid: int) -> bool:
-    if os.name == "nt":  # os.kill would end the process instead of asking
-        return False
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 def _detached() -> dict[str, Any]:

@@ -7,16 +7,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 from dagster._core.events.log import EventLogEntry
 
 from echostats_pipeline.event_log_storage import BATCH_SIZE_VARIABLE, BatchingSqliteEventLogStorage
 from echostats_pipeline.partitions import RANGE_END, RANGE_START
 
+from .instances import OURS, STOCK, instance_with
+
 DAYS = dg.DailyPartitionsDefinition("2025-01-01")
 LAST = "2025-02-09"
-STOCK = {"module": "dagster._core.storage.event_log", "class": "SqliteEventLogStorage"}
-OURS = {"module": "echostats_pipeline.event_log_storage", "class": "BatchingSqliteEventLogStorage"}
 
 
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
@@ -43,18 +42,7 @@ def described(event: dg.AssetMaterialization | None) -> tuple[Any, ...]:
 
 def run(folder: Path, storage: dict[str, str], *, days: str = LAST) -> tuple[list[Any], dict[str, Any]]:
     """The events of a run over a range, and what the instance says of the assets afterwards."""
-    folder.mkdir()
-    config = {
-        "event_log_storage": {**storage, "config": {"base_dir": str(folder / "events")}},
-        "run_storage": {
-            "module": "dagster._core.storage.runs",
-            "class": "SqliteRunStorage",
-            "config": {"base_dir": str(folder / "runs")},
-        },
-        "telemetry": {"enabled": False},
-    }
-    (folder / "dagster.yaml").write_text(yaml.safe_dump(config))
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
+    with instance_with(storage, folder) as instance:
         tags = {RANGE_START: "2025-01-01", RANGE_END: days}
         result = dg.materialize([first, second], instance=instance, tags=tags)
         assert result.success

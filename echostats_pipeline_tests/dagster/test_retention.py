@@ -9,18 +9,17 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from echostats_pipeline.partitions import RANGE_END, RANGE_START
 from echostats_pipeline.retention import Removed, remove_runs
 from echostats_pipeline_tests.conftest import Pipeline
 
+from .instances import OURS, STOCK, instance_with
+
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 DAYS = dg.DailyPartitionsDefinition("2025-01-01")
-OURS = {"module": "echostats_pipeline.event_log_storage", "class": "BatchingSqliteEventLogStorage"}
-STOCK = {"module": "dagster._core.storage.event_log", "class": "SqliteEventLogStorage"}
 FAIL_TAG = "test/fail"
 ALL_OF_TIME = datetime(2100, 1, 1, tzinfo=UTC)
 DAY = dg.AssetKey("day")
@@ -41,21 +40,6 @@ def whole() -> dg.MaterializeResult:
 @dg.asset_check(asset=whole)
 def sound() -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=True)
-
-
-def instance_with(event_log: dict[str, str], folder: Path) -> dg.DagsterInstance:
-    """An instance on real files, with one of the two event logs."""
-    config = {
-        "event_log_storage": {**event_log, "config": {"base_dir": str(folder / "events")}},
-        "run_storage": {
-            "module": "dagster._core.storage.runs",
-            "class": "SqliteRunStorage",
-            "config": {"base_dir": str(folder / "runs")},
-        },
-        "telemetry": {"enabled": False},
-    }
-    (folder / "dagster.yaml").write_text(yaml.safe_dump(config))
-    return dg.DagsterInstance.from_config(str(folder))
 
 
 @pytest.fixture
