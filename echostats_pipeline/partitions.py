@@ -19,6 +19,14 @@ PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
+def first_and_last_day() -> tuple[date, date]:
+    """The first and the last of `DAYS` at this moment; the last is tomorrow, as seen from Greenwich."""
+    first, last = DAYS.get_first_partition_key(), DAYS.get_last_partition_key()
+    if first is None or last is None:
+        raise ValueError("the clock of this machine shows a time before the first day")
+    return date.fromisoformat(first), date.fromisoformat(last)
+
+
 def range_tags(first: date, last: date, first_user: str, last_user: str | None = None) -> dict[str, str]:
     """Run tags that ask for a rectangle of days and users in one run.
 

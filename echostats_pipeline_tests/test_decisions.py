@@ -12,6 +12,7 @@ from echostats_pipeline.decisions import (
     catalog_families,
     closing_requests,
     neighbours,
+    rectangles,
     rollup_requests,
     snapshot_requests,
     sync_request,
@@ -20,6 +21,7 @@ from echostats_pipeline.decisions import (
 from echostats_pipeline.jobs import USER_TAG, USERS_TAG
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import DAYS, RANGE_END, RANGE_START, windows_of_run
+from echostats_pipeline.transforms.days import DayWindow
 
 NOW = datetime(2025, 1, 15, 12, 34, 56, tzinfo=UTC)
 instants = st.datetimes(datetime(2010, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
@@ -175,3 +177,40 @@ def test_everybody_is_in_exactly_one_run_that_spans_their_days(
         assert str(last) <= request.tags[RANGE_END][:10]
         assert request.tags.get(USER_TAG, request.tags.get(USERS_TAG))
         assert int(request.tags.get(USERS_TAG, "1")) <= size
+
+
+@given(
+    st.permutations("abcdefgh").flatmap(
+        lambda order: st.tuples(
+            st.just(order),
+            st.dictionaries(
+                st.sampled_from(order),
+                st.sampled_from([DayWindow(date(2025, 1, first), date(2025, 1, 9)) for first in (1, 1, 5)]),
+            ),
+        )
+    )
+)
+def test_every_day_asked_for_is_in_one_run_and_no_fewer_runs_would_do(
+    asked: tuple[list[str], dict[str, DayWindow]],
+) -> None:
+    order, days = asked
+    runs = rectangles(days, order)
+    served: list[tuple[str, date]] = []
+    for run in runs:
+        windows = windows_of_run(run.tags(), order)
+        assert windows is not None
+        assert list(windows) == list(run.users)
+        served += [(key, day) for key, window in windows.items() if window for day in window.dates()]
+    assert sorted(served) == sorted((key, day) for key, window in days.items() for day in window.dates())
+    # A user begins a run of their own exactly if the one added before asks for something else, or for nothing.
+    before = dict(zip(order[1:], order, strict=False))
+    assert [run.users[0] for run in runs] == [
+        key for key in order if key in days and days.get(before.get(key, "")) != days[key]
+    ]
+
+
+def test_runs_say_whose_they_are() -> None:
+    window = DayWindow(date(2025, 1, 1), date(2025, 1, 2))
+    (one,), (two,) = rectangles({"ada": window}, ["ada"]), rectangles({"ada": window, "bob": window}, ["bob", "ada"])
+    assert one.tags()[USER_TAG] == "ada"
+    assert (two.tags()[USERS_TAG], USER_TAG in two.tags()) == ("2", False)

@@ -46,6 +46,7 @@ def daily_rollups(
             context.log_event(
                 dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day))
             )
+        step.counts = {"days": rebuilt.days, "plays_read": rebuilt.plays, "documents_written": rebuilt.written}
         step.detail = f"Built {rebuilt.days} days from {rebuilt.plays} plays, {rebuilt.written} changed"
         total += rebuilt
 

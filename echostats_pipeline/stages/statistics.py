@@ -12,6 +12,9 @@ from echostats_pipeline.transforms.days import local_date, windows
 from echostats_pipeline.transforms.rollups import build_daily_rollups
 from echostats_pipeline.transforms.snapshots import build_snapshots
 
+MOST_DAYS_AT_ONCE = 366
+"""Of a long range so many are built at a time: progress is seen to move, and what an interruption leaves is built."""
+
 
 @dataclass(frozen=True)
 class Rebuilt:
@@ -38,7 +41,7 @@ def rebuild_rollups(
     rebuilt = Rebuilt()
     zone = ZoneInfo(user.timezone)
     progress.expect(len(days))
-    for window in windows(days):
+    for window in (piece for whole in windows(days) for piece in whole.pieces(MOST_DAYS_AT_ONCE)):
         dates = list(window.dates())
         with store.rebuilds.rebuilding(user.user_id, "daily_rollups", [day.isoformat() for day in dates]):
             plays = store.plays.read(user.user_id, *window.instants(zone))
