@@ -229,3 +229,12 @@ def test_a_range_ends_where_partitions_end(installation: Installation) -> None:
     assert days.last < date(2200, 1, 1)
     with pytest.raises(EchostatsError, match="2005"):
         days_of(user, (span[0], span[0]), None, None)
+
+
+def test_fourteen_years_are_one_run_with_a_status_per_day(installation: Installation, echostats: Echostats) -> None:
+    ann, (first, last) = listener(installation, "ann"), (date(2011, 1, 1), date(2024, 12, 27))
+    succeeded(echostats("backfill", "--from", str(first), "--to", str(last), "--no-snapshots"))
+    assert materialized(installation, "daily_rollups") == keys_of(ann, first, last)
+    assert len(keys_of(ann, first, last)) == 5110
+    (run,) = runs_of(installation, "rollup_build")
+    assert run.status == dg.DagsterRunStatus.SUCCESS
