@@ -69,7 +69,7 @@ def _listener(store: Store, number: int) -> User:
 
 
 def _backfill(settings: Settings) -> None:
-    command = "-m echostats_pipeline.cli.main backfill --no-snapshots --from {0.first} --to {0.last}".format(SPAN)
+    command = f"-m echostats_pipeline.cli.main backfill --no-snapshots --from {SPAN.first} --to {SPAN.last}"
     subprocess.run(  # noqa: S603 - our own interpreter and arguments
         [sys.executable, *command.split()],
         env={**os.environ, "ECHOSTATS_HOME": str(settings.home), "MONGO_URI": ""},

@@ -1,9 +1,11 @@
 """``echostats backfill``: which days it rebuilds in which runs, what it says, and what it refuses."""
 
 import os
+import re
 import signal
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -238,3 +240,11 @@ def test_fourteen_years_are_one_run_with_a_status_per_day(installation: Installa
     assert len(keys_of(ann, first, last)) == 5110
     (run,) = runs_of(installation, "rollup_build")
     assert run.status == dg.DagsterRunStatus.SUCCESS
+
+
+def test_the_example_of_the_readme_works_as_printed(installation: Installation, echostats: Echostats) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^echostats (backfill .*)$", readme, re.MULTILINE)
+    ann = listener(installation, "ann")
+    assert "completed" in row_of(succeeded(echostats(*line.split())), ann)
+    assert len(rollup_dates(installation, ann)) == 10
