@@ -8,10 +8,10 @@ import dagster as dg
 from echostats_pipeline.assets import OWNER
 from echostats_pipeline.assets.ingestion import listening_history
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import DAYS, USER_DAYS, day_partition
+from echostats_pipeline.partitions import DAYS, FIRST_DAY, USER_DAYS, day_partition
 from echostats_pipeline.resources.jobs import Step, SyncJobsResource
 from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.stages.statistics import Rebuilt, rebuild_rollups
+from echostats_pipeline.stages.statistics import Rebuilt, days_before, rebuild_rollups
 
 MOST_EXTRA_DAYS = 31
 """Days outside the run's range that are rebuilt along with it; more of them get a run of their own."""
@@ -31,7 +31,8 @@ def daily_rollups(
 ) -> dg.MaterializeResult:
     """One document per user and local day: plays, time, hours, artists, albums, tracks.
 
-    Days outside the range that late plays have touched are rebuilt in the same run.
+    Days outside the range that late plays have touched are rebuilt in the same run. The first day there is stands for
+    every day before it.
     """
     total = Rebuilt()
 
@@ -39,6 +40,8 @@ def daily_rollups(
         nonlocal total
         waiting = store.get().rebuilds.pending_days(user.user_id) - set(days)
         extra = waiting if len(waiting) <= MOST_EXTRA_DAYS else set()
+        if FIRST_DAY in days:
+            extra |= days_before(store.get(), user, FIRST_DAY)
         rebuilt = rebuild_rollups(
             store.get(), user, {*days, *extra}, min_play_ms=store.settings.min_play_ms, progress=step
         )

@@ -16,7 +16,7 @@ from echostats_pipeline.cli.instance import RunFailedError, Runner, open_pipelin
 from echostats_pipeline.decisions import rectangles
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import first_and_last_day
+from echostats_pipeline.partitions import FIRST_DAY, last_day
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date
@@ -37,15 +37,15 @@ class Day(click.ParamType[date]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> date:
         """The date that an option's text means."""
-        first, last = first_and_last_day()
+        last = last_day()
         try:
             day = date.fromisoformat(value)
         except ValueError:
             day = None
         if day is None or value != day.isoformat():
             self.fail(f"{value!r} is not a date; write it like {last}.", param, ctx)
-        if not first <= day <= last:
-            self.fail(f"There is no day {value}; days go from {first} to {last}, tomorrow included.", param, ctx)
+        if not FIRST_DAY <= day <= last:
+            self.fail(f"There is no day {value}; days go from {FIRST_DAY} to {last}, tomorrow included.", param, ctx)
         return day
 
 
@@ -138,9 +138,8 @@ def days_of(user: User, span: tuple[datetime, datetime] | None, first: date | No
     """
     if span is None:
         raise EchostatsError(f"{user.partition_key} has no plays. Sync the user, or import a history, first.")
-    earliest, latest = first_and_last_day()
     began, ended = (local_date(instant, ZoneInfo(user.timezone)) for instant in span)
-    window = DayWindow(first or max(began, earliest), last or min(ended, latest))
+    window = DayWindow(first or began, last or min(ended, last_day()))
     if window.first > window.last:
         raise EchostatsError(
             f"{user.partition_key} has plays from {began} to {ended} only. Give both --from and --to, or another date."

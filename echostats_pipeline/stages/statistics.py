@@ -2,13 +2,13 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.days import local_date, windows
+from echostats_pipeline.transforms.days import DayWindow, local_date, windows
 from echostats_pipeline.transforms.rollups import build_daily_rollups
 from echostats_pipeline.transforms.snapshots import build_snapshots
 
@@ -55,6 +55,16 @@ def rebuild_rollups(
         rebuilt += Rebuilt(days=len(dates), plays=plays_read, rollups=len(rollups), written=written)
         progress.advance(len(dates))
     return rebuilt
+
+
+def days_before(store: Store, user: User, day: date) -> set[date]:
+    """The days before one that have plays, are between such, or wait for a rebuild."""
+    waiting = {early for early in store.rebuilds.pending_days(user.user_id) if early < day}
+    span = store.users.history_span(user.user_id)
+    if span is None:
+        return waiting
+    first, last = (local_date(instant, ZoneInfo(user.timezone)) for instant in span)
+    return waiting | set(DayWindow(first, min(last, day - timedelta(days=1))).dates())
 
 
 def rebuild_snapshots(store: Store, user: User, now: datetime) -> int:

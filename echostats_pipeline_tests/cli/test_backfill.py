@@ -15,7 +15,7 @@ from echostats_pipeline.cli.backfill import days_of
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import RANGE_END, RANGE_START, USER_DAYS
+from echostats_pipeline.partitions import DAYS, RANGE_END, RANGE_START
 from echostats_pipeline.stages import statistics
 from echostats_pipeline.storage.rebuilds import RebuildQueue
 from echostats_pipeline.transforms.days import DayWindow
@@ -222,15 +222,28 @@ def test_interrupted_it_says_so_and_run_again_it_completes(
     assert materialized(installation, "daily_rollups") == keys_of(ann, FIRST, date(2025, 3, 10))
 
 
+def test_days_before_the_first_partition_are_built_with_it(installation: Installation, echostats: Echostats) -> None:
+    ann, bob = listener(installation, "ann"), listener(installation, "bob", 1)
+    history = installation.store.db["listening_history"]
+    for user, day in ((ann, 3), (ann, 20), (bob, 7)):
+        scrobble = {**documents(installation.store.db, "listening_history")[0], "user_id": user.user_id}
+        history.insert_one({**scrobble, "played_at": datetime(2005, 1, day, 12, tzinfo=UTC), "import_key": str(day)})
+    history.delete_many({"user_id": bob.user_id, "played_at": {"$gt": datetime(2010, 1, 1, tzinfo=UTC)}})
+    succeeded(echostats("backfill", "--to", "2008-10-02", "--no-snapshots"))
+    assert rollup_dates(installation, ann) == ["2005-01-03", "2005-01-20"]
+    assert rollup_dates(installation, bob) == ["2005-01-07"]
+    wanted = keys_of(ann, date(2008, 10, 1), date(2008, 10, 2)) | keys_of(bob, date(2008, 10, 1), date(2008, 10, 2))
+    assert materialized(installation, "daily_rollups") == wanted
+
+
 def test_a_range_ends_where_partitions_end(installation: Installation) -> None:
     user = listener(installation, "ann", 0)
-    span = (datetime(2005, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
-    days = days_of(user, span, None, None)
-    assert USER_DAYS.get_partitions_def_for_dimension("date").has_partition_key(days.first.isoformat())
-    assert days.first == date(2008, 10, 1)
-    assert days.last < date(2200, 1, 1)
+    days = days_of(user, (datetime(2020, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)), None, None)
+    assert DAYS.has_partition_key(days.last.isoformat())
+    assert not DAYS.has_partition_key(days.following.isoformat())
+    old = datetime(2005, 1, 1, tzinfo=UTC)
     with pytest.raises(EchostatsError, match="2005"):
-        days_of(user, (span[0], span[0]), None, None)
+        days_of(user, (old, old), date(2020, 1, 1), None)
 
 
 def test_fourteen_years_are_one_run_with_a_status_per_day(installation: Installation, echostats: Echostats) -> None:
