@@ -267,6 +267,7 @@ def test_every_job_is_tested_here() -> None:
         "history_import",
         "catalog_enrichment",
         "audit",  # in test_checks
+        "retention",  # in test_retention
     }
 
 

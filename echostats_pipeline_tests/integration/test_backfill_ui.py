@@ -1,5 +1,6 @@
 """Backfills, sensors and checks as the Dagster UI has them, over GraphQL, under `echostats up`."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -20,12 +21,12 @@ from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 from echostats_pipeline.transforms.days import DayWindow
 
-from .processes import eventually, started
+from .processes import environment, eventually, started
 from .test_up import BACKFILL, RUN, Ui, connect, port, settings  # noqa: F401 - fixtures
 
 pytestmark = [
     pytest.mark.xdist_group("backfill"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
 
@@ -135,6 +136,53 @@ def running(settings: Settings, users: list[User], port: int) -> Iterator[tuple[
         yield ui, process
 
 
+class Switch:
+    """The switch of a sensor."""
+
+    def __init__(self, ui: Ui, repository: Any, sensor: str) -> None:
+        self.ui = ui
+        self.selector = {
+            "repositoryName": repository["name"],
+            "repositoryLocationName": repository["location"]["name"],
+            "sensorName": sensor,
+        }
+
+    def state(self) -> dict[str, str]:
+        return dict(self.ui.ask(SENSOR, selector=self.selector)["sensorOrError"]["sensorState"])
+
+    def status(self) -> str:
+        return self.state()["status"]
+
+    def stop(self) -> str:
+        return str(self.ui.ask(STOP, id=self.state()["id"])["stopSensor"]["instigationState"]["status"])
+
+    def start(self) -> str:
+        return str(self.ui.ask(START, selector=self.selector)["startSensor"]["sensorState"]["status"])
+
+
+def failed_and_healed(ui: Ui, process: Popen[str], store: Store, user: User, days: list[date]) -> str:
+    """A failed run marks its days, a later one heals them; returns the id of the last."""
+    tags = {USER_TAG: user.partition_key, **range_tags(days[0], days[-1], user.partition_key)}
+
+    def built() -> tuple[str, str]:
+        run_id = str(ui.launched(ui.repository(), "rollup_build", tags)["run"]["runId"])
+        return run_id, eventually("end of the run", lambda: ui.ended(RUN, run_id), process)
+
+    assert built()[1] == "SUCCESS"
+    shown = Statuses(ui)
+    assert (shown.of(user, days), shown.failed) == ({"MATERIALIZED"}, 0)
+    broken = play(user, days[1], ms_played="long", played_at=datetime.combine(days[1], time(13), UTC))
+    store.db["listening_history"].insert_one(broken)
+    assert built()[1] == "FAILURE"
+    shown = Statuses(ui)
+    assert (shown.of(user, days), shown.failed) == ({"FAILED"}, len(days))
+    store.db["listening_history"].delete_one({"_id": broken["_id"]})
+    run_id, status = built()
+    shown = Statuses(ui)
+    assert (status, shown.of(user, days), shown.failed) == ("SUCCESS", {"MATERIALIZED"}, 0)
+    return run_id
+
+
 def syncs_since(store: Store, user: User, instant: datetime, *statuses: str) -> int:
     kinds = {"$in": ["initial", "periodic"]}
     wanted = {"status": {"$in": statuses}} if statuses else {}
@@ -164,38 +212,22 @@ def test_days_are_backfilled_fail_and_heal_and_a_user_is_paused_from_the_ui(
         apart = backfill(ui, ("daily_rollups",), {ann.partition_key: blocks})
 
         # Meanwhile one user is paused.
-        selector = {
-            "repositoryName": repository["name"],
-            "repositoryLocationName": repository["location"]["name"],
-            "sensorName": f"sync_{bob.partition_key.replace('-', '_')}",
-        }
-        state = ui.ask(SENSOR, selector=selector)["sensorOrError"]["sensorState"]
-        stopped = ui.ask(STOP, id=state["id"])["stopSensor"]["instigationState"]
-        assert (state["status"], stopped["status"]) == ("RUNNING", "STOPPED")
-        assert ui.ask(RELOAD, location=selector["repositoryLocationName"])["reloadRepositoryLocation"]["loadStatus"]
+        switch = Switch(ui, repository, f"sync_{bob.partition_key.replace('-', '_')}")
+        assert (switch.status(), switch.stop()) == ("RUNNING", "STOPPED")
+        location = repository["location"]["name"]
+        assert ui.ask(RELOAD, location=location)["reloadRepositoryLocation"]["loadStatus"]
         eventually("code location", ui.repository, process)
         stopped_at = utc_now() + timedelta(seconds=10)  # what was asked for before is still done
 
-        # A failed run marks its days, a later one heals them.
-        tags = {USER_TAG: ann.partition_key, **range_tags(healed[0], healed[-1], ann.partition_key)}
+        run_id = failed_and_healed(ui, process, store, ann, healed)
 
-        def built() -> tuple[str, str]:
-            run_id = ui.launched(repository, "rollup_build", tags)["run"]["runId"]
-            return run_id, eventually("end of the run", lambda: ui.ended(RUN, run_id), process)
+        # The command line does the same beside all this, and its days are seen at once.
+        command = f"-m echostats_pipeline.cli.main backfill --no-snapshots --from {healed[0]} --to {healed[-1]} --user"
+        besides = [sys.executable, *command.split(), bob.partition_key]
+        subprocess.run(besides, env=environment(settings.home), cwd=settings.home.parent, check=True)
+        assert Statuses(ui).of(bob, healed) == {"MATERIALIZED"}
 
-        assert built()[1] == "SUCCESS"
-        shown = Statuses(ui)
-        assert (shown.of(ann, healed), shown.failed) == ({"MATERIALIZED"}, 0)
-        broken = play(ann, healed[1], ms_played="long", played_at=datetime.combine(healed[1], time(13), UTC))
-        store.db["listening_history"].insert_one(broken)
-        assert built()[1] == "FAILURE"
-        shown = Statuses(ui)
-        assert (shown.of(ann, healed), shown.failed) == ({"FAILED"}, len(healed))
-        store.db["listening_history"].delete_one(broken)
-        run_id, status = built()
-        assert status == "SUCCESS"
-
-        # What its checks found can be read.
+        # What the checks of the healing run found can be read.
         (node,) = ui.ask(CHECKS)["assetNodes"]
         checks = {check["name"]: check["blocking"] for check in node["assetChecksOrError"]["checks"]}
         assert checks["daily_rollups_match_history"]
@@ -212,13 +244,11 @@ def test_days_are_backfilled_fail_and_heal_and_a_user_is_paused_from_the_ui(
         ]
         shown = Statuses(ui)
         assert shown.materialized(ann, day[0], day[-1]) == {str(when) for when in (*together, *blocks, *healed)}
-        assert shown.materialized(bob, day[0], day[-1]) == {str(when) for when in together}
+        assert shown.materialized(bob, day[0], day[-1]) == {str(when) for when in (*together, *healed)}
         assert shown.failed == 0
 
         # The user who was paused is not synced, the other is, and when resumed both are.
         eventually("sync", lambda: syncs_since(store, ann, stopped_at, "completed"), process)
         assert syncs_since(store, bob, stopped_at) == 0
-        assert ui.ask(SENSOR, selector=selector)["sensorOrError"]["sensorState"]["status"] == "STOPPED"
-        resumed = ui.ask(START, selector=selector)["startSensor"]["sensorState"]
-        assert resumed["status"] == "RUNNING"
+        assert (switch.status(), switch.start()) == ("STOPPED", "RUNNING")
         eventually("sync of the resumed user", lambda: syncs_since(store, bob, stopped_at, "completed"), process)
