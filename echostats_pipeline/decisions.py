@@ -5,6 +5,7 @@ Sensors and schedules are thin shells around these.
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ from echostats_pipeline.jobs import FILES_TAG, USER_TAG, USERS_TAG, import_confi
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import RANGE_END, RANGE_START, range_tags
 from echostats_pipeline.settings import Settings
-from echostats_pipeline.transforms.days import local_date
+from echostats_pipeline.transforms.days import DayWindow, local_date
 
 MOST_SENSORS = 200
 """More users than this are synced by one sensor for all, unless the settings say otherwise."""
@@ -99,6 +100,41 @@ def neighbours(keys: Collection[str], order: Sequence[str], most: int) -> list[l
 def _whose(batch: Sequence[str]) -> dict[str, str]:
     """Tags that say for whom a run is."""
     return {USER_TAG: batch[0]} if len(batch) == 1 else {USERS_TAG: str(len(batch))}
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Days and users that one run serves.
+
+    Attributes:
+        users: Partition keys that follow each other in the order users were added.
+        days: The same for each of them.
+    """
+
+    users: tuple[str, ...]
+    days: DayWindow
+
+    def tags(self) -> dict[str, str]:
+        """The tags of the run."""
+        return {**_whose(self.users), **range_tags(self.days.first, self.days.last, self.users[0], self.users[-1])}
+
+
+def rectangles(days: Mapping[str, DayWindow], order: Sequence[str]) -> list[Rectangle]:
+    """The fewest runs that serve each user's days and no others, in the order users were added.
+
+    Args:
+        days: Which, by partition key.
+        order: All partition keys in the order users were added; holds those of `days`.
+    """
+    sharing: dict[DayWindow, set[str]] = {}
+    for key, window in days.items():
+        sharing.setdefault(window, set()).add(key)
+    found = [
+        Rectangle(tuple(batch), window)
+        for window, keys in sharing.items()
+        for batch in neighbours(keys, order, most=len(keys))
+    ]
+    return sorted(found, key=lambda rectangle: order.index(rectangle.users[0]))
 
 
 def _sync_days(user: User, now: datetime) -> tuple[date, date]:

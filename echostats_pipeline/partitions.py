@@ -10,8 +10,10 @@ from echostats_pipeline.transforms.days import DayWindow
 USERS = dg.DynamicPartitionsDefinition(name="users")
 """One partition per user, named by `User.partition_key`."""
 
-DAYS = dg.DailyPartitionsDefinition(start_date="2008-10-01", timezone="UTC", end_offset=2)
-"""Calendar dates since Spotify began. They are each user's own: east of Greenwich, tomorrow has begun already."""
+FIRST_DAY = date(2008, 10, 1)
+"""When Spotify began. Plays that others have told of may be older: the first day stands for every day before it too."""
+DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), timezone="UTC", end_offset=2)
+"""Calendar dates since then. They are each user's own: east of Greenwich, tomorrow has begun already."""
 
 USER_DAYS = dg.MultiPartitionsDefinition({"date": DAYS, "user": USERS})
 
@@ -21,15 +23,22 @@ DAYS_TAG = "echostats/days"
 """Run tag for people, which days a run spans: ``2025-01-15``, or ``2025-01-14..2025-01-15``."""
 
 
+def last_day() -> date:
+    """The last of `DAYS` at this moment: tomorrow, as seen from Greenwich."""
+    key = DAYS.get_last_partition_key()
+    return FIRST_DAY if key is None else date.fromisoformat(key)
+
+
 def range_tags(first: date, last: date, first_user: str, last_user: str | None = None) -> dict[str, str]:
     """Run tags that ask for a rectangle of days and users in one run, and say so to people.
 
     Args:
-        first: First date.
+        first: First date; one before `FIRST_DAY` is served by that.
         last: Last date, included.
         first_user: Partition key of the first user.
         last_user: Partition key of the last user, in the order users were added; None for the first alone.
     """
+    first, last = max(first, FIRST_DAY), max(last, FIRST_DAY)
     return {
         RANGE_START: f"{first}|{first_user}",
         RANGE_END: f"{last}|{last_user or first_user}",

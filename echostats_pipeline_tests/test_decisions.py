@@ -14,6 +14,7 @@ from echostats_pipeline.decisions import (
     closing_requests,
     is_due,
     neighbours,
+    rectangles,
     rollup_requests,
     stale_users,
     sync_request,
@@ -25,6 +26,7 @@ from echostats_pipeline.jobs import USER_TAG, USERS_TAG
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import DAYS, RANGE_END, RANGE_START, windows_of_run
 from echostats_pipeline.settings import Settings, SyncSensors
+from echostats_pipeline.transforms.days import DayWindow
 
 NOW = datetime(2025, 1, 15, 12, 34, 56, tzinfo=UTC)
 instants = st.datetimes(datetime(2010, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
@@ -210,3 +212,40 @@ def test_a_user_is_due_once_in_every_slot(now: datetime, lag: timedelta | None) 
     assert due is (lag is None or sync_request(user, now - lag, 15).run_key != sync_request(user, now, 15).run_key)
     assert not is_due(user.model_copy(update={"last_synced_at": now}), now, 15)
     assert not is_due(user.model_copy(update={"status": "paused"}), now, 15)
+
+
+@given(
+    st.permutations("abcdefgh").flatmap(
+        lambda order: st.tuples(
+            st.just(order),
+            st.dictionaries(
+                st.sampled_from(order),
+                st.sampled_from([DayWindow(date(2025, 1, first), date(2025, 1, 9)) for first in (1, 1, 5)]),
+            ),
+        )
+    )
+)
+def test_every_day_asked_for_is_in_one_run_and_no_fewer_runs_would_do(
+    asked: tuple[list[str], dict[str, DayWindow]],
+) -> None:
+    order, days = asked
+    runs = rectangles(days, order)
+    served: list[tuple[str, date]] = []
+    for run in runs:
+        windows = windows_of_run(run.tags(), order)
+        assert windows is not None
+        assert list(windows) == list(run.users)
+        served += [(key, day) for key, window in windows.items() if window for day in window.dates()]
+    assert sorted(served) == sorted((key, day) for key, window in days.items() for day in window.dates())
+    # A user begins a run of their own exactly if the one added before asks for something else, or for nothing.
+    before = dict(zip(order[1:], order, strict=False))
+    assert [run.users[0] for run in runs] == [
+        key for key in order if key in days and days.get(before.get(key, "")) != days[key]
+    ]
+
+
+def test_runs_say_whose_they_are() -> None:
+    window = DayWindow(date(2025, 1, 1), date(2025, 1, 2))
+    (one,), (two,) = rectangles({"ada": window}, ["ada"]), rectangles({"ada": window, "bob": window}, ["bob", "ada"])
+    assert one.tags()[USER_TAG] == "ada"
+    assert (two.tags()[USERS_TAG], USER_TAG in two.tags()) == ("2", False)

@@ -10,10 +10,10 @@ from echostats_pipeline.assets.ingestion import listening_history
 from echostats_pipeline.assets.metadata import by_user
 from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import DAYS, USER_DAYS, day_partition
+from echostats_pipeline.partitions import DAYS, FIRST_DAY, USER_DAYS, day_partition
 from echostats_pipeline.resources.jobs import Step, SyncJobsResource
 from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.stages.statistics import rebuild_rollups
+from echostats_pipeline.stages.statistics import days_before, rebuild_rollups
 
 MOST_EXTRA_DAYS = 31
 """Days outside the run's range that are rebuilt along with it; more of them get a run of their own."""
@@ -36,7 +36,8 @@ def daily_rollups(
     """One document per user and local day: plays, time, hours, artists, albums, tracks.
 
     For readers: calendars, trends and any period of their own. Built from the user's plays after every sync, in the
-    user's time zone; days outside the range that late plays have touched are rebuilt in the same run.
+    user's time zone; days outside the range that late plays have touched are rebuilt in the same run. The first day
+    there is stands for every day before it.
     """
     rollups = 0
     users: dict[str, dict[str, int]] = {}
@@ -45,6 +46,8 @@ def daily_rollups(
         nonlocal rollups
         waiting = store.get().rebuilds.pending_days(user.user_id) - set(days)
         extra = waiting if len(waiting) <= MOST_EXTRA_DAYS else set()
+        if FIRST_DAY in days:
+            extra |= days_before(store.get(), user, FIRST_DAY)
         rebuilt = rebuild_rollups(
             store.get(), user, {*days, *extra}, min_play_ms=store.settings.min_play_ms, progress=step
         )
@@ -52,13 +55,10 @@ def daily_rollups(
             context.log_event(
                 dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day))
             )
+        step.counts = {"days": rebuilt.days, "plays_read": rebuilt.plays, "documents_written": rebuilt.written}
         step.detail = f"Built {rebuilt.days} days from {rebuilt.plays} plays, {rebuilt.written} changed"
         rollups += rebuilt.rollups
-        users[user.partition_key] = {
-            "days": rebuilt.days,
-            "plays_read": rebuilt.plays,
-            "documents_written": rebuilt.written,
-        }
+        users[user.partition_key] = step.counts
 
     jobs.for_each_user(context, work)
     return dg.MaterializeResult(metadata={"dagster/row_count": rollups, **by_user(users)})

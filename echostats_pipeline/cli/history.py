@@ -75,7 +75,12 @@ def rebuild_with(runner: Runner, store: Store, user: User) -> None:
     waiting = sorted(store.rebuilds.pending_days(user.user_id))
     if waiting:
         rebuild_days(runner, user, waiting[0], waiting[-1])
-    runner.run(
+    rebuild_snapshots(runner, user)
+
+
+def rebuild_snapshots(runner: Runner, user: User) -> str:
+    """Rebuild the statistics of all periods of a user; returns the id of the Dagster run."""
+    return runner.run(
         f"Building snapshots of {user.display_name}",
         "snapshot_build",
         partition_key=user.partition_key,

@@ -40,6 +40,7 @@ from echostats_pipeline.storage.store import Store, open_store
 
 PACKAGE = Path(__file__).parent.parent
 NO_COMPUTE_LOGS = "dagster._core.storage.noop_compute_log_manager"
+INTERRUPTED_REASON = "Interrupted by Ctrl-C"
 POLL_S = 0.2
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -153,15 +154,19 @@ class Runner:
         """
         job = self._definitions.resolve_job_def(job_name)
         run_id = dg.DagsterRun(job_name=job_name).run_id
-        with _ctrl_c_remembered(), self._progress(title, run_id):
-            result = job.execute_in_process(
-                instance=self._instance,
-                partition_key=partition_key,
-                tags={**(tags or {}), **process_tag()},
-                run_config={**QUIET, **(config or {})},
-                raise_on_error=False,
-                run_id=run_id,
-            )
+        try:
+            with _ctrl_c_remembered(), self._progress(title, run_id):
+                result = job.execute_in_process(
+                    instance=self._instance,
+                    partition_key=partition_key,
+                    tags={**(tags or {}), **process_tag()},
+                    run_config={**QUIET, **(config or {})},
+                    raise_on_error=False,
+                    run_id=run_id,
+                )
+        except KeyboardInterrupt:
+            self._store.close_run(run_id, utc_now(), INTERRUPTED_REASON)  # between two steps nobody else does
+            raise
         if not result.success:
             errors = {job.error_message for job in self._store.jobs.of_run(run_id) if job.error_message}
             reason = "; ".join(sorted(errors)) or "see the run in the Dagster UI"

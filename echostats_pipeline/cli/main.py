@@ -7,6 +7,7 @@ from pymongo.errors import PyMongoError
 
 from echostats_pipeline import __version__
 from echostats_pipeline.cli.alerts import alerts
+from echostats_pipeline.cli.backfill import backfill
 from echostats_pipeline.cli.connect import connect
 from echostats_pipeline.cli.demo import demo
 from echostats_pipeline.cli.doctor import doctor
@@ -29,7 +30,21 @@ def echostats() -> None:
     """Self-hosted Spotify listening statistics: from recently played to daily rollups and snapshots in MongoDB."""
 
 
-for command in (demo, up, connect, users, import_history, keys, mongo, indexes, alerts, doctor, metrics, simulate):
+for command in (
+    demo,
+    up,
+    connect,
+    users,
+    import_history,
+    backfill,
+    keys,
+    mongo,
+    indexes,
+    alerts,
+    doctor,
+    metrics,
+    simulate,
+):
     echostats.add_command(command)
 
 

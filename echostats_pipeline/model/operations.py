@@ -17,12 +17,17 @@ Notice = Literal["opened", "closed", ""]
 
 
 class JobStep(Embedded):
-    """One step of a job, named after the asset that did it."""
+    """One step of a job, named after the asset that did it.
+
+    Attributes:
+        counts: What `detail` says in numbers, by the names of the asset's metadata.
+    """
 
     action: str
     status: JobStatus
     detail: str
     items: int
+    counts: dict[str, int] = Field(default_factory=dict)
     started_at: UtcDatetime
     completed_at: UtcDatetime | None = None
     error: str = ""

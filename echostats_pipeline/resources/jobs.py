@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 import dagster as dg
 from pymongo.errors import PyMongoError
@@ -65,7 +64,7 @@ class Step:
     key: JobKey
     detail: str = ""
     items: int = 0
-    metadata: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
     def expect(self, items: int) -> None:
         """Announce items still to be processed."""
@@ -111,6 +110,7 @@ class SyncJobsResource(dg.ConfigurableResource):
                     "status": status,
                     "detail": step.detail,
                     "items": step.items,
+                    "counts": step.counts,
                     "started_at": started_at,
                     "completed_at": self.clock.now(),
                     "error": error[:ERROR_LENGTH],

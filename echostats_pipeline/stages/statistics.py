@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -11,9 +11,12 @@ from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.days import local_date, windows
+from echostats_pipeline.transforms.days import DayWindow, local_date, windows
 from echostats_pipeline.transforms.rollups import build_daily_rollups
 from echostats_pipeline.transforms.snapshots import SnapshotDocument, build_snapshots
+
+MOST_DAYS_AT_ONCE = 366
+"""Of a long range so many are built at a time: progress is seen to move, and what an interruption leaves is built."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def rebuild_rollups(
     rebuilt = Rebuilt()
     zone = ZoneInfo(user.timezone)
     progress.expect(len(days))
-    for window in windows(days):
+    for window in (piece for whole in windows(days) for piece in whole.pieces(MOST_DAYS_AT_ONCE)):
         dates = list(window.dates())
         with store.rebuilds.rebuilding(user.user_id, "daily_rollups", [day.isoformat() for day in dates]):
             plays = store.plays.read(user.user_id, *window.instants(zone))
@@ -55,6 +58,16 @@ def rebuild_rollups(
         rebuilt += Rebuilt(days=len(dates), plays=plays_read, rollups=len(rollups), written=written)
         progress.advance(len(dates))
     return rebuilt
+
+
+def days_before(store: Store, user: User, day: date) -> set[date]:
+    """The days before one that have plays, are between such, or wait for a rebuild."""
+    waiting = {early for early in store.rebuilds.pending_days(user.user_id) if early < day}
+    span = store.users.history_span(user.user_id)
+    if span is None:
+        return waiting
+    first, last = (local_date(instant, ZoneInfo(user.timezone)) for instant in span)
+    return waiting | set(DayWindow(first, min(last, day - timedelta(days=1))).dates())
 
 
 @dataclass(frozen=True)

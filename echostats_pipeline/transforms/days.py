@@ -25,10 +25,21 @@ class DayWindow:
         """The first date after the window."""
         return self.last + timedelta(days=1)
 
+    @property
+    def length(self) -> int:
+        """How many dates."""
+        return (self.last - self.first).days + 1
+
     def dates(self) -> Iterator[date]:
         """Every date of the window, in order."""
-        for offset in range((self.last - self.first).days + 1):
+        for offset in range(self.length):
             yield self.first + timedelta(days=offset)
+
+    def pieces(self, most: int) -> Iterator["DayWindow"]:
+        """The window in windows of at most so many days, in order."""
+        for offset in range(0, self.length, most):
+            first = self.first + timedelta(days=offset)
+            yield DayWindow(first, min(first + timedelta(days=most - 1), self.last))
 
     def instants(self, zone: ZoneInfo) -> tuple[datetime, datetime]:
         """The half-open UTC interval that holds every play needed to build these days."""

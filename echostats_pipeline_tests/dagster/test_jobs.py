@@ -10,11 +10,12 @@ import dagster as dg
 import pytest
 
 from echostats_pipeline.assets.rollups import MOST_EXTRA_DAYS
+from echostats_pipeline.decisions import rollup_requests
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.jobs import JOBS
 from echostats_pipeline.model.operations import SyncJob
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.partitions import FIRST_DAY, range_tags
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.storage.jobs import JobKey
 from echostats_pipeline.transforms.days import local_date
@@ -214,6 +215,18 @@ def test_rollups_of_a_range_and_then_snapshots(pipeline: Pipeline, tmp_path: Pat
     assert snapshot.total_tracks_played == sum(rollup["total_plays"] for rollup in rollups) > 0
 
 
+def test_waiting_days_older_than_spotify_are_built_with_the_first_there_is(pipeline: Pipeline) -> None:
+    user = pipeline.connect()
+    pipeline.run("user_sync", tags=range_of(TODAY, TODAY, user))
+    old = [date(2005, 1, 1) + timedelta(days=number) for number in range(2 * MOST_EXTRA_DAYS)]
+    pipeline.store.rebuilds.mark(user.user_id, "daily_rollups", map(str, old))
+    pending = pipeline.store.rebuilds.pending("daily_rollups")
+    (request,) = rollup_requests([user], pending, busy=())
+    assert pipeline.run("rollup_build", tags=request.tags).success
+    assert pipeline.store.rebuilds.pending_days(user.user_id) == set()
+    assert f"{FIRST_DAY}|{user.partition_key}" in pipeline.materialized("daily_rollups")
+
+
 def test_a_library_is_read(pipeline: Pipeline) -> None:
     user = pipeline.connect()
     result = pipeline.run("library_sync", partition_key=user.partition_key)
@@ -254,6 +267,7 @@ def test_every_job_is_tested_here() -> None:
         "history_import",
         "catalog_enrichment",
         "audit",  # in test_checks
+        "retention",  # in test_retention
     }
 
 

@@ -165,3 +165,13 @@ def test_a_streak_ends_today_or_yesterday(days: set[date], today: date) -> None:
 )
 def test_a_streak_is_not_broken_before_the_day_is_over(days: tuple[int, ...], expected: tuple[int, int]) -> None:
     assert streaks([date(2024, 5, day) for day in days], date(2024, 5, 10)) == expected
+
+
+@given(first=dates, length=st.integers(1, 800), most=st.integers(1, 400))
+def test_the_pieces_of_a_window_are_the_window(first: date, length: int, most: int) -> None:
+    window = DayWindow(first, first + timedelta(days=length - 1))
+    pieces = list(window.pieces(most))
+    assert [day for piece in pieces for day in piece.dates()] == list(window.dates())
+    assert window.length == sum(piece.length for piece in pieces) == length
+    assert {piece.length for piece in pieces[:-1]} <= {most}
+    assert pieces[-1].length <= most

@@ -1,0 +1,254 @@
+"""Backfills, sensors and checks as the Dagster UI has them, over GraphQL, under `echostats up`."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from echostats_pipeline.cli.simulated import simulated_spotify
+from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import RANGE_END, RANGE_START, range_tags
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.storage import embedded
+from echostats_pipeline.storage.database import Document
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.transforms.days import DayWindow
+
+from .processes import environment, eventually, started
+from .test_up import BACKFILL, RUN, Ui, connect, port, settings  # noqa: F401 - fixtures
+
+pytestmark = [
+    pytest.mark.xdist_group("backfill"),
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+]
+
+BACKFILL_RUNS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
+  ... on PartitionBackfill { status runs { status tags { key value } } } } }"""
+STATUSES = """query { assetNodes(assetKeys: [{path: ["daily_rollups"]}]) {
+  partitionStats { numMaterialized numFailed }
+  assetPartitionStatuses { ... on MultiPartitionStatuses { primaryDimensionName ranges {
+    primaryDimStartKey primaryDimEndKey secondaryDim {
+      ... on DefaultPartitionStatuses { materializedPartitions failedPartitions }
+      ... on TimePartitionStatuses { ranges { startKey endKey status } } } } } } } }"""
+SENSOR = """query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) {
+  ... on Sensor { sensorState { id status } } } }"""
+STOP = """mutation($id: String!) { stopSensor(id: $id) {
+  ... on StopSensorMutationResult { instigationState { status } } } }"""
+START = """mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
+  ... on Sensor { sensorState { status } } } }"""
+RELOAD = """mutation($location: String!) { reloadRepositoryLocation(repositoryLocationName: $location) {
+  ... on WorkspaceLocationEntry { loadStatus } } }"""
+CHECKS = """query { assetNodes(assetKeys: [{path: ["daily_rollups"]}]) { assetChecksOrError { ... on AssetChecks {
+  checks { name blocking } } } } }"""
+EXECUTIONS = """query { assetCheckExecutions(
+  assetKey: {path: ["daily_rollups"]}, checkName: "daily_rollups_match_history", limit: 50) {
+    status runId evaluation { success description } } }"""
+
+
+def play(user: User, day: date, **more: Any) -> Document:
+    """A play at noon."""
+    track = {"spotify_id": "t", "name": "Name", "artist_name": "Artist", "album_name": "Album", "duration_ms": 200_000}
+    return {
+        "user_id": user.user_id,
+        "played_at": datetime.combine(day, time(12), UTC),
+        "ms_played": 200_000,
+        "track": {**track, "album_image_url": ""},
+        "source": "import",
+        **more,
+    }
+
+
+def backfill(ui: Ui, assets: tuple[str, ...], days: dict[str, list[date]]) -> str:
+    """Click on partitions and launch; returns the id of the backfill."""
+    params = {
+        "assetSelection": [{"path": [asset]} for asset in assets],
+        "partitionNames": [f"{day}|{key}" for key, chosen in days.items() for day in chosen],
+        "tags": [],
+    }
+    launched = ui.ask(BACKFILL, params=params)["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    return str(launched["backfillId"])
+
+
+def ranges_of(ui: Ui, backfill_id: str) -> list[tuple[str, str]] | None:
+    """First and last partition of each of a backfill's runs, when all is over and well."""
+    answer = ui.ask(BACKFILL_RUNS, id=backfill_id)["partitionBackfillOrError"]
+    assert "FAIL" not in answer["status"], answer
+    if answer["status"] != "COMPLETED_SUCCESS":
+        return None
+    assert {run["status"] for run in answer["runs"]} == {"SUCCESS"}
+    tags = [{tag["key"]: tag["value"] for tag in run["tags"]} for run in answer["runs"]]
+    return sorted((run[RANGE_START], run[RANGE_END]) for run in tags)
+
+
+class Statuses:
+    """What the page of `daily_rollups` shows of its partitions."""
+
+    def __init__(self, ui: Ui) -> None:
+        (node,) = ui.ask(STATUSES)["assetNodes"]
+        self.failed = node["partitionStats"]["numFailed"]
+        self.by_status: dict[str, set[str]] = {"MATERIALIZED": set(), "FAILED": set()}
+        assert node["assetPartitionStatuses"]["primaryDimensionName"] == "date"
+        for each in node["assetPartitionStatuses"]["ranges"]:
+            ends = (date.fromisoformat(each[name]) for name in ("primaryDimStartKey", "primaryDimEndKey"))
+            for day in DayWindow(*ends).dates():
+                for status, keys in zip(self.by_status, each["secondaryDim"].values(), strict=True):
+                    self.by_status[status] |= {f"{day}|{key}" for key in keys}
+
+    def of(self, user: User, days: list[date]) -> set[str]:
+        keys = {f"{day}|{user.partition_key}" for day in days}
+        return {status for status, found in self.by_status.items() if keys & found}
+
+    def materialized(self, user: User, first: date, last: date) -> set[str]:
+        """The materialized days of a user from first to last."""
+        keys = {f"{day}|{user.partition_key}" for day in DayWindow(first, last).dates()}
+        return {key.partition("|")[0] for key in self.by_status["MATERIALIZED"] & keys}
+
+
+@pytest.fixture
+def users(settings: Settings) -> list[User]:  # noqa: F811
+    """Two connected users, nothing running."""
+    with (
+        embedded.running(StateFolder(settings.home).ensure()),
+        open_store(settings, indexes=True) as store,
+        simulated_spotify(settings) as simulator,
+    ):
+        people = list(simulator.world.users)[:2]
+        return [connect(settings, store, simulator.base_url, person.id, "UTC") for person in people]
+
+
+@pytest.fixture
+def running(settings: Settings, users: list[User], port: int) -> Iterator[tuple[Ui, Popen[str]]]:  # noqa: F811
+    ui, command = Ui(port), ("-m", "echostats_pipeline.cli.main", "up", "--port", str(port))
+    with started(settings.home, *command, SYNC_INTERVAL_MINUTES="1") as process:
+        eventually("webserver", ui.answers, process)
+        eventually("code location", ui.repository, process)
+        keys = {user.partition_key for user in users}
+        eventually("partitions of the users", lambda: keys <= ui.user_partitions(), process)
+        yield ui, process
+
+
+class Switch:
+    """The switch of a sensor."""
+
+    def __init__(self, ui: Ui, repository: Any, sensor: str) -> None:
+        self.ui = ui
+        self.selector = {
+            "repositoryName": repository["name"],
+            "repositoryLocationName": repository["location"]["name"],
+            "sensorName": sensor,
+        }
+
+    def state(self) -> dict[str, str]:
+        return dict(self.ui.ask(SENSOR, selector=self.selector)["sensorOrError"]["sensorState"])
+
+    def status(self) -> str:
+        return self.state()["status"]
+
+    def stop(self) -> str:
+        return str(self.ui.ask(STOP, id=self.state()["id"])["stopSensor"]["instigationState"]["status"])
+
+    def start(self) -> str:
+        return str(self.ui.ask(START, selector=self.selector)["startSensor"]["sensorState"]["status"])
+
+
+def failed_and_healed(ui: Ui, process: Popen[str], store: Store, user: User, days: list[date]) -> str:
+    """A failed run marks its days, a later one heals them; returns the id of the last."""
+    tags = {USER_TAG: user.partition_key, **range_tags(days[0], days[-1], user.partition_key)}
+
+    def built() -> tuple[str, str]:
+        run_id = str(ui.launched(ui.repository(), "rollup_build", tags)["run"]["runId"])
+        return run_id, eventually("end of the run", lambda: ui.ended(RUN, run_id), process)
+
+    assert built()[1] == "SUCCESS"
+    shown = Statuses(ui)
+    assert (shown.of(user, days), shown.failed) == ({"MATERIALIZED"}, 0)
+    broken = play(user, days[1], ms_played="long", played_at=datetime.combine(days[1], time(13), UTC))
+    store.db["listening_history"].insert_one(broken)
+    assert built()[1] == "FAILURE"
+    shown = Statuses(ui)
+    assert (shown.of(user, days), shown.failed) == ({"FAILED"}, len(days))
+    store.db["listening_history"].delete_one({"_id": broken["_id"]})
+    run_id, status = built()
+    shown = Statuses(ui)
+    assert (status, shown.of(user, days), shown.failed) == ("SUCCESS", {"MATERIALIZED"}, 0)
+    return run_id
+
+
+def syncs_since(store: Store, user: User, instant: datetime, *statuses: str) -> int:
+    kinds = {"$in": ["initial", "periodic"]}
+    wanted = {"status": {"$in": statuses}} if statuses else {}
+    since = {"$gt": instant}
+    return store.db["sync_jobs"].count_documents(
+        {"user_id": user.user_id, "job_type": kinds, "started_at": since, "steps.0.action": "recently_played", **wanted}
+    )
+
+
+def test_days_are_backfilled_fail_and_heal_and_a_user_is_paused_from_the_ui(
+    settings: Settings,  # noqa: F811
+    users: list[User],
+    running: tuple[Ui, Popen[str]],
+) -> None:
+    (ui, process), (ann, bob) = running, users
+    repository, before = ui.repository(), utc_now().date() - timedelta(days=60)
+    day = [before + timedelta(days=number) for number in range(30)]
+    together, blocks, healed = day[:10], [*day[14:17], *day[20:22]], day[25:28]
+    with open_store(settings) as store:
+        plays = [play(user, when) for user in users for when in day]
+        store.db["listening_history"].insert_many(plays)
+
+        # One run for each user and contiguous range.
+        both = backfill(
+            ui, ("listening_history", "daily_rollups"), {user.partition_key: together for user in reversed(users)}
+        )
+        apart = backfill(ui, ("daily_rollups",), {ann.partition_key: blocks})
+
+        # Meanwhile one user is paused.
+        switch = Switch(ui, repository, f"sync_{bob.partition_key.replace('-', '_')}")
+        assert (switch.status(), switch.stop()) == ("RUNNING", "STOPPED")
+        location = repository["location"]["name"]
+        assert ui.ask(RELOAD, location=location)["reloadRepositoryLocation"]["loadStatus"]
+        eventually("code location", ui.repository, process)
+        stopped_at = utc_now() + timedelta(seconds=10)  # what was asked for before is still done
+
+        run_id = failed_and_healed(ui, process, store, ann, healed)
+
+        # The command line does the same beside all this, and its days are seen at once.
+        command = f"-m echostats_pipeline.cli.main backfill --no-snapshots --from {healed[0]} --to {healed[-1]} --user"
+        besides = [sys.executable, *command.split(), bob.partition_key]
+        subprocess.run(besides, env=environment(settings.home), cwd=settings.home.parent, check=True)
+        assert Statuses(ui).of(bob, healed) == {"MATERIALIZED"}
+
+        # What the checks of the healing run found can be read.
+        (node,) = ui.ask(CHECKS)["assetNodes"]
+        checks = {check["name"]: check["blocking"] for check in node["assetChecksOrError"]["checks"]}
+        assert checks["daily_rollups_match_history"]
+        found = {each["runId"]: each for each in ui.ask(EXECUTIONS)["assetCheckExecutions"]}[run_id]
+        assert (found["status"], found["evaluation"]["success"]) == ("SUCCEEDED", True)
+        assert found["evaluation"]["description"]
+
+        assert eventually("end of the backfill", lambda: ranges_of(ui, both), process) == sorted(
+            (f"{together[0]}|{user.partition_key}", f"{together[-1]}|{user.partition_key}") for user in users
+        )
+        assert eventually("end of the backfill", lambda: ranges_of(ui, apart), process) == [
+            (f"{first}|{ann.partition_key}", f"{last}|{ann.partition_key}")
+            for first, last in ((day[14], day[16]), (day[20], day[21]))
+        ]
+        shown = Statuses(ui)
+        assert shown.materialized(ann, day[0], day[-1]) == {str(when) for when in (*together, *blocks, *healed)}
+        assert shown.materialized(bob, day[0], day[-1]) == {str(when) for when in (*together, *healed)}
+        assert shown.failed == 0
+
+        # The user who was paused is not synced, the other is, and when resumed both are.
+        eventually("sync", lambda: syncs_since(store, ann, stopped_at, "completed"), process)
+        assert syncs_since(store, bob, stopped_at) == 0
+        assert (switch.status(), switch.start()) == ("STOPPED", "RUNNING")
+        eventually("sync of the resumed user", lambda: syncs_since(store, bob, stopped_at, "completed"), process)
