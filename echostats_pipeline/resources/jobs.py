@@ -183,8 +183,8 @@ class SyncJobsResource(dg.ConfigurableResource):
         details: dict[str, str] = {}
 
         def serve(key: str, days: Sequence[date]) -> None:
-            user = self.store.get().users.by_partition_key(key)
             try:
+                user = self.store.get().users.by_partition_key(key)
                 with self.step(context, user) as step, self._alone(step, changes):
                     work(user, days, step)
                 details[key] = step.detail
@@ -196,7 +196,8 @@ class SyncJobsResource(dg.ConfigurableResource):
         with _in_turn(at_once if len(asked) > 1 else 1) as in_turn:
             in_turn(serve, asked.keys(), asked.values())
         # One entry, for each is a transaction of Dagster's: 20 ms for each of many users.
-        context.log.info("%s", "\n".join(f"{key}: {details[key]}" for key in asked if key in details))
+        if details:
+            context.log.info("%s", "\n".join(f"{key}: {details[key]}" for key in asked if key in details))
         if failures:
             summary = "; ".join(f"{key}: {type(failure).__name__}: {failure}" for key, failure in failures.items())
             transient = all(_is_transient(failure) for failure in failures.values())

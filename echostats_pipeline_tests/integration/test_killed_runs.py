@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import range_tags
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.stages.imports import import_export
@@ -104,21 +106,23 @@ def running(prepared: tuple[User, list[Any]], settings: Any, port: int) -> Itera
         yield ui, process
 
 
-def launch(ui: Ui, user: User, job: str, config: dict[str, Any]) -> str | None:
-    """Launch a job as the UI does: the run, or None if Dagster does not work at this moment."""
+def launch(ui: Ui, user: User, config: dict[str, Any] | None = None) -> str | None:
+    """Launch an import, or without a configuration a sync, as the UI does: the run, or None if Dagster is down."""
     repository = ui.repository()
     if repository is None:
         return None
-    tags = {"dagster/partition": user.partition_key, "echostats/user": user.partition_key}
+    today = utc_now().date()
+    of_sync = range_tags(today, today, user.partition_key)
+    tags = {USER_TAG: user.partition_key, **({"dagster/partition": user.partition_key} if config else of_sync)}
     answer = ui.ask(
         LAUNCH,
         params={
             "selector": {
-                "pipelineName": job,
+                "pipelineName": "history_import" if config else "user_sync",
                 "repositoryName": repository["name"],
                 "repositoryLocationName": repository["location"]["name"],
             },
-            "runConfigData": config,
+            "runConfigData": config or {},
             "mode": "default",
             "executionMetadata": {"tags": [{"key": name, "value": value} for name, value in tags.items()]},
         },
@@ -137,11 +141,12 @@ def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_complet
     config = {"ops": {"streaming_history_import": {"config": {"paths": [str(export)]}}}}
     dice = random.Random(os.environ.get("ECHOSTATS_TEST_SEED", "1"))
     killed = 0
-    for _ in range(KILLS):
-        run_id = eventually("run", lambda: launch(ui, user, "history_import", config), process)
+    for number in range(KILLS):
+        wanted = config if number % 2 else None
+        run_id = eventually("run", lambda wanted=wanted: launch(ui, user, wanted), process)
         with open_store(settings) as own:
             eventually("job", lambda own=own, run_id=run_id: own.jobs.of_run(run_id) or None, process)
-        time.sleep(dice.uniform(0, 2))
+        time.sleep(dice.uniform(0, 2 if wanted else 0.5))
         processes.kill(processes.workers())
         status = eventually("end of the killed run", lambda run_id=run_id: ui.ended(RUN, run_id), process)
         with open_store(settings) as own:
@@ -160,8 +165,9 @@ def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_complet
     processes.kill(processes.pids("_daemon run"))
     eventually("the end of Dagster", lambda: not ui.answers(), process)
     eventually("another Dagster", ui.answers, process)
-    run_id = eventually("run", lambda: launch(ui, user, "history_import", config), process)
-    assert eventually("end of the last run", lambda: ui.ended(RUN, run_id), process) == "SUCCESS"
+    for wanted in (config, None):  # the sync needs the slot of those that call Spotify, which dead runs held
+        last = eventually("run", lambda wanted=wanted: launch(ui, user, wanted), process)
+        assert eventually("end of the last runs", lambda last=last: ui.ended(RUN, last), process) == "SUCCESS"
     with open_store(settings) as own:
         assert plays(own, user.user_id) == imported_at_once(store, export)
         eventually("rebuilt days", lambda: not own.rebuilds.pending("daily_rollups"), process)
