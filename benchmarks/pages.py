@@ -146,7 +146,7 @@ def materialize(instance: dg.DagsterInstance, key: str, span: list[date]) -> int
                 event_specific_data=StepMaterializationData(built),
             )
             events.append(
-                EventLogEntry(
+                EventLogEntry(  # type: ignore[no-untyped-call]
                     error_info=None,
                     level=20,
                     user_message="",
