@@ -113,11 +113,12 @@ def user_alerts(store: StoreResource, clock: ClockResource) -> dg.SkipReason:
     """Open an incident for the gravest trouble of each user, and close what is no trouble any more."""
     incidents, now, in_trouble = store.get().incidents, clock.now(), {}
     known = incidents.open(["user"])
+    known_keys = {incident.key for incident in known}
     for user in store.get().users.all(simulated=store.settings.simulated):
         if (trouble := user_trouble(user, now)) is None:
             continue
         in_trouble[user.partition_key] = trouble.key
-        if trouble.key not in {incident.key for incident in known}:
+        if trouble.key not in known_keys:
             incidents.see(trouble)
     for incident in known:
         present = in_trouble.get(incident.user_key)
@@ -210,12 +211,14 @@ def _evaluated(
     history = instance.event_log_storage.get_asset_check_execution_history(
         key, limit=CHECKS_LOOKED_AT, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
     )
-    found = []
-    for record in history:
-        if record.event is None or record.evaluation is None or record.event.timestamp <= since:
-            continue
-        if (run := instance.get_run_by_id(record.run_id)) is not None:
-            found.append((record.event.timestamp, record.evaluation, run))
+    young = [
+        (record.event.timestamp, record.evaluation, record.run_id)
+        for record in history
+        if record.event is not None and record.evaluation is not None and record.event.timestamp > since
+    ]
+    run_ids = sorted({run_id for _, _, run_id in young})
+    runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=run_ids))} if run_ids else {}
+    found = [(at, evaluation, runs[run_id]) for at, evaluation, run_id in young if run_id in runs]
     return sorted(found, key=lambda each: each[0])
 
 

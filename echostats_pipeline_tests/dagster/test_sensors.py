@@ -65,6 +65,13 @@ def test_a_user_is_synced_from_the_last_sync_to_today(pipeline: Pipeline) -> Non
     assert request.tags.items() >= wanted.items()
 
 
+def test_a_user_is_synced_although_the_roster_has_not_given_them_a_partition_yet(pipeline: Pipeline) -> None:
+    user = pipeline.installation.connect()
+    request = tick(pipeline, sync_sensor(user.partition_key, 15))
+    assert isinstance(request, dg.RunRequest)
+    assert pipeline.instance.get_dynamic_partitions("users") == [user.partition_key]
+
+
 @pytest.mark.parametrize("status", ["paused", "needs_reauth"])
 def test_a_user_who_is_not_active_is_not_synced(pipeline: Pipeline, status: Any) -> None:
     user = pipeline.connect()
