@@ -6,7 +6,7 @@ night the real retention removes what is older than a fortnight. Only one sync o
 the runs is scaled up, what grows with the days is not. The history of sensor ticks is left out: Dagster purges it.
 
     python -m benchmarks.disk                  # minutes
-    python -m benchmarks.disk --days 30 --every 16
+    python -m benchmarks.disk --days 30 --every 4
 """
 
 import argparse
@@ -147,7 +147,7 @@ def main() -> None:
     """Live the year and print what it takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=365)
-    parser.add_argument("--every", type=int, default=8, help="one sync of so many is replayed")
+    parser.add_argument("--every", type=int, default=16, help="one sync of so many is replayed")
     arguments = parser.parse_args()
     world = World(seed=1, user_count=USERS)
     clock = Clock()
@@ -188,12 +188,14 @@ def replay(year: Year, instance: dg.DagsterInstance, days: int, every: int) -> N
     """Let the days pass, and print the table."""
     first = utc_now().astimezone(UTC) - timedelta(days=days + 1)
     syncs = SYNCS_A_DAY // every
-    base, per_run = year.sizes(), _bytes_per_run(year)
+    base, per_run = year.sizes(), 0.0
     sizes: dict[int, dict[str, float]] = {}
     nights, removed = [], 0
     for day in range(1, days + 1):
         date = first + timedelta(days=day)
         year.live(date, syncs)
+        if day == 1:
+            per_run = (sum(year.sizes().values()) - sum(base.values())) * MIB / (syncs * len(year.template))
         began = time.perf_counter()
         gone = remove_runs(instance, date + timedelta(days=1) - timedelta(days=KEEP_DAYS))
         if gone.removed:
@@ -214,23 +216,16 @@ def report(sizes: Mapping[int, Mapping[str, float]], base: Mapping[str, float], 
     if last > STEADY_AFTER:
         slopes = {name: (sizes[last][name] - sizes[STEADY_AFTER][name]) / (last - STEADY_AFTER) for name in base}
     print(f"MiB with all {SYNCS_A_DAY} syncs a day (one of {every} replayed; what grows with runs is scaled)")
-    print(f"{'day':>5}" + "".join(f"{name:>12}" for name in (*base, "total", "no retention")))
+    print(f"{'day':>5}" + "".join(f"{name:>15}" for name in (*base, "total", "never removed")))
     for day, found in sizes.items():
         scaled = {
             name: base[name] + slopes[name] * day + every * max(found[name] - base[name] - slopes[name] * day, 0.0)
             for name in base
         }
         never = sum(base.values()) + day * SYNCS_A_DAY * 2 * USERS * per_run / MIB
-        print(f"{day:>5}" + "".join(f"{size:>12,.0f}" for size in (*scaled.values(), sum(scaled.values()), never)))
+        print(f"{day:>5}" + "".join(f"{size:>15,.0f}" for size in (*scaled.values(), sum(scaled.values()), never)))
     print(f"growth after day {STEADY_AFTER}, MiB a day: " + ", ".join(f"{n} {s:+.3f}" for n, s in slopes.items()))
     print(f"a run takes {per_run / 1024:.0f} KiB, rows included")
-
-
-def _bytes_per_run(year: Year) -> float:
-    """What a run takes, in bytes, found by adding a day."""
-    before = year.sizes()
-    year.live(utc_now().astimezone(UTC) - timedelta(days=3_000), SYNCS_A_DAY // 4)
-    return (sum(year.sizes().values()) - sum(before.values())) * MIB / (len(year.template) * (SYNCS_A_DAY // 4))
 
 
 def _rows(connection: sqlite3.Connection, table: str, column: str, values: Sequence[Any]) -> list[dict[str, Any]]:
