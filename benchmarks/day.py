@@ -47,7 +47,7 @@ INTERVAL = timedelta(minutes=15)
 BEHIND = timedelta(days=1)
 IDLE_S = 65.0
 """Longer than any sensor pauses."""
-ROUND_S = 300.0
+FIRST_S, ROUND_S = 600.0, 300.0
 POLL_S = 0.25
 UNBOUNDED = {"SPOTIFY_DAILY_CALLS": "1000000", "SPOTIFY_BURST_CALLS": "1000000", "SYNC_INTERVAL_MINUTES": "1440"}
 """A day in an hour does not fit into a day's quota; and only this program asks for syncs."""
@@ -194,9 +194,18 @@ def installation(home: Path) -> Iterator[Day]:
             eventually("webserver", ui.answers, process)
             with open_store(settings) as store:
                 day = Day(settings, store, ui, url, users)
-                eventually("first snapshots", day.has_begun, process)
+                await_first_snapshots(day)
                 yield day
             interrupt(process)
+
+
+def await_first_snapshots(day: Day) -> None:
+    """The sensors of a new installation see to it."""
+    deadline = time.monotonic() + FIRST_S
+    while not day.has_begun():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"No first snapshots of everybody in {FIRST_S:.0f} seconds")
+        time.sleep(POLL_S)
 
 
 def connected(settings: Settings, store: Store, url: str, person: SimulatedUser) -> User:

@@ -85,13 +85,17 @@ def check_alerts(context: dg.SensorEvaluationContext, store: StoreResource) -> d
     """Open and close an incident per check and user after the newest evaluations of every check there is."""
     known = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
     incidents, opened = store.get().incidents, []
+    wrong = {incident.key for incident in incidents.open(["check"])}
     newest = since = float(context.cursor or 0)
     for key in sorted(known, key=lambda key: key.to_user_string()):
         for at, evaluation, run in _evaluated(context.instance, key, since - OVERLAP_S):
             newest = max(newest, at)
+            if evaluation.passed and f"{_check_key(key)}:{user_of(run)}" not in wrong:
+                continue
             user = _known(store, user_of(run))
             seen = check_incident(evaluation, run, user, at, configured_secrets(store.settings))
             last = incidents.get(seen.key, open_only=True)
+            wrong.add(seen.key)
             if not evaluation.passed and incidents.see(seen):
                 opened.append(seen.subject)
             elif evaluation.passed and last is not None and last.last_seen_at < seen.last_seen_at:

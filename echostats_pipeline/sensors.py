@@ -103,9 +103,9 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
             return dg.SkipReason(f"Waiting: {waiting}")
         order = context.instance.get_dynamic_partitions("users")
         resting = _resting_users(context, user_sync.name, clock.now())
-        due = {user.partition_key for user in _users(store) if user.status == "active"} & set(order) - resting
-        users = [user for user in _users(store) if user.partition_key in due]
-        context.log.info("Due: %s", ", ".join(sorted(due)) or "nobody")
+        able = set(order) - resting
+        users = [user for user in _users(store) if user.status == "active" and user.partition_key in able]
+        context.log.info("Due: %s", ", ".join(sorted(user.partition_key for user in users)) or "nobody")
         requests = sync_requests(users, clock.now(), interval_minutes, order=order, batch_size=batch_size)
         return requests or dg.SkipReason(f"Nobody is due; {len(resting)} are being synced or have failed a moment ago")
 
