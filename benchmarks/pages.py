@@ -91,6 +91,7 @@ def measure(home: Path, count: int, days: int) -> None:
             for number, (name, ask) in enumerate(queries(ui).items()):
                 materialize(instance, keys[0], [LAST + timedelta(days=1 + number)])
                 table[name].append(timed(ask))
+            for number, (name, ask) in enumerate(queries(ui).items()):
                 instance.add_dynamic_partitions("users", [f"newcomer-{number:06x}"])
                 table[name].append(timed(ask))
             memory = memory_mib(home)
