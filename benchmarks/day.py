@@ -14,7 +14,8 @@ import argparse
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -56,6 +57,8 @@ LAUNCH = """mutation($params: ExecutionParams!) { launchPipelineExecution(execut
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 RUNS = """query($filter: RunsFilter) { runsOrError(filter: $filter) {
   ... on Runs { count results { runId jobName status } } } }"""
+LOGS = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection {
+  events { __typename ... on MessageEvent { message } } } } }"""
 LOCATIONS = "query { repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
 UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 
@@ -73,7 +76,7 @@ class Day:
     fresh_s: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
     rounds_s: list[float] = field(default_factory=list)
-    memory: list[tuple[float, Mapping[str, int]]] = field(default_factory=list)
+    memory: list[tuple[float, Counter[str]]] = field(default_factory=list)
 
     def round(self) -> None:
         """A quarter of an hour: sync everybody, and wait for everything that follows from it."""
@@ -113,12 +116,14 @@ class Day:
                 return used / IDLE_S
 
     def failures(self) -> list[str]:
-        """Failed and canceled runs, with what their job records say."""
-        found = self.runs(statuses=["FAILURE", "CANCELED"])["results"]
-        return [
-            f"{run['jobName']} {run['status']}: {[job.error_message for job in self.store.jobs.of_run(run['runId'])]}"
-            for run in found
-        ]
+        """Failed and canceled runs, with what Dagster and their job records say."""
+        said = []
+        for run in self.runs(statuses=["FAILURE", "CANCELED"])["results"]:
+            events = self.ui.ask(LOGS, id=run["runId"])["logsForRun"]["events"]
+            reasons = [each["message"] for each in events if each["__typename"] == "RunFailureEvent"]
+            reasons += [job.error_message for job in self.store.jobs.of_run(run["runId"])]
+            said.append(f"{run['jobName']} {run['status']}: {'; '.join(reasons)}")
+        return said
 
     def settle(self) -> None:
         """Wait for the end of all runs."""
@@ -261,13 +266,14 @@ def report(day: Day, idle: float, runs: int, disk: float) -> None:
     print_memory(day.memory)
 
 
-def print_memory(samples: Sequence[tuple[float, Mapping[str, int]]]) -> None:
+def print_memory(samples: Sequence[tuple[float, Counter[str]]]) -> None:
     """Resident memory at the start, each quarter and the end, and its slope."""
     quarters = [round(number * (len(samples) - 1) / 4) for number in range(5)]
     hours = [(at - samples[0][0]) / 3600 for at, _ in samples]
     print(f"{'RSS, MiB':<14}{'start':>8}{'1/4':>8}{'1/2':>8}{'3/4':>8}{'end':>8}{'per hour':>10}{'per round':>11}")
-    for name in (*sorted({name for _, found in samples for name in found if name != "runs"}), "sum"):
-        values = [sum(found.values()) if name == "sum" else found.get(name, 0) for _, found in samples]
+    lasting = sorted({name for _, found in samples for name in found if name != "runs"})
+    for name in (*lasting, "sum"):
+        values = [sum(found[each] for each in (lasting if name == "sum" else [name])) for _, found in samples]
         slope = linear_regression(hours, values).slope if len(samples) > 1 else 0.0
         a_round = slope * hours[-1] / max(len(samples) - 1, 1)
         row = "".join(f"{values[quarter]:>8,}" for quarter in quarters)

@@ -6,7 +6,6 @@ processes of their own, are counted after their end.
 
 import os
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def cpu_seconds(home: Path) -> float:
     return total / TICKS
 
 
-def memory_mib(home: Path) -> Mapping[str, int]:
+def memory_mib(home: Path) -> Counter[str]:
     """Resident memory by role, in MiB; pages that processes share count in each of them."""
     found: Counter[str] = Counter()
     for pid, command in processes_of(home).items():
