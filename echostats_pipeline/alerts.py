@@ -85,13 +85,17 @@ def check_alerts(context: dg.SensorEvaluationContext, store: StoreResource) -> d
     """Open and close an incident per check and user after the newest evaluations of every check there is."""
     known = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
     incidents, opened = store.get().incidents, []
+    wrong = {incident.key for incident in incidents.open(["check"])}
     newest = since = float(context.cursor or 0)
     for key in sorted(known, key=lambda key: key.to_user_string()):
         for at, evaluation, run in _evaluated(context.instance, key, since - OVERLAP_S):
             newest = max(newest, at)
+            if evaluation.passed and f"{_check_key(key)}:{user_of(run)}" not in wrong:
+                continue
             user = _known(store, user_of(run))
             seen = check_incident(evaluation, run, user, at, configured_secrets(store.settings))
             last = incidents.get(seen.key, open_only=True)
+            wrong.add(seen.key)
             if not evaluation.passed and incidents.see(seen):
                 opened.append(seen.subject)
             elif evaluation.passed and last is not None and last.last_seen_at < seen.last_seen_at:
@@ -113,11 +117,12 @@ def user_alerts(store: StoreResource, clock: ClockResource) -> dg.SkipReason:
     """Open an incident for the gravest trouble of each user, and close what is no trouble any more."""
     incidents, now, in_trouble = store.get().incidents, clock.now(), {}
     known = incidents.open(["user"])
+    known_keys = {incident.key for incident in known}
     for user in store.get().users.all(simulated=store.settings.simulated):
         if (trouble := user_trouble(user, now)) is None:
             continue
         in_trouble[user.partition_key] = trouble.key
-        if trouble.key not in {incident.key for incident in known}:
+        if trouble.key not in known_keys:
             incidents.see(trouble)
     for incident in known:
         present = in_trouble.get(incident.user_key)
@@ -210,12 +215,14 @@ def _evaluated(
     history = instance.event_log_storage.get_asset_check_execution_history(
         key, limit=CHECKS_LOOKED_AT, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
     )
-    found = []
-    for record in history:
-        if record.event is None or record.evaluation is None or record.event.timestamp <= since:
-            continue
-        if (run := instance.get_run_by_id(record.run_id)) is not None:
-            found.append((record.event.timestamp, record.evaluation, run))
+    young = [
+        (record.event.timestamp, record.evaluation, record.run_id)
+        for record in history
+        if record.event is not None and record.evaluation is not None and record.event.timestamp > since
+    ]
+    run_ids = sorted({run_id for _, _, run_id in young})
+    runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=run_ids))} if run_ids else {}
+    found = [(at, evaluation, runs[run_id]) for at, evaluation, run_id in young if run_id in runs]
     return sorted(found, key=lambda each: each[0])
 
 

@@ -21,13 +21,20 @@ import sqlalchemy as sa
 from dagster._core.events import ASSET_EVENTS, BATCH_WRITABLE_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetEventTagsTable
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    ConcurrencySlotsTable,
+    PendingStepsTable,
+)
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection
 
 BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE = 1000
 PAGE_BYTES = 1024
+FILE_SUFFIXES = ("", "-wal", "-shm", "-journal")
+"""What SQLite may leave of a database; the folder is not searched for it, as it holds thousands of them."""
 BUILT, PLANNED = "ASSET_MATERIALIZATION", "ASSET_MATERIALIZATION_PLANNED"
 
 
@@ -117,10 +124,20 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                     checks.run_id.in_(gone), checks.id.not_in(sa.select(evaluated.subquery().c.newest))
                 )
             )
-        for run_id in gone:
+            held, awaited = ConcurrencySlotsTable.c.run_id, PendingStepsTable.c.run_id
+            holders = set(
+                connection.scalars(
+                    sa.union(
+                        sa.select(held).where(held.in_(gone)),
+                        sa.select(awaited).where(awaited.in_(gone)),
+                    )
+                )
+            )
+        for run_id in holders:
             self.free_concurrency_slots_for_run(run_id)
-            for path in Path(self.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
-                path.unlink(missing_ok=True)
+        for run_id in gone:
+            for suffix in FILE_SUFFIXES:
+                Path(f"{self.path_for_shard(run_id)}{suffix}").unlink(missing_ok=True)
         return gone
 
 

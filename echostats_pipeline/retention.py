@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 from dagster._core.events import DagsterEventType
 from dagster._core.storage.runs import SqlRunStorage
-from dagster._core.storage.runs.schema import RunTagsTable
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
 from echostats_pipeline.event_log_storage import BatchingSqliteEventLogStorage
 from echostats_pipeline.resources.clock import ClockResource
@@ -38,11 +38,13 @@ def remove_runs(instance: dg.DagsterInstance, before: datetime) -> Removed:
     removed = kept = 0
     for batch in _ended_runs(instance, before):
         gone = _forget(instance, batch)
-        if isinstance(instance.run_storage, SqlRunStorage):  # which leaves the tags of a run it deletes in SQLite
+        if isinstance(instance.run_storage, SqlRunStorage):  # one by one, it commits each and leaves its tags in SQLite
             with instance.run_storage.connect() as connection:
-                connection.execute(RunTagsTable.delete().where(RunTagsTable.c.run_id.in_(gone)))
+                for table in (RunTagsTable, RunsTable):
+                    connection.execute(table.delete().where(table.c.run_id.in_(gone)))
         for run_id in gone:
-            instance.run_storage.delete_run(run_id)
+            if not isinstance(instance.run_storage, SqlRunStorage):
+                instance.run_storage.delete_run(run_id)
             instance.compute_log_manager.delete_logs(prefix=[run_id])
         removed, kept = removed + len(gone), kept + len(batch) - len(gone)
     return Removed(removed, kept)

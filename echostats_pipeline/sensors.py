@@ -41,6 +41,7 @@ from echostats_pipeline.storage.catalog import CatalogName
 REST_AFTER_FAILURE_S = 15 * 60
 """What fails is not asked for again at once: the cause is seldom gone by then, and every run leaves its traces."""
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+ENDED_WELL = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
 UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
 ON = dg.DefaultSensorStatus.RUNNING
 
@@ -76,6 +77,9 @@ def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinitio
             return dg.SkipReason("The previous sync of this user has not finished, or has failed a moment ago")
         if waiting := _waiting(store, clock.now(), "recently-played", "token"):
             return dg.SkipReason(f"Waiting: {waiting}")
+        if not context.instance.has_dynamic_partition("users", partition_key):
+            # This tick may come before the roster's; a run of a partition that is not there is made and never starts.
+            context.instance.add_dynamic_partitions("users", [partition_key])
         return sync_request(user, clock.now(), interval_minutes)
 
     return sync
@@ -106,7 +110,7 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
         ]
         requests = sync_requests(due, clock.now(), interval_minutes, order=order, batch_size=batch_size)
         if requests:
-            context.log.info("Due: %s", ", ".join(user.partition_key for user in due))
+            context.log.info("Asking for %d users in %d runs", len(due), len(requests))
         return requests or dg.SkipReason(f"Nobody is due; {len(resting)} are being synced or have failed a moment ago")
 
     return sync_everybody
@@ -286,14 +290,18 @@ def _may_start(context: dg.SensorEvaluationContext, job_name: str, now: datetime
 def _resting_users(context: dg.SensorEvaluationContext, job_name: str, now: datetime) -> set[str]:
     """Partition keys of the users whose newest run of a job has not ended, or has failed a moment ago.
 
-    Two questions to Dagster for all of them; one for each user takes seconds when they are many.
+    Few questions to Dagster for all of them; one for each user takes seconds when they are many. Of the runs that
+    ended well, which are most, only those matter that came after one of the others.
     """
     lately = now - timedelta(seconds=REST_AFTER_FAILURE_S)
-    filters = (
-        dg.RunsFilter(job_name=job_name, updated_after=lately),
-        dg.RunsFilter(job_name=job_name, statuses=UNFINISHED),
-    )
-    records = [record for each in filters for record in context.instance.get_run_records(each)]
+    failed = dg.RunsFilter(job_name=job_name, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=lately)
+    unfinished = dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)
+    records = [record for each in (failed, unfinished) for record in context.instance.get_run_records(each)]
+    if records:
+        since = min(record.create_timestamp for record in records)
+        records += context.instance.get_run_records(
+            dg.RunsFilter(job_name=job_name, statuses=ENDED_WELL, created_after=since)
+        )
     order = context.instance.get_dynamic_partitions("users")
     newest: dict[str, bool] = {}
     for record in sorted(records, key=lambda record: record.create_timestamp, reverse=True):

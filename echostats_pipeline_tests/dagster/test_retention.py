@@ -109,6 +109,15 @@ def test_with_the_stock_event_log_the_last_builders_stay(tmp_path: Path) -> None
         assert states(stored) == before
 
 
+def test_a_place_that_an_old_run_still_holds_is_free_again(stored: dg.DagsterInstance) -> None:
+    storage, run_id = stored.event_log_storage, build(stored, 1, 1)
+    storage.set_concurrency_slots("place", 1)
+    assert storage.claim_concurrency_slot("place", run_id, "day").is_claimed
+    assert not storage.claim_concurrency_slot("place", "another", "day").is_claimed
+    assert remove_runs(stored, ALL_OF_TIME) == Removed(removed=1)
+    assert storage.claim_concurrency_slot("place", "another", "day").is_claimed
+
+
 def test_young_runs_and_runs_that_have_not_ended_stay(stored: dg.DagsterInstance) -> None:
     build(stored, 1, 1)
     running = stored.add_run(dg.DagsterRun(job_name="any", status=dg.DagsterRunStatus.STARTED))

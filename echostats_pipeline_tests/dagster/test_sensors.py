@@ -52,6 +52,11 @@ def start_run(pipeline: Pipeline, job: str, status: dg.DagsterRunStatus, **tags:
     return pipeline.instance.add_run(run)
 
 
+def end_well(pipeline: Pipeline, run: dg.DagsterRun) -> None:
+    event = dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=run.job_name)
+    pipeline.instance.report_dagster_event(event, run.run_id)
+
+
 @pytest.fixture
 def open_job(pipeline: Pipeline) -> str:
     run = start_run(pipeline, "user_sync", dg.DagsterRunStatus.FAILURE)
@@ -66,6 +71,13 @@ def test_a_user_is_synced_from_the_last_sync_to_today(pipeline: Pipeline) -> Non
     assert isinstance(request, dg.RunRequest)
     wanted = {USER_TAG: user.partition_key, **range_tags(TODAY - timedelta(days=2), TODAY, user.partition_key)}
     assert request.tags.items() >= wanted.items()
+
+
+def test_a_user_is_synced_although_the_roster_has_not_given_them_a_partition_yet(pipeline: Pipeline) -> None:
+    user = pipeline.installation.connect()
+    request = tick(pipeline, sync_sensor(user.partition_key, 15))
+    assert isinstance(request, dg.RunRequest)
+    assert pipeline.instance.get_dynamic_partitions("users") == [user.partition_key]
 
 
 @pytest.mark.parametrize("status", ["paused", "needs_reauth"])
@@ -230,6 +242,18 @@ def test_everybody_of_an_unfinished_batch_rests(pipeline: Pipeline) -> None:
     batch = range_tags(TODAY, TODAY, *(user.partition_key for user in users))
     start_run(pipeline, "user_sync", dg.DagsterRunStatus.STARTING, **batch)
     assert isinstance(tick(pipeline, fan_out_sensor(15, 50)), dg.SkipReason)
+
+
+def test_of_a_users_runs_the_newest_says_whether_they_rest(pipeline: Pipeline) -> None:
+    users = [pipeline.connect(number) for number in range(2)]
+    failed, succeeded = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS
+    for user, ends in zip(users, ((failed, succeeded), (succeeded, failed)), strict=True):
+        for status in ends:
+            day = range_tags(TODAY, TODAY, user.partition_key)
+            run = start_run(pipeline, "user_sync", dg.DagsterRunStatus.STARTED, **day)
+            pipeline.instance.report_run_failed(run) if status == failed else end_well(pipeline, run)
+    (request,) = tick(pipeline, fan_out_sensor(15, 50))
+    assert request.tags[RANGE_START] == f"{TODAY}|{users[0].partition_key}"
 
 
 def test_the_settings_or_the_number_of_users_say_who_gets_a_sensor() -> None:

@@ -1,0 +1,296 @@
+"""A day of five users under a real `echostats up`: how long, how much memory, how much disk (Linux only)?
+
+The simulated Spotify lives a day behind. Each round moves it on by a quarter of an hour, launches the sync of everybody
+over GraphQL, and waits until the snapshots of all whose plays have changed are fresh: the daemon, its queue, the
+sensors and the processes of runs are real, only the pauses between the rounds are left out. All five are launched at
+once and share one place at Spotify, so the last of them waits for four others. The floor of a sync is what the idle
+installation does in the same time.
+
+    python -m benchmarks.day                   # 96 rounds, about an hour
+    python -m benchmarks.day --rounds 6
+"""
+
+import argparse
+import socket
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import linear_regression, median, quantiles
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import requests
+
+from benchmarks.processes import Graphql, cpu_seconds, disk_mib, memory_mib
+from echostats_pipeline.cli.simulated import SEED
+from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.simulator.people import SimulatedUser
+from echostats_pipeline.simulator.world import World
+from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
+from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account
+from echostats_pipeline.storage import embedded
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.transforms.days import local_date
+from echostats_pipeline_tests.integration.processes import environment, eventually, interrupt, started
+
+USERS = 5
+INTERVAL = timedelta(minutes=15)
+BEHIND = timedelta(days=1)
+IDLE_S = 65.0
+"""Longer than any sensor pauses."""
+FIRST_S, ROUND_S = 600.0, 300.0
+POLL_S = 0.25
+UNBOUNDED = {"SPOTIFY_DAILY_CALLS": "1000000", "SPOTIFY_BURST_CALLS": "1000000", "SYNC_INTERVAL_MINUTES": "1440"}
+"""A day in an hour does not fit into a day's quota; and only this program asks for syncs."""
+CLI = ("-m", "echostats_pipeline.cli.main")
+LAUNCH = """mutation($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+RUNS = """query($filter: RunsFilter) { runsOrError(filter: $filter) {
+  ... on Runs { count results { runId jobName status } } } }"""
+LOGS = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection {
+  events { __typename ... on MessageEvent { message } } } } }"""
+LOCATIONS = "query { repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
+
+
+@dataclass
+class Day:
+    """An installation under test, and what was measured."""
+
+    settings: Settings
+    store: Store
+    ui: Graphql
+    simulator_url: str
+    users: Sequence[User]
+    synced_s: list[float] = field(default_factory=list)
+    fresh_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    rounds_s: list[float] = field(default_factory=list)
+    memory: list[tuple[float, Counter[str]]] = field(default_factory=list)
+
+    def round(self) -> None:
+        """A quarter of an hour: sync everybody, and wait for everything that follows from it."""
+        now = move_clock(self.simulator_url, INTERVAL)
+        started, cpu, since = time.monotonic(), cpu_seconds(self.settings.home), utc_now()
+        runs = {self._launch(user, now): user for user in self.users}
+        syncing, stale = set(runs), {user.user_id for user in self.users}
+        while (syncing or stale) and time.monotonic() - started < ROUND_S:
+            time.sleep(POLL_S)
+            passed = time.monotonic() - started
+            ended = syncing - self.unfinished()
+            self.synced_s += [passed] * len(ended)
+            syncing -= ended
+            pending = set(self.store.rebuilds.pending("analytics_snapshots"))  # asked before what clears it
+            fresh = self._fresh(stale, since)
+            self.fresh_s += [passed] * len(fresh)
+            waiting = {runs[run].user_id for run in syncing} | pending
+            stale = (stale - fresh) & waiting
+        if syncing or stale:
+            raise TimeoutError(f"A round has not ended in {ROUND_S:.0f} seconds")
+        self.settle()
+        self.rounds_s.append(time.monotonic() - started)
+        self.cpu_s.append((cpu_seconds(self.settings.home) - cpu) / len(self.users))
+
+    def has_begun(self) -> bool:
+        """Whether everybody has their first snapshots."""
+        return len(self.store.db["analytics_snapshots"].distinct("user_id")) == len(self.users)
+
+    def idle_cpu(self) -> float:
+        """CPU seconds a second while nothing is to be done, which is waited for."""
+        while True:
+            self.settle()
+            runs, used = self.runs()["count"], cpu_seconds(self.settings.home)
+            time.sleep(IDLE_S)
+            used = cpu_seconds(self.settings.home) - used
+            if self.runs()["count"] == runs:
+                return used / IDLE_S
+
+    def failures(self) -> list[str]:
+        """Failed and canceled runs, with what Dagster and their job records say."""
+        said = []
+        for run in self.runs(statuses=["FAILURE", "CANCELED"])["results"]:
+            events = self.ui.ask(LOGS, id=run["runId"])["logsForRun"]["events"]
+            reasons = [each["message"] for each in events if each["__typename"] == "RunFailureEvent"]
+            reasons += [job.error_message for job in self.store.jobs.of_run(run["runId"])]
+            said.append(f"{run['jobName']} {run['status']}: {'; '.join(reasons)}")
+        return said
+
+    def settle(self) -> None:
+        """Wait for the end of all runs."""
+        eventually("end of all runs", lambda: not self.unfinished())
+
+    def unfinished(self) -> set[str]:
+        """Ids of the runs that have not ended."""
+        return {run["runId"] for run in self.runs(statuses=UNFINISHED)["results"]}
+
+    def runs(self, **wanted: Any) -> Any:
+        """How many runs there are, and which."""
+        return self.ui.ask(RUNS, filter=wanted)["runsOrError"]
+
+    def _fresh(self, user_ids: set[str], since: datetime) -> set[str]:
+        newer = {"user_id": {"$in": sorted(user_ids)}, "computed_at": {"$gt": since}}
+        return set(self.store.db["analytics_snapshots"].distinct("user_id", newer))
+
+    def _launch(self, user: User, now: datetime) -> str:
+        today = local_date(now, ZoneInfo(user.timezone))
+        tags = {USER_TAG: user.partition_key, **range_tags(today, today, user.partition_key)}
+        (repository,) = self.ui.ask(LOCATIONS)["repositoriesOrError"]["nodes"]
+        params = {
+            "selector": {
+                "pipelineName": "user_sync",
+                "repositoryName": repository["name"],
+                "repositoryLocationName": repository["location"]["name"],
+            },
+            "runConfigData": {},
+            "mode": "default",
+            "executionMetadata": {"tags": [{"key": name, "value": value} for name, value in tags.items()]},
+        }
+        launched = self.ui.ask(LAUNCH, params=params)["launchPipelineExecution"]
+        return str(launched["run"]["runId"])
+
+    def sample_memory(self) -> None:
+        """Note what every process holds."""
+        self.memory.append((time.monotonic(), memory_mib(self.settings.home)))
+
+
+def main() -> None:
+    """Live the day and print what it cost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=96)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder, installation(Path(folder) / "home") as day:
+        idle = day.idle_cpu()
+        runs, disk = day.runs()["count"], disk_mib(StateFolder(day.settings.home).dagster_dir)
+        day.sample_memory()
+        for number in range(1, rounds + 1):
+            day.round()
+            day.sample_memory()
+            print(f"round {number}: {day.rounds_s[-1]:.0f} s, {day.cpu_s[-1]:.1f} CPU s a user", flush=True)
+        report(day, idle, day.runs()["count"] - runs, disk_mib(StateFolder(day.settings.home).dagster_dir) - disk)
+
+
+@contextmanager
+def installation(home: Path) -> Iterator[Day]:
+    """Five users with their first sync done, everything running."""
+    settings = load_settings({**environment(home), **UNBOUNDED}, env_file=None)
+    port, simulator_port = free_port(), free_port()
+    url = f"http://127.0.0.1:{simulator_port}"
+    simulate = ("simulate", "--users", str(USERS), "--port", str(simulator_port))
+    folder = StateFolder(home).ensure()
+    with started(home, *CLI, *simulate) as simulator:
+        eventually("simulator", lambda: simulator_answers(url), simulator)
+        move_clock(url, -BEHIND)
+        folder.write_json(folder.simulator_file, {"url": url})
+        with embedded.running(folder), open_store(settings, indexes=True) as store:
+            people = World(seed=SEED, user_count=USERS).users
+            users = [connected(settings, store, url, person) for person in people]
+        with started(home, *CLI, "up", "--port", str(port), **UNBOUNDED) as process:
+            ui = Graphql(port)
+            eventually("webserver", ui.answers, process)
+            with open_store(settings) as store:
+                day = Day(settings, store, ui, url, users)
+                await_first_snapshots(day)
+                yield day
+            interrupt(process)
+
+
+def await_first_snapshots(day: Day) -> None:
+    """The sensors of a new installation see to it."""
+    deadline = time.monotonic() + FIRST_S
+    while not day.has_begun():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"No first snapshots of everybody in {FIRST_S:.0f} seconds")
+        time.sleep(POLL_S)
+
+
+def connected(settings: Settings, store: Store, url: str, person: SimulatedUser) -> User:
+    """The consent of a person whose simulator is another process."""
+    verifier = new_verifier()
+    answer = requests.get(
+        f"{url}/authorize",
+        params={
+            "client_id": SIMULATED_CLIENT_ID,
+            "response_type": "code",
+            "redirect_uri": settings.spotify_redirect_uri,
+            "scope": " ".join(SCOPES),
+            "code_challenge_method": "S256",
+            "code_challenge": challenge(verifier),
+            "login_as": person.id,
+        },
+        allow_redirects=False,
+        timeout=30,
+    )
+    code = answer.headers["Location"].partition("code=")[2].partition("&")[0]
+    return connect_account(settings, store, code=code, verifier=verifier, timezone=person.timezone, now=utc_now())
+
+
+def move_clock(simulator_url: str, by: timedelta) -> datetime:
+    """Let time pass in the simulator, or go back; its instant then."""
+    body = {"advance_seconds": by.total_seconds()}
+    answer = requests.post(f"{simulator_url}/simulator/clock", json=body, timeout=30)
+    return datetime.fromisoformat(answer.json()["now"])
+
+
+def simulator_answers(url: str) -> bool:
+    """Whether the simulator is there."""
+    try:
+        return requests.get(f"{url}/simulator/clock", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def report(day: Day, idle: float, runs: int, disk: float) -> None:
+    """Print everything."""
+    failures = day.failures()
+    snapshots = f"{len(day.fresh_s)} snapshots, {runs - len(day.synced_s) - len(day.fresh_s)} other runs"
+    print(f"{len(day.rounds_s)} rounds: {len(day.synced_s)} syncs, {snapshots}; failed: {len(failures)} (goal 0)")
+    for failure in failures:
+        print(f"  {failure}")
+    print(f"a round: {spread(day.rounds_s)}; launch to end of a sync: {spread(day.synced_s)}")
+    print(f"launch to fresh snapshot: {spread(day.fresh_s)}")
+    floor = idle * median(day.rounds_s) / USERS
+    ratio = median(day.cpu_s) / floor
+    print(f"CPU of a user's sync with all that follows: {spread(day.cpu_s)} = {ratio:.1f} x floor")
+    print(f"floor: idle, {idle * 100:.0f} % of a core, {floor:.2f} s in a fifth of a round")
+    print(f"disk of the Dagster folder: {disk * 1024 / max(runs, 1):.0f} KiB per run ({runs} runs, {disk:.1f} MiB)")
+    print_memory(day.memory)
+
+
+def print_memory(samples: Sequence[tuple[float, Counter[str]]]) -> None:
+    """Resident memory at the start, each quarter and the end, and its slope."""
+    quarters = [round(number * (len(samples) - 1) / 4) for number in range(5)]
+    hours = [(at - samples[0][0]) / 3600 for at, _ in samples]
+    print(f"{'RSS, MiB':<14}{'start':>8}{'1/4':>8}{'1/2':>8}{'3/4':>8}{'end':>8}{'per hour':>10}{'per round':>11}")
+    lasting = sorted({name for _, found in samples for name in found if name != "runs"})
+    for name in (*lasting, "sum"):
+        values = [sum(found[each] for each in (lasting if name == "sum" else [name])) for _, found in samples]
+        slope = linear_regression(hours, values).slope if len(samples) > 1 else 0.0
+        a_round = slope * hours[-1] / max(len(samples) - 1, 1)
+        row = "".join(f"{values[quarter]:>8,}" for quarter in quarters)
+        print(f"{name:<14}{row}{slope:>+10.0f}{a_round:>+11.2f}")
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """Median and ninth decile."""
+    ninth = quantiles(seconds, n=10)[8] if len(seconds) > 1 else sum(seconds)
+    return f"median {median(seconds or [0]):.1f} s, p90 {ninth:.1f} s"
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()

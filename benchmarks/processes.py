@@ -1,0 +1,106 @@
+"""A running Dagster seen from outside: its GraphQL, and what its processes cost (Linux only).
+
+CPU seconds are those of the living processes and of all children they have outlived, so that the runs, which are
+processes of their own, are counted after their end.
+"""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from echostats_pipeline_tests.integration.processes import processes_of
+
+ROLES = (
+    ("webserver", "dagster_webserver"),
+    ("webserver", "dagster-webserver"),
+    ("daemon", "dagster._daemon"),
+    ("code server", "code-server"),
+    ("code server", "api grpc"),
+    ("dagster dev", "dagster dev"),
+    ("mongod", "mongod"),
+    ("simulator", "main simulate"),
+    ("echostats up", "main up"),
+)
+"""What a process is, by what its command line holds; the first that fits. Everything else is a run."""
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+MIB = 2**20
+TIMEOUT_S = 300
+
+
+class GraphqlError(Exception):
+    """A query was refused."""
+
+
+class Graphql:
+    """Asks what the Dagster UI asks."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def answers(self) -> bool:
+        """Whether the webserver is there."""
+        try:
+            return requests.get(f"{self.url}/server_info", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """The data of an answer.
+
+        Raises:
+            GraphqlError: the query is wrong, or what it asks for failed.
+        """
+        body = {"query": query, "variables": variables}
+        answer = requests.post(f"{self.url}/graphql", json=body, timeout=TIMEOUT_S).json()
+        if "errors" in answer:
+            raise GraphqlError(str(answer["errors"])[:500])
+        return answer["data"]
+
+
+def cpu_seconds(home: Path) -> float:
+    """CPU seconds of everything that works in a state folder, so far."""
+    total = 0
+    for pid in processes_of(home):
+        total += sum(int(field) for field in _fields(pid)[11:15])
+    return total / TICKS
+
+
+def memory_mib(home: Path) -> Counter[str]:
+    """Resident memory by role, in MiB; pages that processes share count in each of them."""
+    found: Counter[str] = Counter()
+    for pid, command in processes_of(home).items():
+        pages = _read(pid, "statm").split() or ["0", "0"]  # it has just ended
+        found[role(command)] += int(pages[1]) * PAGE // MIB
+    return found
+
+
+def role(command: str) -> str:
+    """What a process is, after its command line."""
+    return next((name for name, mark in ROLES if mark in command), "runs")
+
+
+def disk_mib(folder: Path) -> float:
+    """What the files of a folder take on disk, in MiB."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_blocks * 512 if path.is_file() else 0
+        except FileNotFoundError:
+            continue
+    return total / MIB
+
+
+def _fields(pid: int) -> list[str]:
+    """The fields of ``/proc/<pid>/stat`` after the name, which may hold anything."""
+    return _read(pid, "stat").rpartition(")")[2].split() or ["0"] * 50
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        return (Path("/proc") / str(pid) / name).read_text()
+    except OSError:
+        return ""
