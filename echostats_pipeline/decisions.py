@@ -18,8 +18,12 @@ from echostats_pipeline.partitions import RANGE_END, RANGE_START, range_tags
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.transforms.days import DayWindow, local_date
 
+NOON = 12
+"""The hour of UTC from which on a date has ended in every zone."""
 MOST_SENSORS = 200
 """More users than this are synced by one sensor for all, unless the settings say otherwise."""
+FIRST_SYNC_DAYS = 3
+"""Days a first sync spans: 50 plays seldom reach further back, and each day beyond costs an event of its own."""
 MOST_SYNC_DAYS = 14
 """Days one sync spans at most: 50 plays hardly reach further back, and older days are found by what touches them."""
 
@@ -49,10 +53,10 @@ def sync_requests(
     """Sync many users in few runs: a start of a process and a run's records for each of them would cost most.
 
     A run is a rectangle of days and users, so those batched together follow each other in `order`, the order in which
-    users were added. Whoever was not synced since the day before yesterday gets a run of their own.
+    users were added. Whoever was not synced for days gets a run of their own.
     """
     days = {user.partition_key: _sync_days(user, now) for user in users}
-    lately = {key for key, (first, last) in days.items() if last - first <= timedelta(days=1)}
+    lately = {key for key, (first, last) in days.items() if last - first < timedelta(days=FIRST_SYNC_DAYS)}
     requests = [sync_request(user, now, interval_minutes) for user in users if user.partition_key not in lately]
     for batch in neighbours(lately, order, batch_size):
         spans = [days[key] for key in batch]
@@ -141,7 +145,8 @@ def _sync_days(user: User, now: datetime) -> tuple[date, date]:
     """First and last of the days that a sync spans."""
     zone = ZoneInfo(user.timezone)
     today = local_date(now, zone)
-    since = local_date(user.last_synced_at, zone) if user.last_synced_at else today
+    never = today - timedelta(days=FIRST_SYNC_DAYS - 1)
+    since = local_date(user.last_synced_at, zone) if user.last_synced_at else never
     return min(max(since, today - timedelta(days=MOST_SYNC_DAYS)), today), today
 
 
@@ -221,15 +226,19 @@ def catalog_families(lacking: Iterable[str], waiting: Collection[str], sources: 
 def closing_requests(
     users: Sequence[User], now: datetime, *, order: Sequence[str], batch_size: int
 ) -> list[dg.RunRequest]:
-    """Close yesterday for everyone: rebuild each user's last two days in their own zone."""
-    by_today: dict[date, set[str]] = {}
-    for user in users:
-        by_today.setdefault(local_date(now, ZoneInfo(user.timezone)), set()).add(user.partition_key)
-    return [
-        dg.RunRequest(
-            run_key=f"{batch[0]}@{today}",
-            tags={**_whose(batch), **range_tags(today - timedelta(days=1), today, batch[0], batch[-1])},
-        )
-        for today, keys in by_today.items()
-        for batch in neighbours(keys, order, batch_size)
-    ]
+    """Close yesterday for everyone: rebuild each user's last two days in their own zone, once a local day.
+
+    Users who share runs live in many zones, and neighbours seldom in the same one: they are closed together, when
+    yesterday is over everywhere, over the three days that are somebody's yesterday or today.
+    """
+    keys = {user.partition_key for user in users}
+    todays = {user.partition_key: local_date(now, ZoneInfo(user.timezone)) for user in users}
+    over_everywhere = now.hour >= NOON
+    requests = []
+    for batch in neighbours(keys, order, batch_size) if batch_size == 1 or over_everywhere else ():
+        first, last = now.date() - timedelta(days=1), now.date() + timedelta(days=1)
+        if batch_size == 1:
+            first, last = todays[batch[0]] - timedelta(days=1), todays[batch[0]]
+        tags = {**_whose(batch), **range_tags(first, last, batch[0], batch[-1])}
+        requests.append(dg.RunRequest(run_key=f"{batch[0]}@{last}", tags=tags))
+    return requests

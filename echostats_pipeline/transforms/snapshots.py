@@ -96,16 +96,20 @@ def build_snapshots(
     current_streak, longest_streak = streaks(played, today)
     known = _identified(rollups.tracks, catalog)
     documents = []
+    earliest = min(rollups.days["date"].to_list(), default=today)
+    statistics: dict[date, Mapping[str, Any]] = {}
     for period in PERIODS:
         first = _first_date(period, today)
-        within = rollups.between(first, today)
+        since = earliest if first is None else max(first, earliest)
+        if since not in statistics:  # periods that reach back further than the history are alike
+            statistics[since] = _period_statistics(rollups.between(since, today), known, catalog)
         documents.append(
             {
                 "user_id": user_id,
                 "period": period,
                 "period_start": None if first is None else local_midnight(first, zone),
                 "period_end": local_midnight(today + timedelta(days=1), zone),
-                **_period_statistics(within, known, catalog),
+                **statistics[since],
                 "listening_streak_days": current_streak,
                 "longest_streak_days": longest_streak,
             }

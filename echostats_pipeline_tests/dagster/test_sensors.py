@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from echostats_pipeline import roster
+from echostats_pipeline.decisions import FIRST_SYNC_DAYS
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
@@ -214,7 +215,8 @@ def test_a_job_of_a_run_that_has_ended_is_swept_and_one_that_runs_is_not(pipelin
 def test_many_users_are_synced_in_few_runs_each_once(pipeline: Pipeline) -> None:
     users = [pipeline.connect(number) for number in range(2)]
     (request,) = tick(pipeline, fan_out_sensor(15, 50))
-    assert request.tags.items() >= range_tags(TODAY, TODAY, *(user.partition_key for user in users)).items()
+    first = TODAY - timedelta(days=FIRST_SYNC_DAYS - 1)
+    assert request.tags.items() >= range_tags(first, TODAY, *(user.partition_key for user in users)).items()
     assert pipeline.run("user_sync", tags=request.tags).success
     assert {user.last_synced_at for user in pipeline.store.users.all()} == {NOW}
     assert pipeline.store.jobs.busy_users() == set()
@@ -253,7 +255,7 @@ def test_of_a_users_runs_the_newest_says_whether_they_rest(pipeline: Pipeline) -
             run = start_run(pipeline, "user_sync", dg.DagsterRunStatus.STARTED, **day)
             pipeline.instance.report_run_failed(run) if status == failed else end_well(pipeline, run)
     (request,) = tick(pipeline, fan_out_sensor(15, 50))
-    assert request.tags[RANGE_START] == f"{TODAY}|{users[0].partition_key}"
+    assert request.tags[USER_TAG] == users[0].partition_key
 
 
 def test_the_settings_or_the_number_of_users_say_who_gets_a_sensor() -> None:
