@@ -96,10 +96,12 @@ class JobStore:
     def silent_runs(self) -> set[str]:
         """Ids of the Dagster runs with an open job that have not given a sign of life for `SILENT_AFTER`."""
         since = {"$subtract": ["$$NOW", int(SILENT_AFTER.total_seconds() * 1000)]}
+        # A job that was opened this moment has given none yet; its id is as old as the job.
+        last_sign = {"$ifNull": ["$heartbeat_at", {"$toDate": "$_id"}]}
         silent = {
             "status": "running",
             "dagster_run_id": {"$type": "string"},
-            "$expr": {"$lt": ["$heartbeat_at", since]},
+            "$expr": {"$lt": [last_sign, since]},
         }
         return {job["dagster_run_id"] for job in self._jobs.find(silent, {"dagster_run_id": 1})}
 

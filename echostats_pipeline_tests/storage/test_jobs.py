@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from bson import ObjectId
 
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.model.operations import JobStatus, JobStep
+from echostats_pipeline.model.operations import JobStatus, JobStep, SyncJob
 from echostats_pipeline.storage.jobs import ERROR_LENGTH, SILENT_AFTER, JobKey
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW
@@ -70,6 +71,13 @@ def test_closing_a_run_fails_what_is_open_and_nothing_else(store: Store) -> None
     assert closed["u2"].status == "completed"
     assert store.jobs.open_runs() == ["run2"]
     assert store.jobs.busy_users() == {"u1"}
+
+
+def test_a_job_that_was_opened_this_moment_is_not_silent_and_one_of_long_ago_is(store: Store) -> None:
+    for number, age in enumerate((timedelta(0), SILENT_AFTER + timedelta(seconds=2))):
+        opened = SyncJob(user_id="u", status="running", dagster_run_id=f"run{number}").to_bson()
+        store.db["sync_jobs"].insert_one({"_id": ObjectId.from_datetime(utc_now() - age), **opened})
+    assert store.jobs.silent_runs() == {"run1"}
 
 
 def test_a_run_that_gives_no_sign_of_life_is_silent(store: Store) -> None:
