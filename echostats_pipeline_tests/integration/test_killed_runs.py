@@ -155,11 +155,12 @@ def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_complet
             eventually("closed job", closed, process)
             (job,) = own.jobs.of_run(run_id)
             assert own.leases.holder(Lease(user.user_id, "history", "")) != run_id
-        assert (job.status == "completed") is (status == "SUCCESS")
-        if status != "SUCCESS":
-            assert (job.status, bool(job.error_message)) == ("failed", True)
+        if job.status == "failed":
+            assert (status, bool(job.error_message)) == ("FAILURE", True)
             killed += 1
-    assert killed >= KILLS // 2
+        else:  # killed after the work was done, though perhaps before Dagster knew
+            assert job.status == "completed"
+    assert killed
 
     processes.kill(processes.pids("mongod"))
     processes.kill(processes.pids("api grpc"))
