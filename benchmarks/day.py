@@ -26,21 +26,20 @@ from zoneinfo import ZoneInfo
 
 import requests
 
-from benchmarks.processes import Graphql, cpu_seconds, disk_mib, memory_mib
+from benchmarks.processes import TIMEOUT_S, cpu_seconds, disk_mib, memory_mib
 from echostats_pipeline.cli.simulated import SEED
 from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import range_tags
 from echostats_pipeline.settings import Settings, load_settings
-from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
-from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account
 from echostats_pipeline.storage import embedded
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 from echostats_pipeline.transforms.days import local_date
+from echostats_pipeline_tests.integration.consent import connect
+from echostats_pipeline_tests.integration.graphql import Graphql
 from echostats_pipeline_tests.integration.processes import environment, eventually, interrupt, started
 
 USERS = 5
@@ -193,9 +192,9 @@ def installation(home: Path) -> Iterator[Day]:
         folder.write_json(folder.simulator_file, {"url": url})
         with embedded.running(folder), open_store(settings, indexes=True) as store:
             people = World(seed=SEED, user_count=USERS).users
-            users = [connected(settings, store, url, person) for person in people]
+            users = [connect(settings, store, url, person.id, person.timezone) for person in people]
         with started(home, *CLI, "up", "--port", str(port), **UNBOUNDED) as process:
-            ui = Graphql(port)
+            ui = Graphql(port, timeout_s=TIMEOUT_S)
             eventually("webserver", ui.answers, process)
             with open_store(settings) as store:
                 day = Day(settings, store, ui, url, users)
@@ -211,27 +210,6 @@ def await_first_snapshots(day: Day) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"No first snapshots of everybody in {FIRST_S:.0f} seconds")
         time.sleep(POLL_S)
-
-
-def connected(settings: Settings, store: Store, url: str, person: SimulatedUser) -> User:
-    """The consent of a person whose simulator is another process."""
-    verifier = new_verifier()
-    answer = requests.get(
-        f"{url}/authorize",
-        params={
-            "client_id": SIMULATED_CLIENT_ID,
-            "response_type": "code",
-            "redirect_uri": settings.spotify_redirect_uri,
-            "scope": " ".join(SCOPES),
-            "code_challenge_method": "S256",
-            "code_challenge": challenge(verifier),
-            "login_as": person.id,
-        },
-        allow_redirects=False,
-        timeout=30,
-    )
-    code = answer.headers["Location"].partition("code=")[2].partition("&")[0]
-    return connect_account(settings, store, code=code, verifier=verifier, timezone=person.timezone, now=utc_now())
 
 
 def move_clock(simulator_url: str, by: timedelta) -> datetime:

@@ -24,7 +24,7 @@ from dagster._core.events import StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 
 from benchmarks.day import free_port
-from benchmarks.processes import Graphql, disk_mib, memory_mib
+from benchmarks.processes import TIMEOUT_S, disk_mib, memory_mib
 from benchmarks.runs import add_runs, round_of
 from echostats_pipeline.cli.instance import open_instance, project_file
 from echostats_pipeline.model.base import utc_now
@@ -32,6 +32,7 @@ from echostats_pipeline.partitions import day_partition
 from echostats_pipeline.roster import Roster
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline_tests.integration.graphql import Graphql
 from echostats_pipeline_tests.integration.processes import environment, eventually, started
 
 DAYS = 5_110
@@ -164,7 +165,7 @@ def materialize(instance: dg.DagsterInstance, key: str, span: list[date]) -> int
 @contextmanager
 def webserver(settings: Settings) -> Iterator[Graphql]:
     """A webserver on the instance, alone with its code server."""
-    ui = Graphql(port := free_port())
+    ui = Graphql(port := free_port(), timeout_s=TIMEOUT_S)
     dagster_home = str(StateFolder(settings.home).dagster_dir)
     options = ["-w", str(project_file("workspace.yaml")), "-h", "127.0.0.1", "-p", str(port)]
     with started(settings.home, "-m", "dagster_webserver", *options, DAGSTER_HOME=dagster_home) as process:

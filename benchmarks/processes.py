@@ -1,4 +1,4 @@
-"""A running Dagster seen from outside: its GraphQL, and what its processes cost (Linux only).
+"""What the processes of a running Dagster cost (Linux only).
 
 CPU seconds are those of the living processes and of all children they have outlived, so that the runs, which are
 processes of their own, are counted after their end.
@@ -7,9 +7,6 @@ processes of their own, are counted after their end.
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
-
-import requests
 
 from echostats_pipeline_tests.integration.processes import processes_of
 
@@ -29,36 +26,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MIB = 2**20
 TIMEOUT_S = 300
-
-
-class GraphqlError(Exception):
-    """A query was refused."""
-
-
-class Graphql:
-    """Asks what the Dagster UI asks."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def answers(self) -> bool:
-        """Whether the webserver is there."""
-        try:
-            return requests.get(f"{self.url}/server_info", timeout=5).ok
-        except requests.RequestException:
-            return False
-
-    def ask(self, query: str, **variables: Any) -> Any:
-        """The data of an answer.
-
-        Raises:
-            GraphqlError: the query is wrong, or what it asks for failed.
-        """
-        body = {"query": query, "variables": variables}
-        answer = requests.post(f"{self.url}/graphql", json=body, timeout=TIMEOUT_S).json()
-        if "errors" in answer:
-            raise GraphqlError(str(answer["errors"])[:500])
-        return answer["data"]
+"""For an answer of the UI on a machine that is kept busy."""
 
 
 def cpu_seconds(home: Path) -> float:

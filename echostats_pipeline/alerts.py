@@ -20,7 +20,7 @@ from echostats_pipeline.model.base import to_utc
 from echostats_pipeline.model.operations import Incident
 from echostats_pipeline.model.users import User
 from echostats_pipeline.notices import Notifier
-from echostats_pipeline.partitions import RANGE_END, RANGE_START
+from echostats_pipeline.partitions import PARTITION, RANGE_END, RANGE_START
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.roster import webserver_file
@@ -170,7 +170,7 @@ def user_of(run: dg.DagsterRun) -> str:
     """The partition key of the user a run serves; a range of them as ``first..last``, and nothing for everybody."""
     if USER_TAG in run.tags:
         return run.tags[USER_TAG]
-    partition = run.tags.get("dagster/partition", "")
+    partition = run.tags.get(PARTITION, "")
     ends = [run.tags.get(tag, partition).rpartition("|")[2] for tag in (RANGE_START, RANGE_END)]
     return ends[0] if ends[0] == ends[1] else "..".join(ends)
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 from dagster._core.events import DagsterEventType
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
@@ -17,7 +18,6 @@ from echostats_pipeline.event_log_storage import BatchingSqliteEventLogStorage
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 
-ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 AT_ONCE = 200
 """Runs of one transaction, during which no run can write its events."""
 
@@ -52,7 +52,7 @@ def remove_runs(instance: dg.DagsterInstance, before: datetime) -> Removed:
 
 def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[list[str]]:
     """Ids of all runs in question, a batch at a time."""
-    filters = dg.RunsFilter(statuses=list(ENDED), created_before=before)
+    filters = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
     run_ids = [record.dagster_run.run_id for record in instance.get_run_records(filters)]
     for start in range(0, len(run_ids), AT_ONCE):
         yield run_ids[start : start + AT_ONCE]

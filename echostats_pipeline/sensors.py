@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import get_args
 
 import dagster as dg
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from echostats_pipeline.dead_runs import close_dead_runs
 from echostats_pipeline.decisions import (
@@ -40,9 +41,8 @@ from echostats_pipeline.storage.catalog import CatalogName
 
 REST_AFTER_FAILURE_S = 15 * 60
 """What fails is not asked for again at once: the cause is seldom gone by then, and every run leaves its traces."""
-ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 ENDED_WELL = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
-UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED_STATUSES]
 ON = dg.DefaultSensorStatus.RUNNING
 
 

@@ -29,7 +29,7 @@ from echostats_pipeline.spotify.quota import UNLIMITED_FAMILIES, Budget
 from echostats_pipeline.stages.consent import AT_ONCE, SOON, consent_left
 from echostats_pipeline.stages.incidents import one_line
 from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.indexes import REPAIR_COMMAND, contradicting
+from echostats_pipeline.storage.indexes import REPAIR_COMMAND, index_problems
 from echostats_pipeline.storage.store import Store
 
 Level = Literal["ok", "warning", "problem"]
@@ -110,15 +110,9 @@ def space(area: str, free_bytes: int, used: str, where: str) -> Finding:
 
 def indexes(store: Store) -> Findings:
     """Whether every declared index is there, as declared."""
-    missing, wrong = [], []
-    present = set(store.db.list_collection_names())
-    for collection in COLLECTIONS.values():
-        existing = store.db[collection.name].index_information() if collection.name in present else {}
-        for index in collection.indexes:
-            if contradicting(existing, index):
-                wrong.append(f"{collection.name}.{index.name}")
-            elif index.keys not in {tuple(known["key"]) for known in existing.values()}:
-                missing.append(f"{collection.name}.{index.name}")
+    problems = index_problems(store.db)
+    missing = [each.name for each in problems if each.found is None]
+    wrong = [each.name for each in problems if each.found is not None]
     total = sum(len(collection.indexes) for collection in COLLECTIONS.values())
     expiring = sum(i.expire_after_seconds is not None for c in COLLECTIONS.values() for i in c.indexes)
     if wrong:

@@ -6,12 +6,13 @@ Nothing found here makes a document wrong; all of it is a warning. Findings are 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages.audit import MOST_ROWS, Examined, Finding, Row, worst
 from echostats_pipeline.stages.consent import SOON, consent_left
 from echostats_pipeline.storage.audit import AuditStore
-from echostats_pipeline.storage.indexes import REPAIR_COMMAND
+from echostats_pipeline.storage.indexes import REPAIR_COMMAND, index_problems
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.audit import Coverage, call_rates
 
@@ -145,8 +146,15 @@ def spotify_answers(store: Store, _: Settings, now: datetime, _scope: Sequence[E
 
 def indexes_are_as_declared(store: Store, _: Settings, _now: datetime, _scope: Sequence[Examined]) -> Finding:
     """Every declared index is in the database with its options: unique keys, and the times after which logs expire."""
-    declared, lacking = AuditStore(store.db).lacking_indexes()
-    rows = [{"collection": collection, "index": index, "problem": problem} for collection, index, problem in lacking]
+    declared, lacking = sum(len(collection.indexes) for collection in COLLECTIONS.values()), index_problems(store.db)
+    rows: list[Row] = [
+        {
+            "collection": each.collection,
+            "index": each.index,
+            "problem": "missing" if each.found is None else f"has {each.found or 'no options'}",
+        }
+        for each in lacking
+    ]
     wrong = (
         f"{len(lacking)} of {declared} indexes are missing or have other options. A run that writes creates the "
         f"missing ones; for the others run: {REPAIR_COMMAND}"

@@ -5,14 +5,11 @@ Reads only, and past the stores that the pipeline itself writes and reads with, 
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from typing import Any
 
-from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.indexes import existing_options
 from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums, SnapshotSums
 
 Instants = tuple[datetime, datetime] | None
@@ -171,22 +168,6 @@ class AuditStore:
             (each["_id"].get("family", ""), each["_id"].get("status", 0)): each["calls"]
             for each in self._db["api_logs"].aggregate(pipeline)
         }
-
-    def lacking_indexes(self) -> tuple[int, list[tuple[str, str, str]]]:
-        """How many indexes are declared, and which of them are not there as declared: collection, index, what is."""
-        declared, lacking = 0, []
-        for collection in COLLECTIONS.values():
-            there = {
-                tuple(index["key"]): existing_options(index)
-                for index in self._db[collection.name].index_information().values()
-            }
-            declared += len(collection.indexes)
-            for index in collection.indexes:
-                options: Any = there.get(index.keys)
-                if options != index.options:
-                    problem = "missing" if options is None else f"has {options or 'no options'}"
-                    lacking.append((collection.name, index.name, problem))
-        return declared, lacking
 
     def _too_many(self, name: str, query: Document, fields: Sequence[str]) -> int:
         """How many documents would have to go for those that match to differ in the fields."""

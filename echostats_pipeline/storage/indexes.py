@@ -1,6 +1,7 @@
 """The declared indexes, made to exist."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pymongo.errors import OperationFailure
@@ -48,6 +49,40 @@ def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
                 raise
             repaired += [f"{collection.name}.{name}" for name in wrong]
     return repaired
+
+
+@dataclass(frozen=True)
+class IndexProblem:
+    """A declared index that the database does not have as declared.
+
+    Attributes:
+        collection: Where it belongs.
+        index: Its name.
+        found: The options of what stands in its place; None if nothing does.
+    """
+
+    collection: str
+    index: str
+    found: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """The index, as ``collection.index``."""
+        return f"{self.collection}.{self.index}"
+
+
+def index_problems(db: Db) -> list[IndexProblem]:
+    """Every declared index that is missing, or has a contradicting one in its place."""
+    problems = []
+    for collection in COLLECTIONS.values():
+        existing = db[collection.name].index_information()
+        for index in collection.indexes:
+            wrong = contradicting(existing, index)
+            if wrong:
+                problems.append(IndexProblem(collection.name, index.name, existing_options(next(iter(wrong.values())))))
+            elif index.keys not in {tuple(known["key"]) for known in existing.values()}:
+                problems.append(IndexProblem(collection.name, index.name, None))
+    return problems
 
 
 def contradicting(existing: Mapping[str, Any], index: Index) -> dict[str, dict[str, Any]]:

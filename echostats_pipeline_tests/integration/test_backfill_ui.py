@@ -21,8 +21,9 @@ from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 from echostats_pipeline.transforms.days import DayWindow
 
+from .consent import connect
 from .processes import environment, eventually, started
-from .test_up import BACKFILL, RUN, Ui, connect, port, settings  # noqa: F401 - fixtures
+from .test_up import BACKFILL, RUN, Ui, port, settings  # noqa: F401 - fixtures
 
 pytestmark = [
     pytest.mark.xdist_group("backfill"),

@@ -20,13 +20,14 @@ from echostats_pipeline.partitions import range_tags
 from echostats_pipeline.sensors import SENSORS
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.running import RunningSimulator
-from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
-from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, configured_spotify, connect_account
+from echostats_pipeline.stages.accounts import configured_spotify
 from echostats_pipeline.storage import embedded
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import open_store
 
+from .consent import connect
+from .graphql import Graphql
 from .processes import environment, eventually, interrupt, processes_of, started
 
 pytestmark = [
@@ -50,22 +51,8 @@ BACKFILL_STATUS = (
 ENDED = {"SUCCESS", "FAILURE", "CANCELED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED"}
 
 
-class Ui:
-    """Asks what the Dagster UI asks."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def answers(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/server_info", timeout=5).ok
-        except requests.RequestException:
-            return False
-
-    def ask(self, query: str, **variables: Any) -> Any:
-        answer = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
-        assert "errors" not in answer, answer
-        return answer["data"]
+class Ui(Graphql):
+    """What the pages of the Dagster UI show."""
 
     def repository(self) -> Any:
         nodes = self.ask(OVERVIEW)["repositoriesOrError"].get("nodes", [])
@@ -93,27 +80,6 @@ class Ui:
     def ended(self, query: str, run_id: str) -> str | None:
         (answer,) = self.ask(query, id=run_id).values()
         return answer["status"] if answer["status"] in ENDED else None
-
-
-def connect(settings: Settings, store: Store, simulator_url: str, person_id: str, timezone: str) -> User:
-    """A consent over HTTP: the simulator is another process's."""
-    verifier = new_verifier()
-    answer = requests.get(
-        f"{simulator_url}/authorize",
-        params={
-            "client_id": SIMULATED_CLIENT_ID,
-            "response_type": "code",
-            "redirect_uri": settings.spotify_redirect_uri,
-            "scope": " ".join(SCOPES),
-            "code_challenge_method": "S256",
-            "code_challenge": challenge(verifier),
-            "login_as": person_id,
-        },
-        allow_redirects=False,
-        timeout=30,
-    )
-    code = answer.headers["Location"].partition("code=")[2].partition("&")[0]
-    return connect_account(settings, store, code=code, verifier=verifier, timezone=timezone, now=utc_now())
 
 
 @pytest.fixture

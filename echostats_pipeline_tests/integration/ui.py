@@ -5,14 +5,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import requests
 
 import echostats_pipeline
 
+from .graphql import Graphql
 from .processes import environment, eventually, started
 
 CHECKOUT = {"PYTHONPATH": str(Path(echostats_pipeline.__file__).parents[1])}
@@ -24,16 +23,8 @@ FRESHNESS = """query { assetNodes { assetKey { path } internalFreshnessPolicy { 
   freshnessStatusInfo { freshnessStatus } } }"""
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(Graphql):
     """A running UI."""
-
-    url: str
-
-    def ask(self, query: str, **variables: Any) -> Any:
-        answer = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
-        assert "errors" not in answer, answer
-        return answer["data"]
 
     def is_ready(self) -> bool:
         try:
@@ -58,6 +49,6 @@ def shown(home: Path, *, days: int, people: int) -> Iterator[Shown]:
         port = listener.getsockname()[1]
     command = ("-m", "echostats_pipeline.cli.main", "up", "--port", str(port))
     with started(home, *command, **CHECKOUT) as process:
-        ui = Shown(f"http://127.0.0.1:{port}")
+        ui = Shown(port)
         eventually("UI with its assets", ui.is_ready, process)
         yield ui
