@@ -10,6 +10,8 @@ Period = Literal["week", "month", "quarter", "year", "all_time"]
 PERIODS: tuple[Period, ...] = get_args(Period)
 PERIOD_DAYS: dict[Period, int | None] = {"week": 7, "month": 30, "quarter": 90, "year": 365, "all_time": None}
 """Local dates in each period, today included; None means all of them."""
+CalendarPeriod = Literal["this_week", "last_week", "this_month", "last_month", "this_year", "last_year"]
+CALENDAR_PERIODS: tuple[CalendarPeriod, ...] = get_args(CalendarPeriod)
 
 
 class HourPlays(Embedded):
@@ -31,6 +33,27 @@ class TrackPlays(Embedded):
     ms: int
 
 
+class SessionPart(Embedded):
+    """What lies on one day of a listening session: plays with no pause of more than half an hour between them.
+
+    `started_at` is when its first play began, `ended_at` when its last one ended; `continues` says that the session
+    goes on from the day before.
+    """
+
+    started_at: UtcDatetime
+    ended_at: UtcDatetime
+    plays: int
+    continues: bool
+
+
+class Repeat(Embedded):
+    """One track played with no other in between, within one session; `continues` as in `SessionPart`."""
+
+    spotify_id: str
+    count: int
+    continues: bool
+
+
 class DailyRollup(Document):
     """Listening of one user on one local date (collection ``daily_rollups``).
 
@@ -49,8 +72,13 @@ class DailyRollup(Document):
     # Beyond the EchoStats schema.
     total_rows: int = 0
     total_skips: int = 0
+    total_skips_known: int = 0
+    """Plays of which is known whether they were left early."""
     uncounted_tracks: list[TrackPlays] = Field(default_factory=list)
     """Tracks of which nothing counted that day (`count` is 0): their time belongs to their artist and album."""
+    sessions: list[SessionPart] = Field(default_factory=list)
+    repeats: list[Repeat] = Field(default_factory=list)
+    """The longest repeat of the day, and those that touch its midnights: what longest repeats over days follow from."""
 
 
 class TopItem(Embedded):
@@ -80,6 +108,15 @@ class DayOfWeekTotal(Embedded):
     total_ms: int
 
 
+class WeekdayHourTotal(Embedded):
+    """Plays within one local hour of one weekday (0 is Monday), over the whole period."""
+
+    day: int
+    hour: int
+    count: int
+    total_ms: int
+
+
 class AverageAudioFeatures(Embedded):
     """Means over the plays whose track has audio features."""
 
@@ -93,11 +130,60 @@ class AverageAudioFeatures(Embedded):
     tempo: float
 
 
-class AnalyticsSnapshot(Document):
-    """Statistics of one user over one period (collection ``analytics_snapshots``)."""
+class SessionTotals(Embedded):
+    """Listening sessions of a period, cut at its ends. A length is from the first play's begin to the last one's end."""
+
+    count: int = 0
+    mean_ms: int = 0
+    longest_ms: int = 0
+
+
+class MostReplayed(Embedded):
+    """The track played most often with no other in between, and the local date on which that ended."""
+
+    spotify_id: str
+    name: str
+    artist_name: str
+    count: int
+    date: str
+
+
+class Comeback(Embedded):
+    """An artist heard again after a long time: for how many days not, since which date again, plays in the period."""
+
+    spotify_id: str
+    name: str
+    image_url: str
+    away_days: int
+    returned_on: str
+    play_count: int
+
+
+class MonthTotal(Embedded):
+    """A calendar month (``YYYY-MM``) of a period, with what was heard for the first time ever."""
+
+    month: str
+    count: int
+    total_ms: int
+    new_tracks: int
+    new_artists: int
+
+
+class DayTotal(Embedded):
+    """One local date."""
+
+    date: str
+    count: int
+    total_ms: int
+
+
+class PeriodStatistics(Document):
+    """What is told of one user and any span of local dates.
+
+    Ratios are null where nothing is there to divide by; lists hold what is there, not zeros.
+    """
 
     user_id: str
-    period: Period
     period_start: UtcDatetime | None = None
     period_end: UtcDatetime | None = None
     total_tracks_played: int = 0
@@ -118,3 +204,46 @@ class AnalyticsSnapshot(Document):
     # Beyond the EchoStats schema.
     longest_streak_days: int = 0
     audio_features_coverage: float = 0.0
+    active_days: int = 0
+    """Local dates with a counted play."""
+    top_artists_by_time: list[TopItem] = Field(default_factory=list)
+    top_tracks_by_time: list[TopItem] = Field(default_factory=list)
+    top_genres_by_time: list[TopItem] = Field(default_factory=list)
+    top_albums_by_time: list[TopItem] = Field(default_factory=list)
+    weekday_hours: list[WeekdayHourTotal] = Field(default_factory=list)
+    months: list[MonthTotal] = Field(default_factory=list)
+    sessions: SessionTotals = Field(default_factory=SessionTotals)
+    new_tracks: int = 0
+    new_artists: int = 0
+    repeat_ratio: float | None = None
+    """Share of plays whose track had been played before, ever."""
+    artist_entropy_bits: float | None = None
+    effective_artists: float | None = None
+    skip_rate: float | None = None
+    most_replayed: MostReplayed | None = None
+    comebacks: list[Comeback] = Field(default_factory=list)
+
+
+class AnalyticsSnapshot(PeriodStatistics):
+    """Statistics of one user over a period that ends today (collection ``analytics_snapshots``)."""
+
+    period: Period
+
+
+class CalendarSnapshot(PeriodStatistics):
+    """Statistics of one user over this or the last week (from Monday), month or year (``calendar_snapshots``).
+
+    `period_end` is the midnight that ends the calendar period, even if that is still to come.
+    """
+
+    period: CalendarPeriod
+
+
+class YearlyReview(PeriodStatistics):
+    """A finished calendar year of one user (collection ``yearly_reviews``).
+
+    `longest_streak_days` is of the dates of the year; `listening_streak_days` the one that reached its last day.
+    """
+
+    year: int
+    busiest_day: DayTotal | None = None
