@@ -9,7 +9,8 @@ from echostats_pipeline.assets import OWNER
 from echostats_pipeline.assets.catalog import albums, artists, audio_features, tracks
 from echostats_pipeline.assets.metadata import snapshot_overview
 from echostats_pipeline.assets.rollups import daily_rollups
-from echostats_pipeline.assets.schemas import collection_metadata
+from echostats_pipeline.assets.schemas import collection_metadata, columns_of
+from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USERS
 from echostats_pipeline.resources.clock import ClockResource
@@ -26,7 +27,13 @@ from echostats_pipeline.stages.statistics import Snapshots, rebuild_snapshots
     code_version="1",
     backfill_policy=dg.BackfillPolicy.single_run(),
     freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50)),
-    metadata=collection_metadata("analytics_snapshots"),
+    metadata={
+        **collection_metadata("analytics_snapshots"),
+        **{
+            name: dg.TableSchema(list(columns_of(COLLECTIONS[name])))
+            for name in ("calendar_snapshots", "yearly_reviews")
+        },
+    },
     deps=[daily_rollups, tracks, artists, albums, audio_features],
 )
 def analytics_snapshots(
@@ -34,7 +41,8 @@ def analytics_snapshots(
 ) -> dg.MaterializeResult:
     """Five documents per user: the last week, month, quarter and year, and all time, with rankings and averages.
 
-    For readers: a dashboard shows them as they are. Built from the user's days and the catalogue when either has
+    For readers: a dashboard shows them as they are. `calendar_snapshots` tell the same of this and the last week, month
+    and year, `yearly_reviews` of every finished year. Built from the user's days and the catalogue when either has
     changed, and at the user's midnight. A run for one user draws their plays per day and hour and lists their tops.
     """
     rebuilt: dict[str, Snapshots] = {}

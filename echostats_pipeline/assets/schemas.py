@@ -17,6 +17,7 @@ BSON_TYPES: Mapping[Any, str] = {
     int: "int",
     float: "double",
     bool: "bool",
+    bytes: "binData",
     datetime: "date",
     ObjectId: "objectId",
     dict: "object",

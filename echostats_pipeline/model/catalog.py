@@ -71,6 +71,7 @@ class Enriched(Document):
     """What every catalogue document carries about its own completeness (beyond the EchoStats schema)."""
 
     enriched_at: UtcDatetime | None = None
+    changed_at: UtcDatetime | None = None
     unavailable_at: UtcDatetime | None = None
 
 

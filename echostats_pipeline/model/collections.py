@@ -23,7 +23,14 @@ from echostats_pipeline.model.operations import (
     UserLease,
 )
 from echostats_pipeline.model.plays import ListeningGap, Play, RecentlyPlayedPage, UnfinishedMerge
-from echostats_pipeline.model.statistics import AnalyticsSnapshot, DailyRollup
+from echostats_pipeline.model.statistics import (
+    AnalyticsSnapshot,
+    CalendarSnapshot,
+    DailyRollup,
+    StatisticsCatalog,
+    StatisticsYear,
+    YearlyReview,
+)
 from echostats_pipeline.model.users import SpotifyTokens, User
 
 DAY_SECONDS = 24 * 60 * 60
@@ -92,16 +99,25 @@ ECHOSTATS_COLLECTIONS = (
     Collection(
         "tracks",
         Track,
-        (by("spotify_id", unique=True), by("artists.spotify_id"), by("name"), by("enriched_at"), by("name_ids")),
+        (
+            by("spotify_id", unique=True),
+            by("artists.spotify_id"),
+            by("name"),
+            by("enriched_at"),
+            by("changed_at"),
+            by("name_ids"),
+        ),
         owned_by_user=False,
     ),
     Collection(
         "artists",
         Artist,
-        (by("spotify_id", unique=True), by("genres"), by("name"), by("enriched_at")),
+        (by("spotify_id", unique=True), by("genres"), by("name"), by("enriched_at"), by("changed_at")),
         owned_by_user=False,
     ),
-    Collection("albums", Album, (by("spotify_id", unique=True), by("enriched_at")), owned_by_user=False),
+    Collection(
+        "albums", Album, (by("spotify_id", unique=True), by("enriched_at"), by("changed_at")), owned_by_user=False
+    ),
     Collection(
         "playlists",
         Playlist,
@@ -151,6 +167,10 @@ EXTRA_COLLECTIONS = (
     Collection("top_items", TopItems, (by("user_id", "kind", "time_range", unique=True),)),
     Collection("imports", FileImport, (by("user_id", "-started_at"),)),
     Collection("import_rejects", ImportReject, (by("user_id", "file_name", "row_number", unique=True),)),
+    Collection("calendar_snapshots", CalendarSnapshot, (by("user_id", "period", unique=True),)),
+    Collection("yearly_reviews", YearlyReview, (by("user_id", "year", unique=True),)),
+    Collection("statistics_years", StatisticsYear, (by("user_id", "year", unique=True),)),
+    Collection("statistics_catalog", StatisticsCatalog, (by("user_id", "kind", "number", unique=True),)),
     Collection("rebuild_queue", Rebuild, (by("user_id", "target", "date", unique=True),)),
     Collection("user_leases", UserLease, (by("user_id", "scope", unique=True), by("dagster_run_id"))),
     Collection(

@@ -47,10 +47,14 @@ class SessionPart(Embedded):
 
 
 class Repeat(Embedded):
-    """One track played with no other in between, within one session; `continues` as in `SessionPart`."""
+    """One track played with no other in between, within one session, until `ended_at`.
+
+    `continues` says that it goes on from the day before.
+    """
 
     spotify_id: str
     count: int
+    ended_at: UtcDatetime
     continues: bool
 
 
@@ -78,7 +82,7 @@ class DailyRollup(Document):
     """Tracks of which nothing counted that day (`count` is 0): their time belongs to their artist and album."""
     sessions: list[SessionPart] = Field(default_factory=list)
     repeats: list[Repeat] = Field(default_factory=list)
-    """The longest repeat of the day, and those that touch its midnights: what longest repeats over days follow from."""
+    """The longest repeat of the day, one that goes on from the day before, and the last: it may go on the next day."""
 
 
 class TopItem(Embedded):
@@ -131,7 +135,7 @@ class AverageAudioFeatures(Embedded):
 
 
 class SessionTotals(Embedded):
-    """Listening sessions of a period, cut at its ends. A length is from the first play's begin to the last one's end."""
+    """Sessions of a period, cut at its ends; a length is from the first play's start to the last one's end."""
 
     count: int = 0
     mean_ms: int = 0
@@ -247,3 +251,45 @@ class YearlyReview(PeriodStatistics):
 
     year: int
     busiest_day: DayTotal | None = None
+
+
+class YearWriter(Embedded):
+    """Who is writing rollups of a year, since when."""
+
+    token: str
+    since: UtcDatetime
+
+
+class StatisticsYear(Document):
+    """Rollups of one user and calendar year in columns, from which snapshots are built (``statistics_years``).
+
+    It can be dropped at any time; the rollups are then read once more.
+    """
+
+    user_id: str
+    year: int
+    layout: int = 0
+    columns: dict[str, bytes] = Field(default_factory=dict)
+    """Frames in Arrow's IPC format, by name; empty until they were first read."""
+    stale: list[str] = Field(default_factory=list)
+    """Dates whose rollups have changed since."""
+    writers: list[YearWriter] = Field(default_factory=list)
+    revision: str = ""
+    """Changes with every change of what is stale."""
+
+
+class StatisticsCatalog(Document):
+    """Tracks, artists or albums that a user's plays mention, in columns (collection ``statistics_catalog``).
+
+    It can be dropped at any time; the catalogue is then read once more.
+    """
+
+    user_id: str
+    kind: Literal["tracks", "artists", "albums"]
+    number: int
+    layout: int
+    as_of: UtcDatetime
+    """The catalogue as it was at this instant of the database's clock."""
+    revision: str
+    columns: bytes
+    """A frame in Arrow's IPC format."""

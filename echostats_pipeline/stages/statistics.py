@@ -1,8 +1,12 @@
-"""Rollups from the history, snapshots from the rollups."""
+"""Rollups from the history; snapshots, calendar snapshots and yearly reviews from the rollups."""
 
-from collections.abc import Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -10,10 +14,12 @@ import polars as pl
 from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
+from echostats_pipeline.storage.database import Document
+from echostats_pipeline.storage.rebuilds import BegunRebuild
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
-from echostats_pipeline.transforms.rollups import build_daily_rollups
-from echostats_pipeline.transforms.snapshots import SnapshotDocument, build_snapshots
+from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
+from echostats_pipeline.transforms.snapshots import build_snapshots
 
 MOST_DAYS_AT_ONCE = 366
 """Of a long range so many are built at a time: progress is seen to move, and what an interruption leaves is built."""
@@ -41,23 +47,83 @@ def rebuild_rollups(
     store: Store, user: User, days: Collection[date], *, min_play_ms: int, progress: Progress
 ) -> Rebuilt:
     """Make the rollups of `days` what the history says; the user's snapshots wait for a rebuild if any changed."""
-    rebuilt = Rebuilt()
-    zone = ZoneInfo(user.timezone)
     progress.expect(len(days))
-    for window in (piece for whole in windows(days) for piece in whole.pieces(MOST_DAYS_AT_ONCE)):
-        dates = list(window.dates())
-        with store.rebuilds.rebuilding(user.user_id, "daily_rollups", [day.isoformat() for day in dates]):
-            plays = store.plays.read(user.user_id, *window.instants(zone))
-            rollups = build_daily_rollups(
-                plays, user_id=user.user_id, timezone=user.timezone, min_play_ms=min_play_ms, days=dates
-            )
-            written = store.statistics.replace_rollups(user.user_id, dates, rollups)
-            if written:
-                store.rebuilds.mark(user.user_id, "analytics_snapshots")
-        plays_read = sum(rollup["total_rows"] for rollup in rollups)
-        rebuilt += Rebuilt(days=len(dates), plays=plays_read, rollups=len(rollups), written=written)
-        progress.advance(len(dates))
+    return rebuild_rollups_of(store, [(user, days)], min_play_ms=min_play_ms, advanced=progress.advance)[user.user_id]
+
+
+def rebuild_rollups_of(
+    store: Store,
+    wanted: Iterable[tuple[User, Collection[date]]],
+    *,
+    min_play_ms: int,
+    advanced: Callable[[int], None] = lambda _: None,
+) -> dict[str, Rebuilt]:
+    """As `rebuild_rollups`, for several users: days of many are computed in one pass; counts by user id."""
+    wanted = list(wanted)
+    rebuilt = {user.user_id: Rebuilt() for user, _ in wanted}
+    for stretches in _read_ahead(store, _passes(wanted)):
+        listeners = [
+            Listener(stretch.user.user_id, stretch.user.timezone, stretch.plays, stretch.dates) for stretch in stretches
+        ]
+        for stretch, rollups in zip(stretches, build_daily_rollups(listeners, min_play_ms=min_play_ms), strict=True):
+            rebuilt[stretch.user.user_id] += _replace(store, stretch, rollups)
+            advanced(len(stretch.dates))
     return rebuilt
+
+
+class _Stretch(NamedTuple):
+    """Days that are being rebuilt, and the plays that tell of them."""
+
+    user: User
+    dates: list[date]
+    plays: pl.DataFrame
+    begun: BegunRebuild
+
+
+def _passes(wanted: Iterable[tuple[User, Collection[date]]]) -> Iterator[list[tuple[User, DayWindow]]]:
+    """Contiguous days of users, `MOST_DAYS_AT_ONCE` in all at a time."""
+    together: list[tuple[User, DayWindow]] = []
+    days = 0
+    for user, dates in wanted:
+        for piece in (piece for whole in windows(dates) for piece in whole.pieces(MOST_DAYS_AT_ONCE)):
+            if days + piece.length > MOST_DAYS_AT_ONCE:
+                yield together
+                together, days = [], 0
+            together.append((user, piece))
+            days += piece.length
+    if together:
+        yield together
+
+
+def _read_ahead(store: Store, passes: Iterator[list[tuple[User, DayWindow]]]) -> Iterator[list[_Stretch]]:
+    """The plays of each pass; the next one is read while one is computed and written."""
+    with ThreadPoolExecutor(1) as reader:
+        reading = deque(reader.submit(_read, store, each) for each in islice(passes, 1))
+        while reading:
+            stretches = reading.popleft().result()
+            reading.extend(reader.submit(_read, store, each) for each in islice(passes, 1))
+            yield stretches
+
+
+def _read(store: Store, pieces: Iterable[tuple[User, DayWindow]]) -> list[_Stretch]:
+    stretches = []
+    for user, window in pieces:
+        dates = list(window.dates())
+        begun = store.rebuilds.begin(user.user_id, "daily_rollups", [day.isoformat() for day in dates])
+        plays = store.plays.read(user.user_id, *window.instants(ZoneInfo(user.timezone)))
+        stretches.append(_Stretch(user, dates, plays, begun))
+    return stretches
+
+
+def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument]) -> Rebuilt:
+    user_id = stretch.user.user_id
+    written = store.statistics.replace_rollups(user_id, stretch.dates, rollups)
+    # Whoever died between writing and marking has left rollups that no snapshot knows of.
+    if written or store.statistics.has_changed_rollups(user_id):
+        store.rebuilds.mark(user_id, "analytics_snapshots")
+    store.rebuilds.finish(stretch.begun)
+    plays = sum(rollup["total_rows"] for rollup in rollups)
+    return Rebuilt(days=len(stretch.dates), plays=plays, rollups=len(rollups), written=written)
 
 
 def days_before(store: Store, user: User, day: date) -> set[date]:
@@ -76,23 +142,25 @@ class Snapshots:
 
     Attributes:
         documents: The snapshots, by period.
-        days: Plays per day, as `snapshots.DAYS_SCHEMA`.
-        hours: Plays per day and hour, as `snapshots.HOURS_SCHEMA`.
+        days: Plays per day, as `frames.DAYS_SCHEMA`.
+        hours: Plays per day and hour, as `frames.HOURS_SCHEMA`.
         today: The last date of every period.
     """
 
-    documents: Mapping[Period, SnapshotDocument]
+    documents: Mapping[Period, Document]
     days: pl.DataFrame
     hours: pl.DataFrame
     today: date
 
 
 def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
-    """Make the snapshots of all periods of one user what the rollups and the catalogue say."""
+    """Make all that is told of periods of one user what the rollups and the catalogue say."""
     with store.rebuilds.rebuilding(user.user_id, "analytics_snapshots"):
         rollups = store.statistics.rollup_frames(user.user_id)
-        catalog = store.catalog.frames(rollups.tracks["track_id"].unique().to_list())
+        catalog = store.catalog.frames(user.user_id, rollups.tracks["track_id"].unique())
         today = local_date(now, ZoneInfo(user.timezone))
-        snapshots = build_snapshots(rollups, catalog, user_id=user.user_id, timezone=user.timezone, today=today)
-        store.statistics.replace_snapshots(snapshots, now)
-    return Snapshots({each["period"]: each for each in snapshots}, rollups.days, rollups.hours, today)
+        told = build_snapshots(rollups, catalog, user_id=user.user_id, timezone=user.timezone, today=today)
+        store.statistics.replace_snapshots(told.snapshots, now)
+        store.statistics.replace_calendar(told.calendar, now)
+        store.statistics.replace_reviews(user.user_id, told.reviews, now)
+    return Snapshots({each["period"]: each for each in told.snapshots}, rollups.days, rollups.hours, today)

@@ -14,16 +14,12 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.model.base import known_fields
-from echostats_pipeline.model.catalog import AVERAGED_FEATURES, Album, AlbumRef, Artist, AudioFeatures, Enriched, Track
+from echostats_pipeline.model.catalog import Album, AlbumRef, Artist, AudioFeatures, Enriched, Track
+from echostats_pipeline.storage.catalog_frames import CatalogFrameStore
 from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.transforms.changes import KnownTrack
+from echostats_pipeline.transforms.frames import CatalogFrames
 from echostats_pipeline.transforms.identity import stable_id
-from echostats_pipeline.transforms.snapshots import (
-    CATALOG_ALBUMS_SCHEMA,
-    CATALOG_ARTISTS_SCHEMA,
-    CATALOG_TRACKS_SCHEMA,
-    CatalogFrames,
-)
 
 CatalogName = Literal["tracks", "artists", "albums"]
 NOT_ON_SPOTIFY = r"^(local|unresolved):"
@@ -35,6 +31,8 @@ STALE_AFTER = timedelta(days=365)
 """Names, genres and pictures change, but so seldom that what is missing comes first."""
 
 
+CHANGED: Document = {"$currentDate": {"changed_at": True}}
+"""By the database's clock, the one that all processes share."""
 MENTIONED, MENTIONED_ALBUM = Track(spotify_id="", name="").to_bson(), AlbumRef(spotify_id="", name="").model_dump()
 
 
@@ -69,6 +67,7 @@ class CatalogStore:
 
     def __init__(self, db: Db) -> None:
         self._db = db
+        self._frames = CatalogFrameStore(db)
 
     def add_stubs(self, name: CatalogName, documents: Iterable[Track | Artist | Album]) -> int:
         """Add documents that are not there yet; what is known already stays as it is.
@@ -192,12 +191,14 @@ class CatalogStore:
             # Defaults complete a new document; Spotify's silence never overwrites what it said before.
             first = {key: value for key, value in whole.items() if key not in known and key != "spotify_id"}
             first.pop("unavailable_at", None)
+            first.pop("changed_at", None)
             names = first.pop("name_ids", None)
             operations.append(
                 UpdateOne(
                     {"spotify_id": spotify_id},
                     {
                         "$set": {**known, "unavailable_at": None},
+                        **CHANGED,
                         "$setOnInsert": first,
                         **({} if names is None else {"$addToSet": {"name_ids": {"$each": _name_ids(document)}}}),
                     },
@@ -225,7 +226,8 @@ class CatalogStore:
                         "audio_features": None if found is None else found.model_dump(),
                         "audio_features_checked_at": at,
                         "audio_features_asked": list(asked.get(spotify_id, ())),
-                    }
+                    },
+                    **CHANGED,
                 },
             )
             for spotify_id, found in features.items()
@@ -255,51 +257,9 @@ class CatalogStore:
         days = math.ceil(left / a_day) if a_day else None
         return CatalogProgress(known=total - left, total=total, days_left=days if left else 0)
 
-    def frames(self, track_ids: Sequence[str]) -> CatalogFrames:
-        """The catalogue of the given tracks, their artists and albums, for the snapshots."""
-        tracks = self._track_frame(track_ids)
-        artist_ids = tracks["artist_id"].unique().to_list()
-        album_ids = tracks["album_id"].unique().to_list()
-        artists = self._db["artists"].find(
-            {"spotify_id": {"$in": artist_ids}}, {"_id": 0, "spotify_id": 1, "name": 1, "images": 1, "genres": 1}
-        )
-        albums = self._db["albums"].find(
-            {"spotify_id": {"$in": album_ids}}, {"_id": 0, "spotify_id": 1, "name": 1, "images": 1}
-        )
-        return CatalogFrames(
-            tracks=tracks,
-            artists=pl.DataFrame(
-                [(found["spotify_id"], found["name"], _image(found), found["genres"]) for found in artists],
-                schema=CATALOG_ARTISTS_SCHEMA,
-                orient="row",
-            ),
-            albums=pl.DataFrame(
-                [(found["spotify_id"], found["name"], _image(found)) for found in albums],
-                schema=CATALOG_ALBUMS_SCHEMA,
-                orient="row",
-            ),
-        )
-
-    def _track_frame(self, track_ids: Sequence[str]) -> pl.DataFrame:
-        projection = {"_id": 0, "spotify_id": 1, "name": 1, "artists": {"$slice": 1}, "album": 1, "audio_features": 1}
-        rows = []
-        for track in self._db["tracks"].find({"spotify_id": {"$in": list(track_ids)}}, projection):
-            artist = track["artists"][0] if track["artists"] else {}
-            album = track["album"] or {}
-            features = track["audio_features"] or {}
-            rows.append(
-                (
-                    track["spotify_id"],
-                    track["name"],
-                    artist.get("spotify_id", ""),
-                    artist.get("name", ""),
-                    album.get("spotify_id", ""),
-                    album.get("name", ""),
-                    album.get("image_url", ""),
-                    *(features.get(name) for name in AVERAGED_FEATURES),
-                )
-            )
-        return pl.DataFrame(rows, schema=CATALOG_TRACKS_SCHEMA, orient="row")
+    def frames(self, user_id: str, track_ids: pl.Series) -> CatalogFrames:
+        """The catalogue of the given tracks of a user, their artists and albums, for the snapshots."""
+        return self._frames.read(user_id, track_ids)
 
 
 def _named(document: Track | Artist | Album) -> Document:
@@ -334,10 +294,6 @@ def _known(track: Document) -> KnownTrack:
     album = track.get("album") or {}
     artist = track["artists"][0]["name"] if track["artists"] else ""
     return KnownTrack(track["name"], artist, album.get("name", ""), album.get("image_url", ""), track["duration_ms"])
-
-
-def _image(found: dict[str, Any]) -> str:
-    return found["images"][0]["url"] if found["images"] else ""
 
 
 def _wanting(now: datetime) -> Document:

@@ -23,19 +23,22 @@ WRITERS = 2
 """One batch is encoded while the server works on the other."""
 UNRESOLVED = "unresolved:"
 
-FLAT_PLAY = {
-    "_id": 0,
+PLAY_COLUMNS: Document = {
     "played_at": {"$toLong": "$played_at"},
     "track_id": "$track.spotify_id",
     "track_name": "$track.name",
     "artist_name": "$track.artist_name",
     "album_name": "$track.album_name",
     "duration_ms": "$track.duration_ms",
-    "ms_played": 1,
+    "ms_played": "$ms_played",
     "skipped": "$playback.skipped",
     "reason_end": "$playback.reason_end",
 }
-"""Flattened by the server: instants as whole milliseconds and no nesting make decoding cheap."""
+BY_DAY: Document = {
+    "_id": {"$dateTrunc": {"date": "$played_at", "unit": "day"}},
+    **{name: {"$push": {"$ifNull": [value, None]}} for name, value in PLAY_COLUMNS.items()},
+}
+"""Plays of a day as columns, made by the server: names of fields travel once a day, which halves the decoding."""
 
 STORED_PLAY: Document = {
     "_id": 0,
@@ -71,8 +74,14 @@ class PlayStore:
 
     def read(self, user_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
         """Plays of one user that ended in ``[start, end)`` as a frame of `PLAYS_SCHEMA`, in no particular order."""
-        rows = list(self._history.aggregate([{"$match": _between(user_id, start, end)}, {"$project": FLAT_PLAY}]))
-        return _frame(rows, PLAYS_SCHEMA, ("played_at",))
+        days = list(self._history.aggregate([{"$match": _between(user_id, start, end)}, {"$group": BY_DAY}]))
+        columns = {
+            name: pl.Series(
+                list(chain.from_iterable(day[name] for day in days)), dtype=pl.Int64 if name == "played_at" else dtype
+            )
+            for name, dtype in PLAYS_SCHEMA.items()
+        }
+        return pl.DataFrame(columns).cast({"played_at": UTC_MS})
 
     def stored(self, user_id: str, start: datetime, end: datetime, *, names: bool = False) -> pl.DataFrame:
         """Plays that ended in ``[start, end)``, or were exported with a ``ts`` in it, as a frame of `STORED_SCHEMA`.

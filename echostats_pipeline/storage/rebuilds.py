@@ -14,6 +14,7 @@ Time is the database's, the one clock that all processes share.
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.model.operations import RebuildTarget
-from echostats_pipeline.storage.database import Db, duplicates
+from echostats_pipeline.storage.database import Db, Document, duplicates
 
 NEWEST = ""
 """The ``date`` of the document that holds the newest mark of a user and target."""
@@ -36,6 +37,17 @@ WAITING: dict[str, Any] = {
     "$expr": {"$lt": ["$open_since", {"$subtract": ["$$NOW", int(OPEN_FOR.total_seconds() * 1000)]}]},
 }
 """Plain marks, and open ones whose writer is gone (null sorts before every date)."""
+
+
+@dataclass(frozen=True)
+class BegunRebuild:
+    """What was marked when a rebuild began: marks of its dates, and the newest of its target."""
+
+    user_id: str
+    target: RebuildTarget
+    dates: list[str]
+    seen: list[str]
+    newest: str | None
 
 
 class RebuildQueue:
@@ -105,16 +117,25 @@ class RebuildQueue:
     @contextmanager
     def rebuilding(self, user_id: str, target: RebuildTarget, dates: Iterable[str] = (WHOLE,)) -> Iterator[None]:
         """Run the block that rebuilds `target` for `dates`, then take away the marks it has dealt with."""
-        dates = sorted(set(dates))
-        scope: dict[str, Any] = {"user_id": user_id, "target": target}
-        seen = [entry["mark"] for entry in self._queue.find({**scope, **WAITING, "date": {"$in": dates}})]
-        newest = self._newest(scope)
+        begun = self.begin(user_id, target, dates)
         yield
-        if self._newest(scope) != newest:
-            self.mark(user_id, target, dates)
-        else:
-            self._queue.delete_many({**scope, "date": {"$in": dates}, "mark": {"$in": sorted(set(seen))}})
+        self.finish(begun)
 
-    def _newest(self, scope: dict[str, Any]) -> str | None:
+    def begin(self, user_id: str, target: RebuildTarget, dates: Iterable[str]) -> BegunRebuild:
+        """Remember what is marked, before anything is read to rebuild `target` for `dates`."""
+        dates = sorted(set(dates))
+        scope = {"user_id": user_id, "target": target}
+        seen = [entry["mark"] for entry in self._queue.find({**scope, **WAITING, "date": {"$in": dates}})]
+        return BegunRebuild(user_id, target, dates, sorted(set(seen)), self._newest(scope))
+
+    def finish(self, begun: BegunRebuild) -> None:
+        """Take away the marks that a rebuild has dealt with, once all of it is written."""
+        scope = {"user_id": begun.user_id, "target": begun.target}
+        if self._newest(scope) != begun.newest:
+            self.mark(begun.user_id, begun.target, begun.dates)
+        else:
+            self._queue.delete_many({**scope, "date": {"$in": begun.dates}, "mark": {"$in": begun.seen}})
+
+    def _newest(self, scope: Document) -> str | None:
         entry = self._queue.find_one({**scope, "date": NEWEST})
         return None if entry is None else entry["mark"]

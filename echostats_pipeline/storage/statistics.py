@@ -1,26 +1,32 @@
-"""Rollups and snapshots: replaced in place, never with a hole for a reader; rollups read back as frames."""
+"""Rollups, snapshots and reviews: replaced in place, never with a hole for a reader."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
-import polars as pl
+import bson
+from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, ReplaceOne
+from pymongo.collection import Collection
 
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, Period
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.transforms.snapshots import DAYS_SCHEMA, HOURS_SCHEMA, TRACK_DAYS_SCHEMA, RollupFrames
+from echostats_pipeline.storage.rollup_frames import RollupFrameStore
+from echostats_pipeline.transforms.frames import RollupFrames
 
 BATCH = 1_000
 
 
 class StatisticsStore:
-    """Collections ``daily_rollups`` and ``analytics_snapshots``."""
+    """Collections ``daily_rollups``, ``analytics_snapshots``, ``calendar_snapshots`` and ``yearly_reviews``."""
 
     def __init__(self, db: Db) -> None:
         self._rollups = db["daily_rollups"]
         self._snapshots = db["analytics_snapshots"]
+        self._calendar = db["calendar_snapshots"]
+        self._reviews = db["yearly_reviews"]
+        self._frames = RollupFrameStore(db)
 
     def replace_rollups(self, user_id: str, days: Iterable[date], documents: Sequence[Document]) -> int:
         """Make `documents` the rollups of `days`: replace what differs, remove what is no longer there.
@@ -30,59 +36,54 @@ class StatisticsStore:
         """
         dates = {day.isoformat() for day in days}
         span = {"user_id": user_id, "date": {"$gte": min(dates, default=""), "$lte": max(dates, default="")}}
-        stored = {found["date"]: found for found in self._rollups.find(span, {"_id": 0}) if found["date"] in dates}
-        changed: list[Any] = [
-            ReplaceOne({"user_id": user_id, "date": document["date"]}, document, upsert=True)
-            for document in documents
-            if stored.pop(document["date"], None) != document
-        ]
-        changed += [DeleteOne({"user_id": user_id, "date": day}) for day in stored]
-        for start in range(0, len(changed), BATCH):
-            self._rollups.bulk_write(changed[start : start + BATCH], ordered=False)
-        return len(changed)
+        # As bytes: what is as it should be is never taken apart, and what is not is encoded once.
+        wanted = {bson.encode(document): document["date"] for document in documents}
+        differing = {
+            RawBSONDocument(stored)["date"]
+            for stored in _each(self._rollups.find_raw_batches(span, {"_id": 0}))
+            if wanted.pop(stored, None) is None
+        }
+        writes: dict[str, Any] = {day: DeleteOne({"user_id": user_id, "date": day}) for day in differing & dates} | {
+            day: ReplaceOne({"user_id": user_id, "date": day}, RawBSONDocument(raw), upsert=True)
+            for raw, day in wanted.items()
+        }
+        if writes:
+            operations = list(writes.values())
+            with self._frames.changing(user_id, writes):
+                for start in range(0, len(operations), BATCH):
+                    self._rollups.bulk_write(operations[start : start + BATCH], ordered=False)
+        return len(writes)
 
     def rollup_frames(self, user_id: str) -> RollupFrames:
-        """All rollups of one user, taken apart for the snapshots."""
-        days: list[tuple[Any, ...]] = []
-        hours: list[tuple[Any, ...]] = []
-        tracks: list[tuple[Any, ...]] = []
-        projection = {"_id": 0, "artist_plays": 0, "album_plays": 0, "user_id": 0}
-        for rollup in self._rollups.find({"user_id": user_id}, projection).sort("date"):
-            day = date.fromisoformat(rollup["date"])
-            days.append((day, rollup["total_plays"], rollup["total_ms"]))
-            hours.extend((day, bucket["hour"], bucket["count"], bucket["ms"]) for bucket in rollup["hourly"])
-            tracks.extend(
-                (
-                    day,
-                    track["spotify_id"],
-                    track["name"],
-                    track["artist_name"],
-                    track["album_name"],
-                    track["count"],
-                    track["ms"],
-                )
-                for track in (*rollup["track_plays"], *rollup["uncounted_tracks"])
-            )
-        return RollupFrames(
-            days=pl.DataFrame(days, schema=DAYS_SCHEMA, orient="row"),
-            hours=pl.DataFrame(hours, schema=HOURS_SCHEMA, orient="row"),
-            tracks=pl.DataFrame(tracks, schema=TRACK_DAYS_SCHEMA, orient="row"),
-        )
+        """All rollups of one user, taken apart for the snapshots; only what has changed is read anew."""
+        return self._frames.read(user_id)
+
+    def has_changed_rollups(self, user_id: str) -> bool:
+        """Whether rollups have changed since they were last read for snapshots."""
+        return self._frames.has_stale(user_id)
 
     def replace_snapshots(self, documents: Sequence[Document], computed_at: datetime) -> int:
-        """Replace the snapshots of one user, each in one write; `computed_at` moves even if nothing else did."""
-        self._snapshots.bulk_write(
-            [
-                ReplaceOne(
-                    {"user_id": document["user_id"], "period": document["period"]},
-                    {**document, "computed_at": computed_at},
-                    upsert=True,
-                )
-                for document in documents
-            ],
-            ordered=False,
-        )
-        return len(documents)
+        """Replace snapshots of periods, each in one write; `computed_at` moves even if nothing else did."""
+        return _replace(self._snapshots, "period", documents, computed_at)
+
+    def replace_calendar(self, documents: Sequence[Document], computed_at: datetime) -> int:
+        """Replace snapshots of calendar periods, each in one write."""
+        return _replace(self._calendar, "period", documents, computed_at)
+
+    def replace_reviews(self, user_id: str, documents: Sequence[Document], computed_at: datetime) -> int:
+        """Make `documents` the reviews of a user; those that have not changed are left alone.
+
+        Returns:
+            How many were written or removed.
+        """
+        stored = {found["year"]: found for found in self._reviews.find({"user_id": user_id}, {"_id": 0})}
+        changed = [
+            document
+            for document in documents
+            if {**stored.pop(document["year"], {}), "computed_at": None} != {**document, "computed_at": None}
+        ]
+        gone = self._reviews.delete_many({"user_id": user_id, "year": {"$in": sorted(stored)}}) if stored else None
+        return _replace(self._reviews, "year", changed, computed_at) + (gone.deleted_count if gone else 0)
 
     def snapshot(self, user_id: str, period: Period) -> AnalyticsSnapshot:
         """The snapshot of one user and period.
@@ -99,3 +100,26 @@ class StatisticsStore:
         """User ids with the end of their current periods: from then on their snapshots are yesterday's."""
         found = self._snapshots.find({"period": "week"}, {"user_id": 1, "period_end": 1})
         return {snapshot["user_id"]: snapshot["period_end"] for snapshot in found}
+
+
+def _replace(collection: Collection[Document], key: str, documents: Sequence[Document], computed_at: datetime) -> int:
+    """Replace documents of a user and `key`, each in one write; returns how many."""
+    writes = [
+        ReplaceOne(
+            {"user_id": document["user_id"], key: document[key]}, {**document, "computed_at": computed_at}, upsert=True
+        )
+        for document in documents
+    ]
+    if writes:
+        collection.bulk_write(writes, ordered=False)
+    return len(writes)
+
+
+def _each(batches: Iterable[Any]) -> Iterator[bytes]:
+    """The documents in batches of them; each begins with its length."""
+    for batch in batches:
+        at = 0
+        while at < len(batch):
+            end = at + int.from_bytes(batch[at : at + 4], "little")
+            yield batch[at:end]
+            at = end

@@ -24,28 +24,71 @@ SKIP_REASONS = ("fwdbtn", "backbtn")
 """``reason_end`` values by which the listener left a track; many exports leave ``skipped`` null or false."""
 
 
-def with_listening_time(plays: pl.LazyFrame, min_play_ms: int) -> pl.LazyFrame:
-    """Add `counted` and `ms`, in the total order of plays (`played_at`, then track id).
-
-    Args:
-        plays: Frame of `PLAYS_SCHEMA`, all plays of one user from a day before the first one of interest.
-        min_play_ms: Plays known to be shorter do not count.
-
-    Returns:
-        The same rows with ``counted: Boolean``, ``left_early: Boolean`` (false where unknown) and ``ms: Int64``: the
-        reported time, else the track's length but never more than has passed since the previous play.
-    """
-    since_previous = pl.col("played_at").diff().dt.total_milliseconds()
-    at_most = pl.min_horizontal("duration_ms", since_previous)
-    return plays.sort("played_at", "track_id").with_columns(
-        counted=pl.col("ms_played").is_null() | (pl.col("ms_played") >= min_play_ms),
-        left_early=pl.col("skipped").fill_null(value=False)
-        | pl.col("reason_end").is_in(SKIP_REASONS, nulls_equal=True),
-        ms=pl.coalesce("ms_played", at_most).cast(pl.Int64),
-    )
+SESSION_GAP_MS = 30 * 60_000
+"""A longer pause ends a session, as in web analytics and in research on listening logs (Google Analytics; Last.fm)."""
+SAME_SESSION_MS = 23 * 3_600_000
+"""Plays whose ends lie further apart are never one session, however long the later one claims to be: a rebuild of a day
+looks back 24 hours and has to decide as one of the whole history does."""
 
 
 def with_local_day(plays: pl.LazyFrame, timezone: str) -> pl.LazyFrame:
     """Add ``date: Date`` and ``hour: Int8`` of the play's end in the given zone."""
     local = pl.col("played_at").dt.convert_time_zone(timezone)
     return plays.with_columns(date=local.dt.date(), hour=local.dt.hour())
+
+
+def with_listening_time(plays: pl.LazyFrame, min_play_ms: int) -> pl.LazyFrame:
+    """Add what a play is worth, in the total order of a listener's plays (`played_at`, then track id).
+
+    Args:
+        plays: Frame of `PLAYS_SCHEMA` and ``listener``, a number: all plays of one user or several, from a day before
+            the first one of interest.
+        min_play_ms: Plays known to be shorter do not count.
+
+    Returns:
+        The same rows, those of a listener in order, with ``since_previous_ms: Int64`` (null for the first),
+        ``counted: Boolean``, ``left_early: Boolean`` (false where unknown), ``left_known: Boolean`` and ``ms: Int64``:
+        the reported time, else the track's length but never more than has passed since the previous play.
+    """
+    ordered = plays.sort("listener", "played_at", "track_id").with_columns(
+        since_previous_ms=pl.when(pl.col("listener") == pl.col("listener").shift()).then(
+            pl.col("played_at").diff().dt.total_milliseconds()
+        )
+    )
+    return ordered.with_columns(
+        counted=pl.col("ms_played").is_null() | (pl.col("ms_played") >= min_play_ms),
+        left_early=pl.col("skipped").fill_null(value=False)
+        | pl.col("reason_end").is_in(SKIP_REASONS, nulls_equal=True),
+        left_known=pl.col("skipped").is_not_null() | (pl.col("reason_end").fill_null("") != ""),
+        ms=pl.coalesce("ms_played", pl.min_horizontal("duration_ms", "since_previous_ms")).cast(pl.Int64),
+    )
+
+
+def with_sessions(timed: pl.LazyFrame) -> pl.LazyFrame:
+    """Add which session, and which repeat of a track, a play belongs to, as far as it lies on one local date.
+
+    Args:
+        timed: As `with_listening_time` returns it, with ``bucket``: one number for each date of each listener.
+
+    Returns:
+        The same rows with numbers ``part`` and ``repeat`` (rows of one number follow each other), of the first row of
+        each whether it goes on from another date, ``part_continues``, ``repeat_continues``, and ``leaves``: whether
+        the next play is on another date.
+    """
+    pause_ms = pl.col("since_previous_ms") - pl.col("ms")
+    goes_on = (pause_ms <= SESSION_GAP_MS) & (pl.col("since_previous_ms") <= SAME_SESSION_MS)
+    return (
+        timed.with_columns(
+            goes_on=goes_on.fill_null(value=False),
+            same_bucket=(pl.col("bucket") == pl.col("bucket").shift()).fill_null(value=False),
+            same_track=(pl.col("track_id") == pl.col("track_id").shift()).fill_null(value=False),
+            leaves=(pl.col("bucket") != pl.col("bucket").shift(-1)).fill_null(value=True),
+        )
+        .with_columns(same_part=pl.col("goes_on") & pl.col("same_bucket"))
+        .with_columns(
+            part=(~pl.col("same_part")).cum_sum(),
+            repeat=(~(pl.col("same_part") & pl.col("same_track"))).cum_sum(),
+            part_continues=pl.col("goes_on") & ~pl.col("same_bucket"),
+            repeat_continues=pl.col("goes_on") & ~pl.col("same_bucket") & pl.col("same_track"),
+        )
+    )

@@ -1,28 +1,43 @@
-"""Rankings: the fifty most played of something, in a total order."""
+"""Rankings: the fifty first of something, in a total order."""
 
+from collections import defaultdict
 from typing import Any
 
 import polars as pl
 
 TOP_LENGTH = 50
 TOP_COLUMNS = ("spotify_id", "name", "play_count", "total_ms", "image_url", "rank")
+BY_PLAYS, BY_TIME = ("plays", "ms"), ("ms", "plays")
+"""What decides, and what decides among equals before the name does."""
 
 
-def top_items(items: pl.DataFrame) -> list[dict[str, Any]]:
-    """The first `TOP_LENGTH` items by plays, then listening time, then name (then id, to leave no tie).
+def top_items(items: pl.DataFrame, shown: pl.DataFrame, by: tuple[str, str]) -> dict[int, list[dict[str, Any]]]:
+    """The first `TOP_LENGTH` items of each span: by plays, then time (or the reverse), then name (then id).
 
     Args:
-        items: One row per item: ``spotify_id``, ``name``, ``image_url`` (strings), ``plays``, ``ms`` (integers).
+        items: ``span``, the items' number or name, ``plays``, ``ms``.
+        shown: How an item is shown: its number or name, ``spotify_id``, ``name``, ``image_url``.
+        by: `BY_PLAYS` or `BY_TIME`.
 
     Returns:
-        Documents of `model.statistics.TopItem`, without the items of which nothing counted.
+        Documents of `model.statistics.TopItem` by span, without the items of which nothing counted.
     """
-    return (
-        items.filter(pl.col("plays") > 0)
-        .sort(["plays", "ms", "name", "spotify_id"], descending=[True, True, False, False])
-        .head(TOP_LENGTH)
+    first, second = by
+    (key,) = set(items.columns) - {"span", "plays", "ms"}
+    # Names decide among few: all others are out by the number that decides first.
+    counted = items.filter(pl.col("plays") > 0)
+    least = counted.group_by("span").agg(pl.col(first).top_k(TOP_LENGTH).min().alias("least"))
+    top = (
+        counted.join(least, on="span", how="left")
+        .filter(pl.col(first) >= pl.col("least"))
+        .join(shown, on=key, how="left")
+        .sort("span", first, second, "name", "spotify_id", descending=[False, True, True, False, False])
+        .with_columns(rank=pl.int_range(1, pl.len() + 1).over("span"))
+        .filter(pl.col("rank") <= TOP_LENGTH)
         .rename({"plays": "play_count", "ms": "total_ms"})
-        .with_columns(rank=pl.int_range(1, pl.len() + 1))
-        .select(TOP_COLUMNS)
-        .to_dicts()
+        .select("span", *TOP_COLUMNS)
     )
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in top.iter_rows(named=True):
+        found[row.pop("span")].append(row)
+    return found

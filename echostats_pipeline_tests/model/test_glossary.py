@@ -14,6 +14,8 @@ READ = (
     "listening_history",
     "daily_rollups",
     "analytics_snapshots",
+    "calendar_snapshots",
+    "yearly_reviews",
     "tracks",
     "artists",
     "albums",

@@ -17,7 +17,7 @@ from echostats_pipeline.stages.statistics import rebuild_rollups
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow
-from echostats_pipeline.transforms.rollups import build_daily_rollups
+from echostats_pipeline.transforms.rollups import Listener, build_daily_rollups
 from echostats_pipeline_tests.conftest import NOW, Counted, Pipeline, documents
 
 from .test_ingestion import sync
@@ -52,9 +52,8 @@ def stale_days(store: Store, user: User) -> set[date]:
     """The days whose rollups are not what the history says."""
     days = list(SPAN.dates())
     plays = store.plays.read(user.user_id, *SPAN.instants(ZoneInfo(user.timezone)))
-    wanted = by_date(
-        build_daily_rollups(plays, user_id=user.user_id, timezone=user.timezone, min_play_ms=30_000, days=days)
-    )
+    (rollups,) = build_daily_rollups([Listener(user.user_id, user.timezone, plays, days)], min_play_ms=30_000)
+    wanted = by_date(rollups)
     there = by_date(documents(store.db, "daily_rollups"))
     return {day for day in days if wanted.get(str(day)) != there.get(str(day))}
 
@@ -84,5 +83,5 @@ def test_a_rebuild_beside_imports_and_syncs_loses_nothing(pipeline: Pipeline, tm
     assert pipeline.run("rollup_build", tags=range_tags(SPAN.first, SPAN.last, user.partition_key)).success
     assert store.rebuilds.pending_days(user.user_id) == set()
     assert stale_days(store, user) == set()
-    rollups = documents(store.db, "daily_rollups")
-    assert sum(rollup["total_rows"] for rollup in rollups) == store.db["listening_history"].count_documents({}) > 100
+    stored = documents(store.db, "daily_rollups")
+    assert sum(rollup["total_rows"] for rollup in stored) == store.db["listening_history"].count_documents({}) > 100

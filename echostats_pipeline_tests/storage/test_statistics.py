@@ -105,7 +105,7 @@ def test_rollups_come_back_as_frames_in_order(store: Store) -> None:
     ]
     store.statistics.replace_rollups("u", [DAY, DAY + timedelta(days=1)], built)
     frames = store.statistics.rollup_frames("u")
-    assert frames.days.rows() == [(DAY, 2, 18), (DAY + timedelta(days=1), 1, 5)]
+    assert frames.days.rows() == [(DAY, 2, 18, 0, 0), (DAY + timedelta(days=1), 1, 5, 0, 0)]
     assert frames.hours.rows() == [(DAY, 23, 2, 18)]
     assert frames.tracks.rows() == [(DAY, "t", "T", "A", "B", 2, 9), (DAY, "q", "T", "A", "B", 0, 9)]
     nobody = store.statistics.rollup_frames("nobody")

@@ -1,25 +1,24 @@
 """Made-up listening: Hypothesis strategies for zones, tracks, plays and catalogues, and their frames."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
-from echostats_pipeline.transforms.rollups import RollupDocument
-from echostats_pipeline.transforms.snapshots import (
+from echostats_pipeline.transforms.frames import (
     CATALOG_ALBUMS_SCHEMA,
     CATALOG_ARTISTS_SCHEMA,
     CATALOG_TRACKS_SCHEMA,
-    DAYS_SCHEMA,
-    HOURS_SCHEMA,
-    TRACK_DAYS_SCHEMA,
+    ROLLUP_SCHEMAS,
     CatalogFrames,
     RollupFrames,
 )
-from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Known, KnownTrack, OraclePlay
+from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
+from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
+from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Known, KnownTrack, OraclePlay
 
 STARTS = {
     "UTC": (datetime(2024, 2, 28, 12, tzinfo=UTC),),
@@ -121,22 +120,32 @@ def plays_frame(plays: Sequence[OraclePlay]) -> pl.DataFrame:
     return pl.DataFrame([vars(play) for play in plays], schema=PLAYS_SCHEMA, orient="row")
 
 
+def daily_rollups(
+    plays: Sequence[OraclePlay], zone: str, *, min_play_ms: int = 30_000, days: Collection[date] | None = None
+) -> list[RollupDocument]:
+    """The rollups of one listener."""
+    (found,) = build_daily_rollups([Listener("u", zone, plays_frame(plays), days)], min_play_ms=min_play_ms)
+    return found
+
+
 def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
-    """Rollups taken apart, as `storage.statistics` does it."""
-    days, hours, tracks = [], [], []
+    """Rollups taken apart, as `storage.rollup_frames` does it."""
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in ROLLUP_SCHEMAS}
     for document in documents:
         day = date.fromisoformat(document["date"])
-        days.append((day, document["total_plays"], document["total_ms"]))
-        hours += [(day, bucket["hour"], bucket["count"], bucket["ms"]) for bucket in document["hourly"]]
-        tracks += [
-            (day, *(track[name] for name in ("spotify_id", "name", "artist_name", "album_name", "count", "ms")))
-            for track in (*document["track_plays"], *document["uncounted_tracks"])
-        ]
-    return RollupFrames(
-        pl.DataFrame(days, schema=DAYS_SCHEMA, orient="row"),
-        pl.DataFrame(hours, schema=HOURS_SCHEMA, orient="row"),
-        pl.DataFrame(tracks, schema=TRACK_DAYS_SCHEMA, orient="row"),
-    )
+
+        def taken(name: str, parts: Iterable[Document], *fields: str, day: date = day) -> None:
+            rows[name] += [(day, *(part[field] for field in fields)) for part in parts]
+
+        taken("days", [document], "total_plays", "total_ms", "total_skips", "total_skips_known")
+        taken("hours", document["hourly"], "hour", "count", "ms")
+        tracks = (*document["track_plays"], *document["uncounted_tracks"])
+        taken("tracks", tracks, "spotify_id", "name", "artist_name", "album_name", "count", "ms")
+        taken("sessions", document["sessions"], "started_at", "ended_at", "plays", "continues")
+        taken("repeats", document["repeats"], "spotify_id", "count", "ended_at", "continues")
+    frames = {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in ROLLUP_SCHEMAS.items()}
+    in_time = {name: frames[name].sort("ended_at", maintain_order=True) for name in ("sessions", "repeats")}
+    return RollupFrames(**frames | in_time)
 
 
 def catalog_frames(catalogue: Catalogue) -> CatalogFrames:

@@ -1,12 +1,24 @@
 """The contract (spec sections 3, 4 and 7) once more, by brute force: lists and dicts, zoneinfo, no polars.
 
-Slow and plain on purpose. It shares nothing with what it judges but the names of the fields.
+Slow and plain on purpose. It shares nothing with what it judges but the names of the fields. Here: plays and what a
+local date tells of them; `oracle_periods` has what is told of spans of dates.
+
+What the contract leaves open is settled so:
+
+- Plays lie in their total order: by their end, then by track id. A play begins its listening time before its end.
+- A play goes on with the session of the play before it if it begins at most half an hour after that one's end, and
+  ends at most 23 hours after it (what lies a day back is not read to build a day). Short plays are part of it.
+- A new part of a session begins wherever the local date changes, also where clocks go back across midnight and a date
+  comes twice: then a date has two parts of one session. A part continues if the session does, from whatever date.
+- A repeat is a run of one track within one part; plays that do not count neither end it nor add to its count, those
+  of another track end it even if they do not count. Kept are one that continues, the last one before the date is
+  left, and the first of those that count most on a date, if that is twice or more.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,7 +34,8 @@ FEATURES = (
     "speechiness",
     "tempo",
 )
-PERIOD_LENGTHS = {"week": 7, "month": 30, "quarter": 90, "year": 365, "all_time": None}
+PAUSE, REACH = timedelta(minutes=30), timedelta(hours=23)
+"""The longest pause within a session, and the longest time from one end to the next."""
 
 
 @dataclass(frozen=True)
@@ -73,35 +86,61 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Heard:
-    """A play with what it is worth and where it lies in the listener's own calendar."""
+    """A play with what it is worth, where it lies in the listener's own calendar, and the play before it."""
 
     play: OraclePlay
     counts: bool
     ms: int
     local: datetime
+    before: "Heard | None" = field(default=None, repr=False, compare=False)
 
     @property
     def day(self) -> date:
         return self.local.date()
 
     @property
+    def began(self) -> datetime:
+        return self.play.played_at - timedelta(milliseconds=self.ms)
+
+    @property
     def left_early(self) -> bool:
         return self.play.skipped is True or self.play.reason_end in ("fwdbtn", "backbtn")
+
+    @property
+    def end_is_known(self) -> bool:
+        return self.play.skipped is not None or self.play.reason_end not in (None, "")
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the session of the play before goes on with this one."""
+        if self.before is None:
+            return False
+        end = self.before.play.played_at
+        return self.began - end <= PAUSE and self.play.played_at - end <= REACH
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it goes on with the track of the play before."""
+        return self.goes_on and self.before is not None and self.before.play.track_id == self.play.track_id
+
+    @property
+    def begins_part(self) -> bool:
+        return not self.goes_on or self.before is None or self.before.day != self.day
 
 
 def heard(plays: Iterable[OraclePlay], timezone: str, min_play_ms: int) -> list[Heard]:
     """Plays in order of their end (then track), each with its time: reported, or as much as can have passed."""
     found: list[Heard] = []
-    previous: OraclePlay | None = None
+    before: Heard | None = None
     for play in sorted(plays, key=lambda play: (play.played_at, play.track_id)):
         ms = play.ms_played
         if ms is None:
             ms = play.duration_ms
-            if previous is not None:
-                ms = min(ms, (play.played_at - previous.played_at) // timedelta(milliseconds=1))
+            if before is not None:
+                ms = min(ms, (play.played_at - before.play.played_at) // timedelta(milliseconds=1))
         counts = play.ms_played is None or play.ms_played >= min_play_ms
-        found.append(Heard(play, counts, ms, play.played_at.astimezone(ZoneInfo(timezone))))
-        previous = play
+        before = Heard(play, counts, ms, play.played_at.astimezone(ZoneInfo(timezone)), before)
+        found.append(before)
     return found
 
 
@@ -150,8 +189,57 @@ def _rollup(user_id: str, day: date, items: Sequence[Heard]) -> Document:
         "track_plays": [track for track in tracks if track["count"] > 0],
         "total_rows": len(items),
         "total_skips": sum(item.left_early for item in items),
+        "total_skips_known": sum(item.end_is_known for item in items),
         "uncounted_tracks": [track for track in tracks if track["count"] == 0],
+        "sessions": [
+            {
+                "started_at": part[0].began,
+                "ended_at": part[-1].play.played_at,
+                "plays": sum(item.counts for item in part),
+                "continues": part[0].goes_on,
+            }
+            for part in _parts(items)
+        ],
+        "repeats": [
+            {
+                "spotify_id": run[0].play.track_id,
+                "count": sum(item.counts for item in run),
+                "ended_at": run[-1].play.played_at,
+                "continues": run[0].repeats,
+            }
+            for run in _kept_runs(items)
+        ],
     }
+
+
+def _parts(items: Sequence[Heard]) -> list[list[Heard]]:
+    """The plays of one date, by the part of a session they lie in."""
+    parts: list[list[Heard]] = []
+    for item in items:
+        if item.begins_part:
+            parts.append([])
+        parts[-1].append(item)
+    return parts
+
+
+def _kept_runs(items: Sequence[Heard]) -> list[list[Heard]]:
+    """Of the runs of one date those that its rollup holds, in the order of time."""
+    runs: list[list[Heard]] = []
+    kept: set[int] = set()
+    for part in _parts(items):
+        if runs and part[0].before is not None and part[0].before.day != part[0].day:
+            kept.add(len(runs) - 1)  # clocks had gone back to this date, or were about to
+        if part[0].repeats:
+            kept.add(len(runs))
+        for item in part:
+            if item.begins_part or not item.repeats:
+                runs.append([])
+            runs[-1].append(item)
+    kept.add(len(runs) - 1)
+    counts = [sum(item.counts for item in run) for run in runs]
+    if max(counts) >= 2:
+        kept.add(counts.index(max(counts)))
+    return [runs[place] for place in sorted(kept)]
 
 
 def _tally(names: Iterable[str]) -> dict[str, int]:
@@ -159,184 +247,3 @@ def _tally(names: Iterable[str]) -> dict[str, int]:
     for name in names:
         counts[name] = counts.get(name, 0) + 1
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def snapshots(
-    plays: Iterable[OraclePlay],
-    catalogue: Catalogue,
-    *,
-    timezone: str,
-    today: date,
-    min_play_ms: int = 30_000,
-    user_id: str = "u",
-) -> dict[str, Document]:
-    """The snapshot of every period, from the plays themselves."""
-    items = heard(plays, timezone, min_play_ms)
-    identities = _identities(items, catalogue)
-    current, longest = _streaks({item.day for item in items if item.counts and item.day <= today}, today)
-    found = {}
-    for period, length in PERIOD_LENGTHS.items():
-        first = None if length is None else today - timedelta(days=length - 1)
-        within = [item for item in items if item.day <= today and (first is None or item.day >= first)]
-        found[period] = {
-            "user_id": user_id,
-            "period": period,
-            "period_start": None if first is None else first_instant(first, timezone),
-            "period_end": first_instant(today + timedelta(days=1), timezone),
-            **_statistics(within, identities, catalogue),
-            "listening_streak_days": current,
-            "longest_streak_days": longest,
-        }
-    return found
-
-
-def first_instant(day: date, timezone: str) -> datetime:
-    """The first minute that lies in `day` or later, found by walking there."""
-    zone = ZoneInfo(timezone)
-    at = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=26)
-    while at.astimezone(zone).date() < day:
-        at += timedelta(minutes=1)
-    return at
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Under what a track, its artist and its album are counted and shown; a key of None is nobody."""
-
-    name: str
-    image_url: str
-    features: tuple[float, ...] | None
-    artist_key: str | None
-    artist_id: str
-    artist_name: str
-    album_key: tuple[str, str] | str | None
-    album_id: str
-    album_name: str
-
-
-def _identities(items: Sequence[Heard], catalogue: Catalogue) -> dict[str, Identity]:
-    """By track id; in a first pass what the catalogue says, in a second what names tell about the rest."""
-    last: dict[str, tuple[date, OraclePlay]] = {}
-    for item in items:  # the names of the last play of the last local date
-        if item.play.track_id not in last or last[item.play.track_id][0] <= item.day:
-            last[item.play.track_id] = (item.day, item.play)
-    known = {}
-    for track_id, (_, play) in last.items():
-        entry = catalogue.tracks.get(track_id, KnownTrack())
-        names = (
-            entry.name or play.track_name,
-            entry.artist_name or play.artist_name,
-            entry.album_name or play.album_name,
-        )
-        known[track_id] = (entry, *names)
-    artist_ids: dict[str, set[str]] = defaultdict(set)
-    album_ids: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for entry, _, artist_name, album_name in known.values():
-        artist_ids[artist_name] |= {entry.artist_id} - {""}
-        album_ids[artist_name, album_name] |= {entry.album_id} - {""}
-    identities = {}
-    for track_id, (entry, name, artist_name, album_name) in known.items():
-        artist_id = entry.artist_id or _only(artist_ids[artist_name])
-        album_id = entry.album_id or _only(album_ids[artist_name, album_name])
-        identities[track_id] = Identity(
-            name,
-            entry.image_url,
-            entry.features,
-            artist_id or (f"name:{artist_name}" if artist_name else None),
-            artist_id,
-            artist_name,
-            album_id or ((artist_name, album_name) if album_name else None),
-            album_id,
-            album_name,
-        )
-    return identities
-
-
-def _only(ids: set[str]) -> str:
-    return next(iter(ids)) if len(ids) == 1 else ""
-
-
-def _statistics(items: Sequence[Heard], identities: Mapping[str, Identity], catalogue: Catalogue) -> Document:
-    tracks: dict[Any, Document] = {}
-    artists: dict[Any, Document] = {}
-    albums: dict[Any, Document] = {}
-    genres: dict[Any, Document] = {}
-    hours: dict[int, Document] = {}
-    weekdays: dict[int, Document] = {}
-    weighted, covered = [0.0] * len(FEATURES), 0
-    for item in sorted(items, key=lambda item: item.play.track_id):
-        track_id = item.play.track_id
-        who = identities[track_id]
-        _add(tracks, track_id, item, track_id, who.name, who.image_url)
-        if who.artist_key is not None:
-            entry = catalogue.artists.get(who.artist_id)
-            _add(
-                artists,
-                who.artist_key,
-                item,
-                who.artist_id,
-                entry.name if entry else who.artist_name,
-                entry.image_url if entry else "",
-            )
-            for genre in entry.genres if entry else ():
-                _add(genres, genre, item, "", genre, "")
-        if who.album_key is not None:
-            entry = catalogue.albums.get(who.album_id)
-            name, image_url = (entry.name, entry.image_url) if entry else (who.album_name, "")
-            _add(albums, who.album_key, item, who.album_id, name, image_url)
-        for buckets, name, bucket in ((hours, "hour", item.local.hour), (weekdays, "day", item.day.weekday())):
-            total = buckets.setdefault(bucket, {name: bucket, "count": 0, "total_ms": 0})
-            total["count"] += item.counts
-            total["total_ms"] += item.ms
-        if item.counts and who.features is not None:
-            covered += 1
-            weighted = [sum_ + value for sum_, value in zip(weighted, who.features, strict=True)]
-    plays = sum(item.counts for item in items)
-    return {
-        "total_tracks_played": plays,
-        "total_ms_played": sum(item.ms for item in items),
-        "unique_tracks": _unique(tracks),
-        "unique_artists": _unique(artists),
-        "unique_albums": _unique(albums),
-        "unique_genres": _unique(genres),
-        "top_artists": _top(artists),
-        "top_tracks": _top(tracks),
-        "top_genres": _top(genres),
-        "top_albums": _top(albums),
-        "hourly_distribution": [hours[hour] for hour in sorted(hours)],
-        "daily_distribution": [weekdays[day] for day in sorted(weekdays)],
-        "avg_audio_features": (
-            {name: total / covered for name, total in zip(FEATURES, weighted, strict=True)} if covered else None
-        ),
-        "audio_features_coverage": covered / plays if plays else 0.0,
-    }
-
-
-def _add(totals: dict[Any, Document], key: Any, item: Heard, spotify_id: str, name: str, image_url: str) -> None:
-    line = totals.setdefault(key, {"play_count": 0, "total_ms": 0})
-    line.update(spotify_id=spotify_id, name=name, image_url=image_url)
-    line["play_count"] += item.counts
-    line["total_ms"] += item.ms
-
-
-def _unique(totals: Mapping[Any, Document]) -> int:
-    return sum(line["play_count"] > 0 for line in totals.values())
-
-
-def _top(totals: Mapping[Any, Document]) -> list[Document]:
-    lines = sorted(
-        (line for line in totals.values() if line["play_count"] > 0),
-        key=lambda line: (-line["play_count"], -line["total_ms"], line["name"], line["spotify_id"]),
-    )
-    return [{**line, "rank": rank} for rank, line in enumerate(lines[:50], start=1)]
-
-
-def _streaks(days: set[date], today: date) -> tuple[int, int]:
-    def back_from(day: date) -> int:
-        length = 0
-        while day - timedelta(days=length) in days:
-            length += 1
-        return length
-
-    current = back_from(today) or back_from(today - timedelta(days=1))
-    return current, max((back_from(day) for day in days), default=0)

@@ -23,16 +23,17 @@ from echostats_pipeline.transforms.audit import (
     history_sums,
     snapshot_difference,
 )
-from echostats_pipeline.transforms.rollups import RollupDocument, build_daily_rollups
-from echostats_pipeline.transforms.snapshots import SnapshotDocument, build_snapshots
+from echostats_pipeline.transforms.rollups import RollupDocument
+from echostats_pipeline.transforms.snapshots import build_snapshots
 from echostats_pipeline_tests.transforms.histories import (
     catalog_frames,
-    plays_frame,
+    daily_rollups,
     quick,
     rollup_frames,
     zoned_histories,
 )
-from echostats_pipeline_tests.transforms.oracle import Catalogue, OraclePlay, first_instant
+from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, OraclePlay
+from echostats_pipeline_tests.transforms.oracle_periods import first_instant
 
 thresholds = st.sampled_from((0, 1, 30_000))
 History = tuple[str, list[OraclePlay]]
@@ -64,11 +65,11 @@ def sums_of(document: RollupDocument) -> RollupSums:
 
 
 def rollup_sums(plays: Sequence[OraclePlay], zone: str, min_play_ms: int) -> dict[date, RollupSums]:
-    documents = build_daily_rollups(plays_frame(plays), user_id="u", timezone=zone, min_play_ms=min_play_ms)
+    documents = daily_rollups(plays, zone, min_play_ms=min_play_ms)
     return {date.fromisoformat(document["date"]): sums_of(document) for document in documents}
 
 
-def snapshot_sums(document: SnapshotDocument) -> SnapshotSums:
+def snapshot_sums(document: Document) -> SnapshotSums:
     def totals(name: str) -> tuple[int, int]:
         buckets = document[f"{name}_distribution"]
         return sum(bucket["count"] for bucket in buckets), sum(bucket["total_ms"] for bucket in buckets)
@@ -110,7 +111,7 @@ def test_whatever_sum_of_a_rollup_is_changed_is_named(history: History, data: st
 @given(history=zoned_histories(), later=st.integers(-1, 40))
 def test_plain_sums_agree_with_the_snapshots(history: History, later: int) -> None:
     zone, plays = history
-    documents = build_daily_rollups(plays_frame(plays), user_id="u", timezone=zone, min_play_ms=30_000)
+    documents = daily_rollups(plays, zone)
     days = {date.fromisoformat(document["date"]): sums_of(document) for document in documents}
     today = max(days) + timedelta(days=later)
     last: dict[str, date] = {}
@@ -121,7 +122,7 @@ def test_plain_sums_agree_with_the_snapshots(history: History, later: int) -> No
     built = build_snapshots(
         rollup_frames(documents), catalog_frames(Catalogue()), user_id="u", timezone=zone, today=today
     )
-    for snapshot in built:
+    for snapshot in built.snapshots:
         stored = snapshot_sums(snapshot)
         assert snapshot_difference(snapshot["period"], stored, days, heard, ZoneInfo(zone)) is None
 

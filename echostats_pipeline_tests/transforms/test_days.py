@@ -16,9 +16,9 @@ from echostats_pipeline.transforms.days import (
     windows,
 )
 from echostats_pipeline.transforms.plays import UTC_MS
-from echostats_pipeline.transforms.rollups import build_daily_rollups
-from echostats_pipeline_tests.transforms.histories import STARTS, plays_frame, quick, zoned_histories
-from echostats_pipeline_tests.transforms.oracle import OraclePlay, first_instant
+from echostats_pipeline_tests.transforms.histories import STARTS, daily_rollups, quick, zoned_histories
+from echostats_pipeline_tests.transforms.oracle import OraclePlay
+from echostats_pipeline_tests.transforms.oracle_periods import first_instant
 
 dates = st.dates(date(2024, 1, 1), date(2024, 3, 1))
 A_MILLISECOND = timedelta(milliseconds=1)
@@ -66,9 +66,7 @@ def test_a_window_reads_every_play_its_days_need(history: tuple[str, list[Oracle
     within = [play for play in plays if start <= play.played_at < end]
 
     def build(read: list[OraclePlay]) -> list[dict[str, object]]:
-        return build_daily_rollups(
-            plays_frame(read), user_id="u", timezone=zone, min_play_ms=30_000, days=list(window.dates())
-        )
+        return daily_rollups(read, zone, days=list(window.dates()))
 
     assert build(within) == build(plays)
 
@@ -99,8 +97,7 @@ def test_only_touched_days_change_when_a_play_appears(
     new = data.draw(st.sampled_from(plays))
 
     def build(read: list[OraclePlay]) -> dict[str, dict[str, object]]:
-        documents = build_daily_rollups(plays_frame(read), user_id="u", timezone=zone, min_play_ms=30_000)
-        return {document["date"]: document for document in documents}
+        return {document["date"]: document for document in daily_rollups(read, zone)}
 
     before, after = build([play for play in plays if play != new]), build(plays)
     changed = {day for day in {*before, *after} if before.get(day) != after.get(day)}

@@ -1,11 +1,10 @@
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.statistics import TopItem
-from echostats_pipeline.transforms.ranking import TOP_LENGTH, top_items
-
-SCHEMA = {"spotify_id": pl.String, "name": pl.String, "image_url": pl.String, "plays": pl.Int64, "ms": pl.Int64}
+from echostats_pipeline.transforms.ranking import BY_PLAYS, BY_TIME, TOP_LENGTH, top_items
 
 Line = tuple[str, str, int, int]
 lines = st.lists(
@@ -20,15 +19,30 @@ lines = st.lists(
 )
 
 
-def ranked(items: list[Line]) -> list[dict[str, object]]:
-    rows = [(spotify_id, name, f"https://i/{spotify_id}", plays, ms) for spotify_id, name, plays, ms in items]
-    return top_items(pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+def ranked(items: list[Line], by: tuple[str, str] = BY_PLAYS) -> list[dict[str, object]]:
+    """The ranking of a span beside another one that holds the same, but later."""
+    numbers = {"span": pl.Int64, "item": pl.String, "plays": pl.Int64, "ms": pl.Int64}
+    texts = dict.fromkeys(("item", "spotify_id", "name", "image_url"), pl.String)
+    of_spans = [(span, spotify_id, plays, ms) for span in (1, 0) for spotify_id, _, plays, ms in items]
+    names = [(spotify_id, spotify_id, name, f"https://i/{spotify_id}") for spotify_id, name, _, _ in items]
+    found = top_items(
+        pl.DataFrame(of_spans, schema=numbers, orient="row"),
+        pl.DataFrame(names, schema=texts, orient="row"),
+        by,
+    )
+    assert found.get(0, []) == found.get(1, [])
+    return found.get(0, [])
 
 
+@pytest.mark.parametrize("by", [BY_PLAYS, BY_TIME])
 @given(items=lines)
-def test_a_ranking_is_by_plays_then_time_then_name_and_ends_at_fifty(items: list[Line]) -> None:
-    order = sorted((line for line in items if line[2] > 0), key=lambda line: (-line[2], -line[3], line[1], line[0]))
-    assert ranked(items) == [
+def test_a_ranking_is_by_plays_then_time_or_the_reverse_then_name_and_ends_at_fifty(
+    by: tuple[str, str], items: list[Line]
+) -> None:
+    first, second = (2, 3) if by == BY_PLAYS else (3, 2)
+    counted = (line for line in items if line[2] > 0)
+    order = sorted(counted, key=lambda line: (-line[first], -line[second], line[1], line[0]))
+    assert ranked(items, by) == [
         {
             "spotify_id": spotify_id,
             "name": name,

@@ -9,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.statistics import DailyRollup
-from echostats_pipeline.transforms.rollups import RollupDocument, build_daily_rollups
+from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline_tests.transforms import oracle
-from echostats_pipeline_tests.transforms.histories import plays_frame, quick, zoned_histories
+from echostats_pipeline_tests.transforms.histories import (
+    daily_rollups,
+    plays_frame,
+    quick,
+    zoned_histories,
+)
 from echostats_pipeline_tests.transforms.oracle import OraclePlay
 
 thresholds = st.sampled_from((0, 1, 30_000))
@@ -20,7 +25,7 @@ thresholds = st.sampled_from((0, 1, 30_000))
 def build(
     plays: Sequence[OraclePlay], zone: str, min_play_ms: int = 30_000, days: Sequence[date] | None = None
 ) -> list[RollupDocument]:
-    return build_daily_rollups(plays_frame(plays), user_id="u", timezone=zone, min_play_ms=min_play_ms, days=days)
+    return daily_rollups(plays, zone, min_play_ms=min_play_ms, days=days)
 
 
 def in_order(document: RollupDocument) -> list[tuple[str, Any]]:
@@ -131,4 +136,17 @@ def test_no_plays_give_no_rollups() -> None:
 
 def test_a_frame_without_the_needed_columns_is_refused() -> None:
     with pytest.raises(TypeError, match="plays must have the columns"):
-        build_daily_rollups(pl.DataFrame({"played_at": []}), user_id="u", timezone="UTC", min_play_ms=0)
+        build_daily_rollups([Listener("u", "UTC", pl.DataFrame({"played_at": []}))], min_play_ms=0)
+
+
+@quick
+@given(listeners=st.lists(zoned_histories(max_plays=12), max_size=4))
+def test_many_listeners_in_one_pass_are_each_as_alone(listeners: list[tuple[str, list[OraclePlay]]]) -> None:
+    together = build_daily_rollups(
+        [Listener(str(number), zone, plays_frame(plays)) for number, (zone, plays) in enumerate(listeners)],
+        min_play_ms=30_000,
+    )
+    assert together == [
+        [{**document, "user_id": str(number)} for document in build(plays, zone)]
+        for number, (zone, plays) in enumerate(listeners)
+    ]

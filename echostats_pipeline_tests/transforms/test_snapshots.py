@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.model.statistics import AnalyticsSnapshot
-from echostats_pipeline.transforms.rollups import build_daily_rollups
-from echostats_pipeline.transforms.snapshots import build_snapshots, next_period_end
-from echostats_pipeline_tests.transforms import oracle
+from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, YearlyReview
+from echostats_pipeline.transforms.snapshots import PeriodDocuments, build_snapshots
+from echostats_pipeline_tests.transforms import oracle_periods
+from echostats_pipeline_tests.transforms.comparing import differences
 from echostats_pipeline_tests.transforms.histories import (
     catalog_frames,
     catalogues,
+    daily_rollups,
     histories,
-    plays_frame,
     quick,
     rollup_frames,
     zones,
@@ -26,15 +26,22 @@ NOON = datetime(2024, 5, 15, 12, tzinfo=UTC)
 TODAY = NOON.date()
 
 
-def build(
-    plays: list[OraclePlay], catalogue: Catalogue | None = None, zone: str = "UTC", today: date = TODAY
-) -> dict[str, dict[str, Any]]:
-    """Snapshots by period, by way of the rollups."""
-    rollups = build_daily_rollups(plays_frame(plays), user_id="u", timezone=zone, min_play_ms=30_000)
-    documents = build_snapshots(
-        rollup_frames(rollups), catalog_frames(catalogue or Catalogue()), user_id="u", timezone=zone, today=today
-    )
-    return {document["period"]: document for document in documents}
+def build_all(
+    plays: list[OraclePlay],
+    catalogue: Catalogue | None = None,
+    zone: str = "UTC",
+    today: date = TODAY,
+    years: set[int] | None = None,
+) -> PeriodDocuments:
+    """All that is told of periods, by way of the rollups."""
+    frames = rollup_frames(daily_rollups(plays, zone))
+    catalog = catalog_frames(catalogue or Catalogue())
+    return build_snapshots(frames, catalog, user_id="u", timezone=zone, today=today, years=years)
+
+
+def build(*args: Any, **kwargs: Any) -> dict[str, dict[str, Any]]:
+    """Snapshots by period."""
+    return {document["period"]: document for document in build_all(*args, **kwargs).snapshots}
 
 
 @st.composite
@@ -57,15 +64,15 @@ def test_snapshots_are_what_brute_force_finds(
     listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue
 ) -> None:
     zone, plays, today = listener
-    expected = oracle.snapshots(plays, catalogue, timezone=zone, today=today)
-    found = build(plays, catalogue, zone, today)
-    assert list(found) == list(expected)
-    for period, wanted in expected.items():
-        averages, wanted_averages = found[period].pop("avg_audio_features"), wanted.pop("avg_audio_features")
-        coverage, wanted_coverage = found[period].pop("audio_features_coverage"), wanted.pop("audio_features_coverage")
-        assert found[period] == wanted
-        assert averages == (wanted_averages if wanted_averages is None else pytest.approx(wanted_averages, abs=1e-6))
-        assert coverage == pytest.approx(wanted_coverage, abs=1e-6)
+    found = build_all(plays, catalogue, zone, today)
+    of = {"timezone": zone, "today": today}
+    for documents, key, expected in (
+        (found.snapshots, "period", oracle_periods.snapshots(plays, catalogue, **of)),
+        (found.calendar, "period", oracle_periods.calendar(plays, catalogue, **of)),
+        (found.reviews, "year", oracle_periods.reviews(plays, catalogue, **of)),
+    ):
+        assert [document[key] for document in documents] == list(expected)
+        assert differences({document[key]: document for document in documents}, expected) == []
 
 
 @quick
@@ -76,16 +83,30 @@ def test_the_order_of_rollups_and_catalogue_does_not_matter(
     zone, plays, today = listener
     shuffled = seed.sample(plays, k=len(plays))
     mixed = Catalogue(*(dict(seed.sample(list(part.items()), k=len(part))) for part in vars(catalogue).values()))
-    assert build(shuffled, mixed, zone, today) == build(plays, catalogue, zone, today)
+    assert build_all(shuffled, mixed, zone, today) == build_all(plays, catalogue, zone, today)
 
 
 @quick
 @given(listener=listeners(), catalogue=catalogues())
 def test_every_snapshot_is_a_valid_document(listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue) -> None:
     zone, plays, today = listener
-    for document in build(plays, catalogue, zone, today).values():
-        model = AnalyticsSnapshot.model_validate({**document, "computed_at": utc_now()})
-        assert {name: value for name, value in model.to_bson().items() if name != "computed_at"} == document
+    found = build_all(plays, catalogue, zone, today)
+    for documents, kind in (
+        (found.snapshots, AnalyticsSnapshot),
+        (found.calendar, CalendarSnapshot),
+        (found.reviews, YearlyReview),
+    ):
+        for document in documents:
+            model = kind.model_validate({**document, "computed_at": utc_now()})
+            assert {name: value for name, value in model.to_bson().items() if name != "computed_at"} == document
+
+
+def test_only_the_years_asked_for_are_reviewed() -> None:
+    plays = [OraclePlay(NOON - timedelta(days=365 * back), "t") for back in range(5)]
+    everything = build_all(plays).reviews
+    assert [review["year"] for review in everything] == [2020, 2021, 2022, 2023]
+    assert build_all(plays, years={2021, 1999}).reviews == [everything[1]]
+    assert build_all(plays, years=set()).reviews == []
 
 
 @pytest.mark.parametrize(("period", "days"), [("week", 7), ("month", 30), ("quarter", 90), ("year", 365)])
@@ -214,11 +235,3 @@ def test_there_is_no_average_of_nothing() -> None:
     for plays in ([], [OraclePlay(NOON, "unknown")], [OraclePlay(NOON, "a", ms_played=1)]):
         week = build(plays, Catalogue(tracks={"a": KnownTrack(features=(1.0,) * 8)}))["week"]
         assert (week["avg_audio_features"], week["audio_features_coverage"]) == (None, 0.0)
-
-
-@given(zone=zones, at=st.datetimes(datetime(2009, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))
-def test_a_period_lasts_until_the_listeners_next_midnight(zone: str, at: datetime) -> None:
-    end = next_period_end(zone, at)
-    today = at.astimezone(ZoneInfo(zone)).date()
-    assert end == oracle.first_instant(today + timedelta(days=1), zone)
-    assert at < end <= at + timedelta(hours=50)

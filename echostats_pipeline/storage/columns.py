@@ -1,0 +1,18 @@
+"""Frames as bytes within a document: Arrow's IPC format, compressed."""
+
+from io import BytesIO
+
+import polars as pl
+from bson import Binary
+
+
+def packed(frame: pl.DataFrame) -> Binary:
+    """The frame as a value of a document."""
+    buffer = BytesIO()
+    frame.write_ipc(buffer, compression="zstd")
+    return Binary(buffer.getvalue())
+
+
+def unpacked(value: bytes) -> pl.DataFrame:
+    """The frame that was `packed`."""
+    return pl.read_ipc(value)

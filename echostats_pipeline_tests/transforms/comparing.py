@@ -1,0 +1,24 @@
+"""What documents say differently: where, and what, so that a failed comparison of large ones can be read."""
+
+from collections.abc import Mapping
+from itertools import zip_longest
+from typing import Any
+
+MISSING = "(missing)"
+ROUNDED = 1.5e-6
+"""Values are rounded to six digits, on either side after sums in another order."""
+
+
+def differences(found: Any, wanted: Any, at: str = "") -> list[str]:
+    """Where two documents differ, keys and lists included; floats may be apart by what rounding leaves open."""
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        pairs = [(f"{at}.{key}", found.get(key, MISSING), wanted.get(key, MISSING)) for key in {**wanted, **found}]
+    elif isinstance(found, list) and isinstance(wanted, list):
+        both = zip_longest(found, wanted, fillvalue=MISSING)
+        pairs = [(f"{at}[{place}]", one, other) for place, (one, other) in enumerate(both)]
+    elif isinstance(found, float) and isinstance(wanted, float):
+        return [] if abs(found - wanted) <= ROUNDED else [f"{at}: {found!r} instead of {wanted!r}"]
+    else:
+        same = type(found) is type(wanted) and found == wanted
+        return [] if same else [f"{at}: {found!r} instead of {wanted!r}"]
+    return [line for where, one, other in pairs for line in differences(one, other, where)]
