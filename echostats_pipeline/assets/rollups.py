@@ -10,13 +10,10 @@ from echostats_pipeline.assets.ingestion import listening_history
 from echostats_pipeline.assets.metadata import by_user
 from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import DAYS, FIRST_DAY, USER_DAYS, day_partition
+from echostats_pipeline.partitions import DAYS, FIRST_DAY, USER_DAYS, day_partition, days_by_user
 from echostats_pipeline.resources.jobs import Step, SyncJobsResource
 from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.stages.statistics import days_before, rebuild_rollups
-
-MOST_EXTRA_DAYS = 31
-"""Days outside the run's range that are rebuilt along with it; more of them get a run of their own."""
+from echostats_pipeline.stages.statistics import SharedRebuild
 
 
 @dg.asset(
@@ -41,17 +38,12 @@ def daily_rollups(
     """
     rollups = 0
     users: dict[str, dict[str, int]] = {}
+    shared = SharedRebuild(store.get(), days_by_user(context.partition_keys), FIRST_DAY, store.settings.min_play_ms)
 
     def work(user: User, days: Sequence[date], step: Step) -> None:
         nonlocal rollups
-        waiting = store.get().rebuilds.pending_days(user.user_id) - set(days)
-        extra = waiting if len(waiting) <= MOST_EXTRA_DAYS else set()
-        if FIRST_DAY in days:
-            extra |= days_before(store.get(), user, FIRST_DAY)
-        rebuilt = rebuild_rollups(
-            store.get(), user, {*days, *extra}, min_play_ms=store.settings.min_play_ms, progress=step
-        )
-        for day in sorted(day for day in extra if DAYS.has_partition_key(day.isoformat())):
+        every, rebuilt = shared.rebuild(user, step)
+        for day in sorted(day for day in every - set(days) if DAYS.has_partition_key(day.isoformat())):
             context.log_event(
                 dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day))
             )

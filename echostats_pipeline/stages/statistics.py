@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -21,6 +22,8 @@ from echostats_pipeline.transforms.days import DayWindow, local_date, windows
 from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline.transforms.snapshots import build_snapshots
 
+MOST_EXTRA_DAYS = 31
+"""Days outside a run's range that are rebuilt along with it; more of them get a run of their own."""
 MOST_DAYS_AT_ONCE = 366
 """Of a long range so many are built at a time: progress is seen to move, and what an interruption leaves is built."""
 
@@ -69,6 +72,45 @@ def rebuild_rollups_of(
             rebuilt[stretch.user.user_id] += _replace(store, stretch, rollups)
             advanced(len(stretch.dates))
     return rebuilt
+
+
+class SharedRebuild:
+    """The rebuilds of a run: days of several users are computed in one pass, when the first of them is asked for."""
+
+    def __init__(self, store: Store, asked: Mapping[str, Collection[date]], first_day: date, min_play_ms: int) -> None:
+        """Args: the database, days by partition key, the day that stands for all before it, the shortest play."""
+        self._store = store
+        self._asked = asked
+        self._first_day = first_day
+        self._min_play_ms = min_play_ms
+        self._built: dict[str, tuple[set[date], Rebuilt]] | None = None
+
+    def rebuild(self, user: User, progress: Progress) -> tuple[set[date], Rebuilt]:
+        """Rebuild the days asked for of a user and those that wait; which they were, and as `rebuild_rollups`."""
+        if self._built is None:
+            self._built = self._together() if len(self._asked) > 1 else {}
+        if user.user_id not in self._built:
+            days = self._days(user)
+            return days, rebuild_rollups(self._store, user, days, min_play_ms=self._min_play_ms, progress=progress)
+        days, rebuilt = self._built.pop(user.user_id)
+        progress.expect(rebuilt.days)
+        progress.advance(rebuilt.days)
+        return days, rebuilt
+
+    def _together(self) -> dict[str, tuple[set[date], Rebuilt]]:
+        users = [user for user in self._store.users.all() if user.partition_key in self._asked]
+        wanted = [(user, self._days(user)) for user in users]
+        # If somebody's days cannot be built, building those of each alone tells whose.
+        with suppress(Exception):
+            rebuilt = rebuild_rollups_of(self._store, wanted, min_play_ms=self._min_play_ms)
+            return {user.user_id: (days, rebuilt[user.user_id]) for user, days in wanted}
+        return {}
+
+    def _days(self, user: User) -> set[date]:
+        days = self._asked[user.partition_key]
+        waiting = self._store.rebuilds.pending_days(user.user_id) - set(days)
+        extra = waiting if len(waiting) <= MOST_EXTRA_DAYS else set()
+        return {*days, *extra, *(days_before(self._store, user, self._first_day) if self._first_day in days else ())}
 
 
 class _Stretch(NamedTuple):

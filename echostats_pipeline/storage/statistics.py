@@ -36,16 +36,11 @@ class StatisticsStore:
         """
         dates = {day.isoformat() for day in days}
         span = {"user_id": user_id, "date": {"$gte": min(dates, default=""), "$lte": max(dates, default="")}}
-        # As bytes: what is as it should be is never taken apart, and what is not is encoded once.
-        wanted = {bson.encode(document): document["date"] for document in documents}
-        differing = {
-            RawBSONDocument(stored)["date"]
-            for stored in _each(self._rollups.find_raw_batches(span, {"_id": 0}))
-            if wanted.pop(stored, None) is None
-        }
-        writes: dict[str, Any] = {day: DeleteOne({"user_id": user_id, "date": day}) for day in differing & dates} | {
+        new, old = _compared(self._rollups, span, documents, "date")
+        writes: dict[str, Any] = {day: DeleteOne({"user_id": user_id, "date": day}) for day in old & dates}
+        writes |= {
             day: ReplaceOne({"user_id": user_id, "date": day}, RawBSONDocument(raw), upsert=True)
-            for raw, day in wanted.items()
+            for day, raw in new.items()
         }
         if writes:
             operations = list(writes.values())
@@ -76,14 +71,10 @@ class StatisticsStore:
         Returns:
             How many were written or removed.
         """
-        stored = {found["year"]: found for found in self._reviews.find({"user_id": user_id}, {"_id": 0})}
-        changed = [
-            document
-            for document in documents
-            if {**stored.pop(document["year"], {}), "computed_at": None} != {**document, "computed_at": None}
-        ]
-        gone = self._reviews.delete_many({"user_id": user_id, "year": {"$in": sorted(stored)}}) if stored else None
-        return _replace(self._reviews, "year", changed, computed_at) + (gone.deleted_count if gone else 0)
+        new, old = _compared(self._reviews, {"user_id": user_id}, documents, "year", computed_at=0)
+        changed = [document for document in documents if document["year"] in new]
+        gone = {"user_id": user_id, "year": {"$in": sorted(old - new.keys())}}
+        return self._reviews.delete_many(gone).deleted_count + _replace(self._reviews, "year", changed, computed_at)
 
     def snapshot(self, user_id: str, period: Period) -> AnalyticsSnapshot:
         """The snapshot of one user and period.
@@ -113,6 +104,25 @@ def _replace(collection: Collection[Document], key: str, documents: Sequence[Doc
     if writes:
         collection.bulk_write(writes, ordered=False)
     return len(writes)
+
+
+def _compared(
+    collection: Collection[Document], query: Document, documents: Iterable[Document], key: str, **projection: int
+) -> tuple[dict[Any, bytes], set[Any]]:
+    """What differs between documents and those that a query finds, ``_id`` and what is projected away left aside.
+
+    Compared as bytes: what is as it should be is never taken apart, and what is not is encoded once.
+
+    Returns:
+        Documents that are not stored as they are, encoded, by `key`; and the keys of stored ones that are not wanted.
+    """
+    wanted = {bson.encode(document): document[key] for document in documents}
+    old = {
+        RawBSONDocument(stored)[key]
+        for stored in _each(collection.find_raw_batches(query, {"_id": 0, **projection}))
+        if wanted.pop(stored, None) is None
+    }
+    return {of: raw for raw, of in wanted.items()}, old
 
 
 def _each(batches: Iterable[Any]) -> Iterator[bytes]:

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from echostats_pipeline.assets.rollups import MOST_EXTRA_DAYS
 from echostats_pipeline.decisions import rollup_requests
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.jobs import JOBS
@@ -17,6 +16,7 @@ from echostats_pipeline.model.operations import SyncJob
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import FIRST_DAY, range_tags
 from echostats_pipeline.simulator.exports import write_extended_export
+from echostats_pipeline.stages.statistics import MOST_EXTRA_DAYS
 from echostats_pipeline.storage.jobs import JobKey
 from echostats_pipeline.transforms.days import local_date
 from echostats_pipeline_tests.conftest import NOW, Pipeline, documents
