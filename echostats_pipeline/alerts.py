@@ -55,6 +55,8 @@ def run_failure_alerts(context: dg.RunFailureSensorContext, store: StoreResource
     chain = [link for event in context.get_step_failure_events() for link in error_chain(event)]
     cause = root_cause(recorded, chain, context.failure_event.message or "")
     user, at = _known(store, user_key), _ended_at(context.instance, run.run_id)
+    if user is None and store.get().removals.had_key(user_key):
+        return
     trouble = None if user is None or user.status == "active" else user_trouble(user, clock.now())
     if trouble is not None:  # the run has failed because of it: one incident, one notice
         store.get().incidents.see(trouble.model_copy(update={"run_id": run.run_id}))
@@ -93,6 +95,8 @@ def check_alerts(context: dg.SensorEvaluationContext, store: StoreResource) -> d
             if evaluation.passed and f"{_check_key(key)}:{user_of(run)}" not in wrong:
                 continue
             user = _known(store, user_of(run))
+            if user is None and store.get().removals.had_key(user_of(run)):
+                continue
             seen = check_incident(evaluation, run, user, at, configured_secrets(store.settings))
             last = incidents.get(seen.key, open_only=True)
             wrong.add(seen.key)

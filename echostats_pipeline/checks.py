@@ -15,6 +15,7 @@ from echostats_pipeline.assets.analytics import analytics_snapshots
 from echostats_pipeline.assets.catalog import tracks
 from echostats_pipeline.assets.ingestion import listening_history, recently_played
 from echostats_pipeline.assets.rollups import daily_rollups
+from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.partitions import windows_of_run
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
@@ -33,12 +34,19 @@ BLOCKING: frozenset[Examination] = frozenset(
 
 
 def examined_users(context: dg.AssetCheckExecutionContext, store: StoreResource) -> list[Examined]:
-    """The users and days of the run; in a run without partitions everybody, whole."""
+    """The users and days of the run, without users who were removed meanwhile; without partitions everybody, whole."""
     users = store.get().users
     asked = windows_of_run(context.run.tags, context.instance.get_dynamic_partitions("users"))
     if asked is None:
         return [Examined(user, None) for user in users.all()]
-    return [Examined(users.by_partition_key(key), window) for key, window in asked.items()]
+    scope = []
+    for key, window in asked.items():
+        try:
+            scope.append(Examined(users.by_partition_key(key), window))
+        except NotFoundError:
+            if not store.get().removals.had_key(key):
+                raise
+    return scope
 
 
 def _checks(asset: dg.AssetsDefinition, *examinations: Examination) -> dg.AssetChecksDefinition:

@@ -26,6 +26,7 @@
     │   └── BrokenExportError    a file cannot be read to its end; the rows before that could
     ├── UserBusyError            another run is changing the data of this user
     ├── LeaseLostError           a run stood still for so long that another one took its place
+    ├── UserRemovedError         the user was removed while a run was working for them
     └── NotFoundError            a user or a document that was named does not exist
 
 Messages are written for the person at the command line: what happened, where, and what to do next.
@@ -218,6 +219,13 @@ class LeaseLostError(EchostatsError):
             f"This run stood still for more than a minute, and run {dagster_run_id or 'unknown'} took its place. "
             "What it wrote stays; the next run completes the rest."
         )
+
+
+class UserRemovedError(EchostatsError):
+    """Work for a user goes on who was removed meanwhile: nothing is wrong, and nothing of it is kept."""
+
+    def __init__(self) -> None:
+        super().__init__("The user was removed meanwhile. Nothing of theirs is kept.")
 
 
 class NotFoundError(EchostatsError):

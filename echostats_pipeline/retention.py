@@ -1,4 +1,4 @@
-"""Old runs: their records are removed, what they have built stays shown.
+"""Old runs: their records are removed, what they have built stays shown. And what came late of removed users goes.
 
 Dagster keeps runs for ever, at 100 KB and more each. Its own `delete_run` takes the materializations along, and the
 days that only that run has built turn grey. What can be removed without that is decided by the event log.
@@ -15,6 +15,7 @@ from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
 from echostats_pipeline.event_log_storage import BatchingSqliteEventLogStorage
+from echostats_pipeline.leftovers import remove_leftovers
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 
@@ -94,7 +95,22 @@ def remove_old_runs(context: dg.OpExecutionContext, store: StoreResource, clock:
     return dg.Output(None, metadata={"removed": outcome.removed, "kept": outcome.kept})
 
 
-@dg.job(description="Remove the records of old runs, so that the disk does not fill up; what they have built stays.")
+@dg.op(description="Deletes what runs that were under way have written of users who were removed meanwhile.")
+def sweep_removed_users(context: dg.OpExecutionContext, store: StoreResource) -> dg.Output[None]:
+    """Delete what should not be there; nearly always that is nothing."""
+    removals = store.get().removals
+    ids, swept = removals.ids(), removals.sweep()
+    again = remove_leftovers(context.instance, store.settings, ids)
+    context.log.info("Deleted of %d removed users: %s; partitions or folders: %d", len(ids), swept or 0, len(again))
+    numbers = {"removed_users": len(ids), "documents": sum(swept.values()), "partitions_or_folders": len(again)}
+    return dg.Output(None, metadata={**numbers, "by_collection": swept})
+
+
+@dg.job(
+    description="Remove the records of old runs, so that the disk does not fill up, what they have built stays; and "
+    "whatever came late of users who were removed."
+)
 def retention() -> None:
-    """One step."""
+    """Two steps that know nothing of each other."""
     remove_old_runs()
+    sweep_removed_users()

@@ -85,6 +85,7 @@ def _stored(settings: Settings, store: Store) -> list[Finding]:
         "users": partial(health.users, store, settings, now),
         "quota": partial(health.quota, store, settings.daily_calls, now),
         "alerts": partial(health.incidents, store, len(settings.alerts)),
+        "removed": partial(health.removed_users, store),
         "clock": partial(health.clock, store, now),
     }
     fixes = {"key": KEY_FIX}

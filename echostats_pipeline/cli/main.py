@@ -11,11 +11,13 @@ from echostats_pipeline.cli.backfill import backfill
 from echostats_pipeline.cli.connect import connect
 from echostats_pipeline.cli.demo import demo
 from echostats_pipeline.cli.doctor import doctor
+from echostats_pipeline.cli.export import export
 from echostats_pipeline.cli.history import import_history
 from echostats_pipeline.cli.indexes import indexes
 from echostats_pipeline.cli.keys import keys
 from echostats_pipeline.cli.metrics import metrics
 from echostats_pipeline.cli.mongo import mongo
+from echostats_pipeline.cli.remove import remove
 from echostats_pipeline.cli.simulate import simulate
 from echostats_pipeline.cli.up import up
 from echostats_pipeline.cli.users import users
@@ -36,6 +38,8 @@ for command in (
     connect,
     users,
     import_history,
+    export,
+    remove,
     backfill,
     keys,
     mongo,

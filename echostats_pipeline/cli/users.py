@@ -10,14 +10,14 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from echostats_pipeline.cli.connect import checked_timezone
-from echostats_pipeline.cli.instance import open_database, open_pipeline
+from echostats_pipeline.cli.instance import open_database
+from echostats_pipeline.cli.remove import remove_for_good, yes_option
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.stages.calls import calls_made
 from echostats_pipeline.stages.consent import AT_ONCE, SOON, consent_left, move_days, resume
-from echostats_pipeline.stages.removal import remove_user
 from echostats_pipeline.storage.store import Store
 
 PIPED_WIDTH = 200
@@ -85,19 +85,10 @@ def timezone(name: str, zone: str) -> None:
 
 @users.command()
 @user_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 def remove(name: str, yes: bool) -> None:
-    """Remove a user and every document of theirs; the catalogue that all share stays."""
-    with open_pipeline(load_settings()) as (store, instance):
-        user = store.users.find(name)
-        console = Console()
-        console.print(documents_table("To be removed", store.users.owned_documents(user)))
-        if not yes:
-            click.confirm(f"Remove {user.display_name or user.spotify_id} ({user.partition_key}) for good?", abort=True)
-        removed = remove_user(store, user)
-        instance.delete_dynamic_partition("users", user.partition_key)
-        console.print(documents_table("Removed", removed))
-    click.echo("Copies elsewhere stay: exports you imported, backups, the history of runs in Dagster.")
+    """The same as `echostats remove --user USER`: remove a user and everything that is theirs."""
+    remove_for_good(name, yes=yes)
 
 
 def users_table(store: Store, known: Iterable[User], now: datetime) -> Table:
@@ -145,14 +136,6 @@ def calls_lines(store: Store, daily_calls: int, now: datetime) -> list[str]:
         if each.waits_until is not None
     ]
     return [f"Calls in the last 24 hours: {', '.join(counts) or 'none'}", *(waits or ["Nothing waits."])]
-
-
-def documents_table(title: str, counts: dict[str, int]) -> Table:
-    """Documents by collection."""
-    table = Table("collection", Column("documents", justify="right"), title=title)
-    for name, count in counts.items():
-        table.add_row(name, f"{count:,}")
-    return table
 
 
 def _duration(span: timedelta) -> str:

@@ -31,7 +31,7 @@ from echostats_pipeline.model.statistics import (
     StatisticsYear,
     YearlyReview,
 )
-from echostats_pipeline.model.users import SpotifyTokens, User
+from echostats_pipeline.model.users import RemovedUser, SpotifyTokens, User
 
 DAY_SECONDS = 24 * 60 * 60
 ASCENDING, DESCENDING = 1, -1
@@ -72,17 +72,27 @@ def by(*fields: str, unique: bool = False, **options: Any) -> Index:
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection: what a document looks like, how it is indexed, and whether a user's removal empties it."""
+    """A collection: what a document looks like, how it is indexed, and whether a user's removal empties it.
+
+    Attributes:
+        secrets: Fields that no copy made for a person may hold, encrypted or not.
+    """
 
     name: str
     document: type[Document]
     indexes: tuple[Index, ...]
     owned_by_user: bool = True
+    secrets: tuple[str, ...] = ()
 
 
 ECHOSTATS_COLLECTIONS = (
     Collection("users", User, (by("spotify_id", unique=True), by("partition_key", unique=True))),
-    Collection("spotify_tokens", SpotifyTokens, (by("user_id", unique=True),)),
+    Collection(
+        "spotify_tokens",
+        SpotifyTokens,
+        (by("user_id", unique=True),),
+        secrets=("refresh_token_encrypted", "access_token_encrypted"),
+    ),
     Collection(
         "listening_history",
         Play,
@@ -182,6 +192,7 @@ EXTRA_COLLECTIONS = (
     Collection("spotify_limits", SpotifyLimit, (by("family", unique=True),), owned_by_user=False),
     Collection("refused_endpoints", RefusedEndpoint, (by("endpoint", unique=True),), owned_by_user=False),
     Collection("incidents", Incident, (by("key", unique=True), by("user_id"), by("closed_at"), by("pending"))),
+    Collection("removed_users", RemovedUser, (by("user_id", unique=True),), owned_by_user=False),
 )
 """What this pipeline keeps beside them."""
 

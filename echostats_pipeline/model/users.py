@@ -1,4 +1,4 @@
-"""Users and their encrypted tokens."""
+"""Users, their encrypted tokens, and what is left of those who were removed."""
 
 import re
 import unicodedata
@@ -75,8 +75,28 @@ class SpotifyTokens(Document):
         return bool(self.access_token_encrypted) and now < self.expires_at
 
 
+class RemovedUser(Document):
+    """That a user was removed (collection ``removed_users``): their id and nothing that tells who they were.
+
+    Whatever a run that was under way still writes for this id is deleted. The account may be connected again: it is
+    another user then, with another id.
+    """
+
+    user_id: str
+    removed_at: UtcDatetime = Field(default_factory=utc_now)
+
+
+ID_DIGITS = 6
+"""How many digits of a user's id their partition key ends with."""
+
+
+def ending_of_key(user_id: str) -> str:
+    """How the partition key of a user ends, and of nobody else: all that is known of a removed user's."""
+    return f"-{user_id[-ID_DIGITS:].lower()}"
+
+
 def partition_key(display_name: str, user_id: str) -> str:
     """A readable and safe Dagster partition key: slug of the name, ``-``, last six digits of the id."""
     ascii_name = unicodedata.normalize("NFKD", display_name).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", ascii_name.lower()).strip("-")[:48].strip("-")
-    return f"{slug or 'user'}-{user_id[-6:].lower()}"
+    return f"{slug or 'user'}{ending_of_key(user_id)}"

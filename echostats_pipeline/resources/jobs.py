@@ -3,14 +3,21 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 
 import dagster as dg
 from pymongo.errors import PyMongoError
 
-from echostats_pipeline.errors import APP_FAMILY, LeaseLostError, SpotifyError, UserBusyError, WaitRequired
+from echostats_pipeline.errors import (
+    APP_FAMILY,
+    LeaseLostError,
+    SpotifyError,
+    UserBusyError,
+    UserRemovedError,
+    WaitRequired,
+)
 from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, LeaseScope
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import days_by_user
@@ -90,6 +97,20 @@ class SyncJobsResource(dg.ConfigurableResource):
 
     @contextmanager
     def step(self, context: dg.AssetExecutionContext, user: User) -> Iterator[Step]:
+        """Record the work of one asset for one user, and leave nothing behind if they are removed meanwhile.
+
+        Raises:
+            UserRemovedError: they were removed before that, or while there was still something to do.
+        """
+        try:
+            with self._recorded(context, user) as step:
+                yield step
+        finally:
+            with suppress(PyMongoError):  # of a database that is gone the work has told; retention makes up for it
+                self.store.get().removals.sweep([user.user_id])
+
+    @contextmanager
+    def _recorded(self, context: dg.AssetExecutionContext, user: User) -> Iterator[Step]:
         """Record the work of one asset for one user.
 
         The job is completed by the last of the run's assets, and failed by the first exception, whatever it is; but
@@ -128,10 +149,14 @@ class SyncJobsResource(dg.ConfigurableResource):
             outcome, step.detail = "pending", str(left)
         except BaseException as failure:
             error = f"{type(failure).__name__}: {failure}"
-            jobs.append_step(key, ended("failed", error))
-            jobs.close(key, "failed", self.clock.now(), error)
+            with suppress(UserRemovedError):  # there is no record any more
+                jobs.append_step(key, ended("failed", error))
+                jobs.close(key, "failed", self.clock.now(), error)
             raise
-        steps = jobs.append_step(key, ended(outcome))
+        try:
+            steps = jobs.append_step(key, ended(outcome))
+        except UserRemovedError:
+            return
         if not steps:
             raise dg.Failure(f"The job of run {context.run.run_id} was closed while {action} still ran.")
         if wanted <= set(steps):
@@ -168,7 +193,7 @@ class SyncJobsResource(dg.ConfigurableResource):
         """Do the work of an asset for every user of its partitions, each with a step of their own.
 
         One user's failure does not keep the others from being served. Only if every failure may pass by itself, the run
-        may be retried.
+        may be retried. That somebody was removed meanwhile is no failure.
 
         Args:
             context: Of the asset.
@@ -189,6 +214,9 @@ class SyncJobsResource(dg.ConfigurableResource):
                     work(user, days, step)
                 details[key] = step.detail
             except Exception as failure:
+                if self.store.get().removals.had_key(key):
+                    details[key] = "Removed meanwhile; nothing is kept"
+                    return
                 context.log.exception("%s", key)
                 failures[key] = failure
 

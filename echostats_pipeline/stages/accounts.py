@@ -183,7 +183,8 @@ def store_grant(
             expires_at=now + timedelta(seconds=grant.expires_in),
             scope=grant.scope or (previous.scope if previous else ""),
             updated_at=now,
-        )
+        ),
+        renewed=previous is not None,
     )
 
 
@@ -279,6 +280,7 @@ def connect_account(
         grant = exchange_code(reach.token, spotify.app, code=code, verifier=verifier)
         client = SpotifyClient(reach.authorised(_GrantedToken(grant)), spotify.api_url)
         profile = user_profile(client.me())
+    store.removals.sweep()  # one that was interrupted is finished: its user is not renewed, but begins anew
     user = store.users.connect(profile, authorized_at=now, simulated=settings.simulated, timezone=timezone)
     store_grant(store.users, cipher, user, grant, now)
     return user

@@ -214,6 +214,19 @@ def incidents(store: Store, addresses: int) -> Findings:
     yield Finding("alerts", "warning" if opened else "ok", text, "echostats alerts list" if opened else "")
 
 
+def removed_users(store: Store) -> Findings:
+    """Whether anything is there of users who were removed."""
+    removed, left = len(store.removals.ids()), store.removals.leftovers()
+    total = sum(left.values())
+    text = f"Users removed: {removed}; documents of theirs: {total}"
+    if left:
+        named = ", ".join(f"{name} {count:,}" for name, count in left.items())
+        fix = "Nothing: the job retention deletes them tonight. At once: Jobs, retention, Launchpad in the Dagster UI"
+        yield Finding("removed", "warning", f"{text} ({named}).", fix)
+    else:
+        yield Finding("removed", "ok", f"{text}.")
+
+
 def clock(store: Store, now: datetime) -> Findings:
     """Whether this machine and the database agree on the time, and know the users' zones."""
     apart = abs(store.db.client.admin.command("hello")["localTime"] - now.replace(tzinfo=None))

@@ -1,23 +1,16 @@
 """Removing a user: every document of theirs in every collection. The shared catalogue stays."""
 
-from echostats_pipeline.errors import EchostatsError
+from datetime import datetime
+
 from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.store import Store
 
 
-def remove_user(store: Store, user: User) -> dict[str, int]:
+def remove_user(store: Store, user: User, at: datetime) -> dict[str, int]:
     """Remove a user and everything that is theirs; returns how many documents of which collection.
 
-    Interrupted, it can be repeated: the user's own document goes last.
-
-    Raises:
-        EchostatsError: a job of theirs is running, which would write on. No new one begins: the user is paused.
+    That they are removed is remembered first. So an interrupted removal is finished by the next sweep, if it is not
+    repeated before; and what a run that is under way still writes is deleted when its step ends (`storage.removals`).
     """
-    if user.status == "active":
-        store.users.set_status(user.user_id, "paused")
-    if user.user_id in store.jobs.busy_users():
-        raise EchostatsError(
-            f"A job of {user.partition_key} is running and would go on writing. They are paused now; remove them when "
-            "it has ended (the Dagster UI shows it), which takes a minute at most if it has been killed."
-        )
-    return store.users.remove(user)
+    store.removals.remember(user.user_id, at)
+    return store.removals.sweep([user.user_id])

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, SyncJob
 from echostats_pipeline.storage.database import Db
+from echostats_pipeline.storage.removals import RemovalStore
 
 ERROR_LENGTH = 500
 SILENT_AFTER = timedelta(minutes=2)
@@ -30,9 +31,15 @@ class JobStore:
 
     def __init__(self, db: Db) -> None:
         self._jobs = db["sync_jobs"]
+        self._removals = RemovalStore(db)
 
     def open(self, key: JobKey, job_type: JobType, at: datetime) -> None:
-        """Record that a job runs; a job of this key that exists already is left as it is."""
+        """Record that a job runs; a job of this key that exists already is left as it is.
+
+        Raises:
+            UserRemovedError: the user was removed.
+        """
+        self._removals.refuse(key.user_id)
         job = SyncJob(
             user_id=key.user_id,
             job_type=job_type,
@@ -55,19 +62,30 @@ class JobStore:
         self._jobs.update_one(key.running(), {"$inc": {"items_total": items}})
 
     def advance(self, key: JobKey, items: int) -> None:
-        """Record processed items while a step runs."""
-        self._jobs.update_one(key.running(), {"$inc": {"items_processed": items}})
+        """Record processed items while a step runs.
+
+        Raises:
+            UserRemovedError: the user was removed meanwhile.
+        """
+        if not self._jobs.update_one(key.running(), {"$inc": {"items_processed": items}}).matched_count:
+            self._removals.refuse(key.user_id)
 
     def append_step(self, key: JobKey, step: JobStep) -> dict[str, JobStatus]:
         """Append a step that has ended.
 
         Returns:
             The status of each step of the job so far, by its action; empty if the job is closed already.
+
+        Raises:
+            UserRemovedError: the user was removed meanwhile.
         """
         document = self._jobs.find_one_and_update(
             key.running(), {"$push": {"steps": step.model_dump()}, **ALIVE}, return_document=True
         )
-        return {step["action"]: step["status"] for step in document["steps"]} if document else {}
+        if document is None:
+            self._removals.refuse(key.user_id)
+            return {}
+        return {step["action"]: step["status"] for step in document["steps"]}
 
     def close(self, key: JobKey, status: JobStatus, at: datetime, error: str = "") -> bool:
         """Close a running job; False if somebody else had closed it."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from echostats_pipeline.errors import LeaseLostError, UserBusyError
 from echostats_pipeline.model.operations import LeaseScope
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.removals import RemovalStore
 
 LASTS = timedelta(seconds=60)
 """Without a renewal; four times as long as the pause between two."""
@@ -35,6 +36,7 @@ class LeaseStore:
 
     def __init__(self, db: Db) -> None:
         self._leases = db["user_leases"]
+        self._removals = RemovalStore(db)
 
     @contextmanager
     def held(
@@ -50,6 +52,7 @@ class LeaseStore:
         Raises:
             UserBusyError: another run holds it and goes on holding it.
             LeaseLostError: the block was over, but the lease had lapsed meanwhile and another run has taken it.
+            UserRemovedError: the user was removed.
         """
         waited = 0.0
         while not self.take(lease):
@@ -66,7 +69,12 @@ class LeaseStore:
             raise LeaseLostError(self.holder(lease))
 
     def take(self, lease: Lease) -> bool:
-        """Take a lease that is free, has lapsed, or is this run's already; False if another run holds it."""
+        """Take a lease that is free, has lapsed, or is this run's already; False if another run holds it.
+
+        Raises:
+            UserRemovedError: the user was removed.
+        """
+        self._removals.refuse(lease.user_id)
         of_user = {"user_id": lease.user_id, "scope": lease.scope}
         self._leases.update_one(
             of_user, {"$setOnInsert": {"dagster_run_id": "", "renewed_at": NEVER}}, upsert=True

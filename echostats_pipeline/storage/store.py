@@ -18,8 +18,10 @@ from echostats_pipeline.storage.jobs import JobStore
 from echostats_pipeline.storage.leases import LeaseStore
 from echostats_pipeline.storage.library import LibraryStore
 from echostats_pipeline.storage.limits import LimitStore
+from echostats_pipeline.storage.owned import OwnedStore
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.storage.rebuilds import RebuildQueue
+from echostats_pipeline.storage.removals import RemovalStore
 from echostats_pipeline.storage.statistics import StatisticsStore
 from echostats_pipeline.storage.users import UserStore
 
@@ -40,6 +42,8 @@ class Store:
     imports: ImportStore
     limits: LimitStore
     incidents: IncidentStore
+    owned: OwnedStore
+    removals: RemovalStore
 
     @classmethod
     def of(cls, db: Db) -> "Store":
@@ -57,6 +61,8 @@ class Store:
             imports=ImportStore(db),
             limits=LimitStore(db),
             incidents=IncidentStore(db),
+            owned=OwnedStore(db),
+            removals=RemovalStore(db),
         )
 
     def mark_all_snapshots(self) -> None:

@@ -6,7 +6,6 @@ from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
 from echostats_pipeline.errors import NotFoundError
-from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.users import SpotifyTokens, User, UserStatus, partition_key
 from echostats_pipeline.storage.database import Db, Document
 
@@ -112,9 +111,12 @@ class UserStore:
             raise NotFoundError(f"User {user_id} has no Spotify tokens. Connect the account with: echostats connect")
         return SpotifyTokens.model_validate(document)
 
-    def store_tokens(self, tokens: SpotifyTokens) -> None:
-        """Replace the tokens of one user."""
-        self._tokens.replace_one({"user_id": tokens.user_id}, tokens.to_bson(), upsert=True)
+    def store_tokens(self, tokens: SpotifyTokens, *, renewed: bool = False) -> None:
+        """Replace the tokens of one user; if they are `renewed`, only while the former ones are still there.
+
+        A user may have been removed while Spotify was renewing them.
+        """
+        self._tokens.replace_one({"user_id": tokens.user_id}, tokens.to_bson(), upsert=not renewed)
 
     def lease_refresh(self, seen: SpotifyTokens) -> bool:
         """Take the right to refresh a user's tokens, unless somebody has it or has stored others since `seen`.
@@ -156,22 +158,6 @@ class UserStore:
     def plays_stored(self, user_id: str) -> int:
         """How many plays of a user are stored."""
         return self._history.count_documents({"user_id": user_id})
-
-    def owned_documents(self, user: User) -> dict[str, int]:
-        """How many documents of each collection are this user's own; collections without any are left out."""
-        counts = {name: self._db[name].count_documents(owned) for name, owned in _owned(user).items()}
-        return {name: count for name, count in counts.items() if count}
-
-    def remove(self, user: User) -> dict[str, int]:
-        """Remove every document that is this user's own, the user last; returns how many of each collection."""
-        counts = {name: self._db[name].delete_many(owned).deleted_count for name, owned in _owned(user).items()}
-        return {name: count for name, count in counts.items() if count}
-
-
-def _owned(user: User) -> dict[str, Document]:
-    """By collection the query for a user's own documents; ``users`` is the last, so that the rest can be repeated."""
-    names = [name for name, collection in COLLECTIONS.items() if collection.owned_by_user and name != "users"]
-    return {**{name: {"user_id": user.user_id} for name in names}, "users": {"_id": user.id}}
 
 
 def _unchanged(seen: SpotifyTokens) -> Document:

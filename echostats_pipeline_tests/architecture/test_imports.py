@@ -31,6 +31,7 @@ LAYERS = (
         "import_folder",
         "instance_health",
         "jobs",
+        "leftovers",
         "retention",
         "metrics",
         "roster",

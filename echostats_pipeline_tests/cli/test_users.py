@@ -138,7 +138,7 @@ def test_a_user_is_removed_with_their_partition(installation: Installation, ann:
     to_be, removed = ended.stdout.split("Removed", maxsplit=1)
     for said in (to_be, removed):
         assert "4" in line_of(said, "listening_history")
-    assert installation.store.users.owned_documents(ann) == {}
+    assert installation.store.owned.counts(ann) == {}
     with open_instance(installation.settings) as instance:
         assert list(instance.get_dynamic_partitions("users")) == ["another"]
 
@@ -148,10 +148,10 @@ def test_only_a_yes_removes_a_user(
     installation: Installation, ann: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    before = installation.store.users.owned_documents(ann)
+    before = installation.store.owned.counts(ann)
     ended = CliRunner(env=dict(installation.environ)).invoke(users, ["remove", "ann"], input=answer)
     assert (ended.exit_code == 0) == (answer == "y\n")
-    assert installation.store.users.owned_documents(ann) == ({} if answer == "y\n" else before)
+    assert installation.store.owned.counts(ann) == ({} if answer == "y\n" else before)
 
 
 def test_a_run_that_died_does_not_hold_a_removal_up(

@@ -17,7 +17,7 @@ from echostats_pipeline.model.collections import (
     by,
 )
 from echostats_pipeline.model.plays import ListeningGap, Play, TrackSnapshot
-from echostats_pipeline.model.users import PARTITION_KEY_PATTERN, SpotifyTokens, User, partition_key
+from echostats_pipeline.model.users import PARTITION_KEY_PATTERN, RemovedUser, SpotifyTokens, User, partition_key
 from echostats_pipeline.spotify.quota import Budget
 
 SEED = Path(__file__).parents[2] / ".." / "shared" / "seeds" / "echostats-mongodb-schema.md"
@@ -123,8 +123,24 @@ def test_no_collection_declares_an_index_twice_and_every_field_indexed_exists() 
 
 def test_what_a_users_removal_must_empty_has_their_id() -> None:
     for collection in COLLECTIONS.values():
-        bears_id = "user_id" in collection.document.model_fields
+        bears_id = "user_id" in collection.document.model_fields and collection.name != "removed_users"
         assert collection.owned_by_user is (bears_id or collection.name == "users")
+
+
+def test_what_a_user_owns_is_found_by_an_index() -> None:
+    for collection in COLLECTIONS.values():
+        if collection.owned_by_user and collection.name != "users":
+            assert any(index.keys[0][0] == "user_id" and not index.partial_filter for index in collection.indexes)
+
+
+def test_every_field_that_may_hold_a_secret_is_declared_as_one() -> None:
+    for collection in COLLECTIONS.values():
+        suspects = {name for name in collection.document.model_fields if re.search(r"encrypted|secret|password", name)}
+        assert suspects == set(collection.secrets), collection.name
+
+
+def test_a_removed_user_is_known_by_an_id_and_nothing_else() -> None:
+    assert set(RemovedUser.model_fields) == {"id", "user_id", "removed_at"}
 
 
 def test_an_index_is_named_as_mongodb_names_it() -> None:

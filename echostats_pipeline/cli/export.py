@@ -1,0 +1,69 @@
+"""``echostats export``: everything that is a user's own, as files that other programs read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Column, Table
+
+from echostats_pipeline.cli.instance import open_database
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.settings import load_settings
+from echostats_pipeline.stages.export import ExportedFile, export_user
+from echostats_pipeline.storage.folders import check_free
+
+
+@click.command()
+@click.option("--user", "name", required=True, help="Whose data: partition key, display name or Spotify id.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder to write to; it must not exist yet, or be empty. By default a new one here.",
+)
+def export(name: str, output: Path | None) -> None:
+    """Write everything that is stored of a user to a folder: JSON Lines, and the plays as Parquet. No tokens."""
+    settings, console, now = load_settings(), Console(), utc_now()
+    with open_database(settings, indexes=False) as store:
+        user = store.users.find(name)
+        target = (output or Path(f"echostats-export-{user.partition_key}-{now:%Y-%m-%d}")).resolve()
+        check_free(target)
+        with _bar(console, f"Exporting {user.partition_key}") as bar:
+            files = export_user(store, user, target, progress=bar, at=now)
+    console.print(files_table(files))
+    click.echo(f"They are in {target}, which only you can read.")
+
+
+def files_table(files: list[ExportedFile]) -> Table:
+    """The files with how much they hold."""
+    table = Table("file", Column("documents", justify="right"), Column("size", justify="right"), title="Exported")
+    for each in files:
+        table.add_row(each.name, f"{each.documents:,}", decimal(each.size))
+    return table
+
+
+class _Bar:
+    """A bar of documents; satisfies `stages.Progress`."""
+
+    def __init__(self, bars: Bars, title: str) -> None:
+        self._bars = bars
+        self._task = bars.add_task(title, total=None)
+        self._total = 0
+
+    def expect(self, items: int) -> None:
+        self._total += items
+        self._bars.update(self._task, total=self._total)
+
+    def advance(self, items: int) -> None:
+        self._bars.advance(self._task, items)
+
+
+@contextmanager
+def _bar(console: Console, title: str) -> Iterator[_Bar]:
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console) as bars:
+        yield _Bar(bars, title)

@@ -1,0 +1,70 @@
+"""``echostats remove``: a user and everything that is theirs, for good. ``echostats users remove`` is the same."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Column, Table
+
+from echostats_pipeline.cli.instance import open_pipeline
+from echostats_pipeline.leftovers import remove_outside, user_files
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.roster import reload_code_location
+from echostats_pipeline.settings import load_settings
+from echostats_pipeline.stages.removal import remove_user
+
+STAYS = (
+    "Not touched: exports and backups you keep elsewhere, the history of runs in Dagster, the catalogue that all users "
+    "share.\nThat this user was removed is remembered by their id alone, so that nothing that comes late brings them "
+    "back. Connecting the account again makes a new user, who starts empty."
+)
+LATE = (
+    "A run is working for this user. It stops as soon as it notices; what it writes until then is deleted when it "
+    "stops, and at the latest by the nightly job retention. `echostats doctor` counts what is left."
+)
+logger = logging.getLogger(__name__)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.command()
+@click.option("--user", "name", required=True, help="Whom: partition key, display name or Spotify id.")
+@yes_option
+def remove(name: str, yes: bool) -> None:
+    """Remove a user and everything that is theirs: documents, import folder, place in Dagster."""
+    remove_for_good(name, yes=yes)
+
+
+def remove_for_good(name: str, *, yes: bool) -> None:
+    """Show what is a user's own, ask unless `yes`, and remove it.
+
+    Raises:
+        NotFoundError: nobody is called that.
+        StorageError: a file of theirs cannot be removed.
+    """
+    settings, console = load_settings(), Console()
+    with open_pipeline(settings) as (store, instance):
+        user = store.users.find(name)
+        files = user_files(settings, user)
+        console.print(documents_table("To be removed", store.owned.counts(user), files))
+        if not yes:
+            click.confirm(f"Remove {user.display_name or user.spotify_id} ({user.partition_key}) for good?", abort=True)
+        at_work = user.user_id in store.jobs.busy_users()
+        removed = remove_user(store, user, utc_now())
+        reload = remove_outside(instance, settings, user)
+        console.print(documents_table("Removed", removed, files))
+    if reload:
+        reload_code_location(settings.home, logger)
+    click.echo(f"{LATE}\n{STAYS}" if at_work else STAYS)
+
+
+def documents_table(title: str, counts: Mapping[str, int], files: Mapping[Path, int]) -> Table:
+    """Documents by collection, then files with their size."""
+    table = Table("what", Column("documents", justify="right"), title=title)
+    for name, count in counts.items():
+        table.add_row(name, f"{count:,}")
+    for path, size in files.items():
+        table.add_row(str(path), decimal(size))
+    return table
