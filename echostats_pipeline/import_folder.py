@@ -1,7 +1,6 @@
 """The import folder: exports dropped there for a user are imported by themselves.
 
-Belongs here: what lies in the folder, which of it is new, and that it goes with its user. Not here: reading it
-(``stages.imports``).
+Belongs here: what lies in the folder, and which of it is new. Not here: reading it (``stages.imports``).
 """
 
 import json

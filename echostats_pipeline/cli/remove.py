@@ -48,23 +48,23 @@ def remove_for_good(name: str, *, yes: bool) -> None:
     with open_pipeline(settings) as (store, instance):
         user = store.users.find(name)
         files = user_files(settings, user)
-        console.print(documents_table("To be removed", store.owned.counts(user), files))
+        show_owned(console, "To be removed", store.owned.counts(user), files)
         if not yes:
             click.confirm(f"Remove {user.display_name or user.spotify_id} ({user.partition_key}) for good?", abort=True)
         at_work = user.user_id in store.jobs.busy_users()
         removed = remove_user(store, user, utc_now())
         reload = remove_outside(instance, settings, user)
-        console.print(documents_table("Removed", removed, files))
+        show_owned(console, "Removed", removed, files)
     if reload:
         reload_code_location(settings.home, logger)
     click.echo(f"{LATE}\n{STAYS}" if at_work else STAYS)
 
 
-def documents_table(title: str, counts: Mapping[str, int], files: Mapping[Path, int]) -> Table:
-    """Documents by collection, then files with their size."""
-    table = Table("what", Column("documents", justify="right"), title=title)
+def show_owned(console: Console, title: str, counts: Mapping[str, int], files: Mapping[Path, int]) -> None:
+    """Documents by collection as a table, then files with their size, a line each."""
+    table = Table("collection", Column("documents", justify="right"), title=title)
     for name, count in counts.items():
         table.add_row(name, f"{count:,}")
+    console.print(table)
     for path, size in files.items():
-        table.add_row(str(path), decimal(size))
-    return table
+        click.echo(f"{path} ({decimal(size)})")

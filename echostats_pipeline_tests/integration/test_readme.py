@@ -15,7 +15,8 @@ from echostats_pipeline.cli.main import echostats
 from echostats_pipeline.jobs import JOBS
 from echostats_pipeline.model.collections import ECHOSTATS_COLLECTIONS, EXTRA_COLLECTIONS
 from echostats_pipeline.partitions import range_tags
-from echostats_pipeline_tests.conftest import NOW, Pipeline
+from echostats_pipeline.stages.export import export_user
+from echostats_pipeline_tests.conftest import NOW, Counted, Pipeline
 from echostats_pipeline_tests.integration.test_documents import SEED
 
 README = Path(__file__).parents[2] / "README.md"
@@ -25,14 +26,16 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def test_its_queries_work_one_after_the_other(pipeline: Pipeline) -> None:
+def test_its_queries_work_one_after_the_other(pipeline: Pipeline, tmp_path: Path) -> None:
     user = pipeline.connect()
     tags = range_tags(NOW.date(), NOW.date(), user.partition_key)
     assert pipeline.run("user_sync", tags=tags).success
     assert pipeline.run("snapshot_build", partition_key=user.partition_key).success
+    export_user(pipeline.store, user, tmp_path / "ann", progress=Counted(), at=NOW)
     commands = Path(sys.executable).parent
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", "\n".join(blocks("python"))],
+        cwd=tmp_path,
         env={**pipeline.installation.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -42,6 +45,7 @@ def test_its_queries_work_one_after_the_other(pipeline: Pipeline) -> None:
     assert re.search(r"^\d+ plays, \d+ artists$", ran.stdout, re.MULTILINE)
     assert "periodic" in ran.stdout or "initial" in ran.stdout
     assert re.search(r"^200 \d+$", ran.stdout, re.MULTILINE)
+    assert "track_artist_name" in ran.stdout
 
 
 @pytest.mark.parametrize("line", re.findall(r"echostats [a-z][^\n`|#)]*", "\n".join(blocks("bash"))))
