@@ -24,7 +24,7 @@ def user_files(settings: Settings, user: User) -> dict[Path, int]:
     """Files of a user in the folders of this installation with their bytes: exports dropped for them, or simulated."""
     dropped = settings.imports_dir / user.partition_key
     simulated = StateFolder(settings.home).simulated_dir
-    found = sorted(dropped.rglob("*")) if dropped.is_dir() else []
+    found = sorted(dropped.rglob("*")) if dropped.is_dir() and not dropped.is_symlink() else []
     if user.simulated and simulated.is_dir():
         found += [path for path in sorted(simulated.iterdir()) if path.name.startswith(f"{user.spotify_id}_")]
     return {path: path.lstat().st_size for path in found if path.is_symlink() or path.is_file()}

@@ -3,11 +3,14 @@
 import inspect
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from echostats_pipeline import __version__
 from echostats_pipeline.model.collections import COLLECTIONS
@@ -120,7 +123,8 @@ class _PlayTable:
     def _keep(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._parts.append(self.folder / f"{len(self._parts):06}.parquet")
-        flat_plays(self._held).write_parquet(self._parts[-1], compression="lz4")
+        with _disk_errors():
+            flat_plays(self._held).write_parquet(self._parts[-1], compression="lz4")
         self.rows += len(self._held)
         self._held = []
 
@@ -128,10 +132,19 @@ class _PlayTable:
         """Write all plays that were added, in their order; a table without rows if there were none."""
         if self._held or not self._parts:
             self._keep()
-        with new_file(path):
+        with new_file(path), _disk_errors():
             pl.scan_parquet(self._parts).sink_parquet(path, maintain_order=True, sync_on_close="all")
         shutil.rmtree(self.folder)
         return ExportedFile(path.name, self.rows, path.stat().st_size)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    """What polars says of a disk that is full is an error of the disk."""
+    try:
+        yield
+    except PolarsError as error:
+        raise OSError(str(error)) from error
 
 
 def _manifest(user: User, files: list[ExportedFile], at: datetime) -> str:

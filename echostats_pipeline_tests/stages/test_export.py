@@ -188,13 +188,22 @@ def test_only_the_owner_can_read_it(store: Store, tmp_path: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").iterdir()} == {0o600}
 
 
-def test_what_fails_on_the_way_leaves_nothing(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("where", "failure"),
+    [
+        ("_manifest", OSError(28, os.strerror(28))),
+        ("flat_plays", pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device")),
+    ],
+)
+def test_what_fails_on_the_way_leaves_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, failure: Exception
+) -> None:
     ann = connect(store, "ann")
 
     def full(*_: object, **__: object) -> str:
-        raise OSError(28, os.strerror(28))
+        raise failure
 
-    monkeypatch.setattr(export, "_manifest", full)
+    monkeypatch.setattr(export, where, full)
     with pytest.raises(StorageError, match="No space left"):
         export_user(store, ann, tmp_path / "out", progress=Counted(), at=NOW)
     assert list(tmp_path.iterdir()) == []
