@@ -17,7 +17,7 @@ from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import DAYS, RANGE_END, RANGE_START
 from echostats_pipeline.stages import statistics
-from echostats_pipeline.storage.rebuilds import RebuildQueue
+from echostats_pipeline.storage.statistics import StatisticsStore
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline_tests.conftest import NOW, Installation, documents
 
@@ -198,17 +198,17 @@ def test_interrupted_it_says_so_and_run_again_it_completes(
 ) -> None:
     ann = listener(installation, "ann")
     monkeypatch.setattr(statistics, "MOST_DAYS_AT_ONCE", 3)
-    rebuilding, blocks = RebuildQueue.rebuilding, 0
+    replace, passes = StatisticsStore.replace_rollups, 0
 
-    def pressed_in_the_third(self: RebuildQueue, *arguments: Any) -> Any:
-        nonlocal blocks
-        blocks += 1
-        if blocks == 3:
+    def pressed_before_the_third(self: StatisticsStore, *arguments: Any) -> int:
+        nonlocal passes
+        passes += 1
+        if passes == 3:
             os.kill(os.getpid(), signal.SIGINT)
-        return rebuilding(self, *arguments)
+        return replace(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RebuildQueue, "rebuilding", pressed_in_the_third)
+        patch.setattr(StatisticsStore, "replace_rollups", pressed_before_the_third)
         ended = echostats("backfill")
     assert ended.returncode == 130
     assert "marked failed" in ended.stderr
