@@ -5,11 +5,13 @@ Reads only, and past the stores that the pipeline itself writes and reads with, 
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
+from typing import Any
 
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.plays import BY_END
 from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums, SnapshotSums
 
 Instants = tuple[datetime, datetime] | None
@@ -53,7 +55,7 @@ class AuditStore:
                 }
             },
         ]
-        for play in self._db["listening_history"].aggregate(pipeline, allowDiskUse=True):
+        for play in self._db["listening_history"].aggregate(pipeline, allowDiskUse=True, **_by_end(instants)):
             yield PlayFacts(**play)
 
     def rollups(self, user_id: str, dates: tuple[date, date] | None) -> dict[date, RollupSums]:
@@ -114,8 +116,8 @@ class AuditStore:
         played = _played(user_id, instants)
         imported = {**played, "import_key": {"$type": "string"}}
         return {
-            "equal_places": self._too_many("listening_history", played, ("track.spotify_id", "played_at")),
-            "equal_import_keys": self._too_many("listening_history", imported, ("import_key",)),
+            "equal_places": self._equal(played, ("track.spotify_id", "played_at"), instants),
+            "equal_import_keys": self._equal(imported, ("import_key",), instants),
         }
 
     def equal_documents(self, name: str, user_id: str, field: str, bounds: tuple[str, str] | None = None) -> int:
@@ -169,7 +171,10 @@ class AuditStore:
             for each in self._db["api_logs"].aggregate(pipeline)
         }
 
-    def _too_many(self, name: str, query: Document, fields: Sequence[str]) -> int:
+    def _equal(self, query: Document, fields: Sequence[str], instants: Instants) -> int:
+        return self._too_many("listening_history", query, fields, **_by_end(instants))
+
+    def _too_many(self, name: str, query: Document, fields: Sequence[str], **options: Any) -> int:
         """How many documents would have to go for those that match to differ in the fields."""
         pipeline: list[Document] = [
             {"$match": query},
@@ -177,10 +182,16 @@ class AuditStore:
             {"$match": {"count": {"$gt": 1}}},
             {"$group": {"_id": None, "too_many": {"$sum": {"$subtract": ["$count", 1]}}}},
         ]
-        return next((each["too_many"] for each in self._db[name].aggregate(pipeline, allowDiskUse=True)), 0)
+        found = self._db[name].aggregate(pipeline, allowDiskUse=True, **options)
+        return next((each["too_many"] for each in found), 0)
 
 
 def _played(user_id: str, instants: Instants) -> Document:
     if instants is None:
         return {"user_id": user_id}
     return {"user_id": user_id, "played_at": {"$gte": instants[0], "$lt": instants[1]}}
+
+
+def _by_end(instants: Instants) -> dict[str, Any]:
+    """How plays of an interval are found. An audit of everything needs no index: it is to tell which one is missing."""
+    return {} if instants is None else {"hint": BY_END}

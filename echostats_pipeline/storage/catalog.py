@@ -238,7 +238,11 @@ class CatalogStore:
     def pass_genres_to_tracks(self, artists: Iterable[Artist]) -> None:
         """Give tracks the genres of their primary artist: Spotify tells genres of artists only."""
         operations = [
-            UpdateMany({"artists.0.spotify_id": artist.spotify_id}, {"$set": {"genres": artist.genres}})
+            UpdateMany(
+                # The second finds the same tracks; the first alone has no index, and would read all for every artist.
+                {"artists.0.spotify_id": artist.spotify_id, "artists.spotify_id": artist.spotify_id},
+                {"$set": {"genres": artist.genres}},
+            )
             for artist in artists
             if artist.genres
         ]

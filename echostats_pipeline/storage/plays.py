@@ -60,7 +60,8 @@ INSTANTS = ("played_at", "api_played_at", "import_ts", "offline_at")
 
 
 BY_END, BY_TS = "user_id_1_played_at_-1", "user_id_1_import_ts_1"
-"""Indexes of the history."""
+"""Indexes of the history. They are asked for by name: left to itself the server remembers the plan that was best while
+the history was empty, and then reads all that a user ever played for a day of it."""
 
 
 class PlayStore:
@@ -74,7 +75,8 @@ class PlayStore:
 
     def read(self, user_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
         """Plays of one user that ended in ``[start, end)`` as a frame of `PLAYS_SCHEMA`, in no particular order."""
-        days = list(self._history.aggregate([{"$match": _between(user_id, start, end)}, {"$group": BY_DAY}]))
+        pipeline = [{"$match": _between(user_id, start, end)}, {"$group": BY_DAY}]
+        days = list(self._history.aggregate(pipeline, hint=BY_END))
         columns = {
             name: pl.Series(
                 list(chain.from_iterable(day[name] for day in days)), dtype=pl.Int64 if name == "played_at" else dtype
@@ -95,7 +97,6 @@ class PlayStore:
         instants = {"$gte": start, "$lt": end}
         flat = {"$project": STORED_PLAY | (STORED_NAMES if names else {})}
         exported = {"user_id": user_id, "import_ts": {**instants, "$type": "date"}, "played_at": {"$not": instants}}
-        # Left to itself the server remembers the plan that was best while the history was empty, and scans it all.
         by_end = self._history.aggregate([{"$match": _between(user_id, start, end)}, flat], hint=BY_END)
         by_ts = self._history.aggregate([{"$match": exported}, flat], hint=BY_TS)
         return _frame([*by_end, *by_ts], STORED_SCHEMA, INSTANTS)
@@ -143,7 +144,7 @@ class PlayStore:
         if waiting:  # They want each other's.
             self._history.delete_many({"_id": {"$in": [play["_id"] for play in waiting]}})
             self._insert(waiting)
-        self._merges.delete_many({"merge_id": merge.merge_id})
+        self._merges.delete_many({"user_id": merge.user_id, "merge_id": merge.merge_id})
 
     def _begin(self, changes: PlayChanges) -> UnfinishedMerge:
         """Write down how stored plays are to change."""
