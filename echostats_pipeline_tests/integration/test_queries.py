@@ -26,6 +26,7 @@ from .printed import PAGE, furnish, run_printed
 from .profiled import Operation, profiled
 from .test_readme import README, blocks
 
+pytestmark = pytest.mark.xdist_group("queries")
 OVERVIEW = {
     *("period", "total_tracks_played", "total_ms_played", "total_hours", "listening_streak_days", "computed_at"),
     *("unique_tracks", "unique_artists", "unique_albums", "unique_genres", "top_artists", "top_tracks", "top_genres"),
