@@ -40,8 +40,9 @@ SMALL = {
     "rebuild_queue": "what waits for a rebuild, for a minute or two",
 }
 """Collections that do not grow with time, and why: to read one whole is as good as any index."""
-WHOLE = {("tracks", "{}")}
-"""Reads that want every document: plays of artists and albums are counted through all tracks there are."""
+CATALOGUE = {"tracks", "artists", "albums"}
+"""May be read whole where all of it is asked for: plays of artists are counted through all tracks there are, and for
+statistics of more than half of a collection, reading all of it costs less than looking up each."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def do_everything(pipeline: Pipeline, users: list[User], folder: Path) -> None:
         run(pipeline, "user_sync", user)
         import_export(pipeline, user, days, folder)
         assert pipeline.run("library_sync", partition_key=user.partition_key).success
-    run(pipeline, "rollup_build", *users, days=min(DAYS_IMPORTED))
+    run(pipeline, "rollup_build", *users, days=10)
     for _ in range(2):
         assert pipeline.run("catalog_enrichment").success
     for user in users:
@@ -143,4 +144,5 @@ def plays(user_id: str, first: int, last: int) -> list[Document]:
 
 
 def may_scan(operation: Operation) -> bool:
-    return operation.collection in SMALL or (operation.collection, operation.asked) in WHOLE
+    wants_all = operation.asked == "{}" or operation.asked.startswith("[{'$project'")
+    return operation.collection in SMALL or (operation.collection in CATALOGUE and wants_all)
