@@ -9,7 +9,7 @@ ROUNDED = 1.5e-6
 """Values are rounded to six digits, on either side after sums in another order."""
 
 
-def differences(found: Any, wanted: Any, at: str = "") -> list[str]:
+def differences(found: Any, wanted: Any, at: str = "", *, apart: float = ROUNDED) -> list[str]:
     """Where two documents differ, keys and lists included; floats may be apart by what rounding leaves open."""
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         pairs = [(f"{at}.{key}", found.get(key, MISSING), wanted.get(key, MISSING)) for key in {**wanted, **found}]
@@ -17,8 +17,8 @@ def differences(found: Any, wanted: Any, at: str = "") -> list[str]:
         both = zip_longest(found, wanted, fillvalue=MISSING)
         pairs = [(f"{at}[{place}]", one, other) for place, (one, other) in enumerate(both)]
     elif isinstance(found, float) and isinstance(wanted, float):
-        return [] if abs(found - wanted) <= ROUNDED else [f"{at}: {found!r} instead of {wanted!r}"]
+        return [] if abs(found - wanted) <= apart else [f"{at}: {found!r} instead of {wanted!r}"]
     else:
-        same = type(found) is type(wanted) and found == wanted
+        same = found == wanted and all(isinstance(found, kind) == isinstance(wanted, kind) for kind in (bool, float))
         return [] if same else [f"{at}: {found!r} instead of {wanted!r}"]
-    return [line for where, one, other in pairs for line in differences(one, other, where)]
+    return [line for where, one, other in pairs for line in differences(one, other, where, apart=apart)]

@@ -141,7 +141,7 @@ def reviews(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> dic
 def first_instant(day: date, timezone: str) -> datetime:
     """The first minute that lies in `day` or later, found by walking there."""
     zone = ZoneInfo(timezone)
-    at = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=26)
+    at = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=15)  # no clock is further ahead
     while at.astimezone(zone).date() < day:
         at += timedelta(minutes=1)
     return at

@@ -1,0 +1,167 @@
+"""Everything derived from histories and catalogue: kept up as the sensors do it, from scratch, and by brute force."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import bson
+
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.users import User
+from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
+from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.days import DayWindow, local_date
+from echostats_pipeline_tests.conftest import Counted
+from echostats_pipeline_tests.transforms import oracle, oracle_periods
+from echostats_pipeline_tests.transforms.comparing import differences
+from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Known, KnownTrack, OraclePlay
+
+MIN_PLAY_MS = 30_000
+KEYS = {
+    name: key
+    for name, key in (
+        ("daily_rollups", "date"),
+        ("analytics_snapshots", "period"),
+        ("calendar_snapshots", "period"),
+        ("yearly_reviews", "year"),
+    )
+    if name in COLLECTIONS
+}
+"""What is derived, and what tells the documents of one user apart."""
+CACHES = [name for name in ("statistics_years",) if name in COLLECTIONS]
+TIMELESS = ("_id", "computed_at")
+
+Derived = dict[tuple[str, str, Any], Document]
+"""By collection, user id and key."""
+
+
+def rebuild_days(store: Store, user: User, days: set[date]) -> None:
+    rebuild_rollups(store, user, days, min_play_ms=MIN_PLAY_MS, progress=Counted())
+
+
+def rebuild_waiting(store: Store, user: User) -> None:
+    """Rebuild the days of one user that wait for it."""
+    rebuild_days(store, user, store.rebuilds.pending_days(user.user_id))
+
+
+def catch_up(store: Store, now: datetime) -> None:
+    """Rebuild what the sensors would find to be stale, of everybody, and nothing else."""
+    for user in store.users.all():
+        rebuild_waiting(store, user)
+    waiting, ends = store.rebuilds.pending("analytics_snapshots"), store.statistics.period_ends()
+    for user in store.users.all():
+        if user.user_id in waiting or ends.get(user.user_id, now + timedelta(days=1)) <= now:
+            rebuild_snapshots(store, user, now)
+
+
+def from_scratch(store: Store, now: datetime) -> None:
+    """Drop everything derived, and build every day and every period of everybody."""
+    for name in (*KEYS, *CACHES, "rebuild_queue"):
+        store.db[name].delete_many({})
+    for user in store.users.all():
+        if span := store.users.history_span(user.user_id):
+            first, last = (local_date(instant, ZoneInfo(user.timezone)) for instant in span)
+            around = DayWindow(first - timedelta(days=2), last + timedelta(days=2))
+            rebuild_days(store, user, set(around.dates()))
+        rebuild_snapshots(store, user, now)
+
+
+def derived(db: Db) -> Derived:
+    """Every derived document, but for what the writing of it leaves there."""
+    return {
+        (name, document["user_id"], document[key]): {
+            field: value for field, value in document.items() if field not in TIMELESS
+        }
+        for name, key in KEYS.items()
+        for document in db[name].find()
+    }
+
+
+def bytes_of(documents: Derived) -> dict[tuple[str, str, Any], bytes]:
+    """As MongoDB holds them: the order of keys counts, and so do the types of numbers."""
+    return {key: bson.encode(document) for key, document in documents.items()}
+
+
+def by_brute_force(store: Store, now: datetime) -> Derived:
+    """What the oracle derives from the histories and the catalogue that are stored."""
+    catalogue = stored_catalogue(store.db)
+    found: Derived = {}
+    for user in store.users.all():
+        plays, user_id = list(stored_plays(store.db, user)), user.user_id
+        rollups = oracle.rollups(plays, user.timezone, MIN_PLAY_MS, user_id)
+        of: dict[str, Any] = {
+            "timezone": user.timezone,
+            "today": local_date(now, ZoneInfo(user.timezone)),
+            "min_play_ms": MIN_PLAY_MS,
+            "user_id": user_id,
+        }
+        told = {
+            "daily_rollups": {str(day): rollup for day, rollup in rollups.items()},
+            "analytics_snapshots": oracle_periods.snapshots(plays, catalogue, **of),
+            "calendar_snapshots": oracle_periods.calendar(plays, catalogue, **of),
+            "yearly_reviews": oracle_periods.reviews(plays, catalogue, **of),
+        }
+        for name in KEYS:
+            found |= {(name, user_id, key): document for key, document in told[name].items()}
+    return found
+
+
+def stored_plays(db: Db, user: User) -> Iterator[OraclePlay]:
+    for play in db["listening_history"].find({"user_id": user.user_id}):
+        track, playback = play["track"], play.get("playback") or {}
+        yield OraclePlay(
+            played_at=play["played_at"],
+            track_id=track["spotify_id"],
+            track_name=track["name"],
+            artist_name=track["artist_name"],
+            album_name=track["album_name"],
+            duration_ms=track["duration_ms"],
+            ms_played=play["ms_played"],
+            skipped=playback.get("skipped"),
+            reason_end=playback.get("reason_end"),
+        )
+
+
+def stored_catalogue(db: Db) -> Catalogue:
+    tracks = {}
+    for track in db["tracks"].find():
+        artist = track["artists"][0] if track["artists"] else {"spotify_id": "", "name": ""}
+        album = track["album"] or {"spotify_id": "", "name": "", "image_url": ""}
+        features = track["audio_features"]
+        tracks[track["spotify_id"]] = KnownTrack(
+            name=track["name"],
+            artist_id=artist["spotify_id"],
+            artist_name=artist["name"],
+            album_id=album["spotify_id"],
+            album_name=album["name"],
+            image_url=album["image_url"],
+            features=tuple(features[name] for name in FEATURES) if features else None,
+        )
+    artists, albums = (
+        {
+            each["spotify_id"]: Known(
+                each["name"], each["images"][0]["url"] if each["images"] else "", tuple(each["genres"])
+            )
+            for each in db[name].find()
+        }
+        for name in ("artists", "albums")
+    )
+    return Catalogue(tracks, artists, albums)
+
+
+def check_truth(store: Store, now: datetime) -> int:
+    """Make sure that what is kept up is what scratch and brute force give; returns how many documents that is."""
+    catch_up(store, now)
+    kept_up = derived(store.db)
+    from_scratch(store, now)
+    fresh = derived(store.db)
+    assert differences(kept_up, fresh, apart=0) == [], "kept up (left) is not what is built from scratch (right)"
+    assert bytes_of(kept_up) == bytes_of(fresh)
+    wanted = by_brute_force(store, now)
+    assert differences(fresh, wanted) == [], "built (left) is not what brute force gives (right)"
+    for key, document in wanted.items():
+        for names in ("artist_plays", "album_plays"):
+            assert list(document.get(names, ())) == list(fresh[key].get(names, ()))
+    return len(wanted)

@@ -1,0 +1,36 @@
+"""A process that dies while it rebuilds statistics, before any single write it makes."""
+
+from typing import Any
+
+from pymongo.collection import Collection
+
+from echostats_pipeline.storage.database import Db
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.stages.merges import Dying, Lives
+
+WRITES = ("update_many", "update_one", "replace_one", "delete_one", "find_one_and_update")
+
+
+class Mortal(Dying):
+    """A collection whose writer may die before any write, whatever its kind."""
+
+    def __getattr__(self, name: str) -> Any:
+        write = super().__getattr__(name)
+        if name not in WRITES:
+            return write
+
+        def once(*arguments: Any, **options: Any) -> Any:
+            self.lives.spend()
+            return write(*arguments, **options)
+
+        return once
+
+
+def dying_statistics(db: Db, lives: int) -> Store:
+    """The store of a process that dies after so many writes to statistics and to what waits for a rebuild."""
+    store, left = Store.of(db), Lives(lives)
+    for part in (store.statistics, store.rebuilds):
+        for name, value in vars(part).items():
+            if isinstance(value, Collection):
+                setattr(part, name, Mortal(value, left))
+    return store

@@ -1,0 +1,200 @@
+"""Few tracks, heard by several people, as every source tells of them: files of exports, pages of Spotify, catalogue."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from echostats_pipeline.model.catalog import AVERAGED_FEATURES, AudioFeatures
+
+DAY, HOUR = 24 * 60 * 60, 60 * 60
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track as every source would name it, had nobody renamed anything."""
+
+    letter: str
+    name: str
+    artist: str
+    album: str
+    duration_ms: int = 200_000
+
+    @property
+    def spotify_id(self) -> str:
+        return self.letter * 22
+
+
+TRACKS = (
+    Track("a", "Smells", "Nirvana", "Nevermind"),
+    Track("b", "Rainbow", "Nirvana", "Nevermind"),  # of the other Nirvana
+    Track("c", "Flat Beat", "Mr. Oizo", "$", 15_000),
+    Track("d", "$.a", "$uicideboy$", "a.b.c", 2 * HOUR * 1_000),
+    Track("e", "Untold", "", ""),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A play that ended so many seconds after the beginning."""
+
+    end: int
+    track: Track
+    ms_played: int
+    skipped: bool | None
+    reason_end: str | None
+
+
+_pauses = st.sampled_from((0, 0, 1, 60, 60, 200, 1_800, 1_801, 5 * HOUR, 23 * HOUR))
+
+
+@st.composite
+def _bursts(draw: st.DrawFn) -> list[Row]:
+    """Some plays in a row, from an instant that is often a midnight somewhere."""
+    end = draw(st.sampled_from((DAY, 2 * DAY, 12 * HOUR, 36 * HOUR, 0))) + draw(
+        st.one_of(st.integers(-HOUR, HOUR), st.sampled_from((-60, -1, 0, 1, 60, 16_200, 18_000, -19_800)))
+    )
+    rows = []
+    for pause in draw(
+        st.lists(st.sampled_from((0, 0, 1, 60, 60, 200, 1_800, 1_801, 5 * HOUR, 23 * HOUR)), min_size=2, max_size=8)
+    ):
+        end += pause
+        rows.append(
+            Row(
+                end=end,
+                track=draw(st.sampled_from(TRACKS)),
+                ms_played=draw(st.sampled_from((0, 1_000, 29_999, 30_000, 60_000, 200_000, 3 * HOUR * 1_000))),
+                skipped=draw(st.sampled_from((None, True, False))),
+                reason_end=draw(st.sampled_from((None, "", "trackdone", "fwdbtn"))),
+            )
+        )
+    return rows
+
+
+bursts = _bursts()
+kinds = st.sampled_from(("extended", "extended", "basic", "lastfm"))
+
+
+def is_of(kind: str, import_key: str) -> bool:
+    """Whether a row with this key is of that kind of export."""
+    return import_key.startswith(kind) if kind in ("basic", "lastfm") else import_key[:1].isdigit()
+
+
+def write_export(folder: Path, number: int, kind: str, beginning: datetime, rows: Sequence[Row]) -> Path:
+    """A file of one kind that tells of the rows."""
+    ends = [beginning + timedelta(seconds=row.end) for row in rows]
+    if kind == "lastfm":
+        path = folder / f"scrobbles{number}.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("uts", "artist", "album", "track"))
+            for row, end in zip(rows, ends, strict=True):
+                started = int(end.timestamp()) - row.ms_played // 1_000
+                writer.writerow((started, row.track.artist, row.track.album, row.track.name))
+        return path
+    path = folder / {"extended": f"endsong_{number}.json", "basic": f"StreamingHistory{number}.json"}[kind]
+    tell = {"extended": _extended, "basic": _basic}[kind]
+    path.write_text(json.dumps([tell(row, end) for row, end in zip(rows, ends, strict=True)]))
+    return path
+
+
+def _extended(row: Row, end: datetime) -> dict[str, Any]:
+    return {
+        "ts": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "ms_played": row.ms_played,
+        "master_metadata_track_name": row.track.name,
+        "master_metadata_album_artist_name": row.track.artist,
+        "master_metadata_album_album_name": row.track.album,
+        "spotify_track_uri": f"spotify:track:{row.track.spotify_id}",
+        "skipped": row.skipped,
+        "reason_end": row.reason_end,
+    }
+
+
+def _basic(row: Row, end: datetime) -> dict[str, Any]:
+    return {
+        "endTime": end.strftime("%Y-%m-%d %H:%M"),
+        "artistName": row.track.artist,
+        "trackName": row.track.name,
+        "msPlayed": row.ms_played,
+    }
+
+
+def recently_played(
+    beginning: datetime, rows: Sequence[Row], as_known: Callable[[Track], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """A page of Spotify's, newest first; short plays are not on it."""
+    ends = sorted({(row.end, row.track.letter): row.track for row in rows if row.ms_played >= 30_000}.items())
+    return [
+        {
+            "played_at": (beginning + timedelta(seconds=end)).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "track": as_known(track),
+        }
+        for (end, _), track in reversed(ends)
+    ]
+
+
+@st.composite
+def versions(draw: st.DrawFn, track: Track) -> dict[str, Any]:
+    """A track as Spotify may tell it: namesakes with ids of their own, names of now, length unknown."""
+    artist_ids = {"Nirvana": f"nirvana-{track.letter}"}
+    artist_id = artist_ids.get(track.artist, track.artist) if draw(st.booleans()) else None
+    return {
+        "type": "track",
+        "id": track.spotify_id,
+        "name": track.name,
+        "duration_ms": draw(st.sampled_from((0, track.duration_ms))),
+        "artists": [{"id": artist_id, "name": draw(st.sampled_from((track.artist, "Renamed")))}],
+        "album": {
+            "id": draw(st.sampled_from((None, track.album))),
+            "name": draw(st.sampled_from((track.album, "Deluxe"))),
+            "images": draw(st.sampled_from(([], [{"url": "https://i/album"}]))),
+        },
+    }
+
+
+ARTIST_IDS = ("nirvana-a", "nirvana-b", "Mr. Oizo", "$uicideboy$")
+_images = st.sampled_from(([], [{"url": "https://i/1"}], [{"url": "https://i/2"}]))
+artists = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(ARTIST_IDS),
+        "name": st.sampled_from(("Nirvana", "Mr. Oizo", "Formerly known")),
+        "genres": st.lists(st.sampled_from(("rock", "flat.beat", "$")), unique=True, max_size=2),
+        "images": _images,
+    }
+)
+albums = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(("Nevermind", "$", "a.b.c")),
+        "name": st.sampled_from(("Nevermind", "New")),
+        "images": _images,
+    }
+)
+features = st.none() | st.integers(0, 100).map(
+    lambda value: AudioFeatures(
+        **dict.fromkeys(AVERAGED_FEATURES, value / 100), key=1, loudness=-5.0, mode=1, duration_ms=None
+    )
+)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Something new to the catalogue: a track, an artist or an album as Spotify tells it, or features by track id."""
+
+    kind: str
+    told: dict[str, Any]
+
+
+learned = st.one_of(
+    st.sampled_from(TRACKS).flatmap(versions).map(lambda track: Learned("track", track)),
+    artists.map(lambda artist: Learned("artist", artist)),
+    albums.map(lambda album: Learned("album", album)),
+    st.dictionaries(st.sampled_from([track.spotify_id for track in TRACKS]), features, min_size=1).map(
+        lambda features: Learned("features", features)
+    ),
+)

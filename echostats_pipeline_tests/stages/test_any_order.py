@@ -1,0 +1,238 @@
+"""Any order of imports, syncs, deletions, moves, backfills and changes of the catalogue ends in the same documents.
+
+Machines of about fifteen steps each, on the real database: what is kept up as data comes in is, byte for byte, what is
+built from scratch, and what the oracle finds by brute force. `ECHOSTATS_TEST_EXAMPLES` says how many machines.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.users import User
+from echostats_pipeline.spotify.mapping import album_document, album_stub, artist_document, artist_stubs, track_document
+from echostats_pipeline.stages.consent import move_days
+from echostats_pipeline.stages.imports import import_export
+from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
+from echostats_pipeline.stages.merging import fill_tracks
+from echostats_pipeline.stages.removal import remove_user
+from echostats_pipeline.stages.statistics import rebuild_snapshots
+from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.days import local_date
+from echostats_pipeline_tests.conftest import Counted
+from echostats_pipeline_tests.stages import derived, sources
+from echostats_pipeline_tests.stages.merges import DiedError, dying
+from echostats_pipeline_tests.stages.mortal import dying_statistics
+from echostats_pipeline_tests.stages.test_ingestion import answering
+
+MACHINES = int(os.environ.get("ECHOSTATS_TEST_EXAMPLES", "50"))
+STEPS = 15
+
+BEGINNINGS = (
+    datetime(2024, 11, 2, tzinfo=UTC),  # clocks change in New York, and in St John's
+    datetime(2024, 10, 5, tzinfo=UTC),  # by half an hour on Lord Howe
+    datetime(2023, 12, 30, 12, tzinfo=UTC),  # a new year, a new month, a new week
+    datetime(2011, 12, 29, tzinfo=UTC),  # Samoa loses a day
+    datetime(2010, 11, 6, 12, tzinfo=UTC),  # in St John's a date comes twice
+)
+ZONES = (
+    "UTC",
+    "Europe/London",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+    "America/St_Johns",
+)
+zones = st.sampled_from(ZONES)
+numbers = st.integers(0, 1)
+lives = st.integers(0, 8)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where machines run: a database and a folder, and what they have checked so far."""
+
+    db: Db
+    folder: Path
+    counted: Counter[str] = field(default_factory=Counter)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Two listeners with one catalogue, and everything that can happen to them."""
+
+    place: Place
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.db, self.folder, self.counted = self.place.db, self.place.folder, self.place.counted
+        for name in (*COLLECTIONS, *derived.CACHES):
+            self.db[name].delete_many({})
+        self.store = Store.of(self.db)
+        self.rows: list[list[sources.Row]] = [[], []]
+        self.files = 0
+
+    @initialize(
+        beginning=st.sampled_from(BEGINNINGS),
+        users=st.tuples(st.tuples(zones, sources.bursts), st.tuples(zones, sources.bursts)),
+    )
+    def two_users(self, beginning: datetime, users: tuple[tuple[str, list[sources.Row]], ...]) -> None:
+        self.beginning, self.now = beginning, beginning + timedelta(days=4)
+        for number, (zone, heard) in enumerate(users):
+            self._connect(number, zone)
+            self.imports(number, heard, again=0, kind="extended", lived=None)
+
+    def _connect(self, number: int, zone: str) -> None:
+        profile = {"spotify_id": f"user{number}"}
+        user = self.store.users.connect(profile, authorized_at=self.now, simulated=False, timezone=zone)
+        rebuild_snapshots(self.store, user, self.now)
+
+    def user(self, number: int) -> User:
+        return self.store.users.find(f"user{number}")
+
+    def clock(self) -> datetime:
+        return self.now
+
+    @rule(number=numbers, fresh=sources.bursts, again=st.integers(0, 6), kind=sources.kinds, lived=st.none() | lives)
+    def imports(self, number: int, fresh: list[sources.Row], again: int, kind: str, lived: int | None) -> None:
+        rows = fresh + self.rows[number][:again]
+        self.rows[number] = fresh + self.rows[number]
+        self.files += 1
+        path = sources.write_export(self.folder, self.files, kind, self.beginning, rows)
+        user = self.user(number)
+        if lived is not None:
+            with suppress(DiedError):
+                self._import(dying(self.db, lived), user, path)
+            # Five minutes on, when nobody takes the dead process's changes for being under way.
+            self.db["rebuild_queue"].update_many(
+                {}, [{"$set": {"open_since": {"$subtract": ["$open_since", 400_000]}}}]
+            )
+        self._import(self.store, user, path)
+
+    def _import(self, store: Store, user: User, path: Path) -> None:
+        import_export(store, user, [path], progress=Counted(), clock=self.clock)
+
+    @rule(number=numbers, fresh=sources.bursts, again=st.integers(0, 4), data=st.data())
+    def syncs(self, number: int, fresh: list[sources.Row], again: int, data: st.DataObject) -> None:
+        user, rows = self.user(number), fresh + self.rows[number][:again]
+        self.rows[number] = fresh + self.rows[number]
+        page = sources.recently_played(self.beginning, rows, lambda track: data.draw(sources.versions(track)))
+        self.now += timedelta(seconds=1)
+        read_recently_played(self.store, answering(*page), user, self.now)
+        merge_pages(self.store, user, self.now)
+
+    @rule(number=numbers, zone=zones, what=st.sampled_from(("some", "half", "all", "import", "user")), data=st.data())
+    def loses(self, number: int, zone: str, what: str, data: st.DataObject) -> None:
+        """Plays deleted by hand, those that one kind of export alone has told of, or the user with everything."""
+        user = self.user(number)
+        plays = list(self.db["listening_history"].find({"user_id": user.user_id}).sort("played_at"))
+        if what == "user":
+            remove_user(self.store, user)
+            self._connect(number, zone)
+        elif what == "import":
+            kind = data.draw(sources.kinds)
+            self._delete(user, plays, [play for play in plays if sources.is_of(kind, play.get("import_key", ""))])
+        else:
+            every = {"some": 5, "half": 2, "all": 1}[what]
+            self._delete(user, plays, plays[data.draw(st.integers(0, every - 1)) :: every])
+
+    def _delete(self, user: User, plays: list[Document], gone: list[Document]) -> None:
+        """As somebody does it in mongosh, who then has every date built that depends on what is gone."""
+        self.db["listening_history"].delete_many({"_id": {"$in": [play["_id"] for play in gone]}})
+        days = set()
+        for play in gone:
+            later = [other["played_at"] for other in plays if other["played_at"] > play["played_at"]]
+            days |= {local_date(instant, ZoneInfo(user.timezone)) for instant in (play["played_at"], *later[:1])}
+        derived.rebuild_days(self.store, user, days)
+
+    @rule(number=numbers, zone=zones)
+    def moves(self, number: int, zone: str) -> None:
+        move_days(self.store, self.user(number), zone)
+
+    @rule(number=numbers, first=st.integers(-2, 6), length=st.integers(1, 8))
+    def backfills(self, number: int, first: int, length: int) -> None:
+        days = {self.beginning.date() + timedelta(days=first + day) for day in range(length)}
+        derived.rebuild_days(self.store, self.user(number), days)
+
+    @rule(number=numbers, what=st.sampled_from(("days", "snapshots", "both")), lived=st.none() | lives)
+    def rebuilds(self, number: int, what: str, lived: int | None) -> None:
+        """What waits, or more than that; the process may die, and the sensors find what it has left."""
+        user = self.user(number)
+        store = self.store if lived is None else dying_statistics(self.db, lived)
+        with suppress(DiedError):
+            if what != "snapshots":
+                derived.rebuild_waiting(store, user)
+            if what != "days":
+                rebuild_snapshots(store, user, self.now)
+
+    @rule(learned=sources.learned)
+    def learns(self, learned: sources.Learned) -> None:
+        """The catalogue, as the functions of `stages.catalog` keep answers."""
+        catalog, kind, told = self.store.catalog, learned.kind, learned.told
+        if kind == "track":
+            track = track_document(told, self.now)
+            catalog.put("tracks", [track], missing=(), at=self.now)
+            catalog.add_stubs("artists", artist_stubs(told, self.now))
+            catalog.add_stubs("albums", [stub for stub in [album_stub(told, self.now)] if stub])
+            fill_tracks(self.store, [track])
+        elif kind == "artist":
+            artist = artist_document(told, self.now)
+            catalog.put("artists", [artist], missing=(), at=self.now)
+            catalog.pass_genres_to_tracks([artist])
+        elif kind == "album":
+            catalog.put("albums", [album_document(told, self.now)], missing=(), at=self.now)
+        else:
+            catalog.put_audio_features(told, self.now)
+        self.store.mark_all_snapshots()
+
+    @rule(hours=st.sampled_from((5, 11, 26, 24 * 6, 24 * 29, 24 * 200, 24 * 366)))
+    def time_passes(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    @rule()
+    def everything_is_true(self) -> None:
+        self.counted["documents"] += derived.check_truth(self.store, self.now)
+
+    @invariant()
+    def nothing_is_anybody_elses(self) -> None:
+        ids = {user.user_id for user in self.store.users.all()}
+        for name in derived.KEYS:
+            assert set(self.db[name].distinct("user_id")) <= ids
+
+    def teardown(self) -> None:
+        if hasattr(self, "now"):
+            self.everything_is_true()
+            self.counted["machines"] += 1
+            self.counted["plays"] += self.db["listening_history"].count_documents({})
+
+
+@pytest.mark.timeout(0 if MACHINES > 50 else 300)
+def test_any_order_of_anything_ends_in_the_same_documents(
+    store: Store, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    place = Place(store.db, tmp_path)
+    run_state_machine_as_test(
+        type("AnyOrder", (AnyOrder,), {"place": place}),
+        settings=settings(
+            max_examples=MACHINES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    for name, count in place.counted.items():
+        record_property(name, count)
+    sys.stdout.write(f"any order: {dict(place.counted)}\n")
+    assert place.counted["documents"] > 0
