@@ -6,6 +6,7 @@ Not here: tokens (`stages.accounts`), browsers and pages (`cli.connect`).
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -82,7 +83,9 @@ def resume(store: Store, user: User) -> None:
 
 
 def move_days(store: Store, user: User, timezone: str) -> DayWindow | None:
-    """Let a user's days begin in another zone, and have every day of the history rebuilt.
+    """Let a user's days begin in another zone, and have every day of the history rebuilt, and the snapshots.
+
+    These would not follow from the days: where no day changes, the midnights between which they lie do.
 
     Returns:
         The days that wait for a rebuild: all from the first to the last play, in the old zone and in the new one.
@@ -90,14 +93,24 @@ def move_days(store: Store, user: User, timezone: str) -> DayWindow | None:
     """
     span = store.users.history_span(user.user_id)
     if span is None:
-        store.users.set_timezone(user.user_id, timezone)
+        with _snapshots_changing(store, user):
+            store.users.set_timezone(user.user_id, timezone)
         return None
     zones = (ZoneInfo(user.timezone), ZoneInfo(timezone))
     first, last = span
     window = DayWindow(min(_dates(first, zones)), max(_dates(last, zones)))
-    with store.rebuilds.changing(user.user_id, window.dates()):
+    with store.rebuilds.changing(user.user_id, window.dates()), _snapshots_changing(store, user):
         store.users.set_timezone(user.user_id, timezone)
     return window
+
+
+@contextmanager
+def _snapshots_changing(store: Store, user: User) -> Iterator[None]:
+    store.rebuilds.mark(user.user_id, "analytics_snapshots", opened=True)
+    try:
+        yield
+    finally:
+        store.rebuilds.mark(user.user_id, "analytics_snapshots")
 
 
 def _dates(instant: datetime, zones: tuple[ZoneInfo, ...]) -> Iterator[date]:

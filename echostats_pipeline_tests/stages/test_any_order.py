@@ -4,7 +4,6 @@ Machines of about fifteen steps each, on the real database: what is kept up as d
 built from scratch, and what the oracle finds by brute force. `ECHOSTATS_TEST_EXAMPLES` says how many machines.
 """
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -32,12 +31,12 @@ from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import local_date
 from echostats_pipeline_tests.conftest import Counted
+from echostats_pipeline_tests.examples import UNHURRIED, examples
 from echostats_pipeline_tests.stages import derived, sources
 from echostats_pipeline_tests.stages.merges import DiedError, dying
 from echostats_pipeline_tests.stages.mortal import dying_statistics
 from echostats_pipeline_tests.stages.test_ingestion import answering
 
-MACHINES = int(os.environ.get("ECHOSTATS_TEST_EXAMPLES", "50"))
 STEPS = 15
 
 BEGINNINGS = (
@@ -218,7 +217,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.counted["plays"] += self.db["listening_history"].count_documents({})
 
 
-@pytest.mark.timeout(0 if MACHINES > 50 else 300)
+@pytest.mark.timeout(UNHURRIED)
 def test_any_order_of_anything_ends_in_the_same_documents(
     store: Store, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -226,7 +225,7 @@ def test_any_order_of_anything_ends_in_the_same_documents(
     run_state_machine_as_test(
         type("AnyOrder", (AnyOrder,), {"place": place}),
         settings=settings(
-            max_examples=MACHINES,
+            max_examples=examples(50),
             stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -11,7 +11,7 @@ from echostats_pipeline.errors import ConsentNotGiven, EchostatsError
 from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.oauth import SpotifyApp, challenge
 from echostats_pipeline.stages.consent import CONSENT_LIFE, Attempt, consent_left, move_days, resume
-from echostats_pipeline.stages.statistics import rebuild_rollups
+from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date
 from echostats_pipeline_tests.conftest import NOW, Counted, documents
@@ -111,3 +111,12 @@ def test_a_user_without_plays_moves_without_a_rebuild(store: Store, user: User) 
     assert move_days(store, user, "Asia/Tokyo") is None
     assert store.users.find("ann").timezone == "Asia/Tokyo"
     assert store.rebuilds.pending_days(user.user_id) == set()
+
+
+def test_the_snapshots_of_a_moved_user_are_rebuilt_though_no_day_may_change(store: Store, user: User) -> None:
+    rebuild_snapshots(store, user, NOW)
+    move_days(store, user, "Asia/Tokyo")
+    assert list(store.rebuilds.pending("analytics_snapshots")) == [user.user_id]
+    rebuild_snapshots(store, store.users.find("ann"), NOW)
+    assert store.statistics.snapshot(user.user_id, "week").period_end == datetime(2025, 6, 15, 15, tzinfo=UTC)
+    assert store.rebuilds.pending("analytics_snapshots") == {}

@@ -42,15 +42,17 @@ quick = settings(
 )
 """For properties whose every example takes a while."""
 
-HOUR_MS = 3_600_000
+HOUR_MS, HALF_HOUR_MS = 3_600_000, 1_800_000
 NAMES = ("", "$uicideboy$", "Mr. Oizo", "will.i.am", "Björk", "Nirvana")
 DURATIONS_MS = (0, 15_000, 200_000, 2 * HOUR_MS)
 TRACK_IDS = tuple(f"track{number}" for number in range(7))
 
 zones = st.sampled_from(sorted(STARTS))
 names = st.sampled_from(NAMES)
+track_ids = st.one_of(st.sampled_from(TRACK_IDS[:2]), st.sampled_from(TRACK_IDS))
 gaps_ms = st.one_of(
-    st.sampled_from((0, 1, 15_000, 29_999, 30_000, 200_000, HOUR_MS, 23 * HOUR_MS)),
+    st.sampled_from((0, 1, 15_000, 29_999, 30_000, 200_000, HOUR_MS, 23 * HOUR_MS, 23 * HOUR_MS + 1)),
+    st.sampled_from((HALF_HOUR_MS, HALF_HOUR_MS + 1, HALF_HOUR_MS + 30_000, HALF_HOUR_MS + 30_001)),
     st.integers(0, 4 * HOUR_MS),
 )
 heard_ms = st.one_of(st.none(), st.sampled_from((0, 29_999, 30_000, 3 * HOUR_MS)), st.integers(0, 400_000))
@@ -65,7 +67,7 @@ def histories(draw: st.DrawFn, zone: str, *, max_plays: int = 25) -> list[Oracle
         at += timedelta(milliseconds=gap)
         play = OraclePlay(
             played_at=at,
-            track_id=draw(st.sampled_from(TRACK_IDS)),
+            track_id=draw(track_ids),
             track_name=draw(names),
             artist_name=draw(names),
             album_name=draw(names),
