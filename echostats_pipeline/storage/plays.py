@@ -74,7 +74,10 @@ class PlayStore:
         self._merges = db["unfinished_merges"]
 
     def read(self, user_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
-        """Plays of one user that ended in ``[start, end)`` as a frame of `PLAYS_SCHEMA`, in no particular order."""
+        """Plays of one user that ended in ``[start, end)`` as a frame of `PLAYS_SCHEMA`, in no particular order.
+
+        Names are without NULs: what other programs wrote into the history may hold them, a key of a rollup cannot.
+        """
         pipeline = [{"$match": _between(user_id, start, end)}, {"$group": BY_DAY}]
         days = list(self._history.aggregate(pipeline, hint=BY_END))
         columns = {
@@ -83,7 +86,8 @@ class PlayStore:
             )
             for name, dtype in PLAYS_SCHEMA.items()
         }
-        return pl.DataFrame(columns).cast({"played_at": UTC_MS})
+        names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
+        return pl.DataFrame(columns).cast({"played_at": UTC_MS}).with_columns(names)
 
     def stored(self, user_id: str, start: datetime, end: datetime, *, names: bool = False) -> pl.DataFrame:
         """Plays that ended in ``[start, end)``, or were exported with a ``ts`` in it, as a frame of `STORED_SCHEMA`.

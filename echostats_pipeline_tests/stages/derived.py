@@ -114,9 +114,10 @@ def stored_plays(db: Db, user: User) -> Iterator[OraclePlay]:
         yield OraclePlay(
             played_at=play["played_at"],
             track_id=track["spotify_id"],
-            track_name=track["name"],
-            artist_name=track["artist_name"],
-            album_name=track["album_name"],
+            # A key of a rollup cannot hold a NUL.
+            track_name=track["name"].replace("\0", ""),
+            artist_name=track["artist_name"].replace("\0", ""),
+            album_name=track["album_name"].replace("\0", ""),
             duration_ms=track["duration_ms"],
             ms_played=play["ms_played"],
             skipped=playback.get("skipped"),

@@ -155,6 +155,13 @@ def listen(store: Store, user: User, track: str, *, name: str, artist: str, albu
     store.rebuilds.mark(user.user_id, "daily_rollups", [(NOW - ago).date().isoformat()])
 
 
+def test_what_another_program_wrote_with_a_nul_is_read_without_it(store: Store, user: User) -> None:
+    listen(store, user, "t1", name="T\0", artist="A\0B", album="\0", ago=timedelta(hours=1))
+    listen(store, user, "t2", name="T", artist="AB", album="", ago=timedelta(hours=2))
+    check_truth(store, NOW)
+    assert (rollup(store)["artist_plays"], rollup(store)["album_plays"]) == ({"AB": 2}, {"": 2})
+
+
 def catalogue(store: Store, *tracks: tuple[str, ArtistRef, AlbumRef]) -> None:
     known = [Track(spotify_id=track, name="T", artists=[artist], album=album) for track, artist, album in tracks]
     store.catalog.put("tracks", known, missing=(), at=NOW)
