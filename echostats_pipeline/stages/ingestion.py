@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
+from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.operations import RowOutcome
 from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage
 from echostats_pipeline.model.users import User
@@ -102,10 +104,28 @@ def _record_gaps(store: Store, page: RecentlyPlayedPage, stored: pl.DataFrame, n
 
 
 def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datetime) -> None:
-    """Recently-played embeds full tracks; their artists and albums are embedded in a short form."""
+    """Recently-played embeds full tracks; their artists and albums are embedded in a short form.
+
+    The catalogue is everybody's: whoever has played a track that is shown otherwise now gets new snapshots.
+    """
     music = [track for track in tracks if track.get("type") == "track" and track.get("id")]
     documents = [track_document(track, now) for track in music]
+    before = _as_shown(store, documents)
     store.catalog.put("tracks", documents, missing=(), at=now)
     fill_tracks(store, documents)
     store.catalog.add_stubs("artists", [stub for track in music for stub in artist_stubs(track, now)])
     store.catalog.add_stubs("albums", [stub for track in music if (stub := album_stub(track, now))])
+    shown = _as_shown(store, documents)
+    for user_id in store.plays.listeners([track for track in shown if shown[track] != before.get(track)]):
+        store.rebuilds.mark(user_id, "analytics_snapshots")
+
+
+def _as_shown(store: Store, tracks: Sequence[Track]) -> dict[str, tuple[Any, ...]]:
+    """What snapshots show of tracks, their artists and albums, by track id."""
+    found = store.catalog.frames([track.spotify_id for track in tracks])
+    artists = {artist["artist_id"]: artist for artist in found.artists.iter_rows(named=True)}
+    albums = {album["album_id"]: album for album in found.albums.iter_rows(named=True)}
+    return {
+        track["track_id"]: (track, artists.get(track["artist_id"]), albums.get(track["album_id"]))
+        for track in found.tracks.iter_rows(named=True)
+    }

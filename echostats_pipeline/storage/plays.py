@@ -277,6 +277,10 @@ class PlayStore:
         """Which of the tracks anybody has played."""
         return set(self._history.distinct("track.spotify_id", {"track.spotify_id": {"$in": list(track_ids)}}))
 
+    def listeners(self, track_ids: Collection[str]) -> list[str]:
+        """Who has played any of the tracks, by user id."""
+        return self._history.distinct("user_id", {"track.spotify_id": {"$in": list(track_ids)}}) if track_ids else []
+
     def ends_of(self, user_id: str, track_ids: Sequence[str]) -> list[datetime]:
         """When plays of these tracks ended."""
         found = self._history.find({"user_id": user_id, "track.spotify_id": {"$in": track_ids}}, {"played_at": 1})

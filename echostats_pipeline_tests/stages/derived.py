@@ -158,11 +158,15 @@ def check_truth(store: Store, now: datetime) -> int:
     kept_up = derived(store.db)
     from_scratch(store, now)
     fresh = derived(store.db)
-    assert differences(kept_up, fresh, apart=0) == [], "kept up (left) is not what is built from scratch (right)"
+    _same("what is kept up is not what is built from scratch", differences(kept_up, fresh, apart=0))
     assert bytes_of(kept_up) == bytes_of(fresh)
     wanted = by_brute_force(store, now)
-    assert differences(fresh, wanted) == [], "built (left) is not what brute force gives (right)"
+    _same("what is built is not what brute force gives", differences(fresh, wanted))
     for key, document in wanted.items():
         for names in ("artist_plays", "album_plays"):
             assert list(document.get(names, ())) == list(fresh[key].get(names, ()))
     return len(wanted)
+
+
+def _same(message: str, lines: list[str]) -> None:
+    assert not lines, "\n".join((message, *lines[:20]))

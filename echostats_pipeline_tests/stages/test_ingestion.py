@@ -269,3 +269,28 @@ def test_a_merge_that_dies_half_way_is_completed_by_the_next(installation: Insta
     assert {stamp.astimezone(zone).date() for stamp, _ in stored(store, user)} <= waiting
     sync(installation, user)
     assert stored(store, user) == expected
+
+
+def test_whoever_has_played_a_track_gets_new_snapshots_when_it_is_shown_otherwise(store: Store) -> None:
+    ann, ben, cem = (
+        store.users.connect({"spotify_id": name}, authorized_at=NOW, simulated=False) for name in ("ann", "ben", "cem")
+    )
+
+    def read(user: User, *rows: dict[str, Any]) -> None:
+        read_recently_played(store, answering(*rows), user, NOW)
+        merge_pages(store, user, NOW)
+
+    def waiting() -> set[str]:
+        found = set(store.rebuilds.pending("analytics_snapshots"))
+        store.db["rebuild_queue"].delete_many({})
+        return found
+
+    other = "5uLU6hMCjMI75M1A2tKUQC"
+    read(ann, row(NOW))
+    read(ben, row(NOW))
+    read(cem, row(NOW, other))
+    waiting()
+    read(ben, row(NOW), row(NOW - timedelta(hours=1), popularity=7))
+    assert waiting() == set()
+    read(ben, row(NOW), row(NOW - timedelta(hours=1)), row(NOW - timedelta(hours=2), name="Renamed"))
+    assert waiting() == {ann.user_id, ben.user_id}
