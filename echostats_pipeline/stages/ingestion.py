@@ -23,6 +23,7 @@ from echostats_pipeline.spotify.mapping import (
     withheld_stamps,
 )
 from echostats_pipeline.stages.merging import fill_tracks, forget_left, merge_items, resolve_named_plays, stored_around
+from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 
 PAGE_LIMIT = 50
@@ -122,10 +123,22 @@ def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datet
 
 def _as_shown(store: Store, tracks: Sequence[Track]) -> dict[str, tuple[Any, ...]]:
     """What snapshots show of tracks, their artists and albums, by track id."""
-    found = store.catalog.frames([track.spotify_id for track in tracks])
-    artists = {artist["artist_id"]: artist for artist in found.artists.iter_rows(named=True)}
-    albums = {album["album_id"]: album for album in found.albums.iter_rows(named=True)}
+    found = store.catalog.documents("tracks", [track.spotify_id for track in tracks])
+    firsts = [artist["spotify_id"] for track in found for artist in track["artists"][:1]]
+    artists = _looks(store.catalog.documents("artists", firsts))
+    records = [track["album"]["spotify_id"] for track in found if track["album"]]
+    albums = _looks(store.catalog.documents("albums", records))
     return {
-        track["track_id"]: (track, artists.get(track["artist_id"]), albums.get(track["album_id"]))
-        for track in found.tracks.iter_rows(named=True)
+        track["spotify_id"]: (
+            track["name"],
+            track["artists"][:1],
+            track["album"],
+            [artists.get(artist["spotify_id"]) for artist in track["artists"][:1]],
+            track["album"] and albums.get(track["album"]["spotify_id"]),
+        )
+        for track in found
     }
+
+
+def _looks(documents: Sequence[Document]) -> dict[str, tuple[Any, ...]]:
+    return {each["spotify_id"]: (each["name"], each["images"], each["genres"]) for each in documents}

@@ -30,7 +30,7 @@ KEYS = {
     if name in COLLECTIONS
 }
 """What is derived, and what tells the documents of one user apart."""
-CACHES = [name for name in ("statistics_years",) if name in COLLECTIONS]
+CACHES = [name for name in ("statistics_years", "statistics_catalog") if name in COLLECTIONS]
 TIMELESS = ("_id", "computed_at")
 
 Derived = dict[tuple[str, str, Any], Document]
