@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import bson
 
 from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.statistics import DailyRollup, PeriodStatistics
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
 from echostats_pipeline.storage.database import Db, Document
@@ -20,17 +21,15 @@ from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Know
 
 MIN_PLAY_MS = 30_000
 KEYS = {
-    name: key
-    for name, key in (
-        ("daily_rollups", "date"),
-        ("analytics_snapshots", "period"),
-        ("calendar_snapshots", "period"),
-        ("yearly_reviews", "year"),
-    )
-    if name in COLLECTIONS
+    "daily_rollups": "date",
+    "analytics_snapshots": "period",
+    "calendar_snapshots": "period",
+    "yearly_reviews": "year",
 }
 """What is derived, and what tells the documents of one user apart."""
-CACHES = [name for name in ("statistics_years", "statistics_catalog") if name in COLLECTIONS]
+CACHES = ("statistics_years", "statistics_catalog")
+SOURCES = ("users", "listening_history", "tracks", "artists", "albums")
+"""What it is derived from."""
 TIMELESS = ("_id", "computed_at")
 
 Derived = dict[tuple[str, str, Any], Document]
@@ -56,16 +55,19 @@ def catch_up(store: Store, now: datetime) -> None:
             rebuild_snapshots(store, user, now)
 
 
-def from_scratch(store: Store, now: datetime) -> None:
-    """Drop everything derived, and build every day and every period of everybody."""
-    for name in (*KEYS, *CACHES, "rebuild_queue"):
-        store.db[name].delete_many({})
-    for user in store.users.all():
-        if span := store.users.history_span(user.user_id):
+def from_scratch(store: Store, scratch: Store, now: datetime) -> None:
+    """Build every day and every period of everybody in another database, which holds the same sources."""
+    for name in (*KEYS, *CACHES, *SOURCES, "rebuild_queue"):
+        scratch.db[name].delete_many({})
+    for name in SOURCES:
+        if found := list(store.db[name].find()):
+            scratch.db[name].insert_many(found)
+    for user in scratch.users.all():
+        if span := scratch.users.history_span(user.user_id):
             first, last = (local_date(instant, ZoneInfo(user.timezone)) for instant in span)
             around = DayWindow(first - timedelta(days=2), last + timedelta(days=2))
-            rebuild_days(store, user, set(around.dates()))
-        rebuild_snapshots(store, user, now)
+            rebuild_days(scratch, user, set(around.dates()))
+        rebuild_snapshots(scratch, user, now)
 
 
 def derived(db: Db) -> Derived:
@@ -77,6 +79,12 @@ def derived(db: Db) -> Derived:
         for name, key in KEYS.items()
         for document in db[name].find()
     }
+
+
+def has_all_that_is_derived() -> bool:
+    """Whether no kind of statistics has been forgotten here."""
+    statistics = (DailyRollup, PeriodStatistics)
+    return KEYS.keys() == {name for name, each in COLLECTIONS.items() if issubclass(each.document, statistics)}
 
 
 def bytes_of(documents: Derived) -> dict[tuple[str, str, Any], bytes]:
@@ -152,12 +160,14 @@ def stored_catalogue(db: Db) -> Catalogue:
     return Catalogue(tracks, artists, albums)
 
 
-def check_truth(store: Store, now: datetime) -> int:
-    """Make sure that what is kept up is what scratch and brute force give; returns how many documents that is."""
+def check_truth(store: Store, scratch: Store, now: datetime) -> int:
+    """Make sure that what is kept up is what scratch and brute force give; returns how many documents that is.
+
+    Nothing but the second database is built anew: what is kept up goes on being kept up.
+    """
     catch_up(store, now)
-    kept_up = derived(store.db)
-    from_scratch(store, now)
-    fresh = derived(store.db)
+    from_scratch(store, scratch, now)
+    kept_up, fresh = derived(store.db), derived(scratch.db)
     _same("what is kept up is not what is built from scratch", differences(kept_up, fresh, apart=0))
     assert bytes_of(kept_up) == bytes_of(fresh)
     wanted = by_brute_force(store, now)

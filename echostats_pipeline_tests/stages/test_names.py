@@ -129,9 +129,11 @@ def week(store: Store, user: User) -> Document:
 
 
 @pytest.mark.parametrize("tell", [by_extended_export, by_account_data, by_sync])
-def test_names_of_any_kind_are_keys_and_names(store: Store, user: User, tmp_path: Path, tell: Tell) -> None:
+def test_names_of_any_kind_are_keys_and_names(
+    store: Store, scratch: Store, user: User, tmp_path: Path, tell: Tell
+) -> None:
     tell(store, user, tmp_path)
-    check_truth(store, NOW)
+    check_truth(store, scratch, NOW)
     found = rollup(store)
     told = [as_stored(name) for name in NAMES if as_stored(name) or tell is not by_account_data]
     counts = {name: told.count(name) for name in told}
@@ -155,10 +157,10 @@ def listen(store: Store, user: User, track: str, *, name: str, artist: str, albu
     store.rebuilds.mark(user.user_id, "daily_rollups", [(NOW - ago).date().isoformat()])
 
 
-def test_what_another_program_wrote_with_a_nul_is_read_without_it(store: Store, user: User) -> None:
+def test_what_another_program_wrote_with_a_nul_is_read_without_it(store: Store, scratch: Store, user: User) -> None:
     listen(store, user, "t1", name="T\0", artist="A\0B", album="\0", ago=timedelta(hours=1))
     listen(store, user, "t2", name="T", artist="AB", album="", ago=timedelta(hours=2))
-    check_truth(store, NOW)
+    check_truth(store, scratch, NOW)
     assert (rollup(store)["artist_plays"], rollup(store)["album_plays"]) == ({"AB": 2}, {"": 2})
 
 
@@ -168,25 +170,25 @@ def catalogue(store: Store, *tracks: tuple[str, ArtistRef, AlbumRef]) -> None:
     store.mark_all_snapshots()
 
 
-def test_a_renamed_artist_and_album_do_not_split(store: Store, user: User) -> None:
+def test_a_renamed_artist_and_album_do_not_split(store: Store, scratch: Store, user: User) -> None:
     listen(store, user, "t1", name="One", artist="Prince", album="Old", ago=timedelta(days=2))
     listen(store, user, "t1", name="One", artist="Symbol", album="New", ago=timedelta(days=1))
     listen(store, user, "t2", name="Two", artist="Prince", album="Old", ago=timedelta(hours=2))
     artist, album = ArtistRef(spotify_id="prince", name="Prince"), AlbumRef(spotify_id="old", name="Old")
     catalogue(store, ("t1", artist, album), ("t2", artist, album))
-    check_truth(store, NOW)
+    check_truth(store, scratch, NOW)
     for name in ("Prince", "The Artist"):
         store.catalog.put("artists", [Artist(spotify_id="prince", name=name)], missing=(), at=NOW)
         store.catalog.put("albums", [Album(spotify_id="old", name=f"{name}'s")], missing=(), at=NOW)
         store.mark_all_snapshots()
-        check_truth(store, NOW)
+        check_truth(store, scratch, NOW)
         found = week(store, user)
         assert [(top["name"], top["play_count"]) for top in found["top_artists"]] == [(name, 3)]
         assert [(top["name"], top["play_count"]) for top in found["top_albums"]] == [(f"{name}'s", 3)]
         assert (found["unique_artists"], found["unique_albums"]) == (1, 1)
 
 
-def test_namesakes_do_not_merge(store: Store, user: User) -> None:
+def test_namesakes_do_not_merge(store: Store, scratch: Store, user: User) -> None:
     for number, track in enumerate(("t1", "t1", "t2")):
         listen(store, user, track, name=track, artist="Nirvana", album="Hits", ago=timedelta(hours=number))
     catalogue(
@@ -196,18 +198,20 @@ def test_namesakes_do_not_merge(store: Store, user: User) -> None:
             for track, artist, album in (("t1", "us", "hits us"), ("t2", "uk", "hits uk"))
         ),
     )
-    check_truth(store, NOW)
+    check_truth(store, scratch, NOW)
     found = week(store, user)
     assert [(top["spotify_id"], top["play_count"]) for top in found["top_artists"]] == [("us", 2), ("uk", 1)]
     assert [(top["spotify_id"], top["play_count"]) for top in found["top_albums"]] == [("hits us", 2), ("hits uk", 1)]
 
 
-def test_a_day_emptied_by_a_deletion_loses_its_rollup_and_its_neighbours_keep_theirs(store: Store, user: User) -> None:
+def test_a_day_emptied_by_a_deletion_loses_its_rollup_and_its_neighbours_keep_theirs(
+    store: Store, scratch: Store, user: User
+) -> None:
     for days in (1, 2, 3):
         listen(store, user, "t", name="T", artist="A", album="B", ago=timedelta(days=days))
-    check_truth(store, NOW)
+    check_truth(store, scratch, NOW)
     store.db["listening_history"].delete_many({"played_at": NOW - timedelta(days=2)})
     store.rebuilds.mark(user.user_id, "daily_rollups", [(NOW - timedelta(days=2)).date().isoformat()])
-    check_truth(store, NOW)
+    check_truth(store, scratch, NOW)
     assert sorted(found["date"] for found in store.db["daily_rollups"].find()) == ["2025-06-12", "2025-06-14"]
     assert (week(store, user)["total_tracks_played"], week(store, user)["longest_streak_days"]) == (2, 1)

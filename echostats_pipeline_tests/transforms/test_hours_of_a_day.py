@@ -7,10 +7,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostats_pipeline_tests.transforms.histories import STARTS, histories, quick
+from echostats_pipeline_tests.transforms.histories import STARTS, daily_rollups, histories, quick
 from echostats_pipeline_tests.transforms.oracle import OraclePlay
 from echostats_pipeline_tests.transforms.oracle_periods import first_instant
-from echostats_pipeline_tests.transforms.test_rollups import build
 
 MS = timedelta(milliseconds=1)
 # Where a date comes twice it is no stretch of time with one beginning.
@@ -41,7 +40,7 @@ def test_no_more_is_heard_on_a_date_than_it_lasts_and_its_first_play_brings_alon
     """A play belongs to the date of its end, whole: what the first one had of the date before comes on top."""
     zone, plays = history
     in_order = sorted(plays, key=lambda play: (play.played_at, play.track_id))
-    for rollup in build(plays, zone):
+    for rollup in daily_rollups(plays, zone):
         day = date.fromisoformat(rollup["date"])
         place = next(
             place for place, play in enumerate(in_order) if play.played_at.astimezone(ZoneInfo(zone)).date() == day
@@ -63,6 +62,6 @@ def test_a_day_of_uninterrupted_music_lasts_as_long_as_the_day() -> None:
         midnight = first_instant(day, zone)
         ends = [midnight + timedelta(minutes=4 * number) for number in range(500)]
         plays = [OraclePlay(end, "t", duration_ms=240_000) for end in ends]
-        (rollup,) = build(plays, zone, days=[day])
+        (rollup,) = daily_rollups(plays, zone, days=[day])
         # The play that ends with midnight itself is the new day's, and so is the time it took.
         assert rollup["total_ms"] == -(-hours * 3_600_000 // 240_000) * 240_000
