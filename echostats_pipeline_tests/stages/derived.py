@@ -31,6 +31,8 @@ CACHES = ("statistics_years", "statistics_catalog")
 SOURCES = ("users", "listening_history", "tracks", "artists", "albums")
 """What it is derived from."""
 TIMELESS = ("_id", "computed_at")
+MOST_LINES = 20
+"""Of differences that are shown."""
 
 Derived = dict[tuple[str, str, Any], Document]
 """By collection, user id and key."""
@@ -168,15 +170,13 @@ def check_truth(store: Store, scratch: Store, now: datetime) -> int:
     catch_up(store, now)
     from_scratch(store, scratch, now)
     kept_up, fresh = derived(store.db), derived(scratch.db)
-    _same("what is kept up is not what is built from scratch", differences(kept_up, fresh, apart=0))
-    assert bytes_of(kept_up) == bytes_of(fresh)
+    if bytes_of(kept_up) != bytes_of(fresh):
+        found = differences(kept_up, fresh, apart=0) or ["the order of keys"]
+        raise AssertionError("\n".join(("what is kept up is not what is built from scratch", *found[:MOST_LINES])))
     wanted = by_brute_force(store, now)
-    _same("what is built is not what brute force gives", differences(fresh, wanted))
+    if found := differences(fresh, wanted):
+        raise AssertionError("\n".join(("what is built is not what brute force gives", *found[:MOST_LINES])))
     for key, document in wanted.items():
         for names in ("artist_plays", "album_plays"):
             assert list(document.get(names, ())) == list(fresh[key].get(names, ()))
     return len(wanted)
-
-
-def _same(message: str, lines: list[str]) -> None:
-    assert not lines, "\n".join((message, *lines[:20]))

@@ -201,7 +201,12 @@ class AnyOrder(RuleBasedStateMachine):
     def time_passes(self, hours: int) -> None:
         self.now += timedelta(hours=hours)
 
-    @rule()
+    @rule(looked_at=st.sampled_from((False, False, True)))
+    def the_sensors_catch_up(self, looked_at: bool) -> None:
+        derived.catch_up(self.store, self.now)
+        if looked_at:
+            self.everything_is_true()
+
     def everything_is_true(self) -> None:
         self.counted["documents"] += derived.check_truth(self.store, self.place.scratch, self.now)
 
