@@ -29,7 +29,9 @@ class Mortal(Dying):
 def dying_statistics(db: Db, lives: int) -> Store:
     """The store of a process that dies after so many writes to statistics and to what waits for a rebuild."""
     store, left = Store.of(db), Lives(lives)
-    for part in (store.statistics, store.rebuilds):
+    parts: list[Any] = [store.statistics, store.rebuilds]
+    parts += [part for part in vars(store.statistics).values() if not isinstance(part, Collection)]
+    for part in parts:
         for name, value in vars(part).items():
             if isinstance(value, Collection):
                 setattr(part, name, Mortal(value, left))

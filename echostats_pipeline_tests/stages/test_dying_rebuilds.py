@@ -1,0 +1,33 @@
+"""A process that dies at any write of a rebuild leaves nothing stale that the sensors would not find."""
+
+from datetime import UTC, datetime, timedelta
+
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.stages.derived import check_truth, rebuild_waiting
+from echostats_pipeline_tests.stages.merges import DiedError
+from echostats_pipeline_tests.stages.mortal import dying_statistics
+
+SUNDAY = datetime(2023, 12, 31, 12, tzinfo=UTC)
+MOST_WRITES = 40
+
+
+def listen(store: Store, user_id: str, at: datetime) -> None:
+    track = {"spotify_id": "t", "name": "T", "artist_name": "A", "album_name": "B", "duration_ms": 200_000}
+    store.db["listening_history"].insert_one(
+        {"user_id": user_id, "played_at": at, "track": track, "ms_played": 60_000, "source": "import"}
+    )
+    store.rebuilds.mark(user_id, "daily_rollups", [at.date().isoformat()])
+
+
+def test_a_rebuild_of_days_may_die_at_any_write(store: Store, scratch: Store) -> None:
+    user = store.users.connect({"spotify_id": "ann"}, authorized_at=SUNDAY, simulated=False)
+    for lives in range(MOST_WRITES):
+        listen(store, user.user_id, SUNDAY - timedelta(days=lives % 3, minutes=lives))
+        try:
+            rebuild_waiting(dying_statistics(store.db, lives), user)
+        except DiedError:
+            check_truth(store, scratch, SUNDAY)
+        else:
+            assert lives > 3, "it has died at some writes"
+            return
+    raise AssertionError("it never lived")
