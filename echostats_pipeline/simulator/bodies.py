@@ -18,7 +18,7 @@ from echostats_pipeline.simulator.people import SimulatedUser
 Json = dict[str, Any]
 
 MARKETS = ("AU", "BR", "DE", "GB", "IN", "SE", "US")
-_IMAGE_SIZES = (640, 300, 64)
+IMAGE_SIZES = (640, 300, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ def _local_track(local: LocalFile) -> Json:
 
 
 def _images(item_id: str) -> list[Json]:
-    return [{"url": _image_url(item_id, size), "height": size, "width": size} for size in _IMAGE_SIZES]
+    return [{"url": _image_url(item_id, size), "height": size, "width": size} for size in IMAGE_SIZES]
 
 
 def _image_url(item_id: str, size: int) -> str:

@@ -1,6 +1,6 @@
-"""The simulated Spotify as one ASGI application: accounts, Web API, ReccoBeats and the simulator's own switches.
+"""The simulated Spotify as one ASGI application: accounts, Web API, ReccoBeats, pictures, the simulator's switches.
 
-Belongs here: putting routes together. Not here: what they answer (``accounts``, ``api``, ``reccobeats``,
+Belongs here: putting routes together. Not here: what they answer (``accounts``, ``api``, ``reccobeats``, ``pictures``,
 ``switchboard``), serving them (``running``).
 """
 
@@ -18,6 +18,7 @@ from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.call import Site
 from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.controls import Controls
+from echostats_pipeline.simulator.pictures import PICTURE_ROUTES
 from echostats_pipeline.simulator.reccobeats import RECCOBEATS_ROUTES
 from echostats_pipeline.simulator.refusal import ApiError
 from echostats_pipeline.simulator.switchboard import SIMULATOR_ROUTES
@@ -38,6 +39,7 @@ def create_app(
             *ACCOUNT_ROUTES,
             *SIMULATOR_ROUTES,
             *RECCOBEATS_ROUTES,
+            *PICTURE_ROUTES,
             Mount("/v1", routes=API_ROUTES),
         ],
         middleware=[Middleware(WithoutTrailingSlash)],
