@@ -17,7 +17,7 @@ LAYERS = (
     {"settings", "errors"},
     {"model"},
     {"transforms", "charts"},
-    {"storage", "spotify", "exports", "notices"},
+    {"storage", "spotify", "exports", "notices", "report"},
     {"stages"},
     {"resources", "partitions"},
     # Dagster's side: what is materialized and what starts it.

@@ -1,0 +1,152 @@
+"""A report as one HTML file that loads nothing.
+
+Here: charts drawn, pictures turned into data, the template filled. Not here: what is said (`transforms.report`), and
+where pictures come from (`stages.pictures`). Jinja2 escapes everything: names are whatever somebody typed.
+"""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from echostats_pipeline import __version__
+from echostats_pipeline.report import palette
+from echostats_pipeline.report.drawing import drawn
+from echostats_pipeline.report.specs import NARROW, WIDE, half_year_chart, months_chart, week_chart
+from echostats_pipeline.transforms.calendar import Calendar
+from echostats_pipeline.transforms.shown import Month, Report
+from echostats_pipeline.transforms.words import duration, initials
+
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+SPOTIFY_ID = re.compile(r"[0-9A-Za-z]{22}")
+OPEN_SPOTIFY = "https://open.spotify.com"
+HUES = 12
+"""Placeholders have so many colours."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart: for wide and for narrow ground, or one for both."""
+
+    wide: Any
+    narrow: Any = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A fetched picture."""
+
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Page:
+    """The file's text, and what is in it."""
+
+    html: str
+    charts: int
+    pictures: int
+
+
+def render(report: Report, pictures: Mapping[str, Picture]) -> Page:
+    """The page of a report.
+
+    Args:
+        report: What it says.
+        pictures: By the addresses the report names; a drawn placeholder stands where one is missing.
+    """
+    import jinja2  # noqa: PLC0415 - loading definitions must not load a template engine
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("echostats_pipeline.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    charts = {} if report.is_empty else charts_of(report)
+    used = {url: picture for url, picture in pictures.items() if url in report.pictured}
+    html = environment.get_template("report.html").render(
+        report=report,
+        charts={
+            name: [Chart(_safe(chart.wide), _safe(chart.narrow)) for chart in drawings]
+            for name, drawings in charts.items()
+        },
+        pictures=[_safe(data_uri(picture)) for picture in used.values()],
+        picture_numbers={url: number for number, url in enumerate(used)},
+        palette=_safe(palette.colour_rules()),
+        light=_safe(palette.custom_properties(dark=False)),
+        dark=_safe(palette.custom_properties(dark=True)),
+        version=__version__,
+        link=lambda kind, spotify_id: spotify_link(kind, spotify_id) if report.links else "",
+        initials=initials,
+        hue=hue,
+        level_names=level_names(report.calendar),
+        duration=duration,
+    )
+    return Page(html, sum(map(len, charts.values())), len(used))
+
+
+def charts_of(report: Report) -> dict[str, list[Chart]]:
+    """Every chart that the report has numbers for, drawn."""
+    found = {
+        "calendar": [
+            Chart(drawn(half_year_chart(half), f"Listening on each day of {half[0].day:%B} to {half[-1].day:%B %Y}"))
+            for year in report.calendar.years
+            for half in year.halves
+            if half
+        ]
+    }
+    if report.week:
+        told = "Listening in each hour of the week. " + report.habits
+        found["week"] = [Chart(*(drawn(week_chart(report.week, width=width), told) for width in (WIDE, NARROW)))]
+    if report.months:
+        found["hours"] = [_of_months(report.months, "hours")]
+        if any(month.new_tracks for month in report.months):
+            found["new tracks"] = [_of_months(report.months, "new tracks")]
+            found["new artists"] = [_of_months(report.months, "new artists")]
+    return found
+
+
+def data_uri(picture: Picture) -> str:
+    """The picture as an address that holds it."""
+    return f"data:{picture.media_type};base64,{base64.b64encode(picture.content).decode()}"
+
+
+def spotify_link(kind: str, spotify_id: str) -> str:
+    """The page of an artist, album or track on Spotify; empty for ids that are not Spotify's."""
+    kind = kind.removesuffix("s")
+    known = SPOTIFY_ID.fullmatch(spotify_id) and kind in ("artist", "track", "album")
+    return f"{OPEN_SPOTIFY}/{kind}/{spotify_id}" if known else ""
+
+
+def hue(name: str) -> int:
+    """Which of `HUES` colours a placeholder has, in degrees: always the same for a name."""
+    return sum(name.encode("utf-8", "replace")) % HUES * (360 // HUES)
+
+
+def level_names(calendar: Calendar) -> list[str]:
+    """From how much on a day has each of the levels."""
+    return [f"from {duration(minutes * 60_000)}" if minutes else "any" for minutes in calendar.from_minutes]
+
+
+def _of_months(months: Sequence[Month], measure: str) -> Chart:
+    told = f"{measure.capitalize()} per month, from {months[0].first:%B %Y} to {months[-1].first:%B %Y}"
+    return Chart(*(drawn(months_chart(months, measure, width=width), told) for width in (WIDE, NARROW)))
+
+
+def _printable(value: Any) -> Any:
+    """Text without what no page may hold."""
+    if hasattr(value, "__html__") or not isinstance(value, str):
+        return value
+    return UNPRINTABLE.sub("\ufffd", value)
+
+
+def _safe(ours: str | None) -> Any:
+    """Text of our own making that is not to be escaped."""
+    from markupsafe import Markup  # noqa: PLC0415 - as jinja2, whose it is
+
+    return None if ours is None else Markup(ours)  # noqa: S704 - drawn or written by this package

@@ -1,0 +1,201 @@
+"""Charts as Vega-Lite specifications: plain dicts, drawn by `report.drawing`.
+
+Each is drawn once for wide and once for narrow ground, so that its text stays readable on both: a picture that is only
+scaled down is not. Colours are those of `report.palette` for light ground.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from echostats_pipeline.report.palette import ACCENT, GRID, LEVELS, MUTED, SECOND, STRIPES, UNKNOWN, Colour
+from echostats_pipeline.transforms.calendar import Cell, WeekHour
+from echostats_pipeline.transforms.shown import Month
+from echostats_pipeline.transforms.words import HOUR_MS, WEEKDAYS, calendar_date, duration, plural
+
+Spec = dict[str, Any]
+
+WIDE, NARROW = 860, 330
+"""Pixels across."""
+TICK_PX = 40
+"""What the name of a month needs."""
+STEPS = (1, 2, 3, 6, 12, 24, 60, 120)
+CELL_PX = 13
+WEEKS = 27
+"""That half a year touches at most."""
+MONTH_NAMES = "['Jan','Feb','Mar','Apr','May','Jun','Jul','Aug','Sep','Oct','Nov','Dec']"
+MEASURES: Mapping[str, tuple[Callable[[Month], float], Callable[[Month], str], Colour]] = {
+    "hours": (lambda month: month.ms / HOUR_MS, lambda month: duration(month.ms), ACCENT),
+    "new tracks": (lambda month: month.new_tracks, lambda month: plural(month.new_tracks, "new track"), ACCENT),
+    "new artists": (lambda month: month.new_artists, lambda month: plural(month.new_artists, "new artist"), SECOND),
+}
+"""What is drawn of a month, how it is said, and in which colour."""
+
+
+def months_chart(months: Sequence[Month], measure: str, *, width: int, height: int = 150) -> Spec:
+    """A bar for each month.
+
+    Args:
+        months: In order.
+        measure: One of `MEASURES`.
+        width: Pixels across, axis included.
+        height: Pixels of the bars' ground.
+    """
+    value, told, colour = MEASURES[measure]
+    bars = [
+        {
+            "month": f"{month.first:%Y-%m}",
+            "value": round(value(month), 3),
+            "told": f"{month.first:%B %Y}: {told(month)}",
+        }
+        for month in months
+    ]
+    month = f"{MONTH_NAMES}[+substring(datum.value,5)-1]"
+    of_one_year = months[0].first.year == months[-1].first.year
+    names = month if of_one_year else f"substring(datum.value,5)=='01'?substring(datum.value,0,4):{month}"
+    axis = {"values": month_ticks(months, width // TICK_PX), "labelExpr": names, "labelAngle": 0, "ticks": False}
+    return _chart(
+        {"type": "bar", "color": colour.light},
+        bars,
+        {
+            "x": {"field": "month", "type": "ordinal", "scale": {"paddingInner": 0.22}, "axis": axis},
+            "y": {"field": "value", "type": "quantitative", "axis": {"tickCount": 3, "tickMinStep": 1, "ticks": False}},
+        },
+        width=width,
+        height=height,
+    )
+
+
+def month_ticks(months: Sequence[Month], most: int) -> list[str]:
+    """The months whose name is written, at most so many; with the Januaries among them."""
+    for step in STEPS:
+        named = [each.first for each in months if (each.first.year * 12 + each.first.month - 1) % step == 0]
+        if len(named) <= most:
+            break
+    return [f"{first:%Y-%m}" for first in named[:most]]
+
+
+def week_chart(hours: Sequence[WeekHour], *, width: int) -> Spec:
+    """A cell for each hour of the week, the darker the more time."""
+    cells = [
+        {
+            "hour": each.hour,
+            "day": each.day,
+            "colour": LEVELS[each.level].light,
+            "told": f"{WEEKDAYS[each.day]} {each.hour:02}:00: {duration(each.ms)}, {plural(each.plays, 'play')}",
+        }
+        for each in hours
+    ]
+    step = 3 if width >= WIDE else 6
+    hour = {"values": list(range(0, 24, step)), "labelExpr": "format(datum.value,'02')+':00'", "labelAngle": 0}
+    day = {"labelExpr": "['Mon','Tue','Wed','Thu','Fri','Sat','Sun'][datum.value]"}
+    return _cells(
+        cells,
+        {
+            "x": {"field": "hour", "type": "ordinal", "scale": _scale(24), "axis": _bare(hour)},
+            "y": {"field": "day", "type": "ordinal", "scale": _scale(7), "axis": _bare(day)},
+        },
+        width=width,
+        height=168,
+    )
+
+
+def half_year_chart(cells: Sequence[Cell]) -> Spec:
+    """Up to six months of days: a column for each week, Monday at the top; stripes over days that may lack plays."""
+    first = cells[0].day.replace(day=1)
+    first -= timedelta(days=first.weekday())
+    rows = [
+        {
+            "week": (cell.day - first).days // 7,
+            "day": cell.day.weekday(),
+            "colour": (UNKNOWN if cell.state == "unknown" else LEVELS[cell.level]).light,
+            "gap": cell.state == "gap",
+            "told": said_of(cell),
+        }
+        for cell in cells
+    ]
+    starts = {(cell.day - first).days // 7: f"{cell.day:%b}" for cell in cells if cell.day.day == 1}
+    months = {
+        "orient": "top",
+        "values": list(starts),
+        "labelExpr": f"{starts}[datum.value]",
+        "labelAlign": "left",
+        "labelAngle": 0,
+    }
+    day = {"values": [0, 2, 4], "labelExpr": "['Mon','','Wed','','Fri','',''][datum.value]"}
+    chart = _cells(
+        rows,
+        {
+            "x": {
+                "field": "week",
+                "type": "ordinal",
+                "scale": _scale(WEEKS),
+                "axis": _bare(months),
+            },
+            "y": {
+                "field": "day",
+                "type": "ordinal",
+                "scale": _scale(7),
+                "axis": _bare(day),
+            },
+        },
+        width=WEEKS * CELL_PX + 30,
+        height=7 * CELL_PX,
+    )
+    if not any(row["gap"] for row in rows):
+        return chart
+    encoding = chart.pop("encoding")
+    stripes = {"mark": {"type": "rect", "color": STRIPES.light}, "transform": [{"filter": "datum.gap"}]}
+    stripes["encoding"] = {name: encoding[name] for name in ("x", "y", "description")}
+    return {**chart, "layer": [{"mark": chart.pop("mark"), "encoding": encoding}, stripes]}
+
+
+def said_of(cell: Cell) -> str:
+    """What a day of the calendar says when it is pointed at."""
+    day = f"{cell.day:%a}, {calendar_date(cell.day)}"
+    if cell.state == "unknown":
+        return f"{day}: not known"
+    heard = f"{duration(cell.ms)}, {plural(cell.plays, 'play')}" if cell.level else "no music"
+    return f"{day}: {heard}{'; plays may be missing' if cell.state == 'gap' else ''}"
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], encoding: Mapping[str, Any], *, width: int, height: int) -> Spec:
+    colour = {"field": "colour", "type": "nominal", "scale": None, "legend": None}
+    return _chart({"type": "rect"}, rows, {**encoding, "color": colour}, width=width, height=height)
+
+
+def _scale(count: int) -> Spec:
+    return {"domain": list(range(count)), "paddingInner": 0.2}
+
+
+def _bare(axis: Mapping[str, Any]) -> Spec:
+    return {"domain": False, "ticks": False, "grid": False, "labelOverlap": False, **axis}
+
+
+def _chart(
+    mark: Spec, rows: Sequence[Mapping[str, Any]], encoding: Mapping[str, Any], *, width: int, height: int
+) -> Spec:
+    said = {"description": {"field": "told", "type": "nominal"}}
+    titled = {name: {**channel, "title": None} for name, channel in encoding.items()}
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "background": None,
+        "padding": {"left": 0, "right": 4, "top": 4, "bottom": 6},
+        "width": width,
+        "height": height,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "data": {"values": list(rows)},
+        "mark": mark,
+        "encoding": {**titled, **said},
+        "config": {
+            "view": {"stroke": None},
+            "axis": {
+                "labelColor": MUTED.light,
+                "gridColor": GRID.light,
+                "domainColor": GRID.light,
+                "labelFontSize": 12,
+                "labelPadding": 6,
+            },
+            "axisY": {"domain": False},
+        },
+    }

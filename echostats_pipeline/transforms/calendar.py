@@ -1,0 +1,154 @@
+"""The days of a report's calendar: how much was heard on each, and of which nothing is known."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from echostats_pipeline.model.plays import ListeningGap
+from echostats_pipeline.model.statistics import DayTotal, WeekdayHourTotal
+from echostats_pipeline.transforms.days import DayWindow, local_date
+
+LEVELS = 4
+"""Shades of days with listening; 0 is a day without."""
+HALF_YEARS = ((1, 6), (7, 12))
+
+DayState = Literal["known", "gap", "unknown"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One local date.
+
+    Attributes:
+        day: Which.
+        plays: Counted plays.
+        ms: Listening time.
+        level: 0 for nothing, then 1 to `LEVELS`, each of a quarter of the days with listening.
+        state: ``gap`` if plays of that day may be missing, ``unknown`` if nobody has told anything of it.
+    """
+
+    day: date
+    plays: int
+    ms: int
+    level: int
+    state: DayState
+
+
+@dataclass(frozen=True)
+class CalendarYear:
+    """A year in two halves of whole months, each its cells in order; those of days to come are left out."""
+
+    year: int
+    halves: tuple[Sequence[Cell], ...]
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Years, the newest first, with the minutes from which on a day has each of the levels 1 to `LEVELS`."""
+
+    years: Sequence[CalendarYear]
+    from_minutes: Sequence[int]
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a day is marked as one of which plays may be missing."""
+        return any(cell.state == "gap" for cell in self._cells())
+
+    @property
+    def has_unknown_days(self) -> bool:
+        """Whether there are days of which nothing is known."""
+        return any(cell.state == "unknown" for cell in self._cells())
+
+    def _cells(self) -> Iterator[Cell]:
+        return (cell for year in self.years for half in year.halves for cell in half)
+
+
+def build_calendar(
+    days: Iterable[DayTotal], *, shown: DayWindow, known: DayWindow | None, gaps: Collection[date]
+) -> Calendar:
+    """The calendar of the years that `shown` touches.
+
+    Args:
+        days: Dates with listening; others may be left out.
+        shown: The dates of the report; those after its last are left out, those before its first have no cell either.
+        known: From the first play that anybody has told of to the last day that was looked at; None without plays.
+        gaps: Dates of which plays may be missing.
+    """
+    heard = {date.fromisoformat(day.date): day for day in days if day.total_ms or day.count}
+    within = {day: total for day, total in heard.items() if _holds(shown, day)}
+    starts = _level_starts([total.total_ms for total in within.values()])
+
+    def cell(day: date) -> Cell:
+        total = within.get(day)
+        ms, plays = (total.total_ms, total.count) if total else (0, 0)
+        level = max(sum(ms >= start for start in starts), 1) if total else 0
+        return Cell(day, plays, ms, level, _state(day, known, gaps, listened=total is not None))
+
+    years = [
+        CalendarYear(
+            year, tuple([cell(day) for day in _half(year, *months) if _holds(shown, day)] for months in HALF_YEARS)
+        )
+        for year in range(shown.last.year, shown.first.year - 1, -1)
+    ]
+    return Calendar(years, [round(start / 60_000) for start in starts])
+
+
+def days_of_gaps(gaps: Iterable[ListeningGap], shown: DayWindow, zone: ZoneInfo) -> set[date]:
+    """The local dates of `shown` that open intervals touch; instants are of single plays, and mark no day."""
+    found: set[date] = set()
+    for gap in gaps:
+        if gap.closed_by is None and gap.to > gap.from_:
+            first, last = local_date(gap.from_, zone), local_date(gap.to, zone)
+            found.update(DayWindow(max(first, shown.first), min(last, shown.last)).dates())
+    return found
+
+
+@dataclass(frozen=True)
+class WeekHour:
+    """What fell into one local hour of one weekday (0 is Monday), with a level as `Cell` has."""
+
+    day: int
+    hour: int
+    plays: int
+    ms: int
+    level: int
+
+
+def build_week(totals: Iterable[WeekdayHourTotal]) -> list[WeekHour]:
+    """All 168 hours of the week, those of Monday first."""
+    heard = {(total.day, total.hour): total for total in totals if total.count or total.total_ms}
+    starts = _level_starts([total.total_ms for total in heard.values()])
+
+    def hour_of_week(day: int, hour: int) -> WeekHour:
+        total = heard.get((day, hour))
+        if total is None:
+            return WeekHour(day, hour, 0, 0, 0)
+        level = max(sum(total.total_ms >= start for start in starts), 1)
+        return WeekHour(day, hour, total.count, total.total_ms, level)
+
+    return [hour_of_week(day, hour) for day in range(7) for hour in range(24)]
+
+
+def _level_starts(amounts: Iterable[int]) -> list[int]:
+    """The least of the days with listening, and the least of the upper three, two and one quarters of them."""
+    ordered = sorted(amounts)
+    return [ordered[len(ordered) * part // LEVELS] for part in range(LEVELS)] if ordered else []
+
+
+def _state(day: date, known: DayWindow | None, gaps: Collection[date], *, listened: bool) -> DayState:
+    if day in gaps:
+        return "gap"
+    return "known" if listened or (known is not None and _holds(known, day)) else "unknown"
+
+
+def _holds(window: DayWindow, day: date) -> bool:
+    return window.first <= day <= window.last
+
+
+def _half(year: int, first_month: int, last_month: int) -> Iterator[date]:
+    day = date(year, first_month, 1)
+    while day.year == year and day.month <= last_month:
+        yield day
+        day += timedelta(days=1)
