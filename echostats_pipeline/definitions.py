@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from echostats_pipeline.alerts import ALERT_SENSORS
-from echostats_pipeline.assets import analytics, catalog, ingestion, library, rollups
+from echostats_pipeline.assets import analytics, catalog, ingestion, library, report, rollups
 from echostats_pipeline.checks import CHECKS
 from echostats_pipeline.jobs import JOBS
 from echostats_pipeline.resources.clock import ClockResource
@@ -49,7 +49,7 @@ def build_definitions(
     """
     settings = settings or Settings(home=Path())
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([ingestion, rollups, analytics, library, catalog]),
+        assets=dg.load_assets_from_modules([ingestion, rollups, analytics, report, library, catalog]),
         asset_checks=CHECKS,
         jobs=JOBS,
         sensors=[*SENSORS, *ALERT_SENSORS, *sync_sensors(roster, settings)],

@@ -10,6 +10,7 @@ from echostats_pipeline.assets.analytics import analytics_snapshots
 from echostats_pipeline.assets.catalog import albums, artists, audio_features, tracks
 from echostats_pipeline.assets.ingestion import listening_history, recently_played, streaming_history_import
 from echostats_pipeline.assets.library import playlists, saved_tracks, top_items
+from echostats_pipeline.assets.report import listening_report
 from echostats_pipeline.assets.rollups import daily_rollups
 from echostats_pipeline.checks import before_rollups, of_rollups, of_snapshots
 from echostats_pipeline.resources.store import READS_ONLY
@@ -55,6 +56,12 @@ snapshot_build = dg.define_asset_job(
     description="Rebuild the statistics of all periods of a user.",
     tags=_at_most(minutes=15),
 )
+report_build = dg.define_asset_job(
+    "report_build",
+    _selection([listening_report]),
+    description="Write a user's listening report, of all time or of the year in the run's configuration.",
+    tags=_at_most(minutes=15),
+)
 library_sync = dg.define_asset_job(
     "library_sync",
     [playlists, saved_tracks, top_items],
@@ -88,4 +95,14 @@ def import_config(paths: Iterable[Path]) -> dict[str, Any]:
     return {"ops": {streaming_history_import.op.name: {"config": {"paths": [str(path) for path in paths]}}}}
 
 
-JOBS = (user_sync, rollup_build, snapshot_build, library_sync, history_import, catalog_enrichment, audit, retention)
+JOBS = (
+    user_sync,
+    rollup_build,
+    snapshot_build,
+    report_build,
+    library_sync,
+    history_import,
+    catalog_enrichment,
+    audit,
+    retention,
+)

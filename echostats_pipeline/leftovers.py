@@ -1,4 +1,4 @@
-"""What there is of a user outside MongoDB: a partition, a line of the roster, an import folder.
+"""What there is of a user outside MongoDB: a partition, a line of the roster, an import folder, reports.
 
 It goes when a user is removed. What a sensor puts back that had looked a moment before, retention takes away at night.
 """
@@ -14,6 +14,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USERS
 from echostats_pipeline.roster import Roster
 from echostats_pipeline.settings import Settings
+from echostats_pipeline.stages.report import reports_of
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.removals import keys_of_removed
 
@@ -21,12 +22,13 @@ PARTITIONS = str(USERS.name)
 
 
 def user_files(settings: Settings, user: User) -> dict[Path, int]:
-    """Files of a user in the folders of this installation with their bytes: exports dropped for them, or simulated."""
+    """Files of a user in the folders of this installation with their bytes: exports for them, their reports."""
     dropped = settings.imports_dir / user.partition_key
     simulated = StateFolder(settings.home).simulated_dir
     found = sorted(dropped.rglob("*")) if dropped.is_dir() and not dropped.is_symlink() else []
     if user.simulated and simulated.is_dir():
         found += [path for path in sorted(simulated.iterdir()) if path.name.startswith(f"{user.spotify_id}_")]
+    found += reports_of(StateFolder(settings.home), user)
     return {path: path.lstat().st_size for path in found if path.is_symlink() or path.is_file()}
 
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from echostats_pipeline.decisions import closing_requests, users_per_run, users_requests
-from echostats_pipeline.jobs import audit, library_sync, rollup_build
+from echostats_pipeline.jobs import audit, library_sync, report_build, rollup_build
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.retention import retention
@@ -68,4 +68,18 @@ def nightly_audit() -> dg.RunRequest:
     return dg.RunRequest()
 
 
-SCHEDULES = (daily_close, daily_library, nightly_retention, nightly_audit)
+@dg.schedule(
+    job=report_build,
+    cron_schedule="45 5 * * *",
+    default_status=ON,
+    description="Writes every user's listening report of all time, at 05:45 UTC.",
+)
+def daily_report(context: dg.ScheduleEvaluationContext, store: StoreResource) -> list[dg.RunRequest]:
+    """A run for each user, or for many of them; those who are paused have something to look at as well."""
+    users = store.get().users.all(simulated=store.settings.simulated)
+    order = context.instance.get_dynamic_partitions("users")
+    batch_size = users_per_run(store.settings, len(users))
+    return users_requests({user.partition_key for user in users}, order=order, batch_size=batch_size)
+
+
+SCHEDULES = (daily_close, daily_library, nightly_retention, nightly_audit, daily_report)

@@ -13,12 +13,14 @@ from echostats_pipeline.charts import bar_chart, embedded, heat_map
 from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.stages.calls import FamilyCalls
+from echostats_pipeline.stages.report import Made
 from echostats_pipeline.stages.statistics import Snapshots
 from echostats_pipeline.storage.catalog import CatalogProgress
 from echostats_pipeline.transforms.overview import HOURS_A_DAY, plays_per_day, plays_per_weekday_and_hour
 
 OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed")
 DAYS_SHOWN, HABIT_DAYS, TOP = 90, 365, 10
+REPORTED = ("size_bytes", "charts", "pictures", "pictures_missing")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HOUR_MS = 3_600_000
 
@@ -67,6 +69,21 @@ def snapshot_overview(rebuilt: Mapping[str, Snapshots]) -> dict[str, Any]:
     if len(rebuilt) == 1:
         return found | _of_one(*rebuilt.values())
     return found | _table("users", ({"user": user, **_totals(made)} for user, made in rebuilt.items()))
+
+
+def report_links(written: Mapping[str, Made]) -> dict[str, Any]:
+    """Where reports are by the user's partition key, how large, and what is in them; of one user alone, as a link."""
+    counted = {user: {name: getattr(made, name) for name in REPORTED} for user, made in written.items()}
+    sums = {name: sum(row[name] for row in counted.values()) for name in REPORTED} if written else {}
+    if len(written) != 1:
+        rows = ({"user": user, "file": str(made.path), **counted[user]} for user, made in written.items())
+        return {**sums, **_table("users", rows)}
+    (made,) = written.values()
+    return {
+        **sums,
+        "file": dg.MetadataValue.path(made.path),
+        "open": dg.MetadataValue.url(made.path.as_uri()),
+    }
 
 
 def _against_budget(made: FamilyCalls) -> dict[str, Cell]:

@@ -18,6 +18,7 @@ from echostats_pipeline.cli.keys import keys
 from echostats_pipeline.cli.metrics import metrics
 from echostats_pipeline.cli.mongo import mongo
 from echostats_pipeline.cli.remove import remove
+from echostats_pipeline.cli.report import report
 from echostats_pipeline.cli.simulate import simulate
 from echostats_pipeline.cli.up import up
 from echostats_pipeline.cli.users import users
@@ -41,6 +42,7 @@ for command in (
     export,
     remove,
     backfill,
+    report,
     keys,
     mongo,
     indexes,

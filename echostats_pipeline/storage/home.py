@@ -50,6 +50,16 @@ class StateFolder:
         return self.path / "imports"
 
     @property
+    def reports_dir(self) -> Path:
+        """Listening reports, as HTML files."""
+        return self.path / "reports"
+
+    @property
+    def pictures_dir(self) -> Path:
+        """Pictures that reports show, so that each is fetched once."""
+        return self.path / "pictures"
+
+    @property
     def simulated_dir(self) -> Path:
         """Exports that the simulated Spotify has written."""
         return self.path / "simulated"
@@ -79,7 +89,15 @@ class StateFolder:
             self.path.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
             if os.name == "posix":
                 self._refuse_shared()
-            for folder in (self.path, self.mongo_dir, self.dagster_dir, self.imports_dir, self.simulated_dir):
+            for folder in (
+                self.path,
+                self.mongo_dir,
+                self.dagster_dir,
+                self.imports_dir,
+                self.reports_dir,
+                self.pictures_dir,
+                self.simulated_dir,
+            ):
                 _make_private(folder)
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(b"x")

@@ -1,0 +1,65 @@
+"""``echostats report``: a user's year, or all time, as one HTML file to look at, to keep and to print."""
+
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from echostats_pipeline.cli.instance import open_database
+from echostats_pipeline.cli.simulated import simulated_spotify
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.users import User
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.stages.pictures import Fetch, from_network
+from echostats_pipeline.stages.report import Made, make_report
+from echostats_pipeline.storage.home import StateFolder
+
+FIRST_YEAR, LAST_YEAR = 1970, 9999
+
+
+@click.command()
+@click.option("--user", "name", required=True, help="Partition key, display name or Spotify id.")
+@click.option(
+    "--year", type=click.IntRange(FIRST_YEAR, LAST_YEAR), metavar="YYYY", help="A calendar year; all time by default."
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write it; by default a file in the folder reports of ECHOSTATS_HOME.",
+)
+@click.option("--no-pictures", is_flag=True, help="Draw placeholders; nothing is fetched from anywhere.")
+@click.option("--open", "open_it", is_flag=True, help="Show it in the browser.")
+def report(name: str, year: int | None, output: Path | None, no_pictures: bool, open_it: bool) -> None:
+    """Write a listening report: one HTML file that holds everything it shows and needs no network."""
+    settings = load_settings()
+    folder = StateFolder(settings.home)
+    with open_database(settings) as store:
+        user = store.users.find(name)
+        with pictures_for(settings, user, wanted=not no_pictures) as fetch:
+            made = make_report(store, user, folder, utc_now(), year=year, output=output, fetch=fetch)
+    click.echo(said_of(made, no_pictures=no_pictures), err=True)
+    click.echo(str(made.path))
+    if open_it and not webbrowser.open(made.path.as_uri()):
+        click.echo("No browser could be started; open the file yourself.", err=True)
+
+
+@contextmanager
+def pictures_for(settings: Settings, user: User, *, wanted: bool) -> Iterator[Fetch | None]:
+    """How the pictures of a user are fetched: those of simulated users from the simulator, served meanwhile."""
+    if not wanted:
+        yield None
+    elif not user.simulated:
+        yield from_network()
+    else:
+        with simulated_spotify(settings) as simulator:
+            yield from_network(simulator.base_url)
+
+
+def said_of(made: Made, *, no_pictures: bool) -> str:
+    """What is in the report, and what is missing."""
+    text = f"Wrote {made.size_bytes / 1000:,.0f} kB with {made.charts} charts and {made.pictures} pictures."
+    if made.pictures_missing and not no_pictures:
+        text += f" {made.pictures_missing} more could not be fetched: placeholders stand in, and the next report tries."
+    return text
