@@ -8,7 +8,8 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from echostats_pipeline import __version__
 from echostats_pipeline.report import palette
@@ -17,6 +18,9 @@ from echostats_pipeline.report.specs import NARROW, WIDE, half_year_chart, month
 from echostats_pipeline.transforms.calendar import Calendar
 from echostats_pipeline.transforms.shown import Month, Report
 from echostats_pipeline.transforms.words import duration, initials
+
+if TYPE_CHECKING:
+    import jinja2
 
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 SPOTIFY_ID = re.compile(r"[0-9A-Za-z]{22}")
@@ -57,19 +61,9 @@ def render(report: Report, pictures: Mapping[str, Picture]) -> Page:
         report: What it says.
         pictures: By the addresses the report names; a drawn placeholder stands where one is missing.
     """
-    import jinja2  # noqa: PLC0415 - loading definitions must not load a template engine
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("echostats_pipeline.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_printable,
-    )
     charts = {} if report.is_empty else charts_of(report)
     used = {url: picture for url, picture in pictures.items() if url in report.pictured}
-    html = environment.get_template("report.html").render(
+    html = _template().render(
         report=report,
         charts={
             name: [Chart(_safe(chart.wide), _safe(chart.narrow)) for chart in drawings]
@@ -104,10 +98,10 @@ def charts_of(report: Report) -> dict[str, list[Chart]]:
         told = "Listening in each hour of the week. " + report.habits
         found["week"] = [Chart(*(drawn(week_chart(report.week, width=width), told) for width in (WIDE, NARROW)))]
     if report.months:
-        found["hours"] = [_of_months(report.months, "hours")]
+        found["hours"] = [_of_months(report.months, "hours", WIDE, NARROW)]
         if any(month.new_tracks for month in report.months):
-            found["new tracks"] = [_of_months(report.months, "new tracks")]
-            found["new artists"] = [_of_months(report.months, "new artists")]
+            found["new tracks"] = [_of_months(report.months, "new tracks", NARROW)]
+            found["new artists"] = [_of_months(report.months, "new artists", NARROW)]
     return found
 
 
@@ -133,9 +127,24 @@ def level_names(calendar: Calendar) -> list[str]:
     return [f"from {duration(minutes * 60_000)}" if minutes else "any" for minutes in calendar.from_minutes]
 
 
-def _of_months(months: Sequence[Month], measure: str) -> Chart:
+@cache
+def _template() -> "jinja2.Template":
+    import jinja2  # noqa: PLC0415 - loading definitions must not load a template engine
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("echostats_pipeline.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    return environment.get_template("report.html")
+
+
+def _of_months(months: Sequence[Month], measure: str, *widths: int) -> Chart:
     told = f"{measure.capitalize()} per month, from {months[0].first:%B %Y} to {months[-1].first:%B %Y}"
-    return Chart(*(drawn(months_chart(months, measure, width=width), told) for width in (WIDE, NARROW)))
+    return Chart(*(drawn(months_chart(months, measure, width=width), told) for width in widths))
 
 
 def _printable(value: Any) -> Any:

@@ -4,6 +4,7 @@ Each is drawn once for wide and once for narrow ground, so that its text stays r
 scaled down is not. Colours are those of `report.palette` for light ground.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -20,6 +21,8 @@ WIDE, NARROW = 860, 330
 TICK_PX = 40
 """What the name of a month needs."""
 STEPS = (1, 2, 3, 6, 12, 24, 60, 120)
+MOST_MARKS = 4
+"""Steps of a scale."""
 CELL_PX = 13
 WEEKS = 27
 """That half a year touches at most."""
@@ -42,7 +45,7 @@ def months_chart(months: Sequence[Month], measure: str, *, width: int, height: i
         height: Pixels of the bars' ground.
     """
     value, told, colour = MEASURES[measure]
-    bars = [
+    bars: list[dict[str, Any]] = [
         {
             "month": f"{month.first:%Y-%m}",
             "value": round(value(month), 3),
@@ -52,6 +55,7 @@ def months_chart(months: Sequence[Month], measure: str, *, width: int, height: i
     ]
     month = f"{MONTH_NAMES}[+substring(datum.value,5)-1]"
     of_one_year = months[0].first.year == months[-1].first.year
+    marks = scale_marks(max(bar["value"] for bar in bars))
     names = month if of_one_year else f"substring(datum.value,5)=='01'?substring(datum.value,0,4):{month}"
     axis = {"values": month_ticks(months, width // TICK_PX), "labelExpr": names, "labelAngle": 0, "ticks": False}
     return _chart(
@@ -59,7 +63,12 @@ def months_chart(months: Sequence[Month], measure: str, *, width: int, height: i
         bars,
         {
             "x": {"field": "month", "type": "ordinal", "scale": {"paddingInner": 0.22}, "axis": axis},
-            "y": {"field": "value", "type": "quantitative", "axis": {"tickCount": 3, "tickMinStep": 1, "ticks": False}},
+            "y": {
+                "field": "value",
+                "type": "quantitative",
+                "scale": {"domain": [0, marks[-1]]},
+                "axis": {"values": marks, "ticks": False, "format": ",d"},
+            },
         },
         width=width,
         height=height,
@@ -73,6 +82,13 @@ def month_ticks(months: Sequence[Month], most: int) -> list[str]:
         if len(named) <= most:
             break
     return [f"{first:%Y-%m}" for first in named[:most]]
+
+
+def scale_marks(most: float) -> list[int]:
+    """Whole numbers from 0 to the first one that is not below the value, in at most four equal steps of 1, 2 or 5."""
+    steps = (nice * 10**power for power in range(20) for nice in (1, 2, 5))
+    step = next(step for step in steps if step * MOST_MARKS >= most)
+    return list(range(0, max(math.ceil(most / step), 1) * step + 1, step))
 
 
 def week_chart(hours: Sequence[WeekHour], *, width: int) -> Spec:

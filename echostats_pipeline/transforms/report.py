@@ -83,7 +83,7 @@ def build_report(material: Material) -> Report:
         habits=_habits(statistics),
         months=[_month(month) for month in sorted(statistics.months, key=lambda month: month.month)],
         discovery=[] if outdated else _discovery(statistics),
-        variety=_variety(statistics),
+        variety=_variety(statistics, known, shown),
         streaks=_streaks(material, outdated=outdated),
         replayed=_replayed(statistics),
         comebacks=[_returned(each) for each in statistics.comebacks[:COMEBACKS]],
@@ -237,17 +237,19 @@ def _discovery(statistics: PeriodStatistics) -> list[Figure]:
     return [
         Figure("new tracks", f"{statistics.new_tracks:,}", "never played before"),
         Figure("new artists", f"{statistics.new_artists:,}", "never played before"),
-        Figure("old acquaintances", "unknown" if again is None else percent(again), "of plays: tracks played before"),
+        Figure("familiar", "unknown" if again is None else percent(again), "of plays were of tracks played before"),
     ]
 
 
-def _variety(statistics: PeriodStatistics) -> list[str]:
+def _variety(statistics: PeriodStatistics, known: DayWindow | None, shown: DayWindow) -> list[str]:
     lines = []
     if statistics.effective_artists is not None:
         equal = max(round(statistics.effective_artists), 1)
         lines.append(
             f"As varied as {plural(equal, 'artist')} played equally often, of {statistics.unique_artists:,} there were."
         )
+    if statistics.months and known is not None and shown.first <= known.first:
+        lines.append("Where a history begins, everything is new.")
     return lines
 
 

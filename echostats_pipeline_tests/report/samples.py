@@ -162,7 +162,9 @@ def year(number: int = 2025) -> Material:
     return Material(
         user=user(),
         statistics=statistics(YearlyReview, of, year=number, busiest_day=longest),
-        before=statistics(YearlyReview, earlier[:290], year=number - 1, unique_tracks=2_600, unique_artists=702),
+        before=statistics(YearlyReview, earlier[:290], year=number - 1, unique_tracks=2_600, unique_artists=702)
+        if earlier
+        else None,
         days=heard,
         now=NOW,
         year=number,
