@@ -1,10 +1,7 @@
 """The page: whatever the documents hold, it is well-formed, loads nothing, and names stay text."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -152,12 +149,3 @@ def test_three_years_with_pictures_stay_below_a_megabyte() -> None:
     report = build_report(samples.all_time())
     large = Picture("image/jpeg", bytes(10_000))
     assert len(render(report, dict.fromkeys(report.pictured, large)).html.encode()) < 1_000_000 + 100_000
-
-
-def test_definitions_load_without_a_renderer(tmp_path: Any) -> None:
-    probe = (
-        "import sys, echostats_pipeline.definitions as d; d.build_definitions(); "
-        "print(sorted({'vl_convert', 'altair'} & set(sys.modules)))"
-    )
-    ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"

@@ -24,8 +24,16 @@ def mode(path: Path) -> int:
 @posix_only
 def test_a_new_folder_and_its_sub_folders_are_private(home: StateFolder) -> None:
     assert home.ensure() is home
-    folders = [home.path, home.mongo_dir, home.dagster_dir, home.imports_dir, home.simulated_dir]
-    assert [mode(folder) for folder in folders] == [0o700] * 5
+    folders = [
+        home.path,
+        home.mongo_dir,
+        home.dagster_dir,
+        home.imports_dir,
+        home.simulated_dir,
+        home.reports_dir,
+        home.pictures_dir,
+    ]
+    assert [mode(folder) for folder in folders] == [0o700] * 7
 
 
 @posix_only
@@ -111,6 +119,8 @@ def test_a_failed_write_keeps_the_old_content_and_leaves_nothing_behind(
         "dagster",
         "imports",
         "mongo",
+        "pictures",
+        "reports",
         "simulated",
         "users.json",
     ]

@@ -1,0 +1,144 @@
+"""``echostats report`` as it is called: a file that holds everything, or a sentence about what is missing."""
+
+import stat
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echostats_pipeline.cli import report as command
+from echostats_pipeline.stages import statistics
+from echostats_pipeline.stages.statistics import rebuild_rollups
+from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline_tests.conftest import NOW, Counted, Installation
+from echostats_pipeline_tests.report.pages import assert_loads_nothing, text_of
+
+from .conftest import Echostats, refused
+
+
+@pytest.fixture
+def user(installation: Installation, monkeypatch: pytest.MonkeyPatch, progress: Counted) -> Any:
+    """Somebody with half a year of plays, built."""
+    monkeypatch.setattr(command, "utc_now", lambda: NOW)
+    user, store = installation.connect(), installation.store
+    plays = installation.simulator.world.plays(installation.person(user), NOW.replace(month=1, day=2), NOW)
+    store.db["listening_history"].insert_many(
+        {
+            "user_id": user.user_id,
+            "played_at": play.played_at,
+            "ms_played": play.ms_played,
+            "track": {
+                "spotify_id": play.track.id,
+                "name": play.track.name,
+                "artist_name": play.track.artists[0].name,
+                "album_name": play.track.album.name,
+                "album_image_url": "",
+                "duration_ms": play.track.duration_ms,
+            },
+            "source": "import",
+            "context_type": "",
+            "context_uri": "",
+        }
+        for play in plays
+        if play.track
+    )
+    days = list(DayWindow(NOW.date().replace(month=1, day=1), NOW.date()).dates())
+    rebuild_rollups(store, user, days, min_play_ms=30_000, progress=progress)
+    statistics.rebuild_snapshots(store, user, NOW)
+    return user
+
+
+def written(ended: Any) -> Path:
+    assert ended.returncode == 0, ended.stderr
+    return Path(ended.stdout.strip())
+
+
+def test_all_time_and_a_year_are_written_where_only_the_owner_can_read_them(
+    installation: Installation, user: Any, echostats: Echostats
+) -> None:
+    path = written(echostats("report", "--user", user.display_name))
+    assert path == installation.settings.home / "reports" / f"{user.partition_key}.html"
+    year = written(echostats("report", "--user", user.partition_key, "--year", "2025"))
+    assert year.name == f"{user.partition_key}-2025.html"
+    for each in (path, year):
+        html = each.read_text(encoding="utf-8")
+        assert_loads_nothing(html)
+        assert user.display_name in text_of(html)
+        assert stat.S_IMODE(each.stat().st_mode) == 0o600
+    plays = installation.store.db["calendar_snapshots"].find_one({"period": "this_year"})
+    assert plays is not None
+    assert f"plays {plays['total_tracks_played']:,}" in text_of(year.read_text(encoding="utf-8"))
+
+
+def test_pictures_come_from_the_simulator_for_simulated_users(
+    installation: Installation, user: Any, echostats: Echostats, tmp_path: Path
+) -> None:
+    world, db = installation.simulator.world, installation.store.db
+    artist = next(iter(world.catalogue.artists))
+    images = world_images(installation, artist)
+    item = {"spotify_id": artist, "name": "X", "play_count": 9, "total_ms": 9, "image_url": images[0], "rank": 1}
+    db["analytics_snapshots"].update_one({"period": "all_time"}, {"$set": {"top_artists": [item]}})
+    ended = echostats("report", "--user", user.partition_key, "--output", str(tmp_path / "mine.html"))
+    path = written(ended)
+    assert path == tmp_path / "mine.html"
+    assert "data:image/jpeg" in path.read_text(encoding="utf-8")
+    kept = list((installation.settings.home / "pictures").iterdir())
+    assert kept
+    without = written(echostats("report", "--user", user.partition_key, "--no-pictures"))
+    assert "data:image/jpeg" not in without.read_text(encoding="utf-8")
+
+
+def world_images(installation: Installation, artist: str) -> list[str]:
+    from echostats_pipeline.simulator.bodies import Bodies  # noqa: PLC0415 - the only one who asks
+
+    body = Bodies("x").artist(installation.simulator.world.catalogue.artists[artist])
+    return [image["url"] for image in body["images"]]
+
+
+def test_offline_the_report_is_made_and_says_what_it_lacks(
+    installation: Installation, user: Any, echostats: Echostats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(_: str) -> bytes:
+        raise OSError("no network")
+
+    monkeypatch.setattr(command, "from_network", lambda *_: offline)
+    installation.store.db["users"].update_one({}, {"$set": {"simulated": False, "image_url": "https://i.scdn.co/i/x"}})
+    ended = echostats("report", "--user", user.partition_key)
+    assert "could not be fetched" in ended.stderr
+    assert_loads_nothing(written(ended).read_text(encoding="utf-8"))
+
+
+def test_a_year_without_plays_says_which_years_there_are(user: Any, echostats: Echostats) -> None:
+    said = refused(echostats("report", "--user", user.partition_key, "--year", "2019"))
+    assert "no play in 2019" in said
+    assert "2025" in said
+
+
+def test_before_anything_is_built_it_says_what_to_do(installation: Installation, echostats: Echostats) -> None:
+    user = installation.connect()
+    said = refused(echostats("report", "--user", user.partition_key))
+    assert f"echostats backfill --user {user.partition_key}" in said
+    assert user.partition_key in refused(echostats("report", "--user", "nobody"))
+
+
+def test_a_path_that_cannot_be_written_is_named(user: Any, echostats: Echostats, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refused(echostats("report", "--user", user.partition_key, "--output", str(tmp_path / "file" / "x.html")))
+    assert "x.html cannot be written" in said
+
+
+def test_it_opens_in_the_browser(user: Any, echostats: Echostats, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+    path = written(echostats("report", "--user", user.partition_key, "--no-pictures", "--open"))
+    assert opened == [path.as_uri()]
+
+
+def test_removing_a_user_removes_their_reports(installation: Installation, user: Any, echostats: Echostats) -> None:
+    for arguments in ((), ("--year", "2025")):
+        written(echostats("report", "--user", user.partition_key, "--no-pictures", *arguments))
+    other = installation.settings.home / "reports" / "ben-000000.html"
+    other.write_text("theirs")
+    assert echostats("users", "remove", user.partition_key, "--yes").returncode == 0
+    assert list((installation.settings.home / "reports").iterdir()) == [other]
