@@ -53,7 +53,7 @@ def demo() -> None:
         console.print(outcome_table(store, import_run))
         console.print(collections_table(store))
         console.print(top_artists_table(store, users[0]))
-    click.echo(next_steps(settings))
+    click.echo(next_steps(settings, users[0]))
 
 
 def refuse_real_users(store: Store) -> None:
@@ -102,12 +102,14 @@ def top_artists_table(store: Store, user: User) -> Table:
     return table
 
 
-def next_steps(settings: Settings) -> str:
+def next_steps(settings: Settings, user: User) -> str:
     """What to type next."""
+    report = f"echostats report --open --user {user.partition_key}"
     return (
         f"Everything is in {settings.home}.\n"
         "Next:\n"
         "  echostats up                            open the Dagster UI; the simulated users go on listening\n"
+        f"  {report}  a page to look at: top lists, calendar, discoveries\n"
         '  mongosh "$(echostats mongo uri)"        read the database; `echostats mongo stop` afterwards\n'
         "  echostats demo                          run it again: nothing is added twice"
     )

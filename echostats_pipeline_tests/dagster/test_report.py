@@ -9,6 +9,8 @@ from echostats_pipeline.schedules import daily_report
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 from echostats_pipeline_tests.report.pages import assert_loads_nothing
 
+from .instances import OURS, instance_with
+
 
 def test_a_run_writes_the_report_and_links_it(pipeline: Pipeline) -> None:
     user = pipeline.connect()
@@ -38,9 +40,12 @@ def test_a_user_without_statistics_has_no_report_and_no_failure(pipeline: Pipeli
     assert "Nothing to report" in job.steps[0].detail
 
 
-def test_every_night_everybody_gets_one(pipeline: Pipeline) -> None:
+def test_every_night_everybody_gets_one(pipeline: Pipeline, tmp_path: Path) -> None:
     users = [pipeline.connect(number) for number in range(2)]
     pipeline.store.users.set_status(users[1].user_id, "paused")
-    with dg.build_schedule_context(instance=pipeline.instance, resources=pipeline.resources()) as context:
-        ticked = daily_report.evaluate_tick(context)
-    assert {request.partition_key for request in ticked.run_requests or []} == {user.partition_key for user in users}
+    keys = [user.partition_key for user in users]
+    with instance_with(OURS, tmp_path / "dagster") as stored:
+        stored.add_dynamic_partitions("users", keys)
+        with dg.build_schedule_context(instance=stored, resources=pipeline.resources()) as context:
+            ticked = daily_report.evaluate_tick(context)
+    assert [request.partition_key for request in ticked.run_requests or []] == keys

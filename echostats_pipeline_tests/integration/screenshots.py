@@ -3,16 +3,22 @@
 Three simulated users, of whom the first has imported 400 days. Look at each picture before you commit it.
 """
 
+import subprocess
 import sys
 import tempfile
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
+
+from PIL import Image
 
 from echostats_pipeline.model.base import utc_now
 
 from .browser import SHOW_PICTURE, Browser, browser, save_picture
-from .ui import Shown, shown
+from .processes import environment
+from .ui import CHECKOUT, Shown, shown
 
+DESK, PHONE, MARGIN, GROUND = (1180, 980), (390, 844), 40, "#d9d6cf"
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -45,6 +51,40 @@ def take(ui: Shown, page: Browser, folder: Path) -> None:
     save_picture(page, folder / "asset-graph.png")
 
 
+def take_report(home: Path, user: str, folder: Path) -> None:
+    """Write the report of all time as a user would, and show it on a desk by day, on a phone by night."""
+    made = subprocess.run(
+        [sys.executable, "-m", "echostats_pipeline.cli.main", "report", "--user", user],
+        env={**environment(home), **CHECKOUT},
+        cwd=home.parent,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    with browser(Path(made.stdout.strip()).as_uri()) as page:
+        desk = _window(page, width=DESK[0], height=DESK[1], scheme="light")
+        phone = _window(page, width=PHONE[0], height=PHONE[1], scheme="dark", at="days")
+    whole = Image.new("RGB", (DESK[0] + PHONE[0] + 3 * MARGIN, DESK[1] + 2 * MARGIN), GROUND)
+    whole.paste(desk, (MARGIN, MARGIN))
+    whole.paste(phone, (DESK[0] + 2 * MARGIN, MARGIN + (DESK[1] - PHONE[1]) // 2))
+    whole.quantize(colors=200).save(folder / "listening-report.png", optimize=True)
+
+
+def _window(page: Browser, *, width: int, height: int, scheme: str, at: str = "") -> Image.Image:
+    """What a window of that size shows, from the heading `at` on."""
+    command = page.driver.execute_cdp_cmd
+    command("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    command(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < height},
+    )
+    page.open("", "Day by day")
+    if at:
+        page.driver.execute_script(f"document.getElementById({at!r}).scrollIntoView(); scrollBy(0, -24)")
+    with Image.open(BytesIO(page.driver.get_screenshot_as_png())) as shot:
+        return shot.convert("RGB")
+
+
 def main(folder: Path) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="echostats-ui") as state,
@@ -52,6 +92,7 @@ def main(folder: Path) -> None:
         browser(ui.url, height=1000) as page,
     ):
         take(ui, page, folder)
+        take_report(Path(state) / "home", ui.newest_run("history_import")[1]["echostats/user"], folder)
 
 
 if __name__ == "__main__":
