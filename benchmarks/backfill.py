@@ -18,8 +18,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from benchmarks.filling import insert
 from benchmarks.history import history
-from benchmarks.rollups import NoProgress
+from benchmarks.measuring import NoProgress
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
@@ -63,8 +64,7 @@ def main() -> None:
 
 def _listener(store: Store, number: int) -> User:
     user = store.users.connect({"spotify_id": str(number)}, authorized_at=utc_now(), simulated=True)
-    plays = [{**play, "user_id": user.user_id} for play in history(seed=number)]
-    store.db["listening_history"].insert_many(plays, ordered=False)
+    insert(store.db, "listening_history", history(seed=number, user_id=user.user_id))
     return user
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import requests
 
 from benchmarks.accounts import connect_everybody, installation
-from benchmarks.rollups import NoProgress
+from benchmarks.measuring import NoProgress
 from benchmarks.tokens import UNBOUNDED
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.catalog import Track

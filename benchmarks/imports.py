@@ -7,26 +7,22 @@ The floor is what no import can do without: inserting the documents that it writ
 """
 
 import argparse
-import gc
 import multiprocessing
 import os
 import resource
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from bson import ObjectId
 
 from benchmarks.exports import ROWS_PER_FILE, write_export
 from benchmarks.history import PLAYS, USER_ID
-from benchmarks.rollups import NoProgress
+from benchmarks.measuring import NoProgress, Taken, peak_mib, timed
 from echostats_pipeline.exports.archives import ArchiveLimits
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
@@ -48,18 +44,6 @@ BYTES_PER_ROW = 2_000
 LIMITS = ArchiveLimits(total_bytes=64 << 30)
 
 
-@dataclass(frozen=True)
-class Taken:
-    """Seconds that some work took: by the clock, of this process's processor time, and of the server's."""
-
-    wall: float
-    own: float
-    server: float
-
-    def __str__(self) -> str:
-        return f"{self.wall:6.2f} s ({self.own:.2f} s of this process, {self.server:.2f} s of mongod)"
-
-
 def main() -> None:
     """Measure times, or memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -79,9 +63,6 @@ def measure_times(rows: int) -> None:
         with emptied(settings) as store:
             run_import(store, export)
             ready = {name: list(store.db[name].find({}, {"_id": 0})) for name in WRITTEN}
-        # What is kept for the floors must not slow the import down.
-        gc.collect()
-        gc.freeze()
 
         def floor() -> Taken:
             with emptied(settings) as store:
@@ -177,32 +158,6 @@ def hashes(store: Store) -> dict[str, str]:
     """A hash of the content of each collection that only new rows may change."""
     found: dict[str, str] = store.db.command("dbHash", collections=list(WRITTEN))["collections"]
     return found
-
-
-def timed(server_pid: int, work: Callable[[], Any]) -> tuple[Taken, Any]:
-    """What `work` took and returned."""
-    started, own, server = time.perf_counter(), time.process_time(), processor_s(server_pid)
-    result = work()
-    taken = Taken(time.perf_counter() - started, time.process_time() - own, processor_s(server_pid) - server)
-    return taken, result
-
-
-def processor_s(pid: int) -> float:
-    """Processor time of a process in seconds; 0 where there is no /proc."""
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.exists():
-        return 0.0
-    user, system = stat.read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def peak_mib(pid: int) -> int:
-    """The most memory a process has had resident; without /proc, of this process."""
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
-    # Not getrusage: a new process begins with the peak of the one that started it.
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) // 2**10
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, time, timedelta
 import requests
 
 from benchmarks.accounts import connect_everybody, installation
-from benchmarks.rollups import NoProgress
+from benchmarks.measuring import NoProgress
 from echostats_pipeline.errors import SpotifyError, WaitRequired
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
