@@ -1,0 +1,168 @@
+"""Rebuilding everything of one user, against what no rebuild can do without."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+from pymongo import ReplaceOne
+
+from benchmarks.measuring import Taken, timed
+from benchmarks.report import Row
+from benchmarks.scene import NOW, SPAN, Listener, Scene, toggle
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.storage.database import Document
+from echostats_pipeline.transforms.days import DayWindow
+
+GOAL_REBUILD, GOAL_UNCHANGED, GOAL_SNAPSHOTS = 1.6, 1.6, 2.0
+CHANGED_DAYS = 2
+"""Rollups that one more play may have changed: of its day, and of the one a session reaches into."""
+PIECE_DAYS = 366
+"""As many finished documents are held and written at a time."""
+SCAN, UPSERT, READ = "raw scan of the plays", "bulk upsert of the finished rollups", "reading the rollups once"
+FULL, UNCHANGED = "full rollup rebuild", "rebuild, nothing changed"
+SCRATCH, ONE_PLAY = "five snapshots from scratch", "snapshots after one new play"
+
+
+def measure(scene: Scene, listener: Listener, scale: str, rounds: int, say: Callable[[str], None]) -> list[Row]:
+    """Rollups and snapshots, `rounds` times in turn with their floors."""
+    ready_finished(scene)
+    single: dict[str, list[Taken]] = defaultdict(list)
+    take = partial(timed, scene.server_pid)
+    unchanged_writes = 0
+    for number in range(rounds):
+        say(f"scale {scale}: round {number + 1} of {rounds}")
+        scene.clear(listener, rollups=True)
+        single[SCAN].append(take(lambda: scan(scene, listener))[0])
+        single[FULL].append(take(lambda: scene.rebuild(listener))[0])
+        single[UPSERT].append(upsert_finished(scene, listener))
+        scene.traffic.written.clear()
+        single[UNCHANGED].append(take(lambda: scene.rebuild(listener))[0])
+        unchanged_writes += scene.traffic.written["daily_rollups"]
+        single[READ].append(take(lambda: read_rollups(scene, listener))[0])
+        scene.clear(listener, rollups=False)
+        single[SCRATCH].append(take(lambda: scene.snapshots(listener))[0])
+        change_last_day(scene, listener)
+        single[ONE_PLAY].append(take(lambda: scene.snapshots(listener))[0])
+    weights = {name: scene.weight(name, listener) for name in ("listening_history", "daily_rollups")}
+    rows = [
+        Row.of_times(
+            FULL,
+            scale,
+            single,
+            measured=[FULL],
+            floor=[SCAN, UPSERT],
+            at_most=GOAL_REBUILD,
+            goal=f"≤ {GOAL_REBUILD} x (scan + upsert)",
+            counts={"stored": weights},
+            notes=[f"{weight['documents']:,} of {name}, {weight['bytes']:,} bytes" for name, weight in weights.items()],
+        ),
+        Row.of_times(
+            UNCHANGED,
+            scale,
+            single,
+            measured=[UNCHANGED],
+            floor=[SCAN],
+            at_most=GOAL_UNCHANGED,
+            goal=f"≤ {GOAL_UNCHANGED} x scan, 0 writes",
+            met=unchanged_writes == 0,
+            counts={"rollups_written": unchanged_writes},
+            notes=[f"rollups written or removed: {unchanged_writes}"],
+        ),
+        Row.of_times(
+            SCRATCH,
+            scale,
+            single,
+            measured=[SCRATCH],
+            floor=[READ],
+            at_most=GOAL_SNAPSHOTS,
+            goal=f"≤ {GOAL_SNAPSHOTS} x reading the rollups",
+        ),
+    ]
+    return [*rows, one_new_play(scene, listener, scale, single, weights["daily_rollups"])]
+
+
+def one_new_play(
+    scene: Scene, listener: Listener, scale: str, single: dict[str, list[Taken]], stored: dict[str, int]
+) -> Row:
+    """How much the snapshots read again when one day has changed."""
+    change_last_day(scene, listener)
+    traffic = scene.traffic
+    with traffic.reading():
+        scene.snapshots(listener)
+    rollups = traffic.documents["daily_rollups"]
+    read = {
+        name: {"documents": documents, "bytes": traffic.bytes[name]}
+        for name, documents in sorted(traffic.documents.items())
+    }
+    return Row.of_times(
+        ONE_PLAY,
+        scale,
+        single,
+        measured=[ONE_PLAY],
+        floor=[SCRATCH],
+        at_most=1.0,
+        goal=f"reads ≤ {CHANGED_DAYS} rollups again",
+        met=rollups <= CHANGED_DAYS,
+        counts={"read": read, "stored_rollups": stored},
+        notes=[
+            f"rollups read: {rollups:,} of {stored['documents']:,} documents",
+            *(
+                f"read of {name}: {each['documents']:,} documents, {each['bytes']:,} bytes"
+                for name, each in read.items()
+            ),
+            f"read of everything: {sum(traffic.bytes.values()):,} bytes; all rollups have {stored['bytes']:,}",
+        ],
+    )
+
+
+def ready_finished(scene: Scene) -> None:
+    """A collection for the floor of writing, indexed as the rollups are."""
+    for index in COLLECTIONS["daily_rollups"].indexes:
+        scene.store.db["finished"].create_index(list(index.keys), **index.options)
+
+
+def scan(scene: Scene, listener: Listener) -> None:
+    """Read all plays, whole."""
+    for _ in scene.store.db["listening_history"].find({"user_id": listener.user_id}):
+        pass
+
+
+def read_rollups(scene: Scene, listener: Listener) -> None:
+    """Read all rollups, whole."""
+    for _ in scene.store.db["daily_rollups"].find({"user_id": listener.user_id}):
+        pass
+
+
+def upsert_finished(scene: Scene, listener: Listener) -> Taken:
+    """Write the rollups that there are to an empty collection, year by year; reading them is not timed."""
+    scene.store.db["finished"].delete_many({})
+    total = Taken()
+    for piece in SPAN.pieces(PIECE_DAYS):
+        documents = finished(scene, listener, piece)
+        if documents:
+            total += timed(scene.server_pid, partial(upsert, scene, documents))[0]
+    return total
+
+
+def finished(scene: Scene, listener: Listener, piece: DayWindow) -> list[Document]:
+    """The rollups of some days."""
+    within = {"$gte": piece.first.isoformat(), "$lte": piece.last.isoformat()}
+    return list(scene.store.db["daily_rollups"].find({"user_id": listener.user_id, "date": within}, {"_id": 0}))
+
+
+def upsert(scene: Scene, documents: list[Document]) -> None:
+    """Write finished rollups as their unique key demands."""
+    scene.store.db["finished"].bulk_write(
+        [
+            ReplaceOne({"user_id": document["user_id"], "date": document["date"]}, document, upsert=True)
+            for document in documents
+        ],
+        ordered=False,
+    )
+
+
+def change_last_day(scene: Scene, listener: Listener) -> None:
+    """Add a play to the last day of the history, or remove it again, and rebuild that day."""
+    toggle(scene, listener.play(NOW - timedelta(hours=9)))
+    scene.rebuild(listener, DayWindow(NOW.date(), NOW.date()))
