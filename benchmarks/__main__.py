@@ -23,7 +23,7 @@ from echostats_pipeline.settings import Settings
 
 ROUNDS = {1: 5, 10: 3}
 MINUTES = {1: 4, 10: 25}
-"""What a scale takes, with `ROUNDS`, on two busy cores."""
+"""What a scale takes, with `ROUNDS`, on two cores that have nothing else to do."""
 
 
 class Run:
@@ -73,7 +73,8 @@ def main() -> None:
     arguments = parser.parse_args()
     scales = list(SIZES) if arguments.scale == "both" else [int(arguments.scale)]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped then too
-    print(f"about {sum(MINUTES[scale] for scale in scales)} minutes; Ctrl-C ends it with what is measured by then")
+    minutes = sum(MINUTES[scale] for scale in scales)
+    print(f"about {minutes} minutes, several times that on a busy machine; Ctrl-C ends it with what there is by then")
     run, complete = Run(), False
     try:
         with tempfile.TemporaryDirectory() as folder, scene(Settings(home=Path(folder))) as place:

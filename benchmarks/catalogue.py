@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from benchmarks.history import Size, album_of, artist_of, duration_ms, image_url, spotify_id
@@ -113,6 +114,7 @@ def albums(size: Size) -> Documents:
         }
 
 
+@lru_cache(maxsize=1_024)
 def _genres(artist: int) -> list[str]:
     """None to `GENRES_AT_MOST`; some genres have many more artists than others."""
     dice = random.Random(artist)
