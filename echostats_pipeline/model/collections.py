@@ -76,6 +76,7 @@ class Collection:
 
     Attributes:
         secrets: Fields that no copy made for a person may hold, encrypted or not.
+        is_cache: Whether it holds what other collections say, only quicker to read, and may be dropped at any time.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Collection:
     indexes: tuple[Index, ...]
     owned_by_user: bool = True
     secrets: tuple[str, ...] = ()
+    is_cache: bool = False
 
 
 ECHOSTATS_COLLECTIONS = (
@@ -179,8 +181,8 @@ EXTRA_COLLECTIONS = (
     Collection("import_rejects", ImportReject, (by("user_id", "file_name", "row_number", unique=True),)),
     Collection("calendar_snapshots", CalendarSnapshot, (by("user_id", "period", unique=True),)),
     Collection("yearly_reviews", YearlyReview, (by("user_id", "year", unique=True),)),
-    Collection("statistics_years", StatisticsYear, (by("user_id", "year", unique=True),)),
-    Collection("statistics_catalog", StatisticsCatalog, (by("user_id", "kind", "number", unique=True),)),
+    Collection("statistics_years", StatisticsYear, (by("user_id", "year", unique=True),), is_cache=True),
+    Collection("statistics_catalog", StatisticsCatalog, (by("user_id", "kind", "number", unique=True),), is_cache=True),
     Collection("rebuild_queue", Rebuild, (by("user_id", "target", "date", unique=True),)),
     Collection("user_leases", UserLease, (by("user_id", "scope", unique=True), by("dagster_run_id"))),
     Collection(

@@ -75,7 +75,7 @@ def export_user(store: Store, user: User, target: Path, *, progress: Progress, a
         StorageError: the folder is taken or cannot be written; nothing is left of it then.
     """
     with new_folder(target) as folder:
-        counts = store.owned.counts(user)
+        counts = {name: count for name, count in store.owned.counts(user).items() if not COLLECTIONS[name].is_cache}
         progress.expect(sum(counts.values()))
         table = _PlayTable(folder / ".parts")
         files = [_write_collection(store, user, name, folder, table, progress) for name in counts]
