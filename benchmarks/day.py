@@ -1,12 +1,13 @@
-"""A day of five users under a real `echostats up`: how long, how much memory, how much disk (Linux only)?
+"""A day of some users under a real `echostats up`: how long, how much memory, how much disk (Linux only)?
 
 The simulated Spotify lives a day behind. Each round moves it on by a quarter of an hour, launches the sync of everybody
 over GraphQL, and waits until the snapshots of all whose plays have changed are fresh: the daemon, its queue, the
-sensors and the processes of runs are real, only the pauses between the rounds are left out. All five are launched at
-once and share one place at Spotify, so the last of them waits for four others. The floor of a sync is what the idle
+sensors and the processes of runs are real, only the pauses between the rounds are left out. All are launched at once
+and share one place at Spotify, so the last of five waits for four others. The floor of a sync is what the idle
 installation does in the same time.
 
     python -m benchmarks.day                   # 96 rounds, about an hour
+    python -m benchmarks.day --users 1         # a quarter of that
     python -m benchmarks.day --rounds 6
 """
 
@@ -42,7 +43,6 @@ from echostats_pipeline_tests.integration.consent import connect
 from echostats_pipeline_tests.integration.graphql import Graphql
 from echostats_pipeline_tests.integration.processes import environment, eventually, interrupt, started
 
-USERS = 5
 INTERVAL = timedelta(minutes=15)
 BEHIND = timedelta(days=1)
 IDLE_S = 65.0
@@ -166,8 +166,10 @@ def main() -> None:
     """Live the day and print what it cost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=96)
-    rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as folder, installation(Path(folder) / "home") as day:
+    parser.add_argument("--users", type=int, default=5)
+    arguments = parser.parse_args()
+    rounds = arguments.rounds
+    with tempfile.TemporaryDirectory() as folder, installation(Path(folder) / "home", arguments.users) as day:
         idle = day.idle_cpu()
         runs, disk = day.runs()["count"], disk_mib(StateFolder(day.settings.home).dagster_dir)
         day.sample_memory()
@@ -179,19 +181,19 @@ def main() -> None:
 
 
 @contextmanager
-def installation(home: Path) -> Iterator[Day]:
-    """Five users with their first sync done, everything running."""
+def installation(home: Path, user_count: int) -> Iterator[Day]:
+    """Users with their first sync done, everything running."""
     settings = load_settings({**environment(home), **UNBOUNDED}, env_file=None)
     port, simulator_port = free_port(), free_port()
     url = f"http://127.0.0.1:{simulator_port}"
-    simulate = ("simulate", "--users", str(USERS), "--port", str(simulator_port))
+    simulate = ("simulate", "--users", str(user_count), "--port", str(simulator_port))
     folder = StateFolder(home).ensure()
     with started(home, *CLI, *simulate) as simulator:
         eventually("simulator", lambda: simulator_answers(url), simulator)
         move_clock(url, -BEHIND)
         folder.write_json(folder.simulator_file, {"url": url})
         with embedded.running(folder), open_store(settings, indexes=True) as store:
-            people = World(seed=SEED, user_count=USERS).users
+            people = World(seed=SEED, user_count=user_count).users
             users = [connect(settings, store, url, person.id, person.timezone) for person in people]
         with started(home, *CLI, "up", "--port", str(port), **UNBOUNDED) as process:
             ui = Graphql(port, timeout_s=TIMEOUT_S)
@@ -236,7 +238,7 @@ def report(day: Day, idle: float, runs: int, disk: float) -> None:
         print(f"  {failure}")
     print(f"a round: {spread(day.rounds_s)}; launch to end of a sync: {spread(day.synced_s)}")
     print(f"launch to fresh snapshot: {spread(day.fresh_s)}")
-    floor = idle * median(day.rounds_s) / USERS
+    floor = idle * median(day.rounds_s) / len(day.users)
     ratio = median(day.cpu_s) / floor
     print(f"CPU of a user's sync with all that follows: {spread(day.cpu_s)} = {ratio:.1f} x floor")
     print(f"floor: idle, {idle * 100:.0f} % of a core, {floor:.2f} s in a fifth of a round")
