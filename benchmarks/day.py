@@ -241,7 +241,7 @@ def report(day: Day, idle: float, runs: int, disk: float) -> None:
     floor = idle * median(day.rounds_s) / len(day.users)
     ratio = median(day.cpu_s) / floor
     print(f"CPU of a user's sync with all that follows: {spread(day.cpu_s)} = {ratio:.1f} x floor")
-    print(f"floor: idle, {idle * 100:.0f} % of a core, {floor:.2f} s in a fifth of a round")
+    print(f"floor: idle, {idle * 100:.0f} % of a core, {floor:.2f} s in one user's part of a round")
     print(f"disk of the Dagster folder: {disk * 1024 / max(runs, 1):.0f} KiB per run ({runs} runs, {disk:.1f} MiB)")
     print_memory(day.memory)
 
