@@ -7,7 +7,7 @@ bring back what the other has renewed. Dropping the collection costs reading the
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -88,19 +88,21 @@ class CatalogFrameStore:
         kind = KINDS[name]
         key = kind.schema.names()[0]
         kept = list(self._kept.find({"user_id": user_id, "kind": name, "layout": LAYOUT}).sort("number"))
-        parts = [unpacked(each["columns"]) for each in kept]
-        known = pl.concat([kind.schema.to_frame(), *parts])[key]
+        before = [unpacked(each["columns"]) for each in kept]
+        known = pl.concat([kind.schema.to_frame(), *before])[key]
         new = wanted.filter(~wanted.is_in(known.implode()) & (wanted != ""))
         changed = self._changed(name, kept, known)
+        parts = before
         if not (new.is_empty() and changed.is_empty()):
             fresh = self._frame(kind, name, [*new, *changed])
-            parts = [_patched(part, key, changed, fresh) for part in parts]
+            parts = [_patched(part, key, changed, fresh) for part in before]
             added = fresh.filter(pl.col(key).is_in(new.implode()))
-            if parts and parts[-1].height + added.height <= AT_ONCE:
+            if parts and not added.is_empty() and parts[-1].height + added.height <= AT_ONCE:
                 parts[-1] = pl.concat([parts[-1], added])
             else:
                 parts += list(added.iter_slices(AT_ONCE))
-        self._keep({"user_id": user_id, "kind": name}, kept, parts, now)
+        renewed = {number for number, part in enumerate(before) if part is not parts[number]}
+        self._keep({"user_id": user_id, "kind": name}, kept, parts, renewed, now)
         # Two readers may have added the same to different documents.
         return pl.concat([kind.schema.to_frame(), *parts]).unique(key, keep="last", maintain_order=True)
 
@@ -113,7 +115,9 @@ class CatalogFrameStore:
         ids = [each["spotify_id"] for each in self._db[name].find(query, {"_id": 0, "spotify_id": 1})]
         return known.filter(known.is_in(ids))
 
-    def _keep(self, scope: Document, kept: list[Document], parts: list[pl.DataFrame], now: datetime) -> None:
+    def _keep(
+        self, scope: Document, kept: list[Document], parts: list[pl.DataFrame], renewed: Collection[int], now: datetime
+    ) -> None:
         """Keep the parts that are new or have changed, unless somebody else has meanwhile."""
         for number, part in enumerate(parts):
             place = {**scope, "number": number}
@@ -124,7 +128,7 @@ class CatalogFrameStore:
                 with suppress(DuplicateKeyError):
                     new = {"$set": {**content, "columns": packed(part)}}
                     self._kept.update_one({**place, "layout": {"$ne": LAYOUT}}, new, upsert=True)
-            elif not part.equals(unpacked(there["columns"])):
+            elif number in renewed:
                 changed = {"$set": {**content, "columns": packed(part)}}
                 self._kept.update_one({**place, "revision": there["revision"]}, changed)
             elif now - there["as_of"] > RENEWED_AFTER:
