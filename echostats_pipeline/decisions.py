@@ -70,14 +70,25 @@ def sync_requests(
     return requests
 
 
-def users_requests(keys: Collection[str], *, order: Sequence[str], batch_size: int) -> list[dg.RunRequest]:
-    """Runs over what these users have once, at most `batch_size` neighbours in each."""
-    return [
-        dg.RunRequest(partition_key=batch[0], tags=_whose(batch))
-        if len(batch) == 1
-        else dg.RunRequest(tags={**_whose(batch), RANGE_START: batch[0], RANGE_END: batch[-1]})
-        for batch in neighbours(keys, order, batch_size)
-    ]
+def users_requests(
+    keys: Collection[str], *, order: Sequence[str], batch_size: int, day: date | None = None
+) -> list[dg.RunRequest]:
+    """Runs over what these users have once, at most `batch_size` neighbours in each.
+
+    Args:
+        keys: Whose.
+        order: All user keys in the order they were added.
+        batch_size: How many users a run serves at most.
+        day: For schedules, of which Dagster wants several requests told apart: each is then made once that day.
+    """
+
+    def request(batch: Sequence[str]) -> dg.RunRequest:
+        run_key = None if day is None else f"{batch[0]}@{day}"
+        if len(batch) == 1:
+            return dg.RunRequest(run_key=run_key, partition_key=batch[0], tags=_whose(batch))
+        return dg.RunRequest(run_key=run_key, tags={**_whose(batch), RANGE_START: batch[0], RANGE_END: batch[-1]})
+
+    return [request(batch) for batch in neighbours(keys, order, batch_size)]
 
 
 def users_per_run(settings: Settings, users: int) -> int:

@@ -36,13 +36,16 @@ def daily_close(
     default_status=ON,
     description="Reads every user's playlists, saved tracks and top items, at 04:30 UTC.",
 )
-def daily_library(context: dg.ScheduleEvaluationContext, store: StoreResource) -> list[dg.RunRequest]:
+def daily_library(
+    context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest]:
     """A run for each active user, or for many of them."""
     users = store.get().users.all(simulated=store.settings.simulated)
     return users_requests(
         {user.partition_key for user in users if user.status == "active"},
         order=context.instance.get_dynamic_partitions("users"),
         batch_size=users_per_run(store.settings, len(users)),
+        day=clock.now().date(),
     )
 
 
@@ -74,12 +77,17 @@ def nightly_audit() -> dg.RunRequest:
     default_status=ON,
     description="Writes every user's listening report of all time, at 05:45 UTC.",
 )
-def daily_report(context: dg.ScheduleEvaluationContext, store: StoreResource) -> list[dg.RunRequest]:
+def daily_report(
+    context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest]:
     """A run for each user, or for many of them; those who are paused have something to look at as well."""
     users = store.get().users.all(simulated=store.settings.simulated)
-    order = context.instance.get_dynamic_partitions("users")
-    batch_size = users_per_run(store.settings, len(users))
-    return users_requests({user.partition_key for user in users}, order=order, batch_size=batch_size)
+    return users_requests(
+        {user.partition_key for user in users},
+        order=context.instance.get_dynamic_partitions("users"),
+        batch_size=users_per_run(store.settings, len(users)),
+        day=clock.now().date(),
+    )
 
 
 SCHEDULES = (daily_close, daily_library, nightly_retention, nightly_audit, daily_report)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.partitions import range_tags
 from echostats_pipeline.schedules import daily_report
 from echostats_pipeline_tests.conftest import NOW, Pipeline
@@ -46,6 +47,9 @@ def test_every_night_everybody_gets_one(pipeline: Pipeline, tmp_path: Path) -> N
     keys = [user.partition_key for user in users]
     with instance_with(OURS, tmp_path / "dagster") as stored:
         stored.add_dynamic_partitions("users", keys)
-        with dg.build_schedule_context(instance=stored, resources=pipeline.resources()) as context:
+        repository = build_definitions(pipeline.resources()).get_repository_def()
+        with dg.build_schedule_context(
+            instance=stored, resources=pipeline.resources(), repository_def=repository
+        ) as context:
             ticked = daily_report.evaluate_tick(context)
     assert [request.partition_key for request in ticked.run_requests or []] == keys

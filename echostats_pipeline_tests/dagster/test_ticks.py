@@ -47,12 +47,13 @@ def test_a_tick_of_a_users_sensor_asks_for_their_days(pipeline: Pipeline) -> Non
 def test_a_tick_of_a_schedule_asks_for_its_job(
     pipeline: Pipeline, tmp_path: Path, schedule: dg.ScheduleDefinition
 ) -> None:
-    user = pipeline.installation.connect()
+    users = [pipeline.installation.connect(number) for number in range(2)]
     with instance_with(OURS, tmp_path / "dagster") as stored:
-        stored.add_dynamic_partitions("users", [user.partition_key])
+        stored.add_dynamic_partitions("users", [user.partition_key for user in users])
         repository = build_definitions(pipeline.resources()).get_repository_def()
         with dg.build_schedule_context(
             instance=stored, resources=pipeline.resources(), repository_def=repository
         ) as context:
-            (request,) = schedule.evaluate_tick(context).run_requests or []
-    assert request.run_key or request.partition_key or schedule.name.startswith("nightly")
+            requests = schedule.evaluate_tick(context).run_requests or []
+    assert len(requests) == (1 if schedule.name.startswith("nightly") else 2)
+    assert len({request.run_key for request in requests}) == len(requests)
