@@ -139,7 +139,7 @@ class AnyOrder(RuleBasedStateMachine):
         user = self.user(number)
         plays = list(self.db["listening_history"].find({"user_id": user.user_id}).sort("played_at"))
         if what == "user":
-            remove_user(self.store, user)
+            remove_user(self.store, user, self.now)
             self._connect(number, zone)
         elif what == "import":
             kind = data.draw(sources.kinds)
