@@ -10,7 +10,6 @@ test: it succeeds whatever the numbers are. The numbers of the other programs in
 
 import argparse
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -72,7 +71,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), metavar="FILE")
     arguments = parser.parse_args()
     scales = list(SIZES) if arguments.scale == "both" else [int(arguments.scale)]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped then too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is stopped then too
     minutes = sum(MINUTES[scale] for scale in scales)
     print(f"about {minutes} minutes, several times that on a busy machine; Ctrl-C ends it with what there is by then")
     run, complete = Run(), False

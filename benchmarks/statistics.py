@@ -28,22 +28,29 @@ def measure(scene: Scene, listener: Listener, scale: str, rounds: int, say: Call
     """Rollups and snapshots, `rounds` times in turn with their floors."""
     ready_finished(scene)
     single: dict[str, list[Taken]] = defaultdict(list)
-    take = partial(timed, scene.server_pid)
     unchanged_writes = 0
+
+    def keep(name: str, taken: Taken) -> None:
+        single[name].append(taken)
+        say(f"    {name}: {taken}")
+
+    def take(name: str, work: Callable[[], object]) -> None:
+        keep(name, timed(scene.server_pid, work)[0])
+
     for number in range(rounds):
         say(f"scale {scale}: round {number + 1} of {rounds}")
         scene.clear(listener, rollups=True)
-        single[SCAN].append(take(lambda: scan(scene, listener))[0])
-        single[FULL].append(take(lambda: scene.rebuild(listener))[0])
-        single[UPSERT].append(upsert_finished(scene, listener))
+        take(SCAN, lambda: scan(scene, listener))
+        take(FULL, lambda: scene.rebuild(listener))
+        keep(UPSERT, upsert_finished(scene, listener))
         scene.traffic.written.clear()
-        single[UNCHANGED].append(take(lambda: scene.rebuild(listener))[0])
+        take(UNCHANGED, lambda: scene.rebuild(listener))
         unchanged_writes += scene.traffic.written["daily_rollups"]
-        single[READ].append(take(lambda: read_rollups(scene, listener))[0])
+        take(READ, lambda: read_rollups(scene, listener))
         scene.clear(listener, rollups=False)
-        single[SCRATCH].append(take(lambda: scene.snapshots(listener))[0])
+        take(SCRATCH, lambda: scene.snapshots(listener))
         change_last_day(scene, listener)
-        single[ONE_PLAY].append(take(lambda: scene.snapshots(listener))[0])
+        take(ONE_PLAY, lambda: scene.snapshots(listener))
     weights = {name: scene.weight(name, listener) for name in ("listening_history", "daily_rollups")}
     rows = [
         Row.of_times(
