@@ -8,7 +8,8 @@ from functools import partial
 from benchmarks.history import EVEN_DAYS, Size
 from benchmarks.measuring import Taken, timed
 from benchmarks.report import Row
-from benchmarks.scene import EVEN, Listener, Scene, toggle
+from benchmarks.scene import EVEN, MIN_PLAY_MS, Listener, Scene, toggle
+from echostats_pipeline.stages.statistics import rebuild_rollups_of
 from echostats_pipeline.transforms.days import DayWindow
 
 TOUCHED, TOGETHER, SINGLY = "one touched day", "many users' day in one pass", "one rebuild per user"
@@ -83,8 +84,9 @@ def one_by_one(scene: Scene, users: Sequence[Listener]) -> None:
 
 
 def in_one_pass(scene: Scene, users: Sequence[Listener]) -> None:
-    """What a run of many users does for them: a rebuild for each of them, for that is all there is."""
-    one_by_one(scene, users)
+    """What a run of many users does for them."""
+    wanted = [(listener.user, list(ONE_DAY.dates())) for listener in users]
+    rebuild_rollups_of(scene.store, wanted, min_play_ms=MIN_PLAY_MS)
 
 
 def _name(listener: Listener) -> str:
