@@ -139,7 +139,7 @@ class CatalogFrameStore:
         # Looking up half of a collection costs more than reading all of it.
         most = self._db[name].estimated_document_count() < MOST_OF * len(ids)
         wanted: list[Document] = [] if most else [{"$match": {"spotify_id": {"$in": ids}}}]
-        found = self._db[name].aggregate([*wanted, {"$project": {"_id": 0, "row": kind.values}}])
+        found = self._db[name].aggregate([*wanted, {"$project": {"_id": 0, "row": kind.values}}]).to_list()
         columns = list(zip(*(each["row"] for each in found), strict=True)) or [()] * len(kind.schema)
         frame = pl.DataFrame(
             [

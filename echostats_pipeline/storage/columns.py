@@ -9,7 +9,7 @@ from bson import Binary
 def packed(frame: pl.DataFrame) -> Binary:
     """The frame as a value of a document."""
     buffer = BytesIO()
-    frame.write_ipc(buffer, compression="zstd")
+    frame.write_ipc(buffer, compression="lz4")
     return Binary(buffer.getvalue())
 
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
@@ -28,6 +29,7 @@ from echostats_pipeline.storage.columns import packed, unpacked
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.rebuilds import OPEN_FOR
 from echostats_pipeline.transforms.frames import ROLLUP_SCHEMAS, RollupFrames
+from echostats_pipeline.transforms.plays import UTC_MS
 
 LAYOUT = 1
 """Of the columns kept; what was kept in another one is read anew. Change it with `frames.ROLLUP_SCHEMAS`."""
@@ -36,32 +38,52 @@ MOST_BYTES = 15 * 2**20
 """A year that would not fit into a document is read from its rollups each time."""
 
 
-def _columns(array: str, *names: str) -> Document:
-    return {f"{array}_{name}": f"${array}.{name}" for name in names}
+def _columns(*arrays: str, **names: str) -> Document:
+    """Arrays of documents as arrays of their values, one after the other, under other names."""
+    return {
+        name: {"$concatArrays": [{"$ifNull": [f"${array}.{field}", []]} for array in arrays]}
+        for name, field in names.items()
+    }
 
 
-def _instants(array: str, *names: str) -> Document:
-    """Instants as whole milliseconds: cheaper to decode, and to put into a frame."""
-    return {f"{array}_{name}": {"$map": {"input": f"${array}", "in": {"$toLong": f"$$this.{name}"}}} for name in names}
+def _instants(array: str, **names: str) -> Document:
+    """As `_columns` for instants, as whole milliseconds: cheaper to decode, and to put into a frame."""
+    return {
+        name: {"$map": {"input": {"$ifNull": [f"${array}", []]}, "in": {"$toLong": f"$$this.{field}"}}}
+        for name, field in names.items()
+    }
 
 
-TRACK_FIELDS = ("spotify_id", "name", "artist_name", "album_name", "count", "ms")
-TAKEN_APART: Document = {
+TAKEN_APART: dict[str, Document] = {
+    "hours": _columns("hourly", hour="hour", plays="count", ms="ms"),
+    "tracks": _columns(
+        "track_plays",
+        "uncounted_tracks",
+        track_id="spotify_id",
+        name="name",
+        artist_name="artist_name",
+        album_name="album_name",
+        plays="count",
+        ms="ms",
+    ),
+    "sessions": {
+        **_instants("sessions", started_at="started_at", ended_at="ended_at"),
+        **_columns("sessions", plays="plays", continues="continues"),
+    },
+    "repeats": {
+        **_columns("repeats", track_id="spotify_id", plays="count"),
+        **_instants("repeats", ended_at="ended_at"),
+        **_columns("repeats", continues="continues"),
+    },
+}
+"""By frame of `frames.ROLLUP_SCHEMAS`, how the server makes its columns: names of fields travel once a day."""
+TOTALS = ("total_plays", "total_ms", "total_skips", "total_skips_known")
+PROJECTION: Document = {
     "_id": 0,
     "date": 1,
-    "total_plays": 1,
-    "total_ms": 1,
-    "total_skips": 1,
-    "total_skips_known": 1,
-    **_columns("hourly", "hour", "count", "ms"),
-    **_columns("track_plays", *TRACK_FIELDS),
-    **_columns("uncounted_tracks", *TRACK_FIELDS),
-    **_columns("sessions", "plays", "continues"),
-    **_instants("sessions", "started_at", "ended_at"),
-    **_columns("repeats", "spotify_id", "count", "continues"),
-    **_instants("repeats", "ended_at"),
+    **{total: {"$ifNull": [f"${total}", 0]} for total in TOTALS},
+    **{f"{frame}_{name}": value for frame, columns in TAKEN_APART.items() for name, value in columns.items()},
 }
-"""Arrays of documents turned into arrays of values by the server: each name of a field travels once a day."""
 
 
 @dataclass(frozen=True)
@@ -188,45 +210,26 @@ class RollupFrameStore:
 
     def _taken_apart(self, user_id: str, dates: Document) -> RollupFrames:
         """The rollups of some dates of one year, from their documents."""
-        match = {"user_id": user_id, "date": dates}
-        found = list(self._rollups.aggregate([{"$match": match}, {"$sort": {"date": 1}}, {"$project": TAKEN_APART}]))
+        match: Document = {"user_id": user_id, "date": dates}
+        pipeline: list[Document] = [{"$match": match}, {"$sort": {"date": 1}}, {"$project": PROJECTION}]
+        found = self._rollups.aggregate(pipeline).to_list()
         days = pl.Series("date", [date.fromisoformat(each["date"]) for each in found], dtype=pl.Date)
 
-        def values(*fields: str) -> list[Any]:
-            return list(chain.from_iterable(each.get(field, ()) for each in found for field in fields))
+        def column(name: str, dtype: pl.DataType, cells: Iterable[Any]) -> pl.Series:
+            return pl.Series(name, list(cells), dtype=pl.Int64() if dtype == UTC_MS else dtype)
 
-        def frame(name: str, length: Sequence[str], *columns: list[Any]) -> pl.DataFrame:
-            lengths = pl.Series([sum(len(each.get(field, ())) for field in length) for each in found], dtype=pl.Int64)
+        def frame(name: str, columns: Iterable[str]) -> pl.DataFrame:
             schema = ROLLUP_SCHEMAS[name]
+            values = {each: list(map(itemgetter(f"{name}_{each}"), found)) for each in columns}
+            lengths = pl.Series(map(len, next(iter(values.values()))), dtype=pl.Int64)
             dates = pl.select(days.repeat_by(lengths).explode(empty_as_null=False).alias("date"))
-            named = zip(schema.names()[1:], columns, strict=True)
-            integers = {column: pl.Int64 if dtype.is_temporal() else dtype for column, dtype in schema.items()}
-            rest = {column: pl.Series(column, cells, dtype=integers[column]) for column, cells in named}
-            return dates.with_columns(**rest).cast(schema)
+            rest = (column(each, schema[each], chain.from_iterable(values[each])) for each in values)
+            return dates.with_columns(*rest).cast(schema)
 
-        tracks = ("track_plays", "uncounted_tracks")
-        totals = ("total_plays", "total_ms", "total_skips", "total_skips_known")
+        totals = (column(total, pl.Int64(), map(itemgetter(total), found)) for total in TOTALS)
         return RollupFrames(
-            days=pl.DataFrame(
-                [days, *(pl.Series([each.get(total, 0) for each in found], dtype=pl.Int64) for total in totals)],
-                schema=ROLLUP_SCHEMAS["days"],
-            ),
-            hours=frame("hours", ["hourly_hour"], *(values(f"hourly_{name}") for name in ("hour", "count", "ms"))),
-            tracks=frame(
-                "tracks",
-                [f"{array}_spotify_id" for array in tracks],
-                *(values(*(f"{array}_{name}" for array in tracks)) for name in TRACK_FIELDS),
-            ),
-            sessions=frame(
-                "sessions",
-                ["sessions_plays"],
-                *(values(f"sessions_{name}") for name in ("started_at", "ended_at", "plays", "continues")),
-            ),
-            repeats=frame(
-                "repeats",
-                ["repeats_count"],
-                *(values(f"repeats_{name}") for name in ("spotify_id", "count", "ended_at", "continues")),
-            ),
+            days=pl.DataFrame([days, *totals], schema=ROLLUP_SCHEMAS["days"]),
+            **{name: frame(name, columns) for name, columns in TAKEN_APART.items()},
         )
 
 
