@@ -168,12 +168,16 @@ class RollupFrameStore:
 
     def _rollups_by_year(self, user_id: str) -> dict[int, int]:
         """How many rollups each year has."""
-        year = {"$substrBytes": ["$date", 0, 4]}
+        by_year = {"_id": {"$substrBytes": ["$date", 0, 4]}, "rollups": {"$sum": 1}}
         found = self._rollups.aggregate(
-            [{"$match": {"user_id": user_id}}, {"$group": {"_id": year, "rollups": {"$sum": 1}}}],
+            [
+                {"$match": {"user_id": user_id}},
+                {"$group": by_year},
+                {"$group": {"_id": None, "years": {"$push": "$$ROOT"}}},
+            ],
             hint="user_id_1_date_1",
         )
-        return {int(each["_id"]): each["rollups"] for each in found}
+        return {int(each["_id"]): each["rollups"] for every in found for each in every["years"]}
 
     def _year(self, user_id: str, year: int, rollups: int, found: Document | None) -> RollupFrames:
         """The rollups of a year: what is kept, with what is stale read anew."""
