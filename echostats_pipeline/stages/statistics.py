@@ -202,7 +202,8 @@ def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
         catalog = store.catalog.frames(user.user_id, rollups.tracks["track_id"].unique())
         today = local_date(now, ZoneInfo(user.timezone))
         told = build_snapshots(rollups, catalog, user_id=user.user_id, timezone=user.timezone, today=today)
-        store.statistics.replace_snapshots(told.snapshots, now)
-        store.statistics.replace_calendar(told.calendar, now)
         store.statistics.replace_reviews(user.user_id, told.reviews, now)
+        store.statistics.replace_calendar(told.calendar, now)
+        # Last, for they tell until when all of this is true: whoever dies before has it done again.
+        store.statistics.replace_snapshots(told.snapshots, now)
     return Snapshots({each["period"]: each for each in told.snapshots}, rollups.days, rollups.hours, today)

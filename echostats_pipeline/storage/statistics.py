@@ -58,8 +58,13 @@ class StatisticsStore:
         return self._frames.has_stale(user_id)
 
     def replace_snapshots(self, documents: Sequence[Document], computed_at: datetime) -> int:
-        """Replace snapshots of periods, each in one write; `computed_at` moves even if nothing else did."""
-        return _replace(self._snapshots, "period", documents, computed_at)
+        """Replace snapshots of periods, each in one write; `computed_at` moves even if nothing else did.
+
+        In order, and that of the week, which `period_ends` reads, last of all.
+        """
+        return _replace(
+            self._snapshots, "period", sorted(documents, key=lambda each: each["period"] == "week"), computed_at
+        )
 
     def replace_calendar(self, documents: Sequence[Document], computed_at: datetime) -> int:
         """Replace snapshots of calendar periods, each in one write."""
@@ -73,8 +78,9 @@ class StatisticsStore:
         """
         new, old = _compared(self._reviews, {"user_id": user_id}, documents, "year", computed_at=0)
         changed = [document for document in documents if document["year"] in new]
-        gone = {"user_id": user_id, "year": {"$in": sorted(old - new.keys())}}
-        return self._reviews.delete_many(gone).deleted_count + _replace(self._reviews, "year", changed, computed_at)
+        if gone := sorted(old - new.keys()):
+            self._reviews.delete_many({"user_id": user_id, "year": {"$in": gone}})
+        return len(gone) + _replace(self._reviews, "year", changed, computed_at)
 
     def snapshot(self, user_id: str, period: Period) -> AnalyticsSnapshot:
         """The snapshot of one user and period.
@@ -102,7 +108,7 @@ def _replace(collection: Collection[Document], key: str, documents: Sequence[Doc
         for document in documents
     ]
     if writes:
-        collection.bulk_write(writes, ordered=False)
+        collection.bulk_write(writes)
     return len(writes)
 
 

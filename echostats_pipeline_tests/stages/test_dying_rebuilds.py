@@ -1,13 +1,17 @@
 """A process that dies at any write of a rebuild leaves nothing stale that the sensors would not find."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from echostats_pipeline.stages.removal import remove_user
+from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.stages.derived import check_truth, rebuild_waiting
 from echostats_pipeline_tests.stages.merges import DiedError
 from echostats_pipeline_tests.stages.mortal import dying_statistics
 
 SUNDAY = datetime(2023, 12, 31, 12, tzinfo=UTC)
+"""The day after it, week, month and year are new."""
 MOST_WRITES = 40
 
 
@@ -30,4 +34,19 @@ def test_a_rebuild_of_days_may_die_at_any_write(store: Store, scratch: Store) ->
         else:
             assert lives > 3, "it has died at some writes"
             return
+    raise AssertionError("it never lived")
+
+
+def test_a_rebuild_of_snapshots_may_die_at_any_write_after_midnight(store: Store, scratch: Store) -> None:
+    for lives in range(MOST_WRITES):
+        profile = {"spotify_id": f"user {lives}"}
+        user = store.users.connect(profile, authorized_at=SUNDAY, simulated=False)
+        listen(store, user.user_id, SUNDAY - timedelta(days=1))
+        check_truth(store, scratch, SUNDAY)
+        with suppress(DiedError):
+            rebuild_snapshots(dying_statistics(store.db, lives), user, SUNDAY + timedelta(days=1))
+            assert lives > 10, "it has died at some writes"
+            return
+        check_truth(store, scratch, SUNDAY + timedelta(days=1))
+        remove_user(store, user, SUNDAY)
     raise AssertionError("it never lived")
