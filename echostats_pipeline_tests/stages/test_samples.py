@@ -7,7 +7,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ import pytest
 from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.plays import RecentlyPlayedItem, RecentlyPlayedPage, TrackSnapshot
 from echostats_pipeline.model.users import User
+from echostats_pipeline.stages.consent import move_days
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.ingestion import merge_pages
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline_tests.conftest import Counted
+from echostats_pipeline_tests.conftest import Counted, documents
+from echostats_pipeline_tests.stages.derived import MIN_PLAY_MS, catch_up, check_truth, stored_plays
+from echostats_pipeline_tests.transforms import oracle
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 EXTENDED = SAMPLES / "Spotify Extended Streaming History"
@@ -181,3 +184,23 @@ def test_the_order_of_real_exports_and_syncs_does_not_matter(store: Store, user:
     everything = history(None, EXTENDED, account_data)
     assert history(account_data, *spread(parts)) == everything
     assert store.db["listening_history"].count_documents({}) == len(extended_rows())
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe"])
+def test_all_statistics_of_a_real_export_are_what_brute_force_finds(
+    store: Store, scratch: Store, user: User, zone: str
+) -> None:
+    move_days(store, user, zone)
+    moved = store.users.find("ann")
+    read(store, moved, EXTENDED)
+    assert check_truth(store, scratch, NOW) > 40
+
+
+@pytest.mark.parametrize("path", [BASIC, ECHOTUNE], ids=["basic", "echotune"])
+def test_the_days_of_a_real_export_are_what_brute_force_finds(store: Store, user: User, path: Path) -> None:
+    read(store, user, path)
+    catch_up(store, NOW)
+    wanted = oracle.rollups(stored_plays(store.db, user), user.timezone, MIN_PLAY_MS, user.user_id)
+    found = {date.fromisoformat(each["date"]): each for each in documents(store.db, "daily_rollups")}
+    assert found == wanted
+    assert len(found) > 100
