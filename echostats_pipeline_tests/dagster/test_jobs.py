@@ -268,6 +268,7 @@ def test_every_job_is_tested_here() -> None:
         "catalog_enrichment",
         "audit",  # in test_checks
         "retention",  # in test_retention
+        "report_build",  # in test_report
     }
 
 

@@ -104,7 +104,7 @@ def test_what_grows_is_read_with_an_index(pipeline: Pipeline, tmp_path: Path) ->
     assert [each for each in operations if each.scans and not may_scan(each)] == []
 
     with profiled(db) as operations:
-        remove_user(pipeline.store, users[-1])
+        remove_user(pipeline.store, users[-1], NOW)
     assert [each for each in operations if each.scans and not may_scan(each)] == []
 
 
