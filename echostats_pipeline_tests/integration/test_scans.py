@@ -37,6 +37,7 @@ SMALL = {
     "spotify_limits": "one document per family of endpoints",
     "refused_endpoints": "one document per route",
     "unfinished_merges": "empty but while plays change",
+    "incidents": "a few a month, looked through when a user is removed or has been",
     "rebuild_queue": "what waits for a rebuild, for a minute or two",
 }
 """Collections that do not grow with time, and why: to read one whole is as good as any index."""
