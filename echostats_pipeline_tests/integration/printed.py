@@ -50,11 +50,14 @@ def furnish(pipeline: Pipeline, folder: Path) -> User:
 
 
 def _copy_to_neighbours(db: Db, name: str, user: User) -> None:
-    """Give the neighbours what the user has, and put it before the user's: who comes first is found by any index."""
+    """Give the neighbours what the user has, and put it before the user's: what comes first is found by any index.
+
+    So does the order of a user's own: the month, which is written first, comes last.
+    """
     stored = list(db[name].find({"user_id": user.user_id}))
     copies = [{**each, "_id": ObjectId(), "user_id": neighbour} for neighbour in NEIGHBOURS for each in stored]
     db[name].delete_many({"user_id": user.user_id})
-    db[name].insert_many(copies + stored)
+    db[name].insert_many(copies + stored[::-1])
     db.command("planCacheClear", name)  # whose plans are from when there was next to nothing
 
 
