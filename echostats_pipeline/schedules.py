@@ -1,9 +1,12 @@
 """What happens once a day."""
 
+from collections.abc import Callable
+
 import dagster as dg
 
 from echostats_pipeline.decisions import closing_requests, users_per_run, users_requests
 from echostats_pipeline.jobs import audit, library_sync, report_build, rollup_build
+from echostats_pipeline.model.users import User
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.retention import retention
@@ -40,13 +43,7 @@ def daily_library(
     context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest]:
     """A run for each active user, or for many of them."""
-    users = store.get().users.all(simulated=store.settings.simulated)
-    return users_requests(
-        {user.partition_key for user in users if user.status == "active"},
-        order=context.instance.get_dynamic_partitions("users"),
-        batch_size=users_per_run(store.settings, len(users)),
-        day=clock.now().date(),
-    )
+    return _once_a_day(context, store, clock, of=lambda user: user.status == "active")
 
 
 @dg.schedule(
@@ -81,9 +78,16 @@ def daily_report(
     context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest]:
     """A run for each user, or for many of them; those who are paused have something to look at as well."""
+    return _once_a_day(context, store, clock, of=lambda _: True)
+
+
+def _once_a_day(
+    context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource, *, of: Callable[[User], bool]
+) -> list[dg.RunRequest]:
+    """Runs over what some users have once, today's of each."""
     users = store.get().users.all(simulated=store.settings.simulated)
     return users_requests(
-        {user.partition_key for user in users},
+        {user.partition_key for user in users if of(user)},
         order=context.instance.get_dynamic_partitions("users"),
         batch_size=users_per_run(store.settings, len(users)),
         day=clock.now().date(),
