@@ -260,6 +260,23 @@ class YearWriter(Embedded):
     since: UtcDatetime
 
 
+class RollupChanges(Document):
+    """Which rollups of one user and calendar year have changed since they were last read (``rollup_changes``).
+
+    It can be dropped at any time; the rollups are then read once more.
+    """
+
+    user_id: str
+    year: int
+    stale: list[str] = Field(default_factory=list)
+    """Dates whose rollups have changed."""
+    writers: list[YearWriter] = Field(default_factory=list)
+    revision: str = ""
+    """Changes with every change of what is stale."""
+    kept: str = ""
+    """Token of the columns (`StatisticsYear`) that are true but for the stale dates."""
+
+
 class StatisticsYear(Document):
     """Rollups of one user and calendar year in columns, from which snapshots are built (``statistics_years``).
 
@@ -268,14 +285,11 @@ class StatisticsYear(Document):
 
     user_id: str
     year: int
-    layout: int = 0
-    columns: dict[str, bytes] = Field(default_factory=dict)
-    """Frames in Arrow's IPC format, by name; empty until they were first read."""
-    stale: list[str] = Field(default_factory=list)
-    """Dates whose rollups have changed since."""
-    writers: list[YearWriter] = Field(default_factory=list)
-    revision: str = ""
-    """Changes with every change of what is stale."""
+    layout: int
+    token: str
+    """They are true only as far as `RollupChanges` of their year vouches for this."""
+    columns: dict[str, bytes]
+    """Frames in Arrow's IPC format, by name."""
 
 
 class StatisticsCatalog(Document):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
+from math import ceil
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.rebuilds import BegunRebuild
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
+from echostats_pipeline.transforms.identified import Heard, identified
 from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline.transforms.snapshots import build_snapshots
 
@@ -26,6 +28,10 @@ MOST_EXTRA_DAYS = 31
 """Days outside a run's range that are rebuilt along with it; more of them get a run of their own."""
 MOST_DAYS_AT_ONCE = 366
 """Of a long range so many are built at a time: progress is seen to move, and what an interruption leaves is built."""
+MOST_PLAYS_AT_ONCE = 50_000
+"""Days with more plays are built in several passes, for all that is held of a pass grows with them."""
+FEW_DAYS = 31
+"""Plays of so few days are not counted first."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def rebuild_rollups_of(
     """As `rebuild_rollups`, for several users: days of many are computed in one pass; counts by user id."""
     wanted = list(wanted)
     rebuilt = {user.user_id: Rebuilt() for user, _ in wanted}
-    for stretches in _read_ahead(store, _passes(wanted)):
+    for stretches in _read_ahead(store, _passes(store, wanted)):
         listeners = [
             Listener(stretch.user.user_id, stretch.user.timezone, stretch.plays, stretch.dates) for stretch in stretches
         ]
@@ -122,19 +128,30 @@ class _Stretch(NamedTuple):
     begun: BegunRebuild
 
 
-def _passes(wanted: Iterable[tuple[User, Collection[date]]]) -> Iterator[list[tuple[User, DayWindow]]]:
-    """Contiguous days of users, `MOST_DAYS_AT_ONCE` in all at a time."""
+def _passes(store: Store, wanted: Iterable[tuple[User, Collection[date]]]) -> Iterator[list[tuple[User, DayWindow]]]:
+    """Contiguous days of users, `MOST_DAYS_AT_ONCE` and about `MOST_PLAYS_AT_ONCE` in all at a time."""
     together: list[tuple[User, DayWindow]] = []
-    days = 0
+    days, plays = 0, 0
     for user, dates in wanted:
-        for piece in (piece for whole in windows(dates) for piece in whole.pieces(MOST_DAYS_AT_ONCE)):
-            if days + piece.length > MOST_DAYS_AT_ONCE:
+        for piece, of_piece in (sized for whole in windows(dates) for sized in _pieces(store, user, whole)):
+            if days + piece.length > MOST_DAYS_AT_ONCE or plays + of_piece > MOST_PLAYS_AT_ONCE:
                 yield together
-                together, days = [], 0
+                together, days, plays = [], 0, 0
             together.append((user, piece))
-            days += piece.length
+            days, plays = days + piece.length, plays + of_piece
     if together:
         yield together
+
+
+def _pieces(store: Store, user: User, window: DayWindow) -> Iterator[tuple[DayWindow, int]]:
+    """A window in pieces that fit into a pass, with about how many plays each holds."""
+    for piece in window.pieces(MOST_DAYS_AT_ONCE):
+        if piece.length <= FEW_DAYS:
+            yield piece, 0
+            continue
+        plays = store.plays.count(user.user_id, *piece.instants(ZoneInfo(user.timezone)))
+        parts = max(1, ceil(plays / MOST_PLAYS_AT_ONCE))
+        yield from ((part, plays // parts) for part in piece.pieces(ceil(piece.length / parts)))
 
 
 def _read_ahead(store: Store, passes: Iterator[list[tuple[User, DayWindow]]]) -> Iterator[list[_Stretch]]:
@@ -198,12 +215,18 @@ class Snapshots:
 def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
     """Make all that is told of periods of one user what the rollups and the catalogue say."""
     with store.rebuilds.rebuilding(user.user_id, "analytics_snapshots"):
-        rollups = store.statistics.rollup_frames(user.user_id)
-        catalog = store.catalog.frames(user.user_id, rollups.tracks["track_id"].unique())
+        heard = _heard(store, user.user_id)
         today = local_date(now, ZoneInfo(user.timezone))
-        told = build_snapshots(rollups, catalog, user_id=user.user_id, timezone=user.timezone, today=today)
+        told = build_snapshots(heard, user_id=user.user_id, timezone=user.timezone, today=today)
         store.statistics.replace_reviews(user.user_id, told.reviews, now)
         store.statistics.replace_calendar(told.calendar, now)
         # Last, for they tell until when all of this is true: whoever dies before has it done again.
         store.statistics.replace_snapshots(told.snapshots, now)
-    return Snapshots({each["period"]: each for each in told.snapshots}, rollups.days, rollups.hours, today)
+    return Snapshots({each["period"]: each for each in told.snapshots}, heard.days, heard.hours, today)
+
+
+def _heard(store: Store, user_id: str) -> Heard:
+    rollups = store.statistics.rollup_frames(user_id)
+    return identified(
+        rollups, store.catalog.frames(user_id, rollups.names.select("track_id").collect()["track_id"].unique())
+    )

@@ -7,16 +7,18 @@ bring back what the other has renewed. Dropping the collection costs reading the
 """
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 
 import polars as pl
 from pymongo.errors import DuplicateKeyError
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
-from echostats_pipeline.storage.columns import packed, unpacked
+from echostats_pipeline.storage.columns import packed, scanned, unpacked
 from echostats_pipeline.storage.database import AWARE, Db, Document
 from echostats_pipeline.transforms.frames import (
     CATALOG_ALBUMS_SCHEMA,
@@ -29,6 +31,8 @@ LAYOUT = 1
 """Of the columns kept; what was kept in another one is read anew. Change it with the schemas."""
 AT_ONCE = 20_000
 """Rows of a document: two or three megabytes, of which one new track has one written."""
+ROWS_AT_ONCE = 2_000
+"""Of an answer of the server."""
 MOST_OF = 2
 SLACK = timedelta(minutes=1)
 """A change is looked for from so long before the last look: it may have been under way then."""
@@ -78,33 +82,29 @@ class CatalogFrameStore:
         """The catalogue of the given tracks, and perhaps some more, with their artists and albums."""
         now = self._db.command("hello", codec_options=AWARE)["localTime"]
         tracks = self._read(user_id, "tracks", track_ids, now)
-        return CatalogFrames(
-            tracks,
-            self._read(user_id, "artists", tracks["artist_id"].unique(), now),
-            self._read(user_id, "albums", tracks["album_id"].unique(), now),
-        )
+        ids = tracks.select("artist_id", "album_id").collect()
+        with ThreadPoolExecutor(2) as readers:
+            artists = readers.submit(self._read, user_id, "artists", ids["artist_id"].unique(), now)
+            albums = readers.submit(self._read, user_id, "albums", ids["album_id"].unique(), now)
+            return CatalogFrames(tracks, artists.result().collect(), albums.result().collect())
 
-    def _read(self, user_id: str, name: str, wanted: pl.Series, now: datetime) -> pl.DataFrame:
+    def _read(self, user_id: str, name: str, wanted: pl.Series, now: datetime) -> pl.LazyFrame:
+        """Rows of a kind; they stay packed, for of a long history they are many."""
         kind = KINDS[name]
         key = kind.schema.names()[0]
         kept = list(self._kept.find({"user_id": user_id, "kind": name, "layout": LAYOUT}).sort("number"))
-        before = [unpacked(each["columns"]) for each in kept]
-        known = pl.concat([kind.schema.to_frame(), *before])[key]
+        parts: list[bytes] = [each.pop("columns") for each in kept]
+        known = pl.concat([kind.schema.to_frame().lazy(), *map(scanned, parts)]).select(key).collect()[key]
         new = wanted.filter(~wanted.is_in(known.implode()) & (wanted != ""))
         changed = self._changed(name, kept, known)
-        parts = before
+        renewed: set[int] = set()
         if not (new.is_empty() and changed.is_empty()):
-            fresh = self._frame(kind, name, [*new, *changed])
-            parts = [_patched(part, key, changed, fresh) for part in before]
-            added = fresh.filter(pl.col(key).is_in(new.implode()))
-            if parts and not added.is_empty() and parts[-1].height + added.height <= AT_ONCE:
-                parts[-1] = pl.concat([parts[-1], added])
-            else:
-                parts += list(added.iter_slices(AT_ONCE))
-        renewed = {number for number, part in enumerate(before) if part is not parts[number]}
+            renewed = _renew(parts, key, changed, self._frames(kind, name, pl.concat([new, changed])))
         self._keep({"user_id": user_id, "kind": name}, kept, parts, renewed, now)
+        whole = pl.concat([kind.schema.to_frame().lazy(), *map(scanned, parts)])
         # Two readers may have added the same to different documents.
-        return pl.concat([kind.schema.to_frame(), *parts]).unique(key, keep="last", maintain_order=True)
+        ids = whole.select(pl.col(key).hash()).collect()[key]
+        return whole if ids.n_unique() == ids.len() else whole.unique(key, keep="last", maintain_order=True)
 
     def _changed(self, name: str, kept: Iterable[Document], known: pl.Series) -> pl.Series:
         """Which of the known ids have changed since they were looked at."""
@@ -116,7 +116,7 @@ class CatalogFrameStore:
         return known.filter(known.is_in(ids))
 
     def _keep(
-        self, scope: Document, kept: list[Document], parts: list[pl.DataFrame], renewed: Collection[int], now: datetime
+        self, scope: Document, kept: list[Document], parts: list[bytes], renewed: Collection[int], now: datetime
     ) -> None:
         """Keep the parts that are new or have changed, unless somebody else has meanwhile."""
         for number, part in enumerate(parts):
@@ -126,35 +126,50 @@ class CatalogFrameStore:
             if there is None:
                 # In the place of one in another layout, if there is one; another reader may have been faster.
                 with suppress(DuplicateKeyError):
-                    new = {"$set": {**content, "columns": packed(part)}}
+                    new = {"$set": {**content, "columns": part}}
                     self._kept.update_one({**place, "layout": {"$ne": LAYOUT}}, new, upsert=True)
             elif number in renewed:
-                changed = {"$set": {**content, "columns": packed(part)}}
+                changed = {"$set": {**content, "columns": part}}
                 self._kept.update_one({**place, "revision": there["revision"]}, changed)
             elif now - there["as_of"] > RENEWED_AFTER:
                 self._kept.update_one({**place, "revision": there["revision"]}, {"$set": content})
 
-    def _frame(self, kind: Kind, name: str, ids: list[str]) -> pl.DataFrame:
-        """The rows of the given ids."""
+    def _frames(self, kind: Kind, name: str, ids: pl.Series) -> Iterator[pl.DataFrame]:
+        """The rows of the given ids, at most `AT_ONCE` at a time."""
+        wanted = set(ids)
         # Looking up half of a collection costs more than reading all of it.
-        most = self._db[name].estimated_document_count() < MOST_OF * len(ids)
-        wanted: list[Document] = [] if most else [{"$match": {"spotify_id": {"$in": ids}}}]
-        found = self._db[name].aggregate([*wanted, {"$project": {"_id": 0, "row": kind.values}}]).to_list()
-        columns = list(zip(*(each["row"] for each in found), strict=True)) or [()] * len(kind.schema)
-        frame = pl.DataFrame(
-            [
-                pl.Series(column, values, dtype=dtype)
-                for (column, dtype), values in zip(kind.schema.items(), columns, strict=True)
-            ]
-        )
-        key = kind.schema.names()[0]
-        return frame.filter(pl.col(key).is_in(ids)) if most else frame
+        most = self._db[name].estimated_document_count() < MOST_OF * len(wanted)
+        matched: list[Document] = [] if most else [{"$match": {"spotify_id": {"$in": list(wanted)}}}]
+        with self._db[name].aggregate(
+            [*matched, {"$project": {"_id": 0, "row": kind.values}}], batchSize=ROWS_AT_ONCE
+        ) as found:
+            rows = (each["row"] for each in found if each["row"][0] in wanted)
+            while some := list(islice(rows, AT_ONCE)):
+                columns = zip(kind.schema.items(), zip(*some, strict=True), strict=True)
+                yield pl.DataFrame([pl.Series(column, values, dtype=dtype) for (column, dtype), values in columns])
 
 
-def _patched(part: pl.DataFrame, key: str, changed: pl.Series, fresh: pl.DataFrame) -> pl.DataFrame:
-    """A part with its changed rows as they are now; itself if it has none."""
-    stale = part.filter(pl.col(key).is_in(changed.implode()))[key]
-    if stale.is_empty():
-        return part
-    now = fresh.filter(pl.col(key).is_in(stale.implode()))
-    return pl.concat([part.filter(~pl.col(key).is_in(stale.implode())), now])
+def _renew(parts: list[bytes], key: str, changed: pl.Series, found: Iterable[pl.DataFrame]) -> set[int]:
+    """Put rows into packed parts: changed ones in place of what they were, others at the end.
+
+    Returns:
+        Which parts are other than before.
+    """
+    ids = [scanned(part).select(key).collect()[key] for part in parts]
+    renewed = set()
+    for rows in found:
+        again = rows.filter(pl.col(key).is_in(changed.implode()))
+        for number in range(len(ids)) if not again.is_empty() else ():
+            here = again.filter(pl.col(key).is_in(ids[number].implode()))
+            if not here.is_empty():
+                others = unpacked(parts[number]).filter(~pl.col(key).is_in(here[key].implode()))
+                parts[number] = packed(pl.concat([others, here]))
+                renewed.add(number)
+        added = rows.filter(~pl.col(key).is_in(changed.implode()))
+        if added.is_empty():
+            continue
+        if parts and scanned(parts[-1]).select(pl.len()).collect().item() + added.height <= AT_ONCE:
+            added = pl.concat([unpacked(parts.pop()), added])
+        parts.append(packed(added))
+        renewed.add(len(parts) - 1)
+    return renewed

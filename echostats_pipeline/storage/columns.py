@@ -16,3 +16,8 @@ def packed(frame: pl.DataFrame) -> Binary:
 def unpacked(value: bytes) -> pl.DataFrame:
     """The frame that was `packed`."""
     return pl.read_ipc(value)
+
+
+def scanned(value: bytes) -> pl.LazyFrame:
+    """The frame that was `packed`, of which only the columns that are asked for are ever unpacked."""
+    return pl.scan_ipc(value)

@@ -12,6 +12,7 @@ from pymongo.collection import Collection
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, Period
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.rollup_changes import RollupChangeStore
 from echostats_pipeline.storage.rollup_frames import RollupFrameStore
 from echostats_pipeline.transforms.frames import RollupFrames
 
@@ -26,7 +27,8 @@ class StatisticsStore:
         self._snapshots = db["analytics_snapshots"]
         self._calendar = db["calendar_snapshots"]
         self._reviews = db["yearly_reviews"]
-        self._frames = RollupFrameStore(db)
+        self._changes = RollupChangeStore(db)
+        self._frames = RollupFrameStore(db, self._changes)
 
     def replace_rollups(self, user_id: str, days: Iterable[date], documents: Sequence[Document]) -> int:
         """Make `documents` the rollups of `days`: replace what differs, remove what is no longer there.
@@ -44,7 +46,7 @@ class StatisticsStore:
         }
         if writes:
             operations = list(writes.values())
-            with self._frames.changing(user_id, writes):
+            with self._changes.changing(user_id, writes):
                 for start in range(0, len(operations), BATCH):
                     self._rollups.bulk_write(operations[start : start + BATCH], ordered=False)
         return len(writes)
@@ -55,7 +57,7 @@ class StatisticsStore:
 
     def has_changed_rollups(self, user_id: str) -> bool:
         """Whether rollups have changed since they were last read for snapshots."""
-        return self._frames.has_stale(user_id)
+        return self._changes.has_stale(user_id)
 
     def replace_snapshots(self, documents: Sequence[Document], computed_at: datetime) -> int:
         """Replace snapshots of periods, each in one write; `computed_at` moves even if nothing else did.

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline.transforms.spans import within_spans
 
 AWAY_DAYS = 180
 """So many days without the artist make the next one a comeback: half a year, longer than a season or a tour."""
@@ -16,12 +17,12 @@ STRIDE = 1_000_000
 
 
 def comebacks(
-    played: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, spans: Sequence[DayWindow]
+    heard: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, spans: Sequence[DayWindow]
 ) -> dict[int, list[dict[str, Any]]]:
     """The artists who came back in each span, after the longest absence first.
 
     Args:
-        played: ``date``, ``artist``, ``plays``: the whole history.
+        heard: ``date``, ``artist``, as often as they like: all plays of the history that count.
         artists: ``span``, ``artist``, ``plays``.
         shown: How an artist is shown: ``artist``, ``spotify_id``, ``name``, ``image_url``.
         spans: What ``span`` numbers.
@@ -32,9 +33,11 @@ def comebacks(
     """
     # An artist and a date as one number: sorted and compared ten times as fast as two.
     day = pl.col("artist").cast(pl.Int64) * STRIDE + pl.col("date").cast(pl.Int32)
-    heard = played.lazy().filter(pl.col("plays") > 0).drop_nulls("artist").select(day=day).unique().sort("day")
     returns = (
-        heard.with_columns(away_days=pl.col("day").diff(), artist=(pl.col("day") // STRIDE))
+        heard.lazy()
+        .select(day=day)
+        .sort("day")
+        .with_columns(away_days=pl.col("day").diff(), artist=(pl.col("day") // STRIDE))
         .filter((pl.col("away_days") >= AWAY_DAYS) & (pl.col("artist") == pl.col("artist").shift()))
         .select(
             pl.col("artist").cast(pl.UInt32),
@@ -44,24 +47,48 @@ def comebacks(
         .sort("away_days", "date", descending=True)
         .collect()
     )
+    # Plays and names decide among few: all others are out by their absence.
+    candidates = (
+        within_spans(returns, spans)
+        .unique(["span", "artist"], keep="first", maintain_order=True)
+        .filter(pl.col("away_days") >= pl.col("away_days").top_k(MOST).min().over("span"))
+    )
+    plays = artists.join(candidates, on=["span", "artist"], how="semi").select("span", "artist", "plays")
+    longest = (
+        candidates.join(plays, on=["span", "artist"], how="left")
+        .join(shown, on="artist", how="left")
+        .sort("span", "away_days", "plays", "name", "spotify_id", descending=[False, True, True, False, False])
+        .group_by("span", maintain_order=True)
+        .head(MOST)
+    )
+    told = longest.select(
+        "span",
+        "spotify_id",
+        "name",
+        "image_url",
+        "away_days",
+        returned_on=pl.col("date").dt.strftime("%Y-%m-%d"),
+        play_count="plays",
+    )
+    longest = (
+        within_spans(returns, spans)
+        .unique(["span", "artist"], keep="first", maintain_order=True)
+        .join(artists, on=["span", "artist"], how="left")
+        .join(shown, on="artist", how="left")
+        .sort("span", "away_days", "plays", "name", "spotify_id", descending=[False, True, True, False, False])
+        .group_by("span", maintain_order=True)
+        .head(MOST)
+    )
+    told = longest.select(
+        "span",
+        "spotify_id",
+        "name",
+        "image_url",
+        "away_days",
+        returned_on=pl.col("date").dt.strftime("%Y-%m-%d"),
+        play_count="plays",
+    )
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for number, span in enumerate(spans):
-        within = returns.filter(pl.col("date").is_between(span.first, span.last))
-        if within.is_empty():
-            continue
-        longest = (
-            within.unique("artist", keep="first", maintain_order=True)
-            .join(artists.filter(pl.col("span") == number), on="artist", how="left")
-            .join(shown, on="artist", how="left")
-            .sort("away_days", "plays", "name", "spotify_id", descending=[True, True, False, False])
-            .head(MOST)
-        )
-        found[number] = longest.select(
-            "spotify_id",
-            "name",
-            "image_url",
-            "away_days",
-            returned_on=pl.col("date").dt.strftime("%Y-%m-%d"),
-            play_count="plays",
-        ).to_dicts()
+    for row in told.iter_rows(named=True):
+        found[row.pop("span")].append(row)
     return found

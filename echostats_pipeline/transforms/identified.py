@@ -1,9 +1,12 @@
 """Under what a track, its artist and its album are counted and shown."""
 
+from dataclasses import dataclass, replace
+from datetime import date
+
 import polars as pl
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
-from echostats_pipeline.transforms.frames import CatalogFrames
+from echostats_pipeline.transforms.frames import CatalogFrames, RollupFrames
 
 NAMES = ("name", "artist_name", "album_name")
 IDS_AND_NAMES = ("artist_id", "album_id", *NAMES)
@@ -11,91 +14,159 @@ FEATURE_UNIT = 10**9
 """Features are summed as whole parts of this, so that the order of summation never shows."""
 
 
-def identified_tracks(track_days: pl.DataFrame, catalog: CatalogFrames) -> pl.DataFrame:
-    """One row per track ever played, with the keys under which its artist and album are counted.
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What a user has heard, where tracks, artists and albums go by numbers.
+
+    Attributes:
+        days: As in `frames.RollupFrames`, as are `hours`, `sessions` and `repeats`.
+        tracks: By date and track: ``date``, ``track``, ``plays``, ``ms``.
+        known: One row per track ever played, in order of ``track``: ``track_id``, ``artist``, ``album`` (null for
+            nobody), and the features in whole parts of `FEATURE_UNIT` (null if unknown).
+        names: How tracks are shown: ``track_id``, `NAMES`, ``image_url`` (empty if unknown); lazily, for few of them
+            are ever shown.
+        artists: How an artist is shown: ``artist``, ``spotify_id`` and ``image_url`` (empty if unknown), ``name``.
+        albums: As `artists`, by ``album``.
+        genres: ``artist``, ``genre``: a row for each genre of each artist.
+    """
+
+    days: pl.DataFrame
+    hours: pl.DataFrame
+    sessions: pl.DataFrame
+    repeats: pl.DataFrame
+    tracks: pl.DataFrame
+    known: pl.DataFrame
+    names: pl.LazyFrame
+    artists: pl.DataFrame
+    albums: pl.DataFrame
+    genres: pl.DataFrame
+
+    def until(self, last: date) -> "Heard":
+        """The same up to a date, that one included; numbers mean what they did."""
+        if (self.days["date"] <= last).all():
+            return self
+        dated = {name: getattr(self, name) for name in ("days", "hours", "sessions", "repeats", "tracks")}
+        return replace(self, **{name: frame.filter(pl.col("date") <= last) for name, frame in dated.items()})
+
+    def shown(self, tracks: pl.Series) -> pl.DataFrame:
+        """How some tracks are shown: ``track``, ``spotify_id``, ``name``, ``artist_name``, ``image_url``."""
+        ids = pl.DataFrame([tracks.alias("track"), self.known["track_id"].gather(tracks)])
+        names = self.names.filter(pl.col("track_id").is_in(ids["track_id"].implode())).collect()
+        return ids.join(names, on="track_id", how="left").rename({"track_id": "spotify_id"})
+
+
+def identified(rollups: RollupFrames, catalog: CatalogFrames) -> Heard:
+    """Give tracks, artists and albums the numbers under which they are counted.
 
     An artist or album goes by its id. Where the catalogue does not know the track, its names decide: they mean the one
     known artist (or album of that artist) of that name, and stand for themselves if there is none or more than one.
-    Unnamed and unknown ones get no key: nobody is not an artist.
+    Unnamed and unknown ones get no number: nobody is not an artist.
 
     Args:
-        track_days: As `frames.TRACK_DAYS_SCHEMA`, in order of date; a track goes by the names of its last day.
-        catalog: What is known of them.
-
-    Returns:
-        ``track_id``, ``name``, ``artist_name``, ``album_name``, ``image_url``, ``artist_id``, ``album_id`` (empty if
-        unknown), numbers ``track``, ``artist`` and ``album`` (null for nobody), and the features in whole parts of
-        `FEATURE_UNIT` (null if unknown).
+        rollups: A track that has no names in the catalogue goes by those of its last day.
+        catalog: At least the tracks the rollups mention, their artists and albums, as far as known.
     """
-    known = track_days.select("track_id").unique().join(catalog.tracks, on="track_id", how="left")
-    known = known.with_columns(pl.col(IDS_AND_NAMES).replace("", None))
-    nameless = known.filter(pl.any_horizontal(pl.col(NAMES).is_null())).select("track_id")
-    played = track_days.join(nameless, on="track_id", how="semi").group_by("track_id").agg(pl.col(NAMES).last())
-    known = known.join(played, on="track_id", how="left", suffix="_played").with_columns(
-        pl.coalesce(name, f"{name}_played", pl.lit("")).alias(name) for name in NAMES
+    track_ids = rollups.names.select("track_id").collect()
+    tracks, names = _identified_tracks(track_ids.unique(), rollups, catalog.tracks)
+    numbers = tracks.select("track_id").with_row_index("track")
+    track = track_ids.join(numbers, on="track_id", how="left", maintain_order="left")["track"]
+    of_artist = tracks.select("artist", "artist_id").unique().drop_nulls("artist")
+    return Heard(
+        days=rollups.days,
+        hours=rollups.hours,
+        sessions=rollups.sessions,
+        repeats=rollups.repeats,
+        tracks=rollups.tracks.select("date", track.gather(rollups.tracks["names"]), "plays", "ms"),
+        known=tracks.drop("artist_id", "album_id"),
+        names=names,
+        artists=_shown("artist", tracks, names, catalog.artists),
+        albums=_shown("album", tracks, names, catalog.albums),
+        genres=of_artist.join(catalog.artists, on="artist_id", how="inner")
+        .select("artist", genre="genres")
+        .explode("genre", empty_as_null=False)
+        .drop_nulls(),
     )
-    known = _with_only_id(known, "artist_id", ["artist_name"])
-    known = _with_only_id(known, "album_id", ["artist_name", "album_name"])
-    artist = pl.coalesce("artist_id", pl.lit("name:") + _non_empty("artist_name"))
-    album = pl.coalesce(
-        "album_id", pl.concat_str(pl.lit("name:"), "artist_name", pl.lit("\0"), _non_empty("album_name"))
+
+
+def _identified_tracks(
+    track_ids: pl.DataFrame, rollups: RollupFrames, catalog: pl.LazyFrame
+) -> tuple[pl.DataFrame, pl.LazyFrame]:
+    """The tracks as `Heard.known`, with ``artist_id`` and ``album_id`` too, and `Heard.names`."""
+    whole = pl.all_horizontal(pl.col(IDS_AND_NAMES) != "")
+    features = {name: (pl.col(name) * FEATURE_UNIT).round().cast(pl.Int64) for name in AVERAGED_FEATURES}
+    found = catalog.select("track_id", "artist_id", "album_id", **features, whole=whole).collect()
+    found = track_ids.join(found, on="track_id", how="left").with_columns(pl.col("whole").fill_null(value=False))
+    tracks = found.filter("whole").drop("whole").with_columns(artist="artist_id", album="album_id")
+    names = catalog.select("track_id", *NAMES, "image_url")
+    partly = found.filter(~pl.col("whole"))
+    if not partly.is_empty():
+        completed = _completed(_named(partly.select("track_id"), rollups, catalog), tracks.select("track_id"), catalog)
+        artist = pl.coalesce(_non_empty("artist_id"), pl.lit("name:") + _non_empty("artist_name"))
+        by_names = pl.concat_str(pl.lit("name:"), "artist_name", pl.lit("\0"), _non_empty("album_name"))
+        keys = completed.select(
+            "track_id", "artist_id", "album_id", artist=artist, album=pl.coalesce(_non_empty("album_id"), by_names)
+        )
+        others = partly.select("track_id", *AVERAGED_FEATURES).join(keys, on="track_id", how="left")
+        tracks = pl.concat([tracks, others.select(tracks.columns)])
+        some = pl.col("track_id").is_in(completed["track_id"].implode())
+        names = pl.concat([names.filter(~some), completed.lazy().select("track_id", *NAMES, "image_url")])
+    return tracks.with_columns(pl.col("artist", "album").cast(pl.Categorical).to_physical()), names
+
+
+def _named(track_ids: pl.DataFrame, rollups: RollupFrames, catalog: pl.LazyFrame) -> pl.DataFrame:
+    """Tracks as the catalogue has them, with the names of their last day where it has none."""
+    some = pl.col("track_id").is_in(track_ids["track_id"].implode())
+    known = catalog.filter(some).select("track_id", *IDS_AND_NAMES, "image_url").collect()
+    played = (
+        rollups.tracks.select("date", "names")
+        .join(rollups.names.with_row_index("names").filter(some).collect(), on="names", how="inner")
+        .group_by("track_id")
+        .agg(pl.col(NAMES).sort_by("date").last())
     )
-    return known.select(
+    named = track_ids.join(known, on="track_id", how="left").join(played, on="track_id", how="left", suffix="_played")
+    return named.select(
         "track_id",
-        *NAMES,
-        pl.col("image_url", "artist_id", "album_id").fill_null(""),
-        track=pl.int_range(pl.len(), dtype=pl.UInt32),
-        artist=artist.cast(pl.Categorical).to_physical(),
-        album=album.cast(pl.Categorical).to_physical(),
-        **{name: (pl.col(name) * FEATURE_UNIT).round().cast(pl.Int64) for name in AVERAGED_FEATURES},
+        pl.col("artist_id", "album_id", "image_url").fill_null(""),
+        *(pl.coalesce(_non_empty(name), f"{name}_played", pl.lit("")).alias(name) for name in NAMES),
     )
 
 
-def named(known: pl.DataFrame, key: str, catalog: pl.DataFrame) -> pl.DataFrame:
-    """How the artists or albums of tracks are shown: one row per number in `key`.
+def _completed(tracks: pl.DataFrame, others: pl.DataFrame, catalog: pl.LazyFrame) -> pl.DataFrame:
+    """Tracks with the ids that their names mean, as far as they themselves and other tracks of the user tell."""
+    lacking = tracks.filter((pl.col("artist_id") == "") | (pl.col("album_id") == ""))["artist_name"].unique()
+    alike = catalog.filter(pl.col("artist_name").is_in(lacking.implode())).select("track_id", *IDS_AND_NAMES).collect()
+    every = pl.concat([alike.join(others, on="track_id", how="semi"), tracks.select(alike.columns)])
+    for id_column, names in (("artist_id", ["artist_name"]), ("album_id", ["artist_name", "album_name"])):
+        only = (
+            every.filter(pl.col(id_column) != "")
+            .group_by(names)
+            .agg(pl.col(id_column).n_unique().alias("ids"), pl.col(id_column).first().alias("only"))
+            .filter(pl.col("ids") == 1)
+            .drop("ids")
+        )
+        told = pl.coalesce(_non_empty(id_column), "only", pl.lit("")).alias(id_column)
+        tracks = tracks.join(only, on=names, how="left").with_columns(told).drop("only")
+    return tracks
 
-    Args:
-        known: As `identified_tracks` returns it.
-        key: ``artist`` or ``album``.
-        catalog: What is known of them: ``<key>_id``, ``name``, ``image_url``.
 
-    Returns:
-        ``key``, ``spotify_id`` and ``image_url`` (empty if unknown), ``name``; what the catalogue does not know goes by
-        the last in the alphabet of the names its tracks give it.
+def _shown(key: str, tracks: pl.DataFrame, names: pl.LazyFrame, catalog: pl.DataFrame) -> pl.DataFrame:
+    """How the artists or albums (`key`) of tracks are shown.
+
+    What the catalogue does not know goes by the last in the alphabet of the names its tracks give it.
     """
     id_column, name_column = f"{key}_id", f"{key}_name"
-    return (
-        known.drop_nulls(key)
-        .group_by(key)
-        .agg(pl.col(id_column).first(), pl.col(name_column).max())
-        .join(catalog.rename({"name": "catalog_name"}), on=id_column, how="left")
-        .select(
-            key,
-            pl.col(id_column).alias("spotify_id"),
-            pl.coalesce("catalog_name", name_column).alias("name"),
-            pl.col("image_url").fill_null(""),
-        )
+    shown = tracks.drop_nulls(key).group_by(key).agg(pl.col(id_column).first()).join(catalog, on=id_column, how="left")
+    nameless = shown.filter(pl.col("name").is_null())
+    theirs = tracks.select("track_id", key).join(nameless, on=key, how="semi")
+    told = names.select("track_id", name_column).filter(pl.col("track_id").is_in(theirs["track_id"].implode()))
+    named = theirs.join(told.collect(), on="track_id", how="left").group_by(key).agg(pl.col(name_column).max())
+    return shown.join(named, on=key, how="left").select(
+        key,
+        pl.col(id_column).alias("spotify_id"),
+        pl.coalesce("name", name_column),
+        pl.col("image_url").fill_null(""),
     )
 
 
 def _non_empty(column: str) -> pl.Expr:
     return pl.when(pl.col(column) != "").then(pl.col(column))
-
-
-def _with_only_id(known: pl.DataFrame, id_column: str, name_columns: list[str]) -> pl.DataFrame:
-    """The tracks, those without an id given the one known id that their names bear, if it is the only one."""
-    nobody = known.filter(pl.col(id_column).is_null()).select(name_columns).unique()
-    ids = pl.col(id_column)
-    only = (
-        known.filter(ids.is_not_null())
-        .join(nobody, on=name_columns, how="semi")
-        .group_by(name_columns)
-        .agg(ids.n_unique().alias("ids"), ids.first().alias("only"))
-        .filter(pl.col("ids") == 1)
-        .drop("ids")
-    )
-    return (
-        known.join(only, on=name_columns, how="left")
-        .with_columns(pl.coalesce(id_column, "only").alias(id_column))
-        .drop("only")
-    )

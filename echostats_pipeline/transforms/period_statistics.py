@@ -7,55 +7,44 @@ no order of summation ever shows.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.transforms.comebacks import comebacks
 from echostats_pipeline.transforms.days import DayWindow
-from echostats_pipeline.transforms.frames import CatalogFrames, RollupFrames
-from echostats_pipeline.transforms.identified import FEATURE_UNIT, named
+from echostats_pipeline.transforms.identified import FEATURE_UNIT, Heard
 from echostats_pipeline.transforms.ranking import BY_PLAYS, BY_TIME, top_items
 from echostats_pipeline.transforms.streams import most_replayed, session_totals
 
 DIGITS = 6
 """Digits kept of ratios and averages."""
-NUMBERS = ("track", "artist", "album")
+KINDS = ("artists", "tracks", "genres", "albums")
 Rows = Mapping[int, list[dict[str, Any]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listening:
-    """Rollups of one user, cut into pieces by spans.
+    """What a user has heard, cut into pieces by spans; a span is meant by its position."""
 
-    Attributes:
-        rollups: As far as they are told of.
-        spans: In order; a span is meant by its position.
-        known: The tracks, as `identified.identified_tracks` returns them.
-        catalog: What is known of them.
-    """
-
-    rollups: RollupFrames
+    heard: Heard
     spans: Sequence[DayWindow]
-    known: pl.DataFrame
-    catalog: CatalogFrames
 
     @cached_property
-    def pieces(self) -> pl.DataFrame:
-        """``date``, ``piece``: in which piece each date with a rollup lies."""
+    def piece(self) -> pl.Expr:
+        """In which piece a ``date`` lies."""
         ends = {span.first for span in self.spans} | {span.following for span in self.spans}
-        dates = self.rollups.days.select("date")
         cuts = pl.Series(sorted(ends), dtype=pl.Date)
-        return dates.with_columns(piece=cuts.search_sorted(dates["date"], side="right").cast(pl.UInt32))
+        return pl.lit(cuts).search_sorted(pl.col("date"), side="right").cast(pl.UInt32).alias("piece")
 
     @cached_property
     def members(self) -> pl.DataFrame:
         """``piece``, ``span``: which pieces a span consists of."""
-        of_piece = self.pieces.group_by("piece").agg(pl.col("date").first())
+        of_piece = self.heard.days.group_by(self.piece).agg(pl.col("date").first())
         rows = [
             (piece, number)
             for piece, day in of_piece.iter_rows()
@@ -64,61 +53,68 @@ class Listening:
         ]
         return pl.DataFrame(rows, schema={"piece": pl.UInt32, "span": pl.UInt32}, orient="row")
 
-    def cut(self, frame: pl.LazyFrame) -> pl.LazyFrame:
-        """A frame with dates, and their ``piece``."""
-        return frame.join(self.pieces.lazy(), on="date", how="inner")
-
     def summed(self, by_piece: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
         """Sums by ``span`` and keys of whatever else the columns hold, from sums by ``piece`` and keys."""
-        spread = by_piece.join(self.members.lazy(), on="piece", how="inner").drop("piece")
-        return spread.group_by("span", *keys).agg(pl.all().sum())
+        alone = pl.len().over("span") == 1
+        single, several = (
+            by_piece.join(members.lazy(), on="piece", how="inner").select(
+                "span", *keys, pl.exclude("span", "piece", *keys)
+            )
+            for members in (self.members.filter(alone), self.members.filter(~alone))
+        )
+        return pl.concat([single, several.group_by("span", *keys).agg(pl.all().sum())])
 
-    @cached_property
-    def played(self) -> pl.DataFrame:
-        """By date and track: ``date``, ``piece``, `NUMBERS`, ``plays``, ``ms``."""
-        numbers = self.known.lazy().select("track_id", *NUMBERS)
-        days = self.rollups.tracks.lazy().select("date", "track_id", "plays", "ms")
-        return self.cut(days).join(numbers, on="track_id", how="inner").drop("track_id").collect()
+    def of_tracks(self, frame: pl.DataFrame, key: str) -> pl.DataFrame:
+        """A frame with ``artist`` or ``album`` of its ``track``, without the rows of nobody."""
+        return frame.with_columns(self.heard.known[key].gather(frame["track"])).drop_nulls(key)
 
     @cached_property
     def _by_piece(self) -> pl.DataFrame:
         """Plays and time of each track by piece."""
-        sums = [pl.col("plays", "ms").sum(), pl.col("artist", "album").first()]
-        return self.played.group_by("piece", "track").agg(sums)
+        return self.heard.tracks.lazy().group_by(self.piece, "track").agg(pl.col("plays", "ms").sum()).collect()
 
     def grouped(self, key: str) -> pl.DataFrame:
-        """``span``, one of `NUMBERS`, ``plays``, ``ms``."""
-        by_piece = self._by_piece.lazy().drop_nulls(key).group_by("piece", key).agg(pl.col("plays", "ms").sum())
-        return self.summed(by_piece, key).collect()
+        """``span``, ``track``, ``artist`` or ``album``, ``plays``, ``ms``."""
+        by_piece = self._by_piece
+        if key != "track":
+            by_piece = self.of_tracks(by_piece, key).group_by("piece", key).agg(pl.col("plays", "ms").sum())
+        return self.summed(by_piece.lazy(), key).collect()
+
+    @cached_property
+    def firsts(self) -> dict[str, pl.DataFrame]:
+        """``date`` of the first play ever that counts, by ``track`` and by ``artist``."""
+        counted = self.heard.tracks.lazy().filter(pl.col("plays") > 0)
+        tracks = counted.group_by("track").agg(pl.col("date").min()).collect()
+        artists = self.of_tracks(tracks, "artist").group_by("artist").agg(pl.col("date").min())
+        return {"track": tracks, "artist": artists}
 
 
-def span_statistics(
-    rollups: RollupFrames, known: pl.DataFrame, catalog: CatalogFrames, spans: Sequence[DayWindow]
-) -> list[dict[str, Any]]:
+def span_statistics(heard: Heard, spans: Sequence[DayWindow]) -> list[dict[str, Any]]:
     """What is told of each span: the fields of `model.statistics.PeriodStatistics` but its bounds and streaks.
 
     Args:
-        rollups: All rollups of a user up to today, for what is new or comes back follows from what was before.
-        known: The tracks they mention, as `identified.identified_tracks` returns them.
-        catalog: What is known of their artists and albums.
+        heard: All that a user has heard up to today, for what is new or comes back follows from what was before.
         spans: Of any length, overlapping as they like.
     """
-    listening = Listening(rollups, spans, known, catalog)
-    tracks, artists, albums = (listening.grouped(key) for key in NUMBERS)
-    genres = _genres(artists, known, catalog)
-    shown = {
-        "tracks": (tracks, known.select("track", "name", "image_url", spotify_id="track_id")),
-        "artists": (artists, named(known, "artist", catalog.artists)),
-        "albums": (albums, named(known, "album", catalog.albums)),
-        "genres": (genres, genres.select("genre", name="genre", spotify_id=pl.lit(""), image_url=pl.lit("")).unique()),
-    }
-    unique = {kind: _by_span(_counted(items)) for kind, (items, _) in shown.items()}
-    tops = {kind: (top_items(*of, BY_PLAYS), top_items(*of, BY_TIME)) for kind, of in shown.items()}
-    features, entropies = _audio_features(tracks, known), _entropies(artists)
+    listening = Listening(heard, spans)
+    # Of a long history each of these is large: no two are held at a time.
+    tracks = listening.grouped("track")
+    features = _audio_features(tracks, heard.known)
+    rankings = {"tracks": _ranking(tracks, heard.shown)}
+    del tracks
+    rankings["albums"] = _ranking(listening.grouped("album"), lambda _: heard.albums)
+    artists = listening.grouped("artist")
+    rankings["artists"] = _ranking(artists, lambda _: heard.artists)
+    of_genres = artists.join(heard.genres, on="artist", how="inner")
+    genres = of_genres.group_by("span", "genre").agg(pl.col("plays", "ms").sum())
+    shown = genres.select("genre", name="genre", spotify_id=pl.lit(""), image_url=pl.lit("")).unique()
+    rankings["genres"] = _ranking(genres, lambda _: shown)
+    entropies = _entropies(artists)
+    counted = heard.tracks.filter(pl.col("plays") > 0).select("date", "track")
+    returned = comebacks(listening.of_tracks(counted, "artist"), artists, heard.artists, spans)
     totals, distributions = _by_span(_totals(listening)), _distributions(listening)
     months, new = _months(listening), _new_by_span(listening)
-    sessions, replayed = session_totals(rollups.sessions, spans), most_replayed(rollups.repeats, spans, known)
-    returned = comebacks(listening.played, artists, shown["artists"][1], spans)
+    sessions, replayed = session_totals(heard.sessions, spans), most_replayed(heard.repeats, spans, heard.names)
     found = []
     for number in range(len(spans)):
         (total,) = totals.get(number, [_NOTHING])
@@ -130,17 +126,14 @@ def span_statistics(
             {
                 "total_tracks_played": plays,
                 "total_ms_played": total["ms"],
-                **{f"unique_{kind}": rows[number][0]["len"] if number in rows else 0 for kind, rows in unique.items()},
-                **{f"top_{kind}": tops[kind][0].get(number, []) for kind in ("artists", "tracks", "genres", "albums")},
+                **{f"unique_{kind}": rankings[kind].counts.get(number, 0) for kind in KINDS},
+                **{f"top_{kind}": rankings[kind].by_plays.get(number, []) for kind in KINDS},
                 "hourly_distribution": distributions["hour"].get(number, []),
                 "daily_distribution": distributions["day"].get(number, []),
                 "avg_audio_features": averages,
                 "audio_features_coverage": round(covered / plays, DIGITS) if plays else 0.0,
                 "active_days": total["active_days"],
-                **{
-                    f"top_{kind}_by_time": tops[kind][1].get(number, [])
-                    for kind in ("artists", "tracks", "genres", "albums")
-                },
+                **{f"top_{kind}_by_time": rankings[kind].by_time.get(number, []) for kind in KINDS},
                 "weekday_hours": distributions["weekday_hours"].get(number, []),
                 "months": months.get(number, []),
                 "sessions": sessions[number],
@@ -168,28 +161,23 @@ def _by_span(frame: pl.DataFrame) -> Rows:
     return rows
 
 
-def _counted(items: pl.DataFrame) -> pl.DataFrame:
-    return items.filter(pl.col("plays") > 0).group_by("span").len()
+class Ranking(NamedTuple):
+    """By span: how many items of a kind were played, and the first of them by plays and by time."""
+
+    counts: Mapping[int, int]
+    by_plays: Rows
+    by_time: Rows
 
 
-def _genres(artists: pl.DataFrame, known: pl.DataFrame, catalog: CatalogFrames) -> pl.DataFrame:
-    """``span``, ``genre``, ``plays``, ``ms``: a play counts for each genre of its primary artist."""
-    of_artist = (
-        known.lazy()
-        .select("artist", "artist_id")
-        .unique()
-        .join(catalog.artists.lazy().select("artist_id", "genres"), on="artist_id", how="inner")
-        .select("artist", genre="genres")
-        .explode("genre", empty_as_null=False)
-        .drop_nulls()
-    )
-    joined = artists.lazy().join(of_artist, on="artist", how="inner")
-    return joined.group_by("span", "genre").agg(pl.col("plays", "ms").sum()).collect()
+def _ranking(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) -> Ranking:
+    """Of items and how they are shown, both as for `ranking.top_items`."""
+    counts = dict(items.filter(pl.col("plays") > 0).group_by("span").len().iter_rows())
+    return Ranking(counts, top_items(items, shown, BY_PLAYS), top_items(items, shown, BY_TIME))
 
 
 def _totals(listening: Listening) -> pl.DataFrame:
-    days = listening.rollups.days.with_columns(active_days=(pl.col("plays") > 0).cast(pl.Int64)).drop("date")
-    by_piece = days.with_columns(listening.pieces["piece"]).lazy().group_by("piece").agg(pl.all().sum())
+    days = listening.heard.days.lazy().with_columns(active_days=(pl.col("plays") > 0).cast(pl.Int64))
+    by_piece = days.group_by(listening.piece).agg(pl.exclude("date").sum())
     return listening.summed(by_piece).collect()
 
 
@@ -197,8 +185,8 @@ def _distributions(listening: Listening) -> dict[str, dict[int, list[dict[str, i
     """By ``hour``, by ``day`` of the week, by both (``weekday_hours``): the buckets that have plays, per span."""
     weekday = pl.col("date").dt.weekday().cast(pl.Int64) - 1
     by_piece = (
-        listening.cut(listening.rollups.hours.lazy())
-        .group_by("piece", weekday.alias("day"), "hour")
+        listening.heard.hours.lazy()
+        .group_by(listening.piece, weekday.alias("day"), "hour")
         .agg(count=pl.col("plays").sum(), total_ms=pl.col("ms").sum())
     )
     hours = listening.summed(by_piece, "day", "hour")
@@ -219,7 +207,7 @@ def _audio_features(tracks: pl.DataFrame, known: pl.DataFrame) -> dict[int, tupl
         tracks.lazy()
         .filter(pl.col("plays") > 0)
         .join(
-            known.lazy().select("track", *AVERAGED_FEATURES).drop_nulls(AVERAGED_FEATURES[0]),
+            known.lazy().select(AVERAGED_FEATURES).with_row_index("track").drop_nulls(AVERAGED_FEATURES[0]),
             on="track",
             how="inner",
         )
@@ -255,17 +243,11 @@ def _entropies(artists: pl.DataFrame) -> dict[int, float]:
     return entropies
 
 
-def _firsts(listening: Listening, key: str) -> pl.LazyFrame:
-    """``date`` of the first play ever that counts of each track or artist, and its ``piece``."""
-    counted = listening.played.lazy().filter(pl.col("plays") > 0)
-    return counted.drop_nulls(key).group_by(key).agg(pl.col("date", "piece").sort_by("date").first())
-
-
 def _new_by_span(listening: Listening) -> dict[str, dict[int, int]]:
     """How many tracks and artists were heard for the first time ever, by span."""
     found = {}
-    for key in ("track", "artist"):
-        by_piece = _firsts(listening, key).group_by("piece").len("new")
+    for key, firsts in listening.firsts.items():
+        by_piece = firsts.lazy().group_by(listening.piece).len("new")
         found[key] = dict(listening.summed(by_piece).collect().iter_rows())
     return found
 
@@ -274,12 +256,12 @@ def _months(listening: Listening) -> dict[int, list[dict[str, Any]]]:
     """Calendar months of each span: plays, time, what was new."""
     month = pl.col("date").dt.strftime("%Y-%m").alias("month")
     sums = (
-        listening.cut(listening.rollups.days.lazy())
-        .group_by("piece", month)
+        listening.heard.days.lazy()
+        .group_by(listening.piece, month)
         .agg(count=pl.col("plays").sum(), total_ms=pl.col("ms").sum())
     )
-    for key in ("track", "artist"):
-        new = _firsts(listening, key).group_by("piece", month).len(f"new_{key}s")
+    for key, firsts in listening.firsts.items():
+        new = firsts.lazy().group_by(listening.piece, month).len(f"new_{key}s")
         sums = sums.join(new, on=["piece", "month"], how="left")
-    months = listening.summed(sums, "month").sort("span", "month").collect()
+    months = listening.summed(sums.fill_null(0), "month").sort("span", "month").collect()
     return dict(_by_span(months.select("span", "month", "count", "total_ms", "new_tracks", "new_artists")))

@@ -1,6 +1,7 @@
 """Rankings: the fifty first of something, in a total order."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -11,12 +12,14 @@ BY_PLAYS, BY_TIME = ("plays", "ms"), ("ms", "plays")
 """What decides, and what decides among equals before the name does."""
 
 
-def top_items(items: pl.DataFrame, shown: pl.DataFrame, by: tuple[str, str]) -> dict[int, list[dict[str, Any]]]:
+def top_items(
+    items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame], by: tuple[str, str]
+) -> dict[int, list[dict[str, Any]]]:
     """The first `TOP_LENGTH` items of each span: by plays, then time (or the reverse), then name (then id).
 
     Args:
         items: ``span``, the items' number or name, ``plays``, ``ms``.
-        shown: How an item is shown: its number or name, ``spotify_id``, ``name``, ``image_url``.
+        shown: Tells how items are shown: their numbers or names, ``spotify_id``, ``name``, ``image_url``.
         by: `BY_PLAYS` or `BY_TIME`.
 
     Returns:
@@ -27,10 +30,9 @@ def top_items(items: pl.DataFrame, shown: pl.DataFrame, by: tuple[str, str]) -> 
     # Names decide among few: all others are out by the number that decides first.
     counted = items.filter(pl.col("plays") > 0)
     least = counted.group_by("span").agg(pl.col(first).top_k(TOP_LENGTH).min().alias("least"))
+    candidates = counted.join(least, on="span", how="left").filter(pl.col(first) >= pl.col("least"))
     top = (
-        counted.join(least, on="span", how="left")
-        .filter(pl.col(first) >= pl.col("least"))
-        .join(shown, on=key, how="left")
+        candidates.join(shown(candidates[key].unique()), on=key, how="left")
         .sort("span", first, second, "name", "spotify_id", descending=[False, True, True, False, False])
         .with_columns(rank=pl.int_range(1, pl.len() + 1).over("span"))
         .filter(pl.col("rank") <= TOP_LENGTH)

@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from echostats_pipeline.transforms.days import DayWindow, local_midnight, streaks
-from echostats_pipeline.transforms.frames import CatalogFrames, RollupFrames
-from echostats_pipeline.transforms.identified import identified_tracks
+from echostats_pipeline.transforms.identified import Heard
 from echostats_pipeline.transforms.period_statistics import span_statistics
 from echostats_pipeline.transforms.spans import calendar_spans, first_date, rolling_spans, year_span
 
@@ -32,15 +31,14 @@ class PeriodDocuments:
     reviews: list[Document]
 
 
-def finished_years(rollups: RollupFrames, today: date) -> list[int]:
+def finished_years(heard: Heard, today: date) -> list[int]:
     """Every year before today's with a rollup."""
-    years = rollups.days["date"].dt.year().unique().sort()
+    years = heard.days["date"].dt.year().unique().sort()
     return [year for year in years.to_list() if year < today.year]
 
 
 def build_snapshots(
-    rollups: RollupFrames,
-    catalog: CatalogFrames,
+    heard: Heard,
     *,
     user_id: str,
     timezone: str,
@@ -50,25 +48,23 @@ def build_snapshots(
     """Build what is told of all periods of one user.
 
     Args:
-        rollups: All rollups of the user; later dates than `today` are left out.
-        catalog: At least the tracks the rollups mention, their artists and albums, as far as known.
+        heard: All rollups of the user; later dates than `today` are left out.
         user_id: Owner of the rollups.
         timezone: IANA zone whose midnights bound the periods.
         today: The user's local date, the last day of every rolling period.
         years: Finished years to review, of those with rollups; None reviews all.
     """
     zone = ZoneInfo(timezone)
-    known = identified_tracks(rollups.tracks, catalog)
-    rollups = rollups.until(today)
-    played = rollups.days.filter(pl.col("plays") > 0)["date"].to_list()
+    heard = heard.until(today)
+    played = heard.days.filter(pl.col("plays") > 0)["date"].to_list()
     current, longest = streaks(played, today)
-    earliest = min(rollups.days["date"].to_list(), default=today)
-    reviewed = [year for year in finished_years(rollups, today) if years is None or year in years]
+    earliest = min(heard.days["date"].to_list(), default=today)
+    reviewed = [year for year in finished_years(heard, today) if years is None or year in years]
     rolling, calendar = rolling_spans(today, earliest), calendar_spans(today)
     whole = [*rolling.values(), *calendar.values(), *map(year_span, reviewed)]
     # Spans that differ only where nothing was played are alike.
     spans = list(dict.fromkeys(_within(span, earliest, today) for span in whole))
-    told = dict(zip(spans, span_statistics(rollups, known, catalog, spans), strict=True))
+    told = dict(zip(spans, span_statistics(heard, spans), strict=True))
 
     def document(names: Document, span: DayWindow, bounds: tuple[date | None, date], runs: tuple[int, int]) -> Document:
         first, following = bounds
@@ -94,7 +90,7 @@ def build_snapshots(
         reviews=[
             {
                 **document({"year": year}, span, (span.first, span.following), _streaks_within(played, span)),
-                "busiest_day": _busiest_day(rollups, span),
+                "busiest_day": _busiest_day(heard.days, span),
             }
             for year, span in zip(reviewed, map(year_span, reviewed), strict=True)
         ],
@@ -114,8 +110,8 @@ def _streaks_within(played: Collection[date], span: DayWindow) -> tuple[int, int
     return current if span.last in within else 0, longest
 
 
-def _busiest_day(rollups: RollupFrames, span: DayWindow) -> Document | None:
-    within = rollups.days.filter(pl.col("date").is_between(span.first, span.last) & (pl.col("plays") > 0))
+def _busiest_day(days: pl.DataFrame, span: DayWindow) -> Document | None:
+    within = days.filter(pl.col("date").is_between(span.first, span.last) & (pl.col("plays") > 0))
     busiest = within.sort("plays", "ms", "date", descending=[True, True, False]).head(1)
     return next(
         (

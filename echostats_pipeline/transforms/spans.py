@@ -1,6 +1,9 @@
 """The spans of dates that statistics are told of: rolling periods, calendar periods, finished years."""
 
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+
+import polars as pl
 
 from echostats_pipeline.model.statistics import PERIOD_DAYS, PERIODS, CalendarPeriod, Period
 from echostats_pipeline.transforms.days import DayWindow
@@ -41,3 +44,25 @@ def calendar_spans(today: date) -> dict[CalendarPeriod, DayWindow]:
 def year_span(year: int) -> DayWindow:
     """A calendar year."""
     return DayWindow(date(year, 1, 1), date(year, 12, 31))
+
+
+def within_spans(
+    frame: pl.DataFrame, spans: Sequence[DayWindow], **columns: Callable[[DayWindow], pl.Expr]
+) -> pl.DataFrame:
+    """The rows that lie in each span by their ``date``, in order, span after span.
+
+    Args:
+        frame: With ``date``.
+        spans: Of any length, overlapping as they like.
+        columns: More columns, which depend on the span.
+
+    Returns:
+        The rows with ``span``, the position of theirs, and the other columns.
+    """
+    within = (
+        frame.lazy()
+        .filter(pl.col("date").is_between(span.first, span.last))
+        .with_columns(span=pl.lit(number, pl.UInt32), **{name: column(span) for name, column in columns.items()})
+        for number, span in enumerate(spans)
+    )
+    return pl.concat(within).collect()

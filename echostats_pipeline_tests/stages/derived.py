@@ -27,7 +27,7 @@ KEYS = {
     "yearly_reviews": "year",
 }
 """What is derived, and what tells the documents of one user apart."""
-CACHES = ("statistics_years", "statistics_catalog")
+CACHES = ("rollup_changes", "statistics_years", "statistics_catalog")
 SOURCES = ("users", "listening_history", "tracks", "artists", "albums")
 """What it is derived from."""
 TIMELESS = ("_id", "computed_at")

@@ -4,11 +4,16 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+import pytest
+
 from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.model.users import User
 from echostats_pipeline.simulator.exports import ExportTruth, write_extended_export
+from echostats_pipeline.stages import statistics as statistics_stage
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.statistics import Rebuilt, rebuild_rollups, rebuild_snapshots
+from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
 
@@ -17,6 +22,7 @@ from .test_ingestion import sync
 
 SPAN = DayWindow(NOW.date() - timedelta(days=60), NOW.date() + timedelta(days=2))
 TIMELESS = ("_id", "computed_at")
+PLAYS_READ = PlayStore.read
 
 
 def rebuild(installation: Installation, user: User, days: set[date]) -> Rebuilt:
@@ -72,6 +78,30 @@ def test_the_rollups_hold_every_play_once(installation: Installation, tmp_path: 
     assert sum(rollup["total_rows"] for rollup in rollups) == truth.music_rows == rebuilt.plays
     assert rebuilt.days == 63
     assert rebuilt.rollups == rebuilt.written == len(rollups)
+
+
+def test_days_with_many_plays_are_built_in_several_passes(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, store = installation.connect(), installation.store
+    exported(installation, user, tmp_path / "export.zip")
+    import_export(store, user, [tmp_path / "export.zip"], progress=Counted(), clock=installation.now)
+    whole = rebuild(installation, user, set(SPAN.dates()))
+    at_once = documents(store.db, "daily_rollups", without=TIMELESS)
+    store.db["daily_rollups"].delete_many({})
+    read: list[int] = []
+
+    def counted(self: PlayStore, *arguments: Any) -> pl.DataFrame:
+        found = PLAYS_READ(self, *arguments)
+        read.append(found.height)
+        return found
+
+    monkeypatch.setattr(PlayStore, "read", counted)
+    monkeypatch.setattr(statistics_stage, "MOST_PLAYS_AT_ONCE", whole.plays // 4)
+    assert rebuild(installation, user, set(SPAN.dates())) == whole
+    assert documents(store.db, "daily_rollups", without=TIMELESS) == at_once
+    assert len(read) >= 4
+    assert max(read) < whole.plays * 3 // 4
 
 
 def test_rebuilding_what_has_not_changed_writes_nothing_and_wakes_nobody(installation: Installation) -> None:

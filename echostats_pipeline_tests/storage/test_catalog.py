@@ -266,7 +266,7 @@ def test_frames_hold_what_is_known_and_null_where_nothing_is(store: Store) -> No
     store.catalog.add_stubs("artists", [Artist(spotify_id="a", name="A", genres=["g"], images=[Image(url="face")])])
     store.catalog.add_stubs("albums", [Album(spotify_id="b", name="B")])
     frames = store.catalog.frames("u", pl.Series(["t1", "t2", "t3"]))
-    rows = {row["track_id"]: row for row in frames.tracks.rows(named=True)}
+    rows = {row["track_id"]: row for row in frames.tracks.collect().rows(named=True)}
     assert set(rows) == {"t1", "t2"}
     assert {rows["t1"][name] for name in AVERAGED_FEATURES} == {0.5}
     assert {rows["t2"][name] for name in AVERAGED_FEATURES} == {None}

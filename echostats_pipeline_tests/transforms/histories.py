@@ -12,7 +12,7 @@ from echostats_pipeline.transforms.frames import (
     CATALOG_ALBUMS_SCHEMA,
     CATALOG_ARTISTS_SCHEMA,
     CATALOG_TRACKS_SCHEMA,
-    ROLLUP_SCHEMAS,
+    DOCUMENT_SCHEMAS,
     CatalogFrames,
     RollupFrames,
 )
@@ -132,7 +132,7 @@ def daily_rollups(
 
 def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
     """Rollups taken apart, as `storage.rollup_frames` does it."""
-    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in ROLLUP_SCHEMAS}
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in DOCUMENT_SCHEMAS}
     for document in documents:
         day = date.fromisoformat(document["date"])
 
@@ -145,9 +145,9 @@ def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
         taken("tracks", tracks, "spotify_id", "name", "artist_name", "album_name", "count", "ms")
         taken("sessions", document["sessions"], "started_at", "ended_at", "plays", "continues")
         taken("repeats", document["repeats"], "spotify_id", "count", "ended_at", "continues")
-    frames = {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in ROLLUP_SCHEMAS.items()}
-    in_time = {name: frames[name].sort("ended_at", maintain_order=True) for name in ("sessions", "repeats")}
-    return RollupFrames(**frames | in_time)
+    return RollupFrames.of_documents(
+        {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in DOCUMENT_SCHEMAS.items()}
+    )
 
 
 def catalog_frames(catalogue: Catalogue) -> CatalogFrames:
@@ -168,7 +168,7 @@ def catalog_frames(catalogue: Catalogue) -> CatalogFrames:
     artists = [(key, artist.name, artist.image_url, list(artist.genres)) for key, artist in catalogue.artists.items()]
     albums = [(key, album.name, album.image_url) for key, album in catalogue.albums.items()]
     return CatalogFrames(
-        pl.DataFrame(tracks, schema=CATALOG_TRACKS_SCHEMA, orient="row"),
+        pl.DataFrame(tracks, schema=CATALOG_TRACKS_SCHEMA, orient="row").lazy(),
         pl.DataFrame(artists, schema=CATALOG_ARTISTS_SCHEMA, orient="row"),
         pl.DataFrame(albums, schema=CATALOG_ALBUMS_SCHEMA, orient="row"),
     )

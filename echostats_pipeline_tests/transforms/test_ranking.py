@@ -25,9 +25,10 @@ def ranked(items: list[Line], by: tuple[str, str] = BY_PLAYS) -> list[dict[str, 
     texts = dict.fromkeys(("item", "spotify_id", "name", "image_url"), pl.String)
     of_spans = [(span, spotify_id, plays, ms) for span in (1, 0) for spotify_id, _, plays, ms in items]
     names = [(spotify_id, spotify_id, name, f"https://i/{spotify_id}") for spotify_id, name, _, _ in items]
+    shown = pl.DataFrame(names, schema=texts, orient="row")
     found = top_items(
         pl.DataFrame(of_spans, schema=numbers, orient="row"),
-        pl.DataFrame(names, schema=texts, orient="row"),
+        lambda some: shown.filter(pl.col("item").is_in(some.implode())),
         by,
     )
     assert found.get(0, []) == found.get(1, [])

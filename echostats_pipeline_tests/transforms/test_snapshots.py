@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, YearlyReview
+from echostats_pipeline.transforms.identified import identified
 from echostats_pipeline.transforms.snapshots import PeriodDocuments, build_snapshots
 from echostats_pipeline_tests.transforms import oracle_periods
 from echostats_pipeline_tests.transforms.comparing import differences
@@ -34,9 +35,8 @@ def build_all(
     years: set[int] | None = None,
 ) -> PeriodDocuments:
     """All that is told of periods, by way of the rollups."""
-    frames = rollup_frames(daily_rollups(plays, zone))
-    catalog = catalog_frames(catalogue or Catalogue())
-    return build_snapshots(frames, catalog, user_id="u", timezone=zone, today=today, years=years)
+    heard = identified(rollup_frames(daily_rollups(plays, zone)), catalog_frames(catalogue or Catalogue()))
+    return build_snapshots(heard, user_id="u", timezone=zone, today=today, years=years)
 
 
 def build(*args: Any, **kwargs: Any) -> dict[str, dict[str, Any]]:
