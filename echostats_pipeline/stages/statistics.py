@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import islice
 from math import ceil
 from typing import NamedTuple
@@ -226,7 +227,16 @@ def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
 
 
 def _heard(store: Store, user_id: str) -> Heard:
-    rollups = store.statistics.rollup_frames(user_id)
-    return identified(
-        rollups, store.catalog.frames(user_id, rollups.names.select("track_id").collect()["track_id"].unique())
-    )
+    with ThreadPoolExecutor(1) as ahead:
+        # The first time, the server is asked for the catalogue while rollups are taken apart here.
+        first = None if store.catalog.has_frames(user_id) else ahead.submit(_read_catalog, store, user_id)
+        rollups = store.statistics.rollup_frames(user_id)
+        if first is not None:
+            first.result()
+    catalog = store.catalog.frames(user_id, rollups.track_ids["track_id"].unique())
+    return identified(rollups, catalog, partial(store.plays.last_names, user_id))
+
+
+def _read_catalog(store: Store, user_id: str) -> None:
+    """Have the catalogue of what a user has played kept."""
+    store.catalog.frames(user_id, store.statistics.track_ids(user_id))

@@ -31,7 +31,7 @@ LAYOUT = 1
 """Of the columns kept; what was kept in another one is read anew. Change it with the schemas."""
 AT_ONCE = 20_000
 """Rows of a document: two or three megabytes, of which one new track has one written."""
-ROWS_AT_ONCE = 2_000
+ROWS_AT_ONCE = 5_000
 """Of an answer of the server."""
 MOST_OF = 2
 SLACK = timedelta(minutes=1)
@@ -77,6 +77,10 @@ class CatalogFrameStore:
     def __init__(self, db: Db) -> None:
         self._db = db
         self._kept = db["statistics_catalog"]
+
+    def has(self, user_id: str) -> bool:
+        """Whether anything is kept of a user."""
+        return self._kept.find_one({"user_id": user_id, "layout": LAYOUT}, {"_id": 1}) is not None
 
     def read(self, user_id: str, track_ids: pl.Series) -> CatalogFrames:
         """The catalogue of the given tracks, and perhaps some more, with their artists and albums."""
@@ -140,12 +144,13 @@ class CatalogFrameStore:
         # Looking up half of a collection costs more than reading all of it.
         most = self._db[name].estimated_document_count() < MOST_OF * len(wanted)
         matched: list[Document] = [] if most else [{"$match": {"spotify_id": {"$in": list(wanted)}}}]
-        with self._db[name].aggregate(
-            [*matched, {"$project": {"_id": 0, "row": kind.values}}], batchSize=ROWS_AT_ONCE
-        ) as found:
-            rows = (each["row"] for each in found if each["row"][0] in wanted)
-            while some := list(islice(rows, AT_ONCE)):
-                columns = zip(kind.schema.items(), zip(*some, strict=True), strict=True)
+        pipeline = [*matched, {"$project": {"_id": 0, "row": kind.values}}]
+        with self._db[name].aggregate(pipeline, batchSize=ROWS_AT_ONCE) as found:
+            while some := [each["row"] for each in islice(found, AT_ONCE)]:
+                rows = [row for row in some if row[0] in wanted] if most else some
+                columns = zip(
+                    kind.schema.items(), list(zip(*rows, strict=True)) or [()] * len(kind.schema), strict=True
+                )
                 yield pl.DataFrame([pl.Series(column, values, dtype=dtype) for (column, dtype), values in columns])
 
 

@@ -19,6 +19,7 @@ from echostats_pipeline.transforms.facts import STORED_SCHEMA
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA, UTC_MS
 
 BATCH = 2_000
+IDS_AT_ONCE = 50_000
 WRITERS = 2
 """One batch is encoded while the server works on the other."""
 UNRESOLVED = "unresolved:"
@@ -60,6 +61,7 @@ INSTANTS = ("played_at", "api_played_at", "import_ts", "offline_at")
 
 
 BY_END, BY_TS = "user_id_1_played_at_-1", "user_id_1_import_ts_1"
+BY_TRACK = "user_id_1_track.spotify_id_1_played_at_1"
 """Indexes of the history. They are asked for by name: left to itself the server remembers the plan that was best while
 the history was empty, and then reads all that a user ever played for a day of it."""
 
@@ -88,6 +90,27 @@ class PlayStore:
         }
         names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
         return pl.DataFrame(columns).cast({"played_at": UTC_MS}).with_columns(names)
+
+    def last_names(self, user_id: str, track_ids: pl.Series) -> pl.DataFrame:
+        """What tracks were called when a user last played them.
+
+        Returns:
+            ``track_id``, ``name``, ``artist_name``, ``album_name``: a row for each of the tracks that was played.
+        """
+        found: list[Document] = []
+        for some in track_ids.to_frame().iter_slices(IDS_AT_ONCE):
+            pipeline: list[Document] = [
+                {"$match": {"user_id": user_id, "track.spotify_id": {"$in": some.to_series().to_list()}}},
+                {"$sort": {"user_id": -1, "track.spotify_id": -1, "played_at": -1}},
+                {"$group": {"_id": "$track.spotify_id", "track": {"$first": "$track"}}},
+            ]
+            found += self._history.aggregate(pipeline, hint=BY_TRACK)
+        columns = {
+            "track_id": [each["_id"] for each in found],
+            **{name: [each["track"].get(name, "") for each in found] for name in ("name", "artist_name", "album_name")},
+        }
+        names = pl.col("name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
+        return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)).with_columns(names)
 
     def stored(self, user_id: str, start: datetime, end: datetime, *, names: bool = False) -> pl.DataFrame:
         """Plays that ended in ``[start, end)``, or were exported with a ``ts`` in it, as a frame of `STORED_SCHEMA`.
@@ -313,7 +336,7 @@ class PlayStore:
 
     def count(self, user_id: str, start: datetime, end: datetime) -> int:
         """How many plays ended in ``[start, end)``."""
-        return self._history.count_documents(_between(user_id, start, end))
+        return self._history.count_documents(_between(user_id, start, end), hint=BY_END)
 
 
 def _between(user_id: str, start: datetime | None, end: datetime | None) -> Document:

@@ -12,12 +12,10 @@ DAYS_SCHEMA = pl.Schema(
     {"date": pl.Date(), "plays": pl.Int64(), "ms": pl.Int64(), "skips": pl.Int64(), "skips_known": pl.Int64()}
 )
 HOURS_SCHEMA = pl.Schema({"date": pl.Date(), "hour": pl.Int64(), "plays": pl.Int64(), "ms": pl.Int64()})
-TRACK_DAYS_SCHEMA = pl.Schema({"date": pl.Date(), "names": pl.UInt32(), "plays": pl.Int64(), "ms": pl.Int64()})
-"""`names` is a row of the frame of `NAMES_SCHEMA`."""
-NAMES_SCHEMA = pl.Schema(
-    {"track_id": pl.String(), "name": pl.String(), "artist_name": pl.String(), "album_name": pl.String()}
-)
-"""Tracks with the names they had on some day; each row is in use, perhaps not the only one of its content."""
+TRACK_DAYS_SCHEMA = pl.Schema({"date": pl.Date(), "track": pl.UInt32(), "plays": pl.Int64(), "ms": pl.Int64()})
+"""`track` is a row of the frame of `TRACK_IDS_SCHEMA`."""
+TRACK_IDS_SCHEMA = pl.Schema({"track_id": pl.String()})
+"""Ids of tracks; each row is in use, perhaps not the only one of its track."""
 SESSIONS_SCHEMA = pl.Schema(
     {"date": pl.Date(), "started_at": UTC_MS, "ended_at": UTC_MS, "plays": pl.Int64(), "continues": pl.Boolean()}
 )
@@ -47,8 +45,8 @@ CATALOG_ALBUMS_SCHEMA = pl.Schema({"album_id": pl.String(), "name": pl.String(),
 class RollupFrames:
     """Rollups of one user, taken apart: a row per day, day and hour, day and track, part of a session, repeat.
 
-    Days are in order of date, sessions and repeats in order of time. What tracks are called is said apart from their
-    days, in `names`: lazily, for few of them are ever looked at.
+    Days are in order of date, sessions and repeats in order of time. Tracks of a day go by numbers, for their ids are
+    three quarters of what a day holds.
     """
 
     days: pl.DataFrame
@@ -56,7 +54,7 @@ class RollupFrames:
     tracks: pl.DataFrame
     sessions: pl.DataFrame
     repeats: pl.DataFrame
-    names: pl.LazyFrame
+    track_ids: pl.DataFrame
 
     def dated(self) -> dict[str, pl.DataFrame]:
         """The frames of `ROLLUP_SCHEMAS`."""
@@ -65,34 +63,34 @@ class RollupFrames:
     @classmethod
     def of_documents(cls, frames: Mapping[str, pl.DataFrame]) -> "RollupFrames":
         """From frames of `DOCUMENT_SCHEMAS`."""
-        names = frames["tracks"].select(NAMES_SCHEMA.names()).unique().with_row_index("names")
-        numbered = frames["tracks"].join(names, on=NAMES_SCHEMA.names(), how="left", maintain_order="left")
-        tracks = numbered.select(TRACK_DAYS_SCHEMA.names())
-        return cls.joined([cls(**{**frames, "tracks": tracks}, names=names.drop("names").lazy())])
+        ids = frames["tracks"].select("track_id").unique().with_row_index("track")
+        numbered = frames["tracks"].join(ids, on="track_id", how="left").select(TRACK_DAYS_SCHEMA.names())
+        return cls.joined([cls(**{**frames, "tracks": numbered}, track_ids=ids.drop("track"))])
 
     @classmethod
     def joined(cls, parts: Sequence["RollupFrames"]) -> "RollupFrames":
         """All of the parts, of which no two tell of one date."""
         frames = {name: [schema.to_frame()] for name, schema in ROLLUP_SCHEMAS.items()}
-        names = 0
+        ids = 0
         for part in parts:
-            numbered = part.tracks.with_columns(pl.col("names") + names)
-            for name, frame in {**part.dated(), "tracks": numbered}.items():
+            renumbered = part.tracks.with_columns(pl.col("track") + ids)
+            for name, frame in {**part.dated(), "tracks": renumbered}.items():
                 frames[name].append(frame)
-            names += part.names.select(pl.len()).collect().item()
+            ids += part.track_ids.height
         dated = {name: pl.concat(each) for name, each in frames.items()}
         for name, column in IN_ORDER_OF.items():
             if not dated[name][column].is_sorted():
                 dated[name] = dated[name].sort(column, maintain_order=True)
-        return cls(**dated, names=pl.concat([NAMES_SCHEMA.to_frame().lazy(), *(part.names for part in parts)]))
+        return cls(**dated, track_ids=pl.concat([TRACK_IDS_SCHEMA.to_frame(), *(part.track_ids for part in parts)]))
 
     def of_dates(self, wanted: pl.Expr) -> "RollupFrames":
-        """The rollups of some dates, with the names of all."""
-        return RollupFrames(**{name: frame.filter(wanted) for name, frame in self.dated().items()}, names=self.names)
+        """The rollups of some dates; some ids may not be in use any more."""
+        dated = {name: frame.filter(wanted) for name, frame in self.dated().items()}
+        return RollupFrames(**dated, track_ids=self.track_ids)
 
     def compact(self) -> "RollupFrames":
-        """The same with names that are in use, each combination once."""
-        tracks = self.tracks.with_columns(self.names.collect()[self.tracks["names"]]).drop("names")
+        """The same with ids that are in use, each once."""
+        tracks = self.tracks.with_columns(self.track_ids["track_id"].gather(self.tracks["track"])).drop("track")
         return RollupFrames.of_documents({**self.dated(), "tracks": tracks})
 
 
@@ -107,9 +105,9 @@ ROLLUP_SCHEMAS = {
 IN_ORDER_OF = {"days": "date", "sessions": "ended_at", "repeats": "ended_at"}
 DOCUMENT_SCHEMAS = {
     **ROLLUP_SCHEMAS,
-    "tracks": pl.Schema({"date": pl.Date(), **NAMES_SCHEMA, "plays": pl.Int64(), "ms": pl.Int64()}),
+    "tracks": pl.Schema({"date": pl.Date(), "track_id": pl.String(), "plays": pl.Int64(), "ms": pl.Int64()}),
 }
-"""As documents tell it: what tracks are called stands with each of their days."""
+"""As documents tell it: tracks go by their ids."""
 
 
 @dataclass(frozen=True, eq=False)

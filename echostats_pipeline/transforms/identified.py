@@ -1,5 +1,6 @@
 """Under what a track, its artist and its album are counted and shown."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -55,7 +56,9 @@ class Heard:
         return ids.join(names, on="track_id", how="left").rename({"track_id": "spotify_id"})
 
 
-def identified(rollups: RollupFrames, catalog: CatalogFrames) -> Heard:
+def identified(
+    rollups: RollupFrames, catalog: CatalogFrames, played_names: Callable[[pl.Series], pl.DataFrame]
+) -> Heard:
     """Give tracks, artists and albums the numbers under which they are counted.
 
     An artist or album goes by its id. Where the catalogue does not know the track, its names decide: they mean the one
@@ -63,11 +66,13 @@ def identified(rollups: RollupFrames, catalog: CatalogFrames) -> Heard:
     Unnamed and unknown ones get no number: nobody is not an artist.
 
     Args:
-        rollups: A track that has no names in the catalogue goes by those of its last day.
+        rollups: All of a user.
         catalog: At least the tracks the rollups mention, their artists and albums, as far as known.
+        played_names: Tells the names of tracks as of their last play: ``track_id``, `NAMES`. Tracks go by these where
+            the catalogue has none.
     """
-    track_ids = rollups.names.select("track_id").collect()
-    tracks, names = _identified_tracks(track_ids.unique(), rollups, catalog.tracks)
+    track_ids = rollups.track_ids
+    tracks, names = _identified_tracks(track_ids.unique(), catalog.tracks, played_names)
     numbers = tracks.select("track_id").with_row_index("track")
     track = track_ids.join(numbers, on="track_id", how="left", maintain_order="left")["track"]
     of_artist = tracks.select("artist", "artist_id").unique().drop_nulls("artist")
@@ -76,7 +81,7 @@ def identified(rollups: RollupFrames, catalog: CatalogFrames) -> Heard:
         hours=rollups.hours,
         sessions=rollups.sessions,
         repeats=rollups.repeats,
-        tracks=rollups.tracks.select("date", track.gather(rollups.tracks["names"]), "plays", "ms"),
+        tracks=rollups.tracks.select("date", track.gather(rollups.tracks["track"]), "plays", "ms"),
         known=tracks.drop("artist_id", "album_id"),
         names=names,
         artists=_shown("artist", tracks, names, catalog.artists),
@@ -89,7 +94,7 @@ def identified(rollups: RollupFrames, catalog: CatalogFrames) -> Heard:
 
 
 def _identified_tracks(
-    track_ids: pl.DataFrame, rollups: RollupFrames, catalog: pl.LazyFrame
+    track_ids: pl.DataFrame, catalog: pl.LazyFrame, played_names: Callable[[pl.Series], pl.DataFrame]
 ) -> tuple[pl.DataFrame, pl.LazyFrame]:
     """The tracks as `Heard.known`, with ``artist_id`` and ``album_id`` too, and `Heard.names`."""
     whole = pl.all_horizontal(pl.col(IDS_AND_NAMES) != "")
@@ -100,7 +105,9 @@ def _identified_tracks(
     names = catalog.select("track_id", *NAMES, "image_url")
     partly = found.filter(~pl.col("whole"))
     if not partly.is_empty():
-        completed = _completed(_named(partly.select("track_id"), rollups, catalog), tracks.select("track_id"), catalog)
+        completed = _completed(
+            _named(partly.select("track_id"), catalog, played_names), tracks.select("track_id"), catalog
+        )
         artist = pl.coalesce(_non_empty("artist_id"), pl.lit("name:") + _non_empty("artist_name"))
         by_names = pl.concat_str(pl.lit("name:"), "artist_name", pl.lit("\0"), _non_empty("album_name"))
         keys = completed.select(
@@ -113,21 +120,20 @@ def _identified_tracks(
     return tracks.with_columns(pl.col("artist", "album").cast(pl.Categorical).to_physical()), names
 
 
-def _named(track_ids: pl.DataFrame, rollups: RollupFrames, catalog: pl.LazyFrame) -> pl.DataFrame:
-    """Tracks as the catalogue has them, with the names of their last day where it has none."""
+def _named(
+    track_ids: pl.DataFrame, catalog: pl.LazyFrame, played_names: Callable[[pl.Series], pl.DataFrame]
+) -> pl.DataFrame:
+    """Tracks as the catalogue has them, with the names of their last play where it has none."""
     some = pl.col("track_id").is_in(track_ids["track_id"].implode())
     known = catalog.filter(some).select("track_id", *IDS_AND_NAMES, "image_url").collect()
-    played = (
-        rollups.tracks.select("date", "names")
-        .join(rollups.names.with_row_index("names").filter(some).collect(), on="names", how="inner")
-        .group_by("track_id")
-        .agg(pl.col(NAMES).sort_by("date").last())
-    )
-    named = track_ids.join(known, on="track_id", how="left").join(played, on="track_id", how="left", suffix="_played")
-    return named.select(
-        "track_id",
-        pl.col("artist_id", "album_id", "image_url").fill_null(""),
-        *(pl.coalesce(_non_empty(name), f"{name}_played", pl.lit("")).alias(name) for name in NAMES),
+    tracks = track_ids.join(known, on="track_id", how="left").with_columns(pl.exclude("track_id").fill_null(""))
+    nameless = tracks.filter(pl.any_horizontal(pl.col(NAMES) == ""))["track_id"]
+    if nameless.is_empty():
+        return tracks
+    return (
+        tracks.join(played_names(nameless), on="track_id", how="left", suffix="_played")
+        .with_columns(pl.coalesce(_non_empty(name), f"{name}_played", pl.lit("")).alias(name) for name in NAMES)
+        .select(tracks.columns)
     )
 
 

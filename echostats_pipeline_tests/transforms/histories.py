@@ -16,6 +16,7 @@ from echostats_pipeline.transforms.frames import (
     CatalogFrames,
     RollupFrames,
 )
+from echostats_pipeline.transforms.identified import Heard, identified
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
 from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Known, KnownTrack, OraclePlay
@@ -142,12 +143,25 @@ def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
         taken("days", [document], "total_plays", "total_ms", "total_skips", "total_skips_known")
         taken("hours", document["hourly"], "hour", "count", "ms")
         tracks = (*document["track_plays"], *document["uncounted_tracks"])
-        taken("tracks", tracks, "spotify_id", "name", "artist_name", "album_name", "count", "ms")
+        taken("tracks", tracks, "spotify_id", "count", "ms")
         taken("sessions", document["sessions"], "started_at", "ended_at", "plays", "continues")
         taken("repeats", document["repeats"], "spotify_id", "count", "ended_at", "continues")
     return RollupFrames.of_documents(
         {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in DOCUMENT_SCHEMAS.items()}
     )
+
+
+def listened(plays: Sequence[OraclePlay], documents: Sequence[RollupDocument], catalogue: Catalogue) -> Heard:
+    """What a user has heard, as rollups and catalogue tell it, and plays the names that the catalogue lacks."""
+    last = {play.track_id: play for play in sorted(plays, key=lambda play: play.played_at)}
+    names = ("track_id", "name", "artist_name", "album_name")
+
+    def played_names(track_ids: pl.Series) -> pl.DataFrame:
+        played = (last[track_id] for track_id in track_ids)
+        rows = [(play.track_id, play.track_name, play.artist_name, play.album_name) for play in played]
+        return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+
+    return identified(rollup_frames(documents), catalog_frames(catalogue), played_names)
 
 
 def catalog_frames(catalogue: Catalogue) -> CatalogFrames:

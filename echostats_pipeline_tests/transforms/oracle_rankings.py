@@ -3,10 +3,9 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
-from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Heard, KnownTrack, OraclePlay
+from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Heard, KnownTrack
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,9 @@ class Identity:
 
 def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[str, Identity]:
     """By track id; in a first pass what the catalogue says, in a second what names tell about the rest."""
-    last: dict[str, tuple[date, OraclePlay]] = {}
-    for item in items:  # the names of the last play of the last local date
-        if item.play.track_id not in last or last[item.play.track_id][0] <= item.day:
-            last[item.play.track_id] = (item.day, item.play)
+    last = {item.play.track_id: item.play for item in sorted(items, key=lambda item: item.play.played_at)}
     known = {}
-    for track_id, (_, play) in last.items():
+    for track_id, play in last.items():
         entry = catalogue.tracks.get(track_id, KnownTrack())
         names = (
             entry.name or play.track_name,

@@ -23,14 +23,12 @@ from echostats_pipeline.transforms.audit import (
     history_sums,
     snapshot_difference,
 )
-from echostats_pipeline.transforms.identified import identified
 from echostats_pipeline.transforms.rollups import RollupDocument
 from echostats_pipeline.transforms.snapshots import build_snapshots
 from echostats_pipeline_tests.transforms.histories import (
-    catalog_frames,
     daily_rollups,
+    listened,
     quick,
-    rollup_frames,
     zoned_histories,
 )
 from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, OraclePlay
@@ -120,8 +118,7 @@ def test_plain_sums_agree_with_the_snapshots(history: History, later: int) -> No
         if (day := date.fromisoformat(document["date"])) <= today:
             last |= {track["spotify_id"]: day for track in document["track_plays"]}
     heard = {day: list(last.values()).count(day) for day in last.values()}
-    listened = identified(rollup_frames(documents), catalog_frames(Catalogue()))
-    built = build_snapshots(listened, user_id="u", timezone=zone, today=today)
+    built = build_snapshots(listened(plays, documents, Catalogue()), user_id="u", timezone=zone, today=today)
     for snapshot in built.snapshots:
         stored = snapshot_sums(snapshot)
         assert snapshot_difference(snapshot["period"], stored, days, heard, ZoneInfo(zone)) is None

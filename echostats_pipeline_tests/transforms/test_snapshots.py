@@ -8,17 +8,15 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, YearlyReview
-from echostats_pipeline.transforms.identified import identified
 from echostats_pipeline.transforms.snapshots import PeriodDocuments, build_snapshots
 from echostats_pipeline_tests.transforms import oracle_periods
 from echostats_pipeline_tests.transforms.comparing import differences
 from echostats_pipeline_tests.transforms.histories import (
-    catalog_frames,
     catalogues,
     daily_rollups,
     histories,
+    listened,
     quick,
-    rollup_frames,
     zones,
 )
 from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Known, KnownTrack, OraclePlay
@@ -35,7 +33,7 @@ def build_all(
     years: set[int] | None = None,
 ) -> PeriodDocuments:
     """All that is told of periods, by way of the rollups."""
-    heard = identified(rollup_frames(daily_rollups(plays, zone)), catalog_frames(catalogue or Catalogue()))
+    heard = listened(plays, daily_rollups(plays, zone), catalogue or Catalogue())
     return build_snapshots(heard, user_id="u", timezone=zone, today=today, years=years)
 
 
