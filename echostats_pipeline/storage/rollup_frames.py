@@ -96,14 +96,12 @@ class RollupFrameStore:
         return RollupFrames.joined(years)
 
     def track_ids(self, user_id: str) -> pl.Series:
-        """The tracks that count on any day; much faster than everything."""
-        only: list[Document] = [
-            {"$match": {"user_id": user_id}},
-            {"$project": {"_id": 0, "ids": "$track_plays.spotify_id"}},
-        ]
-        with self._rollups.aggregate(only, batchSize=DAYS_AT_ONCE) as found:
-            ids = set(chain.from_iterable(each["ids"] for each in found))
-        return pl.Series("track_id", list(ids), dtype=pl.String)
+        """The tracks in any rollup of a user; much faster than all else that these hold."""
+        ids = {array: f"${array}.spotify_id" for array in ("track_plays", "uncounted_tracks")}
+        pipeline: list[Document] = [{"$match": {"user_id": user_id}}, {"$project": {"_id": 0, **ids}}]
+        with self._rollups.aggregate(pipeline, batchSize=DAYS_AT_ONCE) as found:
+            every = set(chain.from_iterable(chain.from_iterable(each.values()) for each in found))
+        return pl.Series("track_id", list(every), dtype=pl.String)
 
     def _rollups_by_year(self, user_id: str) -> dict[int, int]:
         """How many rollups each year has."""
@@ -120,17 +118,17 @@ class RollupFrameStore:
 
     def _year(self, changes: RollupChanges, rollups: int) -> RollupFrames:
         """The rollups of a year: what is kept, with what is stale read anew."""
-        kept = self._kept(changes)
-        if kept is not None:
-            frames = kept
-            if changes.stale:
-                frames = RollupFrames.joined(
-                    [kept, self._taken_apart(changes.user_id, {"$in": changes.stale})]
-                ).compact()
-            if frames.days.height == rollups:
-                return self._keep(changes, frames) if changes.stale else frames
-        dates = {"$gte": f"{changes.year}-01-01", "$lte": f"{changes.year}-12-31"}
-        return self._keep(changes, self._taken_apart(changes.user_id, dates))
+        frames = self._kept(changes)
+        if frames is not None and changes.stale:
+            anew = self._taken_apart(changes.user_id, {"$in": changes.stale})
+            frames = RollupFrames.joined([frames, anew]).compact()
+        if frames is None or frames.days.height != rollups:
+            dates = {"$gte": f"{changes.year}-01-01", "$lte": f"{changes.year}-12-31"}
+            frames = self._taken_apart(changes.user_id, dates)
+        elif not changes.stale:
+            return frames
+        self._keep(changes, frames)
+        return frames
 
     def _kept(self, changes: RollupChanges) -> RollupFrames | None:
         """What is kept of a year, without the rows of stale dates; None if nothing is that still holds."""
@@ -144,15 +142,15 @@ class RollupFrameStore:
         stale = [date.fromisoformat(day) for day in changes.stale]
         return frames.of_dates(~pl.col("date").is_in(stale)) if stale else frames
 
-    def _keep(self, changes: RollupChanges, frames: RollupFrames) -> RollupFrames:
-        """Keep what was read, unless somebody writes, or has written since; returns it."""
+    def _keep(self, changes: RollupChanges, frames: RollupFrames) -> None:
+        """Keep what was read, unless somebody writes, or has written since."""
         columns = {name: packed(frame) for name, frame in {**frames.dated(), "track_ids": frames.track_ids}.items()}
-        if sum(map(len, columns.values())) <= MOST_BYTES and self._changes.may_keep(changes):
-            place = {"user_id": changes.user_id, "year": changes.year}
-            token = secrets.token_hex(8)
-            self._years.replace_one(place, {**place, "layout": LAYOUT, "token": token, "columns": columns}, upsert=True)
-            self._changes.keep(changes, token)
-        return frames
+        if sum(map(len, columns.values())) > MOST_BYTES or not self._changes.may_keep(changes):
+            return
+        place = {"user_id": changes.user_id, "year": changes.year}
+        token = secrets.token_hex(8)
+        self._years.replace_one(place, {**place, "layout": LAYOUT, "token": token, "columns": columns}, upsert=True)
+        self._changes.keep(changes, token)
 
     def _taken_apart(self, user_id: str, dates: Document) -> RollupFrames:
         """The rollups of some dates, from their documents."""

@@ -57,7 +57,7 @@ class StatisticsStore:
         return self._frames.read(user_id)
 
     def track_ids(self, user_id: str) -> pl.Series:
-        """The tracks that count in any rollup of a user."""
+        """The tracks in any rollup of a user."""
         return self._frames.track_ids(user_id)
 
     def has_changed_rollups(self, user_id: str) -> bool:
