@@ -38,7 +38,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
 
-KILLS = int(os.environ.get("ECHOSTATS_TEST_KILLS", "4"))
+KILLS = int(os.environ.get("ECHOSTATS_TEST_KILLS", "3"))
 """More of them take longer."""
 
 

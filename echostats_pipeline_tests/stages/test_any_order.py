@@ -232,7 +232,7 @@ def test_any_order_of_anything_ends_in_the_same_documents(
     run_state_machine_as_test(
         type("AnyOrder", (AnyOrder,), {"place": place}),
         settings=settings(
-            max_examples=examples(50),
+            max_examples=examples(30),
             stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -315,3 +315,26 @@ def test_lengths_and_covers_are_filled_where_they_lack(store: Store, db: Db) -> 
     found = {row["track"]["spotify_id"]: row["track"] for row in db["listening_history"].find()}
     assert (found["t"]["duration_ms"], found["t"]["album_image_url"]) == (9, "http://cover")
     assert (found["k"]["duration_ms"], found["none"]["duration_ms"]) == (7, 0)
+
+
+def test_a_track_is_told_by_the_names_of_its_last_play(store: Store, db: Db) -> None:
+    db["listening_history"].insert_many(
+        [
+            play("t", NOW, name="New", artist_name="A\0rtist"),
+            play("t", NOW - MS, name="Old"),
+            play("t", NOW + MS, "v", name="Somebody else's"),
+            play("other", NOW, name="Other"),
+            play("never asked for", NOW),
+        ]
+    )
+    told = store.plays.last_names("u", pl.Series(["t", "other", "never played"]))
+    assert told.columns == ["track_id", "name", "artist_name", "album_name"]
+    assert set(told.iter_rows()) == {("t", "New", "Artist", ""), ("other", "Other", "", "")}
+    assert store.plays.last_names("u", pl.Series([], dtype=pl.String)).is_empty()
+
+
+def test_names_of_many_tracks_are_asked_for_in_parts(store: Store, db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plays_module, "IDS_AT_ONCE", 2)
+    db["listening_history"].insert_many([play(f"t{number}", name=f"T{number}") for number in range(5)])
+    told = store.plays.last_names("u", pl.Series([f"t{number}" for number in range(5)]))
+    assert set(told["name"]) == {f"T{number}" for number in range(5)}
