@@ -78,10 +78,6 @@ class CatalogFrameStore:
         self._db = db
         self._kept = db["statistics_catalog"]
 
-    def has(self, user_id: str) -> bool:
-        """Whether anything is kept of a user."""
-        return self._kept.find_one({"user_id": user_id, "layout": LAYOUT}, {"_id": 1}) is not None
-
     def read(self, user_id: str, track_ids: pl.Series) -> CatalogFrames:
         """The catalogue of the given tracks, and perhaps some more, with their artists and albums."""
         now = self._db.command("hello", codec_options=AWARE)["localTime"]

@@ -78,11 +78,16 @@ class RollupChangeStore:
         return self._changes.find_one({"user_id": user_id, "stale.0": {"$exists": True}}, {"_id": 1}) is not None
 
     def of(self, user_id: str, years: Iterable[int]) -> dict[int, RollupChanges]:
-        """What is known of some years, of which none has to have been read before."""
-        new = {"stale": [], "writers": [], "revision": secrets.token_hex(8)}
-        known = {each["year"] for each in self._changes.find({"user_id": user_id}, {"year": 1})}
-        for year in set(years) - known:
-            self._changes.update_one({"user_id": user_id, "year": year}, {"$setOnInsert": new}, upsert=True)
+        """What is known of all years of a user; `years`, which may be new, are among them."""
+        found = self._read(user_id)
+        if new := set(years) - found.keys():
+            nothing = {"stale": [], "writers": [], "revision": secrets.token_hex(8)}
+            for year in new:
+                self._changes.update_one({"user_id": user_id, "year": year}, {"$setOnInsert": nothing}, upsert=True)
+            found = self._read(user_id)
+        return found
+
+    def _read(self, user_id: str) -> dict[int, RollupChanges]:
         found = map(RollupChanges.model_validate, self._changes.find({"user_id": user_id}))
         return {each.year: each for each in found}
 

@@ -90,18 +90,11 @@ class RollupFrameStore:
         changes = self._changes.of(user_id, rollups)
         with ThreadPoolExecutor(READERS) as readers:  # one year is taken apart here while the server reads another
             years = list(readers.map(lambda year: self._year(changes[year], rollups[year]), sorted(rollups)))
-        for year in changes.keys() - rollups.keys():
-            self._changes.forget(changes[year])
-        self._years.delete_many({"user_id": user_id, "year": {"$nin": list(rollups)}})
+        if gone := changes.keys() - rollups.keys():
+            for year in gone:
+                self._changes.forget(changes[year])
+            self._years.delete_many({"user_id": user_id, "year": {"$in": list(gone)}})
         return RollupFrames.joined(years)
-
-    def track_ids(self, user_id: str) -> pl.Series:
-        """The tracks in any rollup of a user; much faster than all else that these hold."""
-        ids = {array: f"${array}.spotify_id" for array in ("track_plays", "uncounted_tracks")}
-        pipeline: list[Document] = [{"$match": {"user_id": user_id}}, {"$project": {"_id": 0, **ids}}]
-        with self._rollups.aggregate(pipeline, batchSize=DAYS_AT_ONCE) as found:
-            every = set(chain.from_iterable(chain.from_iterable(each.values()) for each in found))
-        return pl.Series("track_id", list(every), dtype=pl.String)
 
     def _rollups_by_year(self, user_id: str) -> dict[int, int]:
         """How many rollups each year has."""

@@ -5,7 +5,6 @@ from datetime import date, datetime
 from typing import Any
 
 import bson
-import polars as pl
 from bson.raw_bson import RawBSONDocument
 from pymongo import DeleteOne, ReplaceOne
 from pymongo.collection import Collection
@@ -55,10 +54,6 @@ class StatisticsStore:
     def rollup_frames(self, user_id: str) -> RollupFrames:
         """All rollups of one user, taken apart for the snapshots; only what has changed is read anew."""
         return self._frames.read(user_id)
-
-    def track_ids(self, user_id: str) -> pl.Series:
-        """The tracks in any rollup of a user."""
-        return self._frames.track_ids(user_id)
 
     def has_changed_rollups(self, user_id: str) -> bool:
         """Whether rollups have changed since they were last read for snapshots."""

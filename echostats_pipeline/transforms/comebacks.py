@@ -1,13 +1,11 @@
 """Artists heard again after a long time."""
 
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 import polars as pl
 
 from echostats_pipeline.transforms.days import DayWindow
-from echostats_pipeline.transforms.spans import within_spans
+from echostats_pipeline.transforms.spans import Rows, by_span, within_spans
 
 AWAY_DAYS = 180
 """So many days without the artist make the next one a comeback: half a year, longer than a season or a tour."""
@@ -16,9 +14,7 @@ STRIDE = 1_000_000
 """More days than there are between two dates."""
 
 
-def comebacks(
-    heard: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, spans: Sequence[DayWindow]
-) -> dict[int, list[dict[str, Any]]]:
+def comebacks(heard: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, spans: Sequence[DayWindow]) -> Rows:
     """The artists who came back in each span, after the longest absence first.
 
     Args:
@@ -70,25 +66,4 @@ def comebacks(
         returned_on=pl.col("date").dt.strftime("%Y-%m-%d"),
         play_count="plays",
     )
-    longest = (
-        within_spans(returns, spans)
-        .unique(["span", "artist"], keep="first", maintain_order=True)
-        .join(artists, on=["span", "artist"], how="left")
-        .join(shown, on="artist", how="left")
-        .sort("span", "away_days", "plays", "name", "spotify_id", descending=[False, True, True, False, False])
-        .group_by("span", maintain_order=True)
-        .head(MOST)
-    )
-    told = longest.select(
-        "span",
-        "spotify_id",
-        "name",
-        "image_url",
-        "away_days",
-        returned_on=pl.col("date").dt.strftime("%Y-%m-%d"),
-        play_count="plays",
-    )
-    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in told.iter_rows(named=True):
-        found[row.pop("span")].append(row)
-    return found
+    return by_span(told)

@@ -19,12 +19,12 @@ from echostats_pipeline.transforms.comebacks import comebacks
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline.transforms.identified import FEATURE_UNIT, Heard
 from echostats_pipeline.transforms.ranking import BY_PLAYS, BY_TIME, top_items
+from echostats_pipeline.transforms.spans import Rows, by_span
 from echostats_pipeline.transforms.streams import most_replayed, session_totals
 
 DIGITS = 6
 """Digits kept of ratios and averages."""
 KINDS = ("artists", "tracks", "genres", "albums")
-Rows = Mapping[int, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ def span_statistics(heard: Heard, spans: Sequence[DayWindow]) -> list[dict[str, 
     entropies = _entropies(artists)
     counted = heard.tracks.filter(pl.col("plays") > 0).select("date", "track")
     returned = comebacks(listening.of_tracks(counted, "artist"), artists, heard.artists, spans)
-    totals, distributions = _by_span(_totals(listening)), _distributions(listening)
+    totals, distributions = by_span(_totals(listening)), _distributions(listening)
     months, new = _months(listening), _new_by_span(listening)
     sessions, replayed = session_totals(heard.sessions, spans), most_replayed(heard.repeats, spans, heard.names)
     found = []
@@ -153,14 +153,6 @@ def span_statistics(heard: Heard, spans: Sequence[DayWindow]) -> list[dict[str, 
 _NOTHING = {"plays": 0, "ms": 0, "skips": 0, "skips_known": 0, "active_days": 0}
 
 
-def _by_span(frame: pl.DataFrame) -> Rows:
-    """Rows by their ``span``, without it."""
-    rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in frame.iter_rows(named=True):
-        rows[row.pop("span")].append(row)
-    return rows
-
-
 class Ranking(NamedTuple):
     """By span: how many items of a kind were played, and the first of them by plays and by time."""
 
@@ -198,7 +190,7 @@ def _distributions(listening: Listening) -> dict[str, dict[int, list[dict[str, i
             hours.group_by("span", "day").agg(sums).sort("span", "day"),
         ]
     )
-    return {"weekday_hours": dict(_by_span(both)), "hour": dict(_by_span(by_hour)), "day": dict(_by_span(by_day))}
+    return {"weekday_hours": dict(by_span(both)), "hour": dict(by_span(by_hour)), "day": dict(by_span(by_day))}
 
 
 def _audio_features(tracks: pl.DataFrame, known: pl.DataFrame) -> dict[int, tuple[int, dict[str, float]]]:
@@ -220,7 +212,7 @@ def _audio_features(tracks: pl.DataFrame, known: pl.DataFrame) -> dict[int, tupl
             row["plays"],
             {name: round(row[name] / row["plays"] / FEATURE_UNIT, DIGITS) for name in AVERAGED_FEATURES},
         )
-        for span, (row,) in _by_span(heard).items()
+        for span, (row,) in by_span(heard).items()
     }
 
 
@@ -264,4 +256,4 @@ def _months(listening: Listening) -> dict[int, list[dict[str, Any]]]:
         new = firsts.lazy().group_by(listening.piece, month).len(f"new_{key}s")
         sums = sums.join(new, on=["piece", "month"], how="left")
     months = listening.summed(sums.fill_null(0), "month").sort("span", "month").collect()
-    return dict(_by_span(months.select("span", "month", "count", "total_ms", "new_tracks", "new_artists")))
+    return dict(by_span(months.select("span", "month", "count", "total_ms", "new_tracks", "new_artists")))

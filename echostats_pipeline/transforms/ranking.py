@@ -1,10 +1,10 @@
 """Rankings: the fifty first of something, in a total order."""
 
-from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
 
 import polars as pl
+
+from echostats_pipeline.transforms.spans import Rows, by_span
 
 TOP_LENGTH = 50
 TOP_COLUMNS = ("spotify_id", "name", "play_count", "total_ms", "image_url", "rank")
@@ -12,9 +12,7 @@ BY_PLAYS, BY_TIME = ("plays", "ms"), ("ms", "plays")
 """What decides, and what decides among equals before the name does."""
 
 
-def top_items(
-    items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame], by: tuple[str, str]
-) -> dict[int, list[dict[str, Any]]]:
+def top_items(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame], by: tuple[str, str]) -> Rows:
     """The first `TOP_LENGTH` items of each span: by plays, then time (or the reverse), then name (then id).
 
     Args:
@@ -39,7 +37,4 @@ def top_items(
         .rename({"plays": "play_count", "ms": "total_ms"})
         .select("span", *TOP_COLUMNS)
     )
-    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in top.iter_rows(named=True):
-        found[row.pop("span")].append(row)
-    return found
+    return by_span(top)

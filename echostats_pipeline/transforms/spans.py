@@ -1,7 +1,9 @@
 """The spans of dates that statistics are told of: rolling periods, calendar periods, finished years."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -9,6 +11,8 @@ from echostats_pipeline.model.statistics import PERIOD_DAYS, PERIODS, CalendarPe
 from echostats_pipeline.transforms.days import DayWindow
 
 WEEK_DAYS = 7
+Rows = Mapping[int, list[dict[str, Any]]]
+"""Documents by the position of the span that they tell of."""
 
 
 def rolling_spans(today: date, earliest: date) -> dict[Period, DayWindow]:
@@ -66,3 +70,11 @@ def within_spans(
         for number, span in enumerate(spans)
     )
     return pl.concat(within).collect()
+
+
+def by_span(frame: pl.DataFrame) -> Rows:
+    """Rows by their ``span``, without it."""
+    rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in frame.iter_rows(named=True):
+        rows[row.pop("span")].append(row)
+    return rows

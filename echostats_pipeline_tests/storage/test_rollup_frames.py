@@ -125,9 +125,3 @@ def test_ids_that_are_not_in_use_any_more_are_not_kept(store: Store, db: Db, rol
     in_use = {track_id for _, track_id, _ in tracks_of(frames)}
     assert set(frames.track_ids["track_id"]) == in_use
     assert "only then 3" in in_use
-
-
-def test_the_tracks_of_all_rollups_are_told_without_the_rest(store: Store, rollups: list[dict[str, Any]]) -> None:
-    write(store, rollup(DAY, uncounted_tracks=played(DAY, "hardly")["track_plays"]))
-    assert set(store.statistics.track_ids("u")) == {"a", "hardly", f"t{OLD.day}", *(f"t{day.day}" for day in DAYS[1:])}
-    assert store.statistics.track_ids("nobody").is_empty()
