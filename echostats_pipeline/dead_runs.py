@@ -1,9 +1,10 @@
-"""Closing what dead runs left open, whoever notices first: a sensor, or the next command.
+"""Closing what dead runs left open, whoever notices first: a sensor, the next command, or the next start of Dagster.
 
 A run that ends by an exception closes its own jobs, and one whose worker dies is reported by Dagster and closed by a
 sensor. Left are runs that Dagster knows to have ended while no sensor watched; runs whose watcher died with them, as
-when the machine went down, which Dagster takes for running: their jobs give no sign of life any more; and runs of the
-command line, whose process Dagster does not watch at all: those carry the process id as a tag.
+when the machine went down, which Dagster takes for running: none can have outlived the Dagster that `echostats up`
+starts anew, and elsewhere their jobs give no sign of life any more; and runs of the command line, whose process Dagster
+does not watch at all: those carry the process id as a tag.
 """
 
 import os
@@ -16,6 +17,7 @@ from echostats_pipeline.storage.processes import process_exists
 from echostats_pipeline.storage.store import Store
 
 PROCESS_TAG = "echostats/process"
+EXECUTING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
 
 def process_tag() -> dict[str, str]:
@@ -33,7 +35,7 @@ def close_dead_runs(instance: dg.DagsterInstance, store: Store, now: datetime) -
             reason = "The run is not known to Dagster any more"
         elif run.is_finished:
             reason = f"The run ended as {run.status.value} without closing its job"
-        elif _process_is_gone(run.tags.get(PROCESS_TAG, "")):
+        elif _has_ended(_process_of(run)):
             reason = "The process that executed the run is gone"
             instance.report_run_failed(run, reason)
         elif run_id in silent:
@@ -46,7 +48,32 @@ def close_dead_runs(instance: dg.DagsterInstance, store: Store, now: datetime) -
     return dead
 
 
-def _process_is_gone(tag: str) -> bool:
+def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
+    """End the runs that Dagster's last processes were executing, before new ones start; returns their ids.
+
+    Whoever waits for them, as the next sync of their user does, need not wait until they are found to be silent. Their
+    jobs are closed by the sensors of failed and of canceled runs.
+    """
+    reason = "Dagster ended while it executed the run: it was killed or stopped, or the machine went down"
+    interrupted = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=EXECUTING)):
+        process = _process_of(run)
+        if process and not _has_ended(process):
+            continue
+        if run.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, reason)
+        else:
+            instance.report_run_failed(run, reason)
+        interrupted.append(run.run_id)
+    return interrupted
+
+
+def _process_of(run: dg.DagsterRun) -> str:
+    """The process of the command that executes the run, if one does; a run that repeats it has inherited the tag."""
+    return "" if run.parent_run_id else run.tags.get(PROCESS_TAG, "")
+
+
+def _has_ended(process: str) -> bool:
     """Whether a process of this machine has ended; of other machines' nothing is known."""
-    host, _, process_id = tag.rpartition(":")
+    host, _, process_id = process.rpartition(":")
     return host == socket.gethostname() and os.name == "posix" and not process_exists(int(process_id))

@@ -21,7 +21,8 @@ from typing import IO
 
 import requests
 
-from echostats_pipeline.cli.instance import prepare_dagster_home, project_file
+from echostats_pipeline.cli.instance import open_instance, prepare_dagster_home, project_file
+from echostats_pipeline.dead_runs import end_interrupted_runs
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
 from echostats_pipeline.roster import code_location_is_loaded, reload_code_location, webserver_file
@@ -53,6 +54,8 @@ def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], Non
     home = StateFolder(settings.home)
     starts: deque[float] = deque(maxlen=MOST_RESTARTS)
     while True:
+        with open_instance(settings) as instance:
+            end_interrupted_runs(instance)
         with _dagster(home, port) as dagster:
             say("Dagster runs again." if starts else welcome)
             _watch(dagster, settings)

@@ -142,11 +142,16 @@ def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_complet
     config = {"ops": {"streaming_history_import": {"config": {"paths": [str(export)]}}}}
     dice = random.Random(os.environ.get("ECHOSTATS_TEST_SEED", "1"))
     killed = 0
+
+    def at_work(config: dict[str, Any] | None) -> str:
+        run_id = eventually("run", lambda: launch(ui, user, config), process)
+        with open_store(settings) as own:
+            eventually("job", lambda: own.jobs.of_run(run_id) or None, process)
+        return run_id
+
     for number in range(KILLS):
         wanted = config if number % 2 else None
-        run_id = eventually("run", lambda wanted=wanted: launch(ui, user, wanted), process)
-        with open_store(settings) as own:
-            eventually("job", lambda own=own, run_id=run_id: own.jobs.of_run(run_id) or None, process)
+        run_id = at_work(wanted)
         time.sleep(dice.uniform(0, 2 if wanted else 0.5))
         processes.kill(processes.workers())
         status = eventually("end of the killed run", lambda run_id=run_id: ui.ended(RUN, run_id), process)
@@ -162,11 +167,13 @@ def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_complet
             assert job.status == "completed"
     assert killed
 
+    interrupted = at_work(config)
     processes.kill(processes.pids("mongod"))
     processes.kill(processes.pids("api grpc"))
     processes.kill(processes.pids("_daemon run"))
     eventually("the end of Dagster", lambda: not ui.answers(), process)
     eventually("another Dagster", ui.answers, process)
+    assert ui.ended(RUN, interrupted) == "FAILURE"
     for wanted in (config, None):  # the sync needs the slot of those that call Spotify, which dead runs held
         last = eventually("run", lambda wanted=wanted: launch(ui, user, wanted), process)
         assert eventually("end of the last runs", lambda last=last: ui.ended(RUN, last), process) == "SUCCESS"
