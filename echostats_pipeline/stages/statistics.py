@@ -21,6 +21,7 @@ from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.rebuilds import BegunRebuild
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
+from echostats_pipeline.transforms.frames import CatalogFrames
 from echostats_pipeline.transforms.identified import Heard, identified
 from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline.transforms.snapshots import build_snapshots
@@ -227,6 +228,18 @@ def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
 
 
 def _heard(store: Store, user_id: str) -> Heard:
-    rollups = store.statistics.rollup_frames(user_id)
-    catalog = store.catalog.frames(user_id, rollups.track_ids["track_id"].unique())
+    with ThreadPoolExecutor(1) as reader:
+        # The first time, the server is asked for the catalogue while rollups are taken apart here.
+        ahead = None if store.catalog.has_frames(user_id) else reader.submit(_catalog_of_plays, store, user_id)
+        rollups = store.statistics.rollup_frames(user_id)
+    track_ids = rollups.track_ids["track_id"].unique()
+    asked, catalog = (track_ids.clear(), None) if ahead is None else ahead.result()
+    if catalog is None or not track_ids.is_in(asked.implode()).all():
+        catalog = store.catalog.frames(user_id, track_ids)
     return identified(rollups, catalog, partial(store.plays.last_names, user_id))
+
+
+def _catalog_of_plays(store: Store, user_id: str) -> tuple[pl.Series, CatalogFrames]:
+    """The tracks that a user has played so far, and their catalogue."""
+    track_ids = store.plays.track_ids(user_id)
+    return track_ids, store.catalog.frames(user_id, track_ids)

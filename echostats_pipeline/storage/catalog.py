@@ -261,6 +261,10 @@ class CatalogStore:
         days = math.ceil(left / a_day) if a_day else None
         return CatalogProgress(known=total - left, total=total, days_left=days if left else 0)
 
+    def has_frames(self, user_id: str) -> bool:
+        """Whether the frames of a user were ever read: if so, they are read again in no time."""
+        return self._frames.has(user_id)
+
     def frames(self, user_id: str, track_ids: pl.Series) -> CatalogFrames:
         """The catalogue of the given tracks of a user, their artists and albums, for the snapshots."""
         return self._frames.read(user_id, track_ids)

@@ -20,6 +20,7 @@ from pymongo.errors import DuplicateKeyError
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.storage.columns import packed, scanned, unpacked
 from echostats_pipeline.storage.database import AWARE, Db, Document
+from echostats_pipeline.storage.decoding import bulk_decoding
 from echostats_pipeline.transforms.frames import (
     CATALOG_ALBUMS_SCHEMA,
     CATALOG_ARTISTS_SCHEMA,
@@ -78,6 +79,10 @@ class CatalogFrameStore:
         self._db = db
         self._kept = db["statistics_catalog"]
 
+    def has(self, user_id: str) -> bool:
+        """Whether anything is kept of a user."""
+        return self._kept.find_one({"user_id": user_id, "layout": LAYOUT}, {"_id": 1}) is not None
+
     def read(self, user_id: str, track_ids: pl.Series) -> CatalogFrames:
         """The catalogue of the given tracks, and perhaps some more, with their artists and albums."""
         now = self._db.command("hello", codec_options=AWARE)["localTime"]
@@ -99,7 +104,8 @@ class CatalogFrameStore:
         changed = self._changed(name, kept, known)
         renewed: set[int] = set()
         if not (new.is_empty() and changed.is_empty()):
-            renewed = _renew(parts, key, changed, self._frames(kind, name, pl.concat([new, changed])))
+            with bulk_decoding():
+                renewed = _renew(parts, key, changed, self._frames(kind, name, pl.concat([new, changed])))
         self._keep({"user_id": user_id, "kind": name}, kept, parts, renewed, now)
         whole = pl.concat([kind.schema.to_frame().lazy(), *map(scanned, parts)])
         # Two readers may have added the same to different documents.

@@ -14,6 +14,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage, UnfinishedMerge
 from echostats_pipeline.storage.database import Db, Document, duplicates
+from echostats_pipeline.storage.decoding import bulk_decoding
 from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges
 from echostats_pipeline.transforms.facts import STORED_SCHEMA
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA, UTC_MS
@@ -81,15 +82,24 @@ class PlayStore:
         Names are without NULs: what other programs wrote into the history may hold them, a key of a rollup cannot.
         """
         pipeline = [{"$match": _between(user_id, start, end)}, {"$group": BY_DAY}]
-        days = list(self._history.aggregate(pipeline, hint=BY_END))
-        columns = {
-            name: pl.Series(
-                list(chain.from_iterable(day[name] for day in days)), dtype=pl.Int64 if name == "played_at" else dtype
-            )
-            for name, dtype in PLAYS_SCHEMA.items()
-        }
+        with bulk_decoding():
+            days = list(self._history.aggregate(pipeline, hint=BY_END))
+            columns = {
+                name: pl.Series(
+                    list(chain.from_iterable(day[name] for day in days)),
+                    dtype=pl.Int64 if name == "played_at" else dtype,
+                )
+                for name, dtype in PLAYS_SCHEMA.items()
+            }
         names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
         return pl.DataFrame(columns).cast({"played_at": UTC_MS}).with_columns(names)
+
+    def track_ids(self, user_id: str) -> pl.Series:
+        """The ids of all tracks that a user has played, from the index alone: a step of the server for each."""
+        pipeline: list[Document] = [{"$match": {"user_id": user_id}}, {"$group": {"_id": "$track.spotify_id"}}]
+        with bulk_decoding():
+            found = [each["_id"] for each in self._history.aggregate(pipeline, hint=BY_TRACK)]
+        return pl.Series("track_id", found, dtype=pl.String)
 
     def last_names(self, user_id: str, track_ids: pl.Series) -> pl.DataFrame:
         """What tracks were called when a user last played them.

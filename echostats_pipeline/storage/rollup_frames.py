@@ -6,7 +6,8 @@ or added are noticed too. Dropping the collection costs reading all rollups once
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import chain, islice
@@ -18,6 +19,7 @@ import polars as pl
 from echostats_pipeline.model.statistics import RollupChanges
 from echostats_pipeline.storage.columns import packed, unpacked
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.decoding import bulk_decoding
 from echostats_pipeline.storage.rollup_changes import RollupChangeStore
 from echostats_pipeline.transforms.frames import (
     DAYS_SCHEMA,
@@ -27,10 +29,10 @@ from echostats_pipeline.transforms.frames import (
 )
 from echostats_pipeline.transforms.plays import UTC_MS
 
-LAYOUT = 3
+LAYOUT = 4
 """Of the columns kept; what was kept in another one is read anew. Change it with `frames.ROLLUP_SCHEMAS`."""
 READERS = 2
-DAYS_AT_ONCE = 122
+DAYS_AT_ONCE = 183
 """Rollups that are objects of Python at a time: a year of many plays takes ten times the memory of its columns."""
 MOST_BYTES = 15 * 2**20
 """A year that would not fit into a document is read from its rollups each time."""
@@ -48,10 +50,7 @@ ARRAYS = {
     "hourly": Array("hours", {"hour": "hour", "plays": "count", "ms": "ms"}),
     "track_plays": Array("tracks", TRACK_FIELDS),
     "uncounted_tracks": Array("tracks", TRACK_FIELDS),
-    "sessions": Array(
-        "sessions",
-        {"started_at": "started_at", "ended_at": "ended_at", "plays": "plays", "continues": "continues"},
-    ),
+    "sessions": Array("sessions", {"started_at": "started_at", "ended_at": "ended_at", "continues": "continues"}),
     "repeats": Array(
         "repeats", {"track_id": "spotify_id", "plays": "count", "ended_at": "ended_at", "continues": "continues"}
     ),
@@ -149,27 +148,38 @@ class RollupFrameStore:
         """The rollups of some dates, from their documents."""
         match: Document = {"user_id": user_id, "date": dates}
         pipeline: list[Document] = [{"$match": match}, {"$sort": {"date": 1}}, {"$project": PROJECTION}]
-        parts: dict[str, list[pl.DataFrame]] = {name: [schema.to_frame()] for name, schema in DOCUMENT_SCHEMAS.items()}
-        with self._rollups.aggregate(pipeline, batchSize=DAYS_AT_ONCE) as found:
+        parts = [_columns([])]
+        with bulk_decoding(), self._rollups.aggregate(pipeline, batchSize=DAYS_AT_ONCE) as found:
             while some := list(islice(found, DAYS_AT_ONCE)):
-                for name, frame in _frames(some):
-                    parts[name].append(frame)
-        return RollupFrames.of_documents({name: pl.concat(each) for name, each in parts.items()})
+                parts.append(_columns(some))
+        columns = {name: pl.concat([part[name] for part in parts]) for name in parts[0]}
+        frames: dict[str, list[pl.DataFrame]] = defaultdict(list)
+        for name, frame in _frames(columns):
+            frames[name].append(frame)
+        return RollupFrames.of_documents({name: pl.concat(each) for name, each in frames.items()})
 
 
-def _frames(found: list[Document]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The frames of rollups as `PROJECTION` has them, of tracks two."""
-    days = pl.Series("date", [date.fromisoformat(each["date"]) for each in found], dtype=pl.Date)
-    totals = (pl.Series(total, list(map(itemgetter(total), found)), dtype=pl.Int64) for total in TOTALS)
-    yield "days", pl.DataFrame([days, *totals], schema=DAYS_SCHEMA)
+def _columns(found: list[Document]) -> dict[str, pl.Series]:
+    """Rollups as `PROJECTION` has them in columns: of arrays the lengths, and the values of all one after the other."""
+    columns = [
+        pl.Series("date", [date.fromisoformat(each["date"]) for each in found], dtype=pl.Date),
+        *(pl.Series(total, list(map(itemgetter(total), found)), dtype=pl.Int64) for total in TOTALS),
+    ]
     for array, (frame, fields) in ARRAYS.items():
-        values = {column: list(map(itemgetter(f"{array}_{field}"), found)) for column, field in fields.items()}
-        lengths = pl.Series(map(len, next(iter(values.values()))), dtype=pl.Int64)
-        dates = pl.lit(days).repeat_by(pl.lit(lengths)).explode(empty_as_null=False).alias("date")
-        yield frame, pl.select(dates, *(_column(frame, column, cells) for column, cells in values.items()))
+        lengths = map(len, map(itemgetter(f"{array}_{next(iter(fields.values()))}"), found))
+        columns.append(pl.Series(array, list(lengths), dtype=pl.Int64))
+        for column, field in fields.items():
+            dtype = DOCUMENT_SCHEMAS[frame][column]
+            values = chain.from_iterable(map(itemgetter(f"{array}_{field}"), found))
+            told_as = pl.Int64() if dtype == UTC_MS else dtype
+            columns.append(pl.Series(f"{array}_{field}", list(values), dtype=told_as))
+    return {column.name: column for column in columns}
 
 
-def _column(frame: str, name: str, cells: Iterable[Iterable[object]]) -> pl.Expr:
-    dtype = DOCUMENT_SCHEMAS[frame][name]
-    told_as = pl.Int64() if dtype == UTC_MS else dtype
-    return pl.lit(pl.Series(name, list(chain.from_iterable(cells)), dtype=told_as)).cast(dtype)
+def _frames(columns: Mapping[str, pl.Series]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The frames of `DOCUMENT_SCHEMAS` from columns of rollups, of tracks two."""
+    yield "days", pl.DataFrame([columns[name] for name in ("date", *TOTALS)], schema=DAYS_SCHEMA)
+    for array, (frame, fields) in ARRAYS.items():
+        dates = pl.lit(columns["date"]).repeat_by(pl.lit(columns[array])).explode(empty_as_null=False).alias("date")
+        values = (pl.lit(columns[f"{array}_{field}"]).alias(column) for column, field in fields.items())
+        yield frame, pl.select(dates, *values).cast(DOCUMENT_SCHEMAS[frame])

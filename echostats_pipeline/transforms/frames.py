@@ -16,9 +16,7 @@ TRACK_DAYS_SCHEMA = pl.Schema({"date": pl.Date(), "track": pl.UInt32(), "plays":
 """`track` is a row of the frame of `TRACK_IDS_SCHEMA`."""
 TRACK_IDS_SCHEMA = pl.Schema({"track_id": pl.String()})
 """Ids of tracks; each row is in use, perhaps not the only one of its track."""
-SESSIONS_SCHEMA = pl.Schema(
-    {"date": pl.Date(), "started_at": UTC_MS, "ended_at": UTC_MS, "plays": pl.Int64(), "continues": pl.Boolean()}
-)
+SESSIONS_SCHEMA = pl.Schema({"date": pl.Date(), "started_at": UTC_MS, "ended_at": UTC_MS, "continues": pl.Boolean()})
 REPEATS_SCHEMA = pl.Schema(
     {"date": pl.Date(), "track_id": pl.String(), "plays": pl.Int64(), "ended_at": UTC_MS, "continues": pl.Boolean()}
 )

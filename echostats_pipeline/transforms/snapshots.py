@@ -1,6 +1,6 @@
 """Daily rollups and the catalogue to what is told of periods: snapshots, calendar snapshots, yearly reviews."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from echostats_pipeline.transforms.days import DayWindow, local_midnight, streaks
+from echostats_pipeline.transforms.days import DayWindow, local_midnight, streaks, windows
 from echostats_pipeline.transforms.identified import Heard
 from echostats_pipeline.transforms.period_statistics import span_statistics
 from echostats_pipeline.transforms.spans import calendar_spans, first_date, rolling_spans, year_span
@@ -23,18 +23,12 @@ class PeriodDocuments:
     Attributes:
         snapshots: Of ``analytics_snapshots`` (`model.statistics.AnalyticsSnapshot`), one per period.
         calendar: Of ``calendar_snapshots`` (`model.statistics.CalendarSnapshot`), one per period.
-        reviews: Of ``yearly_reviews`` (`model.statistics.YearlyReview`), those that were asked for.
+        reviews: Of ``yearly_reviews`` (`model.statistics.YearlyReview`), one per finished year with a rollup.
     """
 
     snapshots: list[Document]
     calendar: list[Document]
     reviews: list[Document]
-
-
-def finished_years(heard: Heard, today: date) -> list[int]:
-    """Every year before today's with a rollup."""
-    years = heard.days["date"].dt.year().unique().sort()
-    return [year for year in years.to_list() if year < today.year]
 
 
 def build_snapshots(
@@ -43,7 +37,6 @@ def build_snapshots(
     user_id: str,
     timezone: str,
     today: date,
-    years: Collection[int] | None = None,
 ) -> PeriodDocuments:
     """Build what is told of all periods of one user.
 
@@ -52,14 +45,14 @@ def build_snapshots(
         user_id: Owner of the rollups.
         timezone: IANA zone whose midnights bound the periods.
         today: The user's local date, the last day of every rolling period.
-        years: Finished years to review, of those with rollups; None reviews all.
     """
     zone = ZoneInfo(timezone)
     heard = heard.until(today)
     played = heard.days.filter(pl.col("plays") > 0)["date"].to_list()
     current, longest = streaks(played, today)
+    runs, busiest = windows(played), _busiest_days(heard.days)
     earliest = min(heard.days["date"].to_list(), default=today)
-    reviewed = [year for year in finished_years(heard, today) if years is None or year in years]
+    reviewed = [year for year in heard.days["date"].dt.year().unique().sort().to_list() if year < today.year]
     rolling, calendar = rolling_spans(today, earliest), calendar_spans(today)
     whole = [*rolling.values(), *calendar.values(), *map(year_span, reviewed)]
     # Spans that differ only where nothing was played are alike.
@@ -89,8 +82,8 @@ def build_snapshots(
         ],
         reviews=[
             {
-                **document({"year": year}, span, (span.first, span.following), _streaks_within(played, span)),
-                "busiest_day": _busiest_day(heard.days, span),
+                **document({"year": year}, span, (span.first, span.following), _streaks_within(runs, span)),
+                "busiest_day": busiest.get(year),
             }
             for year, span in zip(reviewed, map(year_span, reviewed), strict=True)
         ],
@@ -103,20 +96,21 @@ def _within(span: DayWindow, earliest: date, today: date) -> DayWindow:
     return DayWindow(first, last) if first <= last else DayWindow(date.max, date.min)
 
 
-def _streaks_within(played: Collection[date], span: DayWindow) -> tuple[int, int]:
+def _streaks_within(runs: Sequence[DayWindow], span: DayWindow) -> tuple[int, int]:
     """The run of dates with plays that reaches the last date of a finished span, and the longest one within it."""
-    within = [day for day in played if span.first <= day <= span.last]
-    current, longest = streaks(within, span.last)
-    return current if span.last in within else 0, longest
+    within = [
+        DayWindow(max(run.first, span.first), min(run.last, span.last))
+        for run in runs
+        if run.first <= span.last and run.last >= span.first
+    ]
+    current = within[-1].length if within and within[-1].last == span.last else 0
+    return current, max((run.length for run in within), default=0)
 
 
-def _busiest_day(days: pl.DataFrame, span: DayWindow) -> Document | None:
-    within = days.filter(pl.col("date").is_between(span.first, span.last) & (pl.col("plays") > 0))
-    busiest = within.sort("plays", "ms", "date", descending=[True, True, False]).head(1)
-    return next(
-        (
-            {"date": day.isoformat(), "count": plays, "total_ms": ms}
-            for day, plays, ms in busiest.select("date", "plays", "ms").iter_rows()
-        ),
-        None,
-    )
+def _busiest_days(days: pl.DataFrame) -> dict[int, Document]:
+    """Of each year the date with most plays, then the longest time, then the first."""
+    ordered = days.filter(pl.col("plays") > 0).sort("plays", "ms", "date", descending=[True, True, False])
+    busiest = ordered.group_by(year=pl.col("date").dt.year()).first().select("year", "date", "plays", "ms")
+    return {
+        year: {"date": day.isoformat(), "count": plays, "total_ms": ms} for year, day, plays, ms in busiest.iter_rows()
+    }

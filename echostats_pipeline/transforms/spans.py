@@ -75,6 +75,6 @@ def within_spans(
 def by_span(frame: pl.DataFrame) -> Rows:
     """Rows by their ``span``, without it."""
     rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in frame.iter_rows(named=True):
+    for row in frame.to_dicts():
         rows[row.pop("span")].append(row)
     return rows

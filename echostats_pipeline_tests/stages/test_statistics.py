@@ -131,6 +131,19 @@ def test_a_day_that_lost_its_plays_loses_its_rollup(installation: Installation) 
     assert {found["total_tracks_played"] for found in documents(store.db, "analytics_snapshots")} == {0}
 
 
+def test_the_first_snapshots_tell_of_tracks_that_rollups_still_know(installation: Installation) -> None:
+    user, store = installation.connect(), installation.store
+    sync(installation, user)
+    catch_up(installation, user)
+    before = documents(store.db, "analytics_snapshots", without=("_id", "computed_at"))
+    assert all(snapshot["top_artists"] for snapshot in before)
+    for name in ("statistics_years", "statistics_catalog", "rollup_changes"):
+        store.db[name].delete_many({})
+    store.db["listening_history"].delete_many({})
+    rebuild_snapshots(store, user, installation.now())
+    assert documents(store.db, "analytics_snapshots", without=("_id", "computed_at")) == before
+
+
 def test_a_user_without_plays_has_empty_snapshots(installation: Installation) -> None:
     user = installation.connect()
     assert set(rebuild_snapshots(installation.store, user, NOW).documents) == set(PERIODS)

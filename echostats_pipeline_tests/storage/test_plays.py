@@ -317,6 +317,13 @@ def test_lengths_and_covers_are_filled_where_they_lack(store: Store, db: Db) -> 
     assert (found["k"]["duration_ms"], found["none"]["duration_ms"]) == (7, 0)
 
 
+def test_the_tracks_of_a_user_come_each_once(store: Store, db: Db) -> None:
+    assert store.plays.track_ids("u").to_list() == []
+    plays = [play("a", NOW), play("a", NOW - MS), play("b", NOW), play("c", NOW, "v")]
+    db["listening_history"].insert_many(plays)
+    assert sorted(store.plays.track_ids("u")) == ["a", "b"]
+
+
 def test_a_track_is_told_by_the_names_of_its_last_play(store: Store, db: Db) -> None:
     db["listening_history"].insert_many(
         [

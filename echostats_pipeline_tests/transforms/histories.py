@@ -144,7 +144,7 @@ def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
         taken("hours", document["hourly"], "hour", "count", "ms")
         tracks = (*document["track_plays"], *document["uncounted_tracks"])
         taken("tracks", tracks, "spotify_id", "count", "ms")
-        taken("sessions", document["sessions"], "started_at", "ended_at", "plays", "continues")
+        taken("sessions", document["sessions"], "started_at", "ended_at", "continues")
         taken("repeats", document["repeats"], "spotify_id", "count", "ended_at", "continues")
     return RollupFrames.of_documents(
         {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in DOCUMENT_SCHEMAS.items()}

@@ -30,11 +30,10 @@ def build_all(
     catalogue: Catalogue | None = None,
     zone: str = "UTC",
     today: date = TODAY,
-    years: set[int] | None = None,
 ) -> PeriodDocuments:
     """All that is told of periods, by way of the rollups."""
     heard = listened(plays, daily_rollups(plays, zone), catalogue or Catalogue())
-    return build_snapshots(heard, user_id="u", timezone=zone, today=today, years=years)
+    return build_snapshots(heard, user_id="u", timezone=zone, today=today)
 
 
 def build(*args: Any, **kwargs: Any) -> dict[str, dict[str, Any]]:
@@ -99,12 +98,9 @@ def test_every_snapshot_is_a_valid_document(listener: tuple[str, list[OraclePlay
             assert {name: value for name, value in model.to_bson().items() if name != "computed_at"} == document
 
 
-def test_only_the_years_asked_for_are_reviewed() -> None:
-    plays = [OraclePlay(NOON - timedelta(days=365 * back), "t") for back in range(5)]
-    everything = build_all(plays).reviews
-    assert [review["year"] for review in everything] == [2020, 2021, 2022, 2023]
-    assert build_all(plays, years={2021, 1999}).reviews == [everything[1]]
-    assert build_all(plays, years=set()).reviews == []
+def test_every_finished_year_with_plays_is_reviewed() -> None:
+    plays = [OraclePlay(NOON - timedelta(days=365 * back), "t") for back in (0, 1, 2, 4)]
+    assert [review["year"] for review in build_all(plays).reviews] == [2020, 2022, 2023]
 
 
 @pytest.mark.parametrize(("period", "days"), [("week", 7), ("month", 30), ("quarter", 90), ("year", 365)])
