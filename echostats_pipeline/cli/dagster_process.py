@@ -21,12 +21,11 @@ from typing import IO
 
 import requests
 
-from echostats_pipeline.cli.instance import open_instance, prepare_dagster_home, project_file
+from echostats_pipeline.cli.instance import open_instance, project_file
 from echostats_pipeline.dead_runs import end_interrupted_runs
 from echostats_pipeline.errors import EchostatsError
-from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
 from echostats_pipeline.roster import code_location_is_loaded, reload_code_location, webserver_file
-from echostats_pipeline.settings import Settings, set_environment
+from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.processes import process_exists
 
@@ -54,9 +53,7 @@ def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], Non
     home = StateFolder(settings.home)
     starts: deque[float] = deque(maxlen=MOST_RESTARTS)
     while True:
-        with open_instance(settings) as instance:
-            end_interrupted_runs(instance)
-        with _dagster(home, port) as dagster:
+        with _dagster(settings, port) as dagster:
             say("Dagster runs again." if starts else welcome)
             _watch(dagster, settings)
         if len(starts) == MOST_RESTARTS and time.monotonic() - starts[0] < RESTARTS_WITHIN_S:
@@ -83,9 +80,11 @@ def stop_orphan(home: StateFolder) -> bool:
 
 
 @contextmanager
-def _dagster(home: StateFolder, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _dagster(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Webserver and daemon as one child with a session of its own, so that Ctrl-C reaches it only through us."""
-    set_environment({"DAGSTER_HOME": str(prepare_dagster_home(home)), BATCH_SIZE_VARIABLE: str(BATCH_SIZE)})
+    home = StateFolder(settings.home)
+    with open_instance(settings) as instance:  # sets what processes that are started from now on need to open it too
+        end_interrupted_runs(instance)
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(project_file("workspace.yaml"))]
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and files
         [*command, "-h", HOST, "-p", str(port)],

@@ -101,7 +101,7 @@ def days_of_gaps(gaps: Iterable[ListeningGap], shown: DayWindow, zone: ZoneInfo)
     for gap in gaps:
         if gap.closed_by is None and gap.to > gap.from_:
             first, last = local_date(gap.from_, zone), local_date(gap.to, zone)
-            found.update(DayWindow(max(first, shown.first), min(last, shown.last)).dates())
+            found.update(DayWindow(first, last).overlap(shown).dates())
     return found
 
 

@@ -35,6 +35,10 @@ class DayWindow:
         for offset in range(self.length):
             yield self.first + timedelta(days=offset)
 
+    def overlap(self, other: "DayWindow") -> "DayWindow":
+        """The dates of both; of no length, or less, if there are none."""
+        return DayWindow(max(self.first, other.first), min(self.last, other.last))
+
     def pieces(self, most: int) -> Iterator["DayWindow"]:
         """The window in windows of at most so many days, in order."""
         for offset in range(0, self.length, most):

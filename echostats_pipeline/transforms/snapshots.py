@@ -92,17 +92,13 @@ def build_snapshots(
 
 def _within(span: DayWindow, earliest: date, today: date) -> DayWindow:
     """The span as far as there can be plays; what lies outside altogether is empty."""
-    first, last = max(span.first, earliest), min(span.last, today)
-    return DayWindow(first, last) if first <= last else DayWindow(date.max, date.min)
+    within = span.overlap(DayWindow(earliest, today))
+    return within if within.length > 0 else DayWindow(date.max, date.min)
 
 
 def _streaks_within(runs: Sequence[DayWindow], span: DayWindow) -> tuple[int, int]:
     """The run of dates with plays that reaches the last date of a finished span, and the longest one within it."""
-    within = [
-        DayWindow(max(run.first, span.first), min(run.last, span.last))
-        for run in runs
-        if run.first <= span.last and run.last >= span.first
-    ]
+    within = [part for run in runs if (part := run.overlap(span)).length > 0]
     current = within[-1].length if within and within[-1].last == span.last else 0
     return current, max((run.length for run in within), default=0)
 
