@@ -298,11 +298,12 @@ def test_every_field_of_the_schema_is_there_and_of_its_type(filled: Pipeline) ->
 
 
 def test_every_document_is_what_its_model_says(filled: Pipeline) -> None:
-    for name, collection in COLLECTIONS.items():
+    looked_at = set()
+    for name in COLLECTIONS.keys() - {"rebuild_queue"}:
         for document in filled.store.db[name].find().limit(200):
-            if name == "rebuild_queue":
-                continue
-            collection.document.model_validate(document)
+            COLLECTIONS[name].document.model_validate(document)
+            looked_at.add(name)
+    assert looked_at >= set(SEED)
 
 
 def test_the_models_have_every_field_of_the_schema() -> None:

@@ -66,6 +66,9 @@ def test_no_number_and_zero_are_no_limit(number: int | None) -> None:
     for _ in range(700):
         meter.admit(Behaviour(rate_limit=number, quota=number), "me", START)
         meter.record("me", "ann", 200, START)
+    for limit in (Behaviour(rate_limit=700), Behaviour(quota=700)):
+        with pytest.raises(ApiError):
+            meter.admit(limit, "me", START)
 
 
 def test_a_used_up_quota_is_said_in_spotifys_words_until_the_oldest_call_leaves(

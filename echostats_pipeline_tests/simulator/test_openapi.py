@@ -119,14 +119,18 @@ def test_an_answer_is_as_described(specification: Specification, get: Get, world
 
 @pytest.mark.parametrize("kind", ["tracks", "artists", "albums", "audio-features"])
 def test_a_single_object_is_as_described(specification: Specification, get: Get, world: World, kind: str) -> None:
-    for item_id in list(getattr(world.catalogue, kind.replace("-", "_")))[:5]:
+    item_ids = list(getattr(world.catalogue, kind.replace("-", "_")))[:5]
+    assert len(item_ids) == 5
+    for item_id in item_ids:
         _validate(specification, f"/{kind}/{{id}}", get(f"/{kind}/{item_id}").json())
     if kind == "albums":
         _validate(specification, "/albums/{id}/tracks", get(f"/albums/{item_id}/tracks").json())
 
 
 def test_playlists_are_as_described(specification: Specification, get: Get) -> None:
-    for playlist in get("/me/playlists").json()["items"]:
+    playlists = get("/me/playlists").json()["items"]
+    assert playlists
+    for playlist in playlists:
         path = f"/playlists/{playlist['id']}"
         _validate(specification, "/playlists/{playlist_id}", get(path).json())
         _validate(specification, "/playlists/{playlist_id}/items", get(f"{path}/items").json())
