@@ -49,6 +49,7 @@ RELOAD = """mutation($location: String!) { reloadRepositoryLocation(repositoryLo
   ... on WorkspaceLocationEntry { loadStatus } } }"""
 CHECKS = """query { assetNodes(assetKeys: [{path: ["daily_rollups"]}]) { assetChecksOrError { ... on AssetChecks {
   checks { name blocking } } } } }"""
+UNFINISHED = """query($filter: RunsFilter!) { runsOrError(filter: $filter) { ... on Runs { results { id } } } }"""
 EXECUTIONS = """query { assetCheckExecutions(
   assetKey: {path: ["daily_rollups"]}, checkName: "daily_rollups_match_history", limit: 50) {
     status runId evaluation { success description } } }"""
@@ -184,6 +185,13 @@ def failed_and_healed(ui: Ui, process: Popen[str], store: Store, user: User, day
     return run_id
 
 
+def unfinished(ui: Ui, user: User) -> list[Any]:
+    """The runs of a user that wait or are executed."""
+    statuses = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
+    of_user = {"tags": [{"key": USER_TAG, "value": user.partition_key}], "statuses": statuses}
+    return list(ui.ask(UNFINISHED, filter=of_user)["runsOrError"]["results"])
+
+
 def syncs_since(store: Store, user: User, instant: datetime, *statuses: str) -> int:
     kinds = {"$in": ["initial", "periodic"]}
     wanted = {"status": {"$in": statuses}} if statuses else {}
@@ -218,7 +226,7 @@ def test_days_are_backfilled_fail_and_heal_and_a_user_is_paused_from_the_ui(
         location = repository["location"]["name"]
         assert ui.ask(RELOAD, location=location)["reloadRepositoryLocation"]["loadStatus"]
         eventually("code location", ui.repository, process)
-        stopped_at = utc_now() + timedelta(seconds=10)  # what was asked for before is still done
+        stopped_at = utc_now()
 
         run_id = failed_and_healed(ui, process, store, ann, healed)
 
@@ -248,8 +256,12 @@ def test_days_are_backfilled_fail_and_heal_and_a_user_is_paused_from_the_ui(
         assert shown.materialized(bob, day[0], day[-1]) == {str(when) for when in (*together, *healed)}
         assert shown.failed == 0
 
-        # The user who was paused is not synced, the other is, and when resumed both are.
+        # What was asked for before is still done. After it the user who was paused is not synced, the other is, and
+        # when resumed both are.
         eventually("sync", lambda: syncs_since(store, ann, stopped_at, "completed"), process)
-        assert syncs_since(store, bob, stopped_at) == 0
+        eventually("end of the runs asked for before", lambda: not unfinished(ui, bob), process)
+        settled_at = utc_now()
+        eventually("sync", lambda: syncs_since(store, ann, settled_at, "completed"), process)
+        assert syncs_since(store, bob, settled_at) == 0
         assert (switch.status(), switch.start()) == ("STOPPED", "RUNNING")
-        eventually("sync of the resumed user", lambda: syncs_since(store, bob, stopped_at, "completed"), process)
+        eventually("sync of the resumed user", lambda: syncs_since(store, bob, settled_at, "completed"), process)
