@@ -18,6 +18,7 @@ from echostats_pipeline.roster import Roster
 from echostats_pipeline.schedules import SCHEDULES
 from echostats_pipeline.sensors import SENSORS, sync_sensors
 from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.steps import list_no_days_above_steps
 
 
 def build_resources(overrides: Mapping[str, str] | None = None, *, clock_offset_seconds: float = 0.0) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def build_definitions(
         settings: How often they are synced, and whether each by a sensor of their own; the defaults if None.
     """
     settings = settings or Settings(home=Path())
+    list_no_days_above_steps()
     return dg.Definitions(
         assets=dg.load_assets_from_modules([ingestion, rollups, analytics, report, library, catalog]),
         asset_checks=CHECKS,
