@@ -30,6 +30,8 @@ from dagster._core.storage.event_log.schema import (
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection
 
+from echostats_pipeline.migrations import read_migrations_once
+
 BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE = 1000
 PAGE_BYTES = 1024
@@ -46,6 +48,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "BatchingSqliteEventLogStorage":
         """Build the storage from ``dagster.yaml``."""
+        read_migrations_once()
         return cls(inst_data=inst_data, **config_value)
 
     def run_connection(self, run_id: str | None = None) -> AbstractContextManager[Connection]:
