@@ -75,8 +75,6 @@ def _catalog_asset(
         with jobs.step(context, reader) as step:
             enriched = enrich(spotify, reader, store.get(), clock.now(), step)
             step.detail = f"Read {enriched.completed} {name.replace('_', ' ')}, {enriched.unavailable} unavailable"
-            if enriched.completed:
-                store.get().mark_all_snapshots()
             if enriched.waiting is not None:
                 wait = enriched.waiting
                 store.get().limits.postpone(wait.family, wait.until, wait.reason)

@@ -115,6 +115,7 @@ ECHOSTATS_COLLECTIONS = (
         (
             by("spotify_id", unique=True),
             by("artists.spotify_id"),
+            by("album.spotify_id"),
             by("name"),
             by("enriched_at"),
             by("changed_at"),

@@ -1,11 +1,13 @@
 """The shared catalogue: what plays mention becomes full documents, the most played first.
 
 Data that came embedded in an answer is used before any call is made: a track read here brings stubs of its artists
-and of its album. What was read is stored in batches, also when Spotify asks to wait in the middle.
+and of its album. What was read is stored in batches, also when Spotify asks to wait in the middle. At the end the
+snapshots of everybody who has played something of it wait for a rebuild.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,40 +55,48 @@ class Enriched:
 
 def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> Enriched:
     """Read the tracks that plays mention; their artists and albums become stubs, the plays get length and cover."""
+    with _listeners_wait(store) as changed:
 
-    def keep(answer: Answer) -> int:
-        found = _found(answer)
-        documents: list[Track] = [track_document(track, now, spotify_id=asked) for asked, track in found]
-        store.catalog.put("tracks", documents, missing=_missing(answer), at=now)
-        store.catalog.add_stubs("artists", [stub for _, track in found for stub in artist_stubs(track, now)])
-        store.catalog.add_stubs("albums", [stub for _, track in found if (stub := album_stub(track, now))])
-        fill_tracks(store, documents)
-        return len(found)
+        def keep(answer: Answer) -> int:
+            found = _found(answer)
+            documents: list[Track] = [track_document(track, now, spotify_id=asked) for asked, track in found]
+            store.catalog.put("tracks", documents, missing=_missing(answer), at=now)
+            store.catalog.add_stubs("artists", [stub for _, track in found for stub in artist_stubs(track, now)])
+            store.catalog.add_stubs("albums", [stub for _, track in found if (stub := album_stub(track, now))])
+            fill_tracks(store, documents)
+            changed.update(track.spotify_id for track in documents)
+            return len(found)
 
-    return _enrich(store.catalog.wanting("tracks", now), client.tracks_iter, keep, progress)
+        return _enrich(store.catalog.wanting("tracks", now), client.tracks_iter, keep, progress)
 
 
 def enrich_artists(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> Enriched:
     """Read the artists that tracks mention; their genres are passed on to the tracks."""
+    with _listeners_wait(store) as changed:
 
-    def keep(answer: Answer) -> int:
-        documents: list[Artist] = [artist_document(artist, now, spotify_id=asked) for asked, artist in _found(answer)]
-        store.catalog.put("artists", documents, missing=_missing(answer), at=now)
-        store.catalog.pass_genres_to_tracks(documents)
-        return len(documents)
+        def keep(answer: Answer) -> int:
+            found = _found(answer)
+            documents: list[Artist] = [artist_document(artist, now, spotify_id=asked) for asked, artist in found]
+            store.catalog.put("artists", documents, missing=_missing(answer), at=now)
+            store.catalog.pass_genres_to_tracks(documents)
+            changed.update(store.catalog.tracks_of("artists", [artist.spotify_id for artist in documents]))
+            return len(found)
 
-    return _enrich(store.catalog.wanting("artists", now), client.artists_iter, keep, progress)
+        return _enrich(store.catalog.wanting("artists", now), client.artists_iter, keep, progress)
 
 
 def enrich_albums(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> Enriched:
     """Read the albums that tracks mention."""
+    with _listeners_wait(store) as changed:
 
-    def keep(answer: Answer) -> int:
-        documents: list[Album] = [album_document(album, now, spotify_id=asked) for asked, album in _found(answer)]
-        store.catalog.put("albums", documents, missing=_missing(answer), at=now)
-        return len(documents)
+        def keep(answer: Answer) -> int:
+            found = _found(answer)
+            documents: list[Album] = [album_document(album, now, spotify_id=asked) for asked, album in found]
+            store.catalog.put("albums", documents, missing=_missing(answer), at=now)
+            changed.update(store.catalog.tracks_of("albums", [album.spotify_id for album in documents]))
+            return len(found)
 
-    return _enrich(store.catalog.wanting("albums", now), client.albums_iter, keep, progress)
+        return _enrich(store.catalog.wanting("albums", now), client.albums_iter, keep, progress)
 
 
 def enrich_audio_features(
@@ -101,25 +111,38 @@ def enrich_audio_features(
     done: Counter[str] = Counter()
     waiting: dict[str, WaitRequired] = {}
     tracks = list(wanting.items())
-    for start in range(0, len(tracks), BATCH):
-        open_sources = {name: ask for name, ask in sources.items() if name not in waiting}
-        heard = ask_in_turn(open_sources, dict(tracks[start : start + BATCH]))
-        store.catalog.put_audio_features(heard.answers, now, heard.asked)
-        waiting |= heard.waiting
-        settled = Counter(
-            "unavailable" if features is None else "completed"
-            for spotify_id, features in heard.answers.items()
-            if features is not None or waiting.keys() <= set(heard.asked[spotify_id])
-        )
-        progress.advance(settled.total())
-        done += settled
-        if waiting.keys() == sources.keys():
-            break
+    with _listeners_wait(store) as changed:
+        for start in range(0, len(tracks), BATCH):
+            open_sources = {name: ask for name, ask in sources.items() if name not in waiting}
+            heard = ask_in_turn(open_sources, dict(tracks[start : start + BATCH]))
+            store.catalog.put_audio_features(heard.answers, now, heard.asked)
+            changed.update(spotify_id for spotify_id, features in heard.answers.items() if features is not None)
+            waiting |= heard.waiting
+            settled = Counter(
+                "unavailable" if features is None else "completed"
+                for spotify_id, features in heard.answers.items()
+                if features is not None or waiting.keys() <= set(heard.asked[spotify_id])
+            )
+            progress.advance(settled.total())
+            done += settled
+            if waiting.keys() == sources.keys():
+                break
     for wait in waiting.values():  # also those that the result has no place for
         store.limits.postpone(wait.family, wait.until, wait.reason)
     return Enriched(
         done["completed"], done["unavailable"], len(wanting) - done.total(), next(iter(waiting.values()), None)
     )
+
+
+@contextmanager
+def _listeners_wait(store: Store) -> Iterator[set[str]]:
+    """A set of ids: in the end, whatever it is, snapshots of everybody wait who has played one of these tracks."""
+    changed: set[str] = set()
+    try:
+        yield changed
+    finally:
+        for user_id in store.plays.listeners(changed):
+            store.rebuilds.mark(user_id, "analytics_snapshots")
 
 
 def objects_a_day(settings: Settings, store: Store, family: str, now: datetime) -> int:

@@ -27,6 +27,8 @@ NOT_ON_SPOTIFY = r"^(local|unresolved):"
 
 ASK_AGAIN_AFTER = timedelta(days=30)
 """What Spotify does not know, or has no audio features of, it may know later."""
+TRACKS_HAVE = {"artists": "artists.spotify_id", "albums": "album.spotify_id"}
+"""Where a track says which they are."""
 STALE_AFTER = timedelta(days=365)
 """Names, genres and pictures change, but so seldom that what is missing comes first."""
 
@@ -248,6 +250,11 @@ class CatalogStore:
         ]
         if operations:
             self._db["tracks"].bulk_write(operations, ordered=False)
+
+    def tracks_of(self, name: Literal["artists", "albums"], spotify_ids: Collection[str]) -> list[str]:
+        """Ids of the tracks that have one of these artists or albums."""
+        having = {TRACKS_HAVE[name]: {"$in": list(spotify_ids)}}
+        return [track["spotify_id"] for track in self._db["tracks"].find(having, {"_id": 0, "spotify_id": 1})]
 
     def documents(self, name: CatalogName, spotify_ids: Iterable[str]) -> list[Document]:
         """Stored documents of the given ids, without ``_id``."""

@@ -310,9 +310,12 @@ class PlayStore:
         """Which of the tracks anybody has played."""
         return set(self._history.distinct("track.spotify_id", {"track.spotify_id": {"$in": list(track_ids)}}))
 
-    def listeners(self, track_ids: Collection[str]) -> list[str]:
+    def listeners(self, track_ids: Iterable[str]) -> set[str]:
         """Who has played any of the tracks, by user id."""
-        return self._history.distinct("user_id", {"track.spotify_id": {"$in": list(track_ids)}}) if track_ids else []
+        some, others = set[str](), iter(track_ids)
+        while batch := list(islice(others, IDS_AT_ONCE)):
+            some.update(self._history.distinct("user_id", {"track.spotify_id": {"$in": batch}}))
+        return some
 
     def ends_of(self, user_id: str, track_ids: Sequence[str]) -> list[datetime]:
         """When plays of these tracks ended."""

@@ -66,14 +66,16 @@ class Store:
         )
 
     def mark_all_snapshots(self) -> None:
-        """Ask for new snapshots of everyone: the catalogue they take names and genres from has changed."""
+        """Ask for new snapshots of everyone: the catalogue they take names and genres from may have changed."""
         for user in self.users.all():
             self.rebuilds.mark(user.user_id, "analytics_snapshots")
 
     def close_run(self, dagster_run_id: str, at: datetime, error: str) -> None:
         """Fail what a run left open that died without a chance to close it itself, and free what it held."""
         self.leases.release_run(dagster_run_id)
-        self.jobs.close_run(dagster_run_id, at, error)
+        if self.jobs.close_run(dagster_run_id, at, error):
+            # It may have changed the catalogue, and has told nobody.
+            self.mark_all_snapshots()
         self.imports.close_run(dagster_run_id, at, error)
 
     def condemn_run(self, dagster_run_id: str, user_ids: Iterable[str], at: datetime, error: str) -> None:

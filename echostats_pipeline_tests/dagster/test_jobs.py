@@ -239,10 +239,10 @@ def test_a_library_is_read(pipeline: Pipeline) -> None:
         assert documents(pipeline.store.db, name)
 
 
-def test_the_catalogue_is_completed_and_everyones_snapshots_wait(pipeline: Pipeline) -> None:
-    users = [pipeline.connect(number) for number in range(2)]
-    for user in users:
-        pipeline.run("user_sync", tags=range_of(TODAY, TODAY, user))
+def test_the_catalogue_is_completed_and_snapshots_of_its_listeners_wait(pipeline: Pipeline) -> None:
+    listener, silent = (pipeline.connect(number) for number in range(2))
+    pipeline.run("user_sync", tags=range_of(TODAY, TODAY, listener))
+    for user in (listener, silent):
         pipeline.run("snapshot_build", partition_key=user.partition_key)
     assert pipeline.store.rebuilds.pending("analytics_snapshots") == {}
     result = pipeline.run("catalog_enrichment")
@@ -250,7 +250,10 @@ def test_the_catalogue_is_completed_and_everyones_snapshots_wait(pipeline: Pipel
     job = the_job(pipeline, result)
     assert {step.action for step in job.steps} == {"tracks", "artists", "albums", "audio_features"}
     assert pipeline.store.catalog.lacking(NOW) == {}
-    assert set(pipeline.store.rebuilds.pending("analytics_snapshots")) == {user.user_id for user in users}
+    assert set(pipeline.store.rebuilds.pending("analytics_snapshots")) == {listener.user_id}
+    pipeline.run("snapshot_build", partition_key=listener.partition_key)
+    assert pipeline.run("catalog_enrichment").success
+    assert pipeline.store.rebuilds.pending("analytics_snapshots") == {}, "nothing has changed"
 
 
 def test_the_catalogue_is_not_completed_for_nobody(pipeline: Pipeline) -> None:

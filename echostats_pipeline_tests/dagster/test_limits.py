@@ -107,6 +107,8 @@ def test_a_quota_in_the_middle_of_the_catalogue_is_no_failure_and_is_gone_on_fro
     user = pipeline.connect()
     tracks = sorted(pipeline.installation.simulator.world.catalogue.tracks)[:120]
     pipeline.store.catalog.add_stubs("tracks", [Track(spotify_id=spotify_id, name="") for spotify_id in tracks])
+    played = {"user_id": user.user_id, "played_at": NOW, "track": {"spotify_id": tracks[0]}}
+    pipeline.store.db["listening_history"].insert_one(played)
     pipeline.installation.simulator.behave(quota={"tracks": 1})
     result = pipeline.run("catalog_enrichment")
     assert result.success

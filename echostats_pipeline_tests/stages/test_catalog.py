@@ -204,11 +204,42 @@ def test_a_days_objects_are_calls_times_what_a_call_reads(installation: Installa
     assert a_day("audio-features", "spotify") == a_day("audio-features") == 0
 
 
+def play(store: Store, user: User, track_id: str) -> None:
+    song = {"spotify_id": track_id, "name": "Name", "artist_name": "Artist", "album_name": "Album", "duration_ms": 1}
+    store.db["listening_history"].insert_one({"user_id": user.user_id, "played_at": NOW, "track": song})
+
+
+def snapshots_wait_of(store: Store) -> set[str]:
+    """User ids; they do not wait any more then."""
+    waiting = set(store.rebuilds.pending("analytics_snapshots"))
+    store.db["rebuild_queue"].delete_many({})
+    return waiting
+
+
+def test_whatever_is_read_snapshots_wait_of_its_listeners(installation: Installation, user: User) -> None:
+    store, other = installation.store, installation.connect(1)
+    heard, *more = installation.simulator.world.catalogue.tracks.values()
+    unlike = next(track for track in more if track.album != heard.album and not {*track.artists} & {*heard.artists})
+    play(store, user, heard.id)
+    play(store, other, unlike.id)
+    add_stubs(store, [heard.id])
+    with installation.client(user) as client:
+        for stage in STAGES:
+            assert stage(store, client, NOW, Counted()).completed
+            assert snapshots_wait_of(store) == {user.user_id}
+            assert stage(store, client, NOW, Counted()).completed == 0
+            assert snapshots_wait_of(store) == set()
+    with installation.feature_sources(user) as sources:
+        assert enrich_audio_features(store, sources, NOW, Counted()).completed
+    assert snapshots_wait_of(store) == {user.user_id}
+
+
 def test_a_failure_half_way_keeps_what_was_stored_and_goes_on_from_there(
     installation: Installation, user: User
 ) -> None:
     ids = sorted(list(installation.simulator.world.catalogue.tracks)[:230])
     add_stubs(installation.store, ids)
+    play(installation.store, user, ids[0])
     with installation.client(user) as client:
         handler, sent = client._handler, []
 
@@ -220,6 +251,7 @@ def test_a_failure_half_way_keeps_what_was_stored_and_goes_on_from_there(
         with pytest.raises(Exception, match="500"):
             enrich_tracks(installation.store, client, NOW, Counted())
     assert installation.store.catalog.wanting("tracks", NOW) == ids[100:]
+    assert snapshots_wait_of(installation.store) == {user.user_id}
     assert enrich(installation, user)[0] == Enriched(130, 0)
 
 
