@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline.transforms.frames import collected
 from echostats_pipeline.transforms.spans import Rows, by_span, within_spans
 
 AWAY_DAYS = 180
@@ -29,7 +30,7 @@ def comebacks(heard: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, s
     """
     # An artist and a date as one number: sorted and compared ten times as fast as two.
     day = pl.col("artist").cast(pl.Int64) * STRIDE + pl.col("date").cast(pl.Int32)
-    returns = (
+    returns = collected(
         heard.lazy()
         .select(day=day)
         .sort("day")
@@ -41,7 +42,6 @@ def comebacks(heard: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, s
             date=(pl.col("day") % STRIDE).cast(pl.Int32).cast(pl.Date),
         )
         .sort("away_days", "date", descending=True)
-        .collect()
     )
     # Plays and names decide among few: all others are out by their absence.
     candidates = (

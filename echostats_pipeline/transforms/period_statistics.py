@@ -17,8 +17,9 @@ import polars as pl
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.transforms.comebacks import comebacks
 from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline.transforms.frames import collected
 from echostats_pipeline.transforms.identified import FEATURE_UNIT, Heard
-from echostats_pipeline.transforms.ranking import BY_PLAYS, BY_TIME, top_items
+from echostats_pipeline.transforms.ranking import top_items
 from echostats_pipeline.transforms.spans import Rows, by_span
 from echostats_pipeline.transforms.streams import most_replayed, session_totals
 
@@ -53,14 +54,17 @@ class Listening:
         ]
         return pl.DataFrame(rows, schema={"piece": pl.UInt32, "span": pl.UInt32}, orient="row")
 
+    @cached_property
+    def _members_by_number(self) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+        """`members` of the spans that are one piece, and of the others."""
+        alone = pl.len().over("span") == 1
+        return self.members.filter(alone).lazy(), self.members.filter(~alone).lazy()
+
     def summed(self, by_piece: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
         """Sums by ``span`` and keys of whatever else the columns hold, from sums by ``piece`` and keys."""
-        alone = pl.len().over("span") == 1
         single, several = (
-            by_piece.join(members.lazy(), on="piece", how="inner").select(
-                "span", *keys, pl.exclude("span", "piece", *keys)
-            )
-            for members in (self.members.filter(alone), self.members.filter(~alone))
+            by_piece.join(members, on="piece", how="inner").select("span", *keys, pl.exclude("span", "piece", *keys))
+            for members in self._members_by_number
         )
         return pl.concat([single, several.group_by("span", *keys).agg(pl.all().sum())])
 
@@ -71,20 +75,20 @@ class Listening:
     @cached_property
     def _by_piece(self) -> pl.DataFrame:
         """Plays and time of each track by piece."""
-        return self.heard.tracks.lazy().group_by(self.piece, "track").agg(pl.col("plays", "ms").sum()).collect()
+        return self.heard.tracks.group_by(self.piece, "track").agg(pl.col("plays", "ms").sum())
 
     def grouped(self, key: str) -> pl.DataFrame:
         """``span``, ``track``, ``artist`` or ``album``, ``plays``, ``ms``."""
         by_piece = self._by_piece
         if key != "track":
             by_piece = self.of_tracks(by_piece, key).group_by("piece", key).agg(pl.col("plays", "ms").sum())
-        return self.summed(by_piece.lazy(), key).collect()
+        return collected(self.summed(by_piece.lazy(), key))
 
     @cached_property
     def firsts(self) -> dict[str, pl.DataFrame]:
         """``date`` of the first play ever that counts, by ``track`` and by ``artist``."""
         counted = self.heard.tracks.lazy().filter(pl.col("plays") > 0)
-        tracks = counted.group_by("track").agg(pl.col("date").min()).collect()
+        tracks = collected(counted.group_by("track").agg(pl.col("date").min()))
         artists = self.of_tracks(tracks, "artist").group_by("artist").agg(pl.col("date").min())
         return {"track": tracks, "artist": artists}
 
@@ -163,14 +167,15 @@ class Ranking(NamedTuple):
 
 def _ranking(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) -> Ranking:
     """Of items and how they are shown, both as for `ranking.top_items`."""
-    counts = dict(items.filter(pl.col("plays") > 0).group_by("span").len().iter_rows())
-    return Ranking(counts, top_items(items, shown, BY_PLAYS), top_items(items, shown, BY_TIME))
+    counted = items.filter(pl.col("plays") > 0)
+    counts = dict(counted.group_by("span").len().iter_rows())
+    return Ranking(counts, *top_items(counted, shown))
 
 
 def _totals(listening: Listening) -> pl.DataFrame:
     days = listening.heard.days.lazy().with_columns(active_days=(pl.col("plays") > 0).cast(pl.Int64))
     by_piece = days.group_by(listening.piece).agg(pl.exclude("date").sum())
-    return listening.summed(by_piece).collect()
+    return collected(listening.summed(by_piece))
 
 
 def _distributions(listening: Listening) -> dict[str, dict[int, list[dict[str, int]]]]:
@@ -188,14 +193,15 @@ def _distributions(listening: Listening) -> dict[str, dict[int, list[dict[str, i
             hours.sort("span", "day", "hour"),
             hours.group_by("span", "hour").agg(sums).sort("span", "hour"),
             hours.group_by("span", "day").agg(sums).sort("span", "day"),
-        ]
+        ],
+        engine="in-memory",
     )
     return {"weekday_hours": dict(by_span(both)), "hour": dict(by_span(by_hour)), "day": dict(by_span(by_day))}
 
 
 def _audio_features(tracks: pl.DataFrame, known: pl.DataFrame) -> dict[int, tuple[int, dict[str, float]]]:
     """Plays of tracks that have features, and their means weighted by plays."""
-    heard = (
+    heard = collected(
         tracks.lazy()
         .filter(pl.col("plays") > 0)
         .join(
@@ -205,7 +211,6 @@ def _audio_features(tracks: pl.DataFrame, known: pl.DataFrame) -> dict[int, tupl
         )
         .group_by("span")
         .agg(pl.col("plays").sum(), *((pl.col(name) * pl.col("plays")).sum().alias(name) for name in AVERAGED_FEATURES))
-        .collect()
     )
     return {
         span: (
@@ -240,7 +245,7 @@ def _new_by_span(listening: Listening) -> dict[str, dict[int, int]]:
     found = {}
     for key, firsts in listening.firsts.items():
         by_piece = firsts.lazy().group_by(listening.piece).len("new")
-        found[key] = dict(listening.summed(by_piece).collect().iter_rows())
+        found[key] = dict(collected(listening.summed(by_piece)).iter_rows())
     return found
 
 
@@ -255,5 +260,5 @@ def _months(listening: Listening) -> dict[int, list[dict[str, Any]]]:
     for key, firsts in listening.firsts.items():
         new = firsts.lazy().group_by(listening.piece, month).len(f"new_{key}s")
         sums = sums.join(new, on=["piece", "month"], how="left")
-    months = listening.summed(sums.fill_null(0), "month").sort("span", "month").collect()
+    months = collected(listening.summed(sums.fill_null(0), "month").sort("span", "month"))
     return dict(by_span(months.select("span", "month", "count", "total_ms", "new_tracks", "new_artists")))

@@ -9,6 +9,7 @@ import polars as pl
 
 from echostats_pipeline.model.statistics import PERIOD_DAYS, PERIODS, CalendarPeriod, Period
 from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline.transforms.frames import collected
 
 WEEK_DAYS = 7
 Rows = Mapping[int, list[dict[str, Any]]]
@@ -69,7 +70,7 @@ def within_spans(
         .with_columns(span=pl.lit(number, pl.UInt32), **{name: column(span) for name, column in columns.items()})
         for number, span in enumerate(spans)
     )
-    return pl.concat(within).collect()
+    return collected(pl.concat(within))
 
 
 def by_span(frame: pl.DataFrame) -> Rows:

@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.statistics import TopItem
-from echostats_pipeline.transforms.ranking import BY_PLAYS, BY_TIME, TOP_LENGTH, top_items
+from echostats_pipeline.transforms.ranking import TOP_LENGTH, top_items
 
 Line = tuple[str, str, int, int]
 lines = st.lists(
     st.tuples(
         st.text("abcdef0123456789", min_size=3, max_size=3),
         st.sampled_from(("", "$a", "A.b", "a", "z", "Ä", "\U0001f600")),
-        st.integers(0, 3),
+        st.integers(1, 4),
         st.integers(0, 3),
     ),
     max_size=120,
@@ -19,8 +19,8 @@ lines = st.lists(
 )
 
 
-def ranked(items: list[Line], by: tuple[str, str] = BY_PLAYS) -> list[dict[str, object]]:
-    """The ranking of a span beside another one that holds the same, but later."""
+def ranked(items: list[Line]) -> list[list[dict[str, object]]]:
+    """The rankings of a span, by plays and by time, beside another one that holds the same, but later."""
     numbers = {"span": pl.Int64, "item": pl.String, "plays": pl.Int64, "ms": pl.Int64}
     texts = dict.fromkeys(("item", "spotify_id", "name", "image_url"), pl.String)
     of_spans = [(span, spotify_id, plays, ms) for span in (1, 0) for spotify_id, _, plays, ms in items]
@@ -29,21 +29,18 @@ def ranked(items: list[Line], by: tuple[str, str] = BY_PLAYS) -> list[dict[str, 
     found = top_items(
         pl.DataFrame(of_spans, schema=numbers, orient="row"),
         lambda some: shown.filter(pl.col("item").is_in(some.implode())),
-        by,
     )
-    assert found.get(0, []) == found.get(1, [])
-    return found.get(0, [])
+    assert all(rows.get(0, []) == rows.get(1, []) for rows in found)
+    return [rows.get(0, []) for rows in found]
 
 
-@pytest.mark.parametrize("by", [BY_PLAYS, BY_TIME])
+@pytest.mark.parametrize(("number", "first", "second"), [(0, 2, 3), (1, 3, 2)])
 @given(items=lines)
 def test_a_ranking_is_by_plays_then_time_or_the_reverse_then_name_and_ends_at_fifty(
-    by: tuple[str, str], items: list[Line]
+    number: int, first: int, second: int, items: list[Line]
 ) -> None:
-    first, second = (2, 3) if by == BY_PLAYS else (3, 2)
-    counted = (line for line in items if line[2] > 0)
-    order = sorted(counted, key=lambda line: (-line[first], -line[second], line[1], line[0]))
-    assert ranked(items, by) == [
+    order = sorted(items, key=lambda line: (-line[first], -line[second], line[1], line[0]))
+    assert ranked(items)[number] == [
         {
             "spotify_id": spotify_id,
             "name": name,
@@ -62,6 +59,6 @@ def test_the_order_of_rows_does_not_matter(items: list[Line]) -> None:
 
 
 def test_fifty_of_many_are_kept() -> None:
-    found = ranked([(f"{number:03}", "name", 1, 0) for number in range(60)])
+    found, _ = ranked([(f"{number:03}", "name", 1, 0) for number in range(60)])
     assert [line["rank"] for line in found] == list(range(1, TOP_LENGTH + 1))
     assert [TopItem.model_validate(line).spotify_id for line in found] == [f"{number:03}" for number in range(50)]
