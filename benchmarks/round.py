@@ -35,7 +35,6 @@ from echostats_pipeline.storage.store import Store, open_store
 
 ANSWER_S = 0.15
 POLL_S = 1.0
-BATCH = 50
 MOST_S = 1800.0
 
 
@@ -50,7 +49,7 @@ def main() -> None:
             "HOME": folder,
             "ECHOSTATS_HOME": f"{folder}/home",
             "ECHOSTATS_SENSORS": "fanout",
-            "SYNC_BATCH_SIZE": str(BATCH),
+            "SYNC_INTERVAL_MINUTES": "1440",  # no second round begins while the first is measured
             "SPOTIFY_BURST_CALLS": "100000",
             "SPOTIFY_DAILY_CALLS": "1000000",
             "ECHOSTATS_AUDIO_FEATURES": "none",

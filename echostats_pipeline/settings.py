@@ -63,7 +63,7 @@ class Settings(BaseModel):
     min_play_ms: int = 30_000
     sync_interval_minutes: int = 15
     sensors: SyncSensors = "auto"
-    sync_batch_size: int = 50
+    sync_batch_size: int = 100
     keep_runs_days: int = 14
     imports_dir: Path = Path("imports")
     import_max_gib: int = 4
@@ -112,7 +112,7 @@ def load_settings(
         min_play_ms=_whole_number(values, "ECHOSTATS_MIN_PLAY_MS", default=30_000, lowest=0),
         sync_interval_minutes=_whole_number(values, "SYNC_INTERVAL_MINUTES", default=15, lowest=1),
         sensors=_sync_sensors(values),
-        sync_batch_size=_whole_number(values, "SYNC_BATCH_SIZE", default=50, lowest=1),
+        sync_batch_size=_whole_number(values, "SYNC_BATCH_SIZE", default=100, lowest=1),
         keep_runs_days=_whole_number(values, "ECHOSTATS_KEEP_RUNS_DAYS", default=14, lowest=1),
         imports_dir=Path(values.get("ECHOSTATS_IMPORTS", home / "imports")).expanduser().absolute(),
         import_max_gib=_whole_number(values, "ECHOSTATS_IMPORT_MAX_GIB", default=4, lowest=1),
