@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -192,8 +193,7 @@ def test_version_and_help(echostats: Echostats) -> None:
 
 
 def test_a_command_needs_no_more_than_the_settings(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        ["echostats", "--help"], env={"PATH": os.environ["PATH"]}, cwd=tmp_path, capture_output=True, check=False
-    )
+    command = [Path(sys.executable).with_name("echostats"), "--help"]
+    ended = subprocess.run(command, env={"PATH": os.environ["PATH"]}, cwd=tmp_path, capture_output=True, check=False)
     assert ended.returncode == 0
     assert list(tmp_path.iterdir()) == []
