@@ -163,12 +163,13 @@ def stale_snapshots(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for the snapshots of every user who waits."""
     resting = _resting_users(context, snapshot_build.name, clock.now())
-    users = _users(store)
+    users, jobs = _users(store), store.get().jobs
     stale = stale_users(
         [user for user in users if user.partition_key not in resting],
         store.get().rebuilds.pending("analytics_snapshots"),
         store.get().statistics.period_ends(),
-        store.get().jobs.busy_users(),
+        # Those who are synced in one run are served in one run here: each costs a process and its imports.
+        jobs.busy_users() | jobs.syncing_together(),
         clock.now(),
     )
     order = context.instance.get_dynamic_partitions("users")

@@ -17,10 +17,10 @@ def list_no_days_above_steps() -> None:
 
     This builds on internals of Dagster 1.13, hence the pinned minor version.
     """
-    StepExecutionContext.has_asset_partitions_for_input = _has_few_partitions  # type: ignore[assignment, method-assign]
+    StepExecutionContext.has_asset_partitions_for_input = _has_partitions_to_list  # type: ignore[assignment, method-assign]
 
 
-def _has_few_partitions(step: StepExecutionContext, input_name: str) -> bool:
+def _has_partitions_to_list(step: StepExecutionContext, input_name: str) -> bool:
     assets = step.job_def.asset_layer
     above = assets.get_asset_key_for_node_input(step.node_handle, input_name)
     if above is not None and assets.has(above) and assets.get(above).partitions_def == USER_DAYS:

@@ -60,11 +60,11 @@ def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: 
         def keep(answer: Answer) -> int:
             found = _found(answer)
             documents: list[Track] = [track_document(track, now, spotify_id=asked) for asked, track in found]
+            changed.update(track.spotify_id for track in documents)
             store.catalog.put("tracks", documents, missing=_missing(answer), at=now)
             store.catalog.add_stubs("artists", [stub for _, track in found for stub in artist_stubs(track, now)])
             store.catalog.add_stubs("albums", [stub for _, track in found if (stub := album_stub(track, now))])
             fill_tracks(store, documents)
-            changed.update(track.spotify_id for track in documents)
             return len(found)
 
         return _enrich(store.catalog.wanting("tracks", now), client.tracks_iter, keep, progress)
@@ -77,9 +77,9 @@ def enrich_artists(store: Store, client: SpotifyClient, now: datetime, progress:
         def keep(answer: Answer) -> int:
             found = _found(answer)
             documents: list[Artist] = [artist_document(artist, now, spotify_id=asked) for asked, artist in found]
+            changed.update(store.catalog.tracks_of("artists", [artist.spotify_id for artist in documents]))
             store.catalog.put("artists", documents, missing=_missing(answer), at=now)
             store.catalog.pass_genres_to_tracks(documents)
-            changed.update(store.catalog.tracks_of("artists", [artist.spotify_id for artist in documents]))
             return len(found)
 
         return _enrich(store.catalog.wanting("artists", now), client.artists_iter, keep, progress)
@@ -92,8 +92,8 @@ def enrich_albums(store: Store, client: SpotifyClient, now: datetime, progress: 
         def keep(answer: Answer) -> int:
             found = _found(answer)
             documents: list[Album] = [album_document(album, now, spotify_id=asked) for asked, album in found]
-            store.catalog.put("albums", documents, missing=_missing(answer), at=now)
             changed.update(store.catalog.tracks_of("albums", [album.spotify_id for album in documents]))
+            store.catalog.put("albums", documents, missing=_missing(answer), at=now)
             return len(found)
 
         return _enrich(store.catalog.wanting("albums", now), client.albums_iter, keep, progress)
@@ -115,8 +115,8 @@ def enrich_audio_features(
         for start in range(0, len(tracks), BATCH):
             open_sources = {name: ask for name, ask in sources.items() if name not in waiting}
             heard = ask_in_turn(open_sources, dict(tracks[start : start + BATCH]))
-            store.catalog.put_audio_features(heard.answers, now, heard.asked)
             changed.update(spotify_id for spotify_id, features in heard.answers.items() if features is not None)
+            store.catalog.put_audio_features(heard.answers, now, heard.asked)
             waiting |= heard.waiting
             settled = Counter(
                 "unavailable" if features is None else "completed"

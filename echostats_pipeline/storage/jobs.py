@@ -127,6 +127,16 @@ class JobStore:
         """Ids of the users who have a job open."""
         return set(self._jobs.distinct("user_id", {"status": "running"}))
 
+    def syncing_together(self) -> set[str]:
+        """Ids of the users whose run is still syncing somebody, themselves or others."""
+        syncs = {
+            "status": "running",
+            "job_type": {"$in": ["initial", "periodic"]},
+            "dagster_run_id": {"$type": "string"},
+        }
+        runs = self._jobs.distinct("dagster_run_id", syncs)
+        return set(self._jobs.distinct("user_id", {"dagster_run_id": {"$in": runs}}))
+
     def of_run(self, dagster_run_id: str) -> Sequence[SyncJob]:
         """All jobs of a run."""
         return [SyncJob.model_validate(job) for job in self._jobs.find({"dagster_run_id": dagster_run_id})]

@@ -161,6 +161,19 @@ def test_snapshots_are_rebuilt_when_a_new_day_has_begun(pipeline: Pipeline) -> N
     assert request.partition_key == user.partition_key
 
 
+def test_snapshots_of_those_who_are_synced_in_one_run_wait_for_its_end(pipeline: Pipeline) -> None:
+    users = [pipeline.connect(number) for number in range(2)]
+    jobs = [JobKey(user.user_id, "run") for user in users]
+    for user, job in zip(users, jobs, strict=True):
+        pipeline.store.jobs.open(job, "periodic", NOW)
+        pipeline.store.rebuilds.mark(user.user_id, "analytics_snapshots")
+    pipeline.store.jobs.close(jobs[0], "completed", NOW)
+    assert isinstance(tick(pipeline, stale_snapshots), dg.SkipReason)
+    pipeline.store.jobs.close(jobs[1], "completed", NOW)
+    asked = tick(pipeline, stale_snapshots)
+    assert [request.partition_key for request in asked] == [user.partition_key for user in users]
+
+
 def test_the_catalogue_is_completed_by_one_run_at_a_time(pipeline: Pipeline) -> None:
     pipeline.connect()
     pipeline.store.catalog.add_stubs("tracks", [Track(spotify_id="4uLU6hMCjMI75M1A2tKUQC", name="")])

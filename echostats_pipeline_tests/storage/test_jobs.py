@@ -73,6 +73,18 @@ def test_closing_a_run_fails_what_is_open_and_nothing_else(store: Store) -> None
     assert store.jobs.busy_users() == {"u1"}
 
 
+def test_users_sync_together_until_the_last_job_of_their_run_is_closed(store: Store) -> None:
+    together = [JobKey(user_id, "run1") for user_id in ("u1", "u2")]
+    for key in (*together, JobKey("u3", "run2")):
+        store.jobs.open(key, "periodic", NOW)
+    store.jobs.open(JobKey("u4", "run3"), "rollup_build", NOW)
+    store.jobs.close(JobKey("u3", "run2"), "completed", NOW)
+    store.jobs.close(together[0], "completed", NOW)
+    assert store.jobs.syncing_together() == {"u1", "u2"}
+    store.jobs.close(together[1], "completed", NOW)
+    assert store.jobs.syncing_together() == set()
+
+
 def test_a_job_that_was_opened_this_moment_is_not_silent_and_one_of_long_ago_is(store: Store) -> None:
     for number, age in enumerate((timedelta(0), SILENT_AFTER + timedelta(seconds=2))):
         opened = SyncJob(user_id="u", status="running", dagster_run_id=f"run{number}").to_bson()
