@@ -41,7 +41,8 @@ def comebacks(heard: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, s
             "away_days",
             date=(pl.col("day") % STRIDE).cast(pl.Int32).cast(pl.Date),
         )
-        .sort("away_days", "date", descending=True)
+        .sort("away_days", "date", descending=True),
+        heard.height,
     )
     # Plays and names decide among few: all others are out by their absence.
     candidates = (

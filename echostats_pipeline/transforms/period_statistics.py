@@ -35,6 +35,10 @@ class Listening:
     heard: Heard
     spans: Sequence[DayWindow]
 
+    def collected(self, query: pl.LazyFrame) -> pl.DataFrame:
+        """What a query over `heard` gives."""
+        return collected(query, self.heard.tracks.height)
+
     @cached_property
     def piece(self) -> pl.Expr:
         """In which piece a ``date`` lies."""
@@ -75,20 +79,21 @@ class Listening:
     @cached_property
     def _by_piece(self) -> pl.DataFrame:
         """Plays and time of each track by piece."""
-        return self.heard.tracks.group_by(self.piece, "track").agg(pl.col("plays", "ms").sum())
+        by_piece = self.heard.tracks.lazy().group_by(self.piece, "track").agg(pl.col("plays", "ms").sum())
+        return self.collected(by_piece)
 
     def grouped(self, key: str) -> pl.DataFrame:
         """``span``, ``track``, ``artist`` or ``album``, ``plays``, ``ms``."""
         by_piece = self._by_piece
         if key != "track":
             by_piece = self.of_tracks(by_piece, key).group_by("piece", key).agg(pl.col("plays", "ms").sum())
-        return collected(self.summed(by_piece.lazy(), key))
+        return self.collected(self.summed(by_piece.lazy(), key))
 
     @cached_property
     def firsts(self) -> dict[str, pl.DataFrame]:
         """``date`` of the first play ever that counts, by ``track`` and by ``artist``."""
         counted = self.heard.tracks.lazy().filter(pl.col("plays") > 0)
-        tracks = collected(counted.group_by("track").agg(pl.col("date").min()))
+        tracks = self.collected(counted.group_by("track").agg(pl.col("date").min()))
         artists = self.of_tracks(tracks, "artist").group_by("artist").agg(pl.col("date").min())
         return {"track": tracks, "artist": artists}
 
@@ -175,7 +180,7 @@ def _ranking(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) ->
 def _totals(listening: Listening) -> pl.DataFrame:
     days = listening.heard.days.lazy().with_columns(active_days=(pl.col("plays") > 0).cast(pl.Int64))
     by_piece = days.group_by(listening.piece).agg(pl.exclude("date").sum())
-    return collected(listening.summed(by_piece))
+    return listening.collected(listening.summed(by_piece))
 
 
 def _distributions(listening: Listening) -> dict[str, dict[int, list[dict[str, int]]]]:
@@ -201,7 +206,7 @@ def _distributions(listening: Listening) -> dict[str, dict[int, list[dict[str, i
 
 def _audio_features(tracks: pl.DataFrame, known: pl.DataFrame) -> dict[int, tuple[int, dict[str, float]]]:
     """Plays of tracks that have features, and their means weighted by plays."""
-    heard = collected(
+    heard = (
         tracks.lazy()
         .filter(pl.col("plays") > 0)
         .join(
@@ -217,7 +222,7 @@ def _audio_features(tracks: pl.DataFrame, known: pl.DataFrame) -> dict[int, tupl
             row["plays"],
             {name: round(row[name] / row["plays"] / FEATURE_UNIT, DIGITS) for name in AVERAGED_FEATURES},
         )
-        for span, (row,) in by_span(heard).items()
+        for span, (row,) in by_span(collected(heard, tracks.height)).items()
     }
 
 
@@ -245,7 +250,7 @@ def _new_by_span(listening: Listening) -> dict[str, dict[int, int]]:
     found = {}
     for key, firsts in listening.firsts.items():
         by_piece = firsts.lazy().group_by(listening.piece).len("new")
-        found[key] = dict(collected(listening.summed(by_piece)).iter_rows())
+        found[key] = dict(listening.collected(listening.summed(by_piece)).iter_rows())
     return found
 
 
@@ -260,5 +265,5 @@ def _months(listening: Listening) -> dict[int, list[dict[str, Any]]]:
     for key, firsts in listening.firsts.items():
         new = firsts.lazy().group_by(listening.piece, month).len(f"new_{key}s")
         sums = sums.join(new, on=["piece", "month"], how="left")
-    months = collected(listening.summed(sums.fill_null(0), "month").sort("span", "month"))
+    months = listening.collected(listening.summed(sums.fill_null(0), "month").sort("span", "month"))
     return dict(by_span(months.select("span", "month", "count", "total_ms", "new_tracks", "new_artists")))

@@ -70,7 +70,7 @@ def within_spans(
         .with_columns(span=pl.lit(number, pl.UInt32), **{name: column(span) for name, column in columns.items()})
         for number, span in enumerate(spans)
     )
-    return collected(pl.concat(within))
+    return collected(pl.concat(within), frame.height)
 
 
 def by_span(frame: pl.DataFrame) -> Rows:
