@@ -202,7 +202,7 @@ def test_runs_over_users_serve_each_once_and_say_whom(keys: set[str], size: int)
 
 @pytest.mark.parametrize(
     ("sensors", "users", "expected"),
-    [("auto", 200, 1), ("auto", 201, 50), ("per_user", 1000, 1), ("fanout", 1, 50)],
+    [("auto", 200, 1), ("auto", 201, 100), ("per_user", 1000, 1), ("fanout", 1, 100)],
 )
 def test_many_users_share_runs(sensors: SyncSensors, users: int, expected: int) -> None:
     assert users_per_run(Settings(home=Path(), sensors=sensors), users) == expected

@@ -32,11 +32,13 @@ LAYERS = (
         "instance_health",
         "jobs",
         "leftovers",
+        "migrations",
         "retention",
         "metrics",
         "roster",
         "schedules",
         "sensors",
+        "steps",
     },
     {"definitions", "cli"},
 )
