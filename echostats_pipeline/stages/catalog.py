@@ -141,8 +141,7 @@ def _listeners_wait(store: Store) -> Iterator[set[str]]:
     try:
         yield changed
     finally:
-        for user_id in store.plays.listeners(changed):
-            store.rebuilds.mark(user_id, "analytics_snapshots")
+        store.mark_snapshots_of_listeners(changed)
 
 
 def objects_a_day(settings: Settings, store: Store, family: str, now: datetime) -> int:

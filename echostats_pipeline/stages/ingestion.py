@@ -117,8 +117,7 @@ def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datet
     store.catalog.add_stubs("artists", [stub for track in music for stub in artist_stubs(track, now)])
     store.catalog.add_stubs("albums", [stub for track in music if (stub := album_stub(track, now))])
     shown = _as_shown(store, documents)
-    for user_id in store.plays.listeners([track for track in shown if shown[track] != before.get(track)]):
-        store.rebuilds.mark(user_id, "analytics_snapshots")
+    store.mark_snapshots_of_listeners(track for track in shown if shown[track] != before.get(track))
 
 
 def _as_shown(store: Store, tracks: Sequence[Track]) -> dict[str, tuple[Any, ...]]:

@@ -70,6 +70,11 @@ class Store:
         for user in self.users.all():
             self.rebuilds.mark(user.user_id, "analytics_snapshots")
 
+    def mark_snapshots_of_listeners(self, track_ids: Iterable[str]) -> None:
+        """Ask for new snapshots of whoever has played one of these tracks: they are shown or counted otherwise."""
+        for user_id in self.plays.listeners(track_ids):
+            self.rebuilds.mark(user_id, "analytics_snapshots")
+
     def close_run(self, dagster_run_id: str, at: datetime, error: str) -> None:
         """Fail what a run left open that died without a chance to close it itself, and free what it held."""
         self.leases.release_run(dagster_run_id)

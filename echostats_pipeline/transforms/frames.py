@@ -92,8 +92,6 @@ class RollupFrames:
         return RollupFrames.of_documents({**self.dated(), "tracks": tracks})
 
 
-STREAMED_ABOVE = 1_000_000
-"""Rows; a heavy listener's fourteen years are a fifth of it."""
 ROLLUP_SCHEMAS = {
     "days": DAYS_SCHEMA,
     "hours": HOURS_SCHEMA,
@@ -117,6 +115,10 @@ class CatalogFrames:
     tracks: pl.LazyFrame
     artists: pl.DataFrame
     albums: pl.DataFrame
+
+
+STREAMED_ABOVE = 1_000_000
+"""Rows; a heavy listener's fourteen years are a fifth of it."""
 
 
 def collected(query: pl.LazyFrame, rows: int) -> pl.DataFrame:

@@ -172,9 +172,8 @@ class Ranking(NamedTuple):
 
 def _ranking(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) -> Ranking:
     """Of items and how they are shown, both as for `ranking.top_items`."""
-    counted = items.filter(pl.col("plays") > 0)
-    counts = dict(counted.group_by("span").len().iter_rows())
-    return Ranking(counts, *top_items(counted, shown))
+    counts = dict(items.filter(pl.col("plays") > 0).group_by("span").len().iter_rows())
+    return Ranking(counts, *top_items(items, shown))
 
 
 def _totals(listening: Listening) -> pl.DataFrame:

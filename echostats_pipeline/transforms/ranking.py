@@ -12,18 +12,19 @@ ORDERS = (("plays", "ms"), ("ms", "plays"))
 """What decides, and what decides among equals before the name does: by plays, and by time."""
 
 
-def top_items(counted: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) -> tuple[Rows, Rows]:
+def top_items(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) -> tuple[Rows, Rows]:
     """The first `TOP_LENGTH` items of each span by plays, then time, then name (then id); and by time, then plays.
 
     Args:
-        counted: ``span``, the items' number or name, ``plays`` (some), ``ms``.
+        items: ``span``, the items' number or name, ``plays``, ``ms``.
         shown: Tells how items are shown: their numbers or names, ``spotify_id``, ``name``, ``image_url``.
 
     Returns:
-        Documents of `model.statistics.TopItem` by span, in either order.
+        Documents of `model.statistics.TopItem` by span, in either order, without the items of which nothing counted.
     """
-    (key,) = set(counted.columns) - {"span", "plays", "ms"}
+    (key,) = set(items.columns) - {"span", "plays", "ms"}
     # Names decide among few: all others are out by the number that decides first.
+    counted = items.filter(pl.col("plays") > 0)
     least = counted.group_by("span").agg(pl.col("plays", "ms").top_k(TOP_LENGTH).min().name.prefix("least_"))
     reaching = [pl.col(first) >= pl.col(f"least_{first}") for first, _ in ORDERS]
     candidates = counted.join(least, on="span", how="left").filter(pl.any_horizontal(reaching))
