@@ -26,7 +26,8 @@ from echostats_pipeline.simulator.world import World
 from echostats_pipeline.stages.accounts import open_client, open_feature_sources
 from echostats_pipeline.stages.catalog import enrich_albums, enrich_artists, enrich_audio_features, enrich_tracks
 from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
-from echostats_pipeline.stages.library import sync_playlists, sync_saved_tracks, sync_top_items
+from echostats_pipeline.stages.library import sync_saved_tracks, sync_top_items
+from echostats_pipeline.stages.playlists import sync_playlists
 from echostats_pipeline.storage.store import Store
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

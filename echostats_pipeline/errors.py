@@ -97,7 +97,7 @@ class WaitRequired(SpotifyError):  # noqa: N818 - nothing is wrong: it is an ans
     def __init__(self, family: str, until: datetime, reason: str) -> None:
         super().__init__(
             f"No {family} calls before {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: {reason}. "
-            "Nothing needs to be done; what is missing is read after that."
+            "What is missing is read after that, by itself."
         )
         self.family = family
         self.until = until

@@ -23,6 +23,8 @@ USERS_TAG = "echostats/users"
 """Run tag with how many users a run serves that serves several."""
 FILES_TAG = "echostats/files"
 """Run tag with how many exports a run imports."""
+AFTER_PLAYS = {"dagster/priority": "-1"}
+"""Tags of jobs that wait in Dagster's queue as long as a sync does: plays that are not read in time are lost."""
 RETRIED = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "true"}
 """Tags of jobs that nothing else asks for again after a failure; one that is permanent takes the second back."""
 
@@ -66,7 +68,7 @@ library_sync = dg.define_asset_job(
     "library_sync",
     [playlists, saved_tracks, top_items],
     description="Read a user's playlists, saved tracks and top items.",
-    tags=RETRIED,
+    tags={**RETRIED, **AFTER_PLAYS},
 )
 history_import = dg.define_asset_job(
     "history_import",

@@ -25,6 +25,7 @@ from echostats_pipeline.jobs import (
     USER_TAG,
     catalog_enrichment,
     history_import,
+    library_sync,
     rollup_build,
     snapshot_build,
     user_sync,
@@ -37,6 +38,7 @@ from echostats_pipeline.roster import Roster, reload_code_location
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.features import FAMILIES, askable
+from echostats_pipeline.stages.library_progress import due_libraries
 from echostats_pipeline.storage.catalog import CatalogName
 
 REST_AFTER_FAILURE_S = 15 * 60
@@ -203,6 +205,26 @@ def incomplete_catalog(
 
 
 @dg.sensor(
+    job=library_sync,
+    minimum_interval_seconds=300,
+    default_status=ON,
+    description="Goes on reading libraries that are not read through, as soon as the budget of calls has room for it, "
+    "and begins those of new users once their plays are read. It keeps no cursor.",
+)
+def unfinished_libraries(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for the libraries of those whose turn it is."""
+    resting = _resting_users(context, library_sync.name, clock.now())
+    users = _users(store)
+    idle = [user for user in users if user.partition_key not in resting]
+    due = due_libraries(store.get(), idle, store.settings.daily_calls, clock.now())
+    order = context.instance.get_dynamic_partitions("users")
+    wanted = users_requests(due, order=order, batch_size=users_per_run(store.settings, len(users)))
+    return wanted or dg.SkipReason("No library is unfinished, or the calls of 24 hours are used up")
+
+
+@dg.sensor(
     job=history_import,
     minimum_interval_seconds=15,
     default_status=ON,
@@ -272,6 +294,7 @@ SENSORS = (
     stale_rollups,
     stale_snapshots,
     incomplete_catalog,
+    unfinished_libraries,
     failed_runs,
     canceled_runs,
     dead_runs,

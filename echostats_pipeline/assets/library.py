@@ -8,6 +8,8 @@ import dagster as dg
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
 from echostats_pipeline.assets.metadata import by_user
 from echostats_pipeline.assets.schemas import collection_metadata
+from echostats_pipeline.errors import WaitRequired
+from echostats_pipeline.model.library import LibraryPart
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USERS
 from echostats_pipeline.resources.clock import ClockResource
@@ -16,13 +18,15 @@ from echostats_pipeline.resources.spotify import SpotifyResource
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.stages import Progress
-from echostats_pipeline.stages.library import sync_playlists, sync_saved_tracks, sync_top_items
+from echostats_pipeline.stages.library import sync_saved_tracks, sync_top_items
+from echostats_pipeline.stages.library_progress import demand, progress_of
+from echostats_pipeline.stages.playlists import sync_playlists
 from echostats_pipeline.storage.store import Store
 
-Sync = Callable[[Store, SpotifyClient, User, datetime, Progress], int]
+Sync = Callable[[Store, SpotifyClient, User, datetime, Progress, int], int]
 
 
-def _library_asset(name: str, description: str, sync: Sync, *, counted: str) -> dg.AssetsDefinition:
+def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: str) -> dg.AssetsDefinition:
     """The three differ in what they read and nothing else; `counted` is what `sync` counts."""
 
     @dg.asset(
@@ -46,19 +50,30 @@ def _library_asset(name: str, description: str, sync: Sync, *, counted: str) -> 
         clock: ClockResource,
     ) -> dg.MaterializeResult:
         users: dict[str, dict[str, int]] = {}
+        said: dict[str, str] = {}
 
         def work(user: User, _: Sequence[date], step: Step) -> None:
             if user.status != "active":
                 return step.done(0, f"Not read: the user is {user.status}")
+            now, daily_calls, why = clock.now(), store.settings.daily_calls, "the rest of the calls is for other users"
+            count = 0
             with spotify.client(user) as client:
-                count = sync(store.get(), client, user, clock.now(), step)
-            users[user.partition_key] = {counted: count}
-            step.detail = f"Synced {count} {name.replace('_', ' ')}"
+                try:
+                    count = sync(store.get(), client, user, now, step, daily_calls)
+                except WaitRequired as wait:
+                    store.get().limits.postpone(wait.family, wait.until, wait.reason)
+                    why = f"waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+            progress = progress_of(store.get(), user, daily_calls, demand(store.get(), name, now, of=user))
+            users[user.partition_key] = {counted: progress.done if counted == name else count, "left": progress.left}
+            said[user.partition_key] = progress.text
+            step.counts, step.is_unfinished = users[user.partition_key], not progress.is_complete
+            step.detail = f"{progress.text}; {why}" if progress.is_under_way else f"Synced {progress.text}"
             return None
 
         jobs.for_each_user(context, work, LIBRARY)
         counts = by_user(users)
-        return dg.MaterializeResult(metadata={"dagster/row_count": counts.get(counted, 0), **counts})
+        told = {"progress": next(iter(said.values()))} if len(said) == 1 else {}
+        return dg.MaterializeResult(metadata={"dagster/row_count": counts.get(counted, 0), **counts, **told})
 
     return library_asset
 
@@ -66,14 +81,14 @@ def _library_asset(name: str, description: str, sync: Sync, *, counted: str) -> 
 playlists = _library_asset(
     "playlists",
     "The playlists each user owns or follows, with all their tracks.\n\nFor readers. Read from Spotify once a day; of "
-    "playlists that have not changed since, only the list.",
+    "playlists that have not changed since, only the list; of many, each day as many as the budget of calls reads.",
     sync_playlists,
     counted="playlists",
 )
 saved_tracks = _library_asset(
     "saved_tracks",
     "The tracks in each user's library (liked songs).\n\nFor readers. Read from Spotify once a day, as far as they "
-    "have changed.",
+    "have changed; of many, each day as many as the budget of calls reads.",
     sync_saved_tracks,
     counted="saved_tracks",
 )

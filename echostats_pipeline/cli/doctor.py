@@ -83,6 +83,7 @@ def _stored(settings: Settings, store: Store) -> list[Finding]:
         "indexes": partial(health.indexes, store),
         "key": lambda: health.encryption(store, _cipher(settings)),
         "users": partial(health.users, store, settings, now),
+        "library": partial(health.library, store, settings, now),
         "quota": partial(health.quota, store, settings.daily_calls, now),
         "alerts": partial(health.incidents, store, len(settings.alerts)),
         "removed": partial(health.removed_users, store),

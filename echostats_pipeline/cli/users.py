@@ -18,6 +18,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.stages.calls import calls_made
 from echostats_pipeline.stages.consent import AT_ONCE, SOON, consent_left, move_days, resume
+from echostats_pipeline.stages.library_progress import libraries
 from echostats_pipeline.storage.store import Store
 
 PIPED_WIDTH = 200
@@ -43,7 +44,8 @@ def users(context: click.Context) -> None:
         reasons = [
             f"{user.partition_key} is {user.status}: {user.status_reason}" for user in known if user.status_reason
         ]
-        for line in [*reasons, *calls_lines(store, settings.daily_calls, now)]:
+        libraries = libraries_lines(store, known, settings.daily_calls, now)
+        for line in [*reasons, *libraries, *calls_lines(store, settings.daily_calls, now)]:
             console.print(line, highlight=False, markup=False)
 
 
@@ -119,6 +121,15 @@ def consent_text(user: User, now: datetime) -> Text:
     if left <= AT_ONCE:
         return Text(f"{days} !! connect again now", "bold red")
     return Text(f"{days} ! connect again soon", "yellow") if left <= SOON else Text(days)
+
+
+def libraries_lines(store: Store, known: Iterable[User], daily_calls: int, now: datetime) -> list[str]:
+    """One line for each user whose library is not read through: how far it is."""
+    return [
+        f"The library of {user.partition_key} is being read: {'; '.join(each.text for each in found)}"
+        for user, found in libraries(store, known, daily_calls, now)
+        if any(each.is_known for each in found) and not all(each.is_complete for each in found)
+    ]
 
 
 def calls_lines(store: Store, daily_calls: int, now: datetime) -> list[str]:

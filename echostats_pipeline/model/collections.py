@@ -9,7 +9,7 @@ from typing import Any
 
 from echostats_pipeline.model.base import Document
 from echostats_pipeline.model.catalog import Album, Artist, Track
-from echostats_pipeline.model.library import Playlist, SavedTrack, TopItems
+from echostats_pipeline.model.library import LibraryReading, Playlist, SavedTrack, TopItems, UnreadPlaylist
 from echostats_pipeline.model.operations import (
     ApiLog,
     FileImport,
@@ -179,6 +179,8 @@ EXTRA_COLLECTIONS = (
     Collection("listening_gaps", ListeningGap, (by("user_id", "from", unique=True),)),
     Collection("saved_tracks", SavedTrack, (by("user_id", "spotify_id", unique=True), by("user_id", "-added_at"))),
     Collection("top_items", TopItems, (by("user_id", "kind", "time_range", unique=True),)),
+    Collection("library_readings", LibraryReading, (by("user_id", "part", unique=True),)),
+    Collection("unread_playlists", UnreadPlaylist, (by("user_id", "spotify_id", unique=True),)),
     Collection("imports", FileImport, (by("user_id", "-started_at"),)),
     Collection("import_rejects", ImportReject, (by("user_id", "file_name", "row_number", unique=True),)),
     Collection("calendar_snapshots", CalendarSnapshot, (by("user_id", "period", unique=True),)),

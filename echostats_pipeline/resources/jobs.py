@@ -1,7 +1,7 @@
 """Job records around the work of assets: one per user and run, one step per asset."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,6 +37,8 @@ READS_SPOTIFY = {
     "albums",
     "audio_features",
 }
+READ_OVER_DAYS = {"playlists", "saved_tracks", "top_items"}
+"""Steps that a job may leave unfinished for want of calls: it stays pending until one of a later run is through."""
 NEEDED_FOR_PLAYS = ("recently-played", "token", APP_FAMILY)
 """Families of endpoints; while one of them waits, plays were not read, and nobody was synced."""
 RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
@@ -65,13 +67,23 @@ LIBRARY = Exclusive("library")
 
 @dataclass
 class Step:
-    """A running step, as its asset sees it; satisfies `stages.Progress`."""
+    """A running step, as its asset sees it; satisfies `stages.Progress`.
+
+    Attributes:
+        store: Where it is recorded.
+        key: Its job.
+        detail: What it did, in one sentence.
+        items: How many it has processed.
+        counts: What `detail` says in numbers.
+        is_unfinished: Whether a later run has to go on with it.
+    """
 
     store: JobStore
     key: JobKey
     detail: str = ""
     items: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    is_unfinished: bool = False
 
     def expect(self, items: int) -> None:
         """Announce items still to be processed."""
@@ -154,17 +166,27 @@ class SyncJobsResource(dg.ConfigurableResource):
                 jobs.close(key, "failed", self.clock.now(), error)
             raise
         try:
-            steps = jobs.append_step(key, ended(outcome))
+            steps = jobs.append_step(key, ended("pending" if step.is_unfinished else outcome))
         except UserRemovedError:
             return
         if not steps:
             raise dg.Failure(f"The job of run {context.run.run_id} was closed while {action} still ran.")
         if wanted <= set(steps):
-            jobs.close(key, "completed", self.clock.now())
+            self._close(key, steps)
             waits = self.store.get().limits.waiting(NEEDED_FOR_PLAYS, started_at)
             read = "recently_played" in wanted and "pending" not in steps.values() and not waits
             if read and user.status == "active":
                 self.store.get().users.synced(user.user_id, started_at)
+
+    def _close(self, key: JobKey, steps: Mapping[str, JobStatus]) -> None:
+        """Close a job whose last step has ended: a library that is not read through leaves it pending."""
+        jobs, through = self.store.get().jobs, READ_OVER_DAYS & steps.keys()
+        if any(steps[action] == "pending" for action in through):
+            jobs.close(key, "pending", self.clock.now())
+            return
+        jobs.close(key, "completed", self.clock.now())
+        if through:
+            jobs.complete_earlier(key, through)
 
     @contextmanager
     def _alone(self, step: Step, changes: Exclusive | None) -> Iterator[None]:

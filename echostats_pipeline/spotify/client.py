@@ -1,4 +1,4 @@
-"""Spotify's Web API as the pipeline reads it: whole objects and whole lists, as raw JSON.
+"""Spotify's Web API as the pipeline reads it: whole objects, whole lists, and pages of lists that may be long.
 
 Every method either returns all that was asked for or raises a `SpotifyError`; a page that fails is never an empty or a
 shorter list. The iterators hand out what is read as it is read, so that `WaitRequired` in between loses nothing.
@@ -10,9 +10,10 @@ one where Spotify refuses the batches.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from echostats_pipeline.errors import EndpointRefused, NotFoundOnSpotify, SpotifyResponseError
 from echostats_pipeline.model.base import utc_now
@@ -31,6 +32,24 @@ MOST_PAGES = 2_000
 """Of one list. Spotify's offsets end at 100,000, which is this many pages."""
 MOST_IDS: Mapping[str, int] = {"tracks": 50, "artists": 50, "albums": 20, "audio-features": 100}
 """Of one call, by kind of object."""
+
+
+@dataclass(frozen=True)
+class ListPage:
+    """A page of a list that is read over several runs.
+
+    Attributes:
+        entries: As Spotify sent them; null for what it has withdrawn.
+        offset: The place of the first in the list.
+        total: How long the list is, says Spotify.
+        following: Where the next page begins; None at the end.
+    """
+
+    entries: Sequence[JsonObject | None]
+    offset: int
+    total: int
+    following: int | None
+
 
 _CATALOGUE_ID = re.compile(r"[0-9A-Za-z]+")
 
@@ -60,6 +79,7 @@ class SpotifyClient:
         self._user_id = user_id
         self._regimes = MemoryRegimes() if regimes is None else regimes
         self._clock = clock
+        self._has_no_items_route = False
 
     def me(self) -> JsonObject:
         """The profile of the user."""
@@ -132,28 +152,20 @@ class SpotifyClient:
                 raise
             yield from zip(batch, objects, strict=True)
 
-    def newest_saved_tracks(self) -> tuple[list[JsonObject], int]:
-        """The newest 50 of the user's library, newest first, and how many there are in all: one call."""
-        request = self._request("/me/tracks", "reading the newest saved tracks", limit=str(PAGE_LIMIT))
-        response = self._handler(request)
-        page = json_object(request, response)
-        rows = [row for row in _objects(request, response, page, "items") if row is not None]
-        return rows, page["total"] if isinstance(page.get("total"), int) else len(rows)
-
-    def saved_tracks(self) -> list[JsonObject]:
-        """The user's library: ``{added_at, track}``, newest first."""
-        return self._all_pages("/me/tracks", "reading the saved tracks")
+    def saved_tracks(self, offset: int = 0) -> ListPage:
+        """A page of the user's library: ``{added_at, track}``, newest first."""
+        return self._page("/me/tracks", "reading the saved tracks", offset)
 
     def top_items(self, kind: TopItemKind, time_range: TimeRange) -> list[JsonObject]:
         """Spotify's own ranking of the user's artists or tracks, the top first."""
         return self._all_pages(f"/me/top/{kind}", f"reading the top {kind}", time_range=time_range)
 
-    def playlists(self) -> list[JsonObject]:
-        """Simplified playlists that the user owns or follows."""
-        return self._all_pages("/me/playlists", "reading the playlists")
+    def playlists(self, offset: int = 0) -> ListPage:
+        """A page of the simplified playlists that the user owns or follows."""
+        return self._page("/me/playlists", "reading the playlists", offset)
 
-    def playlist_items(self, playlist_id: str) -> list[JsonObject] | None:
-        """All rows of a playlist, ``{added_at, item}`` or, from before 2026, ``{added_at, track}``.
+    def playlist_items(self, playlist_id: str, offset: int = 0) -> ListPage | None:
+        """A page of the rows of a playlist, ``{added_at, item}`` or, from before 2026, ``{added_at, track}``.
 
         Returns:
             None where Spotify does not show the contents, as those of others' playlists.
@@ -162,20 +174,24 @@ class SpotifyClient:
             NotFoundOnSpotify: the playlist does not exist any more.
         """
         try:
-            try:
-                return self._playlist_rows(playlist_id, "items")
-            except NotFoundOnSpotify:
-                return self._playlist_rows(playlist_id, "tracks")
+            if not self._has_no_items_route:
+                try:
+                    return self._playlist_rows(playlist_id, "items", offset)
+                except NotFoundOnSpotify:
+                    page = self._playlist_rows(playlist_id, "tracks", offset)
+                    self._has_no_items_route = True  # it is not about this playlist
+                    return page
+            return self._playlist_rows(playlist_id, "tracks", offset)
         except EndpointRefused:
             return None
 
     def _request(self, path: str, purpose: str, **params: str) -> Request:
         return Request("GET", f"{self._api_url}/v1{path}", params=params, user_id=self._user_id, purpose=purpose)
 
-    def _playlist_rows(self, playlist_id: str, route: str) -> list[JsonObject]:
+    def _playlist_rows(self, playlist_id: str, route: str, offset: int) -> ListPage:
         path = f"/playlists/{quote(playlist_id, safe='')}/{route}"
         # Without the types, episodes come disguised as tracks.
-        return self._all_pages(path, "reading the items of a playlist", additional_types="track,episode")
+        return self._page(path, "reading the items of a playlist", offset, additional_types="track,episode")
 
     def _catalogue(self, kind: str, ids: Iterable[str]) -> Iterator[Asked]:
         """In batches; one by one where batches are refused.
@@ -223,6 +239,19 @@ class SpotifyClient:
             raise unexpected_body(request, response, f"one entry for each of the {len(ids)} ids")
         return objects
 
+    def _page(self, path: str, purpose: str, offset: int, **params: str) -> ListPage:
+        """The entries of an offset-paged list from one place on."""
+        start = {"offset": str(offset)} if offset else {}
+        request = self._request(path, purpose, limit=str(PAGE_LIMIT), **start, **params)
+        response = self._handler(request)
+        page = json_object(request, response)
+        entries, following = _objects(request, response, page, "items"), self._next(request, response, page)
+        total = page.get("total")
+        if not isinstance(total, int) or isinstance(total, bool):
+            total = offset + len(entries)
+        place = None if following is None else _place(request, response, following, offset)
+        return ListPage(entries, offset, total, place)
+
     def _all_pages(self, path: str, purpose: str, **params: str) -> list[JsonObject]:
         """All entries of an offset-paged list; entries that Spotify sends as null are left out."""
         first = self._request(path, purpose, limit=str(PAGE_LIMIT), **params)
@@ -259,6 +288,15 @@ class SpotifyClient:
         except ValueError:
             return False
         return f"{parts.scheme}://{parts.netloc}" == self._api_url
+
+
+def _place(request: Request, response: Response, following: str, offset: int) -> int:
+    """Where the next page begins, by its address."""
+    told = parse_qs(urlsplit(following).query).get("offset", [""])[-1]
+    place = int(told) if re.fullmatch(r"[0-9]{1,6}", told) else 0
+    if not offset < place <= MOST_PAGES * PAGE_LIMIT:
+        raise unexpected_body(request, response, "an end of the list: its pages lead in a circle or too far")
+    return place
 
 
 def batch_route(kind: str) -> str:

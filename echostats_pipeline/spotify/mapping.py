@@ -219,11 +219,16 @@ def playlist_document(
         owner_id=text(owner, "id"),
         owner_name=text(owner, "display_name"),
         total_tracks=next((total for total in totals if total is not None), None),
-        tracks=None if items is None else [row for item in items if (row := _playlist_track(item)) is not None],
+        tracks=None if items is None else playlist_tracks(items),
         snapshot_id=text(playlist, "snapshot_id"),
         external_url=_external_url(playlist),
         fetched_at=read_at,
     )
+
+
+def playlist_tracks(items: Sequence[JsonObject]) -> list[PlaylistTrack]:
+    """The tracks among rows of a playlist, in their order."""
+    return [row for item in items if (row := _playlist_track(item)) is not None]
 
 
 def saved_track_document(row: JsonObject, user_id: str, read_at: datetime) -> SavedTrack | None:

@@ -28,6 +28,7 @@ from echostats_pipeline.spotify.families import Family
 from echostats_pipeline.spotify.quota import UNLIMITED_FAMILIES, Budget
 from echostats_pipeline.stages.consent import AT_ONCE, SOON, consent_left
 from echostats_pipeline.stages.incidents import one_line
+from echostats_pipeline.stages.library_progress import libraries
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.indexes import REPAIR_COMMAND, index_problems
 from echostats_pipeline.storage.store import Store
@@ -41,6 +42,7 @@ CLOCKS_APART, CLOCKS_FAR_APART = timedelta(seconds=5), timedelta(minutes=2)
 MISSED_SYNCS = 4
 """So many intervals without a sync are more than a run that waits or fails once."""
 REFRESH_UNUSED = timedelta(days=30)
+LIBRARY_FIX = "Leave `echostats up` running, which goes on day by day; a higher SPOTIFY_DAILY_CALLS makes it quicker"
 DISTRIBUTION, WATCHED = "echostats-pipeline", ("dagster", "dagster-webserver", "pymongo", "polars")
 
 
@@ -186,6 +188,23 @@ def _user(user: User, tokens: SpotifyTokens | None, interval: timedelta, now: da
     return Finding("users", "ok", text)
 
 
+def library(store: Store, settings: Settings, now: datetime) -> Findings:
+    """Which libraries are not read through yet, and when they will be."""
+    active = [user for user in store.users.all(simulated=settings.simulated) if user.status == "active"]
+    complete = 0
+    for user, parts in libraries(store, active, settings.daily_calls, now):
+        known = [part for part in parts if part.is_known]
+        if not known:  # the next run after the first sync begins it
+            continue
+        if all(part.is_complete for part in parts):
+            complete += 1
+            continue
+        text = f"The library of {user.partition_key} is not complete: {'; '.join(part.text for part in parts)}."
+        yield Finding("library", "warning", text, LIBRARY_FIX)
+    if complete or not active:
+        yield Finding("library", "ok", f"{complete} of {len(active)} libraries are read through.")
+
+
 def quota(store: Store, daily_calls: int, now: datetime) -> Findings:
     """Calls of 24 hours against the budget, and which families of endpoints wait."""
     window = Budget().window
@@ -196,12 +215,12 @@ def quota(store: Store, daily_calls: int, now: datetime) -> Findings:
     nearly = [name for name, count in limited.items() if count >= NEARLY_USED_UP * daily_calls and name not in used_up]
     waits = store.limits.waiting([*made, APP_FAMILY], now)
     text = f"Calls in 24 hours: {counted or 'none that is limited'}."
-    later = "Nothing: what is missing is read later. SPOTIFY_DAILY_CALLS is the budget."
+    later = "What is missing is read later, day by day. SPOTIFY_DAILY_CALLS is the budget."
     yield Finding("quota", "warning" if used_up or nearly else "ok", text, later if used_up or nearly else "")
     for name, (until, reason) in sorted(waits.items()):
         what = "Everything" if name == APP_FAMILY else name
         told = f"{what} waits until {until:%Y-%m-%d %H:%M} UTC: {reason}."
-        yield Finding("quota", "problem" if name == APP_FAMILY else "warning", told, "Nothing: it goes on by itself.")
+        yield Finding("quota", "problem" if name == APP_FAMILY else "warning", told, "It goes on by itself after that.")
 
 
 def incidents(store: Store, addresses: int) -> Findings:

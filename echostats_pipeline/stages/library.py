@@ -1,70 +1,108 @@
-"""What a user keeps: playlists, saved tracks, Spotify's own top items. Read whole or not at all."""
+"""What a user likes: saved tracks, stored page by page over days if need be, and Spotify's own top items.
+
+Playlists have a module of their own.
+"""
 
 import hashlib
 import json
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import get_args
 
-from echostats_pipeline.errors import NotFoundOnSpotify
-from echostats_pipeline.model.library import TimeRange, TopItemKind
+from echostats_pipeline.model.library import LibraryReading, TimeRange, TopItemKind
 from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.answers import JsonObject
-from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.spotify.client import ListPage, SpotifyClient
 from echostats_pipeline.spotify.fields import text
-from echostats_pipeline.spotify.mapping import content, playlist_document, saved_track_document, top_items_document
+from echostats_pipeline.spotify.mapping import content, saved_track_document, top_items_document
 from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.library_progress import CHECKED_FOR
+from echostats_pipeline.stages.visits import DAILY_CALLS, Visit, visiting
 from echostats_pipeline.storage.store import Store
 
-TOP_ITEMS_AGE = timedelta(hours=20)
-"""A little less than a day, or a daily schedule would skip every other day."""
+TOP_ITEMS_AGE = CHECKED_FOR
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def sync_playlists(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:
-    """Make the stored playlists those of Spotify, each with all its tracks; returns how many there are.
+def sync_saved_tracks(
+    store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress, daily_calls: int = DAILY_CALLS
+) -> int:
+    """Make the stored saved tracks those of Spotify; returns how many are stored.
 
-    Contents are read only of playlists whose `snapshot_id` is not the stored one. Everything is read before anything
-    is written, and a playlist that Spotify does not show the contents of keeps those it had: an answer that fails
-    deletes nothing.
+    A pass begins at the newest and stores page by page. It ends as soon as all that follows is as it was at the last
+    one, which takes one call where nothing has changed. Else it goes to the end, and what it has not come upon is
+    removed. Rows added meanwhile push the others down, so that none is passed over, and are read by a pass of their
+    own; rows removed pull them up, so that it goes back as many rows as the list has become shorter. What is stored is
+    no measure of the list: local files have no ids, and Spotify counts rows that it does not show.
+
+    Args:
+        store: Where they are stored.
+        client: Reads on behalf of the user.
+        user: Whose.
+        now: The present instant.
+        progress: Where to say how far it is.
+        daily_calls: Calls of 24 hours for this kind of thing, of which this user takes a fair share.
     """
-    listed = client.playlists()
-    stored = store.library.snapshot_ids(user.user_id)
-    progress.expect(len(listed))
-    documents = []
-    for playlist in listed:
-        unchanged = playlist.get("snapshot_id") is not None and stored.get(playlist["id"]) == playlist["snapshot_id"]
-        with suppress(NotFoundOnSpotify):  # deleted since it was listed
-            items = None if unchanged else client.playlist_items(playlist["id"])
-            if items is None and not unchanged:  # the version of contents that were not read is not known
-                playlist = {name: value for name, value in playlist.items() if name != "snapshot_id"}  # noqa: PLW2901
-            documents.append(playlist_document(playlist, items, user.user_id, now))
-        progress.advance(1)
-    store.library.replace_playlists(user.user_id, documents)
-    return len(documents)
+    with visiting(store, user, "saved_tracks", now, progress, daily_calls) as visit:
+        reading = visit.reading()
+        in_one_go = not reading.place
+        while visit.may_call():
+            page = client.saved_tracks(reading.place)
+            if reading.place and page.total < reading.total:
+                visit.step_back(reading.place, reading.total - page.total)
+                visit.note(total=page.total)
+                reading, in_one_go = visit.reading(), False
+                continue
+            ids = tuple(_row_id(row or {}) for row in page.entries)
+            if not reading.place:
+                reading, in_one_go = _begin_pass(store, visit, page, ids), True
+            rows = [saved_track_document(row, user.user_id, now) for row in page.entries if row is not None]
+            store.library.put_saved_tracks(
+                [row.model_copy(update={"seen_in": reading.number}) for row in rows if row is not None]
+            )
+            earlier = SavedVersion.read(store.users.saved_tracks_version(user.user_id))
+            present = SavedVersion(page.total, ids, reading.first_stored)
+            is_known = present.added_since(earlier, page.offset) is not None
+            if not visit.has_announced:
+                visit.expect(len(page.entries) if is_known else page.total - page.offset)
+            visit.advance(len(page.entries))
+            if not is_known and page.following is not None:
+                visit.note(place=page.following, total=page.total)
+                reading = visit.reading()
+                continue
+            _end_pass(store, visit, reading, saw_all=not is_known)
+            if in_one_go and page.total == reading.first_total:
+                visit.finish()
+                break
+            reading = visit.reading()  # once more from the newest: some may have been added meanwhile
+    return store.library.saved_count(user.user_id)
 
 
-def sync_saved_tracks(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:
-    """Make the stored saved tracks those of Spotify; returns how many there are.
+def _begin_pass(store: Store, visit: Visit, page: ListPage, ids: Sequence[str]) -> LibraryReading:
+    visit.note(
+        is_open=True,
+        number=visit.reading().number + 1,
+        newest=list(ids),
+        total=page.total,
+        first_total=page.total,
+        first_stored=store.library.saved_count(visit.user_id),
+    )
+    return visit.reading()
 
-    One call tells what has changed, as long as tracks were only added: the newest rows and their number, compared with
-    those at the last reading. What is stored is no measure of them: local files have no ids, and Spotify counts rows
-    that it does not show.
+
+def _end_pass(store: Store, visit: Visit, reading: LibraryReading, *, saw_all: bool) -> None:
+    """Remove what a pass that saw all has not come upon, and remember what it began with.
+
+    A process that dies here reads the last page once more.
     """
-    newest, total = client.newest_saved_tracks()
-    stored = store.library.saved_count(user.user_id)
-    version = SavedVersion(total, tuple(_row_id(row) for row in newest), stored)
-    added = version.added_since(SavedVersion.read(store.users.saved_tracks_version(user.user_id)))
-    if added == 0:
-        return stored
-    rows = client.saved_tracks() if added is None else newest[:added]
-    documents = [saved for row in rows if (saved := saved_track_document(row, user.user_id, now))]
-    progress.expect(len(documents))
-    store.library.put_saved_tracks(user.user_id, documents, all_of_them=added is None)
-    progress.advance(len(documents))
-    stored = store.library.saved_count(user.user_id)
-    store.users.set_saved_tracks_version(user.user_id, replace(version, stored=stored).write())
-    return stored
+    if saw_all:
+        store.library.keep_seen_tracks(visit.user_id, reading.number)
+    stored = store.library.saved_count(visit.user_id)
+    version = SavedVersion(reading.first_total, tuple(reading.newest), stored)
+    store.users.set_saved_tracks_version(visit.user_id, version.write())
+    store.library.forget_pass(visit.user_id)
+    visit.note(place=0, finished_at=visit.now)
 
 
 @dataclass(frozen=True)
@@ -93,13 +131,19 @@ class SavedVersion:
         """As text."""
         return f"{self.total}:{self.stored}:{','.join(self.newest)}"
 
-    def added_since(self, earlier: "SavedVersion | None") -> int | None:
-        """How many of the newest rows are new, if nothing else has changed; None if it may have."""
+    def added_since(self, earlier: "SavedVersion | None", offset: int = 0) -> int | None:
+        """How many of the newest rows are new, if nothing else has changed; None if it may have.
+
+        Args:
+            earlier: The state to compare with.
+            offset: The place in the list of the rows that are known of this state.
+        """
         if earlier is None or earlier.stored != self.stored:
             return None
         added = self.total - earlier.total
-        same = self.newest[added:] == earlier.newest[: len(self.newest) - added] if added >= 0 else False
-        return added if same and added < max(len(self.newest), 1) else None
+        first = added - offset  # of the rows that were there before
+        same = self.newest[first:] == earlier.newest[: len(self.newest) - first] if first >= 0 else False
+        return added if same and first < max(len(self.newest), 1) else None
 
 
 def _row_id(row: JsonObject) -> str:
@@ -107,21 +151,40 @@ def _row_id(row: JsonObject) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 
-def sync_top_items(store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress) -> int:
-    """Store Spotify's rankings of artists and tracks over its three time ranges; returns how many items they hold.
+def sync_top_items(
+    store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress, daily_calls: int = DAILY_CALLS
+) -> int:
+    """Store Spotify's rankings of artists and tracks over its three time ranges; returns how many items were read.
 
-    Spotify computes them once a day at most, so those younger than `TOP_ITEMS_AGE` are not read again.
+    Spotify computes them once a day at most, so those younger than `TOP_ITEMS_AGE` are not read again. The oldest come
+    first, each is stored as it is read.
+
+    Args:
+        store: Where they are stored.
+        client: Reads on behalf of the user.
+        user: Whose.
+        now: The present instant.
+        progress: Where to say how far it is.
+        daily_calls: Calls of 24 hours for this kind of thing, of which this user takes a fair share.
     """
-    if store.library.top_items_are_younger_than(now - TOP_ITEMS_AGE, user.user_id):
-        return 0
-    wanted: list[tuple[TopItemKind, TimeRange]] = [
-        (kind, time_range) for kind in get_args(TopItemKind) for time_range in get_args(TimeRange)
-    ]
-    progress.expect(len(wanted))
-    rankings = []
-    for kind, time_range in wanted:
-        items = client.top_items(kind, time_range)
-        rankings.append(top_items_document(items, user_id=user.user_id, kind=kind, time_range=time_range, read_at=now))
-        progress.advance(1)
-    store.library.put_top_items(user.user_id, rankings)
-    return sum(len(ranking.items) for ranking in rankings)
+    items_read = 0
+    with visiting(store, user, "top_items", now, progress, daily_calls) as visit:
+        read_at = store.library.top_items_read().get(user.user_id, {})
+        rankings: list[tuple[TopItemKind, TimeRange]] = [
+            (kind, time_range) for kind in get_args(TopItemKind) for time_range in get_args(TimeRange)
+        ]
+        wanted = [ranking for ranking in rankings if read_at.get(ranking, NEVER) <= now - TOP_ITEMS_AGE]
+        visit.expect(len(wanted))
+        visit.note(is_open=True)
+        for kind, time_range in sorted(wanted, key=lambda ranking: read_at.get(ranking, NEVER)):
+            if not visit.may_call():
+                break
+            items = client.top_items(kind, time_range)
+            store.library.put_top_items(
+                top_items_document(items, user_id=user.user_id, kind=kind, time_range=time_range, read_at=now)
+            )
+            items_read += len(items)
+            visit.advance(1)
+        else:
+            visit.finish()
+    return items_read

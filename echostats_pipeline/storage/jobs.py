@@ -92,6 +92,11 @@ class JobStore:
         fields = {"status": status, "completed_at": at, "error_message": error[:ERROR_LENGTH]}
         return self._jobs.update_one(key.running(), {"$set": fields}).modified_count == 1
 
+    def complete_earlier(self, key: JobKey, actions: Iterable[str]) -> None:
+        """Complete the user's earlier jobs that were left pending by one of these steps: a later one is through."""
+        waiting = {"user_id": key.user_id, "status": "pending", "steps.action": {"$in": list(actions)}}
+        self._jobs.update_many(waiting, {"$set": {"status": "completed"}})
+
     def close_run(self, dagster_run_id: str, at: datetime, error: str) -> int:
         """Fail whatever a run left open; returns how many jobs that were."""
         fields = {"status": "failed", "completed_at": at, "error_message": error[:ERROR_LENGTH]}

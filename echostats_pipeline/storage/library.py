@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import UpdateOne
 
 from echostats_pipeline.model.base import Document as Model
 from echostats_pipeline.model.base import known_fields
@@ -17,8 +18,8 @@ class LibraryStore:
     def __init__(self, db: Db) -> None:
         self._db = db
 
-    def replace_playlists(self, user_id: str, playlists: Sequence[Playlist]) -> None:
-        """Make `playlists` the user's playlists; those not among them are removed.
+    def put_playlists(self, playlists: Sequence[Playlist]) -> None:
+        """Store playlists, each at once.
 
         Only what Spotify has sent is set: a playlist without contents keeps those it had.
         """
@@ -28,49 +29,66 @@ class LibraryStore:
             first = {name: value for name, value in playlist.to_bson().items() if name not in known}
             operations.append(
                 UpdateOne(
-                    {"user_id": user_id, "spotify_id": playlist.spotify_id},
+                    {"user_id": playlist.user_id, "spotify_id": playlist.spotify_id},
                     {"$set": known, **({"$setOnInsert": first} if first else {})},
                     upsert=True,
                 )
             )
         if operations:
             self._db["playlists"].bulk_write(operations, ordered=False)
-        self._remove_others("playlists", user_id, [playlist.spotify_id for playlist in playlists])
+
+    def keep_playlists(self, user_id: str, kept: Sequence[str]) -> None:
+        """Remove the playlists of a user but for these ids."""
+        self._db["playlists"].delete_many({"user_id": user_id, "spotify_id": {"$nin": list(kept)}})
+
+    def remove_playlist(self, user_id: str, spotify_id: str) -> None:
+        """Remove one playlist of a user, if it is there."""
+        self._db["playlists"].delete_one({"user_id": user_id, "spotify_id": spotify_id})
 
     def snapshot_ids(self, user_id: str) -> dict[str, str]:
         """Spotify ids of the stored playlists with the version of their contents."""
         found = self._db["playlists"].find({"user_id": user_id}, {"spotify_id": 1, "snapshot_id": 1})
-        return {playlist["spotify_id"]: playlist["snapshot_id"] for playlist in found}
+        return {playlist["spotify_id"]: playlist.get("snapshot_id", "") for playlist in found}
 
-    def top_items_are_younger_than(self, instant: datetime, user_id: str) -> bool:
-        """Whether a user's rankings were read after `instant`."""
-        return self._db["top_items"].find_one({"user_id": user_id, "fetched_at": {"$gt": instant}}) is not None
+    def playlist_count(self, user_id: str) -> int:
+        """How many playlists of a user are stored."""
+        return self._db["playlists"].count_documents({"user_id": user_id})
 
     def saved_count(self, user_id: str) -> int:
         """How many saved tracks of a user are stored."""
         return self._db["saved_tracks"].count_documents({"user_id": user_id})
 
-    def put_saved_tracks(self, user_id: str, tracks: Sequence[SavedTrack], *, all_of_them: bool) -> None:
-        """Store saved tracks; if they are `all_of_them`, those not among them are removed."""
-        self._upsert("saved_tracks", user_id, tracks, ("spotify_id",))
-        if all_of_them:
-            self._remove_others("saved_tracks", user_id, [track.spotify_id for track in tracks])
+    def put_saved_tracks(self, tracks: Sequence[SavedTrack]) -> None:
+        """Store saved tracks, each with the pass that has come upon it."""
+        self._upsert("saved_tracks", tracks, ("user_id", "spotify_id"))
 
-    def put_top_items(self, user_id: str, rankings: Sequence[TopItems]) -> None:
-        """Replace the rankings Spotify computed for a user."""
-        self._upsert("top_items", user_id, rankings, ("kind", "time_range"))
+    def keep_seen_tracks(self, user_id: str, number: int) -> None:
+        """Remove the saved tracks of a user that the pass of this number has not come upon."""
+        self._db["saved_tracks"].delete_many({"user_id": user_id, "seen_in": {"$ne": number}})
 
-    def _upsert(self, name: str, user_id: str, documents: Sequence[Model], key: tuple[str, ...]) -> None:
-        bodies = [document.to_bson() for document in documents]
+    def forget_pass(self, user_id: str) -> None:
+        """Take the marks of a pass that has ended from the saved tracks of a user."""
+        self._db["saved_tracks"].update_many(
+            {"user_id": user_id, "seen_in": {"$ne": None}}, {"$set": {"seen_in": None}}
+        )
+
+    def put_top_items(self, ranking: TopItems) -> None:
+        """Replace a ranking Spotify computed for a user."""
+        self._upsert("top_items", [ranking], ("user_id", "kind", "time_range"))
+
+    def top_items_read(self) -> dict[str, dict[tuple[str, str], datetime]]:
+        """By user id, when each of their rankings was read, by its kind and time range."""
+        found: dict[str, dict[tuple[str, str], datetime]] = {}
+        fields = {"user_id": 1, "kind": 1, "time_range": 1, "fetched_at": 1}
+        for each in self._db["top_items"].find({}, fields):
+            found.setdefault(each["user_id"], {})[each["kind"], each["time_range"]] = each["fetched_at"]
+        return found
+
+    def _upsert(self, name: str, documents: Sequence[Model], key: tuple[str, ...]) -> None:
+        """Set all fields of documents; what others have added to one stays."""
+        bodies: list[dict[str, Any]] = [document.to_bson() for document in documents]
         if bodies:
             self._db[name].bulk_write(
-                [
-                    ReplaceOne({"user_id": user_id, **{field: body[field] for field in key}}, body, upsert=True)
-                    for body in bodies
-                ],
+                [UpdateOne({field: body[field] for field in key}, {"$set": body}, upsert=True) for body in bodies],
                 ordered=False,
             )
-
-    def _remove_others(self, name: str, user_id: str, kept: list[str]) -> None:
-        """Runs after the upserts, so that a reader never sees fewer documents than the user has."""
-        self._db[name].delete_many({"user_id": user_id, "spotify_id": {"$nin": kept}})

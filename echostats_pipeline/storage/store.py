@@ -20,6 +20,7 @@ from echostats_pipeline.storage.library import LibraryStore
 from echostats_pipeline.storage.limits import LimitStore
 from echostats_pipeline.storage.owned import OwnedStore
 from echostats_pipeline.storage.plays import PlayStore
+from echostats_pipeline.storage.readings import ReadingStore
 from echostats_pipeline.storage.rebuilds import RebuildQueue
 from echostats_pipeline.storage.removals import RemovalStore
 from echostats_pipeline.storage.statistics import StatisticsStore
@@ -35,6 +36,7 @@ class Store:
     plays: PlayStore
     catalog: CatalogStore
     library: LibraryStore
+    readings: ReadingStore
     statistics: StatisticsStore
     rebuilds: RebuildQueue
     jobs: JobStore
@@ -54,6 +56,7 @@ class Store:
             plays=PlayStore(db),
             catalog=CatalogStore(db),
             library=LibraryStore(db),
+            readings=ReadingStore(db),
             statistics=StatisticsStore(db),
             rebuilds=RebuildQueue(db),
             jobs=JobStore(db),

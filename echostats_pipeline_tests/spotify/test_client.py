@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.errors import SpotifyResponseError, SpotifyUnreachable
 from echostats_pipeline.spotify import client as client_module
-from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.spotify.client import ListPage, SpotifyClient
 from echostats_pipeline.spotify.transport import Request, Response
 
 from .scripted import EPISODE, HEAT_WAVES, Script, answer, page
@@ -63,14 +63,38 @@ def test_a_batch_that_does_not_answer_for_every_id_is_an_error(objects: object) 
 
 Read = Callable[[SpotifyClient], list[dict[str, Any]] | None]
 LISTS: list[tuple[Read, str]] = [
-    (lambda spotify: spotify.saved_tracks(), "/v1/me/tracks?limit=50"),
-    (lambda spotify: spotify.playlists(), "/v1/me/playlists?limit=50"),
     (lambda spotify: spotify.top_items("artists", "long_term"), "/v1/me/top/artists?limit=50&time_range=long_term"),
+]
+PAGES: list[tuple[Callable[[SpotifyClient, int], ListPage | None], str, str]] = [
+    (lambda spotify, offset: spotify.saved_tracks(offset), "/v1/me/tracks", ""),
+    (lambda spotify, offset: spotify.playlists(offset), "/v1/me/playlists", ""),
     (
-        lambda spotify: spotify.playlist_items("p/1"),
-        "/v1/playlists/p%2F1/items?limit=50&additional_types=track,episode",
+        lambda spotify, offset: spotify.playlist_items("p/1", offset),
+        "/v1/playlists/p%2F1/items",
+        "&additional_types=track,episode",
     ),
 ]
+
+
+@pytest.mark.parametrize(("read", "path", "query"), PAGES)
+def test_a_long_list_is_read_from_any_place(
+    read: Callable[[SpotifyClient, int], ListPage | None], path: str, query: str
+) -> None:
+    first = {**page([{"n": 1}, None], f"{API}/v1/any?limit=50&offset=50"), "total": 51}
+    script = Script(answer(first), answer(page([{"n": 2}])))
+    assert read(client(script), 0) == ListPage([{"n": 1}, None], 0, 51, 50)
+    assert read(client(script), 50) == ListPage([{"n": 2}], 50, page([{"n": 2}]).get("total", 51), None)
+    assert [request.endpoint for request in script.asked] == [
+        f"{path}?limit=50{query}",
+        f"{path}?limit=50&offset=50{query}",
+    ]
+
+
+@pytest.mark.parametrize("following", ["offset=50", "offset=0", "offset=-1", "offset=1000000", "offset=x", ""])
+def test_a_next_page_that_is_not_further_on_is_an_error(following: str) -> None:
+    script = Script(answer(page([{}], f"{API}/v1/me/tracks?{following}")))
+    with pytest.raises(SpotifyResponseError, match="circle"):
+        client(script).saved_tracks(50)
 
 
 @pytest.mark.parametrize(("read", "endpoint"), LISTS)
@@ -136,7 +160,7 @@ def test_pages_that_lead_in_a_circle_end_in_an_error() -> None:
     there, back = f"{API}/v1/a", f"{API}/v1/b"
     script = Script(*(answer(page([{}], following)) for following in (there, back, there)))
     with pytest.raises(SpotifyResponseError, match="circle"):
-        client(script).saved_tracks()
+        client(script).top_items("tracks", "short_term")
     assert len(script.asked) == 3
 
 
@@ -149,7 +173,7 @@ def test_pages_without_an_end_are_not_read_for_ever(monkeypatch: pytest.MonkeyPa
         return answer(page([{}], f"{API}/v1/me/tracks?offset={len(asked)}"))
 
     with pytest.raises(SpotifyResponseError, match="too far"):
-        client(endless).saved_tracks()
+        client(endless).top_items("tracks", "short_term")
     assert len(asked) == 6
 
 

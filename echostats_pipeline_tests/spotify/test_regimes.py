@@ -169,19 +169,23 @@ def test_refused_audio_features_are_asked_for_once_a_week(refusal: Response) -> 
 def test_contents_of_a_playlist_that_are_not_shown_are_unknown() -> None:
     script = Script(FORBIDDEN, NOT_FOUND, FORBIDDEN, answer(page([{}], f"{API}/v1/any?offset=50")), FORBIDDEN)
     spotify = client(script, Time())
-    assert [spotify.playlist_items("p1") for _ in range(3)] == [None, None, None]
+    assert [spotify.playlist_items("p1") for _ in range(2)] == [None, None]
+    assert spotify.playlist_items("p1") is not None
+    assert spotify.playlist_items("p1", 50) is None
     assert [request.endpoint.partition("?")[0] for request in script.asked] == [
         "/v1/playlists/p1/items",
         "/v1/playlists/p1/items",
         "/v1/playlists/p1/tracks",
         "/v1/playlists/p1/items",
-        "/v1/any",
+        "/v1/playlists/p1/items",
     ]
 
 
 def test_the_former_route_is_read_where_the_present_one_does_not_exist() -> None:
     script = Script(NOT_FOUND, answer(page([{"track": {"id": "T1"}}])))
-    assert client(script, Time()).playlist_items("p1") == [{"track": {"id": "T1"}}]
+    found = client(script, Time()).playlist_items("p1")
+    assert found is not None
+    assert found.entries == [{"track": {"id": "T1"}}]
     assert script.asked[1].endpoint == "/v1/playlists/p1/tracks?limit=50&additional_types=track,episode"
 
 

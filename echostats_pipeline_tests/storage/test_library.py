@@ -1,4 +1,4 @@
-"""What users keep, in the database: replaced as a whole, for one user."""
+"""What users keep, in the database: each document at once."""
 
 from echostats_pipeline.model.library import Playlist, PlaylistTrack, RankedItem, SavedTrack, TopItems
 from echostats_pipeline.storage.database import Db
@@ -26,47 +26,49 @@ def saved(spotify_id: str, user_id: str = "u") -> SavedTrack:
     )
 
 
-def test_playlists_are_replaced_and_those_gone_are_removed(store: Store, db: Db) -> None:
-    store.library.replace_playlists("v", [playlist("1", "v")])
-    store.library.replace_playlists("u", [playlist("1"), playlist("2")])
-    store.library.replace_playlists("u", [playlist("2", name="new"), playlist("3")])
+def test_playlists_are_stored_one_by_one_and_those_gone_are_removed(store: Store, db: Db) -> None:
+    store.library.put_playlists([playlist("1", "v"), playlist("1"), playlist("2")])
+    store.library.put_playlists([playlist("2", name="new")])
+    store.library.put_playlists([playlist("3")])
+    store.library.keep_playlists("u", ["2", "3"])
     kept = [playlist("1", "v"), playlist("2", name="new"), playlist("3")]
     assert documents(db, "playlists") == sorted((each.to_bson() for each in kept), key=repr)
 
 
 def test_a_playlist_that_stays_keeps_its_document(store: Store, db: Db) -> None:
-    store.library.replace_playlists("u", [playlist("1")])
+    store.library.put_playlists([playlist("1")])
     before = list(db["playlists"].find())
-    store.library.replace_playlists("u", [playlist("1")])
+    store.library.put_playlists([playlist("1")])
     assert list(db["playlists"].find()) == before
 
 
-def test_saved_tracks_are_replaced_and_those_gone_are_removed(store: Store, db: Db) -> None:
-    store.library.put_saved_tracks("v", [saved("1", "v")], all_of_them=True)
-    store.library.put_saved_tracks("u", [saved("1"), saved("2")], all_of_them=True)
-    store.library.put_saved_tracks("u", [saved("2")], all_of_them=True)
-    assert documents(db, "saved_tracks") == [saved("2").to_bson(), saved("1", "v").to_bson()]
+def test_saved_tracks_that_a_pass_has_not_come_upon_are_removed(store: Store, db: Db) -> None:
+    def seen(spotify_id: str, user_id: str, number: int) -> SavedTrack:
+        return saved(spotify_id, user_id).model_copy(update={"seen_in": number})
+
+    store.library.put_saved_tracks([seen("1", "v", 1), seen("1", "u", 1), seen("2", "u", 2)])
+    store.library.keep_seen_tracks("u", 2)
+    for user_id in ("u", "v"):
+        store.library.forget_pass(user_id)
+    found = {(each["user_id"], each["spotify_id"]): each["seen_in"] for each in documents(db, "saved_tracks")}
+    assert found == {("u", "2"): None, ("v", "1"): None}
 
 
-def test_an_empty_library_empties_it(store: Store, db: Db) -> None:
-    store.library.put_saved_tracks("u", [saved("1")], all_of_them=True)
-    store.library.put_saved_tracks("u", [], all_of_them=True)
-    store.library.replace_playlists("u", [playlist("1")])
-    store.library.replace_playlists("u", [])
-    assert documents(db, "saved_tracks") == documents(db, "playlists") == []
+def test_what_others_have_added_to_a_document_stays(store: Store, db: Db) -> None:
+    store.library.put_saved_tracks([saved("1")])
+    db["saved_tracks"].update_one({}, {"$set": {"theirs": 1}})
+    store.library.put_saved_tracks([saved("1")])
+    assert documents(db, "saved_tracks") == [{**saved("1").to_bson(), "theirs": 1}]
 
 
 def test_rankings_are_one_document_per_kind_and_range(store: Store, db: Db) -> None:
     for name in ("old", "new"):
         items = [RankedItem(rank=1, spotify_id="x", name=name)]
-        store.library.put_top_items(
-            "u",
-            [
-                TopItems(user_id="u", kind=kind, time_range=span, items=items, fetched_at=NOW)
-                for kind in ("artists", "tracks")
-                for span in ("short_term", "long_term")
-            ],
-        )
+        for kind in ("artists", "tracks"):
+            for span in ("short_term", "long_term"):
+                store.library.put_top_items(
+                    TopItems(user_id="u", kind=kind, time_range=span, items=items, fetched_at=NOW)
+                )
     found = documents(db, "top_items")
     assert len(found) == 4
     assert {ranking["items"][0]["name"] for ranking in found} == {"new"}

@@ -1,0 +1,211 @@
+"""The playlists of users, stored one by one as they are read, over days if need be.
+
+What a pass needs to go on is stored with each page: whatever ends it, a used-up budget, a dead process, another user's
+turn, the next run goes on from there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from echostats_pipeline.errors import NotFoundOnSpotify, RateLimited, RequestRefused, SpotifyResponseError
+from echostats_pipeline.model.base import known_fields
+from echostats_pipeline.model.library import AskedInVain, Playlist, UnreadPlaylist
+from echostats_pipeline.model.users import User
+from echostats_pipeline.spotify.client import ListPage, SpotifyClient
+from echostats_pipeline.spotify.fields import text
+from echostats_pipeline.spotify.mapping import playlist_document, playlist_tracks
+from echostats_pipeline.spotify.regimes import REMEMBERED_FOR
+from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.visits import DAILY_CALLS, Visit, visiting
+from echostats_pipeline.storage.store import Store
+
+LISTED_FOR = timedelta(days=7)
+"""How long a list of playlists is worked off before a new one is asked for."""
+MOST_FAILURES = 3
+"""So many playlists in a row that cannot be read are no longer about these playlists."""
+
+
+def sync_playlists(
+    store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress, daily_calls: int = DAILY_CALLS
+) -> int:
+    """Make the stored playlists those of Spotify, each with all its tracks; returns how many are stored.
+
+    First the list is read, then contents, one playlist after the other, and only of those whose `snapshot_id` is not
+    the stored one. A playlist is replaced once all of it is read; one that cannot be read, or that Spotify does not
+    show, keeps what it had and holds up nothing.
+
+    Args:
+        store: Where they are stored.
+        client: Reads on behalf of the user.
+        user: Whose.
+        now: The present instant.
+        progress: Where to say how far it is.
+        daily_calls: Calls of 24 hours for this kind of thing, of which this user takes a fair share.
+    """
+    with visiting(store, user, "playlists", now, progress, daily_calls) as visit:
+        reading = visit.reading()
+        if not reading.is_open or (reading.listed_at is not None and reading.listed_at <= now - LISTED_FOR):
+            lately = [each for each in reading.in_vain if each.asked_at > now - REMEMBERED_FOR]
+            in_vain = [each.model_dump() for each in lately]
+            visit.note(is_open=True, place=0, total=0, listed=[], nameless=0, listed_at=None, in_vain=in_vain)
+        if (_is_listed(visit) or _list_playlists(store, client, visit)) and _read_contents(store, client, visit):
+            visit.finish()
+    return store.library.playlist_count(user.user_id)
+
+
+def _is_listed(visit: Visit) -> bool:
+    return visit.reading().listed_at is not None
+
+
+def _list_playlists(store: Store, client: SpotifyClient, visit: Visit) -> bool:
+    """Read the list of playlists to its end; False if there are not enough calls for that.
+
+    What Spotify does not list any more is removed at the end: at once if all was read in one go, and after a pause only
+    if every entry was seen, for entries may have changed places meanwhile.
+    """
+    reading, stored = visit.reading(), store.library.snapshot_ids(visit.user_id)
+    place, total, in_one_go = reading.place, reading.total, not reading.place
+    in_vain = {each.spotify_id: each for each in reading.in_vain}
+    while visit.may_call():
+        page = client.playlists(place)
+        if place and page.total < total:
+            place, total, in_one_go = visit.step_back(place, total - page.total), page.total, False
+            continue
+        sorted_out = _sort_out(visit, page, stored, in_vain)
+        store.library.put_playlists(sorted_out.settled)
+        store.readings.put_unread(sorted_out.unread)
+        place, total = place if page.following is None else page.following, page.total
+        store.readings.list_playlists(
+            visit.user_id, sorted_out.ids, nameless=sorted_out.nameless, place=place, total=total
+        )
+        visit.expect(len(sorted_out.ids))
+        visit.advance(len(sorted_out.settled))
+        if page.following is None:
+            reading = visit.reading()
+            if in_one_go or len(reading.listed) + reading.nameless >= page.total:
+                store.library.keep_playlists(visit.user_id, reading.listed)
+                store.readings.drop_unlisted(visit.user_id, reading.listed)
+            visit.note(listed_at=visit.now)
+            return True
+    return False
+
+
+@dataclass
+class _SortedOut:
+    """Playlists of a page of the list: what there is to do for them."""
+
+    ids: list[str] = field(default_factory=list)
+    settled: list[Playlist] = field(default_factory=list)
+    unread: list[UnreadPlaylist] = field(default_factory=list)
+    nameless: int = 0
+
+
+def _sort_out(
+    visit: Visit, page: ListPage, stored: Mapping[str, str], in_vain: Mapping[str, AskedInVain]
+) -> _SortedOut:
+    found = _SortedOut()
+    for number, playlist in enumerate(page.entries, start=page.offset):
+        spotify_id = text(playlist or {}, "id")
+        asked = in_vain.get(spotify_id or "")
+        if playlist is None or not spotify_id or (asked is not None and asked.is_gone):
+            found.nameless += 1  # nothing of it can be stored
+            continue
+        found.ids.append(spotify_id)
+        document, snapshot_id = (
+            playlist_document(playlist, None, visit.user_id, visit.now),
+            text(playlist, "snapshot_id"),
+        )
+        if asked is not None:
+            found.settled.append(_of_unknown_version(document))
+        elif snapshot_id is not None and stored.get(spotify_id) == snapshot_id:
+            found.settled.append(document)
+        else:
+            unread = UnreadPlaylist(
+                user_id=visit.user_id,
+                spotify_id=spotify_id,
+                number=number,
+                snapshot_id=snapshot_id or "",
+                told=known_fields(document),
+                total=document.total_tracks,
+            )
+            found.unread.append(unread)
+    return found
+
+
+def _of_unknown_version(document: Playlist) -> Playlist:
+    """The playlist without the version of its contents, for these were not read."""
+    known = known_fields(document)
+    return Playlist.model_validate({name: value for name, value in known.items() if name != "snapshot_id"})
+
+
+def _read_contents(store: Store, client: SpotifyClient, visit: Visit) -> bool:
+    """Read the contents of playlists that have changed, one after the other; False if there are not enough calls.
+
+    Raises:
+        SpotifyError: none, or several in a row, could be read.
+    """
+    failed: list[str] = []
+    in_a_row, was_read, error = 0, False, None
+    if not visit.has_announced:
+        visit.expect(store.readings.unread_count(visit.user_id))
+    while (playlist := store.readings.next_unread(visit.user_id, but=failed)) is not None:
+        try:
+            if not _read_playlist(store, client, visit, playlist):
+                return False
+        except SpotifyResponseError as failure:
+            if failure.affects != "endpoint" or isinstance(failure, RateLimited):
+                raise
+            store.readings.fail(playlist)
+            failed.append(playlist.spotify_id)
+            in_a_row, error = in_a_row + 1, failure
+            if in_a_row == MOST_FAILURES:
+                break
+        else:
+            in_a_row, was_read = 0, True
+        visit.advance(1)
+    if error is not None and (in_a_row == MOST_FAILURES or not was_read):
+        raise error
+    return True
+
+
+def _read_playlist(store: Store, client: SpotifyClient, visit: Visit, playlist: UnreadPlaylist) -> bool:
+    """Read the contents of a playlist from where they were left, and store it; False if there are not enough calls."""
+    tracks, place, total = list(playlist.tracks), playlist.place, playlist.total
+    told = Playlist.model_validate({**playlist.told, "fetched_at": visit.now})
+    while visit.may_call():
+        try:
+            page = client.playlist_items(playlist.spotify_id, place)
+        except NotFoundOnSpotify:  # deleted since it was listed, or listed although nobody may see it
+            store.library.remove_playlist(visit.user_id, playlist.spotify_id)
+            _give_up(store, visit, playlist, is_gone=True)
+            return True
+        except RequestRefused as refusal:
+            if refusal.affects != "endpoint":
+                raise
+            page = None
+        if page is None:
+            store.library.put_playlists([_of_unknown_version(told)])
+            _give_up(store, visit, playlist, is_gone=False)
+            return True
+        if place and page.total != total:
+            store.readings.start_over(playlist)
+            tracks, place = [], 0
+            continue
+        rows = playlist_tracks([row for row in page.entries if row is not None])
+        tracks += rows
+        if page.following is None:
+            counted = {"total_tracks": page.offset + len(page.entries), **known_fields(told)}
+            store.library.put_playlists([Playlist.model_validate({**counted, "tracks": tracks})])
+            store.readings.is_read(playlist)
+            return True
+        place, total = page.following, page.total
+        store.readings.keep_page(playlist, rows, place=place, total=total)
+    return False
+
+
+def _give_up(store: Store, visit: Visit, playlist: UnreadPlaylist, *, is_gone: bool) -> None:
+    """Ask for the contents of a playlist no more for a while."""
+    asked = AskedInVain(spotify_id=playlist.spotify_id, is_gone=is_gone, asked_at=visit.now)
+    store.readings.in_vain(visit.user_id, asked)
+    store.readings.is_read(playlist)

@@ -1,0 +1,86 @@
+"""One run's look at a part of a user's library: within the user's share of the calls, and told as it goes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from echostats_pipeline.errors import WaitRequired
+from echostats_pipeline.model.library import LibraryPart, LibraryReading
+from echostats_pipeline.model.users import User
+from echostats_pipeline.spotify.quota import Budget
+from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.library_progress import WINDOW, calls_for
+from echostats_pipeline.storage.store import Store
+
+DAILY_CALLS = Budget().calls
+
+
+class Visit:
+    """The calls that one run may make for a part of a user's library, and what it has announced.
+
+    Attributes:
+        user_id: Whose.
+        part: Which part.
+        now: When.
+    """
+
+    def __init__(self, store: Store, user: User, part: LibraryPart, now: datetime, progress: Progress, calls: int):
+        self.user_id, self.part, self.now = user.user_id, part, now
+        self._store, self._progress, self._calls = store, progress, calls
+        self._expected = self._done = 0
+
+    @property
+    def has_announced(self) -> bool:
+        """Whether it was said how much there is to read."""
+        return self._expected > 0
+
+    def may_call(self) -> bool:
+        """Take one of the calls; False if there is none left, and the rest is for other users."""
+        if not self._calls:
+            return False
+        self._calls -= 1
+        self._store.readings.spend(self.user_id, self.part, self.now, self.now - WINDOW)
+        return True
+
+    def reading(self) -> LibraryReading:
+        """Where the pass is."""
+        return self._store.readings.get(self.user_id, self.part)
+
+    def note(self, **fields: object) -> None:
+        """Remember something of the pass."""
+        self._store.readings.note(self.user_id, self.part, **fields)
+
+    def step_back(self, place: int, rows: int) -> int:
+        """Where to go on in a list that has become so many rows shorter: at worst all were before this place."""
+        place = max(0, place - rows)
+        self.note(place=place)
+        return place
+
+    def expect(self, items: int) -> None:
+        """Announce items still to be read."""
+        self._expected += items
+        self._progress.expect(items)
+
+    def advance(self, items: int) -> None:
+        """Report items as read, no more than were announced: a list may have grown meanwhile."""
+        items = min(items, self._expected - self._done)
+        self._done += items
+        self._progress.advance(items)
+
+    def finish(self) -> None:
+        """End the pass: everything there was is read."""
+        self.advance(self._expected - self._done)
+        self.note(is_open=False, finished_at=self.now, place=0)
+
+
+@contextmanager
+def visiting(
+    store: Store, user: User, part: LibraryPart, now: datetime, progress: Progress, daily_calls: int
+) -> Iterator[Visit]:
+    """A visit with the user's share of the calls. That it fails is remembered; to have to wait is no failure."""
+    try:
+        yield Visit(store, user, part, now, progress, calls_for(store, user, part, daily_calls, now))
+    except Exception as error:
+        store.readings.note(user.user_id, part, failed=not isinstance(error, WaitRequired))
+        raise
+    store.readings.note(user.user_id, part, failed=False)
