@@ -25,6 +25,7 @@ from echostats_pipeline.simulator.behaviour import (
 )
 from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.exports import ExportTruth, write_basic_export, write_extended_export
+from echostats_pipeline.simulator.library import LibrarySize
 from echostats_pipeline.simulator.running import LOOPBACK, bound_socket
 from echostats_pipeline.simulator.server import create_app
 from echostats_pipeline.simulator.wire import http_server
@@ -52,6 +53,8 @@ def _parsed_faults(_context: click.Context, _option: click.Parameter, text: str)
 )
 @click.option("--seed", default=1, show_default=True, help="Equal seeds give equal worlds.")
 @click.option("--users", default=3, show_default=True, type=click.IntRange(min=1), help="Number of simulated users.")
+@click.option("--playlists", default=0, type=click.IntRange(0, 11_000), help="Playlists of the first user at least.")
+@click.option("--saved-tracks", default=0, type=click.IntRange(0, 90_000), help="Songs the first user likes at least.")
 @click.option(
     "--export",
     "export_to",
@@ -85,6 +88,8 @@ def simulate(
     port: int,
     seed: int,
     users: int,
+    playlists: int,
+    saved_tracks: int,
     export_to: Path | None,
     regime: Regime,
     quota: int | None,
@@ -93,7 +98,7 @@ def simulate(
     faults: Mapping[str, Fault],
 ) -> None:
     """Serve a simulated Spotify: sign-in, Web API, and users who listen to music."""
-    world = World(seed=seed, user_count=users)
+    world = World(seed=seed, user_count=users, size=LibrarySize(playlists, saved_tracks))
     if export_to is None:
         try:
             behaviour = Behaviour(regime=regime, quota=quota, rate_limit=rate_limit, rotation=rotate, faults=faults)

@@ -20,6 +20,18 @@ _CURATED_SIZES = (80, 50)
 _GROWING_WEEKS = 52 * 20
 _SAVED_AT_FIRST, _SAVED_IN_ALL = 80, 1500
 _DAYS_BETWEEN_SAVES = 4
+_LARGE_SIZES = (3, 20, 45, 60, 110)
+
+
+@dataclass(frozen=True, slots=True)
+class LibrarySize:
+    """How much a user with a large library keeps at least: own playlists, and songs liked before the epoch."""
+
+    playlists: int = 0
+    saved_tracks: int = 0
+
+
+ORDINARY = LibrarySize()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,9 @@ class Library:
         return tuple(saved for saved in reversed(self.saved) if saved.added_at <= now)
 
 
-def build_library(seed: int, user: SimulatedUser, catalogue: Catalogue, epoch: date) -> Library:
+def build_library(
+    seed: int, user: SimulatedUser, catalogue: Catalogue, epoch: date, least: LibrarySize = ORDINARY
+) -> Library:
     """The library of `user`; what is not added later was there at `epoch`."""
     rng = Random(f"{seed}/{user.id}/library")
     tracks = _preferred(rng, user, catalogue)
@@ -115,7 +129,13 @@ def build_library(seed: int, user: SimulatedUser, catalogue: Catalogue, epoch: d
         for week in range(_GROWING_WEEKS)
     )
     own.append(_playlist(seed, rng, user, len(_FIXED_SIZES), weekly))
-    return Library(tuple(own), tuple(_saved(rng, tracks, opened)), local_files)
+    saved = tuple(_saved(rng, tracks, opened))
+    more = [
+        _playlist(seed, rng, user, number, tuple(_rows(rng, tracks, opened, _LARGE_SIZES[number % len(_LARGE_SIZES)])))
+        for number in range(len(own), least.playlists)
+    ]
+    liked_before = tuple(_liked_before(tracks, opened, least.saved_tracks))
+    return Library((*own, *more), liked_before + saved, local_files)
 
 
 def build_curated_playlists(seed: int, catalogue: Catalogue, epoch: date) -> tuple[Playlist, ...]:
@@ -171,6 +191,13 @@ def _saved(rng: Random, tracks: list[Track], opened: datetime) -> Iterator[Saved
     for number, track in enumerate(tracks[:_SAVED_IN_ALL]):
         days = (number - _SAVED_AT_FIRST) * _DAYS_BETWEEN_SAVES + rng.uniform(0, _DAYS_BETWEEN_SAVES)
         yield SavedTrack(_seconds(opened + timedelta(days=days)), track)
+
+
+def _liked_before(tracks: list[Track], opened: datetime, count: int) -> Iterator[SavedTrack]:
+    """So many songs that are not among those liked later, a minute apart, oldest first."""
+    first = opened - timedelta(days=400)
+    for number, track in enumerate(tracks[_SAVED_IN_ALL : _SAVED_IN_ALL + count]):
+        yield SavedTrack(first - timedelta(minutes=count - number), track)
 
 
 def _seconds(moment: datetime) -> datetime:

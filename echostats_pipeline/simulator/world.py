@@ -12,7 +12,14 @@ from typing import Literal, get_args
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.simulator.catalogue import Artist, Track, build_catalogue
 from echostats_pipeline.simulator.habits import Listener, SimulatedPlay
-from echostats_pipeline.simulator.library import Playlist, SavedTrack, build_curated_playlists, build_library
+from echostats_pipeline.simulator.library import (
+    ORDINARY,
+    LibrarySize,
+    Playlist,
+    SavedTrack,
+    build_curated_playlists,
+    build_library,
+)
 from echostats_pipeline.simulator.people import SimulatedUser, build_users
 
 TimeRange = Literal["short_term", "medium_term", "long_term"]
@@ -33,17 +40,28 @@ class World:
         user_count: How many users; the first is the busiest listener.
         track_count: Size of the catalogue.
         epoch: The UTC date on which everybody starts to listen; nothing was played before.
+        size: How much the first user keeps at least; the catalogue grows with it.
     """
 
     def __init__(
-        self, *, seed: int = 1, user_count: int = 3, track_count: int = 3000, epoch: date = date(2019, 1, 1)
+        self,
+        *,
+        seed: int = 1,
+        user_count: int = 3,
+        track_count: int = 3000,
+        epoch: date = date(2019, 1, 1),
+        size: LibrarySize = ORDINARY,
     ) -> None:
         self.seed = seed
         self.epoch = epoch
-        self.catalogue = build_catalogue(seed, track_count)
+        self.catalogue = build_catalogue(seed, max(track_count, size.saved_tracks and size.saved_tracks + 2000))
         self.users = build_users(seed, user_count)
         self.curated = build_curated_playlists(seed, self.catalogue, epoch)
-        self.libraries = {user.id: build_library(seed, user, self.catalogue, epoch) for user in self.users}
+        first, *others = self.users
+        self.libraries = {
+            first.id: build_library(seed, first, self.catalogue, epoch, size),
+            **{user.id: build_library(seed, user, self.catalogue, epoch) for user in others},
+        }
         self._users = {user.id: user for user in self.users}
         self._listeners = {
             user.id: Listener(seed, user, self.catalogue, self.libraries[user.id]) for user in self.users

@@ -239,6 +239,28 @@ def test_a_library_is_read(pipeline: Pipeline) -> None:
         assert documents(pipeline.store.db, name)
 
 
+def test_a_library_that_takes_days_is_pending_until_it_is_read_through(
+    pipeline: Pipeline, new_settings: Callable[..., dict[str, str]]
+) -> None:
+    environ = new_settings(SPOTIFY_DAILY_CALLS="8")
+    settings = pipeline.installation.settings.model_copy(update={"daily_calls": 8})
+    narrow = Pipeline(replace(pipeline.installation, environ=environ, settings=settings), pipeline.instance)
+    user = narrow.connect()
+    results = []
+    for _ in range(4):
+        results.append(narrow.run("library_sync", partition_key=user.partition_key))
+        narrow.installation.clock.advance(timedelta(days=1, minutes=1))
+    assert all(result.success for result in results)
+    first = the_job(narrow, results[0])
+    details = {step.action: (step.status, step.detail) for step in first.steps}
+    assert re.match(r"\d of 9 playlists, ready in about \d days?; waiting until ", details["playlists"][1])
+    assert [status for status, _ in details.values()].count("pending") >= 1
+    last = the_job(narrow, results[-1])
+    assert [step.status for step in last.steps] == ["completed"] * 3
+    assert {the_job(narrow, result).status for result in results} == {"completed"}, "the rest has been read since"
+    assert narrow.store.db["playlists"].count_documents({"user_id": user.user_id}) == 9
+
+
 def test_the_catalogue_is_completed_and_snapshots_of_its_listeners_wait(pipeline: Pipeline) -> None:
     listener, silent = (pipeline.connect(number) for number in range(2))
     pipeline.run("user_sync", tags=range_of(TODAY, TODAY, listener))
