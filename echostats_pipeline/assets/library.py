@@ -19,7 +19,7 @@ from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.library import sync_saved_tracks, sync_top_items
-from echostats_pipeline.stages.library_progress import demand, progress_of
+from echostats_pipeline.stages.library_progress import demand, free_calls, progress_of
 from echostats_pipeline.stages.playlists import sync_playlists
 from echostats_pipeline.storage.store import Store
 
@@ -55,14 +55,15 @@ def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: 
         def work(user: User, _: Sequence[date], step: Step) -> None:
             if user.status != "active":
                 return step.done(0, f"Not read: the user is {user.status}")
-            now, daily_calls, why = clock.now(), store.settings.daily_calls, "the rest of the calls is for other users"
-            count = 0
+            now, daily_calls, count, why = clock.now(), store.settings.daily_calls, 0, ""
             with spotify.client(user) as client:
                 try:
                     count = sync(store.get(), client, user, now, step, daily_calls)
                 except WaitRequired as wait:
                     store.get().limits.postpone(wait.family, wait.until, wait.reason)
                     why = f"waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+            left = free_calls(store.get(), name, daily_calls, now)
+            why = why or ("the rest of the calls is for other users" if left else "the calls of 24 hours are used up")
             progress = progress_of(store.get(), user, daily_calls, demand(store.get(), name, now, of=user))
             users[user.partition_key] = {counted: progress.done if counted == name else count, "left": progress.left}
             said[user.partition_key] = progress.text

@@ -158,14 +158,15 @@ def calls_for(store: Store, user: User, part: LibraryPart, daily_calls: int, now
 
     Where nobody may make any, it is one: the answer to it says until when.
     """
-    free = _free(store, part, daily_calls, now)
+    free = free_calls(store, part, daily_calls, now)
     wishes = demand(store, part, now, of=user).wishes
     # Its own need is an estimate: a list may have grown.
     unbounded = {**wishes, user.user_id: Wish(UNKNOWN_NEED, wishes[user.user_id].lately, wishes[user.user_id].ever)}
     return share_of(user.user_id, unbounded, free) if free else 1
 
 
-def _free(store: Store, part: LibraryPart, daily_calls: int, now: datetime) -> int:
+def free_calls(store: Store, part: LibraryPart, daily_calls: int, now: datetime) -> int:
+    """How many calls for a part of the library anybody may make now."""
     made, _ = store.limits.calls(FAMILIES[part], now - WINDOW)
     return max(0, daily_calls - made)
 
@@ -215,7 +216,7 @@ def due_libraries(store: Store, users: Sequence[User], daily_calls: int, now: da
     for part in PARTS:
         if APP_FAMILY in waiting or FAMILIES[part] in waiting:
             continue
-        free = _free(store, part, daily_calls, now)
+        free = free_calls(store, part, daily_calls, now)
         wanted = demand(store, part, now)
         due |= {user.partition_key for user in candidates if _is_worth_a_run(user.user_id, wanted, free, daily_calls)}
     return due

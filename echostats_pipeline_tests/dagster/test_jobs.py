@@ -1,5 +1,6 @@
 """Each job, run to its end by Dagster on an ephemeral instance, against the simulated Spotify and a real MongoDB."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -247,14 +248,18 @@ def test_a_library_that_takes_days_is_pending_until_it_is_read_through(
     narrow = Pipeline(replace(pipeline.installation, environ=environ, settings=settings), pipeline.instance)
     user = narrow.connect()
     results = []
-    for _ in range(4):
+    while not results or the_job(narrow, results[-1]).status == "pending":
+        assert len(results) < 10
         results.append(narrow.run("library_sync", partition_key=user.partition_key))
         narrow.installation.clock.advance(timedelta(days=1, minutes=1))
     assert all(result.success for result in results)
+    assert len(results) > 2
     first = the_job(narrow, results[0])
     details = {step.action: (step.status, step.detail) for step in first.steps}
-    assert re.match(r"\d of 9 playlists, ready in about \d days?; waiting until ", details["playlists"][1])
-    assert [status for status, _ in details.values()].count("pending") >= 1
+    assert re.match(
+        r"\d of 9 playlists, ready in about \d days?; the calls of 24 hours are used up", details["playlists"][1]
+    )
+    assert details["playlists"][0] == "pending"
     last = the_job(narrow, results[-1])
     assert [step.status for step in last.steps] == ["completed"] * 3
     assert {the_job(narrow, result).status for result in results} == {"completed"}, "the rest has been read since"
