@@ -40,17 +40,29 @@ ASCENDING, DESCENDING = 1, -1
 
 @dataclass(frozen=True)
 class Index:
-    """One index: its keys in order with their direction, and its options as MongoDB names them."""
+    """One index: its keys in order with their direction, and its options as MongoDB names them.
+
+    Attributes:
+        own_name: Its name where MongoDB's automatic one is left to EchoStats, whose API shares the database and stops
+            if an index of other options bears it.
+    """
 
     keys: tuple[tuple[str, int], ...]
     unique: bool = False
     expire_after_seconds: int | None = None
     partial_filter: Mapping[str, Any] | None = None
+    sparse: bool = False
+    own_name: str = ""
+
+    @property
+    def automatic_name(self) -> str:
+        """MongoDB's default name for these keys, for example ``user_id_1_played_at_-1``."""
+        return "_".join(f"{field}_{direction}" for field, direction in self.keys)
 
     @property
     def name(self) -> str:
-        """MongoDB's default name for these keys, for example ``user_id_1_played_at_-1``."""
-        return "_".join(f"{field}_{direction}" for field, direction in self.keys)
+        """Its own name, or else the automatic one."""
+        return self.own_name or self.automatic_name
 
     @property
     def options(self) -> dict[str, Any]:
@@ -58,6 +70,8 @@ class Index:
         options: dict[str, Any] = {}
         if self.unique:
             options["unique"] = True
+        if self.sparse:
+            options["sparse"] = True
         if self.expire_after_seconds is not None:
             options["expireAfterSeconds"] = self.expire_after_seconds
         if self.partial_filter is not None:
@@ -65,10 +79,10 @@ class Index:
         return options
 
 
-def by(*fields: str, unique: bool = False, **options: Any) -> Index:
+def by(*fields: str, unique: bool = False, name: str = "", **options: Any) -> Index:
     """An index on the given fields; a leading ``-`` means descending."""
     keys = tuple((field.removeprefix("-"), DESCENDING if field.startswith("-") else ASCENDING) for field in fields)
-    return Index(keys, unique=unique, **options)
+    return Index(keys, unique=unique, own_name=name, **options)
 
 
 @dataclass(frozen=True)
@@ -89,11 +103,24 @@ class Collection:
 
 
 ECHOSTATS_COLLECTIONS = (
-    Collection("users", User, (by("spotify_id", unique=True), by("partition_key", unique=True))),
+    Collection(
+        "users",
+        User,
+        (
+            by("spotify_id", unique=True),
+            # Users whom EchoStats has added have no key until they are adopted.
+            by(
+                "partition_key",
+                unique=True,
+                name="uniq_partition_key",
+                partial_filter={"partition_key": {"$type": "string"}},
+            ),
+        ),
+    ),
     Collection(
         "spotify_tokens",
         SpotifyTokens,
-        (by("user_id", unique=True),),
+        (by("user_id", unique=True, name="uniq_user"),),
         secrets=("refresh_token_encrypted", "access_token_encrypted"),
     ),
     Collection(
@@ -104,7 +131,7 @@ ECHOSTATS_COLLECTIONS = (
             by("played_at"),
             by("track.spotify_id"),
             by("user_id", "-played_at"),
-            by("user_id", "track.spotify_id", "played_at", unique=True),
+            by("user_id", "track.spotify_id", "played_at", unique=True, name="uniq_user_track_played_at"),
             by("user_id", "import_key", unique=True, partial_filter={"import_key": {"$type": "string"}}),
             by("user_id", "import_ts", partial_filter={"import_ts": {"$type": "date"}}),
         ),
@@ -135,17 +162,17 @@ ECHOSTATS_COLLECTIONS = (
     Collection(
         "playlists",
         Playlist,
-        (by("spotify_id"), by("user_id"), by("user_id", "spotify_id", unique=True)),
+        (by("spotify_id"), by("user_id"), by("user_id", "spotify_id", unique=True, name="uniq_user_playlist")),
     ),
     Collection(
         "daily_rollups",
         DailyRollup,
-        (by("user_id"), by("date"), by("user_id", "date", unique=True), by("user_id", "-date")),
+        (by("user_id"), by("date"), by("user_id", "date", unique=True, name="uniq_user_date"), by("user_id", "-date")),
     ),
     Collection(
         "analytics_snapshots",
         AnalyticsSnapshot,
-        (by("user_id"), by("period"), by("user_id", "period", unique=True)),
+        (by("user_id"), by("period"), by("user_id", "period", unique=True, name="uniq_user_period")),
     ),
     Collection(
         "sync_jobs",
@@ -157,7 +184,8 @@ ECHOSTATS_COLLECTIONS = (
         ApiLog,
         (
             by("user_id"),
-            by("timestamp", expire_after_seconds=30 * DAY_SECONDS),
+            # Sparse tells it from EchoStats' plain one on the same field, which MongoDB would not keep beside it else.
+            by("timestamp", expire_after_seconds=30 * DAY_SECONDS, sparse=True, name="expire_after_30_days"),
             by("user_id", "-timestamp"),
             by("service", "status_code"),
         ),
@@ -206,3 +234,8 @@ EXTRA_COLLECTIONS = (
 COLLECTIONS: Mapping[str, Collection] = {
     collection.name: collection for collection in (*ECHOSTATS_COLLECTIONS, *EXTRA_COLLECTIONS)
 }
+
+
+def index_on(name: str, *fields: str) -> Index:
+    """The declared index of a collection on the given fields, written as in `by`."""
+    return next(index for index in COLLECTIONS[name].indexes if index.keys == by(*fields).keys)

@@ -11,6 +11,7 @@ from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.plays import BY_END
 from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums, SnapshotSums
 
@@ -55,7 +56,7 @@ class AuditStore:
                 }
             },
         ]
-        for play in self._db["listening_history"].aggregate(pipeline, allowDiskUse=True, **_by_end(instants)):
+        for play in self._db["listening_history"].aggregate(pipeline, allowDiskUse=True, **self._by_end(instants)):
             yield PlayFacts(**play)
 
     def rollups(self, user_id: str, dates: tuple[date, date] | None) -> dict[date, RollupSums]:
@@ -171,8 +172,15 @@ class AuditStore:
             for each in self._db["api_logs"].aggregate(pipeline)
         }
 
+    def _by_end(self, instants: Instants) -> dict[str, Any]:
+        """How plays of an interval are found.
+
+        An audit of everything needs no index: it is to tell which one is missing.
+        """
+        return {} if instants is None else index_hint(self._db["listening_history"], BY_END)
+
     def _equal(self, query: Document, fields: Sequence[str], instants: Instants) -> int:
-        return self._too_many("listening_history", query, fields, **_by_end(instants))
+        return self._too_many("listening_history", query, fields, **self._by_end(instants))
 
     def _too_many(self, name: str, query: Document, fields: Sequence[str], **options: Any) -> int:
         """How many documents would have to go for those that match to differ in the fields."""
@@ -190,8 +198,3 @@ def _played(user_id: str, instants: Instants) -> Document:
     if instants is None:
         return {"user_id": user_id}
     return {"user_id": user_id, "played_at": {"$gte": instants[0], "$lt": instants[1]}}
-
-
-def _by_end(instants: Instants) -> dict[str, Any]:
-    """How plays of an interval are found. An audit of everything needs no index: it is to tell which one is missing."""
-    return {} if instants is None else {"hint": BY_END}

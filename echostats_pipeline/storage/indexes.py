@@ -1,29 +1,54 @@
-"""The declared indexes, made to exist."""
+"""The declared indexes, made to exist beside those of EchoStats.
+
+MongoDB keeps two indexes on the same keys if they differ in one of `TELLING` and in their names. So ours live beside
+EchoStats' as long as neither takes the other's name: an index with the keys and options of a declared one is that one,
+whatever it is called, and one of other options is EchoStats' own business unless it stands in the way.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pymongo.collection import Collection as MongoCollection
 from pymongo.errors import OperationFailure
 
 from echostats_pipeline.errors import IndexConflictError, StorageError
 from echostats_pipeline.model.collections import COLLECTIONS, Collection, Index
-from echostats_pipeline.storage.database import DUPLICATE_KEY, Db
+from echostats_pipeline.storage.database import DUPLICATE_KEY, Db, Document
 
 REPAIR_COMMAND = "echostats indexes --repair"
 CONFLICT_CODES = {85, 86}  # IndexOptionsConflict, IndexKeySpecsConflict
+INDEX_NOT_FOUND = 27
+EXPIRES = "expireAfterSeconds"
+TELLING = ("unique", "sparse", "partialFilterExpression", "collation")
+"""Options in which two indexes on the same keys may differ."""
+Existing = Mapping[str, Mapping[str, Any]]
+"""Indexes of a collection by their names, as `index_information` tells them."""
 
 
 def ensure_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.values()) -> None:
     """Create every declared index that is missing; run again it changes nothing.
 
+    Indexes that an earlier version has made under MongoDB's automatic names are replaced by those declared, for
+    EchoStats may want these names; what must be unique stays so all the while.
+
     Raises:
-        IndexConflictError: an index of the same keys has other options, as an older EchoStats may have left it.
+        IndexConflictError: indexes contradict declared ones; the message names them. All others exist then.
         StorageError: a unique index cannot be built because the collection holds duplicates.
     """
+    problems = []
     for collection in collections:
+        existing: Existing = db[collection.name].index_information()
         for index in collection.indexes:
-            _ensure(db, collection.name, index)
+            wrong = contradicting(existing, index)
+            problems += [f"{db.name}.{collection.name}.{name}" for name in wrong]
+            if not wrong:
+                _ensure(db, collection.name, index, existing)
+    if problems:
+        raise IndexConflictError(
+            f"Indexes contradict those that are needed: {', '.join(problems)}. Documents are as they were. "
+            f"Rebuild these indexes with: {REPAIR_COMMAND}"
+        )
 
 
 def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.values()) -> list[str]:
@@ -38,14 +63,16 @@ def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
     repaired = []
     for collection in collections:
         for index in collection.indexes:
-            wrong = contradicting(db[collection.name].index_information(), index)
+            existing: Existing = db[collection.name].index_information()
+            wrong = contradicting(existing, index)
             for name in wrong:
                 db[collection.name].drop_index(name)
             try:
-                _ensure(db, collection.name, index)
+                kept = {name: known for name, known in existing.items() if name not in wrong}
+                _ensure(db, collection.name, index, kept)
             except StorageError:
-                for name, existing in wrong.items():
-                    db[collection.name].create_index(existing["key"], name=name, **existing_options(existing))
+                for name, known in wrong.items():
+                    db[collection.name].create_index(known["key"], name=name, **existing_options(known))
                 raise
             repaired += [f"{collection.name}.{name}" for name in wrong]
     return repaired
@@ -57,7 +84,7 @@ class IndexProblem:
 
     Attributes:
         collection: Where it belongs.
-        index: Its name.
+        index: Its name, or that of what stands in its place.
         found: The options of what stands in its place; None if nothing does.
     """
 
@@ -72,37 +99,74 @@ class IndexProblem:
 
 
 def index_problems(db: Db) -> list[IndexProblem]:
-    """Every declared index that is missing, or has a contradicting one in its place."""
+    """Every declared index that is missing, or has contradicting ones in its place."""
     problems = []
     for collection in COLLECTIONS.values():
-        existing = db[collection.name].index_information()
+        existing: Existing = db[collection.name].index_information()
         for index in collection.indexes:
             wrong = contradicting(existing, index)
-            if wrong:
-                problems.append(IndexProblem(collection.name, index.name, existing_options(next(iter(wrong.values())))))
-            elif index.keys not in {tuple(known["key"]) for known in existing.values()}:
+            problems += [IndexProblem(collection.name, name, existing_options(known)) for name, known in wrong.items()]
+            if not wrong and not present(existing, index):
                 problems.append(IndexProblem(collection.name, index.name, None))
     return problems
 
 
-def contradicting(existing: Mapping[str, Any], index: Index) -> dict[str, dict[str, Any]]:
-    """Of the indexes of a collection, as `index_information` tells them, those that a declared one cannot live with."""
+def present(existing: Existing, index: Index) -> list[str]:
+    """Names under which an index with the keys and options of the declared one exists."""
+    return [name for name, known in existing.items() if _is(known, index)]
+
+
+def contradicting(existing: Existing, index: Index) -> dict[str, Mapping[str, Any]]:
+    """Of the indexes of a collection those that a declared one cannot live with.
+
+    They bear its name, or MongoDB takes them for it, or they let documents expire at another time. What an earlier
+    version of this package has made is none of them.
+    """
     return {
         name: known
         for name, known in existing.items()
-        if (tuple(known["key"]) == index.keys and existing_options(known) != index.options)
-        or (tuple(known["key"]) != index.keys and name == index.name)
+        if not _is(known, index) and not _is_former(name, known, index) and _in_the_way(name, known, index)
     }
 
 
-def _ensure(db: Db, collection: str, index: Index) -> None:
+def index_hint(collection: MongoCollection[Document], index: Index) -> dict[str, Any]:
+    """How a query names an index, whatever it is called in this database; nothing while it does not exist.
+
+    The keys alone would not do: the server refuses them where two indexes have the same ones.
+    """
+    names = present(collection.index_information(), index)
+    return {"hint": names[0]} if names else {}
+
+
+def existing_options(existing: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an index of the database, as `Index.options` has them."""
+    return {name: value for name, value in existing.items() if name not in {"v", "key", "ns", "background"}}
+
+
+def _ensure(db: Db, collection: str, index: Index, existing: Existing) -> None:
+    """Have a declared index exist, given those that do, none of which contradicts it."""
+    former = [name for name, known in existing.items() if _is_former(name, known, index)]
+    made = [name for name in present(existing, index) if name not in former]
+    bridge = f"{index.name}_while_renamed"
+    bridged = bridge in existing  # by a process that was killed
+    if not made and any(_telling(existing[name]) == _telling(index.options) for name in former):
+        # MongoDB takes the two for one: a third, which it tells from both, keeps documents unique in between.
+        _create(db, collection, index, name=bridge, sparse=True)
+        bridged = True
+        _drop(db, collection, former)
+    if not made:
+        _create(db, collection, index)
+    _drop(db, collection, [*former, bridge] if bridged else former)
+
+
+def _create(db: Db, collection: str, index: Index, **changes: Any) -> None:
     try:
-        db[collection].create_index(list(index.keys), name=index.name, **index.options)
+        db[collection].create_index(list(index.keys), **{"name": index.name, **index.options, **changes})
     except OperationFailure as error:
         if error.code in CONFLICT_CODES:
             raise IndexConflictError(
-                f"{db.name}.{collection} has an index on {dict(index.keys)} with other options than "
-                f"{index.options or 'none'}. Rebuild it with: {REPAIR_COMMAND}"
+                f"{db.name}.{collection} has an index that contradicts {index.name} on {dict(index.keys)} with "
+                f"{index.options or 'no options'}. Rebuild it with: {REPAIR_COMMAND}"
             ) from error
         if error.code == DUPLICATE_KEY:
             raise StorageError(
@@ -112,6 +176,36 @@ def _ensure(db: Db, collection: str, index: Index) -> None:
         raise
 
 
-def existing_options(existing: dict[str, Any]) -> dict[str, Any]:
-    """The options of an index of the database, as `Index.options` has them."""
-    return {name: value for name, value in existing.items() if name not in {"v", "key", "ns", "background"}}
+def _drop(db: Db, collection: str, names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            db[collection].drop_index(name)
+        except OperationFailure as error:  # another process, or EchoStats, was faster
+            if error.code != INDEX_NOT_FOUND:
+                raise
+
+
+def _is_former(name: str, known: Mapping[str, Any], index: Index) -> bool:
+    """Whether an earlier version of this package has made an index for what the declared one is for now."""
+    options = {option: index.options[option] for option in ("unique", EXPIRES) if option in index.options}
+    named = name == index.automatic_name != index.name
+    return named and _keys(known) == index.keys and existing_options(known) == options
+
+
+def _keys(known: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((field, direction) for field, direction in known["key"])
+
+
+def _is(known: Mapping[str, Any], index: Index) -> bool:
+    return _keys(known) == index.keys and existing_options(known) == index.options
+
+
+def _in_the_way(name: str, known: Mapping[str, Any], index: Index) -> bool:
+    if _keys(known) != index.keys or name == index.name:
+        return name == index.name
+    other_expiry = EXPIRES in known and known[EXPIRES] != index.expire_after_seconds
+    return other_expiry or _telling(known) == _telling(index.options)
+
+
+def _telling(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {option: options[option] for option in TELLING if option in options}

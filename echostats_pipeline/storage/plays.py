@@ -12,9 +12,11 @@ from pymongo import ReplaceOne, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from echostats_pipeline.model.catalog import Track
+from echostats_pipeline.model.collections import index_on
 from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage, UnfinishedMerge
 from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.storage.decoding import bulk_decoding
+from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges
 from echostats_pipeline.transforms.facts import STORED_SCHEMA
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA, UTC_MS
@@ -61,9 +63,10 @@ STORED_NAMES = {"track_name": "$track.name", "artist_name": "$track.artist_name"
 INSTANTS = ("played_at", "api_played_at", "import_ts", "offline_at")
 
 
-BY_END, BY_TS = "user_id_1_played_at_-1", "user_id_1_import_ts_1"
-BY_TRACK = "user_id_1_track.spotify_id_1_played_at_1"
-"""Indexes of the history. They are asked for by name: left to itself the server remembers the plan that was best while
+BY_END = index_on("listening_history", "user_id", "-played_at")
+BY_TS = index_on("listening_history", "user_id", "import_ts")
+BY_TRACK = index_on("listening_history", "user_id", "track.spotify_id", "played_at")
+"""Indexes of the history. They are asked for: left to itself the server remembers the plan that was best while
 the history was empty, and then reads all that a user ever played for a day of it."""
 
 
@@ -83,7 +86,7 @@ class PlayStore:
         """
         pipeline = [{"$match": _between(user_id, start, end)}, {"$group": BY_DAY}]
         with bulk_decoding():
-            days = list(self._history.aggregate(pipeline, hint=BY_END))
+            days = list(self._history.aggregate(pipeline, **index_hint(self._history, BY_END)))
             columns = {
                 name: pl.Series(
                     list(chain.from_iterable(day[name] for day in days)),
@@ -98,7 +101,7 @@ class PlayStore:
         """The ids of all tracks that a user has played, from the index alone: a step of the server for each."""
         pipeline: list[Document] = [{"$match": {"user_id": user_id}}, {"$group": {"_id": "$track.spotify_id"}}]
         with bulk_decoding():
-            found = [each["_id"] for each in self._history.aggregate(pipeline, hint=BY_TRACK)]
+            found = [each["_id"] for each in self._history.aggregate(pipeline, **index_hint(self._history, BY_TRACK))]
         return pl.Series("track_id", found, dtype=pl.String)
 
     def last_names(self, user_id: str, track_ids: pl.Series) -> pl.DataFrame:
@@ -114,7 +117,7 @@ class PlayStore:
                 {"$sort": {"user_id": -1, "track.spotify_id": -1, "played_at": -1}},
                 {"$group": {"_id": "$track.spotify_id", "track": {"$first": "$track"}}},
             ]
-            found += self._history.aggregate(pipeline, hint=BY_TRACK)
+            found += self._history.aggregate(pipeline, **index_hint(self._history, BY_TRACK))
         columns = {
             "track_id": [each["_id"] for each in found],
             **{name: [each["track"].get(name, "") for each in found] for name in ("name", "artist_name", "album_name")},
@@ -134,8 +137,10 @@ class PlayStore:
         instants = {"$gte": start, "$lt": end}
         flat = {"$project": STORED_PLAY | (STORED_NAMES if names else {})}
         exported = {"user_id": user_id, "import_ts": {**instants, "$type": "date"}, "played_at": {"$not": instants}}
-        by_end = self._history.aggregate([{"$match": _between(user_id, start, end)}, flat], hint=BY_END)
-        by_ts = self._history.aggregate([{"$match": exported}, flat], hint=BY_TS)
+        by_end = self._history.aggregate(
+            [{"$match": _between(user_id, start, end)}, flat], **index_hint(self._history, BY_END)
+        )
+        by_ts = self._history.aggregate([{"$match": exported}, flat], **index_hint(self._history, BY_TS))
         return _frame([*by_end, *by_ts], STORED_SCHEMA, INSTANTS)
 
     def documents(self, ids: Collection[str]) -> dict[str, Document]:
@@ -349,7 +354,7 @@ class PlayStore:
 
     def count(self, user_id: str, start: datetime, end: datetime) -> int:
         """How many plays ended in ``[start, end)``."""
-        return self._history.count_documents(_between(user_id, start, end), hint=BY_END)
+        return self._history.count_documents(_between(user_id, start, end), **index_hint(self._history, BY_END))
 
 
 def _between(user_id: str, start: datetime | None, end: datetime | None) -> Document:

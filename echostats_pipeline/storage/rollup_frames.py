@@ -16,10 +16,12 @@ from typing import NamedTuple
 
 import polars as pl
 
+from echostats_pipeline.model.collections import index_on
 from echostats_pipeline.model.statistics import RollupChanges
 from echostats_pipeline.storage.columns import packed, unpacked
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.decoding import bulk_decoding
+from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.rollup_changes import RollupChangeStore
 from echostats_pipeline.transforms.frames import (
     DAYS_SCHEMA,
@@ -29,6 +31,7 @@ from echostats_pipeline.transforms.frames import (
 )
 from echostats_pipeline.transforms.plays import UTC_MS
 
+BY_DATE = index_on("daily_rollups", "user_id", "date")
 LAYOUT = 4
 """Of the columns kept; what was kept in another one is read anew. Change it with `frames.ROLLUP_SCHEMAS`."""
 READERS = 2
@@ -104,7 +107,7 @@ class RollupFrameStore:
                 {"$group": by_year},
                 {"$group": {"_id": None, "years": {"$push": "$$ROOT"}}},
             ],
-            hint="user_id_1_date_1",
+            **index_hint(self._rollups, BY_DATE),
         )
         return {int(each["_id"]): each["rollups"] for every in found for each in every["years"]}
 

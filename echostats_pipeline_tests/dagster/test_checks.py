@@ -148,7 +148,7 @@ def test_the_audit_examines_everything_of_everybody_and_writes_nothing(pipeline:
         assert pipeline.run("user_sync", tags=today_of(user)).success
         assert pipeline.run("snapshot_build", partition_key=user.partition_key).success
     pipeline.run("catalog_enrichment")
-    pipeline.store.db["api_logs"].drop_index("timestamp_1")
+    pipeline.store.db["api_logs"].drop_index("expire_after_30_days")
     jobs = documents(pipeline.store.db, "sync_jobs")
     result = pipeline.run("audit")
     assert result.success
@@ -158,7 +158,7 @@ def test_the_audit_examines_everything_of_everybody_and_writes_nothing(pipeline:
     assert all(numbers(each)["users"] == 2 for each in found.values() if "users" in each.metadata)
     assert all(each.description for each in found.values())
     assert documents(pipeline.store.db, "sync_jobs") == jobs
-    assert "timestamp_1" not in pipeline.store.db["api_logs"].index_information(), "an audit repairs nothing"
+    assert "expire_after_30_days" not in pipeline.store.db["api_logs"].index_information(), "an audit repairs nothing"
     add_future_play(pipeline, users[1])
     again = pipeline.run("audit")
     assert not again.success
@@ -170,7 +170,7 @@ def test_an_audit_can_report_doubles_that_no_index_could_be_built_over(pipeline:
     user = pipeline.connect()
     pipeline.run("user_sync", tags=today_of(user))
     rollups = pipeline.store.db["daily_rollups"]
-    rollups.drop_index("user_id_1_date_1")
+    rollups.drop_index("uniq_user_date")
     first = rollups.find_one({}, {"_id": 0})
     assert first is not None
     rollups.insert_one(first)

@@ -57,7 +57,8 @@ SEED_INDEXES: dict[str, dict[str, bool]] = {
 
 
 def indexes(name: str) -> dict[str, Index]:
-    return {index.name: index for index in COLLECTIONS[name].indexes}
+    """The declared indexes by the names that MongoDB would give them."""
+    return {index.automatic_name: index for index in COLLECTIONS[name].indexes}
 
 
 @pytest.mark.parametrize("name", sorted(SEED_INDEXES))
@@ -88,7 +89,7 @@ def test_our_table_of_indexes_is_that_of_the_seed() -> None:
 
 def test_api_logs_live_thirty_days_by_the_one_index_on_timestamp() -> None:
     (index,) = (index for index in COLLECTIONS["api_logs"].indexes if index.keys == (("timestamp", 1),))
-    assert index.options == {"expireAfterSeconds": THIRTY_DAYS_S}
+    assert index.options == {"expireAfterSeconds": THIRTY_DAYS_S, "sparse": True}
 
 
 def test_nothing_else_expires_but_pages_that_were_merged_and_calls_that_no_longer_count() -> None:
@@ -99,7 +100,7 @@ def test_nothing_else_expires_but_pages_that_were_merged_and_calls_that_no_longe
         if index.expire_after_seconds
     }
     assert expiring == {
-        ("api_logs", "timestamp_1"): THIRTY_DAYS_S,
+        ("api_logs", "expire_after_30_days"): THIRTY_DAYS_S,
         ("recently_played", "fetched_at_1"): indexes("recently_played")["fetched_at_1"].expire_after_seconds,
         ("spotify_calls", "at_1"): QUOTA_WINDOW_S,
     }
@@ -145,6 +146,24 @@ def test_a_removed_user_is_known_by_an_id_and_nothing_else() -> None:
 
 def test_an_index_is_named_as_mongodb_names_it() -> None:
     assert by("user_id", "-played_at", "track.spotify_id").name == "user_id_1_played_at_-1_track.spotify_id_1"
+
+
+def test_what_echostats_declares_otherwise_under_an_automatic_name_has_a_name_of_its_own() -> None:
+    own = {
+        f"{collection.name}.{index.automatic_name}": index.own_name
+        for collection in COLLECTIONS.values()
+        for index in collection.indexes
+        if index.own_name
+    }
+    assert own == {
+        "users.partition_key_1": "uniq_partition_key",
+        "spotify_tokens.user_id_1": "uniq_user",
+        "listening_history.user_id_1_track.spotify_id_1_played_at_1": "uniq_user_track_played_at",
+        "playlists.user_id_1_spotify_id_1": "uniq_user_playlist",
+        "daily_rollups.user_id_1_date_1": "uniq_user_date",
+        "analytics_snapshots.user_id_1_period_1": "uniq_user_period",
+        "api_logs.timestamp_1": "expire_after_30_days",
+    }
 
 
 @given(display_name=st.text(max_size=80), number=st.binary(min_size=12, max_size=12))

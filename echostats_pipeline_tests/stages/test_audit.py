@@ -97,7 +97,7 @@ def test_a_play_in_the_future_is_found_but_for_what_clocks_differ(installation: 
 
 def test_doubles_are_found_without_the_index_that_refuses_them(installation: Installation, listener: User) -> None:
     history = installation.store.db["listening_history"]
-    history.drop_index("user_id_1_track.spotify_id_1_played_at_1")
+    history.drop_index("uniq_user_track_played_at")
     history.drop_index("user_id_1_import_key_1")
     play = history.find_one({}, {"_id": 0}, sort=[("played_at", DESCENDING)])
     assert play is not None
@@ -285,8 +285,8 @@ def test_a_day_with_more_listening_than_hours_is_found(installation: Installatio
 @pytest.mark.parametrize(
     ("collection", "index", "examine", "severity"),
     [
-        ("daily_rollups", "user_id_1_date_1", audit.daily_rollups_are_unique, "ERROR"),
-        ("analytics_snapshots", "user_id_1_period_1", audit.analytics_snapshots_are_unique, "WARN"),
+        ("daily_rollups", "uniq_user_date", audit.daily_rollups_are_unique, "ERROR"),
+        ("analytics_snapshots", "uniq_user_period", audit.analytics_snapshots_are_unique, "WARN"),
     ],
 )
 def test_two_documents_in_one_place_are_found(

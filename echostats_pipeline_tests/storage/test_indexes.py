@@ -1,15 +1,23 @@
 """The declared indexes, made to exist and repaired."""
 
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from bson import SON
+from pymongo.collection import Collection as PymongoCollection
+from pymongo.errors import OperationFailure
 
 from echostats_pipeline.errors import IndexConflictError, StorageError
 from echostats_pipeline.model.collections import COLLECTIONS, Collection, Index
 from echostats_pipeline.storage.database import Db
-from echostats_pipeline.storage.indexes import REPAIR_COMMAND, ensure_indexes, repair_indexes
+from echostats_pipeline.storage.indexes import REPAIR_COMMAND, ensure_indexes, index_problems, repair_indexes
+from echostats_pipeline.storage.store import Store
 
+EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 PRIMARY = {"key": (("_id", 1),)}
 
 
@@ -56,11 +64,11 @@ def test_an_index_that_is_not_declared_is_left_alone(db: Db) -> None:
 @pytest.mark.parametrize(
     ("collection", "keys", "options"),
     [
-        ("daily_rollups", [("user_id", 1), ("date", 1)], {}),
+        ("daily_rollups", [("user_id", 1), ("date", 1)], {"name": "uniq_user_date"}),
         ("daily_rollups", [("user_id", 1), ("date", -1)], {"unique": True}),
-        ("api_logs", [("timestamp", 1)], {}),
         ("api_logs", [("timestamp", 1)], {"expireAfterSeconds": 60}),
-        ("analytics_snapshots", [("user_id", 1), ("period", 1)], {"sparse": True}),
+        ("api_logs", [("timestamp", 1)], {"expireAfterSeconds": 60, "sparse": True}),
+        ("listening_history", [("played_at", 1)], {"expireAfterSeconds": 60}),
         ("listening_history", [("user_id", 1), ("import_key", 1)], {"unique": True}),
     ],
 )
@@ -74,10 +82,168 @@ def test_an_index_of_an_older_echostats_is_named_with_the_command_that_repairs_i
         ensure_indexes(db)
     assert f"{db.name}.{collection}" in str(conflict.value)
     assert REPAIR_COMMAND in str(conflict.value)
-    repaired = repair_indexes(db)
-    assert [entry.partition(".")[0] for entry in repaired] == [collection]
+    (named,) = re.findall(rf"{db.name}\.(\S+?)\. ", str(conflict.value))
+    assert repair_indexes(db) == [named]
     assert existing(db, collection) == declared(COLLECTIONS[collection])
     assert list(db[collection].find()) == [document]
+    ensure_indexes(db)
+
+
+@pytest.mark.parametrize(
+    ("collection", "keys", "options"),
+    [
+        ("daily_rollups", [("user_id", 1), ("date", 1)], {}),
+        ("api_logs", [("timestamp", 1)], {}),
+        ("analytics_snapshots", [("user_id", 1), ("period", 1)], {"sparse": True}),
+        ("spotify_tokens", [("user_id", 1)], {}),
+        ("listening_history", [("user_id", 1), ("track.spotify_id", 1), ("played_at", 1)], {}),
+        ("tracks", [("name", "text"), ("artists.name", "text")], {"name": "track_text_search"}),
+        ("sync_jobs", [("created_at", 1)], {"expireAfterSeconds": 2592000, "name": "sync_job_ttl"}),
+    ],
+)
+def test_an_index_of_echostats_that_ours_can_live_beside_is_left_alone(
+    db: Db, collection: str, keys: list[tuple[str, Any]], options: dict[str, Any]
+) -> None:
+    name = db[collection].create_index(keys, **options)
+    before = db[collection].index_information()[name]
+    ensure_indexes(db)
+    assert repair_indexes(db) == []
+    assert db[collection].index_information()[name] == before
+    assert db[collection].index_information().keys() == declared(COLLECTIONS[collection]).keys() | {name}
+
+
+def test_an_index_with_the_keys_and_options_of_a_declared_one_is_that_one_whatever_its_name(db: Db) -> None:
+    db["playlists"].create_index([("user_id", 1), ("spotify_id", 1)], unique=True, name="theirs")
+    db["listening_history"].create_index([("user_id", 1), ("played_at", -1)], name="newest")
+    ensure_indexes(db)
+    assert "uniq_user_playlist" not in existing(db, "playlists")
+    assert index_problems(db) == []
+    assert Store.of(db).plays.count("u", EPOCH, EPOCH) == 0, "queries name the index as it is called here"
+
+
+def as_earlier_versions_made(db: Db) -> None:
+    for collection in COLLECTIONS.values():
+        for index in collection.indexes:
+            options = {name: index.options[name] for name in ("unique", "expireAfterSeconds") if name in index.options}
+            if not index.own_name:
+                options = index.options
+            db[collection.name].create_index(list(index.keys), name=index.automatic_name, **options)
+
+
+def echostats_starts(db: Db, *, former: bool = False) -> None:
+    """What EchoStats' API does to indexes when it starts, once more written from its schema: its ODM makes them all.
+
+    Args:
+        db: Where.
+        former: Whether it is a version from before its history had to be unique.
+    """
+    history = db["listening_history"]
+    unique_play = [("user_id", 1), ("track.spotify_id", 1), ("played_at", 1)]
+    if former:
+        history.create_index(unique_play)
+    else:
+        with suppress(OperationFailure):
+            history.drop_index("user_id_1_track.spotify_id_1_played_at_1")
+        history.create_index(unique_play, unique=True, name="uniq_user_track_played_at")
+        db["daily_rollups"].create_index([("user_id", 1), ("date", 1)], unique=True, name="uniq_user_date")
+    month = {"expireAfterSeconds": 30 * 24 * 60 * 60}
+    db["sync_jobs"].create_index("created_at", name="sync_job_ttl", **month)
+    db["artists"].create_index([("name", "text")], name="artist_text_search")
+    db["tracks"].create_index([("name", "text"), ("artists.name", "text")], name="track_text_search")
+    plain = {
+        "spotify_tokens": ["user_id"],
+        "listening_history": ["user_id", "played_at", "track.spotify_id", [("user_id", 1), ("played_at", -1)]],
+        "tracks": ["artists.spotify_id", "name"],
+        "artists": ["genres", "name"],
+        "playlists": ["spotify_id", "user_id", [("user_id", 1), ("spotify_id", 1)]],
+        "daily_rollups": ["user_id", "date", [("user_id", 1), ("date", -1)]],
+        "analytics_snapshots": ["user_id", "period", [("user_id", 1), ("period", 1)]],
+        "sync_jobs": ["user_id", "status", [("user_id", 1), ("status", 1)]],
+        "api_logs": ["user_id", "timestamp", "service", [("user_id", 1), ("timestamp", -1)]],
+        "genre_distributions": [[("user_id", 1), ("date", -1)]],
+    }
+    plain["daily_rollups"] += [[("user_id", 1), ("date", 1)]] if former else []
+    for name in ("users", "tracks", "artists", "albums"):
+        db[name].create_index("spotify_id", unique=True)
+    for name, all_keys in plain.items():
+        for keys in all_keys:
+            db[name].create_index(keys)
+
+
+STARTS: dict[str, Callable[[Db], None]] = {
+    "ours": ensure_indexes,
+    "ours of an earlier version": as_earlier_versions_made,
+    "EchoStats": echostats_starts,
+    "EchoStats of a former version": lambda db: echostats_starts(db, former=True),
+}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("ours", "EchoStats", "ours", "EchoStats"),
+        ("EchoStats", "ours", "EchoStats", "ours"),
+        ("ours of an earlier version", "ours", "EchoStats", "ours", "EchoStats"),
+        ("EchoStats of a former version", "ours", "EchoStats", "ours", "EchoStats of a former version"),
+    ],
+)
+def test_echostats_and_ours_start_on_one_database_in_any_order_twice(db: Db, order: tuple[str, ...]) -> None:
+    for each in order:
+        STARTS[each](db)
+    assert index_problems(db) == []
+    unique = {"listening_history": 2, "playlists": 1, "daily_rollups": 1, "analytics_snapshots": 1, "spotify_tokens": 1}
+    for name, count in unique.items():
+        found = db[name].index_information()
+        assert sum(index.get("unique", False) for index in found.values()) == count
+        assert not any("while_renamed" in index for index in found)
+    after = {name: db[name].index_information() for name in COLLECTIONS}
+    for each in order[-2:]:
+        STARTS[each](db)
+    assert {name: db[name].index_information() for name in COLLECTIONS} == after
+
+
+def not_unique(db: Db, collections: Mapping[str, Collection]) -> list[str]:
+    """Declared unique indexes in whose place there is no unique one."""
+    return [
+        f"{name}.{index.name}"
+        for name, collection in collections.items()
+        for index in collection.indexes
+        if index.own_name and index.unique
+        if not any(
+            tuple(known["key"]) == index.keys and known.get("unique") for known in db[name].index_information().values()
+        )
+    ]
+
+
+def test_a_renaming_that_was_interrupted_is_finished(db: Db) -> None:
+    keys = [("user_id", 1), ("period", 1)]
+    db["analytics_snapshots"].create_index(keys, unique=True, sparse=True, name="uniq_user_period_while_renamed")
+    ensure_indexes(db)
+    assert existing(db, "analytics_snapshots") == declared(COLLECTIONS["analytics_snapshots"])
+
+
+def test_what_earlier_versions_made_is_renamed_without_a_moment_in_which_anything_could_be_there_twice(db: Db) -> None:
+    as_earlier_versions_made(db)
+    changed = {name: each for name, each in COLLECTIONS.items() if any(i.own_name and i.unique for i in each.indexes)}
+    asked, unguarded = 0, list[str]()
+
+    with pytest.MonkeyPatch.context() as patch:
+        for method in ("create_index", "drop_index"):
+            original = getattr(PymongoCollection, method)
+
+            def spied(self: Any, *arguments: Any, _original: Any = original, **options: Any) -> Any:
+                nonlocal asked
+                result = _original(self, *arguments, **options)
+                asked += 1
+                unguarded.extend(not_unique(db, changed))
+                return result
+
+            patch.setattr(PymongoCollection, method, spied)
+        ensure_indexes(db)
+    assert asked > len(changed)
+    assert unguarded == []
+    for name in COLLECTIONS:
+        assert existing(db, name) == declared(COLLECTIONS[name])
 
 
 def test_an_index_of_a_declared_name_on_other_keys_is_repaired_too(db: Db) -> None:
@@ -98,7 +264,7 @@ def test_duplicates_are_an_error_that_removes_nothing(db: Db) -> None:
 
 
 def test_a_repair_that_meets_duplicates_leaves_the_old_index(db: Db) -> None:
-    db["daily_rollups"].create_index([("user_id", 1), ("date", 1)])
+    db["daily_rollups"].create_index([("user_id", 1), ("date", 1)], name="uniq_user_date")
     before = existing(db, "daily_rollups")
     db["daily_rollups"].insert_many([{"user_id": "u", "date": "2025-01-01"} for _ in range(2)])
     with pytest.raises(StorageError):
