@@ -4,6 +4,8 @@ A document whose `enriched_at` is None is a stub: a play mentioned it and Spotif
 `unavailable_at` remembers that Spotify was asked and did not know it.
 """
 
+from typing import Any
+
 from pydantic import Field
 
 from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_now
@@ -36,7 +38,7 @@ class AlbumRef(Embedded):
 class AudioFeatures(Embedded):
     """Audio analysis of one track. All but key, loudness, mode, tempo and the last two lie in 0..1.
 
-    The last two are null where the source does not tell them.
+    The last two are absent where the source does not tell them: EchoStats reads numbers there, and no null.
     """
 
     danceability: float
@@ -52,6 +54,10 @@ class AudioFeatures(Embedded):
     tempo: float
     duration_ms: int | None = None
     time_signature: int | None = None
+
+    def to_bson(self) -> dict[str, Any]:
+        """What is known, as pymongo takes it."""
+        return self.model_dump(exclude_none=True)
 
 
 AVERAGED_FEATURES = (

@@ -175,7 +175,7 @@ class CatalogStore:
             return of_tracks
         counts: Counter[str] = Counter()
         for track in self._db["tracks"].find({}, {"_id": 0, "spotify_id": 1, "artists": 1, "album": 1}):
-            related = track["artists"] if name == "artists" else [track["album"] or {}]
+            related = (track.get("artists") or []) if name == "artists" else [track.get("album") or {}]
             for entry in related:
                 counts[entry.get("spotify_id", "")] += of_tracks[track["spotify_id"]]
         return counts
@@ -225,7 +225,7 @@ class CatalogStore:
                 {"spotify_id": spotify_id},
                 {
                     "$set": {
-                        "audio_features": None if found is None else found.model_dump(),
+                        "audio_features": None if found is None else found.to_bson(),
                         "audio_features_checked_at": at,
                         "audio_features_asked": list(asked.get(spotify_id, ())),
                     },
@@ -307,8 +307,9 @@ def _name_ids(document: Enriched) -> list[str]:
 
 def _known(track: Document) -> KnownTrack:
     album = track.get("album") or {}
-    artist = track["artists"][0]["name"] if track["artists"] else ""
-    return KnownTrack(track["name"], artist, album.get("name", ""), album.get("image_url", ""), track["duration_ms"])
+    artist = track["artists"][0]["name"] if track.get("artists") else ""
+    names = (track["name"], artist, album.get("name", ""), album.get("image_url", ""))
+    return KnownTrack(*names, track.get("duration_ms", 0))
 
 
 def _wanting(now: datetime) -> Document:

@@ -229,7 +229,7 @@ SCHEMA: dict[str, dict[str, tuple[str, str | None]]] = {
 """Type and default (None: the schema gives none) of every field, by collection and embedded object."""
 
 NULL_TOO = {("tracks.audio_features", "duration_ms"), ("tracks.audio_features", "time_signature")}
-"""Of another type than the schema says: a source of audio features that does not tell them leaves them null."""
+"""Beyond the schema's type our models know none: what a source of audio features does not tell is not stored."""
 
 DEFAULTS = {'""': "", "null": None, "[]": [], "{}": {}, "true": True, "false": False, "0": 0, "0.0": 0.0}
 SCALARS = {str: "string", int: "int", float: "float", bool: "bool", datetime: "datetime"}
