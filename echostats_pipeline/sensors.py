@@ -125,6 +125,7 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
 )
 def user_roster(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
     """Add the partitions of new users, write the roster that sensors are made from, and have it read again."""
+    store.get().adopt_users(simulated=store.settings.simulated)
     users = _users(store)
     keys = [user.partition_key for user in users]
     known = set(context.instance.get_dynamic_partitions("users"))

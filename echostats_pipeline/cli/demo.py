@@ -62,7 +62,7 @@ def refuse_real_users(store: Store) -> None:
     Raises:
         EchostatsError: there are real users.
     """
-    real = store.users.all(simulated=False)
+    real = [user for user in store.users.all() if not user.simulated or user.adopted_at]
     if real:
         raise EchostatsError(
             f"The database {store.db.name} holds real users ({', '.join(user.partition_key for user in real)}). "

@@ -84,6 +84,8 @@ def _stored(settings: Settings, store: Store) -> list[Finding]:
         "key": lambda: health.encryption(store, _cipher(settings)),
         "users": partial(health.users, store, settings, now),
         "library": partial(health.library, store, settings, now),
+        "EchoStats": partial(health.echostats, store, settings),
+        "values": partial(health.values, store),
         "quota": partial(health.quota, store, settings.daily_calls, now),
         "alerts": partial(health.incidents, store, len(settings.alerts)),
         "removed": partial(health.removed_users, store),

@@ -34,6 +34,7 @@ from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings, set_environment
+from echostats_pipeline.storage.adoption import mend_nulls
 from echostats_pipeline.storage.embedded import running
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
@@ -79,6 +80,8 @@ def open_database(settings: Settings, *, indexes: bool = True) -> Iterator[Store
     """The database for the length of a command; an embedded server that is started for it stops with it."""
     server = running(StateFolder(settings.home)) if settings.mongo_uri is None else nullcontext()
     with server, open_store(settings, indexes=indexes) as store:
+        if indexes:
+            mend_nulls(store.db)
         yield store
 
 

@@ -1,7 +1,8 @@
 """What all documents share: strictness, UTC instants, and the way to and from BSON."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from bson import ObjectId
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -46,6 +47,15 @@ class Document(BaseModel):
     )
 
     id: ObjectId | None = Field(default=None, alias="_id")
+
+    @classmethod
+    def stored(cls, document: Mapping[str, Any]) -> Self:
+        """A document as the database has it, where other programs may have added fields of theirs.
+
+        Raises:
+            ValidationError: a value is not what its field holds.
+        """
+        return cls.model_validate(document, extra="ignore")
 
     def to_bson(self) -> dict[str, Any]:
         """Everything but ``_id``, as pymongo takes it."""

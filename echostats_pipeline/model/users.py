@@ -47,6 +47,8 @@ class User(Document):
     authorized_at: UtcDatetime | None = None
     partition_key: str = Field(pattern=PARTITION_KEY_PATTERN)
     simulated: bool = False
+    adopted_at: UtcDatetime | None = None
+    """When this pipeline took the user over from EchoStats, whose API had added them."""
     saved_tracks_version: str = ""
     """Tells whether the saved tracks have changed since they were read."""
 

@@ -162,13 +162,11 @@ def store_grant(
     Raises:
         ReauthorizationNeeded: there is no refresh token at all.
     """
+    # EchoStats reads both tokens, and goes on doing so after a renewal and after a new consent.
+    form = users.stored_refresh_token(user.user_id) if previous is None else previous.refresh_token_encrypted
     if grant.refresh_token is not None:
         plain = grant.refresh_token.get_secret_value()
-        encrypted = (
-            cipher.encrypt(plain, user.user_id)
-            if previous is None
-            else cipher.encrypt_like(previous.refresh_token_encrypted, plain, user.user_id)
-        )
+        encrypted = cipher.encrypt_like(form, plain, user.user_id)
     elif previous is not None:
         encrypted = previous.refresh_token_encrypted
     else:
@@ -179,7 +177,7 @@ def store_grant(
         SpotifyTokens(
             user_id=user.user_id,
             refresh_token_encrypted=encrypted,
-            access_token_encrypted=cipher.encrypt(grant.access_token.get_secret_value(), user.user_id),
+            access_token_encrypted=cipher.encrypt_like(form, grant.access_token.get_secret_value(), user.user_id),
             expires_at=now + timedelta(seconds=grant.expires_in),
             scope=grant.scope or (previous.scope if previous else ""),
             updated_at=now,

@@ -29,6 +29,8 @@ from echostats_pipeline.spotify.quota import UNLIMITED_FAMILIES, Budget
 from echostats_pipeline.stages.consent import AT_ONCE, SOON, consent_left
 from echostats_pipeline.stages.incidents import one_line
 from echostats_pipeline.stages.library_progress import libraries
+from echostats_pipeline.storage.adoption import echostats_traces
+from echostats_pipeline.storage.conformity import misfits
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.indexes import REPAIR_COMMAND, index_problems
 from echostats_pipeline.storage.store import Store
@@ -41,6 +43,7 @@ NEARLY_USED_UP = 0.9
 CLOCKS_APART, CLOCKS_FAR_APART = timedelta(seconds=5), timedelta(minutes=2)
 MISSED_SYNCS = 4
 """So many intervals without a sync are more than a run that waits or fails once."""
+MOST_MISFITS = 20
 REFRESH_UNUSED = timedelta(days=30)
 LIBRARY_FIX = "Leave `echostats up` running, which goes on day by day; a higher SPOTIFY_DAILY_CALLS makes it quicker"
 DISTRIBUTION, WATCHED = "echostats-pipeline", ("dagster", "dagster-webserver", "pymongo", "polars")
@@ -205,6 +208,43 @@ def library(store: Store, settings: Settings, now: datetime) -> Findings:
         yield Finding("library", "ok", f"{complete} of {len(active)} libraries are read through.")
 
 
+def echostats(store: Store, settings: Settings) -> Findings:
+    """Whether EchoStats uses this database too: what was adopted, and what its API does with our snapshots."""
+    traces, known = echostats_traces(store.db), store.users.all()
+    adopted = [user for user in known if user.adopted_at is not None]
+    waiting = store.users.not_adopted()
+    if adopted:
+        plays = sum(store.users.plays_stored(user.user_id) for user in adopted)
+        named = _few([user.partition_key for user in adopted])
+        yield Finding("EchoStats", "ok", f"{len(adopted)} users were adopted from EchoStats: {named}; {plays:,} plays.")
+    if waiting:
+        text = f"{waiting} users of EchoStats are not adopted yet."
+        yield Finding("EchoStats", "warning", text, "Nothing: echostats up, and every run, adopts them.")
+    if not traces:
+        if not adopted and not waiting:
+            yield Finding("EchoStats", "ok", "EchoStats itself does not use this database.")
+    elif settings.min_play_ms:
+        text = (
+            f"EchoStats uses this database too ({_few(traces)}). With ECHOSTATS_MIN_PLAY_MS={settings.min_play_ms} its "
+            "API takes our snapshots for stale, for it expects every play to count, and overwrites them."
+        )
+        yield Finding("EchoStats", "warning", text, "ECHOSTATS_MIN_PLAY_MS=0, then echostats backfill")
+    else:
+        text = f"EchoStats uses this database too ({_few(traces)}), and every play counts, as it expects."
+        yield Finding("EchoStats", "ok", text)
+
+
+def values(store: Store) -> Findings:
+    """Whether documents that other programs have written hold values that cannot be read."""
+    found = list(misfits(store.db, MOST_MISFITS))
+    for each in found[:MOST_MISFITS]:
+        yield Finding("values", "warning", f"{each.text}.", "Correct the field in MongoDB; all others are read.")
+    if len(found) > MOST_MISFITS:
+        yield Finding("values", "warning", f"{len(found) - MOST_MISFITS} more values cannot be read.", "As above.")
+    if not found:
+        yield Finding("values", "ok", "All values in the collections shared with EchoStats can be read.")
+
+
 def quota(store: Store, daily_calls: int, now: datetime) -> Findings:
     """Calls of 24 hours against the budget, and which families of endpoints wait."""
     window = Budget().window
@@ -254,7 +294,7 @@ def clock(store: Store, now: datetime) -> Findings:
     yield Finding("clock", level, f"This machine and the database differ by {apart.total_seconds():.1f} s.", fix)
     names = zoneinfo.available_timezones()
     zones: Sequence[str] = store.db["users"].distinct("timezone")
-    unknown = sorted(set(zones) - names)
+    unknown = sorted({zone for zone in zones if isinstance(zone, str)} - names)
     text = f"{len(names)} time zones are known"
     if unknown or not names:
         yield Finding("clock", "problem", f"{text}, not {_few(unknown)}.", "pip install --upgrade tzdata")

@@ -12,7 +12,7 @@ from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.indexes import index_hint
-from echostats_pipeline.storage.plays import BY_END
+from echostats_pipeline.storage.plays import BY_END, READABLE
 from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums, SnapshotSums
 
 Instants = tuple[datetime, datetime] | None
@@ -44,7 +44,7 @@ class AuditStore:
     def plays(self, user_id: str, instants: Instants) -> Iterator[PlayFacts]:
         """Plays of a user that ended in the interval, in order of their end."""
         pipeline = [
-            {"$match": _played(user_id, instants)},
+            {"$match": {**_played(user_id, instants), **READABLE}},
             {"$sort": {"played_at": 1}},
             {
                 "$project": {

@@ -41,6 +41,9 @@ RENEWED_AFTER = timedelta(hours=1)
 """What has not changed is written down as looked at so seldom."""
 
 
+UNREADABLE = (TypeError, pl.exceptions.PolarsError)
+
+
 class Kind(NamedTuple):
     """A collection of the catalogue: the schema of its frame, and where the server finds each value of a row."""
 
@@ -150,10 +153,21 @@ class CatalogFrameStore:
         with self._db[name].aggregate(pipeline, batchSize=ROWS_AT_ONCE) as found:
             while some := [each["row"] for each in islice(found, AT_ONCE)]:
                 rows = [row for row in some if row[0] in wanted] if most else some
-                columns = zip(
-                    kind.schema.items(), list(zip(*rows, strict=True)) or [()] * len(kind.schema), strict=True
-                )
-                yield pl.DataFrame([pl.Series(column, values, dtype=dtype) for (column, dtype), values in columns])
+                try:
+                    yield _frame(kind, rows)
+                except UNREADABLE:  # other programs may have written anything: what cannot be read is not known
+                    yield pl.concat([_frame(kind, []), *_readable(kind, rows)])
+
+
+def _frame(kind: Kind, rows: list[list[Any]]) -> pl.DataFrame:
+    columns = zip(kind.schema.items(), list(zip(*rows, strict=True)) or [()] * len(kind.schema), strict=True)
+    return pl.DataFrame([pl.Series(column, values, dtype=dtype) for (column, dtype), values in columns])
+
+
+def _readable(kind: Kind, rows: Iterable[list[Any]]) -> Iterator[pl.DataFrame]:
+    for row in rows:
+        with suppress(*UNREADABLE):
+            yield _frame(kind, [row])
 
 
 def _renew(parts: list[bytes], key: str, changed: pl.Series, found: Iterable[pl.DataFrame]) -> set[int]:

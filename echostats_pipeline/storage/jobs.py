@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, SyncJob
+from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.removals import RemovalStore
 
@@ -129,8 +130,8 @@ class JobStore:
         return {job["dagster_run_id"] for job in self._jobs.find(silent, {"dagster_run_id": 1})}
 
     def busy_users(self) -> set[str]:
-        """Ids of the users who have a job open."""
-        return set(self._jobs.distinct("user_id", {"status": "running"}))
+        """Ids of the users who have a job open; one of EchoStats' own, which nobody may ever close, does not count."""
+        return set(self._jobs.distinct("user_id", {"status": "running", "dagster_run_id": {"$type": "string"}}))
 
     def syncing_together(self) -> set[str]:
         """Ids of the users whose run is still syncing somebody, themselves or others."""
@@ -144,4 +145,4 @@ class JobStore:
 
     def of_run(self, dagster_run_id: str) -> Sequence[SyncJob]:
         """All jobs of a run."""
-        return [SyncJob.model_validate(job) for job in self._jobs.find({"dagster_run_id": dagster_run_id})]
+        return [stored_as(SyncJob, "sync_jobs", job) for job in self._jobs.find({"dagster_run_id": dagster_run_id})]

@@ -9,7 +9,7 @@ from itertools import chain, islice
 import polars as pl
 from bson import ObjectId
 from pymongo import ReplaceOne, UpdateMany, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.collections import index_on
@@ -60,6 +60,26 @@ STORED_PLAY: Document = {
 }
 STORED_NAMES = {"track_name": "$track.name", "artist_name": "$track.artist_name"}
 
+UNREADABLE = (TypeError, pl.exceptions.PolarsError, OperationFailure)
+_WHOLE, _TEXT, _FLAG = ({"bsonType": [*kinds, "null"]} for kinds in (("int", "long"), ("string",), ("bool",)))
+READABLE: Document = {
+    "$jsonSchema": {
+        "properties": {
+            "played_at": {"bsonType": "date"},
+            "ms_played": _WHOLE,
+            "track": {
+                "bsonType": "object",
+                "properties": {
+                    **dict.fromkeys(("spotify_id", "name", "artist_name", "album_name"), _TEXT),
+                    "duration_ms": _WHOLE,
+                },
+            },
+            "playback": {"bsonType": ["object", "null"], "properties": {"skipped": _FLAG, "reason_end": _TEXT}},
+        }
+    }
+}
+"""What other programs have written may hold anything: then those plays alone are left out that cannot be read."""
+
 INSTANTS = ("played_at", "api_played_at", "import_ts", "offline_at")
 
 
@@ -84,18 +104,25 @@ class PlayStore:
 
         Names are without NULs: what other programs wrote into the history may hold them, a key of a rollup cannot.
         """
-        pipeline = [{"$match": _between(user_id, start, end)}, {"$group": BY_DAY}]
+        match = _between(user_id, start, end)
+        try:
+            columns = self._columns(match)
+        except UNREADABLE:
+            columns = self._columns({**match, **READABLE})
+        names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
+        return pl.DataFrame(columns).cast({"played_at": UTC_MS}).with_columns(names)
+
+    def _columns(self, match: Document) -> dict[str, pl.Series]:
+        pipeline = [{"$match": match}, {"$group": BY_DAY}]
         with bulk_decoding():
             days = list(self._history.aggregate(pipeline, **index_hint(self._history, BY_END)))
-            columns = {
+            return {
                 name: pl.Series(
                     list(chain.from_iterable(day[name] for day in days)),
                     dtype=pl.Int64 if name == "played_at" else dtype,
                 )
                 for name, dtype in PLAYS_SCHEMA.items()
             }
-        names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
-        return pl.DataFrame(columns).cast({"played_at": UTC_MS}).with_columns(names)
 
     def track_ids(self, user_id: str) -> pl.Series:
         """The ids of all tracks that a user has played, from the index alone: a step of the server for each."""
@@ -137,11 +164,22 @@ class PlayStore:
         instants = {"$gte": start, "$lt": end}
         flat = {"$project": STORED_PLAY | (STORED_NAMES if names else {})}
         exported = {"user_id": user_id, "import_ts": {**instants, "$type": "date"}, "played_at": {"$not": instants}}
-        by_end = self._history.aggregate(
-            [{"$match": _between(user_id, start, end)}, flat], **index_hint(self._history, BY_END)
-        )
-        by_ts = self._history.aggregate([{"$match": exported}, flat], **index_hint(self._history, BY_TS))
-        return _frame([*by_end, *by_ts], STORED_SCHEMA, INSTANTS)
+        asked = ((_between(user_id, start, end), BY_END), (exported, BY_TS))
+
+        def frame(**more: Document) -> pl.DataFrame:
+            rows = [
+                row
+                for match, index in asked
+                for row in self._history.aggregate(
+                    [{"$match": {**match, **more}}, flat], **index_hint(self._history, index)
+                )
+            ]
+            return _frame(rows, STORED_SCHEMA, INSTANTS)
+
+        try:
+            return frame()
+        except UNREADABLE:
+            return frame(**READABLE)
 
     def documents(self, ids: Collection[str]) -> dict[str, Document]:
         """Whole plays by the hex of their ``_id``, without it."""

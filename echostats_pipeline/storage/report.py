@@ -54,7 +54,7 @@ class ReportStore:
         for name in ("albums", "tracks"):
             documents = self._db[name].find({"spotify_id": {"$in": list(spotify_ids)}}, {"spotify_id": 1, "artists": 1})
             for document in documents:
-                if names := ", ".join(artist["name"] for artist in document["artists"] if artist["name"]):
+                if names := ", ".join(artist["name"] for artist in document.get("artists") or [] if artist["name"]):
                     found[document["spotify_id"]] = names
         return found
 
@@ -62,17 +62,17 @@ class ReportStore:
         """Pictures of artists and albums, and of the albums of tracks, by the address of the widest of each."""
         wanted = {"spotify_id": {"$in": list(spotify_ids)}}
         tracks = self._db["tracks"].find(wanted, {"album": 1})
-        albums = {track["album"]["spotify_id"] for track in tracks if track["album"]}
+        albums = {track["album"]["spotify_id"] for track in tracks if track.get("album")}
         pictured: Iterable[Document] = (
             *self._db["artists"].find(wanted, {"images": 1}),
             *self._db["albums"].find({"spotify_id": {"$in": [*spotify_ids, *albums]}}, {"images": 1}),
         )
         return {
-            document["images"][0]["url"]: [Image.model_validate(image) for image in document["images"]]
+            document["images"][0]["url"]: [Image.model_validate(image, extra="ignore") for image in document["images"]]
             for document in pictured
-            if document["images"]
+            if document.get("images")
         }
 
 
 def _read(model: type[Statistics], document: Document | None) -> Statistics | None:
-    return None if document is None else model.model_validate(document)
+    return None if document is None else model.stored(document)

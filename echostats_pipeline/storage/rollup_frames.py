@@ -149,7 +149,8 @@ class RollupFrameStore:
 
     def _taken_apart(self, user_id: str, dates: Document) -> RollupFrames:
         """The rollups of some dates, from their documents."""
-        match: Document = {"user_id": user_id, "date": dates}
+        # EchoStats' own rollups tell less; they count for nothing until they are replaced.
+        match: Document = {"user_id": user_id, "date": dates, "total_rows": {"$exists": True}}
         pipeline: list[Document] = [{"$match": match}, {"$sort": {"date": 1}}, {"$project": PROJECTION}]
         parts = [_columns([])]
         with bulk_decoding(), self._rollups.aggregate(pipeline, batchSize=DAYS_AT_ONCE) as found:

@@ -1,6 +1,6 @@
 """Rollups, snapshots and reviews: replaced in place, never with a hole for a reader."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -10,7 +10,9 @@ from pymongo import DeleteOne, ReplaceOne
 from pymongo.collection import Collection
 
 from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, Period
+from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.rollup_changes import RollupChangeStore
 from echostats_pipeline.storage.rollup_frames import RollupFrameStore
@@ -93,19 +95,30 @@ class StatisticsStore:
         found = self._snapshots.find_one({"user_id": user_id, "period": period})
         if found is None:
             raise NotFoundError(f"There is no snapshot {period} of user {user_id} yet.")
-        return AnalyticsSnapshot.model_validate(found)
+        return stored_as(AnalyticsSnapshot, "analytics_snapshots", found)
 
     def period_ends(self) -> dict[str, datetime]:
         """User ids with the end of their current periods: from then on their snapshots are yesterday's."""
-        found = self._snapshots.find({"period": "week"}, {"user_id": 1, "period_end": 1})
+        found = self._snapshots.find(
+            {"period": "week", "period_end": {"$type": "date"}}, {"user_id": 1, "period_end": 1}
+        )
         return {snapshot["user_id"]: snapshot["period_end"] for snapshot in found}
 
 
 def _replace(collection: Collection[Document], key: str, documents: Sequence[Document], computed_at: datetime) -> int:
     """Replace documents of a user and `key`, each in one write; returns how many."""
+    mine = {"user_id": {"$in": sorted({document["user_id"] for document in documents})}}
+    kept = {"user_id", key}
+    ours = {name: 0 for name in COLLECTIONS[collection.name].document.model_fields if name not in {*kept, "id"}}
+    foreign = {
+        (each["user_id"], each[key]): _foreign(collection, each)
+        for each in (collection.find(mine, {"_id": 0, **ours}) if documents else ())
+    }
     writes = [
         ReplaceOne(
-            {"user_id": document["user_id"], key: document[key]}, {**document, "computed_at": computed_at}, upsert=True
+            (of := {"user_id": document["user_id"], key: document[key]}),
+            {**document, "computed_at": computed_at, **foreign.get(tuple(of.values()), {})},
+            upsert=True,
         )
         for document in documents
     ]
@@ -125,12 +138,24 @@ def _compared(
         Documents that are not stored as they are, encoded, by `key`; and the keys of stored ones that are not wanted.
     """
     wanted = {bson.encode(document): document[key] for document in documents}
-    old = {
-        RawBSONDocument(stored)[key]
-        for stored in _each(collection.find_raw_batches(query, {"_id": 0, **projection}))
-        if wanted.pop(stored, None) is None
-    }
-    return {of: raw for raw, of in wanted.items()}, old
+    others: dict[Any, RawBSONDocument] = {}
+    for raw in _each(collection.find_raw_batches(query, {"_id": 0, **projection})):
+        if wanted.pop(raw, None) is None:
+            stored = RawBSONDocument(raw)
+            others[stored[key]] = stored
+    new = {of: raw for raw, of in wanted.items()}
+    for of in new.keys() & others.keys():
+        if foreign := _foreign(collection, others[of]):
+            new[of] = bson.encode({**RawBSONDocument(new[of]), **foreign})
+            if new[of] == others[of].raw:
+                del new[of], others[of]
+    return new, set(others)
+
+
+def _foreign(collection: Collection[Document], stored: Mapping[str, Any]) -> Document:
+    """Fields that other programs have added to a document; they survive when ours replaces it."""
+    known = COLLECTIONS[collection.name].document.model_fields
+    return {name: value for name, value in stored.items() if name not in known and name != "_id"}
 
 
 def _each(batches: Iterable[Any]) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from echostats_pipeline.settings import Settings
+from echostats_pipeline.storage.adoption import adopt_users
 from echostats_pipeline.storage.api_logs import ApiLogBuffer
 from echostats_pipeline.storage.catalog import CatalogStore
 from echostats_pipeline.storage.database import Db, connected
@@ -68,6 +69,10 @@ class Store:
             removals=RemovalStore(db),
         )
 
+    def adopt_users(self, *, simulated: bool) -> list[str]:
+        """Take over the users whom EchoStats has added to this database; returns their partition keys."""
+        return adopt_users(self.db, simulated=simulated)
+
     def mark_all_snapshots(self) -> None:
         """Ask for new snapshots of everyone: the catalogue they take names and genres from may have changed."""
         for user in self.users.all():
@@ -102,15 +107,17 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
 
     Args:
         settings: Where the database is.
-        indexes: Whether to make the declared indexes exist first.
+        indexes: Whether to make the declared indexes exist first, and to adopt users whom EchoStats has added.
 
     Raises:
         StorageError: the database cannot be used.
     """
     with connected(mongo_uri(settings), settings.mongo_db) as db:
+        store = Store.of(db)
         if indexes:
             ensure_indexes(db)
-        yield Store.of(db)
+            store.adopt_users(simulated=settings.simulated)
+        yield store
 
 
 def mongo_uri(settings: Settings) -> str:

@@ -1,14 +1,20 @@
 """Users and their encrypted tokens, as stored."""
 
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from bson import ObjectId
+from pydantic import ValidationError
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.users import SpotifyTokens, User, UserStatus, partition_key
+from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
 
+Stored = TypeVar("Stored", User, SpotifyTokens)
+ADOPTED: Document = {"partition_key": {"$exists": True}}
+"""Users whom EchoStats has added a moment ago are none yet (`storage.adoption`)."""
 LEASE = timedelta(minutes=5)
 """Longer than a refresh can take, with four attempts of half a minute and a minute of waits between them."""
 
@@ -23,9 +29,17 @@ class UserStore:
         self._tokens = db["spotify_tokens"]
 
     def all(self, *, simulated: bool | None = None) -> list[User]:
-        """All users in the order they were added; those of one kind if `simulated` is given."""
+        """All users in the order they were added; those of one kind if `simulated` is given.
+
+        One whose document cannot be read is left out, and stops nobody else; `echostats doctor` names it.
+        """
         query: Document = {} if simulated is None else {"simulated": True if simulated else {"$ne": True}}
-        return [User.model_validate(document) for document in self._users.find(query).sort("_id")]
+        found = self._users.find(query | ADOPTED).sort("_id")
+        return [user for document in found if (user := _readable(User, document)) is not None]
+
+    def not_adopted(self) -> int:
+        """How many users EchoStats has added that nothing has adopted yet."""
+        return self._users.count_documents({"partition_key": {"$exists": False}})
 
     def by_partition_key(self, key: str) -> User:
         """The user a Dagster partition stands for.
@@ -37,7 +51,7 @@ class UserStore:
         if document is None:
             known = ", ".join(sorted(self._users.distinct("partition_key"))) or "none yet"
             raise NotFoundError(f"There is no user {key!r}. Users: {known}")
-        return User.model_validate(document)
+        return stored_as(User, "users", document)
 
     def find(self, name: str) -> User:
         """The user of a partition key, or of a display name or Spotify id if it is the only one.
@@ -46,7 +60,7 @@ class UserStore:
             NotFoundError: no user or several answer to the name.
         """
         named = {"$or": [{"partition_key": name}, {"display_name": name}, {"spotify_id": name}]}
-        matches = [User.model_validate(document) for document in self._users.find(named).limit(2)]
+        matches = [stored_as(User, "users", document) for document in self._users.find(named | ADOPTED).limit(2)]
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -81,7 +95,7 @@ class UserStore:
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
-        return User.model_validate(document)
+        return stored_as(User, "users", document or {})
 
     def set_status(self, user_id: str, status: UserStatus, reason: str = "") -> None:
         """Record whether a user is synced, paused, or has to consent again; and why, unless a person has asked."""
@@ -109,14 +123,19 @@ class UserStore:
         document = self._tokens.find_one({"user_id": user_id})
         if document is None:
             raise NotFoundError(f"User {user_id} has no Spotify tokens. Connect the account with: echostats connect")
-        return SpotifyTokens.model_validate(document)
+        return stored_as(SpotifyTokens, "spotify_tokens", document)
+
+    def stored_refresh_token(self, user_id: str) -> str:
+        """The encrypted refresh token of a user; empty if there is none."""
+        found = self._tokens.find_one({"user_id": user_id}, {"refresh_token_encrypted": 1})
+        return str((found or {}).get("refresh_token_encrypted", ""))
 
     def store_tokens(self, tokens: SpotifyTokens, *, renewed: bool = False) -> None:
-        """Replace the tokens of one user; if they are `renewed`, only while the former ones are still there.
+        """Store other tokens of one user; if they are `renewed`, only while the former ones are still there.
 
         A user may have been removed while Spotify was renewing them.
         """
-        self._tokens.replace_one({"user_id": tokens.user_id}, tokens.to_bson(), upsert=not renewed)
+        self._tokens.update_one({"user_id": tokens.user_id}, {"$set": tokens.to_bson()}, upsert=not renewed)
 
     def lease_refresh(self, seen: SpotifyTokens) -> bool:
         """Take the right to refresh a user's tokens, unless somebody has it or has stored others since `seen`.
@@ -139,8 +158,9 @@ class UserStore:
         )
 
     def all_tokens(self) -> list[SpotifyTokens]:
-        """The encrypted tokens of everybody."""
-        return [SpotifyTokens.model_validate(document) for document in self._tokens.find()]
+        """The encrypted tokens of everybody, but those that cannot be read."""
+        found = (_readable(SpotifyTokens, document) for document in self._tokens.find())
+        return [tokens for tokens in found if tokens is not None]
 
     def set_timezone(self, user_id: str, timezone: str) -> None:
         """Record in which IANA zone a user's days begin."""
@@ -158,6 +178,13 @@ class UserStore:
     def plays_stored(self, user_id: str) -> int:
         """How many plays of a user are stored."""
         return self._history.count_documents({"user_id": user_id})
+
+
+def _readable(model: type[Stored], document: Document) -> Stored | None:
+    try:
+        return model.stored(document)
+    except ValidationError:
+        return None
 
 
 def _unchanged(seen: SpotifyTokens) -> Document:

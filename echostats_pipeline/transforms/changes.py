@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import polars as pl
 
 from echostats_pipeline.model.operations import RowOutcome
-from echostats_pipeline.model.plays import RecentlyPlayedItem
+from echostats_pipeline.model.plays import Play, RecentlyPlayedItem
 from echostats_pipeline.transforms.facts import API_STAMP, Composition, NamedFact, Reconciliation, Source
 from echostats_pipeline.transforms.matching import match_api_rows, without_repeats
 from echostats_pipeline.transforms.naming import kind_of_key, parsed_key
@@ -32,6 +32,7 @@ PLAYBACK = (
 NAMES = ("name", "artist_name", "album_name")
 TRACK_COLUMNS = ("track_id", "track_name", "artist_name", "album_name", "duration_ms")
 EXPORT_FIELDS = ("import_key", "import_ts", "ms_played")
+KNOWN_FIELDS = frozenset(Play.model_fields) | {"_id"}
 UNSEEN = ("also_imported", "api_played_at")
 """Fields that no statistic depends on."""
 
@@ -285,7 +286,9 @@ class Facts:
             # The play bears the export's names; what the API called the track is in the catalogue.
             track = track | {name: value for name, value in known._asdict().items() if value or name in NAMES}
         fields = {"track": track, **{name: play[name] for name in ("context_type", "context_uri")}}
-        return {**fields, "api_played_at": play.get("api_played_at") or play["played_at"]}
+        # EchoStats' own imports have no key: they count as rows of the API that know how long was played.
+        imported = {} if "import_key" in play else {name: play.get(name) for name in ("ms_played", "source")}
+        return {**fields, **imported, "api_played_at": play.get("api_played_at") or play["played_at"]}
 
     def named(self, fact: NamedFact) -> Document:
         """A row that knows names only; what its key does not hold is kept while nothing better tells of the play."""
@@ -304,7 +307,7 @@ def _changes(reconciliation: Reconciliation, facts: Facts) -> PlayChanges:
     changes.inserted_at = reconciliation.inserts["played_at"]
     changes.outcomes["inserted"] += reconciliation.inserts.height
     for composition in reconciliation.changed:
-        document = _document(composition, facts)
+        document = _document(composition, facts) | _foreign(composition, facts)
         if composition.stored:
             changes.rewrites.append(Rewrite(composition.play, document))
         else:
@@ -340,8 +343,8 @@ def _document(composition: Composition, facts: Facts) -> Document:
         "user_id": facts.user_id,
         "track": _track(composition.track_id, export, api, facts.tracks.get(composition.track_id, UNKNOWN)),
         "played_at": composition.played_at,
-        "ms_played": export["ms_played"] if export else None,
-        "source": "import" if export else "api",
+        "ms_played": export["ms_played"] if export else (api or {}).get("ms_played"),
+        "source": "import" if export else (api or {}).get("source") or "api",
         "context_type": api["context_type"] if api else "",
         "context_uri": api["context_uri"] if api else "",
         "played_at_estimated": composition.played_at_estimated,
@@ -357,6 +360,13 @@ def _document(composition: Composition, facts: Facts) -> Document:
     if named:
         document["also_imported"] = [fact.key for fact in named]
     return document
+
+
+def _foreign(composition: Composition, facts: Facts) -> Document:
+    """Fields that other programs have added to the stored plays which become one; those of the play that stays win."""
+    others = sorted(composition.stored - {composition.play})
+    plays = [facts.stored[play] for play in (*others, *([composition.play] if composition.play else []))]
+    return {name: value for play in plays for name, value in play.items() if name not in KNOWN_FIELDS}
 
 
 def _track(track_id: str, export: Document | None, api: Document | None, known: KnownTrack) -> Document:

@@ -2,20 +2,19 @@
 
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from bson import SON
 from pymongo.collection import Collection as PymongoCollection
-from pymongo.errors import OperationFailure
 
 from echostats_pipeline.errors import IndexConflictError, StorageError
 from echostats_pipeline.model.collections import COLLECTIONS, Collection, Index
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.indexes import REPAIR_COMMAND, ensure_indexes, index_problems, repair_indexes
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.echostats import echostats_starts
 
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 PRIMARY = {"key": (("_id", 1),)}
@@ -128,46 +127,6 @@ def as_earlier_versions_made(db: Db) -> None:
             if not index.own_name:
                 options = index.options
             db[collection.name].create_index(list(index.keys), name=index.automatic_name, **options)
-
-
-def echostats_starts(db: Db, *, former: bool = False) -> None:
-    """What EchoStats' API does to indexes when it starts, once more written from its schema: its ODM makes them all.
-
-    Args:
-        db: Where.
-        former: Whether it is a version from before its history had to be unique.
-    """
-    history = db["listening_history"]
-    unique_play = [("user_id", 1), ("track.spotify_id", 1), ("played_at", 1)]
-    if former:
-        history.create_index(unique_play)
-    else:
-        with suppress(OperationFailure):
-            history.drop_index("user_id_1_track.spotify_id_1_played_at_1")
-        history.create_index(unique_play, unique=True, name="uniq_user_track_played_at")
-        db["daily_rollups"].create_index([("user_id", 1), ("date", 1)], unique=True, name="uniq_user_date")
-    month = {"expireAfterSeconds": 30 * 24 * 60 * 60}
-    db["sync_jobs"].create_index("created_at", name="sync_job_ttl", **month)
-    db["artists"].create_index([("name", "text")], name="artist_text_search")
-    db["tracks"].create_index([("name", "text"), ("artists.name", "text")], name="track_text_search")
-    plain = {
-        "spotify_tokens": ["user_id"],
-        "listening_history": ["user_id", "played_at", "track.spotify_id", [("user_id", 1), ("played_at", -1)]],
-        "tracks": ["artists.spotify_id", "name"],
-        "artists": ["genres", "name"],
-        "playlists": ["spotify_id", "user_id", [("user_id", 1), ("spotify_id", 1)]],
-        "daily_rollups": ["user_id", "date", [("user_id", 1), ("date", -1)]],
-        "analytics_snapshots": ["user_id", "period", [("user_id", 1), ("period", 1)]],
-        "sync_jobs": ["user_id", "status", [("user_id", 1), ("status", 1)]],
-        "api_logs": ["user_id", "timestamp", "service", [("user_id", 1), ("timestamp", -1)]],
-        "genre_distributions": [[("user_id", 1), ("date", -1)]],
-    }
-    plain["daily_rollups"] += [[("user_id", 1), ("date", 1)]] if former else []
-    for name in ("users", "tracks", "artists", "albums"):
-        db[name].create_index("spotify_id", unique=True)
-    for name, all_keys in plain.items():
-        for keys in all_keys:
-            db[name].create_index(keys)
 
 
 STARTS: dict[str, Callable[[Db], None]] = {
