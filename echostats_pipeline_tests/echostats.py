@@ -104,6 +104,7 @@ def listener(db: Db, spotify_id: str, refresh_token: str, name: str = "Atul") ->
         db["analytics_snapshots"].insert_one(
             {**mine, "period": period, "period_end": NOW, "total_tracks_played": 99, "computed_at": NOW}
         )
+    db["genre_distributions"].insert_one({**mine, "date": NOW, "genres": {"art rock": 99}})
     db["playlists"].insert_one({**mine, "spotify_id": "37i9dQZF1DXcBWIGoYBM5M", "name": "Today", "fetched_at": NOW})
     db["sync_jobs"].insert_one({**mine, "status": "running", "started_at": NOW, "created_at": NOW, "steps": []})
     db["api_logs"].insert_one({**mine, "endpoint": "/v1/me", "status_code": 200, "latency_ms": 1.5, "timestamp": NOW})

@@ -15,6 +15,9 @@ from echostats_pipeline.model.users import ID_DIGITS, RemovedUser, ending_of_key
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.owned import OWNED, owned_by
 
+THEIRS = ("genre_distributions", *OWNED)
+"""Where anything of a user may be; the first is EchoStats' own."""
+
 
 class RemovalStore:
     """Remembers removed users and deletes what is theirs."""
@@ -51,7 +54,7 @@ class RemovalStore:
     def leftovers(self) -> dict[str, int]:
         """How many documents of removed users there are, by collection; collections without any are left out."""
         ids = self.ids()
-        counts = {name: self._db[name].count_documents(_of_removed(name, ids)) for name in OWNED if ids}
+        counts = {name: self._db[name].count_documents(_of_removed(name, ids)) for name in THEIRS if ids}
         return {name: count for name, count in counts.items() if count}
 
     def sweep(self, among: Collection[str] | None = None) -> dict[str, int]:
@@ -61,7 +64,7 @@ class RemovalStore:
             How many documents of which collection; those that had none are left out.
         """
         ids = self.ids(among)
-        counts = {name: self._db[name].delete_many(_of_removed(name, ids)).deleted_count for name in OWNED if ids}
+        counts = {name: self._db[name].delete_many(_of_removed(name, ids)).deleted_count for name in THEIRS if ids}
         return {name: count for name, count in counts.items() if count}
 
 

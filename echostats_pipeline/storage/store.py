@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from echostats_pipeline.settings import Settings
-from echostats_pipeline.storage.adoption import adopt_users
+from echostats_pipeline.storage.adoption import adopt_users, keep_one_of_each
 from echostats_pipeline.storage.api_logs import ApiLogBuffer
 from echostats_pipeline.storage.catalog import CatalogStore
 from echostats_pipeline.storage.database import Db, connected
@@ -115,6 +115,7 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
     with connected(mongo_uri(settings), settings.mongo_db) as db:
         store = Store.of(db)
         if indexes:
+            keep_one_of_each(db)
             ensure_indexes(db)
             store.adopt_users(simulated=settings.simulated)
         yield store

@@ -1,6 +1,7 @@
 """A database that EchoStats has set up and filled: adopted, synced, built, and still EchoStats' to read."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -14,8 +15,9 @@ from echostats_pipeline.storage.adoption import adopt_users, mend_nulls
 from echostats_pipeline.storage.conformity import CHECKED
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.indexes import ensure_indexes, index_problems
+from echostats_pipeline.transforms.identity import stable_id
 from echostats_pipeline_tests.cli.conftest import Echostats, echostats
-from echostats_pipeline_tests.conftest import Installation, Pipeline
+from echostats_pipeline_tests.conftest import NOW, Installation, Pipeline
 from echostats_pipeline_tests.echostats import THEIRS, catalogue, decrypted, echostats_starts, encrypted, listener
 from echostats_pipeline_tests.integration.test_documents import SEED, violations
 
@@ -123,8 +125,9 @@ def test_a_value_that_cannot_be_read_is_told_with_document_and_field_and_stops_n
 ) -> None:
     db = pipeline.store.db
     ill = listener(db, "ill", "gone", "Ill")
-    assert echostats("users").returncode == 0
     db["users"].update_one({"_id": ObjectId(ill)}, {"$set": {"display_name": None, "timezone": "Mars/Base"}})
+    assert any(f"users {ill}: timezone" in each["text"] for each in found(echostats, "values"))
+    assert echostats("users").returncode == 0
     user = pipeline.store.users.all()[0]
     assert [each.user_id for each in pipeline.store.users.all()] == adoptable
     mine = {"user_id": user.user_id}
@@ -167,6 +170,34 @@ def test_a_new_consent_of_an_adopted_user_is_stored_as_echostats_reads_it(pipeli
     stored = tokens.find_one({"user_id": user.user_id}) or {}
     assert decrypted(stored["refresh_token_encrypted"]) not in ("", "old")
     assert decrypted(stored["access_token_encrypted"])
+
+
+def test_what_echostats_holds_twice_is_kept_once_and_its_plays_without_an_id_get_one(
+    pipeline: Pipeline, echostats: Echostats
+) -> None:
+    db = pipeline.store.db
+    for name in db.list_collection_names():
+        db.drop_collection(name)
+    echostats_starts(db, former=True)
+    db["listening_history"].drop_index("user_id_1_track.spotify_id_1_played_at_1")
+    user_id = listener(db, "twice", "token")
+    mine = {"user_id": user_id}
+    doubled = ("spotify_tokens", "listening_history", "playlists", "daily_rollups", "analytics_snapshots")
+    counts = {name: db[name].count_documents(mine) for name in doubled}
+    for name in doubled:
+        db[name].insert_many([{**each, "_id": ObjectId()} for each in db[name].find(mine)])
+    named: Document = {"spotify_id": "", "name": "Idioteque", "artist_name": "Radiohead", "album_name": ""}
+    play: Document = {**mine, "track": named, "ms_played": 200_000, "source": "import", "context_type": ""}
+    for minute, title in enumerate(("Idioteque", "Idioteque", "Kid A")):
+        at = NOW - timedelta(days=9, minutes=minute)
+        db["listening_history"].insert_one({**play, "track": {**named, "name": title}, "played_at": at})
+    assert echostats("users").returncode == 0
+    counts["listening_history"] += 3
+    assert {name: db[name].count_documents(mine) for name in doubled} == counts
+    ids = db["listening_history"].distinct("track.spotify_id", {"track.album_name": ""})
+    assert sorted(ids) == sorted(stable_id("unresolved", "Radiohead", title) for title in ("Idioteque", "Kid A"))
+    echostats("remove", "--user", "twice", "--yes")
+    assert not [name for name in db.list_collection_names() if db[name].find_one(mine) and name != "removed_users"]
 
 
 def test_nulls_that_earlier_versions_stored_where_echostats_reads_numbers_are_taken_away(pipeline: Pipeline) -> None:
