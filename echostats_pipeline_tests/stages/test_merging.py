@@ -188,6 +188,37 @@ def test_a_scrobble_lasts_as_long_as_the_catalogue_says(
     assert [(track["spotify_id"], track["duration_ms"]) for track in tracks] == [(track_id("a"), 200_000)] * 2
 
 
+def of_echostats(user: User, seconds: float, ms_played: int | None, **more: Any) -> dict[str, Any]:
+    """A play as EchoStats stores it, with a field of its own."""
+    told = {"source": "api" if ms_played is None else "import", "ms_played": ms_played}
+    track = {**item(0).track.model_dump(), "artist_name": "Artist", "album_name": "Album"}
+    context = {"context_type": "", "context_uri": ""}
+    return {"user_id": user.user_id, "track": track, "played_at": at(seconds), **told, **context, **more}
+
+
+def test_what_echostats_imported_is_one_play_with_the_same_row_imported_here(db: Db, store: Store, user: User) -> None:
+    db["listening_history"].insert_many(
+        [of_echostats(user, 1_000, 5_000, note="kept"), of_echostats(user, 2_000, None, note="kept too")]
+    )
+    merge(store, user, export([row(1_000, ms_played=5_000), row(2_030)]))
+    first, second = sorted(documents(db, "listening_history"), key=lambda play: play["played_at"])
+    assert (first["ms_played"], first["source"], first["note"]) == (5_000, "import", "kept")
+    assert (second["ms_played"], second["source"], second["note"]) == (200_000, "import", "kept too")
+    assert first["playback"]["platform"] == second["playback"]["platform"] == "ios"
+
+
+def test_what_echostats_knows_of_an_import_survives_what_the_api_and_scrobbles_tell(
+    db: Db, store: Store, user: User
+) -> None:
+    db["listening_history"].insert_many(
+        [of_echostats(user, 1_000, 5_000, note="kept"), of_echostats(user, 1_020, None)]
+    )
+    merge(store, user, [item(1_010, context_type="album", context_uri="spotify:album:x")])
+    merge(store, user, named([(1_000, "a", None)], "lastfm"))
+    first = min(documents(db, "listening_history"), key=lambda play: play["played_at"])
+    assert (first["ms_played"], first["source"], first["note"]) == (5_000, "import", "kept")
+
+
 def marked(db: Db) -> Iterator[str]:
     return (mark["date"] for mark in db["rebuild_queue"].find({"target": "daily_rollups", "date": {"$ne": ""}}))
 
