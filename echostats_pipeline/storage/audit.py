@@ -12,7 +12,7 @@ from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.indexes import index_hint
-from echostats_pipeline.storage.plays import BY_END, READABLE
+from echostats_pipeline.storage.plays import BY_END
 from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums, SnapshotSums
 
 Instants = tuple[datetime, datetime] | None
@@ -44,7 +44,7 @@ class AuditStore:
     def plays(self, user_id: str, instants: Instants) -> Iterator[PlayFacts]:
         """Plays of a user that ended in the interval, in order of their end."""
         pipeline = [
-            {"$match": {**_played(user_id, instants), **READABLE}},
+            {"$match": _played(user_id, instants)},
             {"$sort": {"played_at": 1}},
             {
                 "$project": {
@@ -57,6 +57,8 @@ class AuditStore:
             },
         ]
         for play in self._db["listening_history"].aggregate(pipeline, allowDiskUse=True, **self._by_end(instants)):
+            if not (isinstance(play["ms_played"], int | None) and isinstance(play["duration_ms"], int)):
+                play |= {"ms_played": _whole(play["ms_played"]), "duration_ms": _whole(play["duration_ms"]) or 0}
             yield PlayFacts(**play)
 
     def rollups(self, user_id: str, dates: tuple[date, date] | None) -> dict[date, RollupSums]:
@@ -196,5 +198,13 @@ class AuditStore:
 
 def _played(user_id: str, instants: Instants) -> Document:
     if instants is None:
-        return {"user_id": user_id}
+        return {"user_id": user_id, "played_at": {"$type": "date"}}
     return {"user_id": user_id, "played_at": {"$gte": instants[0], "$lt": instants[1]}}
+
+
+def _whole(value: object) -> int | None:
+    """A number that another program has written in some other way; None where it is none."""
+    try:
+        return int(value) if isinstance(value, int | float | str) else None
+    except ValueError:
+        return None

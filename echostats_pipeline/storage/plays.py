@@ -12,11 +12,12 @@ from pymongo import ReplaceOne, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from echostats_pipeline.model.catalog import Track
-from echostats_pipeline.model.collections import index_on
+from echostats_pipeline.model.collections import Index, index_on
 from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage, UnfinishedMerge
 from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.storage.decoding import bulk_decoding
 from echostats_pipeline.storage.indexes import index_hint
+from echostats_pipeline.storage.play_columns import BY_DAY, CONVERTED_BY_DAY, STORED_NAMES, STORED_PLAY, converted
 from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges
 from echostats_pipeline.transforms.facts import STORED_SCHEMA
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA, UTC_MS
@@ -27,59 +28,7 @@ WRITERS = 2
 """One batch is encoded while the server works on the other."""
 UNRESOLVED = "unresolved:"
 
-PLAY_COLUMNS: Document = {
-    "played_at": {"$toLong": "$played_at"},
-    "track_id": "$track.spotify_id",
-    "track_name": "$track.name",
-    "artist_name": "$track.artist_name",
-    "album_name": "$track.album_name",
-    "duration_ms": "$track.duration_ms",
-    "ms_played": "$ms_played",
-    "skipped": "$playback.skipped",
-    "reason_end": "$playback.reason_end",
-}
-BY_DAY: Document = {
-    "_id": {"$dateTrunc": {"date": "$played_at", "unit": "day"}},
-    **{name: {"$push": {"$ifNull": [value, None]}} for name, value in PLAY_COLUMNS.items()},
-}
-"""Plays of a day as columns, made by the server: names of fields travel once a day, which halves the decoding."""
-
-STORED_PLAY: Document = {
-    "_id": 0,
-    "id": {"$toString": "$_id"},
-    "track_id": "$track.spotify_id",
-    "duration_ms": "$track.duration_ms",
-    "ms_played": 1,
-    "import_key": 1,
-    "also_imported": 1,
-    "played_at_estimated": 1,
-    "played_at": {"$toLong": "$played_at"},
-    "api_played_at": {"$toLong": "$api_played_at"},
-    "import_ts": {"$toLong": "$import_ts"},
-    "offline_at": {"$toLong": "$playback.offline_at"},
-}
-STORED_NAMES = {"track_name": "$track.name", "artist_name": "$track.artist_name"}
-
 UNREADABLE = (TypeError, pl.exceptions.PolarsError, OperationFailure)
-_WHOLE, _TEXT, _FLAG = ({"bsonType": [*kinds, "null"]} for kinds in (("int", "long"), ("string",), ("bool",)))
-READABLE: Document = {
-    "$jsonSchema": {
-        "properties": {
-            "played_at": {"bsonType": "date"},
-            "ms_played": _WHOLE,
-            "track": {
-                "bsonType": "object",
-                "properties": {
-                    **dict.fromkeys(("spotify_id", "name", "artist_name", "album_name"), _TEXT),
-                    "duration_ms": _WHOLE,
-                },
-            },
-            "playback": {"bsonType": ["object", "null"], "properties": {"skipped": _FLAG, "reason_end": _TEXT}},
-        }
-    }
-}
-"""What other programs have written may hold anything: then those plays alone are left out that cannot be read."""
-
 INSTANTS = ("played_at", "api_played_at", "import_ts", "offline_at")
 
 
@@ -106,14 +55,14 @@ class PlayStore:
         """
         match = _between(user_id, start, end)
         try:
-            columns = self._columns(match)
+            columns = self._columns(match, BY_DAY)
         except UNREADABLE:
-            columns = self._columns({**match, **READABLE})
+            columns = self._columns(_dated(match), CONVERTED_BY_DAY)
         names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
         return pl.DataFrame(columns).cast({"played_at": UTC_MS}).with_columns(names)
 
-    def _columns(self, match: Document) -> dict[str, pl.Series]:
-        pipeline = [{"$match": match}, {"$group": BY_DAY}]
+    def _columns(self, match: Document, by_day: Document) -> dict[str, pl.Series]:
+        pipeline = [{"$match": match}, {"$group": by_day}]
         with bulk_decoding():
             days = list(self._history.aggregate(pipeline, **index_hint(self._history, BY_END)))
             return {
@@ -162,24 +111,23 @@ class PlayStore:
             names: Whether to read the names too.
         """
         instants = {"$gte": start, "$lt": end}
-        flat = {"$project": STORED_PLAY | (STORED_NAMES if names else {})}
+        told = STORED_PLAY | (STORED_NAMES if names else {})
         exported = {"user_id": user_id, "import_ts": {**instants, "$type": "date"}, "played_at": {"$not": instants}}
-        asked = ((_between(user_id, start, end), BY_END), (exported, BY_TS))
-
-        def frame(**more: Document) -> pl.DataFrame:
-            rows = [
-                row
-                for match, index in asked
-                for row in self._history.aggregate(
-                    [{"$match": {**match, **more}}, flat], **index_hint(self._history, index)
-                )
-            ]
-            return _frame(rows, STORED_SCHEMA, INSTANTS)
-
+        asked = [(_between(user_id, start, end), BY_END), (exported, BY_TS)]
         try:
-            return frame()
+            return self._told(asked, told)
         except UNREADABLE:
-            return frame(**READABLE)
+            return self._told([(_dated(match), index) for match, index in asked], converted(told, STORED_SCHEMA))
+
+    def _told(self, asked: Iterable[tuple[Document, Index]], told: Document) -> pl.DataFrame:
+        rows = [
+            play
+            for match, index in asked
+            for play in self._history.aggregate(
+                [{"$match": match}, {"$project": told}], **index_hint(self._history, index)
+            )
+        ]
+        return _frame(rows, STORED_SCHEMA, INSTANTS)
 
     def documents(self, ids: Collection[str]) -> dict[str, Document]:
         """Whole plays by the hex of their ``_id``, without it."""
@@ -393,6 +341,11 @@ class PlayStore:
     def count(self, user_id: str, start: datetime, end: datetime) -> int:
         """How many plays ended in ``[start, end)``."""
         return self._history.count_documents(_between(user_id, start, end), **index_hint(self._history, BY_END))
+
+
+def _dated(match: Document) -> Document:
+    """Of what a query finds, plays whose end is an instant."""
+    return {"$and": [match, {"played_at": {"$type": "date"}}]}
 
 
 def _between(user_id: str, start: datetime | None, end: datetime | None) -> Document:

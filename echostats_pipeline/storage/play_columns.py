@@ -1,0 +1,66 @@
+"""What the server makes of plays before they travel: columns of fields, also where other programs wrote the plays."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from echostats_pipeline.storage.database import Document
+from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
+
+PLAY_COLUMNS: Document = {
+    "played_at": {"$toLong": "$played_at"},
+    "track_id": "$track.spotify_id",
+    "track_name": "$track.name",
+    "artist_name": "$track.artist_name",
+    "album_name": "$track.album_name",
+    "duration_ms": "$track.duration_ms",
+    "ms_played": "$ms_played",
+    "skipped": "$playback.skipped",
+    "reason_end": "$playback.reason_end",
+}
+CONVERTED: Mapping[pl.DataType, tuple[str, Any]] = {
+    pl.Int64(): ("long", None),
+    pl.String(): ("string", ""),
+    pl.Boolean(): ("bool", None),
+}
+"""What MongoDB calls the type of a column, and what stands for a value that is none of it."""
+
+
+def converted(columns: Document, schema: Mapping[str, pl.DataType]) -> Document:
+    """The same columns where a field may hold anything, for other programs write too: what it should not is unknown."""
+
+    def as_it_should_be(value: Any, name: str) -> Any:
+        if schema.get(name) not in CONVERTED or isinstance(value, dict):
+            return value
+        kind, unknown = CONVERTED[schema[name]]
+        length = name == "duration_ms"  # 0 while it is unknown
+        told = {"input": f"${name}" if value == 1 else value, "to": kind}
+        return {"$convert": {**told, "onError": 0 if length else unknown, "onNull": 0 if length else None}}
+
+    return {name: as_it_should_be(value, name) for name, value in columns.items()}
+
+
+def _by_day(columns: Document) -> Document:
+    day = {"$dateTrunc": {"date": "$played_at", "unit": "day"}}
+    return {"_id": day, **{name: {"$push": {"$ifNull": [value, None]}} for name, value in columns.items()}}
+
+
+BY_DAY, CONVERTED_BY_DAY = _by_day(PLAY_COLUMNS), _by_day(converted(PLAY_COLUMNS, PLAYS_SCHEMA))
+"""Plays of a day as columns, made by the server: names of fields travel once a day, which halves the decoding."""
+
+STORED_PLAY: Document = {
+    "_id": 0,
+    "id": {"$toString": "$_id"},
+    "track_id": "$track.spotify_id",
+    "duration_ms": "$track.duration_ms",
+    "ms_played": 1,
+    "import_key": 1,
+    "also_imported": 1,
+    "played_at_estimated": 1,
+    "played_at": {"$toLong": "$played_at"},
+    "api_played_at": {"$toLong": "$api_played_at"},
+    "import_ts": {"$toLong": "$import_ts"},
+    "offline_at": {"$toLong": "$playback.offline_at"},
+}
+STORED_NAMES = {"track_name": "$track.name", "artist_name": "$track.artist_name"}
