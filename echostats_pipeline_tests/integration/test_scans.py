@@ -146,4 +146,8 @@ def plays(user_id: str, first: int, last: int) -> list[Document]:
 
 def may_scan(operation: Operation) -> bool:
     wants_all = operation.asked == "{}" or operation.asked.startswith("[{'$project'")
-    return operation.collection in SMALL or (operation.collection in CATALOGUE and wants_all)
+    # A command looks for nulls of earlier versions when it begins: 0.03 s for 50,000 tracks.
+    mends = operation.asked.startswith("{'audio_features.") and "'$type': 'null'" in operation.asked
+    # A person who asks the doctor wants every document looked at: 2.5 s for 331,520 plays.
+    examines = "$jsonSchema" in operation.asked
+    return examines or operation.collection in SMALL or (operation.collection in CATALOGUE and (wants_all or mends))
