@@ -7,10 +7,11 @@ from typing import Any, BinaryIO, NamedTuple
 import polars as pl
 
 from echostats_pipeline.errors import ExportError
+from echostats_pipeline.exports.delimited import csv_rows
 from echostats_pipeline.exports.extended import KEPT_KEYS, RAW_SCHEMA, classified
 from echostats_pipeline.exports.occurrences import Occurrences
 from echostats_pipeline.exports.rows import EXPORT_SCHEMA, ExportChunk, RejectedRow
-from echostats_pipeline.exports.text import chunked, csv_rows
+from echostats_pipeline.exports.text import chunked, text_lines
 from echostats_pipeline.model.base import storable_text
 
 NEEDED = ("ts", "ms_played", "spotify_track_uri")
@@ -78,7 +79,7 @@ def read_echotune(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -
         ExportError: its first row is not the header of such a CSV.
         BrokenExportError: it breaks off; the rows before the break were given.
     """
-    rows = csv_rows(stream, name)
+    rows = csv_rows(text_lines(stream, name))
     layout = _layout(next(rows, ""), name)
     joins, occurrences, first = Joins(), Occurrences(), 0
     for chunk in chunked(rows, chunk_rows):

@@ -1,12 +1,11 @@
 """The export of ListenBrainz: one JSON object per play, as lines of a zip's members or, formerly, as one array."""
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
-from echostats_pipeline.errors import BrokenExportError
+from echostats_pipeline.exports.lines import json_lines
 from echostats_pipeline.exports.named_plays import (
     NamedPlay,
     Outcome,
@@ -16,19 +15,20 @@ from echostats_pipeline.exports.named_plays import (
     judged,
 )
 from echostats_pipeline.exports.rows import ExportChunk
-from echostats_pipeline.exports.text import is_damaged, text_lines, text_start
+from echostats_pipeline.exports.text import text_start
 
 EARLIEST = datetime(2002, 10, 1, tzinfo=UTC)
 """ListenBrainz's own ``LISTEN_MINIMUM_DATE``: it refuses what is older, because most of that was rubbish."""
 
 SPOTIFY_TRACK = re.compile(r"https?://open\.spotify\.com/(?:intl-[a-z-]+/)?track/([0-9A-Za-z]{22})(?:[/?#].*)?")
 SPOTIFY_EPISODE = re.compile(r"https?://open\.spotify\.com/(?:intl-[a-z-]+/)?episode/|spotify:episode:")
+LISTENS = re.compile(r'"listens"\s*:\s*\[')
 LONGEST_MS = 2**53
 """Larger numbers are no lengths, and not whole any more where they were floats."""
 
 
 def read_listenbrainz(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> Iterator[ExportChunk]:
-    """Read one ``.jsonl`` of the zip, or the array of the older export.
+    """Read one ``.jsonl`` of the zip, the array of the older export, or the ``listens`` that the API answers.
 
     ``listened_at`` is the start of the play by ListenBrainz's rules; what it imported from Spotify itself carries the
     end. The file does not tell which, so that it is taken as it stands.
@@ -42,27 +42,13 @@ def read_listenbrainz(stream: BinaryIO, name: str, now: datetime, chunk_rows: in
     Raises:
         BrokenExportError: it breaks off; the rows before the break were given.
     """
-    is_array = text_start(stream, name).startswith("[")
-    objects = array_elements(stream, name, chunk_rows) if is_array else _lines(stream, name)
+    head = text_start(stream, name)
+    if head.startswith("["):
+        objects = array_elements(stream, name)
+    else:
+        objects = array_elements(stream, name, LISTENS) if LISTENS.search(head) else json_lines(stream, name)
     outcomes = (row if isinstance(row, Rejected) else _outcome(row, now) for row in objects)
     yield from export_chunks(outcomes, "listenbrainz", chunk_rows, stream.tell)
-
-
-def _lines(stream: BinaryIO, name: str) -> Iterator[Any]:
-    for line in text_lines(stream, name):
-        if not line.strip():
-            continue
-        try:
-            yield Rejected("the line is not UTF-8", {}) if is_damaged(line) else json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield Rejected("the line is not valid JSON", {})
-            if not line.endswith("\n"):
-                position = stream.tell() - len(line.encode())
-                raise BrokenExportError(
-                    f"{name} breaks off in its last line, after byte {position} ({error}). What was imported before "
-                    "stays; export it again and repeat the import.",
-                    position=position,
-                ) from error
 
 
 def _outcome(listen: Any, now: datetime) -> Outcome:

@@ -1,5 +1,6 @@
 """What the exports of other services share: plays by name, stamped with their start, without playback details."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from operator import itemgetter
@@ -13,6 +14,9 @@ from echostats_pipeline.exports.occurrences import Occurrences
 from echostats_pipeline.exports.rows import EXPORT_SCHEMA, ExportChunk, RejectedRow
 from echostats_pipeline.exports.text import chunked
 from echostats_pipeline.model.base import storable_text
+
+ELEMENTS_HELD = 1000
+"""So many objects of an array are held at a time; with pictures and aliases each takes some kB."""
 
 
 class NamedPlay(NamedTuple):
@@ -51,18 +55,21 @@ def judged(play: NamedPlay, kept: dict[str, Any], earliest: datetime, now: datet
     return play
 
 
-def array_elements(stream: BinaryIO, name: str, chunk_rows: int) -> Iterator[dict[str, Any] | Rejected]:
+def array_elements(
+    stream: BinaryIO, name: str, opening: re.Pattern[str] | None = None
+) -> Iterator[dict[str, Any] | Rejected]:
     """The objects of a JSON array in their order, and why other elements are rejected.
 
     Args:
         stream: The file, from its beginning.
         name: Its name, for messages.
-        chunk_rows: How many elements are held at a time.
+        opening: What the array opens with where it is not the file, as `read_objects` takes it.
 
     Raises:
+        ExportError: there is no such array.
         BrokenExportError: it breaks off.
     """
-    for chunk in read_objects(stream, name, chunk_rows):
+    for chunk in read_objects(stream, name, ELEMENTS_HELD, opening=opening):
         elements: list[tuple[int, dict[str, Any] | Rejected]] = list(zip(chunk.numbers, chunk.objects, strict=True))
         elements += [(reject.row_number, Rejected(reject.reason, reject.row)) for reject in chunk.rejects]
         yield from map(itemgetter(1), sorted(elements, key=itemgetter(0)))

@@ -1,10 +1,11 @@
-"""Lines and CSV rows of files that people have saved, edited and cut off. What a row means belongs to the readers."""
+"""Lines of files that people have saved, edited and cut off. What a line means belongs to the readers."""
 
 import codecs
-import csv
+import io
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, TypeVar
 
@@ -14,7 +15,14 @@ T = TypeVar("T")
 
 BLOCK_BYTES = 1 << 18
 LONGEST_LINE = 1 << 20
-"""Characters; the longest real row has some thousands. A file without line breaks would be held whole."""
+"""Characters; the longest real row has some thousands. A longer line is passed over, for it would be held whole."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """In the place of a row that is not given: why."""
+
+    reason: str
 
 
 def text_start(stream: BinaryIO, name: str) -> str:
@@ -25,59 +33,35 @@ def text_start(stream: BinaryIO, name: str) -> str:
     """
     head = read_block(stream, name)
     stream.seek(0)
-    return _decoder(head).decode(head).lstrip()
+    return _Decoder(head).decode(head).lstrip()
 
 
-def text_lines(stream: BinaryIO, name: str) -> Iterator[str]:
-    r"""The lines of a text with their ``\n``; UTF-8, or UTF-16 where a byte-order mark says so.
+def text_lines(stream: BinaryIO, name: str) -> Iterator[str | Unread]:
+    r"""The lines of a text with their ``\n``, which also stands for ``\r\n`` and ``\r``.
 
-    A byte that is no UTF-8 becomes a lone surrogate, by which `is_damaged` knows its line.
+    The encoding is what `text_encoding` finds; what is no text in it becomes lone surrogates, by which `is_damaged`
+    knows its line.
 
     Raises:
-        BrokenExportError: the stream cannot be read on, or has no line break for more than `LONGEST_LINE`.
+        BrokenExportError: the stream cannot be read on.
     """
-    decoder, rest = None, ""
+    decoder, rest, passed_over = None, "", False
     while block := read_block(stream, name):
-        decoder = decoder or _decoder(block)
+        decoder = decoder or _Decoder(block)
         *lines, rest = (rest + decoder.decode(block)).split("\n")
         for line in lines:
-            yield line + "\n"
+            if passed_over or len(line) > LONGEST_LINE:
+                passed_over = False
+                yield Unread(f"the line is longer than {LONGEST_LINE} characters")
+            else:
+                yield line + "\n"
         if len(rest) > LONGEST_LINE:
-            raise BrokenExportError(
-                f"{name} has no line break in the {len(rest)} characters before byte {stream.tell()}. What was "
-                "imported before stays; export the file again and repeat the import.",
-                position=stream.tell(),
-            )
-    if rest:
+            rest, passed_over = "", True
+    rest += decoder.end() if decoder else ""
+    if passed_over:
+        yield Unread(f"the line is longer than {LONGEST_LINE} characters")
+    elif rest:
         yield rest
-
-
-def csv_rows(stream: BinaryIO, name: str) -> Iterator[list[str] | str]:
-    """The rows of a CSV, blank lines left out: its values, or in place of a row that has none, why.
-
-    The first row gives the width that every other must have.
-
-    Raises:
-        BrokenExportError: as `text_lines`.
-    """
-    reader = csv.reader(text_lines(stream, name))
-    width = 0
-    while True:
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            # The reader begins a new row with the next line, so one stray quote costs one row.
-            yield f"the row is not valid CSV ({error})"
-            continue
-        if row is None:
-            return
-        width = width or len(row)
-        if is_damaged("".join(row)):
-            yield "the row is not UTF-8: save the file as UTF-8 and import it again"
-        elif len(row) == width:
-            yield row
-        elif row:
-            yield f"the row has {len(row)} columns, the first one {width}"
 
 
 def chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -126,7 +110,33 @@ def read_block(stream: BinaryIO, name: str, size: int = BLOCK_BYTES) -> bytes:
         ) from error
 
 
-def _decoder(head: bytes) -> codecs.IncrementalDecoder:
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return codecs.getincrementaldecoder("utf-16")("replace")
-    return codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+def text_encoding(head: bytes) -> tuple[str, bytes]:
+    """The encoding of a file that begins so, and its byte-order mark; exports begin with characters of ASCII."""
+    if head.startswith(codecs.BOM_UTF8):
+        return "utf-8", codecs.BOM_UTF8
+    if head.startswith(codecs.BOM_UTF16_LE) or (head[1:2] == b"\0" and head[:1] != b"\0"):
+        return "utf-16-le", codecs.BOM_UTF16_LE
+    if head.startswith(codecs.BOM_UTF16_BE) or (head[:1] == b"\0" and head[1:2] != b"\0"):
+        return "utf-16-be", codecs.BOM_UTF16_BE
+    return "utf-8", b""
+
+
+class _Decoder:
+    """Text out of consecutive blocks of a file that begins with `head`."""
+
+    def __init__(self, head: bytes) -> None:
+        encoding, self._mark = text_encoding(head)
+        errors = "surrogateescape" if encoding == "utf-8" else "surrogatepass"
+        self._decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(errors), translate=True)
+
+    def decode(self, block: bytes) -> str:
+        text = self._decoder.decode(block.removeprefix(self._mark))
+        self._mark = b""
+        return text
+
+    def end(self) -> str:
+        """What remains when the file has ended; a character that lacks its last bytes is a lone surrogate."""
+        try:
+            return self._decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "\udcff"

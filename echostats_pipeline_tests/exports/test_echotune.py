@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import zipfile
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from io import BytesIO, StringIO
@@ -175,11 +176,25 @@ def test_a_file_that_is_no_such_csv_is_refused_by_name(data: str) -> None:
         read(data)
 
 
+def test_a_line_without_an_end_costs_one_row_and_is_not_held() -> None:
+    data = csv_of([ROW] * 5).encode()
+    line = data.splitlines()[1]
+    plays, (reject,) = read(data + b"\0" * 3_000_000 + b"\n" + line)
+    assert plays.height == 6
+    assert (reject.row_number, reject.reason) == (5, "the line is longer than 1048576 characters")
+
+
 def test_the_rows_before_a_break_are_given_first() -> None:
-    chunks = read_echotune(BytesIO(csv_of([ROW] * 5).encode() + b"\0" * 3_000_000), NAME, NOW, 3)
-    assert [next(chunks).plays.height for _ in range(2)] == [3, 2]
-    with pytest.raises(BrokenExportError, match="no line break"):
-        next(chunks)
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(NAME, csv_of({**ROW, "username": str(number)} for number in range(20_000)))
+    damaged = bytearray(packed.getvalue())
+    damaged[-1000:-900] = bytes(100)
+    with zipfile.ZipFile(BytesIO(damaged)) as archive, archive.open(NAME) as stream:
+        chunks = read_echotune(stream, NAME, NOW, 1000)
+        assert next(chunks).rows == 1000
+        with pytest.raises(BrokenExportError, match="cannot be read beyond byte"):
+            list(chunks)
 
 
 def test_ten_thousand_mutated_rows_add_up_whatever_the_chunks() -> None:
