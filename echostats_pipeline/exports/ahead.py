@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import IO
 
 from echostats_pipeline.errors import BrokenExportError, ExportError
@@ -31,12 +31,13 @@ class Ended:
 
 
 @contextmanager
-def reading_ahead(files: Sequence[ExportFile], now: datetime) -> Iterator[Read]:
+def reading_ahead(files: Sequence[ExportFile], now: datetime, zone: tzinfo) -> Iterator[Read]:
     """A function like `read_export` for these files, to be called for each of them in this order.
 
     Args:
         files: What to read.
         now: The present instant.
+        zone: The user's.
     """
     command = [sys.executable, "-m", __name__]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - ourselves
@@ -44,7 +45,7 @@ def reading_ahead(files: Sequence[ExportFile], now: datetime) -> Iterator[Read]:
         assert process.stdout is not None  # noqa: S101
         chunks = process.stdout
         try:
-            pickle.dump((list(files), now), process.stdin)
+            pickle.dump((list(files), now, zone), process.stdin)
             process.stdin.flush()
             yield lambda file: _received(file, chunks)
         finally:
@@ -72,11 +73,11 @@ def _received(file: ExportFile, stream: IO[bytes]) -> Iterator[ExportChunk]:
 def main() -> None:
     """Read files until nobody takes their chunks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this ends it
-    files, now = pickle.load(sys.stdin.buffer)  # noqa: S301 - from whoever started this
+    files, now, zone = pickle.load(sys.stdin.buffer)  # noqa: S301 - from whoever started this
     try:
         for file in files:
             try:
-                for chunk in read_export(file, now):
+                for chunk in read_export(file, now, zone=zone):
                     _give(chunk)
                 _give(Ended())
             except BrokenExportError as error:

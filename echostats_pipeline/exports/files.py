@@ -1,6 +1,5 @@
 """Finding the files of exports in what the user points at: files, folders, and zips as they were downloaded."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,8 @@ from typing import BinaryIO, cast
 
 from echostats_pipeline.errors import ExportError
 from echostats_pipeline.exports.archives import ArchiveLimits, Stored, archive_files
-from echostats_pipeline.exports.arrays import READ_FAILURES, text_encoding
+from echostats_pipeline.exports.arrays import READ_FAILURES
+from echostats_pipeline.exports.recognition import looks_like, recognised
 from echostats_pipeline.exports.rows import ExportFile, ExportFormat
 
 NAMES: tuple[tuple[ExportFormat, re.Pattern[str]], ...] = tuple(
@@ -31,26 +31,17 @@ COMPANIONS = re.compile(
     re.IGNORECASE,
 )
 """What else lies in the packages of Spotify and ListenBrainz."""
-SUFFIXES = (".json", ".jsonl", ".csv")
-KEYS: tuple[tuple[ExportFormat, set[str]], ...] = (
-    ("listenbrainz", {"listened_at"}),
-    ("lastfm", {"recenttracks"}),
-    ("lastfm", {"uts", "name"}),
-    ("extended", {"ts", "ms_played"}),
-    ("basic", {"endTime", "msPlayed"}),
-)
-"""The keys by which JSON is recognised, the first match wins."""
-LINES_OR_PAGES = ("listenbrainz", "lastfm")
-"""The formats that need no array around their objects."""
-HEADERLESS_COLUMNS = 4
-"""Artist, album, title and time, as benjaminbenben's exporter for Last.fm writes them."""
+MEANT = (".json", ".jsonl", ".csv", ".tsv", ".scrobbler.log")
+"""Whoever gives files of such names means them."""
+SUFFIXES = (*MEANT, ".txt", ".log")
 LOOKED_AT = 1 << 16
 """Bytes at the beginning of a file by which it is recognised."""
-UTC_TIME = re.compile(r"\d{1,2} [A-Za-z]{3} \d{4},? +\d{1,2}:\d{2}(:\d{2})?")
+STRANGE_NAMED = 3
+"""So many files of no known kind are named where there are no others."""
 RANKS: dict[ExportFormat, int] = {"extended": 0, "basic": 1}
 EXPECTED = (
     "Give the zip from Spotify, its folder, or files like Streaming_History_Audio_2019-2020_3.json, endsong_0.json or "
-    "StreamingHistory_music_0.json; or what EchoTune, Last.fm tools or ListenBrainz exported."
+    "StreamingHistory_music_0.json; or what EchoTune, Last.fm tools, ListenBrainz, Koito, Maloja or Rockbox exported."
 )
 
 
@@ -86,15 +77,18 @@ def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> Found:
     names = Counter(path.name for path in distinct)
     for path in distinct:
         label = path.name if names[path.name] == 1 else path.as_posix()
-        known = len(files)
+        known, strange = len(files), len(ignored)
         for stored in _stored(path, label, limits, prefix=f"{label}/" if len(distinct) > 1 else ""):
-            found = _format(stored, given=stored.name == label)
+            found, what = _format(stored, given=stored.name == label)
             if found:
                 files.append(ExportFile(stored.name, found, stored.size, stored.open))
-            elif _looks_meant(stored.name):
-                ignored.append(Ignored(stored.name, "it is no listening history of a known kind"))
+            elif stored.name == label or _looks_meant(stored.name):
+                ignored.append(Ignored(stored.name, f"it is no listening history of a known kind, but {what}"))
         if len(files) == known:
-            raise ExportError(f"{path} holds no listening history of a known kind; nothing was imported. {EXPECTED}")
+            named = "".join(f" {file.name}: {file.reason}." for file in ignored[strange:][:STRANGE_NAMED])
+            raise ExportError(
+                f"{path} holds no listening history of a known kind; nothing was imported.{named} {EXPECTED}"
+            )
     return Found(sorted(files, key=lambda file: (RANKS.get(file.format, 2), _natural(file.name))), ignored)
 
 
@@ -117,43 +111,33 @@ def _open(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _format(stored: Stored, *, given: bool) -> ExportFormat | None:
-    """What the file holds, by its name or else by its beginning; only what the user named may have any name."""
+def _format(stored: Stored, *, given: bool) -> tuple[ExportFormat | None, str]:
+    """What the file holds, by its name or else by its beginning; and what it looks like, for it may be nothing known.
+
+    Only what the user named may have any name.
+    """
     base = PurePosixPath(stored.name).name
-    if base.startswith("."):
-        return None  # macOS puts a shadow ._x beside every x
+    if _is_hidden(base):
+        return None, ""
     named = next((found for found, pattern in NAMES if pattern.fullmatch(stored.name)), None)
     if named or not (given or base.lower().endswith(SUFFIXES)):
-        return named
+        return named, ""
     try:
         with stored.open() as stream:
-            return recognised(stream.read(LOOKED_AT))
-    except READ_FAILURES:
-        return None
+            head = stream.read(LOOKED_AT)
+    except READ_FAILURES as error:
+        return None, f"a file that cannot be read ({error})"
+    return recognised(head), looks_like(head)
 
 
-def recognised(head: bytes) -> ExportFormat | None:
-    """What a file holds that begins so."""
-    encoding, _ = text_encoding(head)
-    text = head.decode(encoding, "replace").lstrip("\ufeff \t\r\n")
-    if text.startswith(("[", "{")):
-        keys = set(re.findall(r'"(\w+)"\s*:', text))
-        known = (found for found, wanted in KEYS if wanted <= keys and (text[0] == "[" or found in LINES_OR_PAGES))
-        return next(known, None)
-    return _csv_format(next(csv.reader(text.splitlines()[:1]), []))
-
-
-def _csv_format(header: list[str]) -> ExportFormat | None:
-    names = {name.strip().lower().removesuffix("_x") for name in header}
-    if {"spotify_track_uri", "ts", "ms_played"} <= names:
-        return "echotune"
-    headerless = len(header) == HEADERLESS_COLUMNS and UTC_TIME.fullmatch(header[-1].strip())
-    return "lastfm" if headerless or ({"artist", "track"} <= names and names & {"uts", "utc_time"}) else None
+def _is_hidden(base: str) -> bool:
+    """Whether the name is one of files that are not meant: macOS puts a shadow ._x beside every x."""
+    return base.startswith(".") and (base.startswith("._") or not base.lower().endswith(".log"))
 
 
 def _looks_meant(name: str) -> bool:
     base = PurePosixPath(name).name
-    return base.lower().endswith(SUFFIXES) and not base.startswith(".") and not COMPANIONS.fullmatch(base)
+    return base.lower().endswith(MEANT) and not _is_hidden(base) and not COMPANIONS.fullmatch(base)
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:

@@ -1,7 +1,8 @@
 """Reading a found file, whatever its format."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import BinaryIO
 
 from echostats_pipeline.errors import ExportError
@@ -9,9 +10,12 @@ from echostats_pipeline.exports.arrays import CHUNK_ROWS
 from echostats_pipeline.exports.basic import read_basic
 from echostats_pipeline.exports.echotune import read_echotune
 from echostats_pipeline.exports.extended import read_extended, read_no_music
+from echostats_pipeline.exports.koito import read_koito
 from echostats_pipeline.exports.lastfm import read_lastfm
 from echostats_pipeline.exports.listenbrainz import read_listenbrainz
+from echostats_pipeline.exports.maloja import read_maloja
 from echostats_pipeline.exports.rows import ExportChunk, ExportFile, ExportFormat
+from echostats_pipeline.exports.scrobblerlog import read_scrobbler_log
 
 Reader = Callable[[BinaryIO, str, datetime, int], Iterator[ExportChunk]]
 
@@ -21,18 +25,24 @@ READERS: Mapping[ExportFormat, Reader] = {
     "basic": read_basic,
     "basic_other": read_no_music,
     "echotune": read_echotune,
-    "lastfm": read_lastfm,
     "listenbrainz": read_listenbrainz,
+    "koito": read_koito,
+    "maloja": read_maloja,
+    "scrobblerlog": read_scrobbler_log,
+    "lastfm": read_lastfm,
 }
 
 
-def read_export(file: ExportFile, now: datetime, chunk_rows: int = CHUNK_ROWS) -> Iterator[ExportChunk]:
+def read_export(
+    file: ExportFile, now: datetime, chunk_rows: int = CHUNK_ROWS, zone: tzinfo = UTC
+) -> Iterator[ExportChunk]:
     """The rows of a file in chunks; every row is in one of them as a play, no music, or rejected.
 
     Args:
         file: Where it is and what it holds.
         now: The present instant; aware. Plays of the future are rejected.
         chunk_rows: Rows per chunk, at least 1.
+        zone: The user's, for files that hold local times.
 
     Raises:
         ExportError: the file is not what its format says; nothing of it was given.
@@ -42,5 +52,7 @@ def read_export(file: ExportFile, now: datetime, chunk_rows: int = CHUNK_ROWS) -
         opened = file.open()
     except OSError as error:
         raise ExportError(f"{file.name} cannot be opened ({error}). Nothing of it was imported.") from error
+    local = file.format == "scrobblerlog"
+    read = partial(read_scrobbler_log, zone=zone) if local else READERS[file.format]
     with opened as stream:
-        yield from READERS[file.format](stream, file.name, now, chunk_rows)
+        yield from read(stream, file.name, now, chunk_rows)

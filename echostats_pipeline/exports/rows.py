@@ -8,9 +8,21 @@ import polars as pl
 
 from echostats_pipeline.transforms.plays import UTC_MS
 
-ExportFormat = Literal["extended", "video", "basic", "basic_other", "echotune", "lastfm", "listenbrainz"]
+ExportFormat = Literal[
+    "extended",
+    "video",
+    "basic",
+    "basic_other",
+    "echotune",
+    "listenbrainz",
+    "koito",
+    "maloja",
+    "scrobblerlog",
+    "lastfm",
+]
 """What a file holds: ``video`` are the extended history's videos and ``basic_other`` the account data's podcasts and
-audiobooks, both counted and not stored; ``echotune`` is EchoTune's CSV of 57 columns."""
+audiobooks, both counted and not stored; ``echotune`` is EchoTune's CSV of 57 columns, ``scrobblerlog`` the log of a
+portable player."""
 
 EXPORT_SCHEMA = {
     "row_number": pl.UInt32(),

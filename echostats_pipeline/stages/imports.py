@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
+from zoneinfo import ZoneInfo
 
 import polars as pl
 from bson import ObjectId
@@ -82,7 +83,7 @@ def import_export(
     limits: ArchiveLimits | None = None,
     dagster_run_id: str = "",
 ) -> list[FileImport]:
-    """Import every history file at `paths` for one user: Spotify's exports, EchoTune's CSV, Last.fm, ListenBrainz.
+    """Import every history file at `paths` for one user: Spotify's exports, EchoTune's CSV, what scrobblers export.
 
     Doing it again changes nothing. Of a file that cannot be read to its end, the rows before the break are imported;
     its record in ``imports`` is ``failed`` and says where it broke. The other files are imported all the same.
@@ -104,7 +105,7 @@ def import_export(
     """
     found = find_export_files(paths, limits or ArchiveLimits())
     files, merger = [], RowMerger(store, user, clock)
-    with _reader(found.files, clock) as read:
+    with _reader(found.files, clock, ZoneInfo(user.timezone)) as read:
         for file in found.files:
             record = FileImport(
                 user_id=user.user_id,
@@ -137,12 +138,12 @@ def check_whole(files: Sequence[FileImport]) -> None:
 
 
 @contextmanager
-def _reader(files: Sequence[ExportFile], clock: Clock) -> Iterator[Read]:
+def _reader(files: Sequence[ExportFile], clock: Clock, zone: tzinfo) -> Iterator[Read]:
     """What reads the files: a process of its own where that is worth its start."""
     if sum(file.size for file in files) < LARGE:
-        yield lambda file: read_export(file, clock())
+        yield lambda file: read_export(file, clock(), zone=zone)
     else:
-        with reading_ahead(files, clock()) as read:
+        with reading_ahead(files, clock(), zone) as read:
             yield read
 
 

@@ -1,4 +1,4 @@
-r"""Rows that know names and a rough instant only: account data, Last.fm, ListenBrainz.
+r"""Rows that know names and a rough instant only: account data, and what scrobbling services and players export.
 
 Their import keys hold all they say: ``<kind>|<instant>|<artist>\x1f<title>|<ms or nothing>|<n>``.
 """
@@ -12,12 +12,18 @@ import polars as pl
 from echostats_pipeline.transforms.identity import stable_id
 from echostats_pipeline.transforms.matching import MINUTE_MS
 
-NAMED_KINDS = ("basic", "listenbrainz", "lastfm")
+NAMED_KINDS = ("basic", "listenbrainz", "koito", "maloja", "scrobblerlog", "lastfm")
 """Sources that know names and a rough instant, the most precise first."""
-PRECISION_MS = {"basic": MINUTE_MS, "listenbrainz": 0, "lastfm": MINUTE_MS}
+PRECISION_MS = {
+    "basic": MINUTE_MS,
+    **dict.fromkeys(("listenbrainz", "koito", "maloja", "scrobblerlog"), 0),
+    "lastfm": MINUTE_MS,
+}
 """How long the interval is in which the instant lies; Last.fm's exports may give minutes."""
-STAMPED_AT_START = ("listenbrainz", "lastfm")
+STAMPED_AT_START = ("listenbrainz", "koito", "maloja", "scrobblerlog", "lastfm")
 """Sources whose instant is the start of a play, unless a client has sent the end."""
+ROUGH_LENGTHS = ("maloja",)
+"""Sources that round how long a play lasted, or have it from clients: it tells no two plays apart."""
 
 
 def kind_of(import_key: str) -> pl.Expr:

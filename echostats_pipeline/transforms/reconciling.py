@@ -25,6 +25,7 @@ from echostats_pipeline.transforms.matching import lay_out, match_export_rows, m
 from echostats_pipeline.transforms.naming import (
     NAMED_KINDS,
     PRECISION_MS,
+    ROUGH_LENGTHS,
     STAMPED_AT_START,
     kind_of,
     named_identities,
@@ -166,7 +167,9 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl
         facts = named.filter(pl.col("kind") == kind)
         # Account data tell when a play ended, scrobbling services when it began, and some of them when it ended.
         starts = {} if kind in STAMPED_AT_START else {"started_at": pl.lit(None, UTC_MS)}
-        matches = match_named_rows(facts, plays.with_columns(**starts), precision_ms=PRECISION_MS[kind])
+        lengths = {"ms_played": pl.lit(None, pl.Int64())} if kind in ROUGH_LENGTHS else {}
+        told_as = plays.with_columns(**starts)
+        matches = match_named_rows(facts.with_columns(**lengths), told_as, precision_ms=PRECISION_MS[kind])
         members.extend(
             zip(plays["number"].gather(matches["right"]), facts["fact"].gather(matches["left"]), strict=True)
         )

@@ -8,7 +8,8 @@ import pytest
 
 from echostats_pipeline.errors import ExportError
 from echostats_pipeline.exports.archives import ArchiveLimits
-from echostats_pipeline.exports.files import Found, find_export_files, recognised
+from echostats_pipeline.exports.files import Found, find_export_files
+from echostats_pipeline.exports.recognition import recognised
 
 LIMITS = ArchiveLimits()
 EXTENDED = (
