@@ -9,6 +9,8 @@ from echostats_pipeline.errors import ExportError
 from echostats_pipeline.exports.text import LONGEST_LINE, Unread, is_damaged
 
 DELIMITERS = (",", ";", "\t")
+WIDEST = 100
+"""Columns; so many no export has."""
 LINES_OF_A_ROW = 100
 """So many lines a row with line breaks in its values may have; a quote that closes later than that is a stray one."""
 
@@ -124,12 +126,14 @@ def _row_of_lines(line: str, ahead: _Ahead, delimiter: str, width: int) -> list[
 def _mended(line: str, delimiter: str, width: int) -> list[str] | None:
     """The values of a line by a tool that does not double the quotes in them, if they can only be meant in one way."""
     text, border = line.removesuffix("\n"), re.escape(delimiter)
-    if text.count(delimiter) > 2 * width:
+    if text.count(delimiter) > 2 * (width or WIDEST):
         return None  # the search for closing quotes would take long
     values = re.findall(rf'(?:^|{border})(?:"(.*?)"(?={border}|$)|([^{border}]*))', text)
     quoted = [inner.replace('""', '"') or plain for inner, plain in values]
     split = [value[1:-1] if re.fullmatch('"[^"]+"', value) else value for value in text.split(delimiter)]
     for row in (quoted, split):
-        if len(row) == width and not any(value.startswith('"') and value.count('"') % 2 for value in row):
+        if len(row) == (width or len(quoted)) and not any(
+            value.startswith('"') and value.count('"') % 2 for value in row
+        ):
             return row
     return None

@@ -47,10 +47,15 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Ignored:
-    """A file that looks as if it were meant, and why it is not read."""
+    """A file that looks as if it were meant and is of no known kind, and what it is."""
 
     name: str
-    reason: str
+    what: str
+
+    @property
+    def reason(self) -> str:
+        """Why it is not read."""
+        return f"it is no listening history of a known kind, but {self.what}"
 
 
 @dataclass(frozen=True)
@@ -83,11 +88,12 @@ def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> Found:
             if found:
                 files.append(ExportFile(stored.name, found, stored.size, stored.open))
             elif stored.name == label or _looks_meant(stored.name):
-                ignored.append(Ignored(stored.name, f"it is no listening history of a known kind, but {what}"))
+                ignored.append(Ignored(stored.name, what))
         if len(files) == known:
-            named = "".join(f" {file.name}: {file.reason}." for file in ignored[strange:][:STRANGE_NAMED])
+            looks = ", ".join(f"{file.name} is {file.what}" for file in ignored[strange:][:STRANGE_NAMED])
             raise ExportError(
-                f"{path} holds no listening history of a known kind; nothing was imported.{named} {EXPECTED}"
+                f"{path} holds no listening history of a known kind{': ' if looks else ''}{looks}; "
+                f"nothing was imported. {EXPECTED}"
             )
     return Found(sorted(files, key=lambda file: (RANKS.get(file.format, 2), _natural(file.name))), ignored)
 

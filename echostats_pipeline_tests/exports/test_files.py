@@ -141,12 +141,47 @@ SCROBBLE = {"artist": {"#text": "A"}, "name": "B", "date": {"uts": "1700000000",
         ('"spotify_track_uri","ts_x","username","ms_played_x"\n', "echotune"),
         ("ts,ms_played,spotify_track_uri\r\n", "echotune"),
         ("artist,album,title,date\n", None),
+        ('[{"listened_at": "2023-01-01", "track": "A", "artist": "B"}]', None),
+        ('{"plays": [{"listened_at": 1, "artists": ["A"], "title": "B", "time": 1}]}', None),
+        ('{"scrobbles": [{"when": 1, "artist": "A", "track": "B"}]}', None),
+        (json.dumps({"payload": {"count": 1, "listens": [LISTEN]}}), "listenbrainz"),
         ('[{"searchQuery": "A", "searchTime": "2023"}]', None),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_file_is_recognised_by_its_beginning(content: str, expected: str | None, encoding: str) -> None:
     assert recognised(content.encode(encoding)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "looks"),
+    [
+        (b'{"plays": [{"when": 1}]}', "a JSON object with the keys plays, when"),
+        (b'[{"a": 1, "b": 2}]', "a JSON array with the keys a, b"),
+        (b"Name;Rank\nA;1\n", "a table with the columns Name, Rank"),
+        (b"<html>", "a web page or XML"),
+        (b"\0\0\0\0", "empty"),
+        (b"\x89PNG\0\0", "no text"),
+        (b"some words", "a text"),
+        (b"[%s]" % b",".join(b'{"k%d": 1}' % number for number in range(12)), "k7 and others"),
+    ],
+)
+def test_a_file_of_no_known_kind_is_refused_with_what_it_looks_like(tmp_path: Path, content: bytes, looks: str) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    for given in (tmp_path / "x.json", tmp_path):
+        with pytest.raises(ExportError, match=f"x.json is {looks}|x.json is .*{looks}; nothing was imported"):
+            find(given)
+    (tmp_path / "endsong_0.json").write_text(EXTENDED_ROW)
+    assert next(ignored.reason for ignored in find(tmp_path).ignored).endswith(looks)
+
+
+@pytest.mark.parametrize("name", [".scrobbler.log", "scrobbler.log", "player/.scrobbler.log", "history.tsv", "x.txt"])
+def test_logs_and_tables_are_found_under_the_names_they_have(tmp_path: Path, name: str) -> None:
+    row = "A\tB\tC\t1\t200\tL\t1700000000\t\n" if "log" in name else "A\tB\tC\t14 Nov 2023 22:13\n"
+    for place in (name, "._.scrobbler.log"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(row)
+    assert names(find(tmp_path)) == [name]
 
 
 def test_the_lines_of_listenbrainz_are_known_by_their_place(tmp_path: Path) -> None:

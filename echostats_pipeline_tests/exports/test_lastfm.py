@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.errors import BrokenExportError, ExportError
 from echostats_pipeline.exports.lastfm import read_lastfm
+from echostats_pipeline.exports.recognition import recognised
 from echostats_pipeline.exports.rows import EXPORT_SCHEMA, RejectedRow
 from echostats_pipeline.transforms.identity import stable_id
 
@@ -30,6 +31,7 @@ TRACK: dict[str, Any] = {
     "name": "Hidden Place",
     "date": {"uts": UTS, "#text": "14 Nov 2023, 22:13"},
 }
+LASTFMSTATS = {"track": "Hidden Place", "artist": "Björk", "album": "Vespertine", "albumId": ""}
 PLAYING = {key: value for key, value in TRACK.items() if key != "date"} | {"@attr": {"nowplaying": "true"}}
 
 
@@ -79,6 +81,23 @@ def test_a_row_becomes_a_play_by_name_from_its_start() -> None:
         json.dumps([{"track": [TRACK], "@attr": {}}]),
         json.dumps([TRACK]),
         json.dumps([{**TRACK, "artist": {"name": "Björk"}}]).encode("utf-8-sig"),
+        json.dumps([[], [TRACK]]),
+        json.dumps([page(TRACK), page([])], indent=1),
+        json.dumps([{**TRACK, "date": {"uts": int(UTS)}}]),
+        json.dumps([{**TRACK, "date": {"#text": "14 Nov 2023, 22:13"}}]),
+        json.dumps([{"artist": "Björk", "album": "Vespertine", "track": "Hidden Place", "uts": int(UTS)}]),
+        json.dumps({"username": "x", "scrobbles": [{**LASTFMSTATS, "date": int(UTS) * 1000}]}),
+        f'\ufeffArtist;Album;AlbumId;Track;Date#ann\n"Björk";"Vespertine";"";"Hidden Place";"{UTS}000"\n',
+        "Artist,Album,Track,Date\nBjörk,Vespertine,Hidden Place,2023-11-14 22:13",
+        "Artist,Album,Track,Date\nBjörk,Vespertine,Hidden Place,2023-11-14T22:13:00Z",
+        "Artist,Album,Track,Date\nBjörk,Vespertine,Hidden Place,2023-11-14T23:13:00.000+01:00",
+        'Artist,Album,Track,Date\nBjörk,Vespertine,Hidden Place,"14 Nov 2023, 22:13"',
+        "Artist,Album,Track,Date\nBjörk,Vespertine,Hidden Place,14 Nov 2023, 22:13",
+        "Artist;Album;Track;Date\nBjörk;Vespertine;Hidden Place;14 November 2023, 22:13:00",
+        "Artist Name\tAlbum Name\tTrack Name\tScrobble Time\nBjörk\tVespertine\tHidden Place\t14 Nov 2023 22:13",
+        f"timestamp,title,artist,release_name\n{UTS},Hidden Place,Björk,Vespertine",
+        "Song,Artist,Album,Date,Time\nHidden Place,Björk,Vespertine,2023-11-14,22:13:00",
+        "Björk\tVespertine\tHidden Place\t14 Nov 2023 22:13",
     ],
 )
 def test_every_form_gives_the_same_play(data: str | bytes) -> None:
@@ -90,6 +109,48 @@ def test_what_is_still_playing_has_no_instant() -> None:
     assert (reject.row_number, reject.reason) == (0, "still playing: no instant")
     assert [key[-2:] for key in plays["import_key"]] == ["|1", "|2"]
     assert "canary" not in repr(reject)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Björk,Vespertine,Now Playing,\nBjörk,Vespertine,Hidden Place,14 Nov 2023 22:13\n",
+        f"{HEADER}\n,,Björk,,Vespertine,,Now Playing,\n{LINE}\n",
+        "Artist;Album;Track;Date\nBjörk;Vespertine;Now Playing;\nBjörk;Vespertine;Hidden Place;2023-11-14 22:13\n",
+    ],
+)
+def test_a_csv_made_while_a_track_plays_rejects_that_row_only(text: str) -> None:
+    plays, (reject,) = read(text)
+    assert recognised(text.encode()) == "lastfm"
+    assert (reject.row_number, reject.reason, reject.row["track"]) == (0, "still playing: no instant", "Now Playing")
+    assert plays["track_name"].to_list() == ["Hidden Place"]
+
+
+def test_a_tool_that_writes_day_and_time_apart_and_no_album_is_read() -> None:
+    plays, _ = read("2023-11-14,22:13:00,Björk,Hidden Place\n2023-11-14,22:17:00,Björk,Cocoon\n")
+    assert plays["import_ts"][0] == STARTED
+    assert plays["track_name"].to_list() == ["Hidden Place", "Cocoon"]
+
+
+def test_quotes_that_a_tool_does_not_double_stay_in_the_name() -> None:
+    lines = [
+        'a,b,"Heroes" (2017 Remaster),1 Jan 2023 9:05',
+        '"a","b","12" Mix","1 Jan 2023 9:15"',
+        'a,b,12" Mix,1 Jan 2023 9:25',
+    ]
+    plays, rejects = read("\n".join(lines))
+    assert plays["track_name"].to_list() == ['"Heroes" (2017 Remaster)', '12" Mix', '12" Mix']
+    assert rejects == []
+
+
+@pytest.mark.parametrize(
+    "header", ["Name,Artist,Album,Time,Date Added", "artist,title,date", "Artist,Name,Scrobbles,Rank"]
+)
+def test_a_table_of_music_without_instants_is_no_export_of_lastfm(header: str) -> None:
+    data = f"{header}\nA,B,C,3:45,2020\n"
+    assert recognised(data.encode()) is None
+    with pytest.raises(ExportError, match=NAME):
+        read(data)
 
 
 @pytest.mark.parametrize(

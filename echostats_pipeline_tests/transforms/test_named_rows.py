@@ -102,6 +102,27 @@ def test_an_extended_row_is_the_play_of_the_minute_if_it_lasted_as_long(
     assert len(history.plays) == (1 if same else 2)
 
 
+@pytest.mark.parametrize("kind", ["listenbrainz", "koito", "maloja", "scrobblerlog", "lastfm"])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("stamp", [130, 330])
+def test_a_service_tells_of_an_extended_row_from_its_start_or_end(kind: str, first: bool, stamp: int) -> None:
+    history = History()
+    told = named([(stamp, "a", 200_000 if kind == "maloja" else None)], kind)
+    for rows in (told, export([row(331, "a", 200_467)])) if first else (export([row(331, "a", 200_467)]), told):
+        history.export(rows)
+    (play,) = history.documents()
+    assert (play["played_at"], play["ms_played"], play["also_imported"]) == (at(331), 200_467, list(told["import_key"]))
+    assert history.export(told).outcomes["duplicate"] == 1
+    assert history.documents() == [play]
+
+
+def test_all_services_that_saw_a_play_tell_of_one() -> None:
+    history = History()
+    for kind in ("lastfm", "scrobblerlog", "maloja", "koito", "listenbrainz"):
+        history.export(named([(130, "a", 200_000 if kind == "maloja" else None), (900, "a", None)], kind))
+    assert len(history.plays) == 2
+
+
 def test_account_data_tell_the_api_how_long_a_play_lasted() -> None:
     history = History()
     history.page([of_artist(345, "a")])
