@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from echostats_pipeline.exports.files import is_hidden
+
 UNFINISHED = (".part", ".crdownload", ".tmp", ".download")
 """How browsers name what is still being downloaded."""
 
@@ -25,7 +27,7 @@ def dropped(folder: Path) -> dict[str, str]:
     """Files and folders that lie in a user's folder, with their versions; hidden and unfinished ones are left out."""
     found = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.name.startswith(".") or path.suffix.lower() in UNFINISHED:
+        if is_hidden(path.name) or path.suffix.lower() in UNFINISHED:
             continue
         files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
         stats = [entry.stat() for entry in files]

@@ -90,7 +90,7 @@ def streaming_history_import(
     jobs: SyncJobsResource,
     clock: ClockResource,
 ) -> dg.MaterializeResult:
-    """Plays from a user's exports: Spotify's, EchoTune's CSV, Last.fm's and ListenBrainz'.
+    """Plays from a user's exports: Spotify's, EchoTune's CSV, and those of scrobbling services and players.
 
     Launch it with the paths of the exports, or drop them into the user's import folder. Importing the same export again
     changes nothing. The days it touches are rebuilt by themselves. The plays go into listening_history.

@@ -29,8 +29,8 @@ REASONS_SHOWN = 10
 def import_history(paths: tuple[Path, ...], name: str) -> None:
     """Import listening histories: zips as Spotify sends them, folders, or single files.
 
-    Known are Spotify's extended streaming history and account data, EchoTune's CSV, and the exports of Last.fm and
-    ListenBrainz. Importing something again changes nothing.
+    Known are Spotify's extended streaming history and account data, EchoTune's CSV, the exports of Last.fm,
+    ListenBrainz, Koito and Maloja, and the logs of portable players. Importing something again changes nothing.
     """
     settings, console = load_settings(), Console()
     absolute = [path.absolute() for path in paths]

@@ -123,7 +123,7 @@ def _format(stored: Stored, *, given: bool) -> tuple[ExportFormat | None, str]:
     Only what the user named may have any name.
     """
     base = PurePosixPath(stored.name).name
-    if _is_hidden(base):
+    if is_hidden(base):
         return None, ""
     named = next((found for found, pattern in NAMES if pattern.fullmatch(stored.name)), None)
     if named or not (given or base.lower().endswith(SUFFIXES)):
@@ -136,14 +136,14 @@ def _format(stored: Stored, *, given: bool) -> tuple[ExportFormat | None, str]:
     return recognised(head), looks_like(head)
 
 
-def _is_hidden(base: str) -> bool:
-    """Whether the name is one of files that are not meant: macOS puts a shadow ._x beside every x."""
+def is_hidden(base: str) -> bool:
+    """Whether nobody means a file of this name: macOS puts a shadow ._x beside every x; players hide their logs."""
     return base.startswith(".") and (base.startswith("._") or not base.lower().endswith(".log"))
 
 
 def _looks_meant(name: str) -> bool:
     base = PurePosixPath(name).name
-    return base.lower().endswith(MEANT) and not _is_hidden(base) and not COMPANIONS.fullmatch(base)
+    return base.lower().endswith(MEANT) and not is_hidden(base) and not COMPANIONS.fullmatch(base)
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:

@@ -3,9 +3,10 @@
 import json
 import zipfile
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -302,3 +303,61 @@ def test_plays_that_cannot_have_been_are_rejected_and_kept(store: Store, user: U
     assert file.first_played_at == file.last_played_at
     kept = documents(store.db, "import_rejects")
     assert [reject["row"]["ts"] for reject in kept] == [listed["ts"] for listed in impossible]
+
+
+def test_one_play_told_in_every_format_is_one_and_told_again_changes_nothing(
+    store: Store, user: User, tmp_path: Path
+) -> None:
+    started = NOW.replace(microsecond=0) - timedelta(days=40)
+    stamp, ended = int(started.timestamp()), started + timedelta(milliseconds=200_467)
+    names = [{"alias": name, "is_primary": True} for name in ("Hidden Place", "Björk", "Vespertine")]
+    koito_listen = {
+        "listened_at": f"{started:%Y-%m-%dT%H:%M:%SZ}",
+        "track": {"duration": 328, "aliases": names[:1]},
+        "artists": [{"aliases": names[1:2], "is_primary": True}],
+        "album": {"aliases": names[2:]},
+    }
+    track = {"artists": ["Björk"], "title": "Hidden Place", "album": None, "length": 328}
+    extended = {
+        "ts": f"{ended:%Y-%m-%dT%H:%M:%SZ}",
+        "ms_played": 200_467,
+        "spotify_track_uri": "spotify:track:2kRFrWaLWifQkBFasAWgMo",
+        "master_metadata_track_name": "Hidden Place",
+        "master_metadata_album_artist_name": "Björk",
+        "master_metadata_album_album_name": "Vespertine",
+    }
+    # The player does not know its zone, in which the user lives.
+    local = int(started.astimezone(ZoneInfo(user.timezone)).replace(tzinfo=UTC).timestamp())
+    files = {
+        ".scrobbler.log": f"#AUDIOSCROBBLER/1.1\n#TZ/UNKNOWN\nBjörk\tVespertine\tHidden Place\t1\t328\tL\t{local}\t\n",
+        "koito.json": json.dumps({"version": "1", "listens": [koito_listen]}, indent=2),
+        "lastfm.csv": f"Artist;Album;Track;Date\nBjörk;Vespertine;Hidden Place;{started:%d %b %Y, %H:%M}\n",
+        "maloja.json": json.dumps({"maloja": {}, "scrobbles": [{"time": stamp, "track": track, "duration": 200}]}),
+        "page.json": json.dumps(
+            {
+                "recenttracks": {
+                    "track": {"artist": {"name": "Björk"}, "name": "Hidden Place", "date": {"uts": str(stamp)}}
+                }
+            }
+        ),
+        "endsong_0.json": json.dumps([extended]),
+    }
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+            (tmp_path / "folder" / name).parent.mkdir(exist_ok=True)
+            (tmp_path / "folder" / name).write_text(text)
+    for name in files:
+        if name != "endsong_0.json":
+            import_export(store, user, [tmp_path / "folder" / name], progress=Counted(), clock=lambda: NOW)
+    (alone,) = documents(store.db, "listening_history")
+    assert alone["track"]["name"] == "Hidden Place"
+    imported = import_export(store, user, [tmp_path / "all.zip"], progress=Counted(), clock=lambda: NOW)
+    assert [(file.status, file.rows) for file in imported] == [("completed", 1)] * len(files)
+    before = documents(store.db, "listening_history", without=())
+    (play,) = before
+    assert (play["played_at"], play["ms_played"]) == (ended.replace(microsecond=0), 200_467)
+    assert {key.partition("|")[0] for key in play["also_imported"]} == {"koito", "lastfm", "maloja", "scrobblerlog"}
+    again = import_export(store, user, [tmp_path / "folder"], progress=Counted(), clock=lambda: NOW)
+    assert total(again, "duplicate") == len(files)
+    assert documents(store.db, "listening_history", without=()) == before
