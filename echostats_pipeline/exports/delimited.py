@@ -15,18 +15,24 @@ LINES_OF_A_ROW = 100
 """So many lines a row with line breaks in its values may have; a quote that closes later than that is a stray one."""
 
 
-def csv_rows(lines: Iterable[str | Unread], delimiter: str = ",") -> Iterator[list[str] | str]:
+def header_of(line: str, delimiter: str = ",") -> list[str]:
+    """The names of columns. They need no quotes, so that a stray one is just left out."""
+    names = _fields(line, delimiter) or line.removesuffix("\n").split(delimiter)
+    return [name.replace('"', "").strip() for name in names]
+
+
+def csv_rows(lines: Iterable[str | Unread], delimiter: str = ",", width: int = 0) -> Iterator[list[str] | str]:
     r"""The rows of a CSV, blank lines left out: its values, or in place of a row that has none, why.
 
-    The first row gives the width that every other must have. A quote that nothing closes, or that closes only by
+    Every row must have the width of the first one, if not another. A quote that nothing closes, or that closes only by
     swallowing a line that is a row by itself, belongs to a damaged line, and reading goes on with the next line.
 
     Args:
         lines: Lines with their ``\n``, as `text_lines` gives them.
         delimiter: What separates the columns.
+        width: How many of them there are, where a header has told that.
     """
     ahead = _Ahead(lines)
-    width = 0
     for line in ahead:
         if line == "\n":
             continue

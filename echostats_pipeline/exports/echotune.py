@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, NamedTuple
 import polars as pl
 
 from echostats_pipeline.errors import ExportError
-from echostats_pipeline.exports.delimited import csv_rows
+from echostats_pipeline.exports.delimited import csv_rows, header_of
 from echostats_pipeline.exports.extended import KEPT_KEYS, RAW_SCHEMA, classified
 from echostats_pipeline.exports.occurrences import Occurrences
 from echostats_pipeline.exports.rows import EXPORT_SCHEMA, ExportChunk, RejectedRow
@@ -79,8 +79,11 @@ def read_echotune(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -
         ExportError: its first row is not the header of such a CSV.
         BrokenExportError: it breaks off; the rows before the break were given.
     """
-    rows = csv_rows(text_lines(stream, name))
-    layout = _layout(next(rows, ""), name)
+    lines = (line for line in text_lines(stream, name) if line != "\n")
+    header = next(lines, "")
+    columns = header_of(header) if isinstance(header, str) else []
+    layout = _layout(columns, name)
+    rows = csv_rows(lines, width=len(columns))
     joins, occurrences, first = Joins(), Occurrences(), 0
     for chunk in chunked(rows, chunk_rows):
         reasons = {number: row for number, row in enumerate(chunk, first) if isinstance(row, str)}
@@ -102,8 +105,8 @@ def read_echotune(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -
         first += len(chunk)
 
 
-def _layout(header: list[str] | str, name: str) -> Layout:
-    columns = [column.strip().lower() for column in header]
+def _layout(header: list[str], name: str) -> Layout:
+    columns = [column.lower() for column in header]
     bases = [column.removesuffix("_x") for column in columns]
     missing = [column for column in NEEDED if column not in bases]
     if missing:

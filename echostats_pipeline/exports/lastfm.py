@@ -6,6 +6,7 @@ Every row is a play with the second of its start, by name: no Spotify id, no len
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import dropwhile
 from typing import Any, BinaryIO
 
 from echostats_pipeline.errors import ExportError
@@ -74,10 +75,10 @@ def _csv_rows(stream: BinaryIO, name: str, head: str) -> Iterator[dict[str, str]
             f"{name} is not an export from Last.fm: its first row is neither a header with uts, artist and track nor "
             'artist, album, title, "dd Mon YYYY HH:MM". Nothing was imported.'
         )
-    rows = csv_rows(joined_instants(text_lines(stream, name)), layout.delimiter)
+    lines = dropwhile(lambda line: isinstance(line, str) and not line.strip(), text_lines(stream, name))
     if layout.header:
-        next(rows, None)
-    for row in rows:
+        next(lines)
+    for row in csv_rows(joined_instants(lines), layout.delimiter, layout.width):
         yield Rejected(row, {}) if isinstance(row, str) else layout.row(row)
 
 

@@ -1,9 +1,8 @@
 """What a file holds, by its beginning; and what one of no known kind looks like."""
 
-import csv
 import re
 
-from echostats_pipeline.exports.delimited import DELIMITERS
+from echostats_pipeline.exports.delimited import DELIMITERS, header_of
 from echostats_pipeline.exports.lastfm import PAGES
 from echostats_pipeline.exports.listenbrainz import LISTENS
 from echostats_pipeline.exports.maloja import SCROBBLES
@@ -41,7 +40,8 @@ def recognised(head: bytes) -> ExportFormat | None:
         return next((found for found, shape, wanted in SHAPES if wanted <= keys and _has(shape, text)), None)
     if text.startswith(HEADER) or ROW.search(text):
         return "scrobblerlog"
-    names = {name.strip().lower().removesuffix("_x") for name in next(csv.reader(text.split("\n")[:1]), [])}
+    header = text.split("\n", 1)[0]
+    names = {name.lower().removesuffix("_x") for name in header_of(header)}
     if {"spotify_track_uri", "ts", "ms_played"} <= names:
         return "echotune"
     return "lastfm" if layout_of(text) else None
@@ -61,8 +61,7 @@ def looks_like(head: bytes) -> str:
     if any(character in "\0\ufffd" for character in text[:1000]):
         return "no text"
     header = text.split("\n", 1)[0].strip()
-    delimiter = max(DELIMITERS, key=header.count)
-    columns = next(csv.reader([header], delimiter=delimiter), [])
+    columns = header_of(header, max(DELIMITERS, key=header.count))
     return f"a table with the columns {_listed(columns)}" if len(columns) > 1 else "a text"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from echostats_pipeline.exports.delimited import DELIMITERS, csv_rows
+from echostats_pipeline.exports.delimited import DELIMITERS, csv_rows, header_of
 
 NAMES: Mapping[str, Sequence[str]] = {
     "artist": ("artist", "artistname", "artists"),
@@ -39,9 +39,10 @@ COMMA_IN_INSTANT = re.compile(
 
 
 class Layout(NamedTuple):
-    """How a CSV is laid out: what separates its columns, whether they have a header, and what stands where."""
+    """What separates the columns of a CSV, how many there are, whether they have a header, and what stands where."""
 
     delimiter: str
+    width: int
     header: bool
     places: Mapping[str, int]
 
@@ -59,18 +60,18 @@ def layout_of(head: str) -> Layout | None:
     Names that mean something only here are enough. Others must be those of an artist, a title and an instant, and an
     instant must be found under it, or in the right column of a file without a header.
     """
-    lines = [f"{line}\n" for line in joined_instants(head.split("\n")[:LOOKED_AT])]
+    lines = [f"{line}\n" for line in joined_instants(head.lstrip().split("\n")[:LOOKED_AT])]
     for delimiter in DELIMITERS:
-        header, *rows = [row for row in csv_rows(lines, delimiter) if isinstance(row, list)] or [[]]
-        names = [_squeezed(name) for name in header]
+        names = [_squeezed(name) for name in header_of(lines[0], delimiter)]
         places = _places(names)
         if {"artist", "track"} <= places.keys() and ({"uts", "utc_time", "time"} & places.keys()):
-            layout = Layout(delimiter, header=True, places=places)
-            if OWN & set(names) or _stamped(layout, rows):
+            layout = Layout(delimiter, len(names), header=True, places=places)
+            if OWN & set(names) or _stamped(layout, lines[1:]):
                 return layout
         for columns in HEADERLESS:
-            layout = Layout(delimiter, header=False, places={name: place for place, name in enumerate(columns)})
-            if len(header) == len(columns) and _stamped(layout, [header, *rows]):
+            places = {name: place for place, name in enumerate(columns)}
+            layout = Layout(delimiter, len(columns), header=False, places=places)
+            if _stamped(layout, lines):
                 return layout
     return None
 
@@ -138,9 +139,11 @@ def _places(names: Sequence[str]) -> dict[str, int]:
     return places
 
 
-def _stamped(layout: Layout, rows: Iterable[Sequence[str]]) -> bool:
-    stamps = (layout.row(row).get("utc_time", "") for row in rows if len(row) > max(layout.places.values()))
-    return any(instant(stamp) is not None for stamp in stamps)
+def _stamped(layout: Layout, lines: Iterable[str]) -> bool:
+    rows = csv_rows(lines, layout.delimiter, layout.width)
+    stamps = (layout.row(row).get("utc_time", "") for row in rows if isinstance(row, list))
+    # Without a header, a number may be anything.
+    return any(instant(stamp) is not None and (layout.header or not EPOCH.fullmatch(stamp)) for stamp in stamps)
 
 
 def _squeezed(name: str) -> str:
