@@ -22,9 +22,10 @@ SHAPES: tuple[tuple[ExportFormat, re.Pattern[str], set[str]], ...] = (
     ("listenbrainz", ANYTHING, {"listened_at", "track_metadata"}),
     ("lastfm", ANYTHING, {"recenttracks"}),
     ("lastfm", SCROBBLES, {"artist", "track", "date"}),
-    ("lastfm", PAGES, {"artist", "name", "date"}),
+    ("lastfm", PAGES, {"artist", "name", "date", "#text"}),
     ("lastfm", ARRAY, {"artist", "name", "date", "#text"}),
     ("lastfm", ARRAY, {"artist", "name", "uts"}),
+    ("lastfm", ARRAY, {"artist", "track", "uts"}),
     ("extended", ARRAY, {"ts", "ms_played"}),
     ("basic", ARRAY, {"endTime", "msPlayed"}),
 )

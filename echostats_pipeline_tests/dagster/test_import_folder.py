@@ -97,6 +97,12 @@ def test_hidden_and_unfinished_files_are_left_alone_and_folders_are_exports(tmp_
     assert dropped(tmp_path / "none") == {}
 
 
+def test_the_hidden_log_of_a_player_is_seen(tmp_path: Path) -> None:
+    for name in (".scrobbler.log", "._.scrobbler.log", ".DS_Store"):
+        (tmp_path / name).touch()
+    assert [Path(path).name for path in dropped(tmp_path)] == [".scrobbler.log"]
+
+
 @given(looks=st.lists(st.dictionaries(st.sampled_from("abc"), st.sampled_from("123"), max_size=3), max_size=12))
 def test_every_version_that_stays_is_asked_for_once_in_a_row(looks: list[dict[str, str]]) -> None:
     cursor = Cursor.read(None)

@@ -101,6 +101,7 @@ def test_a_row_becomes_a_play_by_name_from_its_start() -> None:
     ],
 )
 def test_every_form_gives_the_same_play(data: str | bytes) -> None:
+    assert recognised(data.encode() if isinstance(data, str) else data) == "lastfm"
     assert read(data)[0].equals(read(f"{HEADER}\n{LINE}\n")[0])
 
 
