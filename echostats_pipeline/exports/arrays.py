@@ -182,6 +182,7 @@ class _Text:
         if not self.closed:
             return False
         while len(self._rest.lstrip()) < INDENT and not self._ended:
+            self._drop(len(self._rest) - len(self._rest.lstrip()))
             self._take(self._read())
         early = EARLY_END.match(self._rest)
         if early:

@@ -1,6 +1,7 @@
 """Arrays in every encoding, cut, damaged and mistaken, against what `json.loads` makes of the whole."""
 
 import json
+import tracemalloc
 import zlib
 from io import BytesIO
 from typing import Any
@@ -163,6 +164,17 @@ def test_what_follows_the_array_is_an_error_after_its_rows(garbage: bytes) -> No
     assert isinstance(error, BrokenExportError)
     assert "goes on after the end" in str(error)
     assert error.position == 12 + (len(garbage) - len(garbage.lstrip()))
+
+
+def test_white_space_behind_an_array_is_not_held() -> None:
+    data = b'[{"a": 1}]' + b" " * (8 << 20)
+    tracemalloc.start()
+    try:
+        chunks = list(read_objects(BytesIO(data), "F"))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert objects(chunks) == [{"a": 1}]
 
 
 def test_a_row_without_an_end_is_not_read_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
