@@ -121,9 +121,9 @@ def match_named_rows(rows: pl.DataFrame, plays: pl.DataFrame, *, precision_ms: i
     """Which rows that know no more than names and a rough instant are plays that a better source has told.
 
     Args:
-        rows: ``identity``, ``import_ts``, ``ms_played`` (null if unknown), ``import_key``.
-        plays: ``identity``, ``ms_played`` (null if unknown), ``told_by`` (what tells plays of one identity and end
-            apart), and the instants at which ``import_ts`` may lie: ``ended_at`` and ``started_at``. A row that lasted
+        rows: The columns of `name_keys.COMPARED`, ``import_ts``, ``ms_played`` (null if unknown), ``import_key``.
+        plays: Those of `name_keys.COMPARED`, ``ms_played`` (null if unknown), ``told_by`` (what tells plays of one name
+            and end apart), and the instants at which ``import_ts`` may lie: ``ended_at`` and ``started_at``. A row that lasted
             from ``reported_at`` is the same play, too. Null where that is not so.
         precision_ms: How long the interval is that begins at ``import_ts`` and holds the instant.
 
@@ -132,17 +132,41 @@ def match_named_rows(rows: pl.DataFrame, plays: pl.DataFrame, *, precision_ms: i
     """
     rows = rows.with_columns(began_at=_started_at("import_ts", "ms_played"))
     ends, starts = ("ended_at", "started_at", "reported_at"), ("import_ts", "began_at")
-    pairs = _candidates(rows, starts, plays, ends, EXPORT_TOLERANCE_MS + precision_ms, on="identity")
+    rows, plays = (side.with_columns(key=_KEYS) for side in (rows, plays))
+    pairs = _candidates(rows, starts, plays, ends, EXPORT_TOLERANCE_MS + precision_ms, on="key")
     distances = [
         _outside_ms("ended_at", "import_ts", precision_ms),
         _outside_ms("started_at", "import_ts", precision_ms),
         _outside_ms("reported_at", "began_at", precision_ms),
     ]
     same_length = (pl.col("ms_played") == pl.col("ms_played_right")).fill_null(value=True)
-    near = pairs.with_columns(distance_ms=pl.min_horizontal(*distances)).filter(
-        same_length, pl.col("distance_ms") <= EXPORT_TOLERANCE_MS
+    lengths_known = pl.col("ms_played").is_not_null() & pl.col("ms_played_right").is_not_null()
+    tolerance_ms = pl.when((pl.col("unlike") == OTHER_EDITION) & ~lengths_known).then(API_TOLERANCE_MS)
+    near = pairs.with_columns(distance_ms=pl.min_horizontal(*distances), unlike=_UNLIKE).filter(
+        same_length,
+        _SAME_ARTIST | (pl.col("unlike") == SAME_NAMES),
+        pl.col("distance_ms") <= tolerance_ms.otherwise(EXPORT_TOLERANCE_MS),
     )
-    return one_to_one(near, "distance_ms", "import_key", "ended_at", "told_by")
+    # Namesakes are told apart where names tell them apart.
+    return one_to_one(near, "unlike", "distance_ms", "import_key", "ended_at", "told_by")
+
+
+SAME_NAMES, SPELT_OTHERWISE, OTHER_EDITION = range(3)
+"""How little the names of a row and a play agree."""
+_KEYS = pl.concat_list("titles", "bare_title").list.unique(maintain_order=True)
+_UNLIKE = (
+    pl.when(pl.col("identity") == pl.col("identity_right"))
+    .then(SAME_NAMES)
+    .when(pl.col("titles").list.set_intersection("titles_right").list.len() > 0)
+    .then(SPELT_OTHERWISE)
+    .otherwise(OTHER_EDITION)
+)
+_SAME_ARTIST = (
+    (pl.col("artist") == pl.col("artist_right"))
+    | (pl.col("artist_words").list.set_difference("artist_words_right").list.len() == 0)
+    | (pl.col("artist_words_right").list.set_difference("artist_words").list.len() == 0)
+)
+"""Spelt alike, or one credits guests whom the other leaves out."""
 
 
 def one_to_one(pairs: pl.DataFrame, *order: str) -> pl.DataFrame:
@@ -171,14 +195,15 @@ def _candidates(
     *,
     on: str,
 ) -> pl.DataFrame:
-    """Pairs with equal `on` of which some instants lie within the tolerance, with the least distance.
+    """Pairs with equal `on` (of lists: one in common) of which some instants lie within the tolerance, with the least distance.
 
     Instants are put into slots as long as the tolerance, so that only neighbours are compared, however often a track
     was played.
     """
     left, right = left.with_row_index("left"), right.with_row_index("right")
-    lefts = _slots(left.join(right, on=on, how="semi"), "left", left_instants, tolerance_ms, on, (-1, 0, 1))
-    rights = _slots(right, "right", right_instants, tolerance_ms, on, (0,))
+    by_key, others_by_key = ((side.explode(on) if side[on].dtype == pl.List else side) for side in (left, right))
+    lefts = _slots(by_key.join(others_by_key, on=on, how="semi"), "left", left_instants, tolerance_ms, on, (-1, 0, 1))
+    rights = _slots(others_by_key, "right", right_instants, tolerance_ms, on, (0,))
     pairs = lefts.join(rights, on=[on, "slot"]).select("left", "right").unique()
     distances = [_apart_ms(one, other) for one in left_instants for other in right_instants]
     return (

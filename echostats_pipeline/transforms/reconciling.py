@@ -22,13 +22,13 @@ from echostats_pipeline.transforms.facts import (
     Source,
 )
 from echostats_pipeline.transforms.matching import lay_out, match_export_rows, match_named_rows
+from echostats_pipeline.transforms.name_keys import COMPARED, compared
 from echostats_pipeline.transforms.naming import (
     NAMED_KINDS,
     PRECISION_MS,
     ROUGH_LENGTHS,
     STAMPED_AT_START,
     kind_of,
-    named_identities,
     parsed_key,
 )
 from echostats_pipeline.transforms.plays import UTC_MS
@@ -154,7 +154,7 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl
     plays = told.select(
         "number",
         "ms_played",
-        identity=named_identities(names.iter_rows()),
+        *compared(names.iter_rows()),
         told_by=pl.coalesce("import_key", "track_id"),
         ended_at=ended_at,
         started_at=_started_at(ended_at, pl.coalesce("ms_played", "duration_ms")),
@@ -180,7 +180,7 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl
         new = rest.select(
             number=pl.int_range(first, first + rest.height, dtype=pl.UInt32),
             ms_played="ms_played",
-            identity="identity",
+            **{name: pl.col(name) for name in COMPARED},
             told_by="import_key",
             ended_at=stamp,
             started_at=_started_at(stamp, pl.col("ms_played")),
@@ -237,7 +237,7 @@ def _named_facts(stored: pl.DataFrame, rows: pl.DataFrame | None) -> pl.DataFram
         kind=kind_of("import_key"),
         import_ts=pl.Series([key.stamp for key in keys], dtype=UTC_MS),
         ms_played=pl.Series([key.ms_played for key in keys], dtype=pl.Int64),
-        identity=named_identities((key.artist, key.title) for key in keys),
+        *compared((key.artist, key.title) for key in keys),
     )
 
 

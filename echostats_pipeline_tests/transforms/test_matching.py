@@ -20,6 +20,7 @@ from echostats_pipeline.transforms.matching import (
     one_to_one,
     without_repeats,
 )
+from echostats_pipeline.transforms.name_keys import compared
 from echostats_pipeline.transforms.plays import UTC_MS
 from echostats_pipeline_tests.transforms.rows import at
 
@@ -250,23 +251,27 @@ def test_export_rows_are_matched_nearest_first_and_ends_before_starts(
 
 
 Told = tuple[str, int | None, int | None, int | None, int | None]
-"""Identity, milliseconds, and the seconds at which the play ended, began, and was reported."""
+"""Title, milliseconds, and the seconds at which the play ended, began, and was reported."""
 
 
 def told_frame(*plays: Told) -> pl.DataFrame:
     rows = [
-        (identity, ms, f"told{number:02}", *(None if seconds is None else at(seconds) for seconds in seconds_of))
-        for number, (identity, ms, *seconds_of) in enumerate(plays)
+        (title, ms, f"told{number:02}", *(None if seconds is None else at(seconds) for seconds in seconds_of))
+        for number, (title, ms, *seconds_of) in enumerate(plays)
     ]
-    columns = {"identity": pl.String(), "ms_played": pl.Int64(), "told_by": pl.String()}
+    columns = {"title": pl.String(), "ms_played": pl.Int64(), "told_by": pl.String()}
     instants = dict.fromkeys(("ended_at", "started_at", "reported_at"), UTC_MS)
-    return pl.DataFrame(rows, schema={**columns, **instants}, orient="row")
+    return by_one_artist(pl.DataFrame(rows, schema={**columns, **instants}, orient="row"))
 
 
 def named_frame(*rows: tuple[str, int, int | None]) -> pl.DataFrame:
-    records = [(identity, at(seconds), ms, f"key{number:02}") for number, (identity, seconds, ms) in enumerate(rows)]
-    schema = {"identity": pl.String(), "import_ts": UTC_MS, "ms_played": pl.Int64(), "import_key": pl.String()}
-    return pl.DataFrame(records, schema=schema, orient="row")
+    records = [(title, at(seconds), ms, f"key{number:02}") for number, (title, seconds, ms) in enumerate(rows)]
+    schema = {"title": pl.String(), "import_ts": UTC_MS, "ms_played": pl.Int64(), "import_key": pl.String()}
+    return by_one_artist(pl.DataFrame(records, schema=schema, orient="row"))
+
+
+def by_one_artist(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(*compared(("Artist", title) for title in rows["title"])).drop("title")
 
 
 @pytest.mark.parametrize(
