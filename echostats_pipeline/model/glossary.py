@@ -89,6 +89,7 @@ MEANINGS: Mapping[str, str] = {
     "plays": "Plays that count.",
     "continues": "Whether it goes on from the day before.",
     "uncounted_tracks": "Tracks of which nothing counted that day: their time belongs to their artist and album.",
+    "named_tracks": "Of tracks without a Spotify id: plays by the title, artist and album that they have themselves.",
     "hourly": "By local hour; hours without plays are left out.",
     "artist_plays": "Counted plays by artist's name.",
     "album_plays": "Counted plays by album's name.",

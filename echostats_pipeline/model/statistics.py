@@ -80,9 +80,18 @@ class DailyRollup(Document):
     """Plays of which is known whether they were left early."""
     uncounted_tracks: list[TrackPlays] = Field(default_factory=list)
     """Tracks of which nothing counted that day (`count` is 0): their time belongs to their artist and album."""
+    named_tracks: list[TrackPlays] = Field(default_factory=list)
+    """Of tracks whose id is made of names: plays by the names that they have themselves; absent if there is none."""
     sessions: list[SessionPart] = Field(default_factory=list)
     repeats: list[Repeat] = Field(default_factory=list)
     """The longest repeat of the day, one that goes on from the day before, and the last: it may go on the next day."""
+
+    def to_bson(self) -> dict[str, object]:
+        """As `Document.to_bson`, without tracks of names where there is none."""
+        document = super().to_bson()
+        if not self.named_tracks:
+            del document["named_tracks"]
+        return document
 
 
 class TopItem(Embedded):

@@ -118,7 +118,7 @@ def read_material(reads: ReportStore, user: User, now: datetime, year: int | Non
         year=year,
         before=None if year is None else reads.review(user.user_id, year - 1),
         gaps=reads.open_gaps(user.user_id),
-        credits=reads.credits(shown),
+        credits=reads.credits(user.user_id, shown),
     )
 
 

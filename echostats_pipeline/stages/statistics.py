@@ -232,6 +232,8 @@ def _heard(store: Store, user_id: str) -> Heard:
         # The first time, the server is asked for the catalogue while rollups are taken apart here.
         ahead = None if store.catalog.has_frames(user_id) else reader.submit(_catalog_of_plays, store, user_id)
         rollups = store.statistics.rollup_frames(user_id)
+    if untold := rollups.untold_dates():
+        store.rebuilds.mark(user_id, "daily_rollups", [day.isoformat() for day in untold])
     track_ids = rollups.track_ids["track_id"].unique()
     asked, catalog = (track_ids.clear(), None) if ahead is None else ahead.result()
     if catalog is None or not track_ids.is_in(asked.implode()).all():

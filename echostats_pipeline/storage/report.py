@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
+import polars as pl
+
 from echostats_pipeline.model.catalog import Image
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.statistics import (
@@ -13,6 +15,9 @@ from echostats_pipeline.model.statistics import (
     YearlyReview,
 )
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.transforms.frames import TRACK_IDS_SCHEMA, TRACK_NAMES
+from echostats_pipeline.transforms.identity import MADE_UP
+from echostats_pipeline.transforms.own_names import own_names
 
 Statistics = TypeVar("Statistics", bound=PeriodStatistics)
 
@@ -48,15 +53,35 @@ class ReportStore:
         found = self._db["listening_gaps"].find({"user_id": user_id, "closed_by": None}).sort("from")
         return [ListeningGap.model_validate(gap) for gap in found]
 
-    def credits(self, spotify_ids: Collection[str]) -> dict[str, str]:
-        """Who made the tracks and albums of these ids, as far as the catalogue knows."""
-        found: dict[str, str] = {}
+    def credits(self, user_id: str, spotify_ids: Collection[str]) -> dict[str, str]:
+        """Who made the tracks and albums of these ids, as far as the catalogue or the user's plays tell."""
+        found = self._own_credits(user_id) if any(each.startswith(MADE_UP) for each in spotify_ids) else {}
+        spotify_ids = [each for each in spotify_ids if not each.startswith(MADE_UP)]
         for name in ("albums", "tracks"):
             documents = self._db[name].find({"spotify_id": {"$in": list(spotify_ids)}}, {"spotify_id": 1, "artists": 1})
             for document in documents:
                 if names := ", ".join(artist["name"] for artist in document.get("artists") or [] if artist["name"]):
                     found[document["spotify_id"]] = names
         return found
+
+    def _own_credits(self, user_id: str) -> dict[str, str]:
+        """The artists of tracks without a Spotify id, as the user's own plays name them."""
+        line = {name: f"$named_tracks.{name}" for name in ("spotify_id", *TRACK_NAMES)}
+        sums = {"plays": {"$sum": "$named_tracks.count"}, "ms": {"$sum": "$named_tracks.ms"}}
+        pipeline: list[Document] = [
+            {"$match": {"user_id": user_id}},
+            {"$project": {"named_tracks": 1}},
+            {"$unwind": "$named_tracks"},
+            {"$group": {"_id": line, **sums}},
+        ]
+        rows = [
+            (number, *each["_id"].values(), each["plays"], each["ms"])
+            for number, each in enumerate(self._db["daily_rollups"].aggregate(pipeline))
+        ]
+        schema = pl.Schema({"variant": pl.UInt32(), **TRACK_IDS_SCHEMA, "plays": pl.Int64(), "ms": pl.Int64()})
+        variants = pl.DataFrame(rows, schema=schema, orient="row")
+        own = own_names(variants.drop("plays", "ms"), variants.select("variant", "plays", "ms"))
+        return dict(own.filter("first", pl.col("artist_name") != "").select("track_id", "artist_name").iter_rows())
 
     def sizes(self, spotify_ids: Collection[str]) -> Mapping[str, list[Image]]:
         """Pictures of artists and albums, and of the albums of tracks, by the address of the widest of each."""

@@ -32,7 +32,7 @@ from echostats_pipeline.transforms.frames import (
 from echostats_pipeline.transforms.plays import UTC_MS
 
 BY_DATE = index_on("daily_rollups", "user_id", "date")
-LAYOUT = 4
+LAYOUT = 5
 """Of the columns kept; what was kept in another one is read anew. Change it with `frames.ROLLUP_SCHEMAS`."""
 READERS = 2
 DAYS_AT_ONCE = 183
@@ -53,6 +53,9 @@ ARRAYS = {
     "hourly": Array("hours", {"hour": "hour", "plays": "count", "ms": "ms"}),
     "track_plays": Array("tracks", TRACK_FIELDS),
     "uncounted_tracks": Array("tracks", TRACK_FIELDS),
+    "named_tracks": Array(
+        "named", {**TRACK_FIELDS, "name": "name", "artist_name": "artist_name", "album_name": "album_name"}
+    ),
     "sessions": Array("sessions", {"started_at": "started_at", "ended_at": "ended_at", "continues": "continues"}),
     "repeats": Array(
         "repeats", {"track_id": "spotify_id", "plays": "count", "ended_at": "ended_at", "continues": "continues"}

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
+from echostats_pipeline.transforms.identity import made_up
 from echostats_pipeline.transforms.plays import UTC_MS
 
 DAYS_SCHEMA = pl.Schema(
@@ -14,8 +16,13 @@ DAYS_SCHEMA = pl.Schema(
 HOURS_SCHEMA = pl.Schema({"date": pl.Date(), "hour": pl.Int64(), "plays": pl.Int64(), "ms": pl.Int64()})
 TRACK_DAYS_SCHEMA = pl.Schema({"date": pl.Date(), "track": pl.UInt32(), "plays": pl.Int64(), "ms": pl.Int64()})
 """`track` is a row of the frame of `TRACK_IDS_SCHEMA`."""
-TRACK_IDS_SCHEMA = pl.Schema({"track_id": pl.String()})
-"""Ids of tracks; each row is in use, perhaps not the only one of its track."""
+TRACK_NAMES = ("name", "artist_name", "album_name")
+TRACK_IDS_SCHEMA = pl.Schema({"track_id": pl.String(), **dict.fromkeys(TRACK_NAMES, pl.String())})
+"""Ids of tracks; each row is in use, perhaps not the only one of its track.
+
+A track whose id is made of names has a row for each way in which plays name it. Of others names are null, and where
+rollups do not tell them, for an earlier version has built those.
+"""
 SESSIONS_SCHEMA = pl.Schema({"date": pl.Date(), "started_at": UTC_MS, "ended_at": UTC_MS, "continues": pl.Boolean()})
 REPEATS_SCHEMA = pl.Schema(
     {"date": pl.Date(), "track_id": pl.String(), "plays": pl.Int64(), "ended_at": UTC_MS, "continues": pl.Boolean()}
@@ -61,8 +68,20 @@ class RollupFrames:
     @classmethod
     def of_documents(cls, frames: Mapping[str, pl.DataFrame]) -> "RollupFrames":
         """From frames of `DOCUMENT_SCHEMAS`."""
-        ids = frames["tracks"].select("track_id").unique().with_row_index("track")
-        numbered = frames["tracks"].join(ids, on="track_id", how="left").select(TRACK_DAYS_SCHEMA.names())
+        named = frames["named"]
+        unnamed = (
+            frames["tracks"] if named.is_empty() else frames["tracks"].join(named, on=["date", "track_id"], how="anti")
+        )
+        unnamed = unnamed.with_columns(pl.lit(None, pl.String).alias(name) for name in TRACK_NAMES)
+        tracks = pl.concat([unnamed, named.select(unnamed.columns)])
+        return cls._numbered({**{name: frames[name] for name in ROLLUP_SCHEMAS}, "tracks": tracks})
+
+    @classmethod
+    def _numbered(cls, frames: Mapping[str, pl.DataFrame]) -> "RollupFrames":
+        """From frames of which that of tracks has the columns of `TRACK_IDS_SCHEMA` in place of a number."""
+        keys = TRACK_IDS_SCHEMA.names()
+        ids = frames["tracks"].select(keys).unique().with_row_index("track")
+        numbered = frames["tracks"].join(ids, on=keys, how="left", nulls_equal=True).select(TRACK_DAYS_SCHEMA.names())
         return cls.joined([cls(**{**frames, "tracks": numbered}, track_ids=ids.drop("track"))])
 
     @classmethod
@@ -86,10 +105,16 @@ class RollupFrames:
         dated = {name: frame.filter(wanted) for name, frame in self.dated().items()}
         return RollupFrames(**dated, track_ids=self.track_ids)
 
+    def untold_dates(self) -> list[date]:
+        """Dates whose rollups do not tell how plays name tracks without a Spotify id: an earlier version built them."""
+        untold = made_up(pl.col("track_id")) & pl.col("name").is_null()
+        tracks = self.track_ids.with_row_index("track").filter(untold)
+        return self.tracks.join(tracks, on="track", how="semi")["date"].unique().sort().to_list()
+
     def compact(self) -> "RollupFrames":
         """The same with ids that are in use, each once."""
-        tracks = self.tracks.with_columns(self.track_ids["track_id"].gather(self.tracks["track"])).drop("track")
-        return RollupFrames.of_documents({**self.dated(), "tracks": tracks})
+        named = self.track_ids[self.tracks["track"]]
+        return RollupFrames._numbered({**self.dated(), "tracks": self.tracks.drop("track").hstack(named)})
 
 
 ROLLUP_SCHEMAS = {
@@ -104,8 +129,9 @@ IN_ORDER_OF = {"days": "date", "sessions": "ended_at", "repeats": "ended_at"}
 DOCUMENT_SCHEMAS = {
     **ROLLUP_SCHEMAS,
     "tracks": pl.Schema({"date": pl.Date(), "track_id": pl.String(), "plays": pl.Int64(), "ms": pl.Int64()}),
+    "named": pl.Schema({"date": pl.Date(), **TRACK_IDS_SCHEMA, "plays": pl.Int64(), "ms": pl.Int64()}),
 }
-"""As documents tell it: tracks go by their ids."""
+"""As documents tell it: tracks go by their ids, and those of names by these too."""
 
 
 @dataclass(frozen=True, eq=False)

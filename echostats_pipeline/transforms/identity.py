@@ -5,6 +5,8 @@ import string
 import unicodedata
 from typing import Literal
 
+import polars as pl
+
 _BASE62 = string.digits + string.ascii_lowercase + string.ascii_uppercase
 _PAIRS = [low + high for high in _BASE62 for low in _BASE62]
 """Two digits at a time, the lower one first: half the divisions."""
@@ -14,11 +16,20 @@ IdPrefix = Literal["local", "unresolved"]
 """``local``: a file that Spotify played from the user's disk. ``unresolved``: an export row that names no id."""
 
 
+MADE_UP = ("local:", "unresolved:")
+"""How ids begin that are made of names."""
+
+
 def normalised_name(name: str) -> str:
     """The form in which names are compared: NFKC, case folded, runs of whitespace as one space, none at the ends."""
     # Folding can undo the composition, so NFKC once more makes a second call change nothing.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return " ".join(folded.split())
+
+
+def made_up(track_id: pl.Expr) -> pl.Expr:
+    """Whether ids are made of names."""
+    return pl.any_horizontal(track_id.str.starts_with(prefix) for prefix in MADE_UP)
 
 
 def stable_id(prefix: IdPrefix, artist: str, title: str) -> str:

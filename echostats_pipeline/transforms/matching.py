@@ -123,8 +123,8 @@ def match_named_rows(rows: pl.DataFrame, plays: pl.DataFrame, *, precision_ms: i
     Args:
         rows: The columns of `name_keys.COMPARED`, ``import_ts``, ``ms_played`` (null if unknown), ``import_key``.
         plays: Those of `name_keys.COMPARED`, ``ms_played`` (null if unknown), ``told_by`` (what tells plays of one name
-            and end apart), and the instants at which ``import_ts`` may lie: ``ended_at`` and ``started_at``. A row that lasted
-            from ``reported_at`` is the same play, too. Null where that is not so.
+            and end apart), and the instants at which ``import_ts`` may lie: ``ended_at`` and ``started_at``. A row that
+            lasted from ``reported_at`` is the same play, too. Null where that is not so.
         precision_ms: How long the interval is that begins at ``import_ts`` and holds the instant.
 
     Returns:
@@ -195,10 +195,10 @@ def _candidates(
     *,
     on: str,
 ) -> pl.DataFrame:
-    """Pairs with equal `on` (of lists: one in common) of which some instants lie within the tolerance, with the least distance.
+    """Pairs with equal `on` of which some instants lie within the tolerance, with the least distance.
 
-    Instants are put into slots as long as the tolerance, so that only neighbours are compared, however often a track
-    was played.
+    Lists are equal if they have one element in common. Instants are put into slots as long as the tolerance, so that
+    only neighbours are compared, however often a track was played.
     """
     left, right = left.with_row_index("left"), right.with_row_index("right")
     by_key, others_by_key = ((side.explode(on) if side[on].dtype == pl.List else side) for side in (left, right))

@@ -20,8 +20,11 @@ COMPARED = {
     "artist": pl.String(),
     "artist_words": pl.List(pl.String()),
 }
-"""Names as they are compared: the id made of them; forms of the title, of which one has to agree; the title without what
-names a remaster; the artist in one piece, and in words."""
+"""Names as they are compared.
+
+The id made of them; forms of the title, of which one has to agree; the title without what names a remaster; the artist
+in one piece, and in words.
+"""
 
 _GUESTS_IN_BRACKETS = re.compile(r"[(\[{]\s*(?:feat|ft|featuring|with)\b[^)\]}]*[)\]}]")
 _GUESTS = re.compile(r"\s(?:-\s*)?(?:feat|ft|featuring)\b.*?(?=\s-\s|$)|\s-\s*with\b.*?(?=\s-\s|$)")
@@ -29,7 +32,8 @@ _REMASTER = re.compile(
     r"\s*[-(\[]?\s*(?:\d{4}\s*-?\s*)?(?:digital(?:ly)?\s+)?remaster(?:ed)?(?:\s+version)?(?:\s+\d{4})?\s*[)\]]?\s*$"
 )
 _CONNECTING = frozenset(("and", "feat", "ft", "featuring", "with"))
-_WITHIN_WORDS = "'’‘`´ʼ"
+_WITHIN_WORDS = "'`\u00b4\u02bc\u2018\u2019"
+"""Apostrophes, and what stands for them."""
 
 
 def compared(names: Iterable[tuple[str, str]]) -> pl.DataFrame:

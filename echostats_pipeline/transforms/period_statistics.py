@@ -72,30 +72,32 @@ class Listening:
         )
         return pl.concat([single, several.group_by("span", *keys).agg(pl.all().sum())])
 
-    def of_tracks(self, frame: pl.DataFrame, key: str) -> pl.DataFrame:
-        """A frame with ``artist`` or ``album`` of its ``track``, without the rows of nobody."""
-        return frame.with_columns(self.heard.known[key].gather(frame["track"])).drop_nulls(key)
+    def of_variants(self, frame: pl.DataFrame, key: str) -> pl.DataFrame:
+        """A frame with ``track``, ``artist`` or ``album`` of its ``variant``, without the rows of nobody."""
+        return frame.with_columns(self.heard.known[key].gather(frame["variant"])).drop_nulls(key)
 
     @cached_property
     def _by_piece(self) -> pl.DataFrame:
-        """Plays and time of each track by piece."""
-        by_piece = self.heard.tracks.lazy().group_by(self.piece, "track").agg(pl.col("plays", "ms").sum())
+        """Plays and time of each variant by piece."""
+        by_piece = self.heard.tracks.lazy().group_by(self.piece, "variant").agg(pl.col("plays", "ms").sum())
         return self.collected(by_piece)
 
     def grouped(self, key: str) -> pl.DataFrame:
         """``span``, ``track``, ``artist`` or ``album``, ``plays``, ``ms``."""
-        by_piece = self._by_piece
-        if key != "track":
-            by_piece = self.of_tracks(by_piece, key).group_by("piece", key).agg(pl.col("plays", "ms").sum())
+        if key == "track" and not self.heard.has_variants:
+            by_piece = self._by_piece.rename({"variant": key})
+        else:
+            by_piece = self.of_variants(self._by_piece, key).group_by("piece", key).agg(pl.col("plays", "ms").sum())
         return self.collected(self.summed(by_piece.lazy(), key))
 
     @cached_property
     def firsts(self) -> dict[str, pl.DataFrame]:
         """``date`` of the first play ever that counts, by ``track`` and by ``artist``."""
         counted = self.heard.tracks.lazy().filter(pl.col("plays") > 0)
-        tracks = self.collected(counted.group_by("track").agg(pl.col("date").min()))
-        artists = self.of_tracks(tracks, "artist").group_by("artist").agg(pl.col("date").min())
-        return {"track": tracks, "artist": artists}
+        variants = self.collected(counted.group_by("variant").agg(pl.col("date").min()))
+        return {
+            key: self.of_variants(variants, key).group_by(key).agg(pl.col("date").min()) for key in ("track", "artist")
+        }
 
 
 def span_statistics(heard: Heard, spans: Sequence[DayWindow]) -> list[dict[str, Any]]:
@@ -119,8 +121,8 @@ def span_statistics(heard: Heard, spans: Sequence[DayWindow]) -> list[dict[str, 
     shown = genres.select("genre", name="genre", spotify_id=pl.lit(""), image_url=pl.lit("")).unique()
     rankings["genres"] = _ranking(genres, lambda _: shown)
     entropies = _entropies(artists)
-    counted = heard.tracks.filter(pl.col("plays") > 0).select("date", "track")
-    returned = comebacks(listening.of_tracks(counted, "artist"), artists, heard.artists, spans)
+    counted = heard.tracks.filter(pl.col("plays") > 0).select("date", "variant")
+    returned = comebacks(listening.of_variants(counted, "artist"), artists, heard.artists, spans)
     totals, distributions = by_span(_totals(listening)), _distributions(listening)
     months, new = _months(listening), _new_by_span(listening)
     sessions, replayed = session_totals(heard.sessions, spans), most_replayed(heard.repeats, spans, heard.names)

@@ -234,10 +234,10 @@ def _named_facts(stored: pl.DataFrame, rows: pl.DataFrame | None) -> pl.DataFram
     facts = facts.unique("import_key", keep="first", maintain_order=True).sort("import_key")
     keys = [parsed_key(key) for key in facts["import_key"]]
     return facts.with_columns(
+        *compared((key.artist, key.title) for key in keys),
         kind=kind_of("import_key"),
         import_ts=pl.Series([key.stamp for key in keys], dtype=UTC_MS),
         ms_played=pl.Series([key.ms_played for key in keys], dtype=pl.Int64),
-        *compared((key.artist, key.title) for key in keys),
     )
 
 

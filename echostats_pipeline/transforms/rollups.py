@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from echostats_pipeline.transforms.identity import made_up
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA, with_listening_time, with_local_day, with_sessions
 
 RollupDocument = dict[str, Any]
@@ -55,13 +56,14 @@ def build_daily_rollups(listeners: Sequence[Listener], *, min_play_ms: int) -> l
     # Computed once: each of the parts below would sort all plays anew.
     heard = with_sessions(with_listening_time(every, min_play_ms)).filter("wanted").collect()
     timed = heard.lazy()
-    totals, hours, artists, albums, tracks, sessions, repeats = pl.collect_all(
+    totals, hours, artists, albums, tracks, named, sessions, repeats = pl.collect_all(
         [
             _totals(timed),
             _hours(timed),
             _names(timed, "artist_name"),
             _names(timed, "album_name"),
             _tracks(timed),
+            _named_tracks(timed),
             _sessions(timed),
             _repeats(timed),
         ]
@@ -73,6 +75,7 @@ def build_daily_rollups(listeners: Sequence[Listener], *, min_play_ms: int) -> l
     album_plays = _by_day(albums, list(albums.select("album_name", "count").iter_rows()))
     counted = tracks.filter(pl.col("count") > 0), tracks.filter(pl.col("count") == 0)
     track_plays, uncounted_tracks = (_by_day(some, _records(some, TRACK_FIELDS)) for some in counted)
+    named_tracks = _by_day(named, _records(named, TRACK_FIELDS))
     for bucket, total_plays, total_ms, total_rows, total_skips, total_skips_known in totals.iter_rows():
         number, ordinal = divmod(bucket, LISTENER_STRIDE)
         day = date.fromordinal(ordinal)
@@ -91,6 +94,7 @@ def build_daily_rollups(listeners: Sequence[Listener], *, min_play_ms: int) -> l
                 "total_skips": total_skips,
                 "total_skips_known": total_skips_known,
                 "uncounted_tracks": uncounted_tracks.get(bucket, []),
+                **({"named_tracks": named_tracks[bucket]} if bucket in named_tracks else {}),
                 "sessions": sessions_of[bucket],
                 "repeats": repeats_of.get(bucket, []),
             }
@@ -172,6 +176,21 @@ def _tracks(timed: pl.LazyFrame) -> pl.LazyFrame:
         )
         .rename({"track_id": "spotify_id"})
         .sort(["bucket", "count", "ms", "spotify_id"], descending=[False, True, True, False])
+    )
+
+
+def _named_tracks(timed: pl.LazyFrame) -> pl.LazyFrame:
+    """Tracks of a day whose id is made of names, by the names of their plays; most played first, then by time and name.
+
+    Plays of one such id may be spelt in several ways, and be on several albums.
+    """
+    keys = ("track_id", "track_name", "artist_name", "album_name")
+    return (
+        timed.filter(made_up(pl.col("track_id")))
+        .group_by("bucket", *keys)
+        .agg(count=pl.col("counted").sum(), ms=pl.col("ms").sum())
+        .sort(["bucket", "count", "ms", *keys], descending=[False, True, True, False, False, False, False])
+        .rename({"track_id": "spotify_id", "track_name": "name"})
     )
 
 

@@ -11,6 +11,7 @@ from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.statistics import DailyRollup, PeriodStatistics
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
+from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date
@@ -58,13 +59,21 @@ def catch_up(store: Store, now: datetime) -> None:
 
 
 def from_scratch(store: Store, scratch: Store, now: datetime) -> None:
-    """Build every day and every period of everybody in another database, which holds the same sources."""
+    """Build every day and every period of everybody in another database, which holds the same sources.
+
+    Users come in another order, and what the catalogue says of tracks without a Spotify id is what others called them:
+    it is everybody's, and what these are called is told by the user's own plays.
+    """
     for name in (*KEYS, *CACHES, *SOURCES, "rebuild_queue"):
         scratch.db[name].delete_many({})
     for name in SOURCES:
         if found := list(store.db[name].find()):
-            scratch.db[name].insert_many(found)
-    for user in scratch.users.all():
+            scratch.db[name].insert_many(found[::-1])
+    others = {"name": "Theirs", "artists": [{"spotify_id": "", "name": "They"}], "album.name": "Of theirs"}
+    scratch.db["tracks"].update_many(
+        {"spotify_id": {"$regex": NOT_ON_SPOTIFY}, "album": {"$ne": None}}, {"$set": others}
+    )
+    for user in reversed(scratch.users.all()):
         if span := scratch.users.history_span(user.user_id):
             first, last = (local_date(instant, ZoneInfo(user.timezone)) for instant in span)
             around = DayWindow(first - timedelta(days=2), last + timedelta(days=2))

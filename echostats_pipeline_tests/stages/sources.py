@@ -80,6 +80,16 @@ bursts = _bursts()
 kinds = st.sampled_from(("extended", "extended", "basic", "lastfm"))
 
 
+SPELLINGS: tuple[Callable[[Track], tuple[str, str, str]], ...] = (
+    lambda track: (track.artist, track.album, track.name),
+    lambda track: (track.artist.upper(), track.album.lower(), track.name.upper()),
+    lambda track: (track.artist, f"{track.album} (Deluxe)", track.name),
+    lambda track: (f"{track.artist} feat. Guest", track.album, f'"{track.name}" (with Guest)'),
+    lambda track: (track.artist.replace(".", ""), track.album, track.name.replace("$", "")),
+)
+"""Artist, album and title of a track as some scrobblers spell them."""
+
+
 def is_of(kind: str, import_key: str) -> bool:
     """Whether a row with this key is of that kind of export."""
     return import_key.startswith(kind) if kind in ("basic", "lastfm") else import_key[:1].isdigit()
@@ -93,9 +103,10 @@ def write_export(folder: Path, number: int, kind: str, beginning: datetime, rows
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("uts", "artist", "album", "track"))
+            spell = SPELLINGS[number % len(SPELLINGS)]
             for row, end in zip(rows, ends, strict=True):
                 started = int(end.timestamp()) - row.ms_played // 1_000
-                writer.writerow((started, row.track.artist, row.track.album, row.track.name))
+                writer.writerow((started, *spell(row.track)))
         return path
     path = folder / {"extended": f"endsong_{number}.json", "basic": f"StreamingHistory{number}.json"}[kind]
     tell = {"extended": _extended, "basic": _basic}[kind]

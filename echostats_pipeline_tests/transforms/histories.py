@@ -44,9 +44,9 @@ quick = settings(
 """For properties whose every example takes a while."""
 
 HOUR_MS, HALF_HOUR_MS = 3_600_000, 1_800_000
-NAMES = ("", "$uicideboy$", "Mr. Oizo", "will.i.am", "Björk", "Nirvana")
+NAMES = ("", "$uicideboy$", "Mr. Oizo", "will.i.am", "Björk", "bjo\u0308rk", "Nirvana")
 DURATIONS_MS = (0, 15_000, 200_000, 2 * HOUR_MS)
-TRACK_IDS = tuple(f"track{number}" for number in range(7))
+TRACK_IDS = (*(f"track{number}" for number in range(7)), "local:a", "unresolved:a", "unresolved:b")
 
 zones = st.sampled_from(sorted(STARTS))
 names = st.sampled_from(NAMES)
@@ -144,6 +144,8 @@ def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
         taken("hours", document["hourly"], "hour", "count", "ms")
         tracks = (*document["track_plays"], *document["uncounted_tracks"])
         taken("tracks", tracks, "spotify_id", "count", "ms")
+        named = document.get("named_tracks", ())
+        taken("named", named, "spotify_id", "name", "artist_name", "album_name", "count", "ms")
         taken("sessions", document["sessions"], "started_at", "ended_at", "continues")
         taken("repeats", document["repeats"], "spotify_id", "count", "ended_at", "continues")
     return RollupFrames.of_documents(

@@ -38,6 +38,10 @@ PAUSE, REACH = timedelta(minutes=30), timedelta(hours=23)
 """The longest pause within a session, and the longest time from one end to the next."""
 
 
+Variant = tuple[str, str, str, str]
+"""Id of a track, title, artist, album."""
+
+
 @dataclass(frozen=True)
 class OraclePlay:
     """A stored play, as far as statistics look at it."""
@@ -51,6 +55,17 @@ class OraclePlay:
     ms_played: int | None = None
     skipped: bool | None = None
     reason_end: str | None = None
+
+    @property
+    def is_made_up(self) -> bool:
+        """Whether the id of its track is made of names."""
+        return self.track_id.startswith(("local:", "unresolved:"))
+
+    @property
+    def variant(self) -> Variant:
+        """The id of its track, and the names of the play where the id is made of names."""
+        names = (self.track_name, self.artist_name, self.album_name) if self.is_made_up else ("", "", "")
+        return self.track_id, *names
 
 
 @dataclass(frozen=True)
@@ -191,6 +206,7 @@ def _rollup(user_id: str, day: date, items: Sequence[Heard]) -> Document:
         "total_skips": sum(item.left_early for item in items),
         "total_skips_known": sum(item.end_is_known for item in items),
         "uncounted_tracks": [track for track in tracks if track["count"] == 0],
+        **_named_tracks(items),
         "sessions": [
             {
                 "started_at": part[0].began,
@@ -210,6 +226,27 @@ def _rollup(user_id: str, day: date, items: Sequence[Heard]) -> Document:
             for run in _kept_runs(items)
         ],
     }
+
+
+def _named_tracks(items: Sequence[Heard]) -> Document:
+    """The plays of tracks whose id is made of names, by these names; nothing if there is none."""
+    lines = []
+    for variant in {item.play.variant for item in items if item.play.is_made_up}:
+        of_variant = [item for item in items if item.play.variant == variant]
+        track_id, name, artist_name, album_name = variant
+        lines.append(
+            {
+                "spotify_id": track_id,
+                "name": name,
+                "artist_name": artist_name,
+                "count": sum(item.counts for item in of_variant),
+                "album_name": album_name,
+                "ms": sum(item.ms for item in of_variant),
+            }
+        )
+    names = ("spotify_id", "name", "artist_name", "album_name")
+    lines.sort(key=lambda line: (-line["count"], -line["ms"], *(line[name] for name in names)))
+    return {"named_tracks": lines} if lines else {}
 
 
 def _parts(items: Sequence[Heard]) -> list[list[Heard]]:

@@ -22,7 +22,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, Heard, OraclePlay, heard
+from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, Heard, OraclePlay, Variant, heard
 from echostats_pipeline_tests.transforms.oracle_rankings import Identity, artist_of, identities_of, rankings
 
 PERIOD_LENGTHS = {"week": 7, "month": 30, "quarter": 90, "year": 365, "all_time": None}
@@ -35,7 +35,7 @@ class Listener:
 
     items: Sequence[Heard]
     catalogue: Catalogue
-    identities: Mapping[str, Identity]
+    identities: Mapping[Variant, Identity]
     user_id: str
     timezone: str
     today: date
@@ -153,10 +153,10 @@ def _more(items: Sequence[Heard], days: set[date], listener: Listener) -> Docume
     counted = [item for item in items if item.counts]
     plays = len(counted)
     track_debuts = _debuts((item, item.play.track_id) for item in listener.items)
-    artist_debuts = _debuts((item, who[item.play.track_id].artist_key) for item in listener.items)
+    artist_debuts = _debuts((item, who[item.play.variant].artist_key) for item in listener.items)
     new_tracks = [day for day in track_debuts.values() if day in days]
     new_artists = [day for day in artist_debuts.values() if day in days]
-    per_artist = Counter(key for item in counted if (key := who[item.play.track_id].artist_key) is not None)
+    per_artist = Counter(key for item in counted if (key := who[item.play.variant].artist_key) is not None)
     shares = [count / sum(per_artist.values()) for count in per_artist.values()]
     bits = sum(share * math.log2(1 / share) for share in shares)
     known_ends = sum(item.end_is_known for item in items)
@@ -233,7 +233,7 @@ def _joined(item: Heard, days: set[date]) -> bool:
     return item.before is not None and item.before.day in days
 
 
-def _most_replayed(items: Sequence[Heard], days: set[date], who: Mapping[str, Identity]) -> Document | None:
+def _most_replayed(items: Sequence[Heard], days: set[date], who: Mapping[Variant, Identity]) -> Document | None:
     runs: list[list[Heard]] = []
     for item in items:
         if not (_joined(item, days) and item.repeats):
@@ -244,11 +244,11 @@ def _most_replayed(items: Sequence[Heard], days: set[date], who: Mapping[str, Id
     if most < 2:
         return None
     last = runs[counts.index(most)][-1]  # the runs lie in the order of their ends
-    track = who[last.play.track_id]
+    track = who[last.play.variant]
     return {
         "spotify_id": last.play.track_id,
         "name": track.name,
-        "artist_name": track.artist_name,
+        "artist_name": track.artist_of_track,
         "count": most,
         "date": last.day.isoformat(),
     }
@@ -258,7 +258,7 @@ def _comebacks(items: Sequence[Heard], listener: Listener) -> list[Document]:
     who = listener.identities
 
     def by_artist(of: Sequence[Heard]) -> list[tuple[str, list[Heard]]]:
-        return _buckets((item, key) for item in of if (key := who[item.play.track_id].artist_key) is not None)
+        return _buckets((item, key) for item in of if (key := who[item.play.variant].artist_key) is not None)
 
     ever = {key: {item.day for item in own if item.counts} for key, own in by_artist(listener.items)}
     found = []

@@ -1,11 +1,12 @@
 """Who and what was heard most within a span of local dates, by brute force: see `oracle_periods`."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Heard, KnownTrack
+from echostats_pipeline.transforms.identity import normalised_name
+from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Heard, KnownTrack, Variant
 
 
 @dataclass(frozen=True)
@@ -21,30 +22,35 @@ class Identity:
     album_key: tuple[str, str] | str | None
     album_id: str
     album_name: str
+    artist_of_track: str
 
 
-def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[str, Identity]:
-    """By track id; in a first pass what the catalogue says, in a second what names tell about the rest."""
-    last = {item.play.track_id: item.play for item in sorted(items, key=lambda item: item.play.played_at)}
+def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[Variant, Identity]:
+    """By variant; in a first pass what catalogue and plays say, in a second what names tell about the rest."""
+    last = {item.play.variant: item.play for item in sorted(items, key=lambda item: item.play.played_at)}
+    own = own_names(items)
     known = {}
-    for track_id, play in last.items():
-        entry = catalogue.tracks.get(track_id, KnownTrack())
+    for variant, play in last.items():
+        if play.is_made_up:
+            known[variant] = (KnownTrack(), *own[variant])
+            continue
+        entry = catalogue.tracks.get(play.track_id, KnownTrack())
         names = (
             entry.name or play.track_name,
             entry.artist_name or play.artist_name,
             entry.album_name or play.album_name,
         )
-        known[track_id] = (entry, *names)
+        known[variant] = (entry, *names, names[1])
     artist_ids: dict[str, set[str]] = defaultdict(set)
     album_ids: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for entry, _, artist_name, album_name in known.values():
+    for entry, _, artist_name, album_name, _ in known.values():
         artist_ids[artist_name] |= {entry.artist_id} - {""}
         album_ids[artist_name, album_name] |= {entry.album_id} - {""}
     identities = {}
-    for track_id, (entry, name, artist_name, album_name) in known.items():
+    for variant, (entry, name, artist_name, album_name, of_track) in known.items():
         artist_id = entry.artist_id or _only(artist_ids[artist_name])
         album_id = entry.album_id or _only(album_ids[artist_name, album_name])
-        identities[track_id] = Identity(
+        identities[variant] = Identity(
             name,
             entry.image_url,
             entry.features,
@@ -54,15 +60,60 @@ def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[str, Ide
             album_id or ((artist_name, album_name) if album_name else None),
             album_id,
             album_name,
+            of_track,
         )
     return identities
+
+
+def own_names(items: Sequence[Heard]) -> dict[Variant, tuple[str, str, str, str]]:
+    """Title, artist and album of tracks whose id is made of names, and the artist of their most played variant."""
+    mine = [item for item in items if item.play.is_made_up]
+    variants = {item.play.variant for item in mine}
+
+    def most_played(candidates: Iterable[tuple[Any, list[Heard]]]) -> Any:
+        def rank(candidate: tuple[Any, list[Heard]]) -> Any:
+            value, its = candidate
+            return (not any(value), -sum(item.counts for item in its), -sum(item.ms for item in its), value)
+
+        return min(candidates, key=rank)[0]
+
+    def spelling(place: int, of: Callable[[Variant], Any], variant: Variant) -> Any:
+        alike = [item for item in mine if of(item.play.variant) == of(variant)]
+        texts = {item.play.variant[place] for item in alike}
+        return most_played((text, [item for item in alike if item.play.variant[place] == text]) for text in texts)
+
+    def artist(variant: Variant) -> str:
+        return normalised_name(variant[2]) or variant[2]
+
+    def album(variant: Variant) -> tuple[str, str]:
+        return artist(variant), normalised_name(variant[3]) or variant[3]
+
+    found = {}
+    for variant in variants:
+        name = spelling(1, lambda each: each[0], variant)
+        found[variant] = (name, spelling(2, artist, variant), spelling(3, album, variant))
+    told = {}
+    for variant, (name, artist_name, album_name) in found.items():
+        siblings = [each for each in variants if each[0] == variant[0]]
+        # Told apart by what they are called in the end, and by nothing that shows.
+        of_track = (
+            most_played(
+                (found[each], [item for item in mine if item.play.variant == each])
+                for each in siblings
+                if any(each[1:])
+            )[1]
+            if any(any(each[1:]) for each in siblings)
+            else ""
+        )
+        told[variant] = (name, artist_name if any(variant[1:]) else of_track, album_name, of_track)
+    return told
 
 
 def _only(ids: set[str]) -> str:
     return next(iter(ids)) if len(ids) == 1 else ""
 
 
-def rankings(items: Sequence[Heard], identities: Mapping[str, Identity], catalogue: Catalogue) -> Document:
+def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], catalogue: Catalogue) -> Document:
     """What a span of dates tells of tracks, artists, albums and genres, hours and weekdays, and audio features."""
     tracks: dict[Any, Document] = {}
     artists: dict[Any, Document] = {}
@@ -73,7 +124,7 @@ def rankings(items: Sequence[Heard], identities: Mapping[str, Identity], catalog
     weighted, covered = [0.0] * len(FEATURES), 0
     for item in sorted(items, key=lambda item: item.play.track_id):
         track_id = item.play.track_id
-        who = identities[track_id]
+        who = identities[item.play.variant]
         _add(tracks, track_id, item, track_id, who.name, who.image_url)
         if who.artist_key is not None:
             _add(artists, who.artist_key, item, *artist_of([item], identities, catalogue))
@@ -137,9 +188,11 @@ def _top(totals: Mapping[Any, Document], *, by_time: bool = False) -> list[Docum
     return [{**line, "rank": rank} for rank, line in enumerate(lines[:50], start=1)]
 
 
-def artist_of(items: Sequence[Heard], identities: Mapping[str, Identity], catalogue: Catalogue) -> tuple[str, str, str]:
+def artist_of(
+    items: Sequence[Heard], identities: Mapping[Variant, Identity], catalogue: Catalogue
+) -> tuple[str, str, str]:
     """Id, name and picture of the artist of these plays; without an entry, the last name its tracks give it."""
-    who = identities[items[-1].play.track_id]
+    who = identities[items[-1].play.variant]
     entry = catalogue.artists.get(who.artist_id)
     if entry:
         return who.artist_id, entry.name, entry.image_url

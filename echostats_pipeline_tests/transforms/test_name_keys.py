@@ -17,7 +17,10 @@ LENGTH_MS = 200_000
 SAME: list[tuple[Names, Names]] = [
     (("Tyler, The Creator", "See You Again (feat. Kali Uchis)"), ("Tyler The Creator", "See You Again (feat. Kali)")),
     (("Tyler, The Creator", "See You Again (feat. Kali Uchis)"), ("Tyler The Creator", "See You Again")),
-    (("Tyler, The Creator", "See You Again (feat. Kali Uchis)"), ("Tyler The Creator", "See You Again feat Kali Uchis")),
+    (
+        ("Tyler, The Creator", "See You Again (feat. Kali Uchis)"),
+        ("Tyler The Creator", "See You Again feat Kali Uchis"),
+    ),
     (("David Bowie", '"Heroes" - Live'), ("David Bowie", "Heroes - Live")),
     (("Solo", "Duo"), ("Solo feat. Guest", "Duo")),
     (("Solo", "Duo"), ("Solo ft. Guest", "Duo")),
