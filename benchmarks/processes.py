@@ -16,7 +16,7 @@ ROLES = (
     ("daemon", "dagster._daemon"),
     ("code server", "code-server"),
     ("code server", "api grpc"),
-    ("dagster dev", "dagster dev"),
+    ("services", "dagster_services"),
     ("mongod", "mongod"),
     ("simulator", "main simulate"),
     ("echostats up", "main up"),

@@ -45,6 +45,7 @@ class Settings(BaseModel):
         import_max_gib: How much a zip may hold, in GiB unpacked.
         import_max_ratio: How many times larger than packed a file of a zip may be.
         alerts: Where notices of trouble go, as Apprise addresses; they hold passwords and tokens.
+        ui_hosts: Names, with or without a port, under which the UI is reached besides those of this machine.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +70,7 @@ class Settings(BaseModel):
     import_max_gib: int = 4
     import_max_ratio: int = 200
     alerts: tuple[SecretStr, ...] = ()
+    ui_hosts: tuple[str, ...] = ()
 
     @property
     def simulated(self) -> bool:
@@ -118,6 +120,7 @@ def load_settings(
         import_max_gib=_whole_number(values, "ECHOSTATS_IMPORT_MAX_GIB", default=4, lowest=1),
         import_max_ratio=_whole_number(values, "ECHOSTATS_IMPORT_MAX_RATIO", default=200, lowest=1),
         alerts=_alerts(values),
+        ui_hosts=_ui_hosts(values),
     )
 
 
@@ -225,6 +228,17 @@ def _alerts(values: Mapping[str, str]) -> tuple[SecretStr, ...]:
                 f"number {number} does not begin with a service and ://."
             )
     return tuple(SecretStr(address) for address in addresses)
+
+
+def _ui_hosts(values: Mapping[str, str]) -> tuple[str, ...]:
+    names = re.split(r"[\s,]+", values.get("ECHOSTATS_UI_HOSTS", "").lower())
+    for name in filter(None, names):
+        if not re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", name):
+            raise SettingsError(
+                f"ECHOSTATS_UI_HOSTS names {name!r}. Give names as they stand in the address bar, with or without a "
+                "port, for example stats.example.org, separated by commas; without http:// and without wildcards."
+            )
+    return tuple(filter(None, names))
 
 
 def _secret(value: str | None) -> SecretStr | None:

@@ -47,6 +47,7 @@ def test_every_variable_is_read() -> None:
         ECHOSTATS_IMPORT_MAX_GIB="9",
         ECHOSTATS_IMPORT_MAX_RATIO="900",
         ECHOSTATS_ALERTS="ntfy://a/canary, mailto://u:p,w@b?to=c,d json://e",
+        ECHOSTATS_UI_HOSTS="Stats.example.org, box:3000",
     )
     assert settings.model_dump() == {
         "home": Path("/srv/echostats"),
@@ -69,6 +70,7 @@ def test_every_variable_is_read() -> None:
         "import_max_gib": 9,
         "import_max_ratio": 900,
         "alerts": settings.alerts,
+        "ui_hosts": ("stats.example.org", "box:3000"),
     }
     secrets = (settings.mongo_uri, settings.encryption_key, settings.spotify_client_secret)
     assert [secret and secret.get_secret_value() for secret in secrets] == [
@@ -195,3 +197,9 @@ def test_the_process_environment_is_read_when_none_is_given(tmp_path: Path, monk
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         read().mongo_db = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("hosts", ["*", "http://stats.example.org", "stats.example.org/path", "a:b", "*.example.org"])
+def test_names_of_the_ui_are_names_and_nothing_else(hosts: str) -> None:
+    with pytest.raises(SettingsError, match="ECHOSTATS_UI_HOSTS"):
+        read(ECHOSTATS_UI_HOSTS=hosts)

@@ -1,7 +1,7 @@
 """Dagster's own processes under `echostats up`: started, watched, restarted when they die, and stopped.
 
-`dagster dev` starts the webserver, the daemon and the code server. It ends if one of the first two dies, and goes on
-without sensors if the last one does.
+`dagster_services` starts the code server, the webserver and the daemon. It ends if one of them dies while it starts, or
+one of the last two later, and goes on without sensors if the first one cannot be brought back.
 """
 
 import contextlib
@@ -21,25 +21,30 @@ from typing import IO
 
 import requests
 
-from echostats_pipeline.cli.instance import open_instance, project_file
+from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.dead_runs import end_interrupted_runs
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.roster import code_location_is_loaded, reload_code_location, webserver_file
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.processes import process_exists
+from echostats_pipeline.storage.processes import command_of, process_exists
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S, STOP_TIMEOUT_S, POLL_S, WATCH_S = 120.0, 30.0, 0.2, 10.0
 LOG_LINES, LOG_BYTES, OLD_LOGS = 5, 10 * 2**20, 2
-MOST_RESTARTS, RESTARTS_WITHIN_S = 5, 3600.0
-"""Whatever dies more often than that has a reason that another start does not remove."""
+RESTARTS_WITHIN_S, BACK_OFF_S = 3600.0, (0, 1, 2, 5, 10)
+"""Whatever dies more often than that has a reason that another start does not remove; pauses before each (seconds)."""
+SERVICES = "echostats_pipeline.cli.dagster_services"
 
 log = logging.getLogger(__name__)
 
 
+class DagsterDiedError(EchostatsError):
+    """Dagster ended by itself while it started."""
+
+
 def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], None], welcome: str) -> None:
-    """Run Dagster until it is interrupted; start it again when it dies.
+    """Run Dagster until it is interrupted; start it again when it dies, while it starts or later.
 
     Args:
         settings: Whose state folder it works in.
@@ -51,32 +56,48 @@ def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], Non
         EchostatsError: it does not start, or dies again and again; quotes its last words.
     """
     home = StateFolder(settings.home)
-    starts: deque[float] = deque(maxlen=MOST_RESTARTS)
+    deaths: deque[float] = deque(maxlen=len(BACK_OFF_S) + 1)
+    greeting = welcome
     while True:
-        with _dagster(settings, port) as dagster:
-            say("Dagster runs again." if starts else welcome)
-            _watch(dagster, settings)
-        if len(starts) == MOST_RESTARTS and time.monotonic() - starts[0] < RESTARTS_WITHIN_S:
-            raise EchostatsError(f"Dagster has died {MOST_RESTARTS + 1} times. Its last words:\n{_last_lines(home)}")
-        starts.append(time.monotonic())
-        say(f"Dagster has stopped by itself (exit code {dagster.returncode}); starting it again.")
+        try:
+            with _dagster(settings, port) as dagster:
+                say(greeting)
+                greeting = "Dagster runs again."
+                _watch(dagster, settings)
+            died = f"Dagster has stopped by itself (exit code {dagster.returncode})"
+        except DagsterDiedError as error:
+            died = str(error)
+        now = time.monotonic()
+        deaths.append(now)
+        recent = sum(now - death < RESTARTS_WITHIN_S for death in deaths)
+        if recent > len(BACK_OFF_S):
+            raise EchostatsError(f"Dagster has died {recent} times. Its last words:\n{_last_lines(home)}")
+        pause = BACK_OFF_S[recent - 1]
+        say(f"{died}; starting it again{f' in {pause} s' if pause else ''}.")
+        time.sleep(pause)
 
 
 def stop_orphan(home: StateFolder) -> bool:
-    """Stop the Dagster of an `echostats up` that was killed; False if there is none."""
-    record = home.read_json(webserver_file(home.path))
+    """Stop the Dagster of an `echostats up` that was killed; False if there is none. Only for who holds the lock."""
+    record = home.read_json(orphan_file(home))
     if not isinstance(record, dict) or os.name != "posix":
         return False
-    up, dagster = record.get("up", 0), record.get("dagster", 0)
-    orphan = not process_exists(up) and process_exists(dagster) and _answers(record["url"])
+    dagster, url = record.get("dagster", 0), record.get("url", "")
+    orphan = process_exists(dagster) and SERVICES in command_of(dagster)
     if orphan:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(dagster, signal.SIGKILL)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while _answers(record["url"]) and time.monotonic() < deadline:
+        while _answers(url) and time.monotonic() < deadline:
             time.sleep(POLL_S)
-        webserver_file(home.path).unlink(missing_ok=True)
+    for left in (orphan_file(home), webserver_file(home.path)):
+        left.unlink(missing_ok=True)
     return orphan
+
+
+def orphan_file(home: StateFolder) -> Path:
+    """Which processes are to be stopped if `echostats up` is killed."""
+    return home.path / "dagster.json"
 
 
 @contextmanager
@@ -85,9 +106,8 @@ def _dagster(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]
     home = StateFolder(settings.home)
     with open_instance(settings) as instance:  # sets what processes that are started from now on need to open it too
         end_interrupted_runs(instance)
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(project_file("workspace.yaml"))]
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and files
-        [*command, "-h", HOST, "-p", str(port)],
+        [sys.executable, "-m", SERVICES, str(port), *settings.ui_hosts],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -95,14 +115,16 @@ def _dagster(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]
         start_new_session=True,
     )
     threading.Thread(target=_keep_log, args=(process.stdout, _log_file(home)), daemon=True).start()
+    url = f"http://{HOST}:{port}"
     try:
-        url = f"http://{HOST}:{port}"
+        home.write_json(orphan_file(home), {"url": url, "dagster": process.pid})
         _await_webserver(process, url, home)
         home.write_json(webserver_file(home.path), {"url": url, "dagster": process.pid, "up": os.getpid()})
         yield process
     finally:
         webserver_file(home.path).unlink(missing_ok=True)
         _stop(process)
+        orphan_file(home).unlink(missing_ok=True)
 
 
 def _watch(dagster: subprocess.Popen[bytes], settings: Settings) -> None:
@@ -126,8 +148,16 @@ def _keep_log(output: IO[bytes], file: Path) -> None:
 
 
 def _await_webserver(process: subprocess.Popen[bytes], url: str, home: StateFolder) -> None:
+    """Return when the webserver answers.
+
+    Raises:
+        DagsterDiedError: a process has died before that.
+        EchostatsError: nothing has died, and nothing answers.
+    """
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline:
+        if (code := process.poll()) is not None:
+            raise DagsterDiedError(f"Dagster has died while it started (exit code {code}, see {_log_file(home)})")
         if _answers(url):
             return
         time.sleep(POLL_S)

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from echostats_pipeline.cli.guard import refusal
 from echostats_pipeline.metrics import exposition
 
 HOST = "127.0.0.1"
@@ -25,8 +26,9 @@ class _Scrapes(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, measure: Measure) -> None:
+    def __init__(self, port: int, measure: Measure, hosts: Collection[str]) -> None:
         super().__init__((HOST, port), _Answer)
+        self.hosts = hosts
         self._measure = measure
         self._lock = threading.Lock()
         self._failed = 0
@@ -53,12 +55,20 @@ class _Answer(BaseHTTPRequestHandler):
     timeout = IDLE_S
 
     def do_GET(self) -> None:
+        refused = refusal(self.command, lambda name: self.headers.get_all(name, []), self.server.hosts)
+        if refused:
+            self._answer(refused.status, "text/plain", f"{refused.reason}\n".encode())
+            return
         if self.path.split("?")[0] != "/metrics":
             self.send_error(HTTPStatus.NOT_FOUND, "Metrics are at /metrics")
             return
         status, body = self.server.scrape()
+        self._answer(status, CONTENT_TYPE_LATEST if status == HTTPStatus.OK else "text/plain", body)
+
+    def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", CONTENT_TYPE_LATEST if status == HTTPStatus.OK else "text/plain")
+        self.send_header("Content-Type", content_type)
+        self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -68,9 +78,9 @@ class _Answer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving_metrics(port: int, measure: Measure) -> Iterator[str]:
-    """Serve metrics for as long as the block runs; gives their address."""
-    with _Scrapes(port, measure) as server:
+def serving_metrics(port: int, measure: Measure, hosts: Collection[str] = ()) -> Iterator[str]:
+    """Serve metrics for as long as the block runs, to this machine and under the names `hosts`; gives their address."""
+    with _Scrapes(port, measure, hosts) as server:
         thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
         thread.start()
         try:

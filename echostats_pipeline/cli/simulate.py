@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from echostats_pipeline.cli.simulated import guarded_simulator
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.simulator.behaviour import (
     DEV_QUOTA,
@@ -126,7 +127,7 @@ def _serve(world: World, host: str, port: int, behaviour: Behaviour) -> None:
         click.echo(f"Features:  {base_url}/reccobeats/v1/audio-features")
         click.echo(f"Switches:  {base_url}/simulator/behaviour   (GET, POST; /simulator/calls counts calls)")
         click.echo(f'Clock:     POST {base_url}/simulator/clock  {{"advance_seconds": 3600}}')
-        server = http_server(create_app(world, Clock(), behaviour=behaviour))
+        server = http_server(guarded_simulator(create_app(world, Clock(), behaviour=behaviour), host))
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how this ends
             server.run(sockets=[listener])
 

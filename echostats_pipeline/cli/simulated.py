@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import requests
+from starlette.types import ASGIApp
 
+from echostats_pipeline.cli.guard import Guarded
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.simulator.people import SimulatedUser
@@ -27,7 +29,7 @@ def simulated_spotify(settings: Settings, world: World | None = None) -> Iterato
     A simulator that another command of this installation serves is left alone: both give the same answers.
     """
     folder = StateFolder(settings.home)
-    with running_simulator(world or World(seed=SEED)) as simulator:
+    with running_simulator(world or World(seed=SEED), wrapped=guarded_simulator) as simulator:
         if _answers(folder):
             yield simulator
             return
@@ -51,6 +53,11 @@ def connect_person(
         code_challenge=challenge(verifier),
     )
     return connect_account(settings, store, code=code, verifier=verifier, timezone=person.timezone, now=now)
+
+
+def guarded_simulator(app: ASGIApp, *hosts: str) -> Guarded:
+    """The simulator with its switches out of reach of web pages; `hosts` are names of its own."""
+    return Guarded(app, hosts, below="/simulator")
 
 
 def _answers(folder: StateFolder) -> bool:

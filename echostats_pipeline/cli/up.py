@@ -1,6 +1,7 @@
 """``echostats up``: the database, the Dagster webserver and daemon, and the simulator where it is needed."""
 
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import click
 from echostats_pipeline.cli.dagster_process import HOST, keep_dagster_running, stop_orphan
 from echostats_pipeline.cli.instance import open_database, open_instance
 from echostats_pipeline.cli.metrics_server import serving_metrics
+from echostats_pipeline.cli.only_up import only_up
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.metrics import measured
@@ -19,6 +21,7 @@ from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.notices import Notifier
 from echostats_pipeline.roster import Roster
 from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.storage.embedded import free_port
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store
 
@@ -35,11 +38,18 @@ def up(port: int, metrics_port: int | None) -> None:
     settings = load_settings()
     Notifier(settings.alerts)  # an address that is not understood is better told now than when it is needed
     home = StateFolder(settings.home).ensure()
-    if stop_orphan(home):
-        click.echo("Stopped the Dagster of an `echostats up` that was killed.")
-    _refuse_taken(port, "--port")
-    if metrics_port is not None:
-        _refuse_taken(metrics_port, "--metrics-port")
+    with only_up(home, f"http://{HOST}:{port}"):
+        if stop_orphan(home):
+            click.echo("Stopped the Dagster of an `echostats up` that was killed.")
+        _refuse_taken(port, "--port")
+        if metrics_port is not None:
+            _refuse_taken(metrics_port, "--metrics-port")
+        _run(settings, port, metrics_port)
+    click.echo("Stopped.")
+
+
+def _run(settings: Settings, port: int, metrics_port: int | None) -> None:
+    """Everything, until it is interrupted."""
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()
     with _interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
         users = store.users.all(simulated=settings.simulated)
@@ -47,7 +57,6 @@ def up(port: int, metrics_port: int | None) -> None:
         with _metrics(settings, store, metrics_port) as metrics_url:
             welcome = _welcome(settings, port, metrics_url, [user.partition_key for user in users])
             keep_dagster_running(settings, port, click.echo, welcome)
-    click.echo("Stopped.")
 
 
 @contextmanager
@@ -58,7 +67,7 @@ def _metrics(settings: Settings, store: Store, port: int | None) -> Iterator[str
         return
     with (
         open_instance(settings) as instance,
-        serving_metrics(port, lambda: measured(store, instance, settings, utc_now())) as url,
+        serving_metrics(port, lambda: measured(store, instance, settings, utc_now()), settings.ui_hosts) as url,
     ):
         yield url
 
@@ -82,9 +91,18 @@ def _refuse_taken(port: int, option: str) -> None:
         socket.create_server((HOST, port)).close()
     except OSError as error:
         raise EchostatsError(
-            f"Port {port} is in use ({error.strerror}), perhaps by another `echostats up`. "
-            f"Choose another with: echostats up {option} {port + 1}"
+            f"Port {port} of {HOST} cannot be used: {os.strerror(error.errno or 0)}. "
+            f"End the program that listens there, or choose another port: echostats up {option} {_free_after(port)}"
         ) from error
+
+
+def _free_after(port: int) -> int:
+    """A port that is free, close by."""
+    for number in range(max(port, 1023) + 1, 65_536):
+        with contextlib.suppress(OSError):
+            socket.create_server((HOST, number)).close()
+            return number
+    return free_port()
 
 
 @contextmanager

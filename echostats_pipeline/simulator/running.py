@@ -7,11 +7,12 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.simulator.behaviour import Behaviour
@@ -73,6 +74,7 @@ def running_simulator(
     port: int = 0,
     seed: int = 1,
     behaviour: Behaviour | None = None,
+    wrapped: Callable[[ASGIApp], ASGIApp] | None = None,
 ) -> Iterator[RunningSimulator]:
     """Serve on 127.0.0.1 until the block ends.
 
@@ -82,6 +84,7 @@ def running_simulator(
         port: 0 takes a free one.
         seed: Only used when `world` is None.
         behaviour: How to begin; None is extended quota without limits or faults.
+        wrapped: From the application to the one that is served in its place.
 
     Raises:
         EchostatsError: The port is taken.
@@ -90,7 +93,7 @@ def running_simulator(
     tokens = Tokens(world.seed, clock)
     with bound_socket(LOOPBACK, port) as listener:
         app = create_app(world, clock, tokens, behaviour=behaviour)
-        server, site = http_server(app), app.state.site
+        server, site = http_server(wrapped(app) if wrapped else app), app.state.site
         thread = threading.Thread(target=server.run, args=([listener],), name="simulated-spotify", daemon=True)
         thread.start()
         try:

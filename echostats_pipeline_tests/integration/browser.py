@@ -91,12 +91,13 @@ class Browser:
 
 
 @contextmanager
-def browser(url: str, *, height: int = HEIGHT) -> Iterator[Browser]:
+def browser(url: str, *options_of_chromium: str, height: int = HEIGHT) -> Iterator[Browser]:
     """A browser, closed at the end of the block."""
     assert CHROMIUM is not None, "ask CHROMIUM first"
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
+    always = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
+    for argument in (*always, *options_of_chromium):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(CHROMEDRIVER))

@@ -197,14 +197,14 @@ def test_what_a_killed_up_leaves_behind_is_ended_by_the_next_one(
     with started(settings.home, *command) as killed:
         eventually("code location", lambda: ui.answers() and ui.repository(), killed)
         eventually("its address", lambda: (settings.home / "webserver.json").exists() or None, killed)
-        left = processes.pids("dagster dev")
+        left = processes.pids("dagster_services")
         killed.kill()
         killed.wait()
-        assert processes.pids("dagster dev") == left
+        assert processes.pids("dagster_services") == left
         with started(settings.home, *command) as again:
-            eventually("another Dagster", lambda: (processes.pids("dagster dev") - left) or None, again)
+            eventually("another Dagster", lambda: (processes.pids("dagster_services") - left) or None, again)
             eventually("code location", lambda: ui.answers() and ui.repository(), again)
-            assert processes.pids("dagster dev").isdisjoint(left)
+            assert processes.pids("dagster_services").isdisjoint(left)
             assert "that was killed" in (settings.home.parent / "output.txt").read_text()
             assert interrupt(again) == 0
         eventually("end of all processes", lambda: not processes_of(settings.home))

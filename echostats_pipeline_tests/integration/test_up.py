@@ -1,6 +1,7 @@
 """``echostats up`` as a user runs it: the UI's own questions and clicks over GraphQL, a new user, and the end."""
 
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -132,6 +133,20 @@ def test_up_serves_syncs_backfills_takes_new_users_and_stops(
         assert {each["scheduleState"]["status"] for each in repository["schedules"]} == {"RUNNING"}
         eventually("partition of the user", lambda: key in ui.user_partitions(), process)
 
+        record = (settings.home / "webserver.json").read_bytes()
+        second = subprocess.run(
+            [sys.executable, "-m", "echostats_pipeline.cli.main", "up", "--port", str(port + 1)],
+            env=environment(settings.home),
+            cwd=settings.home.parent,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert f"process {process.pid}, http://127.0.0.1:{port}, since {utc_now():%Y-%m-%d}" in second.stderr
+        assert (settings.home / "webserver.json").read_bytes() == record
+
         today = utc_now().date()
         tags = {USER_TAG: key, **range_tags(today, today, key)}
         launched = ui.launched(repository, "user_sync", tags)
@@ -148,8 +163,8 @@ def test_up_serves_syncs_backfills_takes_new_users_and_stops(
 
         url = configured_spotify(settings).api_url
         with open_store(settings) as store:
-            second = connect(settings, store, url, people[1].id, people[1].timezone)
-        name = f"sync_{second.partition_key.replace('-', '_')}"
+            other = connect(settings, store, url, people[1].id, people[1].timezone)
+        name = f"sync_{other.partition_key.replace('-', '_')}"
         eventually("sensor of the new user", lambda: ui.sensors().get(name) == "RUNNING", process)
 
         run_id = launched["run"]["runId"]

@@ -1,0 +1,111 @@
+"""Dagster's webserver behind a guard: `python -m echostats_pipeline.cli.dagster_webserver WORKSPACE PORT [NAME ...]`.
+
+Dagster's own answers whoever asks, by whatever name, and does what a GET or a form tells it to: any page in the user's
+browser could launch runs. Here: the webserver's application with the guard before it, and serving it. Not here: the
+judgement (`guard`), starting and watching this process (`dagster_services`).
+"""
+
+import contextlib
+import sys
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+
+import uvicorn
+from dagster import DagsterInstance
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._utils.log import configure_loggers
+from dagster_webserver.cli import (
+    DEFAULT_DB_STATEMENT_TIMEOUT,
+    DEFAULT_POOL_MAX_OVERFLOW,
+    DEFAULT_POOL_RECYCLE,
+)
+from dagster_webserver.version import __version__
+from dagster_webserver.webserver import DagsterWebserver
+from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from echostats_pipeline.cli.guard import Guarded, Refusal, refusal
+
+HOST = "127.0.0.1"
+GRAPHQL = "/graphql"
+DATA = (GRAPHQL, "/logs/", "/download_debug/")
+"""What holds no pages: nobody comes here by a link from elsewhere."""
+NOTEBOOKS = {"/notebook", "/dagit/notebook"}
+"""Routes that show any notebook file of this machine as a page; this pipeline has none."""
+POLL_MS, END_WITHIN_S = 2_000, 5
+
+
+class GuardedUi(Guarded):
+    """The guard of Dagster's UI, which asks everything with JSON."""
+
+    def refused(self, scope: Scope) -> Refusal | None:
+        """Why a request is refused: also for being sent in a way that needs no permission from other sites."""
+        method, values = scope.get("method", "GET"), Headers(scope=scope).getlist
+        found = refusal(method, values, self.hosts)
+        if found or scope["type"] == "websocket":
+            return found
+        if scope["path"] in NOTEBOOKS:
+            return Refusal(HTTPStatus.NOT_FOUND, "There are no notebooks.")
+        if method not in {"GET", "HEAD"} and not _is_json(values("content-type")):
+            return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON, with Content-Type: application/json.")
+        if not {"same-origin", "none"}.issuperset(values("sec-fetch-site")) and scope["path"].startswith(DATA):
+            return Refusal(HTTPStatus.FORBIDDEN, "A link of another site leads here. Begin at the start page: /")
+        if method == "GET" and scope["path"] == GRAPHQL and _changes(scope["query_string"]):
+            return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "Send what changes something by POST, as JSON.")
+        return None
+
+
+def build_app(context: WorkspaceProcessContext, hosts: tuple[str, ...]) -> GuardedUi:
+    """The UI of a workspace, for requests to this machine and to `hosts`."""
+    return GuardedUi(DagsterWebserver(context, live_data_poll_rate=POLL_MS).create_asgi_app(), hosts)
+
+
+def main(workspace: str, port: str, *hosts: str) -> None:
+    """Serve until interrupted."""
+    configure_loggers(formatter="colored", log_level="INFO")
+    with DagsterInstance.get() as instance:
+        instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
+        with (
+            contextlib.suppress(KeyboardInterrupt),
+            WorkspaceProcessContext(
+                instance,
+                version=__version__,
+                read_only=False,
+                workspace_load_target=WorkspaceFileTarget(paths=[workspace]),
+                code_server_log_level="warning",
+            ) as context,
+        ):
+            uvicorn.run(
+                build_app(context, hosts),
+                host=HOST,
+                port=int(port),
+                log_level="warning",
+                lifespan="off",
+                timeout_graceful_shutdown=END_WITHIN_S,
+            )
+
+
+def _is_json(types: list[str]) -> bool:
+    return [kind.partition(";")[0].strip().lower() for kind in types] == ["application/json"]
+
+
+def _changes(query_string: bytes) -> bool:
+    """Whether a query in an address is anything but a question."""
+    for name, text in parse_qsl(query_string.decode("latin-1")):
+        if name == "query":
+            try:
+                definitions = parse(text).definitions
+            except GraphQLError:
+                continue  # which the webserver says
+            if any(
+                isinstance(each, OperationDefinitionNode) and each.operation != OperationType.QUERY
+                for each in definitions
+            ):
+                return True
+    return False
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
