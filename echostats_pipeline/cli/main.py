@@ -23,6 +23,7 @@ from echostats_pipeline.cli.simulate import simulate
 from echostats_pipeline.cli.up import up
 from echostats_pipeline.cli.users import users
 from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.storage.mongo_errors import explanation
 
 INTERRUPTED = 130
 
@@ -65,12 +66,7 @@ def main() -> None:
         click.secho(f"Error: {error}", fg="red", err=True)
         sys.exit(1)
     except PyMongoError as error:
-        click.secho(
-            f"Error: MongoDB stopped answering ({type(error).__name__}). What was written stays; "
-            "check the server and run the command again.",
-            fg="red",
-            err=True,
-        )
+        click.secho(f"Error: {explanation(error)}", fg="red", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)

@@ -26,6 +26,7 @@ from echostats_pipeline.resources.heartbeat import beating
 from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.storage.jobs import ERROR_LENGTH, JobKey, JobStore
 from echostats_pipeline.storage.leases import Lease
+from echostats_pipeline.storage.mongo_errors import UNKNOWN, MongoAddress, explanation
 
 READS_SPOTIFY = {
     "recently_played",
@@ -160,7 +161,7 @@ class SyncJobsResource(dg.ConfigurableResource):
         except _LeftToAnotherRun as left:
             outcome, step.detail = "pending", str(left)
         except BaseException as failure:
-            error = f"{type(failure).__name__}: {failure}"
+            error = f"{type(failure).__name__}: {self._said(failure)}"
             with suppress(UserRemovedError):  # there is no record any more
                 jobs.append_step(key, ended("failed", error))
                 jobs.close(key, "failed", self.clock.now(), error)
@@ -187,6 +188,13 @@ class SyncJobsResource(dg.ConfigurableResource):
         jobs.close(key, "completed", self.clock.now())
         if through:
             jobs.complete_earlier(key, through)
+
+    def _said(self, failure: BaseException) -> str:
+        """The words of a failure; the driver's own name neither host nor remedy."""
+        if not isinstance(failure, PyMongoError):
+            return str(failure)
+        uri = self.store.settings.mongo_uri
+        return explanation(failure, MongoAddress.of(uri.get_secret_value()) if uri else UNKNOWN)
 
     @contextmanager
     def _alone(self, step: Step, changes: Exclusive | None) -> Iterator[None]:

@@ -33,6 +33,7 @@ from echostats_pipeline.storage.adoption import echostats_traces
 from echostats_pipeline.storage.conformity import misfits
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.indexes import REPAIR_COMMAND, index_problems
+from echostats_pipeline.storage.mongo_errors import explanation
 from echostats_pipeline.storage.store import Store
 
 Level = Literal["ok", "warning", "problem"]
@@ -78,7 +79,7 @@ def examined(area: str, look: Callable[[], Findings], fix: str = "") -> list[Fin
     except EchostatsError as error:
         found.append(Finding(area, "problem", str(error), fix))
     except PyMongoError as error:
-        found.append(Finding(area, "problem", f"MongoDB did not answer ({type(error).__name__}).", fix))
+        found.append(Finding(area, "problem", explanation(error), fix))
     except Exception as error:  # noqa: BLE001 - a doctor must survive what it diagnoses
         found.append(
             Finding(

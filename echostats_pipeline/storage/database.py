@@ -2,20 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import (
-    BulkWriteError,
-    ConfigurationError,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
-)
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from echostats_pipeline.errors import StorageError
+from echostats_pipeline.storage.mongo_errors import MongoAddress, bad_option, bad_uri, explanation
 
 Document = dict[str, Any]
 Db = Database[Document]
@@ -27,40 +23,34 @@ AWARE = CodecOptions[Document](tz_aware=True)
 
 
 @contextmanager
-def connected(uri: str, database: str) -> Iterator[Db]:
+def connected(uri: str, database: str, home: Path | None = None) -> Iterator[Db]:
     """Open a database for as long as the block runs.
 
     Args:
         uri: MongoDB connection string.
         database: Name of the database; it need not exist.
+        home: State folder of the embedded server, if it is the one.
 
     Raises:
-        StorageError: nothing answers at the address, or it refuses the credentials. The message never quotes `uri`.
+        StorageError: the server cannot be used, at first or later in the block: says where, why and what to do. The
+            message never quotes `uri`.
     """
+    if wrong := bad_option(uri):
+        raise StorageError(wrong)
     try:
         client: MongoClient[Document] = MongoClient(
             uri,
             appname="echostats_pipeline",
             serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
         )
-    except (ConfigurationError, ValueError, OSError) as error:  # OSError: a certificate file that is not there
-        raise StorageError(f"MONGO_URI cannot be used: {error}") from error
+    except (PyMongoError, ValueError, OSError) as error:  # OSError: a certificate file that is not there
+        raise StorageError(bad_uri(error, uri)) from error
     with client:
         try:
             client.admin.command("ping")
-        except ServerSelectionTimeoutError as error:
-            raise StorageError(
-                "MongoDB does not answer. Check that the server in MONGO_URI is running and reachable from here, "
-                "or unset MONGO_URI to use the embedded server."
-            ) from error
-        except OperationFailure as error:
-            raise StorageError(
-                f"MongoDB refused the connection ({error.details.get('codeName') if error.details else error.code}). "
-                "Check the user, password and authSource in MONGO_URI."
-            ) from error
+            yield client.get_database(database, codec_options=AWARE)
         except PyMongoError as error:
-            raise StorageError(f"MongoDB cannot be used: {type(error).__name__}") from error
-        yield client.get_database(database, codec_options=AWARE)
+            raise StorageError(explanation(error, MongoAddress.of(uri, home))) from error
 
 
 def duplicates(error: BulkWriteError) -> list[int]:

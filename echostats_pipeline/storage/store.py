@@ -112,7 +112,8 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
     Raises:
         StorageError: the database cannot be used.
     """
-    with connected(mongo_uri(settings), settings.mongo_db) as db:
+    home = None if settings.mongo_uri else settings.home
+    with connected(mongo_uri(settings), settings.mongo_db, home) as db:
         store = Store.of(db)
         if indexes:
             keep_one_of_each(db)

@@ -7,7 +7,7 @@ import pytest
 from echostats_pipeline.errors import StorageError
 from echostats_pipeline.storage import database
 from echostats_pipeline.storage.database import connected
-from echostats_pipeline.storage.embedded import EmbeddedServer
+from echostats_pipeline.storage.embedded import EmbeddedServer, free_port
 from echostats_pipeline_tests.conftest import NOW
 
 PASSWORD = "s3cret-canary"
@@ -29,9 +29,11 @@ def refused(uri: str) -> str:
 
 
 def test_a_server_that_does_not_answer_is_an_error_that_says_what_to_check() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert "MONGO_URI" in refused(f"mongodb://me:{PASSWORD}@127.0.0.1:{port}/")
+    port = free_port()
+    said = refused(f"mongodb://me:{PASSWORD}@127.0.0.1:{port}/")
+    assert f"127.0.0.1:{port}" in said
+    assert "refused" in said
+    assert "Start the server" in said
 
 
 def test_a_server_that_is_not_mongodb_is_an_error() -> None:
