@@ -1,5 +1,7 @@
 """``echostats connect``: a user's consent, from the browser into the database."""
 
+import re
+import sys
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,8 +12,8 @@ import click
 from click.core import ParameterSource
 
 from echostats_pipeline.cli.instance import open_database
-from echostats_pipeline.cli.redirect import Redirects, served
-from echostats_pipeline.errors import ConsentNotGiven, EchostatsError
+from echostats_pipeline.cli.redirect import NotServed, Redirects, served
+from echostats_pipeline.errors import ConsentNotGiven, EchostatsError, SettingsError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User, known_timezone
 from echostats_pipeline.settings import load_settings
@@ -22,6 +24,7 @@ from echostats_pipeline.stages.consent import Attempt
 WAIT_S = 5 * 60.0
 """How long the browser may take."""
 LOCALTIME = Path("/etc/localtime")
+UTC_NAMES = {"UTC", "UCT", "Zulu", "Universal", "Etc/UTC", "Etc/UCT", "Etc/Zulu", "Etc/Universal"}
 
 Connect = Callable[[str], User]
 """From the address at which the sign-in ended to the stored user."""
@@ -45,7 +48,7 @@ def _chosen_timezone(context: click.Context, parameter: click.Parameter, name: s
 def machine_timezone(tz: str, localtime: Path) -> str:
     """The IANA zone of this machine: of its variable ``TZ``, else of the file that `localtime` links to, else UTC."""
     _, _, linked = localtime.resolve().as_posix().partition("zoneinfo/")
-    for name in (tz.removeprefix(":"), linked):
+    for name in (tz.removeprefix(":"), linked.removeprefix("posix/").removeprefix("right/")):
         with suppress(ValueError):
             if name:
                 return known_timezone(name)
@@ -63,7 +66,9 @@ def machine_timezone(tz: str, localtime: Path) -> str:
 def connect(timezone: str, no_browser: bool) -> None:
     """Connect a Spotify account, or renew one: opens Spotify's consent in the browser and waits for its end."""
     settings = load_settings()
+    _check_client_id(settings.spotify_client_id)
     attempt = Attempt.of(configured_spotify(settings).app)
+    timezone = _asked_timezone(timezone)
     with open_database(settings) as store:
 
         def finish(address: str) -> User:
@@ -76,12 +81,55 @@ def connect(timezone: str, no_browser: bool) -> None:
         click.echo(f"Spotify asks for your consent at this address:\n\n  {attempt.address}\n")
         click.echo(f"{_on_spotifys_page(attempt.app)}\n")
         with served(attempt.app.redirect_uri) as redirects:
-            if not no_browser and redirects is not None and webbrowser.open(attempt.address):
+            if not no_browser and isinstance(redirects, NotServed) and redirects.reason:
+                click.echo(f"{_ways_on(attempt.app, redirects)}\n", err=True)
+            if not no_browser and isinstance(redirects, Redirects) and webbrowser.open(attempt.address):
                 user = _from_browser(attempt, redirects, finish)
             else:
                 user = finish(_pasted(attempt.app))
     click.secho(f"Connected {_name(user)} as {user.partition_key}, with days in {user.timezone}.", fg="green")
     click.echo("`echostats up` syncs from now on; `echostats users` shows everybody.")
+
+
+def _check_client_id(client_id: str | None) -> None:
+    """What Spotify would refuse in the browser only, said at once.
+
+    Raises:
+        SettingsError: it cannot be a client id.
+    """
+    if client_id is not None and not re.fullmatch("[0-9a-fA-F]{32}", client_id):
+        raise SettingsError(
+            f"SPOTIFY_CLIENT_ID is not a client id: it must be 32 hexadecimal digits and has {len(client_id)} "
+            "characters. Copy the Client ID of your app from https://developer.spotify.com/dashboard."
+        )
+
+
+def _asked_timezone(timezone: str) -> str:
+    """The zone; where it is only what a machine has that was never told one, the person is asked."""
+    given = click.get_current_context().get_parameter_source("timezone") is ParameterSource.COMMANDLINE
+    if given or timezone not in UTC_NAMES:
+        return timezone
+    if not sys.stdin.isatty():
+        click.echo(f"This machine's time zone is {timezone}, and nobody is there to be asked for yours.", err=True)
+        return timezone
+    click.echo("This machine's time zone is UTC. In which zone do days begin for who connects, if new?")
+    chosen: str = click.prompt("Time zone, like Europe/Berlin", default=timezone, value_proc=_zone_or_again)
+    return chosen
+
+
+def _zone_or_again(name: str) -> str:
+    try:
+        return known_timezone(name.strip())
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _ways_on(app: SpotifyApp, not_served: NotServed) -> str:
+    return (
+        f"{not_served.reason}, so the browser's way back, {app.redirect_uri}, cannot be served. Either paste the "
+        "address as follows; or press Ctrl-C, end the program that listens there, and connect again; or choose another "
+        "port in SPOTIFY_REDIRECT_URI and add that address under Redirect URIs of the app in Spotify's dashboard."
+    )
 
 
 def _pasted(app: SpotifyApp) -> str:

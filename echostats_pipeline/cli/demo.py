@@ -10,6 +10,7 @@ from rich.table import Table
 
 from echostats_pipeline.cli.history import import_with, outcome_table, rebuild_with
 from echostats_pipeline.cli.instance import Runner, open_pipeline
+from echostats_pipeline.cli.own_command import own_command
 from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
 from echostats_pipeline.decisions import sync_request
 from echostats_pipeline.errors import EchostatsError
@@ -104,12 +105,13 @@ def top_artists_table(store: Store, user: User) -> Table:
 
 def next_steps(settings: Settings, user: User) -> str:
     """What to type next."""
-    report = f"echostats report --open --user {user.partition_key}"
+    command = own_command()
+    report = f"{command} report --open --user {user.partition_key}"
     return (
         f"Everything is in {settings.home}.\n"
         "Next:\n"
-        "  echostats up                            open the Dagster UI; the simulated users go on listening\n"
+        f"  {command} up                            open the Dagster UI; the simulated users go on listening\n"
         f"  {report}  a page to look at: top lists, calendar, discoveries\n"
-        '  mongosh "$(echostats mongo uri)"        read the database; `echostats mongo stop` afterwards\n'
-        "  echostats demo                          run it again: nothing is added twice"
+        f'  mongosh "$({command} mongo uri)"        read the database; `{command} mongo stop` afterwards\n'
+        f"  {command} demo                          run it again: nothing is added twice"
     )

@@ -3,6 +3,7 @@
 Here: listening, waiting for the browser, showing it a page. Not here: what the address means (`stages.consent`).
 """
 
+import errno
 import html
 import socket
 import socketserver
@@ -119,17 +120,30 @@ class Redirects:
                 yield self._visits.get(timeout=POLL_S)
 
 
+@dataclass(frozen=True)
+class NotServed:
+    """A redirect address that is not served.
+
+    Attributes:
+        reason: What stands against it on this machine; empty if the address is not this machine's.
+    """
+
+    reason: str = ""
+
+
 @contextmanager
-def served(redirect_uri: str) -> Iterator[Redirects | None]:
-    """Serve a redirect address for as long as the block runs; None if it is not this machine's own or is taken."""
+def served(redirect_uri: str) -> Iterator[Redirects | NotServed]:
+    """Serve a redirect address for as long as the block runs, if it is this machine's own and free."""
     parts = urlsplit(redirect_uri)
     if parts.scheme != "http" or parts.hostname not in LOOPBACK:
-        yield None
+        yield NotServed()
         return
     try:
         server = _Server(parts.hostname, parts.port or 80, parts.path or "/")
-    except (OSError, ValueError):  # taken, not allowed, or no port at all
-        yield None
+    except (OSError, ValueError) as error:  # taken, not allowed, or no port at all
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        what = "is in use by another program" if in_use else f"cannot be listened at ({error})"
+        yield NotServed(f"{parts.netloc} {what}")
         return
     with server:
         thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), name="redirect", daemon=True)

@@ -3,12 +3,23 @@
 import re
 import unicodedata
 from datetime import datetime
+from functools import cache
+from importlib import resources
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
 from echostats_pipeline.model.base import Document, UtcDatetime, utc_now
+
+
+@cache
+def timezones() -> frozenset[str]:
+    """The time zones of the IANA database, as the package ``tzdata`` lists them: the same on every machine.
+
+    A machine's own folder of zones holds what is none: ``localtime``, ``posixrules``, ``right/...``.
+    """
+    listed = (resources.files("tzdata") / "zones").read_text(encoding="ascii").split()
+    return frozenset(listed) - {"Factory"}
 
 
 def known_timezone(name: str) -> str:
@@ -17,15 +28,20 @@ def known_timezone(name: str) -> str:
     Raises:
         ValueError: it is not.
     """
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is not a time zone. Use a name like Europe/Berlin or America/New_York.") from error
-    return name
+    if name in timezones():
+        return name
+    meant = next((zone for zone in timezones() if zone.lower() == name.strip().lower()), None)
+    example = f"Did you mean {meant}?" if meant else "Use a name like Europe/Berlin or America/New_York."
+    raise ValueError(f"{name!r} is not a time zone of the IANA database. {example}")
+
+
+def _timezone_or_utc(name: object) -> object:
+    """A stored zone that is none must not stop everybody: `echostats doctor` names it, and days begin in UTC."""
+    return name if not isinstance(name, str) or name in timezones() else "UTC"
 
 
 UserStatus = Literal["active", "paused", "needs_reauth"]
-Timezone = Annotated[str, AfterValidator(known_timezone)]
+Timezone = Annotated[str, BeforeValidator(_timezone_or_utc)]
 PARTITION_KEY_PATTERN = r"^[a-z0-9_-]{1,64}$"
 
 

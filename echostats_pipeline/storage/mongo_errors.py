@@ -49,11 +49,15 @@ _NETWORK = (
         "it is no member of that replica set, or the set has no primary now",
         "Check replicaSet=... in MONGO_URI against rs.status() on the server; leave it out for a server that is none.",
     ),
-    ("[Rr]efused", "the connection was refused: nothing listens at that port", "Start the server, or check the port."),
+    (
+        "[Rr]efused",
+        "the connection was refused: nothing listens at that port",
+        "Start the server, or correct host and port in MONGO_URI, or unset it to use the embedded server.",
+    ),
     (
         "[Tt]imed out|[Tt]imeout:|unreachable|No route",
         "it did not answer in time",
-        "Check that the server runs, and that no firewall is between.",
+        "Check that the server in MONGO_URI runs, and that no firewall is between.",
     ),
 )
 """Patterns of the driver's words, with the reason and the remedy; the first that fits."""

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
 from echostats_pipeline.errors import NotFoundError
-from echostats_pipeline.model.users import SpotifyTokens, User, UserStatus, partition_key
+from echostats_pipeline.model.users import SpotifyTokens, User, UserStatus, known_timezone, partition_key, timezones
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
 
@@ -54,18 +54,28 @@ class UserStore:
         return stored_as(User, "users", document)
 
     def find(self, name: str) -> User:
-        """The user of a partition key, or of a display name or Spotify id if it is the only one.
+        """The user of a partition key, else of a Spotify id, else of a display name if it is the only one.
 
         Raises:
-            NotFoundError: no user or several answer to the name.
+            NotFoundError: no user answers to the name, or several do by their display names.
         """
         named = {"$or": [{"partition_key": name}, {"display_name": name}, {"spotify_id": name}]}
-        matches = [stored_as(User, "users", document) for document in self._users.find(named | ADOPTED).limit(2)]
+        found = self._users.find(named | ADOPTED).sort("_id")
+        matches = [stored_as(User, "users", document) for document in found]
+        for field in ("partition_key", "spotify_id"):
+            if exact := [user for user in matches if getattr(user, field) == name]:
+                return exact[0]
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise NotFoundError(f"Several users are called {name!r}; use the key that `echostats users` shows.")
+            keys = ", ".join(user.partition_key for user in matches)
+            raise NotFoundError(f"Several users are called {name!r}. Name one by its key: {keys}")
         return self.by_partition_key(name)
+
+    def bad_timezones(self) -> dict[str, str]:
+        """Stored zones that are none of the IANA database, by partition key."""
+        stored = self._users.find({"timezone": {"$exists": True, "$nin": sorted(timezones())}})
+        return {str(each.get("partition_key") or each["_id"]): str(each["timezone"]) for each in stored.sort("_id")}
 
     def connect(self, profile: Document, *, authorized_at: datetime, simulated: bool, timezone: str = "UTC") -> User:
         """Store a user who has just consented: a new one, or a known one renewed (same id, same partition key).
@@ -75,12 +85,15 @@ class UserStore:
             authorized_at: When the consent was given.
             simulated: Whether the account is the simulator's.
             timezone: IANA zone of a new user; a known user keeps theirs.
+
+        Raises:
+            ValueError: there is no such zone.
         """
         new_id = ObjectId()
         new = User.model_validate(
             {
                 **profile,
-                "timezone": timezone,
+                "timezone": known_timezone(timezone),
                 "simulated": simulated,
                 "partition_key": partition_key(profile.get("display_name", ""), str(new_id)),
             }
@@ -164,7 +177,7 @@ class UserStore:
 
     def set_timezone(self, user_id: str, timezone: str) -> None:
         """Record in which IANA zone a user's days begin."""
-        self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"timezone": timezone}})
+        self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"timezone": known_timezone(timezone)}})
 
     def history_span(self, user_id: str) -> tuple[datetime, datetime] | None:
         """When the user's first and last stored play ended; None without plays."""

@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 import pytest
 import requests
+from click.core import ParameterSource
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
 from echostats_pipeline.cli import connect as module
 from echostats_pipeline.cli.connect import connect, machine_timezone
-from echostats_pipeline.cli.redirect import served
+from echostats_pipeline.cli.redirect import NotServed, served
 from echostats_pipeline.errors import AppRefused, ConsentNotGiven, EchostatsError, ReauthorizationNeeded
 from echostats_pipeline.stages import accounts
 from echostats_pipeline_tests.conftest import Installation, documents
@@ -130,7 +131,7 @@ def test_with_a_client_secret_there_is_no_verifier(
 ) -> None:
     for name in ("SPOTIFY_ACCOUNTS_URL", "SPOTIFY_API_URL"):
         monkeypatch.setattr(accounts, name, installation.simulator.base_url)
-    desk.set(SPOTIFY_CLIENT_ID="my-app", SPOTIFY_CLIENT_SECRET="canary-secret")
+    desk.set(SPOTIFY_CLIENT_ID="5e" * 16, SPOTIFY_CLIENT_SECRET="canary-secret")
     ended = desk.connect(browser=desk.visits(person))
     assert ended.exit_code == 0, ended.exception
     assert "code_challenge" not in desk.opened[0]
@@ -237,15 +238,19 @@ def test_without_a_way_back_the_address_is_pasted(
     installation: Installation, desk: Desk, person: str, why: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
+        taken_port = taken.getsockname()[1]
         if why == "not this machine":
             desk.set(SPOTIFY_REDIRECT_URI="https://example.org/callback")
         if why == "port taken":
-            desk.set(SPOTIFY_REDIRECT_URI=f"http://127.0.0.1:{taken.getsockname()[1]}/callback")
+            desk.set(SPOTIFY_REDIRECT_URI=f"http://127.0.0.1:{taken_port}/callback")
         options = [why] if why.startswith("--") else []
         ended = desk.connect(*options, paste=pasting(person))
     assert ended.exit_code == 0, ended.exception
     assert len(installation.store.users.all()) == 1
     assert bool(desk.opened) == (why == "no browser")
+    named = f"127.0.0.1:{taken_port} is in use by another program" in ended.output
+    assert named == (why == "port taken")
+    assert ("choose another port in SPOTIFY_REDIRECT_URI" in ended.output) == named
 
 
 def test_connecting_again_renews_the_same_user(installation: Installation, desk: Desk, person: str) -> None:
@@ -295,6 +300,48 @@ def test_an_unknown_time_zone_is_refused_before_anything_is_asked(installation: 
     assert desk.opened == []
 
 
+@pytest.mark.parametrize("client_id", ["my-app", "5e" * 15, "5e" * 17, "zz" * 16, f'"{"5e" * 16}"'])
+def test_what_cannot_be_a_client_id_is_refused_before_anything_is_asked(
+    installation: Installation, desk: Desk, client_id: str
+) -> None:
+    desk.set(SPOTIFY_CLIENT_ID=client_id)
+    ended = desk.connect()
+    assert "must be 32 hexadecimal digits" in str(ended.exception)
+    assert client_id not in str(ended.exception)
+    assert desk.opened == []
+
+
+def test_a_machine_without_a_zone_has_the_person_asked_for_theirs(
+    installation: Installation, desk: Desk, person: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def answer(text: str, **_: object) -> str:
+        asked.append(text)
+        return "Europe/Paris"
+
+    terminal = type("Terminal", (), {"isatty": lambda self: True})()
+    monkeypatch.setattr(module, "sys", type("System", (), {"stdin": terminal}))
+    with click.Context(connect) as context, monkeypatch.context() as patch:
+        patch.setattr(module.click, "prompt", answer)
+        assert module._asked_timezone("UTC") == "Europe/Paris"
+        assert module._asked_timezone("Asia/Tokyo") == "Asia/Tokyo"
+        context.set_parameter_source("timezone", ParameterSource.COMMANDLINE)
+        assert module._asked_timezone("UTC") == "UTC"
+    assert len(asked) == 1
+    with pytest.raises(click.UsageError, match="Did you mean Europe/Paris"):
+        module._zone_or_again("europe/paris")
+
+
+def test_where_nobody_can_be_asked_for_a_zone_it_is_said(installation: Installation, desk: Desk, person: str) -> None:
+    desk.set(TZ="UTC")
+    ended = desk.connect(browser=desk.visits(person))
+    assert ended.exit_code == 0, ended.exception
+    assert "nobody is there to be asked" in ended.output
+    assert installation.store.users.all()[0].timezone == "UTC"
+    assert "nobody is there" not in desk.connect("--timezone", "UTC", browser=desk.visits(person)).output
+
+
 def test_the_zone_of_this_machine_is_found_or_is_utc(tmp_path: Path) -> None:
     zoneinfo = tmp_path / "usr" / "share" / "zoneinfo" / "Europe" / "Paris"
     zoneinfo.parent.mkdir(parents=True)
@@ -310,7 +357,7 @@ def test_the_zone_of_this_machine_is_found_or_is_utc(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["https://127.0.0.1/x", "http://example.org/x", "http://127.0.0.1:99999/x"])
 def test_only_an_address_of_this_machine_is_served(address: str) -> None:
     with served(address) as redirects:
-        assert redirects is None
+        assert isinstance(redirects, NotServed)
 
 
 def test_without_any_spotify_it_is_said_what_to_start(echostats: Echostats, installation: Installation) -> None:

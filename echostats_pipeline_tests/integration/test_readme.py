@@ -33,6 +33,17 @@ def test_its_commands_exist_with_the_options_they_are_shown_with(line: str) -> N
     assert {argument for argument in arguments if argument.startswith("--")} <= known
 
 
+def test_its_commands_for_beginners_are_one_line_each_in_an_environment_of_their_own() -> None:
+    (demo,), (tests,) = (
+        [line for line in "".join(blocks("bash")).splitlines() if line.endswith(end)]
+        for end in ("&& echostats demo", "&& pytest")
+    )
+    for line in (demo, tests):
+        assert line.startswith("python3 -m venv .venv && . .venv/bin/activate && pip install ")
+    run = README.with_name(".ci") / "run"
+    assert tests.replace(".venv", '"$environment"') == run.read_text(encoding="utf-8").splitlines()[-1]
+
+
 def test_the_exported_plays_are_read_as_printed(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """Each thing the doctor looks at, well and not well."""
 
+import errno
 import shutil
 from collections import namedtuple
 from datetime import timedelta
@@ -150,6 +151,25 @@ def test_a_zone_that_is_not_known_here_is_told(store: Store) -> None:
     store.db["users"].insert_one({"spotify_id": "a", "partition_key": "a", "timezone": "Mars/Olympus"})
     finding = list(health.clock(store, utc_now()))[1]
     assert (finding.level, "Mars/Olympus" in finding.text) == ("problem", True)
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "fix"),
+    [
+        (errno.ENOSPC, "No space left on device", "Make room"),
+        (errno.EROFS, "Read-only file system", "writable"),
+        (errno.EACCES, "Permission denied", "writable"),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_a_problem_with_its_cause(
+    number: int, said: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(health.tempfile, "TemporaryFile", refuse)
+    found = next(iter(health.disk(tmp_path)))
+    assert (found.level, said in found.text, fix in found.fix) == ("problem", True, True)
 
 
 def test_a_library_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from echostats_pipeline.errors import EmbeddedServerError
+from echostats_pipeline.storage import embedded_binary
 from echostats_pipeline.storage.embedded_binary import find_mongod
 from echostats_pipeline.storage.home import StateFolder
 
@@ -108,3 +109,12 @@ def test_looking_for_the_binary_imports_nothing_of_the_wheel() -> None:
         "assert not [name for name in sys.modules if name.startswith('fiftyone')]"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_where_no_server_comes_along_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_binary, "_from_wheel", lambda: None)
+    monkeypatch.setattr(embedded_binary, "_from_path", lambda: None)
+    monkeypatch.setattr(embedded_binary.sys, "platform", "linux")
+    monkeypatch.setattr(embedded_binary.platform, "machine", lambda: "aarch64")
+    with pytest.raises(EmbeddedServerError, match=r"brings none for Linux on aarch64\. Or install mongod .* MONGO_URI"):
+        find_mongod()

@@ -66,6 +66,30 @@ def test_a_name_of_several_users_is_no_choice_between_them(store: Store) -> None
         store.users.find("Ann")
 
 
+def test_a_name_that_is_another_users_key_or_id_names_that_other_user(store: Store) -> None:
+    ann = connect(store)
+    connect(store, "joker", ann.partition_key)
+    connect(store, "fool", "ann")
+    connect(store, "double", "Bo")
+    connect(store, "twin", "Bo")
+    assert store.users.find(ann.partition_key) == ann
+    assert store.users.find("ann") == ann
+    with pytest.raises(NotFoundError, match=r"Several users are called 'Bo'. Name one by its key: bo-\w{6}, bo-\w{6}"):
+        store.users.find("Bo")
+
+
+@pytest.mark.parametrize("zone", ["localtime", "posixrules", "Factory", "posix/Europe/Berlin", "right/UTC", "", "Mars"])
+def test_a_stored_zone_that_is_none_stops_nobody(store: Store, db: Db, zone: str) -> None:
+    ann, bob = connect(store), connect(store, "bob", "Bob", timezone="Asia/Tokyo")
+    db["users"].update_one({"spotify_id": "ann"}, {"$set": {"timezone": zone}})
+    assert [user.timezone for user in store.users.all()] == ["UTC", "Asia/Tokyo"]
+    assert store.users.bad_timezones() == {ann.partition_key: zone}
+    with pytest.raises(ValueError, match="is not a time zone"):
+        store.users.set_timezone(bob.user_id, zone)
+    with pytest.raises(ValueError, match="is not a time zone"):
+        connect(store, "new", "New", timezone=zone)
+
+
 def test_an_older_sync_never_takes_a_newer_ones_place(store: Store) -> None:
     user = connect(store)
     store.users.synced(user.user_id, NOW)
