@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class DagsterDiedError(EchostatsError):
-    """Dagster ended by itself while it started."""
+    """Dagster ended by itself while it started, or never began to answer."""
 
 
 def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], None], welcome: str) -> None:
@@ -151,8 +151,7 @@ def _await_webserver(process: subprocess.Popen[bytes], url: str, home: StateFold
     """Return when the webserver answers.
 
     Raises:
-        DagsterDiedError: a process has died before that.
-        EchostatsError: nothing has died, and nothing answers.
+        DagsterDiedError: a process has died before that, or nothing answers in time.
     """
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -161,7 +160,7 @@ def _await_webserver(process: subprocess.Popen[bytes], url: str, home: StateFold
         if _answers(url):
             return
         time.sleep(POLL_S)
-    raise EchostatsError(f"The Dagster webserver did not start. The end of {_log_file(home)}:\n{_last_lines(home)}")
+    raise DagsterDiedError(f"Dagster has not answered within {START_TIMEOUT_S:.0f} s (see {_log_file(home)})")
 
 
 def _answers(url: str) -> bool:

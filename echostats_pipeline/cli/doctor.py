@@ -63,7 +63,8 @@ def diagnosis() -> list[Finding]:
             looked.extend(_stored(settings, store) + _dagster(settings, store))
         yield from ()
 
-    unreachable = examined("database", with_database, DATABASE_FIX)
+    no_room = next((found.fix for found in findings if found.area == "disk" and found.level == "problem"), "")
+    unreachable = examined("database", with_database, no_room or DATABASE_FIX)
     return findings + unreachable + (looked or _dagster(settings, None))
 
 

@@ -110,8 +110,8 @@ def test_the_uis_own_pages_turn_switches_and_launch_runs(ui: Shown, page: Browse
     assert page.driver.execute_async_script(ASK, TURN % "false")[0] == 200
     assert is_turned(ui)
     assert page.driver.execute_async_script(ASK, TURN % "true")[0] == 200
-    page.open("/locations/echostats_pipeline/jobs/audit/playground", "Launch run")
-    page.click("//button[contains(., 'Launch run')]")
+    page.open("/locations/echostats_pipeline/jobs/audit/playground", "Launch Run")
+    page.click("//button[contains(., 'Launch Run')]")
     eventually("a run of the audit", lambda: bool(ui.newest_run("audit")[0]))
     page.until("its page, with what it logs", lambda: "RUN_START" in page.text())
 
