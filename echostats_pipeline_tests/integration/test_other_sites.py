@@ -17,7 +17,7 @@ from echostats_pipeline.storage.embedded import EmbeddedServer
 
 from .browser import CHROMEDRIVER, CHROMIUM, Browser, browser
 from .processes import eventually
-from .ui import Shown, shown
+from .ui import RUNS, Shown, shown
 
 pytestmark = [
     pytest.mark.xdist_group("ui"),
@@ -112,7 +112,7 @@ def test_the_uis_own_pages_turn_switches_and_launch_runs(ui: Shown, page: Browse
     assert page.driver.execute_async_script(ASK, TURN % "true")[0] == 200
     page.open("/locations/echostats_pipeline/jobs/audit/playground", "Launch Run")
     page.click("//button[contains(., 'Launch Run')]")
-    eventually("a run of the audit", lambda: bool(ui.newest_run("audit")[0]))
+    eventually("a run of the audit", lambda: bool(ui.ask(RUNS, job="audit")["runsOrError"]["results"]))
     page.until("its page, with what it logs", lambda: "RUN_START" in page.text())
 
 
