@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,7 +33,7 @@ class Scripted:
         (StateFolder(settings.home).ensure().path / "dagster.log").write_text("the last words\n")
         patch.setattr(dagster_process, "_dagster", self._dagster)
         patch.setattr(dagster_process, "_watch", lambda *_: None)
-        patch.setattr(dagster_process.time, "sleep", self.pauses.append)
+        patch.setattr(dagster_process, "time", SimpleNamespace(sleep=self.pauses.append, monotonic=time.monotonic))
 
     @contextmanager
     def _dagster(self, *_: object) -> Iterator[object]:
