@@ -29,7 +29,7 @@ from dagster._core.instance import InstanceRef
 from benchmarks.accounts import connect_everybody, installation
 from benchmarks.processes import MIB
 from echostats_pipeline.cli.instance import QUIET, prepare_dagster_home
-from echostats_pipeline.definitions import build_definitions, build_resources
+from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
 from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
@@ -156,10 +156,10 @@ def main() -> None:
         users = connect_everybody(settings, store, simulator)
         folder = prepare_dagster_home(StateFolder(settings.home))
         os.environ |= {"DAGSTER_HOME": str(folder), BATCH_SIZE_VARIABLE: str(BATCH_SIZE)}
-        overrides = {"ECHOSTATS_HOME": str(settings.home), "ENCRYPTION_KEY": "0" * 64, **UNBOUNDED}
+        os.environ |= {"ECHOSTATS_HOME": str(settings.home), "ENCRYPTION_KEY": "0" * 64, **UNBOUNDED}
         with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder))) as instance:
             instance.add_dynamic_partitions("users", [user.partition_key for user in users])
-            definitions = build_definitions(build_resources(overrides))
+            definitions = build_definitions()
             one_round(definitions, instance, users, simulator.clock.now())
             simulator.clock.advance(timedelta(hours=2))
             template = one_round(definitions, instance, users, simulator.clock.now())

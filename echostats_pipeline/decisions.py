@@ -14,7 +14,7 @@ import dagster as dg
 
 from echostats_pipeline.jobs import FILES_TAG, USER_TAG, USERS_TAG, import_config
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import RANGE_END, RANGE_START, range_tags
+from echostats_pipeline.partitions import EARLIEST, RANGE_END, RANGE_START, range_tags
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.transforms.days import DayWindow, local_date
 
@@ -91,6 +91,24 @@ def users_requests(
     return [request(batch) for batch in neighbours(keys, order, batch_size)]
 
 
+def first_requests(
+    lacking: Mapping[str, Collection[str]], *, order: Sequence[str], batch_size: int, day: date
+) -> list[dg.RunRequest]:
+    """Runs of jobs over what users never had; each is asked for once a day, lest a failure be repeated for ever.
+
+    Args:
+        lacking: Partition keys of the users, by name of the job.
+        order: All user keys in the order they were added.
+        batch_size: How many users a run serves at most.
+        day: Today.
+    """
+    return [
+        request.with_replaced_attrs(job_name=job, run_key=f"{job}:{request.run_key}")
+        for job, keys in lacking.items()
+        for request in users_requests(keys, order=order, batch_size=batch_size, day=day)
+    ]
+
+
 def users_per_run(settings: Settings, users: int) -> int:
     """How many users a run serves at most: one as long as each has a sensor of their own."""
     many = users > MOST_SENSORS if settings.sensors == "auto" else settings.sensors == "fanout"
@@ -129,9 +147,10 @@ class Rectangle:
     users: tuple[str, ...]
     days: DayWindow
 
-    def tags(self) -> dict[str, str]:
-        """The tags of the run."""
-        return {**_whose(self.users), **range_tags(self.days.first, self.days.last, self.users[0], self.users[-1])}
+    def tags(self, since: date = EARLIEST) -> dict[str, str]:
+        """The tags of the run, if the days there are begin with `since`."""
+        days, users = self.days, self.users
+        return {**_whose(users), **range_tags(days.first, days.last, users[0], users[-1], since=since)}
 
 
 def rectangles(days: Mapping[str, DayWindow], order: Sequence[str]) -> list[Rectangle]:
@@ -178,7 +197,11 @@ def import_request(user: User, versions: Mapping[str, str]) -> dg.RunRequest:
 
 
 def rollup_requests(
-    users: Iterable[User], pending: Mapping[str, Sequence[str]], busy: Collection[str]
+    users: Iterable[User],
+    pending: Mapping[str, Sequence[str]],
+    busy: Collection[str],
+    *,
+    since: date = EARLIEST,
 ) -> list[dg.RunRequest]:
     """Rebuild the days that wait: one run per user over the range that holds them all.
 
@@ -186,14 +209,15 @@ def rollup_requests(
         users: Who there is.
         pending: Dates (``YYYY-MM-DD``, in order) by user id.
         busy: Ids of users with a job running, whose days may be on their way.
+        since: The first day there is; it stands for all before it.
     """
+
+    def tags(user: User, days: Sequence[str]) -> dict[str, str]:
+        first, last = date.fromisoformat(days[0]), date.fromisoformat(days[-1])
+        return {USER_TAG: user.partition_key, **range_tags(first, last, user.partition_key, since=since)}
+
     return [
-        dg.RunRequest(
-            tags={
-                USER_TAG: user.partition_key,
-                **range_tags(date.fromisoformat(days[0]), date.fromisoformat(days[-1]), user.partition_key),
-            }
-        )
+        dg.RunRequest(tags=tags(user, days))
         for user in users
         if (days := pending.get(user.user_id)) and user.user_id not in busy
     ]

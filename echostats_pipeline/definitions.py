@@ -1,35 +1,38 @@
 """The whole wiring in one screen. Nothing is read before Dagster asks for the definitions."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from echostats_pipeline.alerts import ALERT_SENSORS
-from echostats_pipeline.assets import analytics, catalog, ingestion, library, report, rollups
+from echostats_pipeline.assets import analytics, catalog, ingestion, library, report, rollups, sources
 from echostats_pipeline.checks import CHECKS
 from echostats_pipeline.jobs import JOBS
+from echostats_pipeline.partitions import is_by_day, user_days
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import SyncJobsResource
 from echostats_pipeline.resources.spotify import SpotifyResource
 from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.roster import Roster
+from echostats_pipeline.roster import Beginning, Roster
 from echostats_pipeline.schedules import SCHEDULES
 from echostats_pipeline.sensors import SENSORS, sync_sensors
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.steps import list_no_days_above_steps
 
+MODULES = (sources, ingestion, rollups, analytics, report, library, catalog)
 
-def build_resources(overrides: Mapping[str, str] | None = None, *, clock_offset_seconds: float = 0.0) -> dict[str, Any]:
+
+def build_resources(store: StoreResource | None = None, clock: ClockResource | None = None) -> dict[str, Any]:
     """The resources of all assets and sensors.
 
     Args:
-        overrides: Settings by their environment names that win over the environment.
-        clock_offset_seconds: How far ahead of real time this pipeline lives, for simulations.
+        store: In place of that of the environment.
+        clock: In place of real time.
     """
-    clock = ClockResource(offset_seconds=clock_offset_seconds)
-    store = StoreResource(overrides=dict(overrides or {}))
+    store, clock = store or StoreResource(), clock or ClockResource()
     return {
         "clock": clock,
         "store": store,
@@ -39,7 +42,11 @@ def build_resources(overrides: Mapping[str, str] | None = None, *, clock_offset_
 
 
 def build_definitions(
-    resources: Mapping[str, Any] | None = None, *, roster: Sequence[str] = (), settings: Settings | None = None
+    resources: Mapping[str, Any] | None = None,
+    *,
+    roster: Sequence[str] = (),
+    settings: Settings | None = None,
+    first: date | None = None,
 ) -> dg.Definitions:
     """Everything Dagster runs.
 
@@ -47,11 +54,12 @@ def build_definitions(
         resources: In place of `build_resources`.
         roster: Partition keys of the users.
         settings: How often they are synced, and whether each by a sensor of their own; the defaults if None.
+        first: The day of the first known play, with which the days begin; None if nobody has said.
     """
     settings = settings or Settings(home=Path())
     list_no_days_above_steps()
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([ingestion, rollups, analytics, report, library, catalog]),
+        assets=_since(first, dg.load_assets_from_modules(MODULES)),
         asset_checks=CHECKS,
         jobs=JOBS,
         sensors=[*SENSORS, *ALERT_SENSORS, *sync_sensors(roster, settings)],
@@ -62,8 +70,21 @@ def build_definitions(
     )
 
 
+def _since(first: date | None, assets: Sequence[Any]) -> Sequence[Any]:
+    """The assets by day begin with that day."""
+    if first is None:
+        return assets
+    days = user_days(first)
+
+    def begun(spec: dg.AssetSpec) -> dg.AssetSpec:
+        return spec.replace_attributes(partitions_def=days) if is_by_day(spec.partitions_def) else spec
+
+    return dg.map_asset_specs(begun, assets)
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
     """What ``workspace.yaml`` loads."""
     settings = load_settings()
-    return build_definitions(roster=Roster(settings.home).read(), settings=settings)
+    roster, first = Roster(settings.home).read(), Beginning(settings.home).read()
+    return build_definitions(roster=roster, settings=settings, first=first)

@@ -12,7 +12,7 @@ from echostats_pipeline.assets.ingestion import listening_history, recently_play
 from echostats_pipeline.assets.library import playlists, saved_tracks, top_items
 from echostats_pipeline.assets.report import listening_report
 from echostats_pipeline.assets.rollups import daily_rollups
-from echostats_pipeline.checks import before_rollups, of_rollups, of_snapshots
+from echostats_pipeline.checks import before_rollups, of_rollups, of_snapshots, of_tracks
 from echostats_pipeline.resources.store import READS_ONLY
 from echostats_pipeline.retention import retention
 
@@ -39,6 +39,11 @@ def _selection(
 ) -> dg.AssetSelection:
     """Assets with just these of their checks: every other one waits for the audit, so that runs stay short."""
     return dg.AssetSelection.assets(*assets).without_checks() | dg.AssetSelection.checks(*checks)
+
+
+def import_config(paths: Iterable[Path | str]) -> dict[str, Any]:
+    """The configuration of a run of `history_import`; relative paths are looked for in the user's import folder."""
+    return {"ops": {streaming_history_import.op.name: {"config": {"paths": [str(path) for path in paths]}}}}
 
 
 user_sync = dg.define_asset_job(
@@ -73,12 +78,13 @@ library_sync = dg.define_asset_job(
 history_import = dg.define_asset_job(
     "history_import",
     [streaming_history_import],
-    description="Import a user's exports from paths given in the run's configuration.",
+    description="Import a user's exports: those in the run's configuration, or all in the user's import folder.",
+    config=import_config(["."]),
     tags={**_at_most(minutes=12 * 60), **RETRIED},
 )
 catalog_enrichment = dg.define_asset_job(
     "catalog_enrichment",
-    _selection([tracks, artists, albums, audio_features]),
+    _selection([tracks, artists, albums, audio_features], [of_tracks]),
     description="Complete the catalogue for everything that has been played.",
 )
 
@@ -90,11 +96,6 @@ audit = dg.define_asset_job(
     "It writes nothing; the results are at the assets, under Checks.",
     tags=READS_ONLY,
 )
-
-
-def import_config(paths: Iterable[Path]) -> dict[str, Any]:
-    """The configuration of a run of `history_import`."""
-    return {"ops": {streaming_history_import.op.name: {"config": {"paths": [str(path) for path in paths]}}}}
 
 
 JOBS = (

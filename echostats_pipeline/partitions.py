@@ -1,7 +1,7 @@
 """How the data is divided: by user, and by user and local day."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
@@ -10,12 +10,20 @@ from echostats_pipeline.transforms.days import DayWindow
 USERS = dg.DynamicPartitionsDefinition(name="users")
 """One partition per user, named by `User.partition_key`."""
 
+EARLIEST = date(2002, 1, 1)
+"""Before then no service counted plays. Earlier ones, as of devices without a clock, go with the first day there is."""
 FIRST_DAY = date(2008, 10, 1)
-"""When Spotify began. Plays that others have told of may be older: the first day stands for every day before it too."""
-DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), timezone="UTC", end_offset=2)
-"""Calendar dates since then. They are each user's own: east of Greenwich, tomorrow has begun already."""
+"""Where the days begin as long as nobody has said when the first play was: when Spotify began."""
 
-USER_DAYS = dg.MultiPartitionsDefinition({"date": DAYS, "user": USERS})
+
+def user_days(first: date) -> dg.MultiPartitionsDefinition:
+    """Every user's calendar dates since the first one: their own, for east of Greenwich tomorrow has begun already."""
+    days = dg.DailyPartitionsDefinition(start_date=first.isoformat(), timezone="UTC", end_offset=2)
+    return dg.MultiPartitionsDefinition({"date": days, "user": USERS})
+
+
+USER_DAYS = user_days(FIRST_DAY)
+"""What assets by day are declared with; the definitions begin it with the first known play."""
 
 PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -23,22 +31,37 @@ DAYS_TAG = "echostats/days"
 """Run tag for people, which days a run spans: ``2025-01-15``, or ``2025-01-14..2025-01-15``."""
 
 
-def last_day() -> date:
-    """The last of `DAYS` at this moment: tomorrow, as seen from Greenwich."""
-    key = DAYS.get_last_partition_key()
-    return FIRST_DAY if key is None else date.fromisoformat(key)
+def is_by_day(definition: dg.PartitionsDefinition | None) -> bool:
+    """Whether something is divided by user and day, whenever the days begin."""
+    return isinstance(definition, dg.MultiPartitionsDefinition)
 
 
-def range_tags(first: date, last: date, first_user: str, last_user: str | None = None) -> dict[str, str]:
+def first_day(definition: dg.PartitionsDefinition | None) -> date:
+    """The first date of what is divided by user and day; it stands for every date before it too."""
+    if not isinstance(definition, dg.MultiPartitionsDefinition):
+        return FIRST_DAY
+    days = definition.get_partitions_def_for_dimension("date")
+    return days.start.date() if isinstance(days, dg.TimeWindowPartitionsDefinition) else FIRST_DAY
+
+
+def last_day(now: datetime) -> date:
+    """The last date there is at an instant: tomorrow, as seen from Greenwich."""
+    return now.astimezone(UTC).date() + timedelta(days=1)
+
+
+def range_tags(
+    first: date, last: date, first_user: str, last_user: str | None = None, *, since: date = EARLIEST
+) -> dict[str, str]:
     """Run tags that ask for a rectangle of days and users in one run, and say so to people.
 
     Args:
-        first: First date; one before `FIRST_DAY` is served by that.
+        first: First date; one before `since` is served by that.
         last: Last date, included.
         first_user: Partition key of the first user.
         last_user: Partition key of the last user, in the order users were added; None for the first alone.
+        since: The first date there is.
     """
-    first, last = max(first, FIRST_DAY), max(last, FIRST_DAY)
+    first, last = max(first, since), max(last, since)
     return {
         RANGE_START: f"{first}|{first_user}",
         RANGE_END: f"{last}|{last_user or first_user}",

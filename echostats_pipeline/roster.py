@@ -1,16 +1,24 @@
-"""The roster: which users have a sensor of their own.
+"""What Dagster's definitions are made of: which users have a sensor of their own, and when their days begin.
 
-Sensors are made while Dagster loads the code, when MongoDB may not be asked. So a sensor writes the users' partition
-keys to a file of the state folder, and asks the webserver to load the code again when they have changed.
+They are made while Dagster loads the code, when MongoDB may not be asked. So a sensor writes the users' partition keys
+and the day of the first known play to files of the state folder, and asks the webserver to load the code again when
+they have changed.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import requests
 
+from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import EARLIEST
 from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.days import local_date
 
 LOCATION = "echostats_pipeline"
 RELOAD = """
@@ -25,6 +33,8 @@ query Loaded($location: String!) {
   }
 }
 """
+DAYS_AT_LEAST = 16
+"""How far the days reach back in any case: a first sync asks for some that may lie before all plays."""
 TIMEOUT_S = 60
 """The answer comes only after the code has been loaded."""
 
@@ -47,6 +57,37 @@ class Roster:
             return False
         folder.write_json(folder.roster_file, partition_keys)
         return True
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The file with the day of the first known play, in the state folder `home`."""
+
+    home: Path
+
+    def read(self) -> date | None:
+        """The day; None if the file was never written."""
+        text = StateFolder(self.home).read_json(self._file)
+        return date.fromisoformat(text) if isinstance(text, str) else None
+
+    def move(self, day: date) -> bool:
+        """Let the days begin as early as that; False if they do already. They never begin later than before."""
+        known = self.read()
+        if known is not None and known <= day:
+            return False
+        StateFolder(self.home).write_json(self._file, day.isoformat())
+        return True
+
+    @property
+    def _file(self) -> Path:
+        return self.home / "first_day.json"
+
+
+def first_day_of(store: Store, users: Iterable[User], now: datetime) -> date:
+    """The local day of the first play of any of these users, but some days ago at the latest."""
+    began = store.users.first_plays()
+    days = [local_date(began[user.user_id], ZoneInfo(user.timezone)) for user in users if user.user_id in began]
+    return max(EARLIEST, min([*days, now.date() - timedelta(days=DAYS_AT_LEAST)]))
 
 
 def webserver_file(home: Path) -> Path:

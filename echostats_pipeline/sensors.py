@@ -1,15 +1,19 @@
 """What starts runs by itself. Each sensor is a shell around a function of `decisions`."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import get_args
 
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
+from echostats_pipeline.assets.library import top_items
+from echostats_pipeline.assets.report import listening_report
+from echostats_pipeline.assets.rollups import daily_rollups
 from echostats_pipeline.dead_runs import close_dead_runs
 from echostats_pipeline.decisions import (
     catalog_families,
+    first_requests,
     import_request,
     is_due,
     rollup_requests,
@@ -23,18 +27,20 @@ from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.import_folder import Cursor, dropped, make_user_folders
 from echostats_pipeline.jobs import (
     USER_TAG,
+    audit,
     catalog_enrichment,
     history_import,
     library_sync,
+    report_build,
     rollup_build,
     snapshot_build,
     user_sync,
 )
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import USERS, windows_of_run
+from echostats_pipeline.partitions import USERS, first_day, windows_of_run
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.roster import Roster, reload_code_location
+from echostats_pipeline.roster import Beginning, Roster, first_day_of, reload_code_location
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.features import FAMILIES, askable
@@ -121,18 +127,20 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
 @dg.sensor(
     minimum_interval_seconds=15,
     default_status=ON,
-    description="Gives every user a partition and a sync sensor. It keeps no cursor.",
+    description="Gives every user a partition and a sync sensor, and lets the days begin with the first known play. "
+    "It keeps no cursor.",
 )
-def user_roster(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
-    """Add the partitions of new users, write the roster that sensors are made from, and have it read again."""
+def user_roster(context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource) -> dg.SensorResult:
+    """Add the partitions of new users, write what sensors and days are made from, and have it read again."""
     store.get().adopt_users(simulated=store.settings.simulated)
     users = _users(store)
     keys = [user.partition_key for user in users]
     known = set(context.instance.get_dynamic_partitions("users"))
     new = [key for key in keys if key not in known]
-    roster = Roster(store.settings.home)
-    if roster.write(keys):
-        reload_code_location(store.settings.home, context.log)
+    home = store.settings.home
+    changed = [Roster(home).write(keys), Beginning(home).move(first_day_of(store.get(), users, clock.now()))]
+    if any(changed):
+        reload_code_location(home, context.log)
     return dg.SensorResult(
         dynamic_partitions_requests=[USERS.build_add_request(new)] if new else [],
         skip_reason=dg.SkipReason(f"New: {', '.join(new)}" if new else f"No new users; {len(keys)} known"),
@@ -151,7 +159,8 @@ def stale_rollups(
     """Ask for one run per user over the days that wait."""
     resting = _resting_users(context, rollup_build.name, clock.now())
     idle = [user for user in _users(store) if user.partition_key not in resting]
-    wanted = rollup_requests(idle, store.get().rebuilds.pending("daily_rollups"), store.get().jobs.busy_users())
+    pending, since = store.get().rebuilds.pending("daily_rollups"), _first_day(context)
+    wanted = rollup_requests(idle, pending, store.get().jobs.busy_users(), since=since)
     return wanted or dg.SkipReason("No rollup waits")
 
 
@@ -178,6 +187,37 @@ def stale_snapshots(
     order = context.instance.get_dynamic_partitions("users")
     wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
     return wanted or dg.SkipReason("No snapshot waits")
+
+
+@dg.sensor(
+    jobs=[library_sync, report_build, audit],
+    minimum_interval_seconds=30,
+    default_status=ON,
+    description="Runs once, without waiting for the night, what was never run: a new user's library and report, and "
+    "the audit. It keeps no cursor.",
+)
+def first_runs(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for what users lack; for their report and the audit once there are statistics, and nobody is at work."""
+    users = _users(store)
+    settled = not store.get().jobs.busy_users()
+    told = store.get().statistics.period_ends() if settled else {}
+    lacking = {
+        library_sync.name: {user.partition_key for user in users if user.status == "active"}
+        - context.instance.get_materialized_partitions(top_items.key),
+        report_build.name: {user.partition_key for user in users if user.user_id in told}
+        - context.instance.get_materialized_partitions(listening_report.key),
+    }
+    wanted = first_requests(
+        lacking,
+        order=context.instance.get_dynamic_partitions("users"),
+        batch_size=users_per_run(store.settings, len(users)),
+        day=clock.now().date(),
+    )
+    if told and not context.instance.get_run_records(dg.RunsFilter(job_name=audit.name), limit=1):
+        wanted.append(dg.RunRequest(run_key=audit.name, job_name=audit.name))
+    return wanted or dg.SkipReason("Everything has run before" if settled else "Somebody is being served")
 
 
 @dg.sensor(
@@ -296,10 +336,18 @@ SENSORS = (
     stale_snapshots,
     incomplete_catalog,
     unfinished_libraries,
+    first_runs,
     failed_runs,
     canceled_runs,
     dead_runs,
 )
+
+
+def _first_day(context: dg.SensorEvaluationContext) -> date:
+    """Where the days begin in the definitions that are loaded, which follow an import of older plays a moment later."""
+    repository = context.repository_def
+    graph = None if repository is None else repository.asset_graph
+    return first_day(None if graph is None else graph.get(daily_rollups.key).partitions_def)
 
 
 def _users(store: StoreResource) -> Sequence[User]:

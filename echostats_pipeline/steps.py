@@ -7,7 +7,7 @@ it then takes the version of the newest event, and throws the list away. The day
 
 from dagster._core.execution.context.system import StepExecutionContext
 
-from echostats_pipeline.partitions import USER_DAYS
+from echostats_pipeline.partitions import is_by_day
 
 _has_partitions = StepExecutionContext.has_asset_partitions_for_input
 
@@ -23,6 +23,6 @@ def list_no_days_above_steps() -> None:
 def _has_partitions_to_list(step: StepExecutionContext, input_name: str) -> bool:
     assets = step.job_def.asset_layer
     above = assets.get_asset_key_for_node_input(step.node_handle, input_name)
-    if above is not None and assets.has(above) and assets.get(above).partitions_def == USER_DAYS:
-        return bool(step.entity_partitions_def == USER_DAYS)
+    if above is not None and assets.has(above) and is_by_day(assets.get(above).partitions_def):
+        return is_by_day(step.entity_partitions_def)
     return bool(_has_partitions(step, input_name))

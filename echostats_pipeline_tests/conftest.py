@@ -23,8 +23,7 @@ from echostats_pipeline.definitions import build_definitions, build_resources
 from echostats_pipeline.errors import EmbeddedServerError
 from echostats_pipeline.model.users import User
 from echostats_pipeline.resources.clock import ClockResource
-from echostats_pipeline.resources.jobs import SyncJobsResource
-from echostats_pipeline.resources.spotify import SpotifyResource
+from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.clock import Clock
@@ -240,6 +239,16 @@ class FrozenClockResource(ClockResource):
         return datetime.fromisoformat(self.instant)
 
 
+class InstalledStoreResource(StoreResource):
+    """The store of an installation whose settings are `environ`, whatever the environment says."""
+
+    environ: dict[str, str]
+
+    def read_settings(self) -> Settings:
+        """The settings of the installation."""
+        return load_settings(self.environ, env_file=None)
+
+
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as ephemeral:
@@ -259,14 +268,10 @@ class Pipeline:
 
     def resources(self) -> dict[str, Any]:
         """The resources of the definitions at the present instant."""
-        store = build_resources(self.installation.environ)["store"]
-        clock = FrozenClockResource(instant=self.installation.now().isoformat())
-        return {
-            "clock": clock,
-            "store": store,
-            "spotify": SpotifyResource(store=store, clock=clock),
-            "jobs": SyncJobsResource(store=store, clock=clock),
-        }
+        return build_resources(
+            InstalledStoreResource(environ=dict(self.installation.environ)),
+            FrozenClockResource(instant=self.installation.now().isoformat()),
+        )
 
     def connect(self, number: int = 0) -> User:
         """A connected user with a partition."""

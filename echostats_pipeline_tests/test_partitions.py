@@ -1,16 +1,22 @@
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import dagster as dg
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from echostats_pipeline.partitions import (
-    DAYS,
     RANGE_END,
     RANGE_START,
+    USER_DAYS,
+    USERS,
     day_partition,
     days_by_user,
+    first_day,
+    is_by_day,
+    last_day,
     range_tags,
+    user_days,
     windows_of_run,
 )
 from echostats_pipeline.transforms.days import DayWindow
@@ -49,14 +55,27 @@ def test_a_range_is_tagged_as_dagster_reads_it() -> None:
     assert isinstance(day_partition("ada", first), dg.MultiPartitionKey)
 
 
-def test_tomorrow_is_a_partition_for_it_has_begun_in_the_east() -> None:
-    noon = datetime(2025, 1, 15, 12, tzinfo=UTC)
+@pytest.mark.parametrize("begin", [date(2004, 2, 29), date(2008, 10, 1), date(2024, 5, 1)])
+def test_tomorrow_is_a_partition_for_it_has_begun_in_the_east(begin: date) -> None:
+    noon, definition = datetime(2025, 1, 15, 12, tzinfo=UTC), user_days(begin)
+    dates = definition.get_partitions_def_for_dimension("date")
+    assert isinstance(dates, dg.DailyPartitionsDefinition)
     for instant in (noon, noon.replace(hour=0), noon.replace(hour=23, minute=59)):
-        days = DAYS.get_partition_keys(current_time=instant)
-        assert "2025-01-15" in days
-        assert "2025-01-16" in days
-        assert (instant + timedelta(days=2)).date().isoformat() not in days
-    assert DAYS.get_first_partition_key() == "2008-10-01"
+        days = dates.get_partition_keys(current_time=instant)
+        assert days[-1] == str(last_day(instant)) == "2025-01-16"
+        assert days[0] == str(first_day(definition)) == str(begin)
+
+
+def test_what_is_not_by_day_begins_as_long_ago_as_anything() -> None:
+    assert [is_by_day(each) for each in (USER_DAYS, USERS, None)] == [True, False, False]
+    assert first_day(USERS) == first_day(None) == first_day(USER_DAYS) == date(2008, 10, 1)
+
+
+def test_a_range_that_begins_before_all_days_is_served_by_the_first() -> None:
+    old, first, last = date(1970, 1, 1), date(2011, 5, 1), date(2012, 1, 1)
+    assert range_tags(old, last, "ada", since=first)[RANGE_START] == "2011-05-01|ada"
+    assert range_tags(old, old, "ada", since=first)["echostats/days"] == "2011-05-01"
+    assert range_tags(old, last, "ada")[RANGE_START] == "2002-01-01|ada"
 
 
 def test_the_tags_of_a_run_tell_its_users_and_days() -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 
 from echostats_pipeline.assets import OWNER
 from echostats_pipeline.assets.catalog import albums, artists, audio_features, tracks
-from echostats_pipeline.assets.metadata import snapshot_overview
+from echostats_pipeline.assets.metadata import row_counts, snapshot_overview
 from echostats_pipeline.assets.rollups import daily_rollups
 from echostats_pipeline.assets.schemas import collection_metadata, columns_of
 from echostats_pipeline.model.collections import COLLECTIONS
@@ -53,4 +53,6 @@ def analytics_snapshots(
         step.done(len(snapshots.documents), f"Built {len(snapshots.documents)} snapshots")
 
     jobs.for_each_user(context, work)
-    return dg.MaterializeResult(metadata=snapshot_overview(rebuilt))
+    made = sum(len(snapshots.documents) for snapshots in rebuilt.values())
+    rows = row_counts(store.get(), "analytics_snapshots", made)
+    return dg.MaterializeResult(metadata={**rows, **snapshot_overview(rebuilt)})

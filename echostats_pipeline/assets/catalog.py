@@ -8,8 +8,9 @@ import dagster as dg
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
 from echostats_pipeline.assets.ingestion import listening_history
-from echostats_pipeline.assets.metadata import progress_numbers
+from echostats_pipeline.assets.metadata import progress_numbers, row_counts
 from echostats_pipeline.assets.schemas import collection_metadata
+from echostats_pipeline.assets.sources import feature_sources, spotify
 from echostats_pipeline.model.users import User
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import SyncJobsResource
@@ -49,7 +50,11 @@ def _with_sources(spotify: SpotifyResource, reader: User, store: Store, now: dat
 
 
 def _catalog_asset(
-    name: str, description: str, enrich: Enrich, deps: Sequence[dg.AssetsDefinition], metadata: Mapping[str, Any]
+    name: str,
+    description: str,
+    enrich: Enrich,
+    deps: Sequence[dg.AssetsDefinition | dg.AssetSpec],
+    metadata: Mapping[str, Any],
 ) -> dg.AssetsDefinition:
     """The four differ in what they read and nothing else."""
 
@@ -82,7 +87,7 @@ def _catalog_asset(
         a_day = objects_a_day(store.settings, store.get(), name.replace("_", "-"), clock.now())
         return dg.MaterializeResult(
             metadata={
-                "dagster/row_count": enriched.completed,
+                **row_counts(store.get(), metadata["dagster/table_name"], enriched.completed),
                 "unavailable": enriched.unavailable,
                 "left": enriched.left,
                 **progress_numbers(store.get().catalog.progress(name, clock.now(), a_day)),
@@ -101,21 +106,21 @@ tracks = _catalog_asset(
     "tracks",
     f"One document per track that has been played: names, artists, album, length, popularity.{HOW}",
     _with_client(enrich_tracks),
-    [listening_history],
+    [spotify, listening_history],
     collection_metadata("tracks"),
 )
 artists = _catalog_asset(
     "artists",
     f"One document per artist of a played track: genres, followers, pictures.{HOW}",
     _with_client(enrich_artists),
-    [tracks],
+    [spotify, listening_history, tracks],
     collection_metadata("artists"),
 )
 albums = _catalog_asset(
     "albums",
     f"One document per album of a played track: release date, covers, number of tracks.{HOW}",
     _with_client(enrich_albums),
-    [tracks],
+    [spotify, listening_history, tracks],
     collection_metadata("albums"),
 )
 audio_features = _catalog_asset(
@@ -124,6 +129,6 @@ audio_features = _catalog_asset(
     "readers, and for the averages of all statistics. All users share them. Asked for once a track is known, of "
     "Spotify, ReccoBeats or a file, as the settings say.",
     _with_sources,
-    [tracks],
+    [spotify, feature_sources, listening_history, tracks],
     collection_metadata("tracks", only=FEATURE_FIELDS),
 )

@@ -6,13 +6,16 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+from pydantic import Field
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
-from echostats_pipeline.assets.metadata import by_user, calls_table, import_outcomes
+from echostats_pipeline.assets.metadata import by_user, calls_table, import_outcomes, row_counts
 from echostats_pipeline.assets.schemas import collection_metadata
+from echostats_pipeline.assets.sources import exports, spotify
 from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USER_DAYS, USERS
+from echostats_pipeline.quiet_days import report_quiet_days
 from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import HISTORY, WHOLE_HISTORY, Step, SyncJobsResource
 from echostats_pipeline.resources.spotify import SpotifyResource
@@ -30,9 +33,18 @@ CALLS_AT_ONCE = 4
 
 
 class ImportConfig(dg.Config):
-    """What to import: zips as Spotify sent them, folders, or files, on the machine where the run executes."""
+    """What to import."""
 
-    paths: list[str]
+    paths: list[str] = Field(
+        default=["."],
+        description="Zips as Spotify sent them, folders, or files, on the machine where the run executes, as in "
+        "[/home/ann/my_spotify_data.zip]. A relative path is looked for in the user's import folder; a dot is all of "
+        "it.",
+    )
+
+    def paths_in(self, folder: Path) -> list[Path]:
+        """Where they are, for the user of that import folder; the folder itself if none is given."""
+        return [folder / path for path in self.paths or ["."]]
 
 
 @dg.asset(
@@ -44,6 +56,7 @@ class ImportConfig(dg.Config):
     backfill_policy=dg.BackfillPolicy.single_run(),
     freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=1), fail_window=timedelta(hours=6)),
     metadata=collection_metadata("recently_played"),
+    deps=[spotify],
     pool=SPOTIFY_POOL,
 )
 def recently_played(
@@ -70,9 +83,11 @@ def recently_played(
         return step.done(counts.rows, f"Fetched {counts.rows} recent plays, {counts.tracks} of tracks")
 
     jobs.for_each_user(context, work, HISTORY, at_once=CALLS_AT_ONCE)
+    report_quiet_days(context, clock.now())
     calls = calls_made(store.get(), store.settings.daily_calls, clock.now())
     counts = by_user(users)
-    return dg.MaterializeResult(metadata={"dagster/row_count": counts.get("plays", 0), **counts, **calls_table(calls)})
+    rows = row_counts(store.get(), "recently_played", counts.get("plays", 0))
+    return dg.MaterializeResult(metadata={**rows, **counts, **calls_table(calls)})
 
 
 @dg.asset(
@@ -82,6 +97,7 @@ def recently_played(
     owners=[OWNER],
     code_version="1",
     metadata=collection_metadata("imports"),
+    deps=[exports],
 )
 def streaming_history_import(
     context: dg.AssetExecutionContext,
@@ -92,8 +108,8 @@ def streaming_history_import(
 ) -> dg.MaterializeResult:
     """Plays from a user's exports: Spotify's, EchoTune's CSV, and those of scrobbling services and players.
 
-    Launch it with the paths of the exports, or drop them into the user's import folder. Importing the same export again
-    changes nothing. The days it touches are rebuilt by themselves. The plays go into listening_history.
+    Drop exports into the user's import folder, or launch it with their paths. Importing the same export again changes
+    nothing. The days it touches are rebuilt by themselves. The plays go into listening_history.
     For whoever started it, a document in imports accounts for every row of each file.
     """
     files: list[FileImport] = []
@@ -102,7 +118,7 @@ def streaming_history_import(
         imported = import_export(
             store.get(),
             user,
-            [Path(path) for path in config.paths],
+            config.paths_in(store.settings.imports_dir / user.partition_key),
             progress=step,
             clock=clock.now,
             limits=import_limits(store.settings),
@@ -116,7 +132,7 @@ def streaming_history_import(
         jobs.for_each_user(context, work, WHOLE_HISTORY)
     except dg.Failure as failure:
         raise dg.Failure(failure.description, import_outcomes(files), failure.allow_retries) from failure
-    return dg.MaterializeResult(metadata=import_outcomes(files))
+    return dg.MaterializeResult(metadata={**row_counts(store.get(), "imports", len(files)), **import_outcomes(files)})
 
 
 @dg.asset(
@@ -152,7 +168,7 @@ def listening_history(
         step.done(new.outcomes.total(), f"Added {new.outcomes['inserted']} plays; {stored} in these days")
 
     jobs.for_each_user(context, work, HISTORY)
+    report_quiet_days(context, clock.now())
     counts = by_user(users)
-    return dg.MaterializeResult(
-        metadata={"dagster/row_count": counts.get("plays_in_these_days", 0), **counts, **merged.as_metadata()}
-    )
+    rows = row_counts(store.get(), "listening_history", counts.get("plays_in_these_days", 0))
+    return dg.MaterializeResult(metadata={**rows, **counts, **merged.as_metadata()})

@@ -6,8 +6,9 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
-from echostats_pipeline.assets.metadata import by_user
+from echostats_pipeline.assets.metadata import by_user, row_counts
 from echostats_pipeline.assets.schemas import collection_metadata
+from echostats_pipeline.assets.sources import spotify
 from echostats_pipeline.errors import WaitRequired
 from echostats_pipeline.model.library import LibraryPart
 from echostats_pipeline.model.users import User
@@ -40,6 +41,7 @@ def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: 
         backfill_policy=dg.BackfillPolicy.single_run(),
         freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(days=3)),
         metadata=collection_metadata(name),
+        deps=[spotify],
         pool=SPOTIFY_POOL,
     )
     def library_asset(
@@ -74,7 +76,8 @@ def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: 
         jobs.for_each_user(context, work, LIBRARY)
         counts = by_user(users)
         told = {"progress": next(iter(said.values()))} if len(said) == 1 else {}
-        return dg.MaterializeResult(metadata={"dagster/row_count": counts.get(counted, 0), **counts, **told})
+        rows = row_counts(store.get(), name, counts.get(counted, 0))
+        return dg.MaterializeResult(metadata={**rows, **counts, **told})
 
     return library_asset
 

@@ -16,6 +16,7 @@ from echostats_pipeline.stages.calls import FamilyCalls
 from echostats_pipeline.stages.report import Made
 from echostats_pipeline.stages.statistics import Snapshots
 from echostats_pipeline.storage.catalog import CatalogProgress
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.overview import HOURS_A_DAY, plays_per_day, plays_per_weekday_and_hour
 
 OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed")
@@ -38,10 +39,14 @@ def by_user(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     return {**sums, **(_table("users", ({"user": user, **row} for user, row in rows.items())) if len(rows) > 1 else {})}
 
 
+def row_counts(store: Store, collection: str, of_run: int) -> dict[str, Any]:
+    """How many documents a collection holds, and how many of them a run was about: Dagster's own names for both."""
+    return {"dagster/row_count": store.documents_in(collection), "dagster/partition_row_count": of_run}
+
+
 def import_outcomes(files: Sequence[FileImport]) -> dict[str, Any]:
     """What became of the rows of each file, and of all."""
     return {
-        "dagster/row_count": sum(file.inserted for file in files),
         **{key: sum(getattr(file, key) for file in files) for key in OUTCOMES},
         **_table("files", map(_outcome, files)),
     }
@@ -65,10 +70,9 @@ def progress_numbers(progress: CatalogProgress) -> dict[str, Any]:
 
 def snapshot_overview(rebuilt: Mapping[str, Snapshots]) -> dict[str, Any]:
     """The statistics by user's partition key; of one user alone the periods, rankings and pictures."""
-    found = {"dagster/row_count": sum(len(snapshots.documents) for snapshots in rebuilt.values())}
     if len(rebuilt) == 1:
-        return found | _of_one(*rebuilt.values())
-    return found | _table("users", ({"user": user, **_totals(made)} for user, made in rebuilt.items()))
+        return _of_one(*rebuilt.values())
+    return _table("users", ({"user": user, **_totals(made)} for user, made in rebuilt.items()))
 
 
 def report_links(written: Mapping[str, Made]) -> dict[str, Any]:

@@ -8,7 +8,10 @@ from pydantic import Field
 
 from echostats_pipeline.assets import OWNER
 from echostats_pipeline.assets.analytics import analytics_snapshots
+from echostats_pipeline.assets.catalog import albums, artists, tracks
+from echostats_pipeline.assets.ingestion import listening_history
 from echostats_pipeline.assets.metadata import report_links
+from echostats_pipeline.assets.rollups import daily_rollups
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import USERS
@@ -34,7 +37,7 @@ class ReportConfig(dg.Config):
     owners=[OWNER],
     code_version="1",
     backfill_policy=dg.BackfillPolicy.single_run(),
-    deps=[analytics_snapshots],
+    deps=[analytics_snapshots, daily_rollups, listening_history, tracks, artists, albums],
 )
 def listening_report(
     context: dg.AssetExecutionContext,

@@ -7,13 +7,16 @@ import dagster as dg
 
 from echostats_pipeline.assets import OWNER
 from echostats_pipeline.assets.ingestion import listening_history
-from echostats_pipeline.assets.metadata import by_user
+from echostats_pipeline.assets.metadata import by_user, row_counts
 from echostats_pipeline.assets.schemas import collection_metadata
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import DAYS, FIRST_DAY, USER_DAYS, day_partition, days_by_user
+from echostats_pipeline.partitions import USER_DAYS, day_partition, days_by_user, first_day, last_day
+from echostats_pipeline.quiet_days import report_quiet_days
+from echostats_pipeline.resources.clock import ClockResource
 from echostats_pipeline.resources.jobs import Step, SyncJobsResource
 from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.stages.statistics import SharedRebuild
+from echostats_pipeline.stages.statistics import SharedRebuild, unbuilt_days
+from echostats_pipeline.transforms.days import DayWindow
 
 
 @dg.asset(
@@ -28,7 +31,7 @@ from echostats_pipeline.stages.statistics import SharedRebuild
     deps=[listening_history],
 )
 def daily_rollups(
-    context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource
+    context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
 ) -> dg.MaterializeResult:
     """One document per user and local day: plays, time, hours, artists, albums, tracks.
 
@@ -38,12 +41,14 @@ def daily_rollups(
     """
     rollups = 0
     users: dict[str, dict[str, int]] = {}
-    shared = SharedRebuild(store.get(), days_by_user(context.partition_keys), FIRST_DAY, store.settings.min_play_ms)
+    there_is = DayWindow(first_day(context.assets_def.partitions_def), last_day(clock.now()))
+    asked = days_by_user(context.partition_keys)
+    shared = SharedRebuild(store.get(), asked, there_is.first, store.settings.min_play_ms)
 
     def work(user: User, days: Sequence[date], step: Step) -> None:
         nonlocal rollups
         every, rebuilt = shared.rebuild(user, step)
-        for day in sorted(day for day in every - set(days) if DAYS.has_partition_key(day.isoformat())):
+        for day in sorted(day for day in every - set(days) if there_is.first <= day <= there_is.last):
             context.log_event(
                 dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day))
             )
@@ -52,5 +57,10 @@ def daily_rollups(
         rollups += rebuilt.rollups
         users[user.partition_key] = step.counts
 
+    def unbuilt(user_key: str, window: DayWindow) -> set[date]:
+        return unbuilt_days(store.get(), store.get().users.by_partition_key(user_key), window)
+
     jobs.for_each_user(context, work)
-    return dg.MaterializeResult(metadata={"dagster/row_count": rollups, **by_user(users)})
+    report_quiet_days(context, clock.now(), unbuilt)
+    rows = row_counts(store.get(), "daily_rollups", rollups)
+    return dg.MaterializeResult(metadata={**rows, **by_user(users)})

@@ -15,8 +15,9 @@ from echostats_pipeline.cli.history import rebuild_snapshots
 from echostats_pipeline.cli.instance import RunFailedError, Runner, open_pipeline
 from echostats_pipeline.decisions import rectangles
 from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import FIRST_DAY, last_day
+from echostats_pipeline.partitions import EARLIEST, last_day
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date
@@ -37,15 +38,15 @@ class Day(click.ParamType[date]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> date:
         """The date that an option's text means."""
-        last = last_day()
+        last = last_day(utc_now())
         try:
             day = date.fromisoformat(value)
         except ValueError:
             day = None
         if day is None or value != day.isoformat():
             self.fail(f"{value!r} is not a date; write it like {last}.", param, ctx)
-        if not FIRST_DAY <= day <= last:
-            self.fail(f"There is no day {value}; days go from {FIRST_DAY} to {last}, tomorrow included.", param, ctx)
+        if not EARLIEST <= day <= last:
+            self.fail(f"There is no day {value}; days go from {EARLIEST} to {last}, tomorrow included.", param, ctx)
         return day
 
 
@@ -82,9 +83,11 @@ def backfill(first: date | None, last: date | None, names: Sequence[str], no_sna
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH
-    with open_pipeline(load_settings()) as (store, instance):
+    settings = load_settings()
+    with open_pipeline(settings) as (store, instance):
         asked = asked_of(store, first, last, names)
-        runner = Runner(instance, store, {}, console)
+        runner = Runner(instance, store, settings, console)
+        runner.first_day(first)
         for each in asked:
             runner.add_user(each.user)
         try:
@@ -139,7 +142,7 @@ def days_of(user: User, span: tuple[datetime, datetime] | None, first: date | No
     if span is None:
         raise EchostatsError(f"{user.partition_key} has no plays. Sync the user, or import a history, first.")
     began, ended = (local_date(instant, ZoneInfo(user.timezone)) for instant in span)
-    window = DayWindow(first or began, last or min(ended, last_day()))
+    window = DayWindow(first or began, last or min(ended, last_day(utc_now())))
     if window.first > window.last:
         raise EchostatsError(
             f"{user.partition_key} has plays from {began} to {ended} only. Give both --from and --to, or another date."
@@ -149,12 +152,12 @@ def days_of(user: User, span: tuple[datetime, datetime] | None, first: date | No
 
 def build_days(runner: Runner, asked: Sequence[Asked], order: Sequence[str]) -> list[Ran]:
     """Rebuild the days of everybody in as few runs as can be."""
-    ran = []
+    ran, since = [], runner.first_day()
     names = {each.user.partition_key: each.user.display_name or each.user.partition_key for each in asked}
     for rectangle in rectangles({each.user.partition_key: each.days for each in asked}, order):
         whose = names[rectangle.users[0]] if len(rectangle.users) == 1 else f"{len(rectangle.users)} users"
         title = f"Building {rectangle.days.length} days of {whose}"
-        ran.append(outcome_of(rectangle.users, partial(runner.run, title, "rollup_build", tags=rectangle.tags())))
+        ran.append(outcome_of(rectangle.users, partial(runner.run, title, "rollup_build", tags=rectangle.tags(since))))
     return ran
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from echostats_pipeline.cli.history import import_with, outcome_table, rebuild_with
+from echostats_pipeline.cli.history import import_with, outcome_table, rebuild_with, run_of_user
 from echostats_pipeline.cli.instance import Runner, open_pipeline
 from echostats_pipeline.cli.own_command import own_command
 from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
@@ -17,7 +17,7 @@ from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.users import User
-from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.settings import Settings, load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.storage.home import StateFolder
@@ -34,10 +34,11 @@ TOP = 5
 @click.command()
 def demo() -> None:
     """Fill the database from a simulated Spotify: three users, three years of history, every statistic."""
-    settings, console = load_settings(overrides=SIMULATED), Console()
+    set_environment(SIMULATED)
+    settings, console = load_settings(), Console()
     with open_pipeline(settings) as (store, instance), simulated_spotify(settings) as simulator:
         refuse_real_users(store)
-        runner = Runner(instance, store, SIMULATED, console)
+        runner = Runner(instance, store, settings, console)
         users = connect_users(settings, store, simulator, console)
         for user in users:
             runner.add_user(user)
@@ -47,10 +48,13 @@ def demo() -> None:
             tags = sync_request(user, utc_now(), settings.sync_interval_minutes).tags
             runner.run(f"Syncing {user.display_name}", "user_sync", tags=tags)
         for user in users:
-            runner.run(f"Reading the library of {user.display_name}", "library_sync", partition_key=user.partition_key)
+            run_of_user(runner, f"Reading the library of {user.display_name}", "library_sync", user)
         runner.run("Completing the catalogue", "catalog_enrichment")
         for user in users:
             rebuild_with(runner, store, user)
+        for user in users:
+            run_of_user(runner, f"Writing the report of {user.display_name}", "report_build", user)
+        runner.run("Checking everything", "audit")
         console.print(outcome_table(store, import_run))
         console.print(collections_table(store))
         console.print(top_artists_table(store, users[0]))

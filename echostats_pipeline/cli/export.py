@@ -33,7 +33,7 @@ def export(name: str, output: Path | None) -> None:
         target = (output or Path(f"echostats-export-{user.partition_key}-{now:%Y-%m-%d}")).resolve()
         check_free(target)
         with _bar(console, f"Exporting {user.partition_key}") as bar:
-            files = export_user(store, user, target, progress=bar, at=now)
+            files = export_user(store, user, target, progress=bar, at=now, min_play_ms=settings.min_play_ms)
     console.print(files_table(files))
     click.echo(f"They are in {target}, which only you can read.")
 

@@ -37,7 +37,7 @@ def import_history(paths: tuple[Path, ...], name: str) -> None:
     show_ignored(find_export_files(absolute, import_limits(settings)), console)
     with open_pipeline(settings) as (store, instance):
         user = store.users.find(name)
-        runner = Runner(instance, store, {}, console)
+        runner = Runner(instance, store, settings, console)
         problem: RunFailedError | None = None
         try:
             run_id = import_with(runner, user, absolute)
@@ -80,12 +80,12 @@ def rebuild_with(runner: Runner, store: Store, user: User) -> None:
 
 def rebuild_snapshots(runner: Runner, user: User) -> str:
     """Rebuild the statistics of all periods of a user; returns the id of the Dagster run."""
-    return runner.run(
-        f"Building snapshots of {user.display_name}",
-        "snapshot_build",
-        partition_key=user.partition_key,
-        tags={USER_TAG: user.partition_key},
-    )
+    return run_of_user(runner, f"Building snapshots of {user.display_name}", "snapshot_build", user)
+
+
+def run_of_user(runner: Runner, title: str, job_name: str, user: User) -> str:
+    """Run a job over what a user has once; returns the id of the Dagster run."""
+    return runner.run(title, job_name, partition_key=user.partition_key, tags={USER_TAG: user.partition_key})
 
 
 def rebuild_days(runner: Runner, user: User, first: date, last: date) -> None:
@@ -93,7 +93,10 @@ def rebuild_days(runner: Runner, user: User, first: date, last: date) -> None:
     runner.run(
         f"Building {(last - first).days + 1} days of {user.display_name}",
         "rollup_build",
-        tags={USER_TAG: user.partition_key, **range_tags(first, last, user.partition_key)},
+        tags={
+            USER_TAG: user.partition_key,
+            **range_tags(first, last, user.partition_key, since=runner.first_day()),
+        },
     )
 
 

@@ -4,17 +4,25 @@ The instance lives in the state folder and is configured by the project's own ``
 command line runs is there to look at in the UI that `echostats up` opens.
 """
 
+import logging
 import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import yaml
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.execution.api import execute_run
 from dagster._core.instance import InstanceRef
+from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster._core.workspace.load import location_origins_from_yaml_paths
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -28,21 +36,26 @@ from rich.progress import (
 from rich.text import Text
 
 from echostats_pipeline.dead_runs import close_dead_runs, process_tag
-from echostats_pipeline.definitions import build_definitions, build_resources
+from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
+from echostats_pipeline.partitions import PARTITION, RANGE_START
+from echostats_pipeline.roster import Beginning, first_day_of, reload_code_location
 from echostats_pipeline.settings import Settings, set_environment
 from echostats_pipeline.storage.adoption import mend_nulls
 from echostats_pipeline.storage.embedded import running
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 
+logger = logging.getLogger(__name__)
 PACKAGE = Path(__file__).parent.parent
 NO_COMPUTE_LOGS = "dagster._core.storage.noop_compute_log_manager"
 INTERRUPTED_REASON = "Interrupted by Ctrl-C"
 POLL_S = 0.2
+NO_RETRIES = {MAX_RETRIES_TAG: "0"}
+"""Whoever sits at the command line sees a failure and decides; the daemon would repeat it elsewhere."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -93,6 +106,21 @@ def open_pipeline(settings: Settings) -> Iterator[tuple[Store, dg.DagsterInstanc
         yield store, instance
 
 
+def job_origin(job_name: str) -> RemoteJobOrigin:
+    """Where the UI finds a job: with it, a run of the command line stands among those of its job, and in the timeline.
+
+    This builds on internals of Dagster 1.13, hence the pinned minor version.
+    """
+    (location,) = location_origins_from_yaml_paths([str(project_file("workspace.yaml"))])
+    return RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME).get_job_origin(job_name)
+
+
+def _first_asked(tags: Mapping[str, str]) -> date | None:
+    """The first of the days that a run is asked for; None if it is not about days."""
+    day, _, _ = tags.get(RANGE_START, "").rpartition("|")
+    return date.fromisoformat(day) if day else None
+
+
 class RunFailedError(EchostatsError):
     """A run that this command launched has failed.
 
@@ -120,17 +148,36 @@ class Runner:
     Args:
         instance: Where the runs are recorded.
         store: Where their progress is read.
-        overrides: Settings by their environment names that the runs use.
+        settings: Whose state folder says when the days begin.
         console: Where the bars are drawn.
+        resources: What the runs use; what the environment says if None.
     """
 
     def __init__(
-        self, instance: dg.DagsterInstance, store: Store, overrides: Mapping[str, str], console: Console
+        self,
+        instance: dg.DagsterInstance,
+        store: Store,
+        settings: Settings,
+        console: Console,
+        resources: Mapping[str, Any] | None = None,
     ) -> None:
         self._instance = instance
         self._store = store
-        self._definitions = build_definitions(build_resources(overrides))
+        self._settings = settings
         self._console = console
+        self._resources = resources
+        self._definitions: tuple[date, dg.Definitions] | None = None
+
+    def first_day(self, asked: date | None = None) -> date:
+        """The first day there is: that of the first known play, or one before it that somebody has asked for.
+
+        A UI that is running is told if it has changed.
+        """
+        users, home = self._store.users.all(simulated=self._settings.simulated), self._settings.home
+        first = first_day_of(self._store, users, utc_now())
+        if Beginning(home).move(first if asked is None else min(asked, first)):
+            reload_code_location(home, logger)
+        return Beginning(home).read() or first
 
     def add_user(self, user: User) -> None:
         """Make sure the user has a partition."""
@@ -155,18 +202,19 @@ class Runner:
             RunFailedError: the run failed; quotes the reason from its job records.
             KeyboardInterrupt: it was interrupted.
         """
-        job = self._definitions.resolve_job_def(job_name)
+        job = self._resolve(job_name, _first_asked(tags or {}))
         run_id = dg.DagsterRun(job_name=job_name).run_id
+        partition = {} if partition_key is None else {PARTITION: partition_key}
         try:
             with _ctrl_c_remembered(), self._progress(title, run_id):
-                result = job.execute_in_process(
-                    instance=self._instance,
-                    partition_key=partition_key,
-                    tags={**(tags or {}), **process_tag()},
-                    run_config={**QUIET, **(config or {})},
-                    raise_on_error=False,
+                run = self._instance.create_run_for_job(
+                    job,
                     run_id=run_id,
+                    run_config={**QUIET, **(config or {})},
+                    tags={**job.run_tags, **(tags or {}), **partition, **process_tag(), **NO_RETRIES},
+                    remote_job_origin=job_origin(job_name),
                 )
+                result = execute_run(InMemoryJob(job), run, self._instance)
         except KeyboardInterrupt:
             self._store.close_run(run_id, utc_now(), INTERRUPTED_REASON)  # between two steps nobody else does
             raise
@@ -176,6 +224,13 @@ class Runner:
             self._store.close_run(run_id, utc_now(), reason)  # no sensor watches this run
             raise RunFailedError(f"{title} failed: {reason}", run_id)
         return run_id
+
+    def _resolve(self, job_name: str, asked: date | None) -> dg.JobDefinition:
+        """A job over the days that there are now: an import may have told of older plays."""
+        first = self.first_day(asked)
+        if self._definitions is None or self._definitions[0] != first:
+            self._definitions = first, build_definitions(self._resources, first=first)
+        return self._definitions[1].resolve_job_def(job_name)
 
     @contextmanager
     def _progress(self, title: str, run_id: str) -> Iterator[None]:

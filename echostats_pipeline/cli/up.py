@@ -19,7 +19,7 @@ from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.metrics import measured
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.notices import Notifier
-from echostats_pipeline.roster import Roster
+from echostats_pipeline.roster import Beginning, Roster, first_day_of
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.embedded import free_port
 from echostats_pipeline.storage.home import StateFolder
@@ -54,6 +54,7 @@ def _run(settings: Settings, port: int, metrics_port: int | None) -> None:
     with _interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
         users = store.users.all(simulated=settings.simulated)
         Roster(settings.home).write([user.partition_key for user in users])
+        Beginning(settings.home).move(first_day_of(store, users, utc_now()))
         with _metrics(settings, store, metrics_port) as metrics_url:
             welcome = _welcome(settings, port, metrics_url, [user.partition_key for user in users])
             keep_dagster_running(settings, port, click.echo, welcome)

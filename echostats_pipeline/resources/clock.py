@@ -1,6 +1,6 @@
 """The present instant, so that tests and simulations decide what time it is."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import dagster as dg
 
@@ -8,10 +8,8 @@ from echostats_pipeline.model.base import utc_now
 
 
 class ClockResource(dg.ConfigurableResource):
-    """Real time plus an offset."""
-
-    offset_seconds: float = 0.0
+    """Real time. Where another is wanted, a resource of the same kind takes its place, which launchpads do not show."""
 
     def now(self) -> datetime:
         """The present instant in UTC."""
-        return utc_now() + timedelta(seconds=self.offset_seconds)
+        return utc_now()

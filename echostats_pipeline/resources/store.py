@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.store import Store, open_store
@@ -14,23 +14,22 @@ READS_ONLY = {"echostats/reads_only": "true"}
 
 
 class StoreResource(dg.ConfigurableResource):
-    """The store of the database that the environment names, open for the length of a run or a tick.
+    """The store of the database that the environment names, open for the length of a run or a tick."""
 
-    Attributes:
-        overrides: Settings by their environment names that win over the environment.
-    """
-
-    overrides: dict[str, str] = Field(default_factory=dict)
     _store: Store = PrivateAttr()
     _settings: Settings = PrivateAttr()
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["StoreResource"]:
         """Connect, starting the embedded server if need be; a run that writes also makes the indexes exist."""
-        self._settings = load_settings(overrides=self.overrides)
+        self._settings = self.read_settings()
         with open_store(self._settings, indexes=_writes(context.run)) as store:
             self._store = store
             yield self
+
+    def read_settings(self) -> Settings:
+        """What the environment says; a resource of the same kind with other settings reads them here."""
+        return load_settings()
 
     @property
     def settings(self) -> Settings:

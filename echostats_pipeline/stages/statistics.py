@@ -197,6 +197,13 @@ def days_before(store: Store, user: User, day: date) -> set[date]:
     return waiting | set(DayWindow(first, min(last, day - timedelta(days=1))).dates())
 
 
+def unbuilt_days(store: Store, user: User, window: DayWindow) -> set[date]:
+    """The days of a window that wait for a rebuild, or have plays and no rollup."""
+    waiting = {day for day in store.rebuilds.pending_days(user.user_id) if window.first <= day <= window.last}
+    played = store.plays.days(user.user_id, window, ZoneInfo(user.timezone))
+    return waiting | (played - store.statistics.rollup_days(user.user_id, window))
+
+
 @dataclass(frozen=True)
 class Snapshots:
     """New snapshots of one user, and of what they were made what a picture shows.

@@ -268,6 +268,15 @@ class CatalogStore:
         days = math.ceil(left / a_day) if a_day else None
         return CatalogProgress(known=total - left, total=total, days_left=days if left else 0)
 
+    def artist_and_album(self, track_ids: Collection[str]) -> dict[str, tuple[str | None, str | None]]:
+        """The ids of the first artist and of the album of tracks, as far as both track and id are known."""
+        fields = {"_id": 0, "spotify_id": 1, "artists.spotify_id": 1, "album.spotify_id": 1}
+        found = {}
+        for track in self._db["tracks"].find({"spotify_id": {"$in": [*track_ids]}}, fields):
+            artist, album = (track.get("artists") or [{}])[0], track.get("album") or {}
+            found[track["spotify_id"]] = artist.get("spotify_id") or None, album.get("spotify_id") or None
+        return found
+
     def has_frames(self, user_id: str) -> bool:
         """Whether the frames of a user were ever read: if so, they are read again in no time."""
         return self._frames.has(user_id)

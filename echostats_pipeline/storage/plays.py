@@ -3,8 +3,9 @@
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import chain, islice
+from zoneinfo import ZoneInfo
 
 import polars as pl
 from bson import ObjectId
@@ -19,6 +20,7 @@ from echostats_pipeline.storage.decoding import bulk_decoding
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.play_columns import BY_DAY, CONVERTED_BY_DAY, STORED_NAMES, STORED_PLAY, converted
 from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges
+from echostats_pipeline.transforms.days import DayWindow, local_midnight
 from echostats_pipeline.transforms.facts import STORED_SCHEMA
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA, UTC_MS
 
@@ -337,6 +339,15 @@ class PlayStore:
         except DuplicateKeyError:
             return False
         return True
+
+    def days(self, user_id: str, window: DayWindow, zone: ZoneInfo) -> set[date]:
+        """The local days of a window on which a user's plays ended."""
+        ended = {"$gte": local_midnight(window.first, zone), "$lt": local_midnight(window.following, zone)}
+        day = {"$dateToString": {"date": "$played_at", "format": "%Y-%m-%d", "timezone": zone.key}}
+        found = self._history.aggregate(
+            [{"$match": {"user_id": user_id, "played_at": ended}}, {"$group": {"_id": day}}], hint=BY_END
+        )
+        return {date.fromisoformat(each["_id"]) for each in found}
 
     def count(self, user_id: str, start: datetime, end: datetime) -> int:
         """How many plays ended in ``[start, end)``."""

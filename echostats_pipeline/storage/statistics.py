@@ -16,6 +16,7 @@ from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.rollup_changes import RollupChangeStore
 from echostats_pipeline.storage.rollup_frames import RollupFrameStore
+from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline.transforms.frames import RollupFrames
 
 BATCH = 1_000
@@ -52,6 +53,11 @@ class StatisticsStore:
                 for start in range(0, len(operations), BATCH):
                     self._rollups.bulk_write(operations[start : start + BATCH], ordered=False)
         return len(writes)
+
+    def rollup_days(self, user_id: str, window: DayWindow) -> set[date]:
+        """The days of a window that have a rollup."""
+        within = {"user_id": user_id, "date": {"$gte": str(window.first), "$lte": str(window.last)}}
+        return {date.fromisoformat(each["date"]) for each in self._rollups.find(within, {"_id": 0, "date": 1})}
 
     def rollup_frames(self, user_id: str) -> RollupFrames:
         """All rollups of one user, taken apart for the snapshots; only what has changed is read anew."""

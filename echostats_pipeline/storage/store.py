@@ -83,6 +83,10 @@ class Store:
         for user_id in self.plays.listeners(track_ids):
             self.rebuilds.mark(user_id, "analytics_snapshots")
 
+    def documents_in(self, collection: str) -> int:
+        """How many documents a collection holds, as the server keeps count of them."""
+        return self.db[collection].estimated_document_count()
+
     def close_run(self, dagster_run_id: str, at: datetime, error: str) -> None:
         """Fail what a run left open that died without a chance to close it itself, and free what it held."""
         self.leases.release_run(dagster_run_id)

@@ -188,6 +188,12 @@ class UserStore:
         first, last = (None if end is None else end["played_at"] for end in ends)
         return None if first is None or last is None else (first, last)
 
+    def first_plays(self) -> dict[str, datetime]:
+        """When each user's first stored play ended, by user id; one look at the index for each of them."""
+        first = {"_id": "$user_id", "played_at": {"$first": "$played_at"}}
+        found = self._history.aggregate([{"$sort": {"user_id": -1, "played_at": 1}}, {"$group": first}])
+        return {each["_id"]: each["played_at"] for each in found}
+
     def plays_stored(self, user_id: str) -> int:
         """How many plays of a user are stored."""
         return self._history.count_documents({"user_id": user_id})

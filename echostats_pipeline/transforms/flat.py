@@ -78,6 +78,44 @@ PLAY_COLUMNS = tuple(_columns(Play))
 """Every field of a play, in the order of the model."""
 
 
+DERIVED_COLUMNS = (
+    Column(("counts",), pl.Boolean(), "Whether it counts as a play: it lasted long enough, or nobody knows how long."),
+    Column(
+        ("listened_ms",),
+        pl.Int64(),
+        "Listening time: ms_played, else the track's length, but never more than has passed since the previous play.",
+    ),
+    Column(("local_date",), pl.Date(), "The date of its end in the user's time zone: the day it belongs to."),
+    Column(("artist_id",), pl.String(), "The Spotify id of the track's first artist, as far as the catalogue has it."),
+    Column(("album_id",), pl.String(), "The Spotify id of its album, as far as the catalogue has it."),
+)
+"""What follows from plays and is not stored with them. Sums of the first two are what statistics say."""
+
+
 def flat_plays(documents: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """Plays as stored, one row each, with the columns of `PLAY_COLUMNS`."""
     return pl.DataFrame([column.values(documents) for column in PLAY_COLUMNS])
+
+
+def with_derived(
+    plays: pl.DataFrame, ids: pl.DataFrame, *, previous: datetime | None, min_play_ms: int, timezone: str
+) -> pl.DataFrame:
+    """Add `DERIVED_COLUMNS` to flat plays.
+
+    Args:
+        plays: As `flat_plays` returns them, in the order they were played.
+        ids: ``track_spotify_id``, ``artist_id`` and ``album_id`` of the tracks that are known, one row each.
+        previous: When the play before the first of them ended.
+        min_play_ms: Plays known to be shorter do not count.
+        timezone: Where the user's days begin.
+    """
+    first = pl.lit(None if previous is None else round(previous.timestamp() * 1000), pl.Int64).cast(UTC_MS)
+    since = pl.col("played_at") - pl.col("played_at").shift().fill_null(first)
+    known = pl.col("ms_played")
+    length = pl.min_horizontal("track_duration_ms", since.dt.total_milliseconds())
+    derived = plays.with_columns(
+        counts=known.is_null() | (known >= min_play_ms),
+        listened_ms=pl.coalesce(known, length).cast(pl.Int64),
+        local_date=pl.col("played_at").dt.convert_time_zone(timezone).dt.date(),
+    )
+    return derived.join(ids, on="track_spotify_id", how="left", maintain_order="left")

@@ -10,7 +10,7 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.model.collections import COLLECTIONS
-from echostats_pipeline.partitions import USER_DAYS, USERS
+from echostats_pipeline.partitions import USERS, is_by_day
 from echostats_pipeline.settings import Settings
 
 WITHOUT_A_COLLECTION = {
@@ -34,6 +34,9 @@ CALLS_SPOTIFY = {
     "top_items",
 }
 BY_USER_AND_DAY = {"recently_played", "listening_history", "daily_rollups"}
+
+SOURCES = {"spotify", "exports", "feature_sources"}
+"""Not made here."""
 
 ASSETS: list[dg.AssetsDefinition] = [
     asset for asset in build_definitions().assets or [] if isinstance(asset, dg.AssetsDefinition)
@@ -121,7 +124,7 @@ def test_an_asset_is_named_after_the_collection_it_writes(asset: dg.AssetsDefini
 @each_asset
 def test_a_range_of_days_is_one_run(asset: dg.AssetsDefinition) -> None:
     name = asset.key.to_user_string()
-    assert (asset.partitions_def == USER_DAYS) is (name in BY_USER_AND_DAY)
+    assert is_by_day(asset.partitions_def) is (name in BY_USER_AND_DAY)
     if name in BY_USER_AND_DAY:
         assert asset.backfill_policy == dg.BackfillPolicy.single_run()
     else:
@@ -132,10 +135,15 @@ def test_the_stages_follow_each_other() -> None:
     def feeds(name: str) -> set[str]:
         return {dep.asset_key.to_user_string() for dep in spec(by_name[name]).deps}
 
-    assert feeds("recently_played") == feeds("streaming_history_import") == set()
+    assert feeds("recently_played") == {"spotify"}
+    assert feeds("streaming_history_import") == {"exports"}
+    assert all("spotify" in feeds(name) for name in CALLS_SPOTIFY)
+    assert {name for name in NAMES if "spotify" in feeds(name)} == CALLS_SPOTIFY
+    every = {each.key.to_user_string(): each for each in build_definitions().resolve_all_asset_specs()}
+    assert every.keys() - set(NAMES) == SOURCES
     assert feeds("listening_history") == {"recently_played", "streaming_history_import"}
     assert feeds("daily_rollups") == {"listening_history"}
-    assert feeds("listening_report") == {"analytics_snapshots"}
+    assert feeds("listening_report") >= {"analytics_snapshots", "daily_rollups"}
     assert feeds("analytics_snapshots") >= {"daily_rollups", "tracks", "artists", "albums", "audio_features"}
 
 

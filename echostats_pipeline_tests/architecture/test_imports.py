@@ -35,6 +35,7 @@ LAYERS = (
         "migrations",
         "retention",
         "metrics",
+        "quiet_days",
         "roster",
         "schedules",
         "sensors",

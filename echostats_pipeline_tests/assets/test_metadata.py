@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.partitions import RANGE_END, RANGE_START, range_tags
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 
@@ -91,4 +92,23 @@ def test_a_library_is_counted_for_each_user(pipeline: Pipeline) -> None:
         found = shown(result, asset)
         lines = rows(found["users"])
         assert [line["user"] for line in lines] == keys
-        assert sum(int(str(line[counted])) for line in lines) == found["dagster/row_count"].value > 0
+        assert sum(int(str(line[counted])) for line in lines) == found["dagster/partition_row_count"].value > 0
+        assert found["dagster/row_count"].value == pipeline.store.db[asset].count_documents({})
+
+
+def test_every_run_says_how_many_documents_the_collection_holds(
+    pipeline: Pipeline, synced: tuple[str, dg.ExecuteInProcessResult]
+) -> None:
+    specs = {spec.key.to_user_string(): spec for spec in build_definitions().resolve_all_asset_specs()}
+    results = [
+        synced[1],
+        pipeline.run("user_sync", tags=synced[1].dagster_run.tags),
+        pipeline.run("catalog_enrichment"),
+        pipeline.run("snapshot_build", partition_key=synced[0]),
+    ]
+    for result in results[1:]:
+        for event in result.get_asset_materialization_events():
+            found, name = event.materialization.metadata, event.asset_key.to_user_string() if event.asset_key else ""
+            stored = pipeline.store.db[specs[name].metadata["dagster/table_name"]].count_documents({})
+            assert found["dagster/row_count"].value == stored > 0, name
+            assert found["dagster/partition_row_count"].value <= stored or name == "recently_played"

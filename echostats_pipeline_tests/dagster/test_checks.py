@@ -19,7 +19,15 @@ from echostats_pipeline.storage.statistics import StatisticsStore
 from echostats_pipeline_tests.conftest import NOW, Pipeline, documents
 
 TODAY = NOW.date()
-GUARDS = {"no_play_is_in_the_future", "plays_are_unique", "daily_rollups_match_history", "no_day_is_overlong"}
+GUARDS = {
+    "no_play_is_in_the_future",
+    "plays_are_unique",
+    "gaps_are_closed",
+    "indexes_are_as_declared",
+    "daily_rollups_match_history",
+    "no_day_is_overlong",
+    "daily_rollups_are_unique",
+}
 ALL = {key.name for definition in CHECKS for key in definition.check_keys}
 
 
@@ -56,10 +64,15 @@ def test_a_sync_is_guarded_by_the_checks_of_what_it_writes(pipeline: Pipeline) -
     assert numbers(found["daily_rollups_match_history"])["days"] == 1
     assert all(each.target_materialization_data.run_id == result.run_id for each in found.values())
     snapshots = evaluations(pipeline.run("snapshot_build", partition_key=user.partition_key))
-    assert snapshots.keys() == {"analytics_snapshots_match_rollups"}
+    assert snapshots.keys() == {"analytics_snapshots_match_rollups", "analytics_snapshots_are_unique"}
     assert numbers(snapshots["analytics_snapshots_match_rollups"])["snapshots"] == 5
-    for job in ("library_sync", "catalog_enrichment", "history_import"):
-        assert build_definitions().resolve_job_def(job).asset_layer.asset_graph.asset_check_keys == set(), job
+    for job, guards in (
+        ("library_sync", set()),
+        ("catalog_enrichment", {"tracks_are_enriched"}),
+        ("history_import", set()),
+    ):
+        checked = build_definitions().resolve_job_def(job).asset_layer.asset_graph.asset_check_keys
+        assert {key.name for key in checked} == guards, job
 
 
 def test_a_blocking_check_stops_what_comes_after_it_and_fails_the_jobs_with_its_reason(pipeline: Pipeline) -> None:
@@ -205,8 +218,8 @@ def test_a_blocked_run_of_the_command_line_leaves_no_job_open(pipeline: Pipeline
     user = pipeline.connect()
     play = Play(user_id=user.user_id, track=TrackSnapshot(spotify_id="t" * 22), played_at=NOW + timedelta(days=9_999))
     pipeline.store.db["listening_history"].insert_one(play.to_bson())
-    overrides = {name: value for name, value in pipeline.installation.environ.items() if value}
-    runner = Runner(pipeline.instance, pipeline.store, overrides, Console(quiet=True))
+    settings, console = pipeline.installation.settings, Console(quiet=True)
+    runner = Runner(pipeline.instance, pipeline.store, settings, console, pipeline.resources())
     with pytest.raises(RunFailedError, match="no_play_is_in_the_future: 1 play") as failure:
         runner.run("Rebuilding", "rollup_build", tags=today_of(user))
     (job,) = pipeline.store.jobs.of_run(failure.value.run_id)
@@ -218,8 +231,8 @@ def test_a_run_of_the_command_line_that_fails_for_one_user_leaves_nobodys_job_op
     users = [pipeline.connect(number) for number in range(2)]
     pipeline.installation.simulator.tokens.revoke(users[0].spotify_id)
     pipeline.store.db["spotify_tokens"].update_one({"user_id": users[0].user_id}, {"$set": {"expires_at": NOW}})
-    overrides = {name: value for name, value in pipeline.installation.environ.items() if value}
-    runner = Runner(pipeline.instance, pipeline.store, overrides, Console(quiet=True))
+    settings, console = pipeline.installation.settings, Console(quiet=True)
+    runner = Runner(pipeline.instance, pipeline.store, settings, console, pipeline.resources())
     with pytest.raises(RunFailedError) as failure:
         runner.run("Syncing", "user_sync", tags=today_of(*users))
     jobs = pipeline.store.jobs.of_run(failure.value.run_id)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -11,8 +10,9 @@ import pytest
 
 import echostats_pipeline
 from echostats_pipeline.alerts import ALERT_SENSORS
-from echostats_pipeline.definitions import build_definitions, build_resources, defs
-from echostats_pipeline.jobs import JOBS
+from echostats_pipeline.assets.ingestion import ImportConfig
+from echostats_pipeline.definitions import build_definitions, defs
+from echostats_pipeline.jobs import JOBS, import_config
 from echostats_pipeline.roster import Roster
 from echostats_pipeline.sensors import SENSORS, fan_out_sensor
 
@@ -20,7 +20,7 @@ from echostats_pipeline.sensors import SENSORS, fan_out_sensor
 def test_everything_can_be_loaded_and_validated() -> None:
     definitions = build_definitions(roster=["ann-123456", "bob-654321"])
     dg.Definitions.validate_loadable(definitions)
-    assert len(list(definitions.resolve_all_asset_specs())) == 13
+    assert len(list(definitions.resolve_all_asset_specs())) == 16
     assert {job.name for job in definitions.jobs or []} == {job.name for job in JOBS}
 
 
@@ -86,11 +86,32 @@ def test_the_code_location_loads_without_any_environment_quickly_and_touches_not
     )
     assert ended.returncode == 0, ended.stderr
     assets, seconds, *heavy = ended.stdout.split()
-    assert (assets, heavy) == ("13", [])
+    assert (assets, heavy) == ("16", [])
     assert float(seconds) < MOST_CPU_SECONDS
     assert list(tmp_path.iterdir()) == []
 
 
-def test_resources_can_be_replaced(new_settings: Callable[..., dict[str, str]]) -> None:
-    resources = build_resources(new_settings(), clock_offset_seconds=60)
-    assert build_definitions(resources).resources is not None
+def test_no_resource_shows_a_launchpad_anything_to_configure() -> None:
+    job = build_definitions().resolve_job_def("user_sync")
+    ours = {name: resource for name, resource in job.resource_defs.items() if name != "io_manager"}
+    assert ours.keys() == {"clock", "store", "spotify", "jobs"}
+    assert {name: config_fields(resource) for name, resource in ours.items() if config_fields(resource)} == {}
+
+
+def test_the_launchpad_of_an_import_opens_with_the_users_folder() -> None:
+    job = build_definitions().resolve_job_def("history_import")
+    assert job.partitioned_config is not None
+    assert job.partitioned_config.get_run_config_for_partition_key("ann-123456") == import_config(["."])
+    folder = Path("/home/imports/ann")
+    for paths, found in (
+        ([], [folder]),
+        (["."], [folder]),
+        (["a.zip", "/b.zip"], [folder / "a.zip", Path("/b.zip")]),
+    ):
+        assert ImportConfig(paths=paths).paths_in(folder) == found
+
+
+def config_fields(resource: dg.ResourceDefinition) -> list[str]:
+    """The fields of a resource's configuration, those of resources within it included."""
+    config_type = resource.config_field.config_type
+    return list(getattr(config_type, "fields", {}))

@@ -15,7 +15,6 @@ from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.partitions import RANGE_START, range_tags
-from echostats_pipeline.resources.store import StoreResource
 from echostats_pipeline.roster import Roster
 from echostats_pipeline.schedules import daily_close, daily_library
 from echostats_pipeline.sensors import (
@@ -34,7 +33,7 @@ from echostats_pipeline.settings import Settings, SyncSensors
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.jobs import JobKey
 from echostats_pipeline.storage.leases import Lease
-from echostats_pipeline_tests.conftest import NOW, Pipeline
+from echostats_pipeline_tests.conftest import NOW, InstalledStoreResource, Pipeline
 
 TODAY = NOW.date()
 
@@ -309,7 +308,7 @@ def test_the_schedules_ask_for_everybody_or_for_many_in_a_run(
         on_disk = replace(pipeline, instance=stored)
         users = [on_disk.connect(number) for number in range(2)]
         environ = {**pipeline.installation.environ, "ECHOSTATS_SENSORS": mode}
-        resources = {**pipeline.resources(), "store": StoreResource(overrides=environ)}
+        resources = {**pipeline.resources(), "store": InstalledStoreResource(environ=environ)}
 
         def asked(schedule: dg.ScheduleDefinition) -> list[dg.RunRequest]:
             with dg.build_schedule_context(instance=stored, resources=resources) as context:

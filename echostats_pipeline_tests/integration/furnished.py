@@ -15,14 +15,15 @@ from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
 from echostats_pipeline.decisions import sync_request
 from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.settings import load_settings
+from echostats_pipeline.settings import load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
 
 
 def furnish(days: int, people: int) -> None:
-    settings = load_settings(overrides=SIMULATED)
+    set_environment(SIMULATED)
+    settings = load_settings()
     with open_pipeline(settings) as (store, instance), simulated_spotify(settings) as simulator:
-        runner = Runner(instance, store, SIMULATED, Console(quiet=True))
+        runner = Runner(instance, store, settings, Console(quiet=True))
         persons = simulator.world.users[:people]
         users = [connect_person(settings, store, simulator, person, utc_now()) for person in persons]
         for user in users:

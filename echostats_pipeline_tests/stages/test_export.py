@@ -21,7 +21,7 @@ from echostats_pipeline.stages import export
 from echostats_pipeline.stages.export import MANIFEST, NOTE, TABLE, ExportedFile, export_user
 from echostats_pipeline.storage import owned
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.flat import PLAY_COLUMNS
+from echostats_pipeline.transforms.flat import DERIVED_COLUMNS, PLAY_COLUMNS
 from echostats_pipeline_tests.conftest import KEY, NOW, Counted, Pipeline
 from echostats_pipeline_tests.dagster.test_jobs import import_config, range_of, write_export
 
@@ -34,7 +34,7 @@ CANARY = "canary-secret-0123456789"
 def exported(store: Store, user: User, target: Path) -> dict[str, list[dict[str, Any]]]:
     """The lines of the files of a fresh export, by collection."""
     progress = Counted()
-    files = export_user(store, user, target, progress=progress, at=NOW)
+    files = export_user(store, user, target, progress=progress, at=NOW, min_play_ms=30_000)
     assert progress.expected == progress.processed
     lines = {path.stem: read_lines(path) for path in target.glob("*.jsonl")}
     assert {each.name: each.documents for each in files} == {
@@ -101,7 +101,7 @@ def test_everything_a_pipeline_has_stored_is_read_back(
 
 
 def assert_same_plays(table: pl.DataFrame, store: Store, user: User) -> None:
-    assert dict(table.schema) == {column.name: column.dtype for column in PLAY_COLUMNS}
+    assert dict(table.schema) == {column.name: column.dtype for column in (*PLAY_COLUMNS, *DERIVED_COLUMNS)}
     plays = list(store.db["listening_history"].find({"user_id": user.user_id}).sort("played_at", 1))
     for row, play in zip(table.iter_rows(named=True), plays, strict=True):
         for column in PLAY_COLUMNS:
@@ -134,7 +134,7 @@ def test_a_user_without_plays_has_an_empty_table_with_its_columns(store: Store, 
     ann = store.users.connect({"spotify_id": "ann", "display_name": "Ann"}, authorized_at=NOW, simulated=False)
     assert exported(store, ann, tmp_path / "out").keys() == {"users"}
     table = pl.read_parquet(tmp_path / "out" / TABLE)
-    assert (table.height, table.width) == (0, len(PLAY_COLUMNS))
+    assert (table.height, table.width) == (0, len(PLAY_COLUMNS) + len(DERIVED_COLUMNS))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [NOTE, MANIFEST, TABLE, "users.jsonl"]
 
 
@@ -174,8 +174,10 @@ def test_the_manifest_and_the_note_say_what_there_is(store: Store, tmp_path: Pat
     for name, each in files.items():
         assert each["bytes"] == (tmp_path / "out" / name).stat().st_size
     note = (tmp_path / "out" / NOTE).read_text()
-    for said in (ann.partition_key, "2025-06-15", *files, *(column.name for column in PLAY_COLUMNS)):
+    for said in (ann.partition_key, "2025-06-15", *files):
         assert said in note
+    for column in pl.read_parquet(tmp_path / "out" / TABLE):
+        assert (f"\n  {column.name} " in note) is (column.null_count() < len(column)), column.name
     assert all(inspect.getdoc(COLLECTIONS[name].document) for name in OWNED)
 
 
@@ -207,7 +209,7 @@ def test_what_fails_on_the_way_leaves_nothing(
 
     monkeypatch.setattr(export, where, full)
     with pytest.raises(StorageError, match="No space left"):
-        export_user(store, ann, tmp_path / "out", progress=Counted(), at=NOW)
+        export_user(store, ann, tmp_path / "out", progress=Counted(), at=NOW, min_play_ms=30_000)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -232,10 +234,44 @@ def test_a_history_is_read_in_pieces(store: Store, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(export, "ROWS_AT_ONCE", 64)
     monkeypatch.setattr(export, "flat_plays", watched)
-    files = export_user(store, ann, tmp_path / "out", progress=Counted(), at=NOW)
+    files = export_user(store, ann, tmp_path / "out", progress=Counted(), at=NOW, min_play_ms=30_000)
     table = pl.read_parquet(tmp_path / "out" / TABLE)
     assert most == 64
     assert ExportedFile(TABLE, 1000, (tmp_path / "out" / TABLE).stat().st_size) in files
     assert table["played_at"].is_sorted()
     assert table["_id"].n_unique() == 1000
     assert [each["_id"] for each in read_lines(tmp_path / "out" / "listening_history.jsonl")] == table["_id"].to_list()
+
+
+def test_the_table_of_plays_adds_up_to_what_statistics_say(pipeline: Pipeline, tmp_path: Path) -> None:
+    user = pipeline.connect()
+    path = write_export(pipeline, user, tmp_path / "export.zip", 20)
+    assert pipeline.run("history_import", partition_key=user.partition_key, run_config=import_config(path)).success
+    assert pipeline.run("user_sync", tags=range_of(NOW.date() - timedelta(days=30), NOW.date(), user)).success
+    assert pipeline.run("catalog_enrichment").success
+    assert pipeline.run("rollup_build", tags=range_of(NOW.date() - timedelta(days=30), NOW.date(), user)).success
+    assert pipeline.run("snapshot_build", partition_key=user.partition_key).success
+    exported(pipeline.store, user, tmp_path / "out")
+    table = pl.read_parquet(tmp_path / "out" / TABLE)
+    snapshot = pipeline.store.statistics.snapshot(user.user_id, "all_time")
+    assert 0 < table["counts"].sum() < table.height
+    assert table["counts"].sum() == snapshot.total_tracks_played
+    assert table["listened_ms"].sum() == snapshot.total_ms_played
+    assert table.filter("counts")["artist_id"].n_unique() == snapshot.unique_artists
+    by_day = table.group_by("local_date").agg(pl.col("counts").sum(), pl.col("listened_ms").sum())
+    rollups = pipeline.store.db["daily_rollups"].find({"user_id": user.user_id})
+    assert {(str(day), plays, ms) for day, plays, ms in by_day.iter_rows()} == {
+        (each["date"], each["total_plays"], each["total_ms"]) for each in rollups
+    }
+    note = (tmp_path / "out" / NOTE).read_text()
+    assert f"The {snapshot.total_tracks_played:,} with `counts`" in note
+    assert f"{snapshot.total_ms_played / 3_600_000:,.1f} hours" in note
+
+
+def test_the_note_describes_nothing_that_is_not_there(store: Store, tmp_path: Path) -> None:
+    ann = store.users.connect({"spotify_id": "ann", "display_name": "Ann"}, authorized_at=NOW, simulated=False)
+    exported(store, ann, tmp_path / "out")
+    note = (tmp_path / "out" / NOTE).read_text()
+    assert "There are no plays" in note
+    for absent in ("listening_history", "daily_rollups", "ms_played", "spotify_tokens"):
+        assert absent not in note
