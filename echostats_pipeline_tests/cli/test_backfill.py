@@ -138,7 +138,7 @@ def test_what_is_there_already_is_not_written_again(installation: Installation, 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--from", "2008-09-30"), ("2008-09-30", "2008-10-01")),
+        (("--from", "2001-12-31"), ("2001-12-31", "2002-01-01")),
         (("--to", "2200-01-01"), ("2200-01-01", "tomorrow")),
         (("--from", "yesterday"), ("yesterday", "not a date")),
         (("--from", "2025-02-30"), ("2025-02-30", "not a date")),
