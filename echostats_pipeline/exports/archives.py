@@ -1,5 +1,6 @@
 """Zips that strangers may have made: what is refused, and how a member is read. Nothing is ever unpacked to disk."""
 
+import gzip
 import io
 import re
 import struct
@@ -19,7 +20,8 @@ RATIO_FROM = 10 << 20
 """Smaller members may be packed as tightly as they like, in bytes."""
 STEP = 1 << 14
 """Unpacked at once, in bytes: what comes before a damage in the zip is read but for so much."""
-OUTSIDE = re.compile(r"^/|^[A-Za-z]:|\\|\0|(^|/)\.\.(/|$)")
+OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|\0|(^|[/\\])\.\.([/\\]|$)")
+"""Names that leave the folder; some tools of Windows part folders by backslashes."""
 ENCRYPTED = 0x1 | 0x40
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 FAILURES = (OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, zipfile.BadZipFile)
@@ -73,8 +75,16 @@ def archive_files(path: Path, limits: ArchiveLimits) -> list[Stored]:
             f"{path} {why_not}. Exports do not look like that, so nothing of it was imported: "
             "give the zip as it was downloaded, or a folder with its files."
         )
-    files = [entry for entry in entries if not entry.is_dir()]
-    return [Stored(entry.filename, entry.file_size, partial(_open_member, path, entry)) for entry in files]
+    named = [(_name(entry), entry) for entry in entries]
+    return [
+        Stored(name, entry.file_size, partial(_open_member, path, entry))
+        for name, entry in named
+        if not name.endswith("/")
+    ]
+
+
+def _name(entry: zipfile.ZipInfo) -> str:
+    return entry.filename.replace("\\", "/")
 
 
 def _danger(entries: list[zipfile.ZipInfo], limits: ArchiveLimits) -> str | None:
@@ -88,7 +98,7 @@ def _danger(entries: list[zipfile.ZipInfo], limits: ArchiveLimits) -> str | None
     total = sum(entry.file_size for entry in entries)
     if total > limits.total_bytes:
         return f"would unpack to {total} bytes, more than {limits.total_bytes}"
-    name, times = Counter(entry.filename for entry in entries).most_common(1)[0] if entries else ("", 1)
+    name, times = Counter(map(_name, entries)).most_common(1)[0] if entries else ("", 1)
     if times > 1:
         return f"holds {name} {times} times"
     reasons = ((entry, _member_danger(entry, limits)) for entry in entries)
@@ -112,6 +122,34 @@ def _member_danger(entry: zipfile.ZipInfo, limits: ArchiveLimits) -> str | None:
 def _open_member(path: Path, entry: zipfile.ZipInfo) -> BinaryIO:
     # Readers need no more than read, tell and seek(0), which a raw stream has.
     return cast(BinaryIO, _Member(path, entry))
+
+
+def open_gzip(opened: Callable[[], BinaryIO], most: int) -> BinaryIO:
+    """The content of a file packed by gzip, of which no more than `most` bytes are given."""
+    return cast(BinaryIO, _Gzip(opened(), most))
+
+
+class _Gzip(gzip.GzipFile):
+    """Gives no more than a limit, for a few kilobytes may unpack to any size."""
+
+    def __init__(self, packed: BinaryIO, most: int) -> None:
+        super().__init__(fileobj=packed, mode="rb")
+        self._packed, self._most = packed, most
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            OSError: it is damaged, or larger than the limit.
+        """
+        block = super().read(size)
+        if self.tell() > self._most:
+            raise OSError(f"it unpacks to more than {self._most} bytes")
+        return block
+
+    def close(self) -> None:
+        super().close()
+        self._packed.close()
 
 
 class _Member(io.RawIOBase):

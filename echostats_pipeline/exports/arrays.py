@@ -91,12 +91,13 @@ def read_objects(
     """
     text = _Text(stream, name, block_bytes, opening)
     first = 0
-    for rows in chunked(_rows(text), chunk_rows):
-        yield _chunk(first, rows, text.position)
+    for rows in chunked(_rows(text), chunk_rows, lambda: text.position):
+        yield object_chunk(first, rows, text.position)
         first += len(rows)
 
 
-def _chunk(first: int, rows: list[Any], position: int) -> ObjectChunk:
+def object_chunk(first: int, rows: list[Any], position: int) -> ObjectChunk:
+    """The chunk of consecutive values, `Unread` among them, whose first one has the number `first`."""
     rejects = []
     for number, row in enumerate(rows, first):
         if isinstance(row, Unread):

@@ -49,8 +49,8 @@ def _classified(raw: pl.DataFrame, now: datetime) -> Classified:
     rows = music.with_columns(
         import_ts=_end_time(),
         ms_played=pl.col("msPlayed"),
-        artist_name=known_name("artistName"),
-        track_name=known_name("trackName"),
+        artist_name=pl.col("artistName"),
+        track_name=pl.col("trackName"),
     ).with_columns(reason=_reason(now))
     return sorted_out(rows, _plays, not_music=raw.height - music.height)
 
@@ -68,8 +68,13 @@ def _reason(now: datetime) -> pl.Expr:
         fault(pl.col("ms_played").is_null(), "msPlayed is not a whole number of milliseconds"),
         *impossible(now),
         fault(
-            pl.col("artist_name").is_null() | pl.col("track_name").is_null(),
+            pl.any_horizontal(pl.col("artist_name", "track_name").fill_null("").str.strip_chars() == ""),
             "the row does not name both artist and track",
+        ),
+        # One of the two may be called so, or have been lost alone: the other one still tells of a play.
+        fault(
+            known_name("artist_name").is_null() & known_name("track_name").is_null(),
+            "Spotify no longer knows what was played",
         ),
     )
 

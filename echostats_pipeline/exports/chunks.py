@@ -16,6 +16,10 @@ from echostats_pipeline.exports.rows import ExportChunk, RejectedRow
 from echostats_pipeline.model.base import storable_text
 from echostats_pipeline.transforms.identity import IdPrefix, stable_id
 
+LONGEST_NAME = 10_000
+"""Bytes; the longest titles have some hundreds, and a document holds at most 16 MB."""
+LONGEST_SHOWN = 500
+"""Characters that are kept of a text of a rejected row."""
 NO_NAMES = ("", "Unknown", "Unknown Track", "Unknown Artist", "Unknown Album")
 """What stands in place of a name that Spotify no longer knows."""
 EARLIEST = datetime(2006, 1, 1, tzinfo=UTC)
@@ -72,7 +76,7 @@ def _series(key: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
     if set(map(type, values)) <= {expected, NoneType}:
         try:
             return pl.Series(key, values, dtype=dtype)
-        except (TypeError, UnicodeEncodeError):
+        except (TypeError, OverflowError, UnicodeEncodeError):
             pass  # a number beyond 64 bits, a lone surrogate
     return pl.Series(key, [_fitting(value, expected) for value in values], dtype=dtype)
 
@@ -99,6 +103,12 @@ def storable(value: Any) -> Any:
     return None if value is None else type(value).__name__
 
 
+def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a rejected row: its values as MongoDB can hold them, the beginnings of long texts."""
+    kept = {key: storable(value) for key, value in row.items()}
+    return {key: value[:LONGEST_SHOWN] if isinstance(value, str) else value for key, value in kept.items()}
+
+
 def export_chunk(
     chunk: ObjectChunk, found: Classified, occurrences: Occurrences, kept_keys: Iterable[str]
 ) -> ExportChunk:
@@ -107,7 +117,7 @@ def export_chunk(
     if not found.rejected.is_empty():
         by_number = dict(zip(chunk.numbers, chunk.objects, strict=True))
         rejects += [
-            RejectedRow(number, reason, {key: storable(by_number[number].get(key)) for key in kept_keys})
+            RejectedRow(number, reason, shown({key: by_number[number].get(key) for key in kept_keys}))
             for number, reason in found.rejected.iter_rows()
         ]
     return ExportChunk(
@@ -127,6 +137,10 @@ def impossible(now: datetime) -> list[pl.Expr]:
         fault(ts < EARLIEST, f"the play is older than Spotify (before {EARLIEST:%Y-%m-%d})"),
         fault(ms < 0, "the play lasted less than nothing"),
         fault(ms > LONGEST_MS, "the play lasted longer than a day"),
+        fault(
+            pl.any_horizontal(pl.col("^(artist|track|album)_name$").str.len_bytes() > LONGEST_NAME),
+            f"a name has more than {LONGEST_NAME} bytes",
+        ),
     ]
 
 

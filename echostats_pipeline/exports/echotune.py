@@ -16,7 +16,7 @@ from echostats_pipeline.model.base import storable_text
 
 NEEDED = ("ts", "ms_played", "spotify_track_uri")
 PERSONAL = ("username", "ip_addr", "ip_addr_decrypted", "user_agent_decrypted")
-OWN = {*RAW_SCHEMA, *PERSONAL, "episode_show_name", "audiobook_chapter_uri", "audiobook_chapter_title"}
+OWN = {*RAW_SCHEMA, *PERSONAL, "episode_show_name"}
 """The extended history's columns; every other one was joined to them."""
 DURATION = "track duration (ms)_releases"
 DOUBLED = "the join of tables has doubled an earlier row"
@@ -85,7 +85,7 @@ def read_echotune(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -
     layout = _layout(columns, name)
     rows = csv_rows(lines, width=len(columns))
     joins, occurrences, first = Joins(), Occurrences(), 0
-    for chunk in chunked(rows, chunk_rows):
+    for chunk in chunked(rows, chunk_rows, stream.tell):
         reasons = {number: row for number, row in enumerate(chunk, first) if isinstance(row, str)}
         read = {number: row for number, row in enumerate(chunk, first) if not isinstance(row, str)}
         doubled = joins.doubled(list(read.values()), layout.own)

@@ -5,12 +5,13 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import BinaryIO
 
 import polars as pl
 
-from echostats_pipeline.exports.arrays import CHUNK_ROWS, read_objects
+from echostats_pipeline.exports.arrays import CHUNK_ROWS, ObjectChunk, read_objects
 from echostats_pipeline.exports.chunks import (
     Classified,
     export_chunk,
@@ -22,8 +23,11 @@ from echostats_pipeline.exports.chunks import (
     storable_columns,
     typed_frame,
 )
+from echostats_pipeline.exports.lines import read_object_lines
 from echostats_pipeline.exports.occurrences import Occurrences
 from echostats_pipeline.exports.rows import EXPORT_SCHEMA, ExportChunk
+from echostats_pipeline.exports.text import text_start
+from echostats_pipeline.transforms.identity import made_up
 from echostats_pipeline.transforms.plays import UTC_MS
 
 RAW_SCHEMA = {
@@ -39,6 +43,8 @@ RAW_SCHEMA = {
     "episode_name": pl.String(),
     "audiobook_uri": pl.String(),
     "audiobook_title": pl.String(),
+    "audiobook_chapter_uri": pl.String(),
+    "audiobook_chapter_title": pl.String(),
     "reason_start": pl.String(),
     "reason_end": pl.String(),
     "shuffle": pl.Boolean(),
@@ -56,10 +62,11 @@ NAMES = {
     "artist_name": "master_metadata_album_artist_name",
     "album_name": "master_metadata_album_album_name",
 }
-NO_MUSIC_KEYS = ("spotify_episode_uri", "episode_name", "audiobook_uri", "audiobook_title")
+NO_MUSIC_KEYS = tuple(key for key in RAW_SCHEMA if "episode" in key or "audiobook" in key)
 TRACK_URI = r"^spotify:track:([0-9A-Za-z]{22})$"
-INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-]00:?00)?$"
-"""An instant in UTC as Spotify writes it, as pandas does (EchoTune's CSV), with or without fractions of a second."""
+INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-5][0-9]:[0-5][0-9]([.,][0-9]+)? ?(Z|z|UTC|GMT|[+-]00:?00)?$"
+"""An instant in UTC as Spotify has written it over the years and pandas does, with or without fractions of a second."""
+NAMELESS = "the row names neither a track, an episode nor an audiobook"
 MILLISECONDS_FROM = 100_000_000_000
 """``offline_timestamp`` is in seconds or milliseconds by era; seconds reach this in the year 5138."""
 MILLISECONDS_UNTIL = 253_402_300_799_999
@@ -94,8 +101,24 @@ def read_extended(stream: BinaryIO, name: str, now: datetime, chunk_rows: int = 
         BrokenExportError: it breaks off; the rows before that were given.
     """
     occurrences = Occurrences()
-    for chunk in read_objects(stream, name, chunk_rows):
+    for chunk in _objects(stream, name, chunk_rows):
         yield export_chunk(chunk, classified(typed_frame(chunk, RAW_SCHEMA), now), occurrences, KEPT_KEYS)
+
+
+def read_video(stream: BinaryIO, name: str, now: datetime, chunk_rows: int = CHUNK_ROWS) -> Iterator[ExportChunk]:
+    """Read one file of videos: those of tracks are plays, marked as videos; arguments and errors as `read_extended`."""
+    for chunk in read_extended(stream, name, now, chunk_rows):
+        plays = chunk.plays.filter(~made_up(pl.col("track_id"))).with_columns(video=pl.lit(value=True))
+        rejects = [reject for reject in chunk.rejects if reject.reason != NAMELESS]
+        others = chunk.rows - plays.height - len(rejects)
+        yield replace(chunk, plays=plays, rejects=rejects, not_music=others)
+
+
+def _objects(stream: BinaryIO, name: str, chunk_rows: int) -> Iterator[ObjectChunk]:
+    """The rows of the array as Spotify sends it, or of lines as tools make of it."""
+    head = text_start(stream, name)
+    lines = head.startswith("{") and '"ms_played"' in head
+    yield from read_object_lines(stream, name, chunk_rows) if lines else read_objects(stream, name, chunk_rows)
 
 
 def read_no_music(
@@ -104,7 +127,7 @@ def read_no_music(
     now: datetime,  # noqa: ARG001 - readers of all formats are called alike
     chunk_rows: int = CHUNK_ROWS,
 ) -> Iterator[ExportChunk]:
-    """Count the rows of a file of videos, podcasts or audiobooks; arguments and errors as `read_extended`."""
+    """Count the rows of a file of podcasts or audiobooks; arguments and errors as `read_extended`."""
     for chunk in read_objects(stream, name, chunk_rows):
         nothing = pl.DataFrame(schema=EXPORT_SCHEMA)
         yield ExportChunk(chunk.rows, nothing, len(chunk.objects), chunk.rejects, chunk.bytes_read)
@@ -132,7 +155,7 @@ def classified(raw: pl.DataFrame, now: datetime) -> Classified:
 def _stamp() -> pl.Expr:
     """The instant in the one spelling that identifies a row, with milliseconds if there are any; null if it is none."""
     ts = pl.col("ts")
-    milliseconds = ts.str.extract(r"\.([0-9]{1,3})").str.pad_end(3, "0")
+    milliseconds = ts.str.extract(r"[.,]([0-9]{1,3})").str.pad_end(3, "0")
     fraction = pl.when(milliseconds != "000").then("." + milliseconds).otherwise(pl.lit(""))
     spelt = pl.concat_str(ts.str.slice(0, 10), pl.lit("T"), ts.str.slice(11, 8), fraction, pl.lit("Z"))
     return pl.when(ts.str.contains(INSTANT)).then(spelt)
@@ -152,7 +175,7 @@ def _reason(now: datetime) -> pl.Expr:
         *impossible(now),
         fault(
             pl.col("track_id").is_null() & pl.col("track_name").is_null(),
-            "the row names neither a track, an episode nor an audiobook",
+            NAMELESS,
         ),
     )
 
@@ -171,6 +194,7 @@ def _plays(rows: pl.DataFrame) -> pl.DataFrame:
         incognito=pl.col("incognito_mode"),
         country=pl.when(pl.col("conn_country") != "ZZ").then(pl.col("conn_country")),
         platform=_platform_family(rows["platform"]),
+        video=None,
         import_key=pl.concat_str("stamp", "track_id", "ms_played", separator="|"),
     )
     return plays.select(pl.col(name).cast(dtype) for name, dtype in EXPORT_SCHEMA.items())

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from echostats_pipeline.errors import ExportError
-from echostats_pipeline.exports.archives import ArchiveLimits, Stored, archive_files
+from echostats_pipeline.exports.archives import ArchiveLimits, Stored, archive_files, open_gzip
 from echostats_pipeline.exports.arrays import READ_FAILURES
 from echostats_pipeline.exports.recognition import looks_like, recognised
 from echostats_pipeline.exports.rows import ExportFile, ExportFormat
@@ -17,8 +17,8 @@ from echostats_pipeline.exports.rows import ExportFile, ExportFormat
 NAMES: tuple[tuple[ExportFormat, re.Pattern[str]], ...] = tuple(
     (cast(ExportFormat, found), re.compile(rf"(.*/)?{pattern}", re.IGNORECASE))
     for found, pattern in (
-        ("extended", r"(Streaming_History_Audio_[^/]*|endsong_\d+)\.json"),
-        ("video", r"Streaming_History_Video_[^/]*\.json"),
+        ("extended", r"(Streaming_History_Audio_[^/]*|endsong_\d+)\.(json|jsonl|ndjson)"),
+        ("video", r"Streaming_History_Video_[^/]*\.(json|jsonl|ndjson)"),
         ("basic", r"StreamingHistory(_music_)?\d*\.json"),
         ("basic_other", r"StreamingHistory_(podcast|audiobook)_?\d*\.json"),
         ("listenbrainz", r"listens/[^/]+/[^/]+\.jsonl"),
@@ -31,9 +31,10 @@ COMPANIONS = re.compile(
     re.IGNORECASE,
 )
 """What else lies in the packages of Spotify and ListenBrainz."""
-MEANT = (".json", ".jsonl", ".csv", ".tsv", ".scrobbler.log")
+MEANT = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".scrobbler.log")
 """Whoever gives files of such names means them."""
 SUFFIXES = (*MEANT, ".txt", ".log")
+GZIP = ".gz"
 LOOKED_AT = 1 << 16
 """Bytes at the beginning of a file by which it is recognised."""
 STRANGE_NAMED = 3
@@ -60,10 +61,17 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Found:
-    """The files to read, in this order, and those left out."""
+    """The files to read, in this order, and those left out.
+
+    Attributes:
+        files: What is to be read.
+        ignored: What is of no known kind.
+        refused: Why files cannot be read, or paths hold nothing to read, beside others that can and do.
+    """
 
     files: list[ExportFile]
     ignored: list[Ignored]
+    refused: list[str]
 
 
 def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> Found:
@@ -74,43 +82,60 @@ def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> Found:
         limits: How large a zip may be.
 
     Raises:
-        ExportError: at one of them is nothing, nothing that is known, or a zip that is not safe to read.
+        ExportError: at none of them is anything that is known and safe to read.
     """
     files: list[ExportFile] = []
     ignored: list[Ignored] = []
+    refused: list[str] = []
     distinct = list(dict.fromkeys(paths))
     names = Counter(path.name for path in distinct)
     for path in distinct:
         label = path.name if names[path.name] == 1 else path.as_posix()
-        known, strange = len(files), len(ignored)
-        for stored in _stored(path, label, limits, prefix=f"{label}/" if len(distinct) > 1 else ""):
+        known, strange, unread = len(files), len(ignored), len(refused)
+        for stored in _stored(path, label, limits, prefix=f"{label}/" if len(distinct) > 1 else "", refused=refused):
             found, what = _format(stored, given=stored.name == label)
             if found:
                 files.append(ExportFile(stored.name, found, stored.size, stored.open))
             elif stored.name == label or _looks_meant(stored.name):
                 ignored.append(Ignored(stored.name, what))
-        if len(files) == known:
+        if len(files) == known and len(refused) == unread:
             looks = ", ".join(f"{file.name} is {file.what}" for file in ignored[strange:][:STRANGE_NAMED])
-            raise ExportError(
+            refused.append(
                 f"{path} holds no listening history of a known kind{': ' if looks else ''}{looks}; "
                 f"nothing was imported. {EXPECTED}"
             )
-    return Found(sorted(files, key=lambda file: (RANKS.get(file.format, 2), _natural(file.name))), ignored)
+    if refused and not files:
+        raise ExportError(" ".join(refused))
+    files.sort(key=lambda file: (RANKS.get(file.format, 2), _natural(file.name)))
+    return Found(files, ignored, refused)
 
 
-def _stored(path: Path, label: str, limits: ArchiveLimits, prefix: str) -> Iterator[Stored]:
-    if path.is_dir():
-        for found in sorted(path.rglob("*")):
-            if found.is_file():
-                name = prefix + found.relative_to(path).as_posix()
-                yield from _stored(found, name, limits, prefix=f"{name}/")
-    elif not path.is_file():
-        raise ExportError(f"{path} does not exist; nothing was imported. {EXPECTED}")
-    elif path.suffix.lower() == ".zip":
-        for stored in archive_files(path, limits):
-            yield Stored(prefix + stored.name, stored.size, stored.open)
-    else:
-        yield Stored(label, path.stat().st_size, partial(_open, path))
+def _stored(path: Path, label: str, limits: ArchiveLimits, prefix: str, refused: list[str]) -> Iterator[Stored]:
+    """The files at a path; what cannot be read is added to `refused` and holds up nothing else."""
+    try:
+        if path.is_dir():
+            for found in sorted(path.rglob("*")):
+                if found.is_symlink() or found.is_file():
+                    name = prefix + found.relative_to(path).as_posix()
+                    yield from _stored(found, name, limits, prefix=f"{name}/", refused=refused)
+        elif not path.is_file():
+            refused.append(f"{path} does not exist; nothing was imported. {EXPECTED}")
+        elif path.suffix.lower() == ".zip":
+            for stored in archive_files(path, limits):
+                yield _unpacked(Stored(prefix + stored.name, stored.size, stored.open), limits)
+        else:
+            yield _unpacked(Stored(label, path.stat().st_size, partial(_open, path)), limits)
+    except ExportError as error:
+        refused.append(str(error))
+    except OSError as error:
+        refused.append(f"{path} cannot be read ({error.strerror or error}); nothing of it was imported.")
+
+
+def _unpacked(stored: Stored, limits: ArchiveLimits) -> Stored:
+    """What a file packed by gzip holds; any other one as it is."""
+    if not stored.name.lower().endswith(GZIP):
+        return stored
+    return Stored(stored.name[: -len(GZIP)], stored.size, partial(open_gzip, stored.open, limits.total_bytes))
 
 
 def _open(path: Path) -> BinaryIO:

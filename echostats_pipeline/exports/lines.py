@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from echostats_pipeline.errors import BrokenExportError
-from echostats_pipeline.exports.arrays import DECODER
+from echostats_pipeline.exports.arrays import DECODER, ObjectChunk, object_chunk
 from echostats_pipeline.exports.named_plays import Rejected
-from echostats_pipeline.exports.text import Unread, is_damaged, text_lines
+from echostats_pipeline.exports.text import Unread, chunked, is_damaged, text_lines
 
 
 def json_lines(stream: BinaryIO, name: str) -> Iterator[Any]:
@@ -32,6 +32,15 @@ def json_lines(stream: BinaryIO, name: str) -> Iterator[Any]:
                     "export it again and repeat the import.",
                     position=position,
                 )
+
+
+def read_object_lines(stream: BinaryIO, name: str, chunk_rows: int) -> Iterator[ObjectChunk]:
+    """The objects of the lines in chunks, as `arrays.read_objects` gives those of an array; errors as `json_lines`."""
+    values = (Unread(value.reason) if isinstance(value, Rejected) else value for value in json_lines(stream, name))
+    first = 0
+    for rows in chunked(values, chunk_rows, stream.tell):
+        yield object_chunk(first, rows, stream.tell())
+        first += len(rows)
 
 
 def _values(line: str) -> list[Any]:

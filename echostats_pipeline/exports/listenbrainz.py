@@ -20,9 +20,13 @@ from echostats_pipeline.exports.text import text_start
 EARLIEST = datetime(2002, 10, 1, tzinfo=UTC)
 """ListenBrainz's own ``LISTEN_MINIMUM_DATE``: it refuses what is older, because most of that was rubbish."""
 
-SPOTIFY_TRACK = re.compile(r"https?://open\.spotify\.com/(?:intl-[a-z-]+/)?track/([0-9A-Za-z]{22})(?:[/?#].*)?")
-SPOTIFY_EPISODE = re.compile(r"https?://open\.spotify\.com/(?:intl-[a-z-]+/)?episode/|spotify:episode:")
+SPOTIFY_PAGE = r"(?:https?://)?(?:open|play)\.spotify\.com/(?:intl-[A-Za-z-]+/)?(?:embed/)?"
+SPOTIFY_TRACK = re.compile(rf"(?:(?:spotify:|{SPOTIFY_PAGE})track[:/])?([0-9A-Za-z]{{22}})(?:[/?#].*)?")
+"""A track of Spotify as clients name it: its page in any language, its URI, or the id alone."""
+SPOTIFY_EPISODE = re.compile(rf"(?:spotify:|{SPOTIFY_PAGE})(?:episode|show|chapter)[:/]")
 LISTENS = re.compile(r'"listens"\s*:\s*\[')
+SPOTIFY_FIELDS = ("spotify_id", "spotify_track_id", "origin_url")
+"""Where clients name a track of Spotify, the most reliable first."""
 LONGEST_MS = 2**53
 """Larger numbers are no lengths, and not whole any more where they were floats."""
 
@@ -56,7 +60,7 @@ def _outcome(listen: Any, now: datetime) -> Outcome:
         return Rejected("the row is not an object", {})
     metadata = _object(listen.get("track_metadata"))
     info = _object(metadata.get("additional_info"))
-    links = [link for link in map(info.get, ("spotify_id", "origin_url")) if isinstance(link, str)]
+    links = [link.strip() for link in map(info.get, SPOTIFY_FIELDS) if isinstance(link, str)]
     names = [_text(metadata.get(key)) for key in ("artist_name", "track_name", "release_name")]
     kept = dict(zip(("artist_name", "track_name", "release_name"), names, strict=True))
     started = listen.get("listened_at")

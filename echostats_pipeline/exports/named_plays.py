@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 import polars as pl
 
 from echostats_pipeline.exports.arrays import read_objects
-from echostats_pipeline.exports.chunks import AHEAD, stable_ids, storable
+from echostats_pipeline.exports.chunks import AHEAD, LONGEST_NAME, shown, stable_ids
 from echostats_pipeline.exports.occurrences import Occurrences
 from echostats_pipeline.exports.rows import EXPORT_SCHEMA, ExportChunk, RejectedRow
 from echostats_pipeline.exports.text import chunked
@@ -48,6 +48,8 @@ def judged(play: NamedPlay, kept: dict[str, Any], earliest: datetime, now: datet
     play = play._replace(artist=artist, track=track, album=album)
     if not play.artist or not play.track:
         return Rejected("the row does not name artist and track", kept)
+    if max(map(len, (artist, track, album))) > LONGEST_NAME:
+        return Rejected(f"a name has more than {LONGEST_NAME} characters", kept)
     if play.started < earliest.timestamp():
         return Rejected(f"the play is stamped before {earliest:%Y-%m-%d}", kept)
     if play.started > (now + AHEAD).timestamp():
@@ -90,10 +92,10 @@ def export_chunks(
         ExportError: what `outcomes` raises, after a chunk with the rows before it.
     """
     occurrences, first = Occurrences(), 0
-    for rows in chunked(outcomes, chunk_rows):
+    for rows in chunked(outcomes, chunk_rows, bytes_read):
         plays = [(number, row) for number, row in enumerate(rows, first) if isinstance(row, NamedPlay)]
         rejects = [
-            RejectedRow(number, row.reason, {key: storable(value) for key, value in row.row.items()})
+            RejectedRow(number, row.reason, shown(row.row))
             for number, row in enumerate(rows, first)
             if isinstance(row, Rejected)
         ]

@@ -48,3 +48,44 @@ class Occurrences:
         while self._pieces and len(self._pieces[-1]) <= len(piece) < LARGEST:
             piece = pl.concat([self._pieces.pop(), piece]).sort()
         self._pieces.append(piece)
+
+
+DETAILS = ("reason_start", "reason_end", "shuffle")
+"""What tells apart rows of one identity, and is worded alike in every export."""
+
+
+class AcrossFiles:
+    """Numbers the rows of an import over all of its files, so that it does not matter how rows are split over them.
+
+    Rows of one identity in several files are several plays where they differ in `DETAILS`, and copies of each other
+    where they do not: a zip beside its own folder, an export beside a later one. Within a file every row counts.
+    """
+
+    def __init__(self) -> None:
+        self._rows, self._identities = Occurrences(), Occurrences()
+        self._file = Occurrences()
+
+    def begin_file(self) -> None:
+        """The rows that follow are those of another file."""
+        self._file = Occurrences()
+
+    def numbered(self, plays: pl.DataFrame) -> pl.DataFrame:
+        """The rows that no earlier file has held, ``import_key`` ending with their number over all files.
+
+        Args:
+            plays: A frame of `rows.EXPORT_SCHEMA`; ``import_key`` ends with the occurrence in the file.
+        """
+        if plays.is_empty():
+            return plays
+        told = plays.with_columns(import_key=pl.col("import_key").str.extract(r"(?s)^(.*)\|[0-9]+$"))
+        details = pl.concat_str(
+            "import_key", *(pl.col(name).cast(pl.String).fill_null("") for name in DETAILS), separator="\n"
+        )
+        in_file = self._file.numbered(told.select(import_key=details))
+        over_files = self._rows.numbered(in_file)
+        new = told.filter(over_files["import_key"].str.ends_with("|1"))
+        if new["import_key"].is_duplicated().any():
+            # Equal rows are numbered in an order of their own, whatever that of the file is.
+            new = new.sort("import_key", *DETAILS, "row_number")
+            return self._identities.numbered(new).sort("row_number")
+        return self._identities.numbered(new)

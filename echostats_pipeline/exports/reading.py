@@ -9,7 +9,7 @@ from echostats_pipeline.errors import ExportError
 from echostats_pipeline.exports.arrays import CHUNK_ROWS
 from echostats_pipeline.exports.basic import read_basic
 from echostats_pipeline.exports.echotune import read_echotune
-from echostats_pipeline.exports.extended import read_extended, read_no_music
+from echostats_pipeline.exports.extended import read_extended, read_no_music, read_video
 from echostats_pipeline.exports.koito import read_koito
 from echostats_pipeline.exports.lastfm import read_lastfm
 from echostats_pipeline.exports.listenbrainz import read_listenbrainz
@@ -21,7 +21,7 @@ Reader = Callable[[BinaryIO, str, datetime, int], Iterator[ExportChunk]]
 
 READERS: Mapping[ExportFormat, Reader] = {
     "extended": read_extended,
-    "video": read_no_music,
+    "video": read_video,
     "basic": read_basic,
     "basic_other": read_no_music,
     "echotune": read_echotune,

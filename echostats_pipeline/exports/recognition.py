@@ -26,6 +26,7 @@ SHAPES: tuple[tuple[ExportFormat, re.Pattern[str], set[str]], ...] = (
     ("lastfm", ARRAY, {"artist", "name", "date", "#text"}),
     ("lastfm", ARRAY, {"artist", "name", "uts"}),
     ("lastfm", ARRAY, {"artist", "track", "uts"}),
+    ("extended", ANYTHING, {"ts", "ms_played", "spotify_track_uri"}),
     ("extended", ARRAY, {"ts", "ms_played"}),
     ("basic", ARRAY, {"endTime", "msPlayed"}),
 )

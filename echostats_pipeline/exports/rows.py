@@ -20,9 +20,9 @@ ExportFormat = Literal[
     "scrobblerlog",
     "lastfm",
 ]
-"""What a file holds: ``video`` are the extended history's videos and ``basic_other`` the account data's podcasts and
-audiobooks, both counted and not stored; ``echotune`` is EchoTune's CSV of 57 columns, ``scrobblerlog`` the log of a
-portable player."""
+"""What a file holds: ``video`` are the extended history's videos, of which those of songs are plays; ``basic_other``
+the account data's podcasts and audiobooks, which are counted and not stored; ``echotune`` is EchoTune's CSV of 57
+columns, ``scrobblerlog`` the log of a portable player."""
 
 EXPORT_SCHEMA = {
     "row_number": pl.UInt32(),
@@ -43,6 +43,7 @@ EXPORT_SCHEMA = {
     "incognito": pl.Boolean(),
     "country": pl.String(),
     "platform": pl.String(),
+    "video": pl.Boolean(),
 }
 """One row per play.
 
@@ -50,7 +51,7 @@ EXPORT_SCHEMA = {
 time that the file holds it. ``import_ts`` is the instant as the file has it. ``ms_played`` is null only where the
 format does not know it, ``duration_ms`` (of the track) where it does not say. ``track_id`` is a Spotify id, or made by
 `transforms.identity.stable_id`. Names are empty where unknown. Everything from ``reason_start`` on is null where the
-export does not say.
+export does not say; ``video`` is true for the video of a song.
 """
 
 

@@ -4,9 +4,8 @@ import codecs
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import BinaryIO, TypeVar
 
 from echostats_pipeline.errors import BrokenExportError, ExportError
@@ -14,6 +13,8 @@ from echostats_pipeline.errors import BrokenExportError, ExportError
 T = TypeVar("T")
 
 BLOCK_BYTES = 1 << 18
+CHUNK_BYTES = 32 << 20
+"""What rows are held of a file at once; 20,000 of an export have some 20 MB."""
 LONGEST_LINE = 1 << 20
 """Characters; the longest real row has some thousands. A longer line is passed over, for it would be held whole."""
 
@@ -64,25 +65,31 @@ def text_lines(stream: BinaryIO, name: str) -> Iterator[str | Unread]:
         yield rest
 
 
-def chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of at most `size` items.
+def chunked(items: Iterable[T], size: int, position: Callable[[], int]) -> Iterator[list[T]]:
+    """Lists of at most `size` items, or of fewer that took `CHUNK_BYTES` of the file.
+
+    Args:
+        items: Rows of a file.
+        size: How many a list holds, at least 1.
+        position: How far into the file they have come, in bytes.
 
     Raises:
         ExportError: what `items` raises, after the items before it were given.
     """
-    broken: list[ExportError] = []
-    remaining = _until_broken(items, broken)
-    while chunk := list(islice(remaining, size)):
+    chunk: list[T] = []
+    start, broken = position(), None
+    try:
+        for item in items:
+            chunk.append(item)
+            if len(chunk) == size or position() - start >= CHUNK_BYTES:
+                yield chunk
+                chunk, start = [], position()
+    except ExportError as error:
+        broken = error
+    if chunk:
         yield chunk
     if broken:
-        raise broken[0]
-
-
-def _until_broken(items: Iterable[T], broken: list[ExportError]) -> Iterator[T]:
-    try:
-        yield from items
-    except ExportError as error:
-        broken.append(error)
+        raise broken
 
 
 def is_damaged(text: str) -> bool:

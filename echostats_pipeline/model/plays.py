@@ -34,6 +34,8 @@ class Playback(Embedded):
     incognito: bool | None = None
     country: str | None = None
     platform: str | None = None
+    video: bool | None = None
+    """True for the video of a song, absent for anything else."""
 
 
 IMPORT_FIELDS = ("api_played_at", "import_key", "import_ts", "played_at_precision", "also_imported", "playback")

@@ -92,9 +92,11 @@ class PlainPlays:
         rest: Callable[[Any], Document] = (lambda playback: {"playback": playback}) if kind is None else lambda _: {}
         precision = {"played_at_precision": "minute"} if kind == "basic" else {}
         fields = ("played_at", "ms_played", "import_key", "import_ts", "played_at_estimated")
-        columns = (*TRACK_COLUMNS, *fields, pl.struct(PLAYBACK))
+        columns = (*TRACK_COLUMNS, *fields, "video", pl.struct(PLAYBACK))
         for track_id, name, artist, album, duration_ms, *values in self.rows.select(columns).iter_rows():
-            played_at, ms_played, import_key, import_ts, estimated, playback = values
+            played_at, ms_played, import_key, import_ts, estimated, video, playback = values
+            if video:
+                playback["video"] = True
             yield {
                 "user_id": self.user_id,
                 "track": self._track(track_id, name, artist, album, duration_ms),
@@ -268,7 +270,8 @@ class Facts:
         """A row of an export: names, playback, and `EXPORT_FIELDS`."""
         if source.row is not None and self.rows is not None:
             row = self.rows.row(source.row, named=True)
-            return {**row, "playback": {name: row[name] for name in PLAYBACK}}
+            video = {"video": True} if row["video"] else {}
+            return {**row, "playback": {**{name: row[name] for name in PLAYBACK}, **video}}
         play = self.stored[source.play or ""]
         track = play["track"]
         names = {"track_name": track["name"], **{name: track[name] for name in ("artist_name", "album_name")}}

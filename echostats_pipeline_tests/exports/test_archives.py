@@ -62,7 +62,8 @@ def test_members_are_read_in_place_and_again_from_the_beginning(tmp_path: Path) 
         "/etc/passwd",
         "C:/endsong_0.json",
         "c:endsong_0.json",
-        "a\\b.json",
+        "a\\..\\..\\b.json",
+        "\\b.json",
     ],
 )
 def test_a_member_that_would_lie_elsewhere_is_refused(tmp_path: Path, name: str) -> None:

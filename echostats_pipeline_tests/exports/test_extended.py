@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from echostats_pipeline.errors import BrokenExportError
-from echostats_pipeline.exports.extended import RAW_SCHEMA, read_extended, read_no_music
+from echostats_pipeline.exports.extended import NAMES, RAW_SCHEMA, read_extended, read_video
 from echostats_pipeline.transforms.identity import stable_id
 from echostats_pipeline_tests.exports.whole import NOW, Reader, Whole, read_whole
 
@@ -84,6 +84,7 @@ def test_a_row_becomes_a_play() -> None:
         "incognito": True,
         "country": "DE",
         "platform": "android",
+        "video": None,
     }
 
 
@@ -121,6 +122,8 @@ def test_a_track_without_a_spotify_id_gets_one_of_its_own(uri: str | None) -> No
         {"episode_name": "An episode", "spotify_track_uri": ""},
         {"audiobook_title": "A book", "audiobook_uri": "spotify:show:7iHfbu1YPACw6oZPAFJtqe"},
         {"audiobook_uri": "spotify:show:7iHfbu1YPACw6oZPAFJtqe"},
+        {"audiobook_chapter_title": "Chapter 3"},
+        {"audiobook_chapter_uri": "spotify:episode:7iHfbu1YPACw6oZPAFJtqe"},
     ],
 )
 def test_podcasts_and_audiobooks_are_counted_and_not_kept(names: Row) -> None:
@@ -128,9 +131,31 @@ def test_podcasts_and_audiobooks_are_counted_and_not_kept(names: Row) -> None:
     assert (export.not_music, export.plays.height) == (1, 1)
 
 
-def test_videos_are_no_plays_of_tracks() -> None:
-    export = read(ROW, {**ROW, **NO_MUSIC}, None, reader=read_no_music)
-    assert (export.not_music, export.plays.height, len(export.rejects)) == (2, 0, 1)
+def test_videos_of_tracks_are_plays_and_others_are_not() -> None:
+    unnamed = {**ROW, **NO_MUSIC, **dict.fromkeys(NAMES.values())}
+    export = read(ROW, {**ROW, **NO_MUSIC, "episode_name": "An episode"}, unnamed, None, reader=read_video)
+    assert (export.not_music, export.plays["video"].to_list(), len(export.rejects)) == (2, [True], 1)
+    assert export.plays.drop("video").equals(read(ROW).plays.drop("video"))
+
+
+def test_lines_give_what_an_array_gives() -> None:
+    rows = [ROW, {**ROW, "ms_played": 1}, {**ROW, "ts": None}]
+    lines = read_whole(read_extended, "\n".join(map(json.dumps, rows)).encode())
+    array = read(*rows)
+    assert lines.plays.equals(array.plays)
+    assert lines.rejects == array.rejects
+
+
+@pytest.mark.parametrize("value", [2**63, 2**128, -(2**128), 10**400])
+def test_a_number_that_no_column_holds_costs_its_row_alone(value: int) -> None:
+    export = read(ROW, {**ROW, "ms_played": value}, {**ROW, "offline_timestamp": value}, ROW)
+    assert (export.plays.height, len(export.rejects)) == (3, 1)
+
+
+def test_a_name_as_long_as_a_book_is_none() -> None:
+    export = read(ROW, {**ROW, "master_metadata_track_name": "x" * 20_000})
+    assert (export.plays.height, export.rejects[0].reason) == (1, "a name has more than 10000 bytes")
+    assert len(export.rejects[0].row["master_metadata_track_name"]) == 500
 
 
 @pytest.mark.parametrize(
@@ -267,6 +292,8 @@ def test_no_value_of_any_type_breaks_the_reader_or_goes_uncounted(rows: list[Row
         "2023-03-19T18:31:37+0000",
         "2023-03-19T18:31:37.000Z",
         "2023-03-19T18:31:37.0004Z",
+        "2023-03-19 18:31:37 UTC",
+        "2023-03-19t18:31:37z",
     ],
 )
 def test_one_instant_in_any_spelling_is_one_row(ts: str) -> None:

@@ -1,6 +1,8 @@
 """Which files are taken for what, by their names and by their beginnings, and in which order."""
 
+import gzip
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -114,11 +116,55 @@ def test_a_file_of_another_kind_is_refused_with_what_to_give(tmp_path: Path, con
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_a_package_without_a_history_is_refused_even_beside_one_that_has_one(tmp_path: Path, zipped: bool) -> None:
+def test_a_package_without_a_history_is_refused_and_holds_up_no_other(tmp_path: Path, zipped: bool) -> None:
     good = zip_of(tmp_path / "good.zip", *EXTENDED)
     path = zip_of(tmp_path / "x.zip", *COMPANIONS) if zipped else folder_of(tmp_path / "x", *COMPANIONS)
+    found = find(good, path)
+    assert {file.name for file in found.files} == {f"good.zip/{name}" for name in EXTENDED}
+    (reason,) = found.refused
+    assert re.search(r"x.* holds no listening history", reason)
     with pytest.raises(ExportError, match=r"x.* holds no listening history"):
-        find(good, path)
+        find(path)
+
+
+def test_what_cannot_be_read_in_a_folder_holds_up_nothing_else(tmp_path: Path) -> None:
+    folder_of(tmp_path / "x", *EXTENDED)
+    (tmp_path / "x" / "broken.zip").write_bytes(b"PK\x03\x04 cut off")
+    (tmp_path / "x" / "nowhere.json").symlink_to(tmp_path / "gone.json")
+    (tmp_path / "x" / "itself.json").symlink_to(tmp_path / "x" / "itself.json")
+    found = find(tmp_path / "x")
+    assert {file.name for file in found.files} == set(EXTENDED)
+    assert sorted(reason.split("/x/")[1].split(" ")[0] for reason in found.refused) == [
+        "broken.zip",
+        "itself.json",
+        "nowhere.json",
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".json.gz", ".jsonl.gz"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_what_is_packed_by_gzip_is_unpacked(tmp_path: Path, zipped: bool, suffix: str) -> None:
+    data = gzip.compress(EXTENDED_ROW.encode())
+    name = f"Streaming_History_Audio_2024_0{suffix}"
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+            archive.writestr(name, data)
+    else:
+        (tmp_path / name).write_bytes(data)
+    (file,) = find(tmp_path / ("x.zip" if zipped else name)).files
+    assert (file.format, file.name) == ("extended", name.removesuffix(".gz"))
+    with file.open() as stream:
+        assert stream.read() == EXTENDED_ROW.encode()
+        stream.seek(0)
+        assert stream.read(1) == b"["
+
+
+def test_no_more_is_unpacked_than_a_limit_allows(tmp_path: Path) -> None:
+    path = tmp_path / "endsong_0.json.gz"
+    path.write_bytes(gzip.compress(b" " * 100_000))
+    (file,) = find_export_files([path], ArchiveLimits(total_bytes=50_000)).files
+    with file.open() as stream, pytest.raises(OSError, match="more than 50000 bytes"):
+        stream.read()
 
 
 LISTEN = {"listened_at": 1700000000, "track_metadata": {"artist_name": "A", "track_name": "B"}}

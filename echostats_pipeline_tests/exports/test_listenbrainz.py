@@ -85,6 +85,10 @@ def test_a_listen_becomes_a_play() -> None:
         {"origin_url": f"https://open.spotify.com/track/{TRACK_ID}"},
         {"origin_url": f"https://open.spotify.com/intl-de/track/{TRACK_ID}?si=1", "spotify_id": None},
         {"origin_url": "https://example.org", "spotify_id": f"http://open.spotify.com/track/{TRACK_ID}"},
+        {"spotify_id": f"spotify:track:{TRACK_ID}"},
+        {"spotify_id": TRACK_ID},
+        {"spotify_id": f" open.spotify.com/intl-pt-BR/track/{TRACK_ID}/ "},
+        {"origin_url": f"https://open.spotify.com/embed/track/{TRACK_ID}"},
     ],
 )
 def test_an_address_of_spotify_gives_the_id(info: Any) -> None:
