@@ -29,8 +29,11 @@ def dropped(folder: Path) -> dict[str, str]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if is_hidden(path.name) or path.suffix.lower() in UNFINISHED:
             continue
-        files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
-        stats = [entry.stat() for entry in files]
+        try:
+            files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
+            stats = [entry.stat() for entry in files]
+        except OSError:  # gone meanwhile, a link that leads nowhere or to itself, or not ours to read
+            continue
         found[str(path)] = (
             f"{len(stats)}:{sum(stat.st_size for stat in stats)}:{max((s.st_mtime_ns for s in stats), default=0)}"
         )

@@ -16,8 +16,9 @@ from echostats_pipeline.jobs import USER_TAG, import_config
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import range_tags
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.stages.imports import import_limits
+from echostats_pipeline.stages.imports import KEPT_REJECTS, import_limits
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.words import duration, plural
 
 OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed")
 REASONS_SHOWN = 10
@@ -71,8 +72,15 @@ def import_with(runner: Runner, user: User, paths: Sequence[Path]) -> str:
 
 
 def rebuild_with(runner: Runner, store: Store, user: User) -> None:
-    """Rebuild the days of a user that wait, then the snapshots."""
-    waiting = sorted(store.rebuilds.pending_days(user.user_id))
+    """Rebuild the days of a user that wait, those of an interrupted run too, then the snapshots."""
+    interrupted = sorted(store.rebuilds.changing_days(user.user_id))
+    if interrupted:
+        runner.console.print(
+            f"{plural(len(interrupted), 'day')} between {interrupted[0]} and {interrupted[-1]} still wait: a run that "
+            "changed them was interrupted.",
+            highlight=False,
+        )
+    waiting = sorted({*store.rebuilds.pending_days(user.user_id), *interrupted})
     if waiting:
         rebuild_days(runner, user, waiting[0], waiting[-1])
     rebuild_snapshots(runner, user)
@@ -103,13 +111,17 @@ def rebuild_days(runner: Runner, user: User, first: date, last: date) -> None:
 def show_outcomes(store: Store, run_id: str, console: Console) -> None:
     """What became of the rows of each file that a run imported, and why rows were rejected."""
     console.print(outcome_table(store, run_id))
+    files = store.imports.of_run(run_id)
     reasons: Counter[str] = Counter()
-    for file in store.imports.of_run(run_id):
+    for file in files:
         reasons.update(file.reject_reasons)
     for reason, count in reasons.most_common(REASONS_SHOWN):
         console.print(f"{count:,} rejected: {reason}", highlight=False, markup=False)
+    left_out = sum(file.rejected_ms for file in files)
+    if left_out:
+        console.print(f"Rejected rows tell of {duration(left_out)} of listening, which no statistic has.")
     if reasons:
-        console.print("The collection import_rejects keeps them.")
+        console.print(f"The collection import_rejects keeps them, the first {KEPT_REJECTS:,} of a file and reason.")
 
 
 def outcome_table(store: Store, run_id: str) -> Table:

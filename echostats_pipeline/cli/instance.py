@@ -164,7 +164,7 @@ class Runner:
         self._instance = instance
         self._store = store
         self._settings = settings
-        self._console = console
+        self.console = console
         self._resources = resources
         self._definitions: tuple[date, dg.Definitions] | None = None
 
@@ -243,7 +243,7 @@ class Runner:
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         )
         ended = threading.Event()
-        with Progress(*columns, console=self._console) as progress:
+        with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(title, total=None)
 
             def show() -> None:

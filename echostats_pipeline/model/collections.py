@@ -91,6 +91,7 @@ class Collection:
 
     Attributes:
         secrets: Fields that no copy made for a person may hold, encrypted or not.
+        retired: Names of indexes of earlier versions that must be no more.
         is_cache: Whether it holds what other collections say, only quicker to read, and may be dropped at any time.
     """
 
@@ -100,6 +101,7 @@ class Collection:
     owned_by_user: bool = True
     secrets: tuple[str, ...] = ()
     is_cache: bool = False
+    retired: tuple[str, ...] = ()
 
 
 ECHOSTATS_COLLECTIONS = (
@@ -210,7 +212,13 @@ EXTRA_COLLECTIONS = (
     Collection("library_readings", LibraryReading, (by("user_id", "part", unique=True),)),
     Collection("unread_playlists", UnreadPlaylist, (by("user_id", "spotify_id", unique=True),)),
     Collection("imports", FileImport, (by("user_id", "-started_at"),)),
-    Collection("import_rejects", ImportReject, (by("user_id", "file_name", "row_number", unique=True),)),
+    Collection(
+        "import_rejects",
+        ImportReject,
+        (by("user_id", "file_name", "row_number", name="rows_of_files"),),
+        # Files of two exports bear the same names, and their rows the same numbers.
+        retired=("user_id_1_file_name_1_row_number_1",),
+    ),
     Collection("calendar_snapshots", CalendarSnapshot, (by("user_id", "period", unique=True),)),
     Collection("yearly_reviews", YearlyReview, (by("user_id", "year", unique=True),)),
     Collection("rollup_changes", RollupChanges, (by("user_id", "year", unique=True),), is_cache=True),

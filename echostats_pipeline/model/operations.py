@@ -86,6 +86,7 @@ class FileImport(Document):
     rejected: int = 0
     gaps_closed: int = 0
     reject_reasons: dict[str, int] = Field(default_factory=dict)
+    rejected_ms: int = 0
     first_played_at: UtcDatetime | None = None
     last_played_at: UtcDatetime | None = None
     started_at: UtcDatetime = Field(default_factory=utc_now)

@@ -1,7 +1,7 @@
 """From export files into the listening history."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +16,11 @@ from bson import ObjectId
 from echostats_pipeline.errors import ExportError
 from echostats_pipeline.exports.ahead import Read, reading_ahead
 from echostats_pipeline.exports.archives import ArchiveLimits
+from echostats_pipeline.exports.chunks import LONGEST_MS
 from echostats_pipeline.exports.files import find_export_files
+from echostats_pipeline.exports.occurrences import AcrossFiles
 from echostats_pipeline.exports.reading import read_export
-from echostats_pipeline.exports.rows import ExportChunk, ExportFile
+from echostats_pipeline.exports.rows import ExportChunk, ExportFile, RejectedRow
 from echostats_pipeline.model.operations import FileImport, ImportReject, RowOutcome
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
@@ -29,6 +31,8 @@ from echostats_pipeline.storage.store import Store
 WHOLE_HISTORIES = ("extended", "echotune", "basic")
 """Formats that hold everything a user played in the time they span; scrobbling services miss what nobody sent them."""
 ROW_COUNTS = ("rows", *get_args(RowOutcome))
+KEPT_REJECTS = 1_000
+"""Rows of a file that are kept for each reason they were rejected for; the others are counted."""
 LARGE = 32 << 20
 """Bytes of exports that are worth a process of their own."""
 NEIGHBOURS = timedelta(days=2)
@@ -50,14 +54,17 @@ class _Reading:
     file: ExportFile
     record: FileImport
     import_id: ObjectId
+    across_files: AcrossFiles
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    rejected_ms: int = 0
     stamps: list[datetime] = field(default_factory=list)
 
     def count(self, chunk: ExportChunk) -> None:
         """Add what a chunk says of itself."""
         self.counts += Counter(rows=chunk.rows, not_music=chunk.not_music, rejected=len(chunk.rejects))
         self.reasons.update(reject.reason for reject in chunk.rejects)
+        self.rejected_ms += sum(map(_lasted, chunk.rejects))
         if chunk.plays.height:
             ends = chunk.plays.select(first=pl.col("import_ts").min(), last=pl.col("import_ts").max()).row(0)
             self.stamps = [min([*self.stamps, *ends]), max([*self.stamps, *ends])]
@@ -68,6 +75,7 @@ class _Reading:
         return {
             **{name: self.counts[name] for name in ROW_COUNTS},
             "reject_reasons": dict(self.reasons.most_common()),
+            "rejected_ms": self.rejected_ms,
             "first_played_at": first,
             "last_played_at": last,
         }
@@ -104,7 +112,7 @@ def import_export(
         ExportError: there is nothing to import, or what there is is not safe to read.
     """
     found = find_export_files(paths, limits or ArchiveLimits())
-    files, merger = [], RowMerger(store, user, clock)
+    files, merger, across_files = [], RowMerger(store, user, clock), AcrossFiles()
     with _reader(found.files, clock, ZoneInfo(user.timezone)) as read:
         for file in found.files:
             record = FileImport(
@@ -114,11 +122,27 @@ def import_export(
                 started_at=clock(),
                 dagster_run_id=dagster_run_id,
             )
-            reading = _Reading(file, record, store.imports.begin(record))
+            reading = _Reading(file, record, store.imports.begin(record), across_files)
             files.append(_read_to_its_end(merger, reading, _one_ahead(read(file)), progress))
     files = _close_gaps(store, user, files)
+    files += [_refused(store, user, reason, clock(), dagster_run_id) for reason in found.refused]
     forget_left(store, merger.left | resolve_named_plays(store, user))
     return files
+
+
+def _refused(store: Store, user: User, reason: str, now: datetime, dagster_run_id: str) -> FileImport:
+    """The record of what was to be imported and could not even be opened."""
+    record = FileImport(
+        user_id=user.user_id,
+        file_name=reason.split(" ", 1)[0],
+        format="",
+        status="failed",
+        started_at=now,
+        completed_at=now,
+        error_message=reason,
+        dagster_run_id=dagster_run_id,
+    )
+    return record.model_copy(update={"id": store.imports.begin(record)})
 
 
 def import_limits(settings: Settings) -> ArchiveLimits:
@@ -168,15 +192,19 @@ def _read_to_its_end(
 def _merge_chunks(merger: RowMerger, reading: _Reading, chunks: Iterator[ExportChunk], progress: Progress) -> None:
     imports = merger.store.imports
     expected = 0
+    reading.across_files.begin_file()
     for chunk in chunks:
+        kept = _kept(reading, chunk)
         reading.count(chunk)
         # Rows of a file are about as long as those read so far.
         estimate = round(reading.counts["rows"] * max(1.0, reading.file.size / max(chunk.bytes_read, 1)))
         progress.expect(estimate - expected)
         expected = estimate
-        for changes in merger.merge(chunk.plays):
+        plays = reading.across_files.numbered(chunk.plays)
+        reading.counts["duplicate"] += chunk.plays.height - plays.height
+        for changes in merger.merge(plays):
             reading.counts.update(changes.outcomes)
-        imports.keep_rejects(_rejects(reading.record, chunk, merger.clock()))
+        imports.keep_rejects(_rejects(reading.record, kept, merger.clock()))
         imports.update(reading.import_id, **reading.outcome())
         progress.advance(chunk.rows)
     progress.expect(reading.counts["rows"] - expected)
@@ -191,7 +219,17 @@ def _one_ahead(chunks: Iterator[ExportChunk]) -> Iterator[ExportChunk]:
             yield chunk
 
 
-def _rejects(record: FileImport, chunk: ExportChunk, now: datetime) -> list[ImportReject]:
+def _kept(reading: _Reading, chunk: ExportChunk) -> list[RejectedRow]:
+    """The rejected rows of a chunk that are kept: of each reason the first `KEPT_REJECTS` of the file."""
+    counts, kept = Counter(reading.reasons), []
+    for reject in chunk.rejects:
+        counts[reject.reason] += 1
+        if counts[reject.reason] <= KEPT_REJECTS:
+            kept.append(reject)
+    return kept
+
+
+def _rejects(record: FileImport, rejects: Iterable[RejectedRow], now: datetime) -> list[ImportReject]:
     return [
         ImportReject(
             user_id=record.user_id,
@@ -201,8 +239,14 @@ def _rejects(record: FileImport, chunk: ExportChunk, now: datetime) -> list[Impo
             row=reject.row,
             rejected_at=now,
         )
-        for reject in chunk.rejects
+        for reject in rejects
     ]
+
+
+def _lasted(reject: RejectedRow) -> int:
+    """How long the play lasted of which a rejected row tells, as far as it says."""
+    lasted = next((reject.row[name] for name in ("ms_played", "msPlayed") if name in reject.row), None)
+    return lasted if isinstance(lasted, int) and 0 < lasted <= LONGEST_MS else 0
 
 
 def _close_gaps(store: Store, user: User, files: Sequence[FileImport]) -> list[FileImport]:

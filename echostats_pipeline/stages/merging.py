@@ -16,6 +16,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges, merge_export, merge_recently_played
 from echostats_pipeline.transforms.days import touched_days
 from echostats_pipeline.transforms.facts import READ_AROUND
+from echostats_pipeline.transforms.identity import made_up
 from echostats_pipeline.transforms.naming import kind_of_key
 from echostats_pipeline.transforms.plays import UTC_MS
 from echostats_pipeline.transforms.reconciling import named_facts
@@ -86,6 +87,8 @@ class RowMerger:
         if rows.is_empty():
             return
         of_names = kind_of_key(rows["import_key"][0]) is not None
+        if of_names:
+            self._introduce(rows)
         asked = frozenset[str]() if of_names else frozenset(rows["track_id"])
         lookup = StoreLookup(self.store, asked, self.store.catalog.known_tracks(asked))
         for stretch in stretches(self.store, self.user, _named(rows, lookup.known)):
@@ -95,6 +98,20 @@ class RowMerger:
             write_changes(self.store, self.user, changes)
             self.left |= changes.left
             yield changes
+
+    def _introduce(self, rows: pl.DataFrame) -> None:
+        """Let the catalogue know the tracks whose Spotify id rows tell beside the names."""
+        known = rows.filter(~made_up(pl.col("track_id"))).unique("track_id", maintain_order=True)
+        names = {
+            "spotify_id": "track_id",
+            "name": "track_name",
+            "artist_name": "artist_name",
+            "album_name": "album_name",
+        }
+        tracks = known.select(pl.col(column).alias(name) for name, column in names.items()).to_dicts()
+        self.store.catalog.introduce(
+            [track for track in tracks if track["spotify_id"] not in self._in_catalogue], self.clock()
+        )
 
     def _mention(self, tracks: Mapping[str, Document]) -> None:
         """Make sure that the catalogue mentions the tracks of new plays, before those are there to be counted."""

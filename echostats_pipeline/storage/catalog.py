@@ -88,6 +88,21 @@ class CatalogStore:
         """
         return self._add_missing("tracks", {track["spotify_id"]: partial(_mentioned, track, now) for track in tracks})
 
+    def introduce(self, tracks: Sequence[Document], now: datetime) -> None:
+        """Add tracks whose names somebody else than Spotify tells; of known ones, that they bear these names too.
+
+        Args:
+            tracks: As plays embed them.
+            now: The present.
+        """
+        self.mention(tracks, now)
+        operations = [
+            UpdateOne({"spotify_id": stub["spotify_id"]}, {"$addToSet": {"name_ids": {"$each": stub["name_ids"]}}})
+            for stub in (_mentioned(track, now) for track in tracks)
+        ]
+        if operations:
+            self._db["tracks"].bulk_write(operations, ordered=False)
+
     def _add_missing(self, name: CatalogName, stubs: dict[str, Callable[[], Document]]) -> int:
         known = self._db[name].find({"spotify_id": {"$in": list(stubs)}}, {"_id": 0, "spotify_id": 1}) if stubs else ()
         for document in known:

@@ -38,12 +38,17 @@ class ImportStore:
         return [FileImport.model_validate(document) for document in found]
 
     def keep_rejects(self, rejects: Sequence[ImportReject]) -> None:
-        """Keep rejected rows; a row rejected again replaces its earlier copy."""
+        """Keep rejected rows; a row rejected again replaces its earlier copy, and none of another file of that name."""
         if rejects:
             self._rejects.bulk_write(
                 [
                     ReplaceOne(
-                        {"user_id": reject.user_id, "file_name": reject.file_name, "row_number": reject.row_number},
+                        {
+                            "user_id": reject.user_id,
+                            "file_name": reject.file_name,
+                            "row_number": reject.row_number,
+                            "row": reject.row,
+                        },
                         reject.to_bson(),
                         upsert=True,
                     )

@@ -39,6 +39,7 @@ def ensure_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
     problems = []
     for collection in collections:
         existing: Existing = db[collection.name].index_information()
+        _drop(db, collection.name, [name for name in collection.retired if name in existing])
         for index in collection.indexes:
             wrong = contradicting(existing, index)
             problems += [f"{db.name}.{collection.name}.{name}" for name in wrong]

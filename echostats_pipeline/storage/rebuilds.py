@@ -109,6 +109,11 @@ class RebuildQueue:
         query = {"user_id": user_id, "target": "daily_rollups", **WAITING}
         return {date.fromisoformat(entry["date"]) for entry in self._queue.find(query)}
 
+    def changing_days(self, user_id: str) -> set[date]:
+        """The dates of one user that are just being changed, or were when the process died that changed them."""
+        query = {"user_id": user_id, "target": "daily_rollups", "date": {"$ne": NEWEST}, "open_since": {"$ne": None}}
+        return {date.fromisoformat(entry["date"]) for entry in self._queue.find(query)}
+
     def marks(self, user_id: str, target: RebuildTarget) -> dict[str, str]:
         """All marks by their date, those of changes that are still under way and the newest one included."""
         found = self._queue.find({"user_id": user_id, "target": target})

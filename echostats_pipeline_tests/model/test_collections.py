@@ -163,6 +163,7 @@ def test_what_echostats_declares_otherwise_under_an_automatic_name_has_a_name_of
         "daily_rollups.user_id_1_date_1": "uniq_user_date",
         "analytics_snapshots.user_id_1_period_1": "uniq_user_period",
         "api_logs.timestamp_1": "expire_after_30_days",
+        "import_rejects.user_id_1_file_name_1_row_number_1": "rows_of_files",
     }
 
 

@@ -154,6 +154,7 @@ def test_an_import_that_covers_a_gap_closes_it(installation: Installation, expor
 
 
 def write_json(path: Path, rows: Any) -> Path:
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(rows), encoding="utf-8")
     return path
 
@@ -361,3 +362,50 @@ def test_one_play_told_in_every_format_is_one_and_told_again_changes_nothing(
     again = import_export(store, user, [tmp_path / "folder"], progress=Counted(), clock=lambda: NOW)
     assert total(again, "duplicate") == len(files)
     assert documents(store.db, "listening_history", without=()) == before
+
+
+def test_rejected_rows_of_next_years_files_stand_beside_this_years(
+    store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path
+) -> None:
+    nobody = {"artistName": "Unknown Artist", "trackName": "Unknown Track", "msPlayed": 180_000}
+    for year in (2022, 2023, 2023):
+        write_json(
+            tmp_path / str(year) / "StreamingHistory_music_0.json", [{"endTime": f"{year}-03-01 10:00", **nobody}]
+        )
+        (file,) = read(tmp_path / str(year))
+        assert (file.rejected, file.rejected_ms) == (1, 180_000)
+    kept = [reject["row"]["endTime"] for reject in store.db["import_rejects"].find()]
+    assert sorted(kept) == ["2022-03-01 10:00", "2023-03-01 10:00"]
+
+
+def test_of_rejected_rows_a_thousand_for_each_reason_are_kept_and_all_are_counted(
+    store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path
+) -> None:
+    write_json(tmp_path / "endsong_0.json", [1] * 1_500 + [{}] * 20 + [row("2025-01-01T00:00:00Z")])
+    (file,) = read(tmp_path)
+    assert (file.rows, file.rejected, file.inserted) == (1_521, 1_520, 1)
+    assert sorted(file.reject_reasons.values()) == [20, 1_500]
+    assert store.db["import_rejects"].count_documents({}) == 1_020
+
+
+def test_what_cannot_be_read_fails_alone(store: Store, user: User, tmp_path: Path) -> None:
+    write_json(tmp_path / "endsong_0.json", [row("2025-01-01T00:00:00Z")])
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    files = import_export(store, user, [tmp_path], progress=Counted(), clock=lambda: NOW, dagster_run_id="run")
+    assert [file.status for file in files] == ["completed", "failed"]
+    assert [file.status for file in store.imports.of_run("run")] == ["completed", "failed"]
+    with pytest.raises(ExportError, match=r"broken\.zip"):
+        check_whole(files)
+
+
+def test_a_listen_that_tells_a_spotify_id_is_a_play_of_that_track(
+    store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path
+) -> None:
+    track = "w" * 22
+    info = {"spotify_id": f"spotify:track:{track}", "duration_ms": 200_000}
+    named = {"artist_name": "Solo", "track_name": "Duo", "additional_info": info}
+    write_json(tmp_path / "listens.json", [{"listened_at": 1_714_568_400, "track_metadata": named}])
+    read(tmp_path)
+    (play,) = plays(store)
+    assert play["track"]["spotify_id"] == track
+    assert store.catalog.wanting("tracks", NOW) == [track]

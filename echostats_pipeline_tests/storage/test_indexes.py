@@ -235,3 +235,10 @@ def test_a_repair_that_meets_duplicates_leaves_the_old_index(db: Db) -> None:
 def test_the_name_of_an_index_is_the_one_mongodb_gives(db: Db) -> None:
     index = Index((("user_id", 1), ("track.spotify_id", 1), ("played_at", -1)))
     assert db["any"].create_index(list(index.keys)) == index.name
+
+
+def test_an_index_of_an_earlier_version_that_must_be_no_more_is_dropped(db: Db) -> None:
+    former = [("user_id", 1), ("file_name", 1), ("row_number", 1)]
+    db["import_rejects"].create_index(former, unique=True)
+    ensure_indexes(db)
+    assert set(db["import_rejects"].index_information()) == {"_id_", "rows_of_files"}
