@@ -123,6 +123,7 @@ def streaming_history_import(
             clock=clock.now,
             limits=import_limits(store.settings),
             dagster_run_id=context.run.run_id,
+            min_play_ms=store.settings.min_play_ms,
         )
         files.extend(imported)
         step.detail = f"Imported {len(imported)} files: {sum(file.inserted for file in imported)} new plays"

@@ -20,7 +20,7 @@ from echostats_pipeline.stages.imports import KEPT_REJECTS, import_limits
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.words import duration, plural
 
-OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed")
+OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed", "short")
 REASONS_SHOWN = 10
 
 
@@ -47,7 +47,7 @@ def import_history(paths: tuple[Path, ...], name: str) -> None:
             if not store.imports.of_run(run_id):
                 raise
         rebuild_with(runner, store, user)
-        show_outcomes(store, run_id, console)
+        show_outcomes(store, run_id, console, settings.min_play_ms)
     if problem is not None:
         raise problem
 
@@ -108,10 +108,13 @@ def rebuild_days(runner: Runner, user: User, first: date, last: date) -> None:
     )
 
 
-def show_outcomes(store: Store, run_id: str, console: Console) -> None:
+def show_outcomes(store: Store, run_id: str, console: Console, min_play_ms: int) -> None:
     """What became of the rows of each file that a run imported, and why rows were rejected."""
     console.print(outcome_table(store, run_id))
     files = store.imports.of_run(run_id)
+    if short := sum(file.short for file in files):
+        text = f"{plural(short, 'play')} under {min_play_ms / 1000:g} s are kept and not counted."
+        console.print(text, highlight=False, markup=False)
     reasons: Counter[str] = Counter()
     for file in files:
         reasons.update(file.reject_reasons)

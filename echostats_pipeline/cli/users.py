@@ -19,7 +19,9 @@ from echostats_pipeline.settings import load_settings
 from echostats_pipeline.stages.calls import calls_made
 from echostats_pipeline.stages.consent import AT_ONCE, SOON, consent_left, move_days, resume
 from echostats_pipeline.stages.library_progress import libraries
+from echostats_pipeline.storage.report import ReportStore
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.words import plural
 
 PIPED_WIDTH = 200
 """Where no terminal limits it, a table is not cut."""
@@ -45,7 +47,8 @@ def users(context: click.Context) -> None:
             f"{user.partition_key} is {user.status}: {user.status_reason}" for user in known if user.status_reason
         ]
         libraries = libraries_lines(store, known, settings.daily_calls, now)
-        for line in [*reasons, *libraries, *calls_lines(store, settings.daily_calls, now)]:
+        histories = history_lines(store, known, settings.min_play_ms)
+        for line in [*reasons, *histories, *libraries, *calls_lines(store, settings.daily_calls, now)]:
             console.print(line, highlight=False, markup=False)
 
 
@@ -130,6 +133,19 @@ def libraries_lines(store: Store, known: Iterable[User], daily_calls: int, now: 
         for user, found in libraries(store, known, daily_calls, now)
         if any(each.is_known for each in found) and not all(each.is_complete for each in found)
     ]
+
+
+def history_lines(store: Store, known: Iterable[User], min_play_ms: int) -> list[str]:
+    """Of each user how many plays do not count, and how much time nobody has told of."""
+    reads, lines = ReportStore(store.db), []
+    for user in known:
+        if short := reads.short_plays(user.user_id, None):
+            seconds = f"{min_play_ms / 1000:g} s"
+            lines.append(f"{user.partition_key}: {plural(short, 'play')} under {seconds} are kept and not counted.")
+        unknown = [gap for gap in reads.open_gaps(user.user_id) if gap.kind == "unknown"]
+        if days := sum((gap.to - gap.from_).days for gap in unknown):
+            lines.append(f"{user.partition_key}: {plural(days, 'day')} are covered by no import and no sync.")
+    return lines
 
 
 def calls_lines(store: Store, daily_calls: int, now: datetime) -> list[str]:

@@ -22,7 +22,7 @@ from echostats_pipeline.model.operations import (
     SyncJob,
     UserLease,
 )
-from echostats_pipeline.model.plays import ListeningGap, Play, RecentlyPlayedPage, UnfinishedMerge
+from echostats_pipeline.model.plays import CoveredSpan, ListeningGap, Play, RecentlyPlayedPage, UnfinishedMerge
 from echostats_pipeline.model.statistics import (
     AnalyticsSnapshot,
     CalendarSnapshot,
@@ -207,6 +207,7 @@ EXTRA_COLLECTIONS = (
     ),
     Collection("unfinished_merges", UnfinishedMerge, (by("user_id"),)),
     Collection("listening_gaps", ListeningGap, (by("user_id", "from", unique=True),)),
+    Collection("covered_spans", CoveredSpan, (by("user_id", "source", "from", unique=True),)),
     Collection("saved_tracks", SavedTrack, (by("user_id", "spotify_id", unique=True), by("user_id", "-added_at"))),
     Collection("top_items", TopItems, (by("user_id", "kind", "time_range", unique=True),)),
     Collection("library_readings", LibraryReading, (by("user_id", "part", unique=True),)),

@@ -148,6 +148,10 @@ MEANINGS: Mapping[str, str] = {
     "hourly_distribution": "Plays by local hour; hours without plays are left out.",
     "daily_distribution": "Plays by weekday; weekdays without plays are left out.",
     "avg_audio_features": "Means weighted by plays, over plays whose track has audio features; null if none has.",
+    "genres_coverage": "Share of plays whose primary artist has genres, 0 to 1.",
+    "listening_streak_at_least": "Whether the streak borders on days of which nothing is known: it may be longer.",
+    "longest_streak_at_least": "Whether the longest streak borders on days of which nothing is known.",
+    "Comeback.play_count": "Plays of the artist that count, from the return to the end of the period.",
     "audio_features_coverage": "Share of plays whose track has audio features, 0 to 1.",
     # Audio features.
     "audio_features": "Audio analysis of the track; null where nobody knows it, never zeros.",
@@ -186,6 +190,7 @@ MEANINGS: Mapping[str, str] = {
     "duplicate": "Rows imported before.",
     "not_music": "Rows of podcasts, audiobooks and videos.",
     "rejected": "Rows that could not become plays; `import_rejects` keeps the first 1,000 of each reason.",
+    "short": "Rows of plays too short to count; they are kept all the same.",
     "gaps_closed": "Gaps in the history that the file covers.",
     "reject_reasons": "Rejected rows by reason.",
     "rejected_ms": "Listening time of rejected rows, as far as they tell it: no statistic has it.",

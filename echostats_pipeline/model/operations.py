@@ -85,6 +85,7 @@ class FileImport(Document):
     not_music: int = 0
     rejected: int = 0
     gaps_closed: int = 0
+    short: int = 0
     reject_reasons: dict[str, int] = Field(default_factory=dict)
     rejected_ms: int = 0
     first_played_at: UtcDatetime | None = None

@@ -8,6 +8,7 @@ from pydantic import Field
 from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_now
 
 PlaySource = Literal["api", "import"]
+GapKind = Literal["unseen", "unknown"]
 
 
 class TrackSnapshot(Embedded):
@@ -124,14 +125,32 @@ class UnfinishedMerge(Document):
 class ListeningGap(Document):
     """An interval in which plays may be missing for good (collection ``listening_gaps``).
 
-    One instant where it is known that a play ended then, but not of which track.
+    `unseen`: more than 50 plays may have passed between two syncs; one instant where it is known that a play ended
+    then, but not of which track. `unknown`: no import and no sync tells of that time.
     """
 
     user_id: str
     from_: UtcDatetime = Field(alias="from")
     to: UtcDatetime
+    kind: GapKind = "unseen"
     detected_at: UtcDatetime = Field(default_factory=utc_now)
     closed_by: str | None = None
+
+    def to_bson(self) -> dict[str, object]:
+        """As `Document.to_bson`, with ``from`` spelled as readers see it."""
+        return self.model_dump(exclude={"id"}, by_alias=True)
+
+
+class CoveredSpan(Document):
+    """Time of which a source tells everything (collection ``covered_spans``).
+
+    `source` is ``recently_played`` or the format of an export. Spans of a source that touch are one.
+    """
+
+    user_id: str
+    source: str
+    from_: UtcDatetime = Field(alias="from")
+    to: UtcDatetime
 
     def to_bson(self) -> dict[str, object]:
         """As `Document.to_bson`, with ``from`` spelled as readers see it."""

@@ -162,7 +162,7 @@ class MostReplayed(Embedded):
 
 
 class Comeback(Embedded):
-    """An artist heard again after a long time: for how many days not, since which date again, plays in the period."""
+    """An artist heard again after a long time: for how many days not, since which date again, plays since then."""
 
     spotify_id: str
     name: str
@@ -217,6 +217,9 @@ class PeriodStatistics(Document):
     # Beyond the EchoStats schema.
     longest_streak_days: int = 0
     audio_features_coverage: float = 0.0
+    listening_streak_at_least: bool = False
+    longest_streak_at_least: bool = False
+    genres_coverage: float = 0.0
     active_days: int = 0
     """Local dates with a counted play."""
     top_artists_by_time: list[TopItem] = Field(default_factory=list)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 from zoneinfo import ZoneInfo
@@ -25,18 +25,17 @@ from echostats_pipeline.model.operations import FileImport, ImportReject, RowOut
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.coverage import WHOLE_HISTORIES, cover_imports
 from echostats_pipeline.stages.merging import Clock, RowMerger, forget_left, resolve_named_plays
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.coverage import NEIGHBOURS
 
-WHOLE_HISTORIES = ("extended", "echotune", "basic")
-"""Formats that hold everything a user played in the time they span; scrobbling services miss what nobody sent them."""
+DEFAULT_MIN_PLAY_MS = 30_000
 ROW_COUNTS = ("rows", *get_args(RowOutcome))
 KEPT_REJECTS = 1_000
 """Rows of a file that are kept for each reason they were rejected for; the others are counted."""
 LARGE = 32 << 20
 """Bytes of exports that are worth a process of their own."""
-NEIGHBOURS = timedelta(days=2)
-"""Files that span neighbouring times cover what lies between them."""
 
 
 class Span(NamedTuple):
@@ -59,12 +58,14 @@ class _Reading:
     reasons: Counter[str] = field(default_factory=Counter)
     rejected_ms: int = 0
     stamps: list[datetime] = field(default_factory=list)
+    min_play_ms: int = DEFAULT_MIN_PLAY_MS
 
     def count(self, chunk: ExportChunk) -> None:
         """Add what a chunk says of itself."""
         self.counts += Counter(rows=chunk.rows, not_music=chunk.not_music, rejected=len(chunk.rejects))
         self.reasons.update(reject.reason for reject in chunk.rejects)
         self.rejected_ms += sum(map(_lasted, chunk.rejects))
+        self.counts["short"] += int((chunk.plays["ms_played"] < self.min_play_ms).sum())
         if chunk.plays.height:
             ends = chunk.plays.select(first=pl.col("import_ts").min(), last=pl.col("import_ts").max()).row(0)
             self.stamps = [min([*self.stamps, *ends]), max([*self.stamps, *ends])]
@@ -74,6 +75,7 @@ class _Reading:
         first, last = self.stamps or (None, None)
         return {
             **{name: self.counts[name] for name in ROW_COUNTS},
+            "short": self.counts["short"],
             "reject_reasons": dict(self.reasons.most_common()),
             "rejected_ms": self.rejected_ms,
             "first_played_at": first,
@@ -90,6 +92,7 @@ def import_export(
     clock: Clock,
     limits: ArchiveLimits | None = None,
     dagster_run_id: str = "",
+    min_play_ms: int = DEFAULT_MIN_PLAY_MS,
 ) -> list[FileImport]:
     """Import every history file at `paths` for one user: Spotify's exports, EchoTune's CSV, what scrobblers export.
 
@@ -104,6 +107,7 @@ def import_export(
         clock: The present.
         limits: What a zip may hold.
         dagster_run_id: The run that does it.
+        min_play_ms: How long a play is that counts; shorter ones are kept, and told of.
 
     Returns:
         What became of the rows of each file, in the order in which they were read.
@@ -122,9 +126,9 @@ def import_export(
                 started_at=clock(),
                 dagster_run_id=dagster_run_id,
             )
-            reading = _Reading(file, record, store.imports.begin(record), across_files)
+            reading = _Reading(file, record, store.imports.begin(record), across_files, min_play_ms=min_play_ms)
             files.append(_read_to_its_end(merger, reading, _one_ahead(read(file)), progress))
-    files = _close_gaps(store, user, files)
+    files = _close_gaps(store, user, files, clock())
     files += [_refused(store, user, reason, clock(), dagster_run_id) for reason in found.refused]
     forget_left(store, merger.left | resolve_named_plays(store, user))
     return files
@@ -249,7 +253,7 @@ def _lasted(reject: RejectedRow) -> int:
     return lasted if isinstance(lasted, int) and 0 < lasted <= LONGEST_MS else 0
 
 
-def _close_gaps(store: Store, user: User, files: Sequence[FileImport]) -> list[FileImport]:
+def _close_gaps(store: Store, user: User, files: Sequence[FileImport], now: datetime) -> list[FileImport]:
     """Close the gaps that the files cover, alone or together with their neighbours in time."""
     covered: list[Span] = []
     for span in sorted(
@@ -262,6 +266,8 @@ def _close_gaps(store: Store, user: User, files: Sequence[FileImport]) -> list[F
     closed: Counter[str] = Counter()
     for span in covered:
         closed[span.file_name] += store.plays.close_gaps(user.user_id, *span)
+    if covered:
+        closed[covered[-1].file_name] += cover_imports(store, user, files, now)
     for file in files:
         if file.id is not None and closed[file.file_name]:
             store.imports.update(file.id, gaps_closed=closed[file.file_name])

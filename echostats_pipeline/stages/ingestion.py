@@ -22,6 +22,7 @@ from echostats_pipeline.spotify.mapping import (
     track_document,
     withheld_stamps,
 )
+from echostats_pipeline.stages.coverage import SYNCS, cover_sync, ensure_spans
 from echostats_pipeline.stages.merging import fill_tracks, forget_left, merge_items, resolve_named_plays, stored_around
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
@@ -43,7 +44,10 @@ def read_recently_played(store: Store, client: SpotifyClient, user: User, now: d
         full=len(answer["items"]) >= PAGE_LIMIT,
         fetched_at=now,
     )
-    if store.plays.keep_page(page):
+    kept = store.plays.keep_page(page)
+    if not kept and page.items and not store.plays.unmerged_pages(user.user_id):
+        cover_sync(store, user, page, now)
+    if kept:
         _keep_embedded(store, [track for row in answer["items"] if row and (track := content(row))], now)
     return counts
 
@@ -71,12 +75,16 @@ class Merged:
 def merge_pages(store: Store, user: User, now: datetime) -> Merged:
     """Merge every kept answer of recently-played into the history, oldest first."""
     merged = Merged()
-    for page in store.plays.unmerged_pages(user.user_id):
+    pages = store.plays.unmerged_pages(user.user_id)
+    if pages:
+        ensure_spans(store, user, now)
+    for page in pages:
         stamps = [*(item.played_at for item in page.items), *page.withheld]
         stored = stored_around(store, user, stamps)
         gaps = _record_gaps(store, page, stored, now)
         changes = merge_items(store, user, page.items, stored)
         store.plays.close_instants(user.user_id, [item.played_at for item in page.items], closed_by="recently_played")
+        cover_sync(store, user, page, now)
         store.plays.page_merged(page, now)
         merged += Merged(changes.outcomes, gaps)
     if merged.outcomes["inserted"]:
@@ -87,14 +95,16 @@ def merge_pages(store: Store, user: User, now: datetime) -> Merged:
 def _record_gaps(store: Store, page: RecentlyPlayedPage, stored: pl.DataFrame, now: datetime) -> int:
     """Record what a page says nobody can read any more: how many new gaps that is.
 
-    A full page that does not reach back to the newest stored play leaves an interval; a row without a track leaves an
+    A full page that does not reach back to the newest play of earlier syncs leaves an interval; before the first sync
+    nothing has passed unseen, and what no import covers is unknown (`stages.coverage`). A row without a track leaves an
     instant, unless the track was named before.
     """
     known = {*stored["played_at"], *stored["api_played_at"]}
     intervals = [(stamp, stamp) for stamp in page.withheld if stamp not in known]
     newest = store.plays.newest(page.user_id)
     oldest = min([*(item.played_at for item in page.items), *page.withheld])
-    if page.full and newest is not None and oldest > newest:
+    synced = store.coverage.stretches(page.user_id, SYNCS)
+    if page.full and newest is not None and oldest > newest and (synced or not store.coverage.spans(page.user_id)):
         intervals.append((newest, oldest))
     return store.plays.record_gaps(
         [

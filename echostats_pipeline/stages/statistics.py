@@ -17,9 +17,11 @@ import polars as pl
 from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.coverage import ensure_spans, settle_unknown
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.rebuilds import BegunRebuild
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
 from echostats_pipeline.transforms.frames import CatalogFrames
 from echostats_pipeline.transforms.identified import Heard, identified
@@ -213,12 +215,14 @@ class Snapshots:
         days: Plays per day, as `frames.DAYS_SCHEMA`.
         hours: Plays per day and hour, as `frames.HOURS_SCHEMA`.
         today: The last date of every period.
+        unknown: Dates of which nobody has told everything.
     """
 
     documents: Mapping[Period, Document]
     days: pl.DataFrame
     hours: pl.DataFrame
     today: date
+    unknown: Collection[date] = ()
 
 
 def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
@@ -226,12 +230,15 @@ def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
     with store.rebuilds.rebuilding(user.user_id, "analytics_snapshots"):
         heard = _heard(store, user.user_id)
         today = local_date(now, ZoneInfo(user.timezone))
-        told = build_snapshots(heard, user_id=user.user_id, timezone=user.timezone, today=today)
+        ensure_spans(store, user, now)
+        settle_unknown(store, user, now)
+        unknown = unknown_days(store.coverage.stretches(user.user_id), today, ZoneInfo(user.timezone))
+        told = build_snapshots(heard, user_id=user.user_id, timezone=user.timezone, today=today, unknown=unknown)
         store.statistics.replace_reviews(user.user_id, told.reviews, now)
         store.statistics.replace_calendar(told.calendar, now)
         # Last, for they tell until when all of this is true: whoever dies before has it done again.
         store.statistics.replace_snapshots(told.snapshots, now)
-    return Snapshots({each["period"]: each for each in told.snapshots}, heard.days, heard.hours, today)
+    return Snapshots({each["period"]: each for each in told.snapshots}, heard.days, heard.hours, today, unknown.touched)
 
 
 def _heard(store: Store, user_id: str) -> Heard:

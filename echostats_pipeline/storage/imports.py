@@ -37,6 +37,11 @@ class ImportStore:
         found = self._imports.find({"dagster_run_id": dagster_run_id}).sort("_id")
         return [FileImport.model_validate(document) for document in found]
 
+    def of_user(self, user_id: str) -> list[FileImport]:
+        """Everything that was imported for a user."""
+        found = self._imports.find({"user_id": user_id}).sort("_id")
+        return [FileImport.model_validate(document) for document in found]
+
     def keep_rejects(self, rejects: Sequence[ImportReject]) -> None:
         """Keep rejected rows; a row rejected again replaces its earlier copy, and none of another file of that name."""
         if rejects:

@@ -227,6 +227,12 @@ class PlayStore:
         found = self._history.find_one({"user_id": user_id}, {"played_at": 1}, sort=[("played_at", -1)])
         return None if found is None else found["played_at"]
 
+    def oldest_reported(self, user_id: str) -> datetime | None:
+        """When the oldest play ended that Spotify's API has told of."""
+        reported = {"user_id": user_id, "$or": [{"source": "api"}, {"api_played_at": {"$type": "date"}}]}
+        found = self._history.find_one(reported, {"played_at": 1}, sort=[("played_at", 1)])
+        return None if found is None else found["played_at"]
+
     def keep_page(self, page: RecentlyPlayedPage) -> bool:
         """Keep an answer of recently-played until it is merged.
 

@@ -48,6 +48,16 @@ class ReportStore:
         found = self._db["daily_rollups"].find({"user_id": user_id}, fields).sort("date")
         return [DayTotal(date=day["date"], count=day["total_plays"], total_ms=day["total_ms"]) for day in found]
 
+    def short_plays(self, user_id: str, year: int | None) -> int:
+        """How many plays of a year, or of all time, are kept and do not count."""
+        dates = {} if year is None else {"date": {"$gte": f"{year}-01-01", "$lte": f"{year}-12-31"}}
+        short = {"$subtract": [{"$ifNull": ["$total_rows", "$total_plays"]}, "$total_plays"]}
+        pipeline: list[Document] = [
+            {"$match": {"user_id": user_id, **dates}},
+            {"$group": {"_id": None, "short": {"$sum": short}}},
+        ]
+        return sum(found["short"] for found in self._db["daily_rollups"].aggregate(pipeline))
+
     def open_gaps(self, user_id: str) -> list[ListeningGap]:
         """Where plays may be missing, in order."""
         found = self._db["listening_gaps"].find({"user_id": user_id, "closed_by": None}).sort("from")

@@ -9,6 +9,7 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.adoption import adopt_users, keep_one_of_each
 from echostats_pipeline.storage.api_logs import ApiLogBuffer
 from echostats_pipeline.storage.catalog import CatalogStore
+from echostats_pipeline.storage.coverage import CoverageStore
 from echostats_pipeline.storage.database import Db, connected
 from echostats_pipeline.storage.embedded import ensure_running
 from echostats_pipeline.storage.home import StateFolder
@@ -35,6 +36,7 @@ class Store:
     db: Db
     users: UserStore
     plays: PlayStore
+    coverage: CoverageStore
     catalog: CatalogStore
     library: LibraryStore
     readings: ReadingStore
@@ -55,6 +57,7 @@ class Store:
             db=db,
             users=UserStore(db),
             plays=PlayStore(db),
+            coverage=CoverageStore(db),
             catalog=CatalogStore(db),
             library=LibraryStore(db),
             readings=ReadingStore(db),

@@ -1,6 +1,7 @@
 """Artists heard again after a long time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import date
 
 import polars as pl
 
@@ -15,14 +16,19 @@ STRIDE = 1_000_000
 """More days than there are between two dates."""
 
 
-def comebacks(heard: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, spans: Sequence[DayWindow]) -> Rows:
+def comebacks(
+    heard: pl.DataFrame,
+    shown: pl.DataFrame,
+    spans: Sequence[DayWindow],
+    unknown: Collection[date] = (),
+) -> Rows:
     """The artists who came back in each span, after the longest absence first.
 
     Args:
-        heard: ``date``, ``artist``, as often as they like: all plays of the history that count.
-        artists: ``span``, ``artist``, ``plays``.
+        heard: ``date``, ``artist``, ``plays``, as often as they like: all plays of the history that count.
         shown: How an artist is shown: ``artist``, ``spotify_id``, ``name``, ``image_url``.
         spans: What ``span`` numbers.
+        unknown: Dates of which nothing is known: who was away across one may have been heard on it.
 
     Returns:
         Documents of `model.statistics.Comeback` by span: of an artist the longest absence that ended within it (the
@@ -41,6 +47,7 @@ def comebacks(heard: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, s
             "away_days",
             date=(pl.col("day") % STRIDE).cast(pl.Int32).cast(pl.Date),
         )
+        .filter(_known_throughout(unknown))
         .sort("away_days", "date", descending=True),
         heard.height,
     )
@@ -50,7 +57,7 @@ def comebacks(heard: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, s
         .unique(["span", "artist"], keep="first", maintain_order=True)
         .filter(pl.col("away_days") >= pl.col("away_days").top_k(MOST).min().over("span"))
     )
-    plays = artists.join(candidates, on=["span", "artist"], how="semi").select("span", "artist", "plays")
+    plays = _plays_since(heard, candidates, spans)
     longest = (
         candidates.join(plays, on=["span", "artist"], how="left")
         .join(shown, on="artist", how="left")
@@ -68,3 +75,19 @@ def comebacks(heard: pl.DataFrame, artists: pl.DataFrame, shown: pl.DataFrame, s
         play_count="plays",
     )
     return by_span(told)
+
+
+def _known_throughout(unknown: Collection[date]) -> pl.Expr:
+    """Whether no date between ``date`` and ``away_days`` before it is unknown."""
+    dates = pl.lit(pl.Series(sorted(unknown), dtype=pl.Date))
+    left = pl.col("date") - pl.duration(days=pl.col("away_days"))
+    return dates.search_sorted(pl.col("date"), side="left") == dates.search_sorted(left.cast(pl.Date), side="right")
+
+
+def _plays_since(heard: pl.DataFrame, candidates: pl.DataFrame, spans: Sequence[DayWindow]) -> pl.DataFrame:
+    """``span``, ``artist``, ``plays``: of each who came back, from that date to the end of the span."""
+    ends = pl.Series([span.last for span in spans], dtype=pl.Date)
+    since = candidates.select("span", "artist", returned="date").with_columns(last=pl.lit(ends).gather(pl.col("span")))
+    theirs = heard.join(since.select("artist").unique(), on="artist", how="semi").join(since, on="artist", how="inner")
+    within = theirs.filter(pl.col("date").is_between(pl.col("returned"), pl.col("last")))
+    return within.group_by("span", "artist").agg(pl.col("plays").sum())

@@ -7,8 +7,9 @@ no order of summation ever shows.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -100,12 +101,13 @@ class Listening:
         }
 
 
-def span_statistics(heard: Heard, spans: Sequence[DayWindow]) -> list[dict[str, Any]]:
+def span_statistics(heard: Heard, spans: Sequence[DayWindow], unknown: Collection[date] = ()) -> list[dict[str, Any]]:
     """What is told of each span: the fields of `model.statistics.PeriodStatistics` but its bounds and streaks.
 
     Args:
         heard: All that a user has heard up to today, for what is new or comes back follows from what was before.
         spans: Of any length, overlapping as they like.
+        unknown: Dates of which nothing is known.
     """
     listening = Listening(heard, spans)
     # Of a long history each of these is large: no two are held at a time.
@@ -117,12 +119,14 @@ def span_statistics(heard: Heard, spans: Sequence[DayWindow]) -> list[dict[str, 
     artists = listening.grouped("artist")
     rankings["artists"] = _ranking(artists, lambda _: heard.artists)
     of_genres = artists.join(heard.genres, on="artist", how="inner")
+    of_any = artists.join(heard.genres, on="artist", how="semi").group_by("span").agg(pl.col("plays").sum())
+    with_genres = dict(of_any.iter_rows())
     genres = of_genres.group_by("span", "genre").agg(pl.col("plays", "ms").sum())
     shown = genres.select("genre", name="genre", spotify_id=pl.lit(""), image_url=pl.lit("")).unique()
     rankings["genres"] = _ranking(genres, lambda _: shown)
     entropies = _entropies(artists)
-    counted = heard.tracks.filter(pl.col("plays") > 0).select("date", "variant")
-    returned = comebacks(listening.of_variants(counted, "artist"), artists, heard.artists, spans)
+    counted = heard.tracks.filter(pl.col("plays") > 0).select("date", "variant", "plays")
+    returned = comebacks(listening.of_variants(counted, "artist"), heard.artists, spans, unknown)
     totals, distributions = by_span(_totals(listening)), _distributions(listening)
     months, new = _months(listening), _new_by_span(listening)
     sessions, replayed = session_totals(heard.sessions, spans), most_replayed(heard.repeats, spans, heard.names)
@@ -143,6 +147,7 @@ def span_statistics(heard: Heard, spans: Sequence[DayWindow]) -> list[dict[str, 
                 "daily_distribution": distributions["day"].get(number, []),
                 "avg_audio_features": averages,
                 "audio_features_coverage": round(covered / plays, DIGITS) if plays else 0.0,
+                "genres_coverage": round(with_genres.get(number, 0) / plays, DIGITS) if plays else 0.0,
                 "active_days": total["active_days"],
                 **{f"top_{kind}_by_time": rankings[kind].by_time.get(number, []) for kind in KINDS},
                 "weekday_hours": distributions["weekday_hours"].get(number, []),

@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from echostats_pipeline.transforms.days import DayWindow, local_midnight, streaks, windows
+from echostats_pipeline.transforms.coverage import UnknownDays
+from echostats_pipeline.transforms.days import DayWindow, local_midnight, windows
 from echostats_pipeline.transforms.identified import Heard
 from echostats_pipeline.transforms.period_statistics import span_statistics
 from echostats_pipeline.transforms.spans import calendar_spans, first_date, rolling_spans, year_span
 
 Document = dict[str, Any]
+Runs = tuple[DayWindow | None, DayWindow | None]
+"""The streak that reaches the end of a period, and the longest one."""
+NOTHING_UNKNOWN = UnknownDays()
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ def build_snapshots(
     user_id: str,
     timezone: str,
     today: date,
+    unknown: UnknownDays = NOTHING_UNKNOWN,
 ) -> PeriodDocuments:
     """Build what is told of all periods of one user.
 
@@ -45,21 +50,22 @@ def build_snapshots(
         user_id: Owner of the rollups.
         timezone: IANA zone whose midnights bound the periods.
         today: The user's local date, the last day of every rolling period.
+        unknown: Dates that no source covers: no absence, and no end of a streak, is concluded from them.
     """
     zone = ZoneInfo(timezone)
     heard = heard.until(today)
     played = heard.days.filter(pl.col("plays") > 0)["date"].to_list()
-    current, longest = streaks(played, today)
     runs, busiest = windows(played), _busiest_days(heard.days)
+    current, longest = _current_run(runs, today, unknown), max(runs, key=lambda run: run.length, default=None)
     earliest = min(heard.days["date"].to_list(), default=today)
     reviewed = [year for year in heard.days["date"].dt.year().unique().sort().to_list() if year < today.year]
     rolling, calendar = rolling_spans(today, earliest), calendar_spans(today)
     whole = [*rolling.values(), *calendar.values(), *map(year_span, reviewed)]
     # Spans that differ only where nothing was played are alike.
     spans = list(dict.fromkeys(_within(span, earliest, today) for span in whole))
-    told = dict(zip(spans, span_statistics(heard, spans), strict=True))
+    told = dict(zip(spans, span_statistics(heard, spans, unknown.whole), strict=True))
 
-    def document(names: Document, span: DayWindow, bounds: tuple[date | None, date], runs: tuple[int, int]) -> Document:
+    def document(names: Document, span: DayWindow, bounds: tuple[date | None, date], runs: Runs) -> Document:
         first, following = bounds
         return {
             "user_id": user_id,
@@ -67,8 +73,14 @@ def build_snapshots(
             "period_start": None if first is None else local_midnight(first, zone),
             "period_end": local_midnight(following, zone),
             **told[_within(span, earliest, today)],
-            "listening_streak_days": runs[0],
-            "longest_streak_days": runs[1],
+            **{
+                field: value
+                for name, run in zip(("listening_streak", "longest_streak"), runs, strict=True)
+                for field, value in (
+                    (f"{name}_days", run.length if run else 0),
+                    (f"{name}_at_least", run is not None and _borders(run, unknown)),
+                )
+            },
         }
 
     return PeriodDocuments(
@@ -96,11 +108,27 @@ def _within(span: DayWindow, earliest: date, today: date) -> DayWindow:
     return within if within.length > 0 else DayWindow(date.max, date.min)
 
 
-def _streaks_within(runs: Sequence[DayWindow], span: DayWindow) -> tuple[int, int]:
+def _current_run(runs: Sequence[DayWindow], today: date, unknown: UnknownDays) -> DayWindow | None:
+    """The run of dates with plays that ends today or yesterday, so that none is broken before the day is over.
+
+    One before that goes on, for all anybody knows, if no day since is known.
+    """
+    if not runs:
+        return None
+    since = DayWindow(runs[-1].following, today - timedelta(days=1))
+    return runs[-1] if all(day in unknown.touched for day in since.dates()) else None
+
+
+def _borders(run: DayWindow, unknown: UnknownDays) -> bool:
+    """Whether a run may have been longer than is known."""
+    return run.first - timedelta(days=1) in unknown.touched or run.following in unknown.touched
+
+
+def _streaks_within(runs: Sequence[DayWindow], span: DayWindow) -> Runs:
     """The run of dates with plays that reaches the last date of a finished span, and the longest one within it."""
     within = [part for run in runs if (part := run.overlap(span)).length > 0]
-    current = within[-1].length if within and within[-1].last == span.last else 0
-    return current, max((run.length for run in within), default=0)
+    current = within[-1] if within and within[-1].last == span.last else None
+    return current, max(within, key=lambda run: run.length, default=None)
 
 
 def _busiest_days(days: pl.DataFrame) -> dict[int, Document]:

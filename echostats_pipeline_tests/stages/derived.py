@@ -29,7 +29,7 @@ KEYS = {
 }
 """What is derived, and what tells the documents of one user apart."""
 CACHES = ("rollup_changes", "statistics_years", "statistics_catalog")
-SOURCES = ("users", "listening_history", "tracks", "artists", "albums")
+SOURCES = ("users", "listening_history", "covered_spans", "tracks", "artists", "albums")
 """What it is derived from."""
 TIMELESS = ("_id", "computed_at")
 MOST_LINES = 20
@@ -115,6 +115,7 @@ def by_brute_force(store: Store, now: datetime) -> Derived:
             "today": local_date(now, ZoneInfo(user.timezone)),
             "min_play_ms": MIN_PLAY_MS,
             "user_id": user_id,
+            "covered": [(span["from"], span["to"]) for span in store.db["covered_spans"].find({"user_id": user_id})],
         }
         told = {
             "daily_rollups": {str(day): rollup for day, rollup in rollups.items()},

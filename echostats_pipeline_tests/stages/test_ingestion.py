@@ -104,6 +104,7 @@ def test_more_than_fifty_plays_since_the_last_sync_are_a_recorded_gap(installati
         "user_id": user.user_id,
         "from": newest,
         "to": oldest_new,
+        "kind": "unseen",
         "detected_at": installation.now(),
         "closed_by": None,
     }

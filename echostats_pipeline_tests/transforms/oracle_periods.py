@@ -15,10 +15,10 @@ What the contract leaves open is settled so:
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -39,6 +39,7 @@ class Listener:
     user_id: str
     timezone: str
     today: date
+    known: Callable[[date, bool], bool] = lambda _, __: True
 
     @classmethod
     def of(
@@ -50,10 +51,19 @@ class Listener:
         today: date,
         min_play_ms: int = 30_000,
         user_id: str = "u",
+        covered: Sequence[tuple[datetime, datetime]] = (),
     ) -> "Listener":
         items = heard(plays, timezone, min_play_ms)
         identities = identities_of(items, catalogue)  # names may have been told later than today
-        return cls([item for item in items if item.day <= today], catalogue, identities, user_id, timezone, today)
+        return cls(
+            [item for item in items if item.day <= today],
+            catalogue,
+            identities,
+            user_id,
+            timezone,
+            today,
+            partial(_is_known, covered, timezone, today),
+        )
 
     def span(self, first: date | None, last: date) -> Document:
         """The statistics of the dates from `first` (None: the beginning) to `last`."""
@@ -86,7 +96,7 @@ def snapshots(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> d
             "period": period,
             **listener.bounds(first, today),
             **listener.span(first, today),
-            **_streaks(listener.played_days(), today),
+            **_streaks(listener),
         }
         for period, first in firsts.items()
     }
@@ -113,7 +123,7 @@ def calendar(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> di
             "period": period,
             **listener.bounds(first, last),
             **listener.span(first, min(last, today)),
-            **_streaks(listener.played_days(), today),
+            **_streaks(listener),
         }
         for period, (first, last) in spans.items()
     }
@@ -130,8 +140,8 @@ def reviews(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> dic
             "year": year,
             **listener.bounds(first, last),
             **listener.span(first, last),
-            "listening_streak_days": _run_up_to(last, days),
-            "longest_streak_days": max((_run_up_to(day, days) for day in days), default=0),
+            **_streak("listening_streak", last, days, listener),
+            **_longest(days, listener),
             "busiest_day": _busiest([item for item in listener.items if item.day.year == year]),
         }
     return found
@@ -266,7 +276,7 @@ def _comebacks(items: Sequence[Heard], listener: Listener) -> list[Document]:
         absences = []
         for day in {item.day for item in own if item.counts}:
             earlier = [other for other in ever[key] if other < day]
-            if earlier and day - max(earlier) >= AWAY:
+            if earlier and day - max(earlier) >= AWAY and _nothing_is_unknown(max(earlier), day, listener):
                 absences.append(((day - max(earlier)).days, day))
         if absences:
             away_days, returned_on = max(absences)
@@ -279,7 +289,7 @@ def _comebacks(items: Sequence[Heard], listener: Listener) -> list[Document]:
                     "image_url": image_url,
                     "away_days": away_days,
                     "returned_on": returned_on.isoformat(),
-                    "play_count": sum(item.counts for item in own),
+                    "play_count": sum(item.counts for item in own if item.day >= returned_on),
                 }
             )
     found.sort(key=lambda line: (-line["away_days"], -line["play_count"], line["name"], line["spotify_id"]))
@@ -295,12 +305,55 @@ def _busiest(items: Sequence[Heard]) -> Document | None:
     return lines[0] if lines and lines[0]["count"] > 0 else None
 
 
-def _streaks(days: set[date], today: date) -> Document:
-    current = _run_up_to(today, days) or _run_up_to(today - timedelta(days=1), days)
+def _streaks(listener: Listener) -> Document:
+    days, last = listener.played_days(), listener.today
+    if last not in days:
+        last -= timedelta(days=1)
+    while days and last > min(days) and last not in days and not listener.known(last, True):
+        last -= timedelta(days=1)
+    return {**_streak("listening_streak", last, days, listener), **_longest(days, listener)}
+
+
+def _longest(days: set[date], listener: Listener) -> Document:
+    last = max(days, key=lambda day: (_run_up_to(day, days), -day.toordinal()), default=listener.today)
+    return _streak("longest_streak", last, days, listener)
+
+
+def _streak(name: str, last: date, days: set[date], listener: Listener) -> Document:
+    length = _run_up_to(last, days)
+    around = (last - timedelta(days=length), last + timedelta(days=1))
     return {
-        "listening_streak_days": current,
-        "longest_streak_days": max((_run_up_to(day, days) for day in days), default=0),
+        f"{name}_days": length,
+        f"{name}_at_least": length > 0 and not all(listener.known(day, True) for day in around),
     }
+
+
+def _nothing_is_unknown(left: date, back: date, listener: Listener) -> bool:
+    return all(listener.known(left + timedelta(days=day), False) for day in range(1, (back - left).days))
+
+
+def _is_known(
+    covered: Sequence[tuple[datetime, datetime]], timezone: str, today: date, day: date, wholly: bool
+) -> bool:
+    """Whether somebody has told of a date: of all of it, or of some of it.
+
+    Nothing is unknown where nobody covers anything, before the first span, from today on, and after the last span if
+    that is at most two days before the midnight that begins today.
+    """
+    if not covered or day >= today:
+        return True
+    begin, end = first_instant(day, timezone), first_instant(day + timedelta(days=1), timezone)
+    midnight, last = first_instant(today, timezone), max(to for _, to in covered)
+    spans = sorted(covered) + ([(last, midnight)] if midnight - last <= timedelta(days=2) else [])
+    reach = max(begin, min(end, spans[0][0]))  # before the first span nothing is asked for
+    known = [(max(start, begin), min(to, end)) for start, to in spans if start < end and to > begin]
+    if not wholly:
+        return bool(known) or reach == end
+    for start, to in known:
+        if start > reach:
+            return False
+        reach = max(reach, to)
+    return reach >= end
 
 
 def _run_up_to(day: date, days: set[date]) -> int:

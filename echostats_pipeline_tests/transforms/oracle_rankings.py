@@ -122,6 +122,7 @@ def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], cat
     hours: dict[int, Document] = {}
     weekdays: dict[int, Document] = {}
     weighted, covered = [0.0] * len(FEATURES), 0
+    with_genres = 0
     for item in sorted(items, key=lambda item: item.play.track_id):
         track_id = item.play.track_id
         who = identities[item.play.variant]
@@ -129,6 +130,7 @@ def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], cat
         if who.artist_key is not None:
             _add(artists, who.artist_key, item, *artist_of([item], identities, catalogue))
             entry = catalogue.artists.get(who.artist_id)
+            with_genres += item.counts and entry is not None and bool(entry.genres)
             for genre in entry.genres if entry else ():
                 _add(genres, genre, item, "", genre, "")
         if who.album_key is not None:
@@ -164,6 +166,7 @@ def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], cat
         "avg_audio_features": (
             {name: total / covered for name, total in zip(FEATURES, weighted, strict=True)} if covered else None
         ),
+        "genres_coverage": with_genres / plays if plays else 0.0,
         "audio_features_coverage": covered / plays if plays else 0.0,
     }
 

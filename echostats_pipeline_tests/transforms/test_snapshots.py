@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, YearlyReview
 from echostats_pipeline.transforms import frames
+from echostats_pipeline.transforms.coverage import Stretch, unknown_days
 from echostats_pipeline.transforms.snapshots import PeriodDocuments, build_snapshots
 from echostats_pipeline_tests.transforms import oracle_periods
 from echostats_pipeline_tests.transforms.comparing import differences
@@ -31,10 +33,12 @@ def build_all(
     catalogue: Catalogue | None = None,
     zone: str = "UTC",
     today: date = TODAY,
+    covered: Sequence[tuple[datetime, datetime]] = (),
 ) -> PeriodDocuments:
     """All that is told of periods, by way of the rollups."""
     heard = listened(plays, daily_rollups(plays, zone), catalogue or Catalogue())
-    return build_snapshots(heard, user_id="u", timezone=zone, today=today)
+    unknown = unknown_days([Stretch(*span) for span in covered], today, ZoneInfo(zone))
+    return build_snapshots(heard, user_id="u", timezone=zone, today=today, unknown=unknown)
 
 
 def build(*args: Any, **kwargs: Any) -> dict[str, dict[str, Any]]:
@@ -57,13 +61,17 @@ def listeners(draw: st.DrawFn) -> tuple[str, list[OraclePlay], date]:
 
 
 @quick
-@given(listener=listeners(), catalogue=catalogues())
+@given(listener=listeners(), catalogue=catalogues(), data=st.data())
 def test_snapshots_are_what_brute_force_finds(
-    listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue
+    listener: tuple[str, list[OraclePlay], date], catalogue: Catalogue, data: st.DataObject
 ) -> None:
     zone, plays, today = listener
-    found = build_all(plays, catalogue, zone, today)
-    of = {"timezone": zone, "today": today}
+    ends = data.draw(st.lists(st.integers(0, 500), max_size=4, unique=True).map(sorted))
+    last = max(play.played_at for play in plays)
+    instants = [last - timedelta(hours=18 * hours) for hours in reversed(ends)]
+    covered = list(zip(instants[::2], instants[1::2], strict=False))
+    found = build_all(plays, catalogue, zone, today, covered)
+    of = {"timezone": zone, "today": today, "covered": covered}
     for documents, key, expected in (
         (found.snapshots, "period", oracle_periods.snapshots(plays, catalogue, **of)),
         (found.calendar, "period", oracle_periods.calendar(plays, catalogue, **of)),

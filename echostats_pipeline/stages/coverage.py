@@ -1,0 +1,113 @@
+"""What imports and syncs cover, and the time that nobody has told of."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+from zoneinfo import ZoneInfo
+
+from echostats_pipeline.model.operations import FileImport
+from echostats_pipeline.model.plays import RecentlyPlayedPage
+from echostats_pipeline.model.users import User
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.coverage import NEIGHBOURS, Stretch, joined, uncovered, unknown_days
+from echostats_pipeline.transforms.days import local_date
+
+SYNCS = "recently_played"
+"""The source of spans that syncs cover; those of imports bear the name of their format."""
+WHOLE_HISTORIES = ("extended", "echotune", "basic")
+"""Formats that hold everything a user played in the time they span.
+
+Scrobbling services miss what nobody sent them: days with their plays are known, what lies between is not.
+"""
+ACCOUNT_DATA_REACH = timedelta(days=370)
+"""Account data are of the year before they were asked for: its files cover it together, silence included."""
+
+
+def cover_imports(store: Store, user: User, files: Sequence[FileImport], now: datetime) -> int:
+    """Remember what files cover; returns how much unknown time is closed by it."""
+    ensure_spans(store, user, now)
+    before = store.coverage.stretches(user.user_id)
+    for source in WHOLE_HISTORIES:
+        if spans := spans_of_files(file for file in files if file.format == source):
+            known = store.coverage.stretches(user.user_id, source)
+            store.coverage.replace(user.user_id, source, joined([*known, *spans], NEIGHBOURS))
+    names = [file.file_name for file in files if file.format in WHOLE_HISTORIES and file.span]
+    return _settle(store, user, before, now, names[-1] if names else "")
+
+
+def cover_sync(store: Store, user: User, page: RecentlyPlayedPage, now: datetime) -> None:
+    """Remember what an answer of recently-played covers: from its oldest play to when it was read.
+
+    Spotify keeps the last 50 plays. An answer with fewer has lost none since the last sync, and goes on with it.
+    """
+    stamps = [*(item.played_at for item in page.items), *page.withheld]
+    if not stamps:
+        return
+    ensure_spans(store, user, now)
+    before = store.coverage.stretches(user.user_id)
+    known = store.coverage.stretches(user.user_id, SYNCS)
+    start = min(stamps) if page.full or not known else min(known[-1].end, *stamps)
+    store.coverage.replace(user.user_id, SYNCS, joined([*known, Stretch(start, max(page.fetched_at, *stamps))]))
+    _settle(store, user, before, now, SYNCS)
+
+
+def spans_of_files(files: Iterable[FileImport]) -> list[Stretch]:
+    """What files of one format cover: those of one export together, where they touch."""
+    found: list[Stretch] = []
+    by_folder: dict[str, list[Stretch]] = {}
+    for file in files:
+        if file.span is not None:
+            folder = str(PurePosixPath(file.file_name).parent) if file.format == "basic" else ""
+            by_folder.setdefault(folder, []).append(Stretch(*file.span))
+    for folder, spans in by_folder.items():
+        whole = Stretch(min(span.start for span in spans), max(span.end for span in spans))
+        found += [whole] if folder and whole.end - whole.start <= ACCOUNT_DATA_REACH else spans
+    return joined(found, NEIGHBOURS)
+
+
+def ensure_spans(store: Store, user: User, now: datetime) -> None:
+    """Derive what is covered from what earlier versions recorded, unless spans are kept already."""
+    if store.coverage.spans(user.user_id):
+        return
+    files = store.imports.of_user(user.user_id)
+    for source in WHOLE_HISTORIES:
+        if spans := spans_of_files(file for file in files if file.format == source):
+            store.coverage.replace(user.user_id, source, spans)
+    if syncs := _former_syncs(store, user):
+        store.coverage.replace(user.user_id, SYNCS, syncs)
+    settle_unknown(store, user, now)
+
+
+def settle_unknown(store: Store, user: User, now: datetime, closed_by: str = "") -> int:
+    """Make ``listening_gaps`` tell what no span covers, but for what they tell already; returns how much was closed."""
+    told = [gap for gap in store.coverage.open_gaps(user.user_id) if gap.kind == "unseen"]
+    unknown = [
+        stretch
+        for stretch in uncovered(store.coverage.stretches(user.user_id), now)
+        if not any(gap.from_ <= stretch.start and stretch.end <= gap.to for gap in told)
+    ]
+    return store.coverage.replace_unknown(user.user_id, unknown, now, closed_by)
+
+
+def _settle(store: Store, user: User, before: Sequence[Stretch], now: datetime, closed_by: str) -> int:
+    """As `settle_unknown`; snapshots wait for a rebuild if other days are unknown than before."""
+    zone = ZoneInfo(user.timezone)
+    today = local_date(now, zone)
+    after = store.coverage.stretches(user.user_id)
+    if unknown_days(before, today, zone) != unknown_days(after, today, zone):
+        store.rebuilds.mark(user.user_id, "analytics_snapshots")
+    return 0 if joined(before) == joined(after) else settle_unknown(store, user, now, closed_by)
+
+
+def _former_syncs(store: Store, user: User) -> list[Stretch]:
+    """From the oldest play that the API told of to the last sync, but for the gaps that were found between them."""
+    first = store.plays.oldest_reported(user.user_id)
+    last = user.last_synced_at
+    if first is None or last is None or last <= first:
+        return []
+    spans, start = [], first
+    for gap in store.coverage.open_gaps(user.user_id):
+        if gap.kind == "unseen" and gap.to > gap.from_ and start < gap.from_ < last:
+            spans.append(Stretch(start, gap.from_))
+            start = gap.to
+    return [*spans, Stretch(start, max(start, last))]

@@ -1,0 +1,69 @@
+"""Which time is covered by whom, and what nobody covers (collections ``covered_spans`` and ``listening_gaps``)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pymongo import ReplaceOne
+
+from echostats_pipeline.model.plays import CoveredSpan, ListeningGap
+from echostats_pipeline.storage.database import Db
+from echostats_pipeline.transforms.coverage import Stretch
+
+
+class CoverageStore:
+    """Covered spans, merged, and the unknown time between them."""
+
+    def __init__(self, db: Db) -> None:
+        self._spans = db["covered_spans"]
+        self._gaps = db["listening_gaps"]
+
+    def spans(self, user_id: str) -> list[CoveredSpan]:
+        """All that is covered of a user, by source and time."""
+        found = self._spans.find({"user_id": user_id}).sort([("source", 1), ("from", 1)])
+        return [CoveredSpan.model_validate(span) for span in found]
+
+    def stretches(self, user_id: str, source: str | None = None) -> list[Stretch]:
+        """What is covered, by one source or any."""
+        return [Stretch(span.from_, span.to) for span in self.spans(user_id) if source is None or span.source == source]
+
+    def replace(self, user_id: str, source: str, stretches: Sequence[Stretch]) -> None:
+        """Make these the spans of a user and source: what is new first, so that no reader finds less than there is."""
+        documents = [
+            CoveredSpan.model_validate({"user_id": user_id, "source": source, "from": start, "to": end})
+            for start, end in stretches
+        ]
+        of_source = {"user_id": user_id, "source": source}
+        self._spans.bulk_write(
+            [ReplaceOne({**of_source, "from": each.from_}, each.to_bson(), upsert=True) for each in documents]
+        )
+        self._spans.delete_many({**of_source, "from": {"$nin": [each.from_ for each in documents]}})
+
+    def open_gaps(self, user_id: str) -> list[ListeningGap]:
+        """Open gaps of every kind, in order."""
+        found = self._gaps.find({"user_id": user_id, "closed_by": None}).sort("from")
+        return [ListeningGap.model_validate(gap) for gap in found]
+
+    def replace_unknown(self, user_id: str, unknown: Sequence[Stretch], now: datetime, closed_by: str) -> int:
+        """Make these the unknown stretches of a user: one that is covered now is closed, one that shrank is replaced.
+
+        Returns:
+            How many were closed.
+        """
+        wanted = {stretch.start: stretch.end for stretch in unknown}
+        closed = 0
+        for gap in self.open_gaps(user_id):
+            if gap.from_ in wanted:
+                end = wanted.pop(gap.from_)
+                if gap.kind == "unknown" and gap.to != end:
+                    self._gaps.update_one({"_id": gap.id}, {"$set": {"to": end}})
+            elif gap.kind == "unknown" and any(gap.from_ < end and start < gap.to for start, end in unknown):
+                self._gaps.delete_one({"_id": gap.id})
+            elif gap.kind == "unknown":
+                self._gaps.update_one({"_id": gap.id}, {"$set": {"closed_by": closed_by}})
+                closed += 1
+        for start, end in wanted.items():
+            gap = ListeningGap.model_validate(
+                {"user_id": user_id, "from": start, "to": end, "kind": "unknown", "detected_at": now}
+            )
+            self._gaps.replace_one({"user_id": user_id, "from": start}, gap.to_bson(), upsert=True)
+        return closed
