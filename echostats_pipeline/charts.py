@@ -6,7 +6,7 @@ are one path. Colours read on light and on dark ground, for an embedded picture 
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from xml.sax.saxutils import escape
 
@@ -20,19 +20,22 @@ SHADES = (0.08, 0.3, 0.5, 0.75, 1.0)
 NICE = (1, 2, 5, 10)
 
 
-def bar_chart(values: Mapping[str, int], *, ticks: Mapping[str, str]) -> str:
+def bar_chart(values: Mapping[str, int], *, ticks: Mapping[str, str], unknown: Collection[str] = ()) -> str:
     """One bar per value, in order.
 
     Args:
         values: Heights by name.
         ticks: What to write below some of the bars, by name.
+        unknown: Names of which nothing is known: a grey band stands in place of a bar, and a legend tells of it.
     """
     top = nice_ceiling(max(values.values(), default=0))
     step = (WIDTH - LEFT - RIGHT) / max(len(values), 1)
     base = TOP + PLOT_HEIGHT
-    bars, labels = [], []
+    bars, bands, labels = [], [], []
     for position, (name, value) in enumerate(values.items()):
         x, height = LEFT + position * step, PLOT_HEIGHT * value / top
+        if name in unknown and not value:
+            bands.append(f"M{x:.1f} {base}v-{PLOT_HEIGHT}h{step:.1f}v{PLOT_HEIGHT}z")
         if value:
             bars.append(f"M{x:.1f} {base}v-{height:.1f}h{step * 0.8:.1f}v{height:.1f}z")
         if name in ticks:
@@ -42,7 +45,9 @@ def bar_chart(values: Mapping[str, int], *, ticks: Mapping[str, str]) -> str:
     return _svg(
         base + BOTTOM,
         f'<path d="{lines}" stroke="{INK}" stroke-opacity=".35"/>',
+        *([f'<path d="{"".join(bands)}" fill="{INK}" fill-opacity=".25"/>'] if bands else []),
         f'<path d="{"".join(bars)}" fill="{COLOUR}"/>',
+        *([_text(WIDTH - RIGHT, TOP + 2, "grey: not known", "end")] if bands else []),
         *scale,
         *labels,
     )

@@ -5,6 +5,7 @@ A run may serve several users: its tables have a line for each, and pictures are
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -19,7 +20,7 @@ from echostats_pipeline.storage.catalog import CatalogProgress
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.overview import HOURS_A_DAY, plays_per_day, plays_per_weekday_and_hour
 
-OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed")
+OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed", "short")
 DAYS_SHOWN, HABIT_DAYS, TOP = 90, 365, 10
 REPORTED = ("size_bytes", "charts", "pictures", "pictures_missing")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -118,7 +119,8 @@ def _of_one(snapshots: Snapshots) -> dict[str, Any]:
     hours = plays_per_weekday_and_hour(snapshots.hours, last=snapshots.today, count=HABIT_DAYS)
     bars = bar_chart(
         {str(day): plays for day, plays in days.items()},
-        ticks={str(day): f"{day:%d %b}" for day in days if day.weekday() == 0},
+        ticks=_mondays(days),
+        unknown={str(day) for day in snapshots.unknown},
     )
     cells = heat_map(
         dict(zip(WEEKDAYS, hours, strict=True)),
@@ -130,9 +132,23 @@ def _of_one(snapshots: Snapshots) -> dict[str, Any]:
         "plays_per_day": _picture(bars, f"Plays per day of the last {DAYS_SHOWN} days"),
         "plays_by_weekday_and_hour": _picture(cells, f"Plays by weekday and hour of the last {HABIT_DAYS} days"),
         **_table("periods", (_period(snapshots.documents[period]) for period in PERIODS)),
+        **{
+            f"{kind}_known_of_plays": f"{round(year[f'{kind}_coverage'] * 100)} %"
+            for kind in ("genres", "audio_features")
+        },
         **_table("top_artists_of_the_year", map(_ranked, year["top_artists"][:TOP])),
         **_table("top_tracks_of_the_year", map(_ranked, year["top_tracks"][:TOP])),
     }
+
+
+def _mondays(days: Iterable[date]) -> dict[str, str]:
+    """What is written below the Mondays among some days: with the year where it differs from the Monday before."""
+    found, year = {}, 0
+    for day in days:
+        if day.weekday() == 0:
+            found[str(day)] = f"{day:%d %b}" if day.year == year else f"{day:%d %b %Y}"
+            year = day.year
+    return found
 
 
 def _period(snapshot: Mapping[str, Any]) -> dict[str, Cell]:

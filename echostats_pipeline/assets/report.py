@@ -57,7 +57,9 @@ def listening_report(
         folder = StateFolder(store.settings.home)
         fetch = picture_source(store.settings, user) if config.pictures else None
         try:
-            made = make_report(store.get(), user, folder, clock.now(), year=config.year, fetch=fetch)
+            made = make_report(
+                store.get(), user, folder, clock.now(), year=config.year, fetch=fetch, settings=store.settings
+            )
         except NotFoundError as nothing:
             if config.year is not None:
                 raise

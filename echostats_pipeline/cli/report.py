@@ -38,7 +38,7 @@ def report(name: str, year: int | None, output: Path | None, no_pictures: bool, 
     with open_database(settings) as store:
         user = store.users.find(name)
         with pictures_for(settings, user, wanted=not no_pictures) as fetch:
-            made = make_report(store, user, folder, utc_now(), year=year, output=output, fetch=fetch)
+            made = make_report(store, user, folder, utc_now(), year=year, output=output, fetch=fetch, settings=settings)
     click.echo(said_of(made, no_pictures=no_pictures), err=True)
     click.echo(str(made.path))
     if open_it and not webbrowser.open(made.path.as_uri()):

@@ -4,9 +4,11 @@ Each is drawn once for wide and once for narrow ground, so that its text stays r
 scaled down is not. Colours are those of `report.palette` for light ground.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from echostats_pipeline.report.palette import ACCENT, GRID, LEVELS, MUTED, SECOND, STRIPES, UNKNOWN, Colour
@@ -49,16 +51,21 @@ def months_chart(months: Sequence[Month], measure: str, *, width: int, height: i
         {
             "month": f"{month.first:%Y-%m}",
             "value": round(value(month), 3),
-            "told": f"{month.first:%B %Y}: {told(month)}",
+            "told": f"{month.first:%B %Y}: {told(month) if month.known else 'not known'}",
+            "known": month.known,
         }
         for month in months
     ]
     month = f"{MONTH_NAMES}[+substring(datum.value,5)-1]"
     of_one_year = months[0].first.year == months[-1].first.year
     marks = scale_marks(max(bar["value"] for bar in bars))
-    names = month if of_one_year else f"substring(datum.value,5)=='01'?substring(datum.value,0,4):{month}"
-    axis = {"values": month_ticks(months, width // TICK_PX), "labelExpr": names, "labelAngle": 0, "ticks": False}
-    return _chart(
+    ticks = month_ticks(months, width // TICK_PX)
+    years = [tick for before, tick in pairwise(["", *ticks]) if before[:4] != tick[:4]]
+    year = f"indexof({json.dumps(years)},datum.value)>=0"
+    january = f"substring(datum.value,5)=='01'?substring(datum.value,0,4):[{month},substring(datum.value,0,4)]"
+    names = month if of_one_year else f"{year}?({january}):{month}"
+    axis = {"values": ticks, "labelExpr": names, "labelAngle": 0, "ticks": False, "labelOverlap": False}
+    chart = _chart(
         {"type": "bar", "color": colour.light},
         bars,
         {
@@ -73,6 +80,17 @@ def months_chart(months: Sequence[Month], measure: str, *, width: int, height: i
         width=width,
         height=height,
     )
+    if all(each.known for each in months):
+        return chart
+    encoding = chart.pop("encoding")
+    unknown: Spec = {"mark": {"type": "rect", "color": STRIPES.light}, "transform": [{"filter": "!datum.known"}]}
+    unknown["encoding"] = {
+        "x": encoding["x"],
+        "y": {"datum": 0, "type": "quantitative"},
+        "y2": {"datum": marks[-1]},
+        "description": encoding["description"],
+    }
+    return {**chart, "layer": [unknown, {"mark": chart.pop("mark"), "encoding": encoding}]}
 
 
 def month_ticks(months: Sequence[Month], most: int) -> list[str]:

@@ -1,7 +1,7 @@
 """A listening report: what is stored about a user's year, or all time, as one HTML file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -10,6 +10,8 @@ from echostats_pipeline.errors import NotFoundError, StorageError
 from echostats_pipeline.model.statistics import DayTotal, PeriodStatistics, TopItem
 from echostats_pipeline.model.users import User
 from echostats_pipeline.report.page import Page, render
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.stages.catalog import objects_a_day
 from echostats_pipeline.stages.pictures import Fetch, Fetched, fetch_pictures, fitting
 from echostats_pipeline.storage.home import StateFolder, replace_file
 from echostats_pipeline.storage.report import ReportStore
@@ -17,6 +19,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import local_date
 from echostats_pipeline.transforms.report import build_report
 from echostats_pipeline.transforms.shown import RANKED, Material, Report
+from echostats_pipeline.transforms.words import plural
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ def make_report(
     year: int | None = None,
     output: Path | None = None,
     fetch: Fetch | None = None,
+    settings: Settings | None = None,
 ) -> Made:
     """Write the report of a year, or of all time.
 
@@ -58,13 +62,17 @@ def make_report(
         year: Of the calendar; None for all time.
         output: Where to write; None for the file in `folder` that `report_file` names.
         fetch: Fetches pictures; None leaves them out.
+        settings: How long a play is that counts, and how fast the catalogue fills; None for the defaults.
 
     Raises:
         NotFoundError: there are no statistics of it; says what to do.
         StorageError: the file cannot be written; one that was there is untouched.
     """
     reads = ReportStore(store.db)
-    report = build_report(read_material(reads, user, now, year))
+    material = read_material(reads, user, now, year)
+    if settings is not None:
+        material = replace(material, min_play_ms=settings.min_play_ms, filling=_filling(store, settings, now))
+    report = build_report(replace(material, covered=store.coverage.stretches(user.user_id)))
     folder.ensure()
     fetched = Fetched() if fetch is None else _pictures(reads, report, folder.pictures_dir, fetch)
     page = render(report, fetched.pictures)
@@ -118,6 +126,7 @@ def read_material(reads: ReportStore, user: User, now: datetime, year: int | Non
         year=year,
         before=None if year is None else reads.review(user.user_id, year - 1),
         gaps=reads.open_gaps(user.user_id),
+        short_plays=reads.short_plays(user.user_id, year),
         credits=reads.credits(user.user_id, shown),
     )
 
@@ -151,6 +160,16 @@ def _pictures(reads: ReportStore, report: Report, cache: Path, fetch: Fetch) -> 
     ids = {line.spotify_id for ranking in report.rankings for line in (*ranking.by_plays, *ranking.by_time)}
     ids |= {each.spotify_id for each in report.comebacks}
     return fetch_pictures(fitting(report.pictured, reads.sizes(ids - {""})), cache, fetch)
+
+
+def _filling(store: Store, settings: Settings, now: datetime) -> dict[str, str]:
+    """In how many days the genres and audio features are read, in words; nothing where nobody can be asked."""
+    found = {}
+    for kind, asset in (("genres", "artists"), ("audio_features", "audio_features")):
+        a_day = objects_a_day(settings, store, asset.replace("_", "-"), now)
+        if days := store.catalog.progress(asset, now, a_day).days_left:
+            found[kind] = f"about {plural(days, 'day')} left"
+    return found
 
 
 def _made(path: Path, content: bytes, page: Page, fetched: Fetched) -> Made:

@@ -66,7 +66,12 @@ class Calendar:
 
 
 def build_calendar(
-    days: Iterable[DayTotal], *, shown: DayWindow, known: DayWindow | None, gaps: Collection[date]
+    days: Iterable[DayTotal],
+    *,
+    shown: DayWindow,
+    known: DayWindow | None,
+    gaps: Collection[date],
+    unknown: Collection[date] = (),
 ) -> Calendar:
     """The calendar of the years that `shown` touches.
 
@@ -75,6 +80,7 @@ def build_calendar(
         shown: The dates of the report; those after its last are left out, those before its first have no cell either.
         known: From the first play that anybody has told of to the last day that was looked at; None without plays.
         gaps: Dates of which plays may be missing.
+        unknown: Dates that nobody has told all of: without listening they are not silent.
     """
     heard = {date.fromisoformat(day.date): day for day in days if day.total_ms or day.count}
     within = {day: total for day, total in heard.items() if _holds(shown, day)}
@@ -84,7 +90,7 @@ def build_calendar(
         total = within.get(day)
         ms, plays = (total.total_ms, total.count) if total else (0, 0)
         level = max(sum(ms >= start for start in starts), 1) if total else 0
-        return Cell(day, plays, ms, level, _state(day, known, gaps, listened=total is not None))
+        return Cell(day, plays, ms, level, _state(day, known, gaps, unknown, listened=total is not None))
 
     years = [
         CalendarYear(
@@ -99,7 +105,7 @@ def days_of_gaps(gaps: Iterable[ListeningGap], shown: DayWindow, zone: ZoneInfo)
     """The local dates of `shown` that open intervals touch; instants are of single plays, and mark no day."""
     found: set[date] = set()
     for gap in gaps:
-        if gap.closed_by is None and gap.to > gap.from_:
+        if gap.kind == "unseen" and gap.closed_by is None and gap.to > gap.from_:
             first, last = local_date(gap.from_, zone), local_date(gap.to, zone)
             found.update(DayWindow(first, last).overlap(shown).dates())
     return found
@@ -137,9 +143,13 @@ def _level_starts(amounts: Iterable[int]) -> list[int]:
     return [ordered[len(ordered) * part // LEVELS] for part in range(LEVELS)] if ordered else []
 
 
-def _state(day: date, known: DayWindow | None, gaps: Collection[date], *, listened: bool) -> DayState:
+def _state(
+    day: date, known: DayWindow | None, gaps: Collection[date], unknown: Collection[date], *, listened: bool
+) -> DayState:
     if day in gaps:
         return "gap"
+    if day in unknown and not listened:
+        return "unknown"
     return "known" if listened or (known is not None and _holds(known, day)) else "unknown"
 
 

@@ -43,11 +43,18 @@ def gap_notice(gaps: Sequence[ListeningGap], zone: ZoneInfo, partition_key: str)
         return None
     intervals = [gap for gap in gaps if gap.to > gap.from_]
     single = len(gaps) - len(intervals)
+    unseen = [gap for gap in intervals if gap.kind == "unseen"]
     told = []
-    if intervals:
-        total = sum((gap.to - gap.from_ for gap in intervals), timedelta())
+    if unknown := [gap for gap in intervals if gap.kind == "unknown"]:
+        total = sum((gap.to - gap.from_ for gap in unknown), timedelta())
         told.append(
-            f"Plays may be missing in {plural(len(intervals), 'stretch', 'stretches')} of time, "
+            f"Of {plural(len(unknown), 'stretch', 'stretches')} of time, {_days(total)} in all, nobody has told: "
+            "no import and no sync covers them. They are not silence, and nothing is concluded from them."
+        )
+    if unseen:
+        total = sum((gap.to - gap.from_ for gap in unseen), timedelta())
+        told.append(
+            f"Plays may be missing in {plural(len(unseen), 'stretch', 'stretches')} of time, "
             f"{duration(total // timedelta(milliseconds=1))} in all: more was played than Spotify shows at once. "
             "The true figures are at least as high as these."
         )
@@ -66,3 +73,7 @@ def gap_notice(gaps: Sequence[ListeningGap], zone: ZoneInfo, partition_key: str)
         todo=f"An export of your streaming history that covers {span(first, last)} closes them:",
         command=f"echostats import my_spotify_data.zip --user {partition_key}",
     )
+
+
+def _days(length: timedelta) -> str:
+    return plural(length.days, "day") if length.days > 1 else duration(length // timedelta(milliseconds=1))

@@ -4,14 +4,15 @@ Here: which figures are shown, and what is said where one is not known. Not here
 are read (`storage.report`). Nothing is computed that a document already holds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.statistics import Comeback, DayTotal, MonthTotal, PeriodStatistics, TopItem, YearlyReview
 from echostats_pipeline.transforms.calendar import build_calendar, build_week, days_of_gaps
+from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date
 from echostats_pipeline.transforms.gaps import gap_notice
 from echostats_pipeline.transforms.shown import (
@@ -39,6 +40,8 @@ from echostats_pipeline.transforms.words import (
 )
 
 COMEBACKS = 5
+LITTLE = 0.2
+"""What is known of a smaller share of plays than this is not ranked or averaged: it would not be true of them."""
 SOUND = {
     "danceability": "Danceable",
     "energy": "Energetic",
@@ -62,6 +65,7 @@ def build_report(material: Material) -> Report:
     today = local_date(material.now, zone)
     known = known_days(material)
     shown = _shown(material.year, known, today)
+    unknown = unknown_days(material.covered, today, zone)
     open_gaps = [gap for gap in material.gaps if gap.closed_by is None and _touches(gap, shown, zone)]
     name = user.display_name or user.partition_key
     outdated = bool(statistics.total_tracks_played) and "months" not in statistics.model_fields_set
@@ -77,11 +81,17 @@ def build_report(material: Material) -> Report:
         hours=hours(statistics.total_ms_played),
         told=_told(material, outdated=outdated),
         figures=_figures(material, known, today),
-        rankings=_rankings(statistics, material.credits),
-        calendar=build_calendar(material.days, shown=shown, known=known, gaps=days_of_gaps(open_gaps, shown, zone)),
+        rankings=_rankings(material, outdated=outdated),
+        calendar=build_calendar(
+            material.days,
+            shown=shown,
+            known=known,
+            gaps=days_of_gaps(open_gaps, shown, zone),
+            unknown=unknown.touched,
+        ),
         week=build_week(statistics.weekday_hours) if statistics.weekday_hours else [],
         habits=_habits(statistics),
-        months=[_month(month) for month in sorted(statistics.months, key=lambda month: month.month)],
+        months=_months(statistics.months, unknown.whole, shown, known),
         discovery=[] if outdated else _discovery(statistics),
         variety=_variety(statistics, known, shown),
         streaks=_streaks(material, outdated=outdated),
@@ -143,6 +153,8 @@ def _figures(material: Material, known: DayWindow | None, today: date) -> list[F
         "albums": (now.unique_albums, before and before.unique_albums),
         "genres": (now.unique_genres, before and before.unique_genres),
     }
+    if "genres_coverage" in now.model_fields_set and now.genres_coverage < LITTLE:
+        del counts["genres"]
     if "active_days" in now.model_fields_set:
         counts["days with music"] = (now.active_days, before and before.active_days)
     earlier = _before(material, known, today)
@@ -189,14 +201,20 @@ def _until_this_day(days: Iterable[DayTotal], year: int, today: date) -> DayTota
     return DayTotal(date=last, count=sum(day.count for day in within), total_ms=sum(day.total_ms for day in within))
 
 
-def _rankings(statistics: PeriodStatistics, makers: Mapping[str, str]) -> list[Ranking]:
+def _rankings(material: Material, *, outdated: bool) -> list[Ranking]:
+    statistics, makers = material.statistics, material.credits
     found = []
     for kind in ("artists", "tracks", "albums", "genres"):
         by_plays: list[TopItem] = getattr(statistics, f"top_{kind}")
         by_time: list[TopItem] = getattr(statistics, f"top_{kind}_by_time")
         by = makers if kind in ("tracks", "albums") else {}
-        if by_plays or by_time:
-            found.append(Ranking(kind, _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms")))
+        told = ""
+        if kind == "genres" and "genres_coverage" in statistics.model_fields_set and not outdated:
+            told = coverage(material, "genres")
+            if statistics.genres_coverage < LITTLE:
+                by_plays = by_time = []
+        if by_plays or by_time or told:
+            found.append(Ranking(kind, _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms"), told))
     return found
 
 
@@ -218,9 +236,36 @@ def _ranked(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -
     ]
 
 
-def _month(month: MonthTotal) -> Month:
-    first = date.fromisoformat(f"{month.month}-01")
-    return Month(first, month.count, month.total_ms, month.new_tracks, month.new_artists)
+def coverage(material: Material, kind: str) -> str:
+    """Of how many plays genres or audio features are known; and of few, when more will be."""
+    plays = material.statistics.total_tracks_played
+    share: float = getattr(material.statistics, f"{kind}_coverage")
+    known = f"{round(share * plays):,} of {plural(plays, 'play')}"
+    if share >= LITTLE:
+        return f"Known of {known}."
+    left = material.filling.get(kind, "")
+    return f"The catalogue is filling: {kind.replace('_', ' ')} are known of {known}{left and f', {left}'}."
+
+
+def _months(
+    told: Iterable[MonthTotal], unknown: Collection[date], shown: DayWindow, known: DayWindow | None
+) -> list[Month]:
+    """Every calendar month from the first with plays to the last, those without plays too."""
+    by_month = {month.month: month for month in told}
+    if not by_month:
+        return []
+    last = max(*by_month, f"{min(known.last, shown.last):%Y-%m}" if known else "")
+    found, first = [], date.fromisoformat(f"{min(by_month)}-01")
+    while f"{first:%Y-%m}" <= last:
+        following = (first + timedelta(days=31)).replace(day=1)
+        month = by_month.get(f"{first:%Y-%m}")
+        if month is not None:
+            found.append(Month(first, month.count, month.total_ms, month.new_tracks, month.new_artists))
+        else:
+            dates = DayWindow(first, following - timedelta(days=1)).dates()
+            found.append(Month(first, 0, 0, 0, 0, known=not any(day in unknown for day in dates)))
+        first = following
+    return found
 
 
 def _habits(statistics: PeriodStatistics) -> str:
@@ -258,8 +303,14 @@ def _streaks(material: Material, *, outdated: bool) -> list[Figure]:
     ended = year is not None and isinstance(statistics, YearlyReview)
     now = "until the last day of the year" if ended else "until now"
     figures = [
-        Figure("longest streak", plural(statistics.longest_streak_days, "day"), "with music, one after the other"),
-        Figure("streak", plural(statistics.listening_streak_days, "day"), now),
+        Figure(
+            "longest streak",
+            _at_least(statistics.longest_streak_days, at_least=statistics.longest_streak_at_least),
+            "with music, one after the other",
+        ),
+        Figure(
+            "streak", _at_least(statistics.listening_streak_days, at_least=statistics.listening_streak_at_least), now
+        ),
     ]
     if outdated:
         return figures
@@ -273,6 +324,10 @@ def _streaks(material: Material, *, outdated: bool) -> list[Figure]:
         if skipped is None
         else Figure("skipped", percent(skipped), "of the plays of which it is known"),
     ]
+
+
+def _at_least(days: int, *, at_least: bool) -> str:
+    return f"{'at least ' if at_least else ''}{plural(days, 'day')}"
 
 
 def _replayed(statistics: PeriodStatistics) -> str:
@@ -292,7 +347,7 @@ def _returned(each: Comeback) -> Returned:
 
 def _sound(statistics: PeriodStatistics) -> Sound | None:
     means = statistics.avg_audio_features
-    if means is None:
+    if means is None or statistics.audio_features_coverage < LITTLE:
         return None
     qualities = [Quality(name, min(max(getattr(means, field), 0.0), 1.0)) for field, name in SOUND.items()]
     return Sound(qualities, f"{means.tempo:.0f}", percent(statistics.audio_features_coverage))
@@ -318,4 +373,9 @@ def _unknown(
         lines.append(f"The last sync was on {calendar_date(known.last)}: what was played after it is not in here.")
     if material.statistics.avg_audio_features is None:
         lines.append("Nobody has told yet what the music sounds like: no track here has audio features.")
+    elif material.statistics.audio_features_coverage < LITTLE:
+        lines.append(coverage(material, "audio_features"))
+    if material.short_plays:
+        seconds = f"{material.min_play_ms / 1000:g} s"
+        lines.append(f"{plural(material.short_plays, 'play')} under {seconds} are kept and not counted.")
     return lines

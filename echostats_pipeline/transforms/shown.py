@@ -11,6 +11,7 @@ from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.statistics import DayTotal, PeriodStatistics
 from echostats_pipeline.model.users import User
 from echostats_pipeline.transforms.calendar import Calendar, WeekHour
+from echostats_pipeline.transforms.coverage import Stretch
 from echostats_pipeline.transforms.gaps import GapNotice
 
 RANKED = 10
@@ -31,6 +32,10 @@ class Material:
         year: Which year; None for all time.
         before: The year before, if its statistics are there.
         gaps: Where plays may be missing; those that are closed are left out.
+        covered: Which time imports and syncs have told of; none where that was never kept.
+        short_plays: Plays that are kept and do not count.
+        min_play_ms: How long a play is that counts.
+        filling: How far the catalogue is with what is not known of most plays yet, by kind.
         credits: Artists of tracks and albums by their Spotify id, where the catalogue knows them.
     """
 
@@ -41,6 +46,10 @@ class Material:
     year: int | None = None
     before: PeriodStatistics | None = None
     gaps: Sequence[ListeningGap] = ()
+    covered: Sequence[Stretch] = ()
+    short_plays: int = 0
+    min_play_ms: int = 30_000
+    filling: Mapping[str, str] = field(default_factory=dict)
     credits: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -69,22 +78,24 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The same kind of things, by plays and by time."""
+    """The same kind of things, by plays and by time; `told` is of how many plays they are known, if not of all."""
 
     kind: str
     by_plays: Sequence[Ranked]
     by_time: Sequence[Ranked]
+    told: str = ""
 
 
 @dataclass(frozen=True)
 class Month:
-    """A calendar month; `first` is its first date."""
+    """A calendar month; `first` is its first date, `known` whether anybody has told of any day of it."""
 
     first: date
     plays: int
     ms: int
     new_tracks: int
     new_artists: int
+    known: bool = True
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, DayTotal
+from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, DayTotal, MonthTotal
+from echostats_pipeline.transforms.coverage import Stretch
 from echostats_pipeline.transforms.report import build_report
 from echostats_pipeline.transforms.shown import Figure, Material, Report
 from echostats_pipeline_tests.report import samples
@@ -119,3 +120,33 @@ def test_a_day_of_one_short_play_is_not_a_day_without() -> None:
         cell for half in build_report(replace(samples.year(), days=lone)).calendar.years[0].halves for cell in half
     ]
     assert [cell.level > 0 for cell in cells if cell.day == date(2025, 3, 3)] == [True]
+
+
+def test_months_without_plays_are_on_the_axis_and_unknown_ones_are_not_silent() -> None:
+    month = {"count": 1, "total_ms": 1, "new_tracks": 0, "new_artists": 0}
+    months = [MonthTotal(month=name, **month) for name in ("2025-01", "2025-05")]
+    material = replace(
+        changed(samples.year(), months=months),
+        covered=[
+            Stretch(datetime(2024, 12, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC)),
+            Stretch(datetime(2025, 5, 1, tzinfo=UTC), datetime(2026, 2, 11, tzinfo=UTC)),
+        ],
+    )
+    found = {f"{each.first:%m}": (each.plays, each.known) for each in build_report(material).months}
+    assert list(found) == [f"{number:02}" for number in range(1, 13)]
+    assert {name for name, (_, known) in found.items() if not known} == {"03", "04"}
+    assert (found["02"], found["05"]) == ((0, True), (1, True))
+
+
+def test_of_few_plays_genres_and_features_are_not_told() -> None:
+    little = changed(samples.year(), genres_coverage=0.1, audio_features_coverage=0.1)
+    report = build_report(replace(little, filling={"genres": "about 7 days left"}, short_plays=41_485))
+    assert report.sound is None
+    genres = report.rankings[-1]
+    assert (genres.kind, genres.by_plays) == ("genres", [])
+    assert genres.told.startswith("The catalogue is filling: genres are known of")
+    assert genres.told.endswith("plays, about 7 days left.")
+    assert "41,485 plays under 30 s are kept and not counted." in report.unknown
+    enough = build_report(changed(samples.year(), genres_coverage=0.5)).rankings[-1]
+    assert enough.by_plays
+    assert enough.told.startswith("Known of")
