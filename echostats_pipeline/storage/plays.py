@@ -351,7 +351,8 @@ class PlayStore:
         ended = {"$gte": local_midnight(window.first, zone), "$lt": local_midnight(window.following, zone)}
         day = {"$dateToString": {"date": "$played_at", "format": "%Y-%m-%d", "timezone": zone.key}}
         found = self._history.aggregate(
-            [{"$match": {"user_id": user_id, "played_at": ended}}, {"$group": {"_id": day}}], hint=BY_END
+            [{"$match": {"user_id": user_id, "played_at": ended}}, {"$group": {"_id": day}}],
+            **index_hint(self._history, BY_END),
         )
         return {date.fromisoformat(each["_id"]) for each in found}
 
