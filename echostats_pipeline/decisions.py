@@ -91,24 +91,6 @@ def users_requests(
     return [request(batch) for batch in neighbours(keys, order, batch_size)]
 
 
-def first_requests(
-    lacking: Mapping[str, Collection[str]], *, order: Sequence[str], batch_size: int, day: date
-) -> list[dg.RunRequest]:
-    """Runs of jobs over what users never had; each is asked for once a day, lest a failure be repeated for ever.
-
-    Args:
-        lacking: Partition keys of the users, by name of the job.
-        order: All user keys in the order they were added.
-        batch_size: How many users a run serves at most.
-        day: Today.
-    """
-    return [
-        request.with_replaced_attrs(job_name=job, run_key=f"{job}:{request.run_key}")
-        for job, keys in lacking.items()
-        for request in users_requests(keys, order=order, batch_size=batch_size, day=day)
-    ]
-
-
 def users_per_run(settings: Settings, users: int) -> int:
     """How many users a run serves at most: one as long as each has a sensor of their own."""
     many = users > MOST_SENSORS if settings.sensors == "auto" else settings.sensors == "fanout"

@@ -7,13 +7,11 @@ from typing import get_args
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
-from echostats_pipeline.assets.library import top_items
 from echostats_pipeline.assets.report import listening_report
 from echostats_pipeline.assets.rollups import daily_rollups
 from echostats_pipeline.dead_runs import close_dead_runs
 from echostats_pipeline.decisions import (
     catalog_families,
-    first_requests,
     import_request,
     is_due,
     rollup_requests,
@@ -190,31 +188,27 @@ def stale_snapshots(
 
 
 @dg.sensor(
-    jobs=[library_sync, report_build, audit],
+    jobs=[report_build, audit],
     minimum_interval_seconds=30,
     default_status=ON,
-    description="Runs once, without waiting for the night, what was never run: a new user's library and report, and "
-    "the audit. It keeps no cursor.",
+    description="Runs once, without waiting for the night, what was never run: a new user's report, and the audit. It "
+    "keeps no cursor.",
 )
 def first_runs(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Ask for what users lack; for their report and the audit once there are statistics, and nobody is at work."""
+    """Ask for the reports that users lack and for the audit, once there are statistics and nobody is at work."""
     users = _users(store)
     settled = not store.get().jobs.busy_users()
     told = store.get().statistics.period_ends() if settled else {}
-    lacking = {
-        library_sync.name: {user.partition_key for user in users if user.status == "active"}
-        - context.instance.get_materialized_partitions(top_items.key),
-        report_build.name: {user.partition_key for user in users if user.user_id in told}
-        - context.instance.get_materialized_partitions(listening_report.key),
-    }
-    wanted = first_requests(
-        lacking,
+    lacking = {user.partition_key for user in users if user.user_id in told}
+    requests = users_requests(
+        lacking - context.instance.get_materialized_partitions(listening_report.key),
         order=context.instance.get_dynamic_partitions("users"),
         batch_size=users_per_run(store.settings, len(users)),
-        day=clock.now().date(),
+        day=clock.now().date(),  # once a day, lest a failure be repeated for ever
     )
+    wanted = [request.with_replaced_attrs(job_name=report_build.name) for request in requests]
     if told and not context.instance.get_run_records(dg.RunsFilter(job_name=audit.name), limit=1):
         wanted.append(dg.RunRequest(run_key=audit.name, job_name=audit.name))
     return wanted or dg.SkipReason("Everything has run before" if settled else "Somebody is being served")

@@ -13,7 +13,7 @@ import pytest
 
 from echostats_pipeline.cli.backfill import days_of
 from echostats_pipeline.cli.instance import open_instance
-from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.errors import EchostatsError, StorageError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import RANGE_END, RANGE_START, last_day
@@ -182,18 +182,24 @@ def test_of_all_users_those_without_plays_in_the_range_are_left_out(
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_executed(
-    installation: Installation, echostats: Echostats
+    installation: Installation, echostats: Echostats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann, bob = listener(installation, "ann"), listener(installation, "bob", 5)
-    history = installation.store.db["listening_history"]
-    history.update_one({"user_id": ann.user_id}, {"$set": {"ms_played": "long"}})
+    replace = StatisticsStore.replace_rollups
+
+    def refused_for_ann(self: StatisticsStore, *arguments: Any) -> int:
+        if ann.user_id in arguments:
+            raise StorageError("no room")
+        return replace(self, *arguments)
+
+    monkeypatch.setattr(StatisticsStore, "replace_rollups", refused_for_ann)
     ended = echostats("backfill")
     assert ended.returncode == 1
     assert "Building 10 days of Ann failed" in ended.stderr
     assert "failed" in row_of(ended.stdout, ann)
     assert materialized(installation, "daily_rollups") == keys_of(bob, FIRST, date(2025, 3, 5))
     assert materialized(installation, "analytics_snapshots") == {bob.partition_key}
-    history.update_one({"user_id": ann.user_id, "ms_played": "long"}, {"$set": {"ms_played": 200_000}})
+    monkeypatch.setattr(StatisticsStore, "replace_rollups", replace)
     succeeded(echostats("backfill"))
     assert keys_of(ann, FIRST, date(2025, 3, 10)) <= materialized(installation, "daily_rollups")
 

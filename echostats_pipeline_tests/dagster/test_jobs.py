@@ -222,7 +222,7 @@ def test_waiting_days_older_than_spotify_are_built_with_the_first_there_is(pipel
     old = [date(2005, 1, 1) + timedelta(days=number) for number in range(2 * MOST_EXTRA_DAYS)]
     pipeline.store.rebuilds.mark(user.user_id, "daily_rollups", map(str, old))
     pending = pipeline.store.rebuilds.pending("daily_rollups")
-    (request,) = rollup_requests([user], pending, busy=())
+    (request,) = rollup_requests([user], pending, busy=(), since=FIRST_DAY)
     assert pipeline.run("rollup_build", tags=request.tags).success
     assert pipeline.store.rebuilds.pending_days(user.user_id) == set()
     assert f"{FIRST_DAY}|{user.partition_key}" in pipeline.materialized("daily_rollups")
@@ -326,5 +326,5 @@ def test_a_database_that_does_not_answer_fails_the_run_without_its_password(
     )
     assert not result.success
     logged = "\n".join(entry.to_json() for entry in pipeline.instance.all_logs(result.run_id))
-    assert "MongoDB does not answer" in logged
+    assert "MongoDB at 127.0.0.1:1 does not answer" in logged
     assert "s3cret-canary" not in logged
