@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,10 @@ def test_a_process_id_that_now_is_somebody_elses_is_left_alone(tmp_path: Path) -
     home = StateFolder(tmp_path / "home").ensure()
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
     try:
-        assert "input()" in command_of(other.pid)
+        until = time.monotonic() + 30
+        while "input()" not in command_of(other.pid):  # it has none before it is executed
+            assert time.monotonic() < until
+            time.sleep(0.01)
         home.write_json(orphan_file(home), {"url": "http://127.0.0.1:1", "dagster": other.pid})
         assert not stop_orphan(home)
         assert other.poll() is None

@@ -49,7 +49,7 @@ def test_the_exported_plays_are_read_as_printed(
 ) -> None:
     user = pipeline.connect()
     assert pipeline.run("user_sync", tags=range_tags(NOW.date(), NOW.date(), user.partition_key)).success
-    export_user(pipeline.store, user, tmp_path / "ann", progress=Counted(), at=NOW)
+    export_user(pipeline.store, user, tmp_path / "ann", progress=Counted(), at=NOW, min_play_ms=30_000)
     monkeypatch.chdir(tmp_path)
     (block,) = (code for code in blocks("python") if "plays.parquet" in code)
     exec(compile(block, "README.md", "exec"), {})

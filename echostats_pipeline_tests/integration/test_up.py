@@ -126,7 +126,7 @@ def test_up_serves_syncs_backfills_takes_new_users_and_stops(
     with started(settings.home, "-m", "echostats_pipeline.cli.main", "up", *options) as process:
         eventually("webserver", ui.answers, process)
         repository = eventually("code location", ui.repository, process)
-        assert len(repository["assetNodes"]) == 13
+        assert len(repository["assetNodes"]) == 16
         assert {job["name"] for job in repository["jobs"]} >= {job.name for job in JOBS}
         expected = {sensor.name for sensor in (*SENSORS, *ALERT_SENSORS)} | {f"sync_{key.replace('-', '_')}"}
         assert ui.sensors() == dict.fromkeys(expected, "RUNNING")
