@@ -68,7 +68,7 @@ def _reason(now: datetime) -> pl.Expr:
         fault(pl.col("ms_played").is_null(), "msPlayed is not a whole number of milliseconds"),
         *impossible(now),
         fault(
-            pl.any_horizontal(pl.col("artist_name", "track_name").fill_null("").str.strip_chars() == ""),
+            pl.any_horizontal(pl.col("artist_name", "track_name").fill_null("") == ""),
             "the row does not name both artist and track",
         ),
         # One of the two may be called so, or have been lost alone: the other one still tells of a play.
