@@ -69,9 +69,10 @@ def unknown_days(spans: Sequence[Stretch], today: date, zone: ZoneInfo) -> Unkno
 
 
 def dates_of(stretch: Stretch, zone: ZoneInfo) -> list[date]:
-    """The local dates that a stretch touches; its end is exclusive."""
+    """The local dates that a stretch touches; its end is exclusive, and a date that a zone skipped has no moment."""
     last = stretch.end - timedelta(microseconds=1)
-    return list(DayWindow(local_date(stretch.start, zone), local_date(last, zone)).dates())
+    dates = DayWindow(local_date(stretch.start, zone), local_date(last, zone)).dates()
+    return [day for day in dates if local_midnight(day, zone) < local_midnight(DayWindow(day, day).following, zone)]
 
 
 def _lies_within(day: date, stretch: Stretch, zone: ZoneInfo) -> bool:

@@ -291,6 +291,7 @@ def test_a_gap_found_twice_is_one_gap(store: Store, db: Db) -> None:
         "to": NOW + timedelta(hours=1),
         "detected_at": NOW,
         "closed_by": None,
+        "kind": "unseen",
     }
 
 

@@ -345,8 +345,6 @@ def _is_known(
     begin, end = first_instant(day, timezone), first_instant(day + timedelta(days=1), timezone)
     midnight, last = first_instant(today, timezone), max(to for _, to in covered)
     spans = sorted(covered) + ([(last, midnight)] if midnight - last <= timedelta(days=2) else [])
-    if begin == end:  # Apia skipped a date: it is known where the instant is that it would have begun at
-        return not spans[0][0] < begin < midnight or any(start <= begin <= to for start, to in spans)
     reach = max(begin, min(end, spans[0][0]))  # before the first span nothing is asked for
     known = [(max(start, begin), min(to, end)) for start, to in spans if start < end and to > begin]
     if not wholly:
