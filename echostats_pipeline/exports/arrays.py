@@ -101,7 +101,8 @@ def object_chunk(first: int, rows: list[Any], position: int) -> ObjectChunk:
     rejects = []
     for number, row in enumerate(rows, first):
         if isinstance(row, Unread):
-            rejects.append(RejectedRow(number, row.reason, {}))
+            place = {} if row.position is None else {"byte": row.position}
+            rejects.append(RejectedRow(number, row.reason, place))
         elif not isinstance(row, dict):
             rejects.append(RejectedRow(number, "the row is not an object", {"type": type(row).__name__}))
     return ObjectChunk(
@@ -277,7 +278,8 @@ class _Text:
         except UnicodeEncodeError:
             reason, failed = f"it holds bytes that are no {self._encoding.upper()}", start
         except (ValueError, RecursionError) as error:
-            reason, failed = str(error), start
+            deep = isinstance(error, RecursionError)
+            reason, failed = "it is nested too deeply" if deep else "a number is too long", start
         incomplete = reason.startswith("Unterminated") or failed > len(self._rest) - UNDECIDED
         if incomplete and not self._ended:
             return None
@@ -288,7 +290,7 @@ class _Text:
             next_row = NEXT_ROW.search(self._rest, start + 1)
         if not next_row and self._ended:
             next_row = LAST_ROW.search(self._rest, start)
-        damaged = Unread(f"the row at byte {self.position} is not valid JSON: {reason}")
+        damaged = Unread(f"the row is not valid JSON: {reason}", self.position)
         return (damaged, next_row.start("end")) if next_row else None
 
     def _learn_row(self, at: int) -> None:
@@ -307,7 +309,7 @@ class _Text:
             self._take(self._read())
         passed += found.start() if found else len(self._rest)
         if passed > LONGEST_ENVELOPE:
-            self.unread.append(Unread(f"{passed} characters at byte {position} are no list of plays"))
+            self.unread.append(Unread("what stands between plays is no list of them", position))
         if found:
             self._single = not found[0].endswith("[")
             self._drop(found.end())
@@ -334,7 +336,7 @@ class _Text:
                 raise start
             passed += self._drop(len(self._rest) - INDENT)
             self._take(self._read())
-        self.unread.append(Unread(f"the row at byte {start.position} is longer than {LONGEST_ROW} characters"))
+        self.unread.append(Unread(f"the row is longer than {LONGEST_ROW} characters", start.position))
         self._drop(found.start("end") + 1)
 
     def _read(self) -> bytes:

@@ -21,9 +21,10 @@ LONGEST_LINE = 1 << 20
 
 @dataclass(frozen=True)
 class Unread:
-    """In the place of a row that is not given: why."""
+    """In the place of a row that is not given: why, and where it begins, in bytes, where that is known."""
 
     reason: str
+    position: int | None = None
 
 
 def text_start(stream: BinaryIO, name: str) -> str:

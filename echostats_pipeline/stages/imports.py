@@ -34,6 +34,8 @@ DEFAULT_MIN_PLAY_MS = 30_000
 ROW_COUNTS = ("rows", *get_args(RowOutcome))
 KEPT_REJECTS = 1_000
 """Rows of a file that are kept for each reason they were rejected for; the others are counted."""
+MOST_REASONS, OTHER_REASONS = 50, "other reasons"
+"""So many reasons of a file are told apart: some name numbers that a damaged file makes up."""
 LARGE = 32 << 20
 """Bytes of exports that are worth a process of their own."""
 
@@ -60,15 +62,23 @@ class _Reading:
     stamps: list[datetime] = field(default_factory=list)
     min_play_ms: int = DEFAULT_MIN_PLAY_MS
 
-    def count(self, chunk: ExportChunk) -> None:
-        """Add what a chunk says of itself."""
+    def count(self, chunk: ExportChunk) -> list[RejectedRow]:
+        """Add what a chunk says of itself; returns its rejected rows that are among the first of their reason."""
         self.counts += Counter(rows=chunk.rows, not_music=chunk.not_music, rejected=len(chunk.rejects))
-        self.reasons.update(reject.reason for reject in chunk.rejects)
+        kept = [reject for reject in chunk.rejects if self._count_reason(reject) <= KEPT_REJECTS]
         self.rejected_ms += sum(map(_lasted, chunk.rejects))
         self.counts["short"] += int((chunk.plays["ms_played"] < self.min_play_ms).sum())
         if chunk.plays.height:
             ends = chunk.plays.select(first=pl.col("import_ts").min(), last=pl.col("import_ts").max()).row(0)
             self.stamps = [min([*self.stamps, *ends]), max([*self.stamps, *ends])]
+        return kept
+
+    def _count_reason(self, reject: RejectedRow) -> int:
+        """How many rows have been rejected for the same reason, this one included."""
+        known = reject.reason in self.reasons or len(self.reasons) < MOST_REASONS
+        reason = reject.reason if known else OTHER_REASONS
+        self.reasons[reason] += 1
+        return self.reasons[reason]
 
     def outcome(self) -> dict[str, Any]:
         """The fields of `FileImport` that tell it."""
@@ -198,8 +208,7 @@ def _merge_chunks(merger: RowMerger, reading: _Reading, chunks: Iterator[ExportC
     expected = 0
     reading.across_files.begin_file()
     for chunk in chunks:
-        kept = _kept(reading, chunk)
-        reading.count(chunk)
+        kept = reading.count(chunk)
         # Rows of a file are about as long as those read so far.
         estimate = round(reading.counts["rows"] * max(1.0, reading.file.size / max(chunk.bytes_read, 1)))
         progress.expect(estimate - expected)
@@ -221,16 +230,6 @@ def _one_ahead(chunks: Iterator[ExportChunk]) -> Iterator[ExportChunk]:
         while (chunk := coming.result()) is not None:
             coming = reader.submit(next, chunks, None)
             yield chunk
-
-
-def _kept(reading: _Reading, chunk: ExportChunk) -> list[RejectedRow]:
-    """The rejected rows of a chunk that are kept: of each reason the first `KEPT_REJECTS` of the file."""
-    counts, kept = Counter(reading.reasons), []
-    for reject in chunk.rejects:
-        counts[reject.reason] += 1
-        if counts[reject.reason] <= KEPT_REJECTS:
-            kept.append(reject)
-    return kept
 
 
 def _rejects(record: FileImport, rejects: Iterable[RejectedRow], now: datetime) -> list[ImportReject]:

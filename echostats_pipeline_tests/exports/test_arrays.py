@@ -118,9 +118,10 @@ def test_a_damaged_row_is_reported_with_its_byte_and_without_its_content() -> No
     (chunk,), error = read(data)
     (reject,) = chunk.rejects
     assert error is None
-    assert (reject.reason, reject.row) == ("the row at byte 9 is not valid JSON: it holds bytes that are no UTF-8", {})
+    assert (reject.reason, reject.row) == ("the row is not valid JSON: it holds bytes that are no UTF-8", {"byte": 9})
     (chunk,), _ = read(b'[{"a": bad}]')
-    assert chunk.rejects[0].reason == "the row at byte 1 is not valid JSON: Expecting value"
+    (reject,) = chunk.rejects
+    assert (reject.reason, reject.row) == ("the row is not valid JSON: Expecting value", {"byte": 1})
 
 
 def test_numbers_that_are_none_are_unknown() -> None:

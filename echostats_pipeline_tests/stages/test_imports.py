@@ -388,6 +388,20 @@ def test_of_rejected_rows_a_thousand_for_each_reason_are_kept_and_all_are_counte
     assert store.db["import_rejects"].count_documents({}) == 1_020
 
 
+def test_reasons_are_bounded_whatever_is_wrong_with_each_row(
+    store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path
+) -> None:
+    broken = ",".join('{"ts": bad}' for _ in range(1_500))
+    (tmp_path / "endsong_0.json").write_text(f"[{broken}]")
+    header, rows = "ts,ms_played,spotify_track_uri\n", "\n".join("," * count for count in range(3, 103))
+    (tmp_path / "x.csv").write_text(header + rows)
+    array, table = read(tmp_path)
+    assert array.reject_reasons == {"the row is not valid JSON: Expecting value": 1_500}
+    assert (table.rejected, len(table.reject_reasons), table.reject_reasons["other reasons"]) == (100, 51, 50)
+    assert store.db["import_rejects"].count_documents({}) == 1_100
+    assert store.db["import_rejects"].find_one({"row_number": 1})["row"] == {"byte": 13}
+
+
 def test_what_cannot_be_read_fails_alone(store: Store, user: User, tmp_path: Path) -> None:
     write_json(tmp_path / "endsong_0.json", [row("2025-01-01T00:00:00Z")])
     (tmp_path / "broken.zip").write_bytes(b"PK")
