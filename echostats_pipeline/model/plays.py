@@ -73,6 +73,8 @@ class Play(Document):
     def to_bson(self) -> dict[str, object]:
         """As `Document.to_bson`, but the fields that only imports have are absent from API plays."""
         document = super().to_bson()
+        if self.playback and not self.playback.video:
+            document["playback"] = self.playback.model_dump(exclude={"video"})
         absent = {name for name in IMPORT_FIELDS if document[name] is None}
         return {name: value for name, value in document.items() if name not in absent}
 
