@@ -91,7 +91,7 @@ def read_objects(
     """
     text = _Text(stream, name, block_bytes, opening)
     first = 0
-    for rows in chunked(_rows(text), chunk_rows, lambda: text.position):
+    for rows in chunked(_rows(text), chunk_rows, lambda: text.weight):
         yield object_chunk(first, rows, text.position)
         first += len(rows)
 
@@ -134,10 +134,12 @@ class _Text:
         position: The byte at which it begins.
         closed: Whether the array has ended.
         unread: Why rows that were passed over are not given.
+        weight: What all rows weigh that were given, about, in bytes of memory.
     """
 
     def __init__(self, stream: BinaryIO, name: str, block_bytes: int, opening: re.Pattern[str] | None) -> None:
         self.closed = False
+        self.weight = 0
         self.unread: list[Unread] = []
         self._stream, self._name, self._block_bytes, self._opening = stream, name, block_bytes, opening
         self._single = False
@@ -217,6 +219,7 @@ class _Text:
             return []
         self.position += size + self._size(",")
         self._learn_row(0)
+        self.weight += _weight(block)
         self._rest = self._rest[end + 1 :]
         return rows
 
@@ -232,6 +235,7 @@ class _Text:
                 if found is None:
                     break
                 row, end = found
+                self.weight += _weight(self._rest[start:end])
                 yield row
             if self._single:
                 self.closed = True
@@ -366,6 +370,11 @@ class _Text:
             "repeat the import, which adds no play twice.",
             position=self.position,
         )
+
+
+def _weight(text: str) -> int:
+    """What JSON takes once it is parsed: three bytes of ``[],`` become 72."""
+    return len(text) + 16 * text.count(",") + 64 * (text.count("{") + text.count("["))
 
 
 def _skip_space(text: str, at: int) -> int:

@@ -16,8 +16,8 @@ from echostats_pipeline.exports.rows import ExportChunk, RejectedRow
 from echostats_pipeline.model.base import storable_text
 from echostats_pipeline.transforms.identity import IdPrefix, stable_id
 
-LONGEST_NAME = 10_000
-"""Bytes; the longest titles have some hundreds, and a document holds at most 16 MB."""
+LONGEST_NAME = 2_000
+"""Bytes; the longest titles have some hundreds, and the document of a day holds artist and album of all its plays."""
 LONGEST_SHOWN = 500
 """Characters that are kept of a text of a rejected row."""
 NO_NAMES = ("", "Unknown", "Unknown Track", "Unknown Artist", "Unknown Album")

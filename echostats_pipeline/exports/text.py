@@ -67,12 +67,12 @@ def text_lines(stream: BinaryIO, name: str) -> Iterator[str | Unread]:
 
 
 def chunked(items: Iterable[T], size: int, position: Callable[[], int]) -> Iterator[list[T]]:
-    """Lists of at most `size` items, or of fewer that took `CHUNK_BYTES` of the file.
+    """Lists of at most `size` items, or of fewer that took `CHUNK_BYTES` of the file, or of memory.
 
     Args:
         items: Rows of a file.
         size: How many a list holds, at least 1.
-        position: How far into the file they have come, in bytes.
+        position: How far into the file they have come, or how much memory they take, in bytes.
 
     Raises:
         ExportError: what `items` raises, after the items before it were given.

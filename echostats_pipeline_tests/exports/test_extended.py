@@ -154,7 +154,7 @@ def test_a_number_that_no_column_holds_costs_its_row_alone(value: int) -> None:
 
 def test_a_name_as_long_as_a_book_is_none() -> None:
     export = read(ROW, {**ROW, "master_metadata_track_name": "x" * 20_000})
-    assert (export.plays.height, export.rejects[0].reason) == (1, "a name has more than 10000 bytes")
+    assert (export.plays.height, export.rejects[0].reason) == (1, "a name has more than 2000 bytes")
     assert len(export.rejects[0].row["master_metadata_track_name"]) == 500
 
 
