@@ -18,7 +18,6 @@ from echostats_pipeline.exports.ahead import Read, reading_ahead
 from echostats_pipeline.exports.archives import ArchiveLimits
 from echostats_pipeline.exports.chunks import LONGEST_MS
 from echostats_pipeline.exports.files import find_export_files
-from echostats_pipeline.exports.occurrences import AcrossFiles
 from echostats_pipeline.exports.reading import read_export
 from echostats_pipeline.exports.rows import ExportChunk, ExportFile, RejectedRow
 from echostats_pipeline.model.operations import FileImport, ImportReject, RowOutcome
@@ -55,7 +54,6 @@ class _Reading:
     file: ExportFile
     record: FileImport
     import_id: ObjectId
-    across_files: AcrossFiles
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     rejected_ms: int = 0
@@ -126,7 +124,7 @@ def import_export(
         ExportError: there is nothing to import, or what there is is not safe to read.
     """
     found = find_export_files(paths, limits or ArchiveLimits())
-    files, merger, across_files = [], RowMerger(store, user, clock), AcrossFiles()
+    files, merger = [], RowMerger(store, user, clock)
     with _reader(found.files, clock, ZoneInfo(user.timezone)) as read:
         for file in found.files:
             record = FileImport(
@@ -136,7 +134,7 @@ def import_export(
                 started_at=clock(),
                 dagster_run_id=dagster_run_id,
             )
-            reading = _Reading(file, record, store.imports.begin(record), across_files, min_play_ms=min_play_ms)
+            reading = _Reading(file, record, store.imports.begin(record), min_play_ms=min_play_ms)
             files.append(_read_to_its_end(merger, reading, _one_ahead(read(file)), progress))
     files = _close_gaps(store, user, files, clock())
     files += [_refused(store, user, reason, clock(), dagster_run_id) for reason in found.refused]
@@ -206,16 +204,13 @@ def _read_to_its_end(
 def _merge_chunks(merger: RowMerger, reading: _Reading, chunks: Iterator[ExportChunk], progress: Progress) -> None:
     imports = merger.store.imports
     expected = 0
-    reading.across_files.begin_file()
     for chunk in chunks:
         kept = reading.count(chunk)
         # Rows of a file are about as long as those read so far.
         estimate = round(reading.counts["rows"] * max(1.0, reading.file.size / max(chunk.bytes_read, 1)))
         progress.expect(estimate - expected)
         expected = estimate
-        plays = chunk.plays  # numbered by file: details that one export leaves out would double every play
-        reading.counts["duplicate"] += chunk.plays.height - plays.height
-        for changes in merger.merge(plays):
+        for changes in merger.merge(chunk.plays):
             reading.counts.update(changes.outcomes)
         imports.keep_rejects(_rejects(reading.record, kept, merger.clock()))
         imports.update(reading.import_id, **reading.outcome())
