@@ -62,5 +62,8 @@ STORED_PLAY: Document = {
     "api_played_at": {"$toLong": "$api_played_at"},
     "import_ts": {"$toLong": "$import_ts"},
     "offline_at": {"$toLong": "$playback.offline_at"},
+    "reason_start": "$playback.reason_start",
+    "reason_end": "$playback.reason_end",
+    "shuffle": "$playback.shuffle",
 }
 STORED_NAMES = {"track_name": "$track.name", "artist_name": "$track.artist_name"}

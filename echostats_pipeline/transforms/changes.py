@@ -15,6 +15,7 @@ from echostats_pipeline.transforms.matching import match_api_rows, without_repea
 from echostats_pipeline.transforms.naming import kind_of_key, parsed_key
 from echostats_pipeline.transforms.plays import UTC_MS
 from echostats_pipeline.transforms.reconciling import reconcile
+from echostats_pipeline.transforms.repeats import FreshRows, fresh_rows
 
 Document = dict[str, Any]
 
@@ -203,11 +204,18 @@ def merge_export(rows: pl.DataFrame, stored: pl.DataFrame, user_id: str, lookup:
         user_id: Whose plays they are.
         lookup: The database.
     """
-    keys = pl.concat([stored.select("import_key"), stored.select(import_key=pl.col("also_imported").explode())])
-    new = rows.join(keys.drop_nulls(), on="import_key", how="anti", maintain_order="left")
-    changes = _merged((), new, stored, user_id, lookup) if new.height else PlayChanges()
+    new, renamed = _new_rows(rows, stored)
+    changes = _merged((), new, stored, user_id, lookup, renamed) if new.height else PlayChanges()
     changes.outcomes["duplicate"] += rows.height - new.height
     return changes
+
+
+def _new_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
+    """The rows that no stored play holds."""
+    if rows.height and kind_of_key(rows["import_key"][0]) is None:
+        return fresh_rows(rows, stored)
+    keys = pl.concat([stored.select("import_key"), stored.select(import_key=pl.col("also_imported").explode())])
+    return FreshRows(rows.join(keys.drop_nulls(), on="import_key", how="anti", maintain_order="left"), {})
 
 
 def _merged(
@@ -216,12 +224,21 @@ def _merged(
     stored: pl.DataFrame,
     user_id: str,
     lookup: Lookup,
+    renamed: Mapping[str, str] | None = None,
 ) -> PlayChanges:
-    reconciliation = reconcile(stored, rows=rows, items=_item_rows(items) if items else None, resolve=lookup.resolved)
+    renamed = renamed or {}
+    item_rows = _item_rows(items) if items else None
+    reconciliation = reconcile(stored, rows=rows, items=item_rows, resolve=lookup.resolved, renamed=renamed)
     track_ids = {composition.track_id for composition in reconciliation.changed}
     track_ids |= set(reconciliation.inserts["track_id"])
-    facts = Facts(user_id, rows, items, lookup.plays(reconciliation.stored), lookup.tracks(track_ids))
+    facts = Facts(user_id, rows, items, _renamed(lookup, reconciliation, renamed), lookup.tracks(track_ids))
     return _changes(reconciliation, facts)
+
+
+def _renamed(lookup: Lookup, reconciliation: Reconciliation, keys: Mapping[str, str]) -> dict[str, Document]:
+    """The stored plays of a reconciliation, some with import keys that they have not yet."""
+    plays = lookup.plays(reconciliation.stored)
+    return {play: {**found, "import_key": keys[play]} if play in keys else found for play, found in plays.items()}
 
 
 def _new_items(items: Sequence[RecentlyPlayedItem], stored: pl.DataFrame) -> list[RecentlyPlayedItem]:

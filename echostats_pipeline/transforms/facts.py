@@ -31,6 +31,9 @@ STORED_SCHEMA = {
     "offline_at": UTC_MS,
     "played_at_estimated": pl.Boolean(),
     "also_imported": pl.List(pl.String()),
+    "reason_start": pl.String(),
+    "reason_end": pl.String(),
+    "shuffle": pl.Boolean(),
 }
 """A stored play as far as merging has to know it; ``id`` is the hex of ``_id``.
 

@@ -87,6 +87,7 @@ def reconcile(
     rows: pl.DataFrame | None = None,
     items: pl.DataFrame | None = None,
     resolve: Resolve = lambda _: {},
+    renamed: Mapping[str, str] | None = None,
 ) -> Reconciliation:
     """Decide which plays the stored facts and the new ones are.
 
@@ -96,7 +97,11 @@ def reconcile(
         items: New rows of recently-played: ``track_id``, ``track_name``, ``artist_name``, ``duration_ms``,
             ``api_played_at``.
         resolve: Spotify's ids by the ids made of names (`named_identities`), where the catalogue knows them.
+        renamed: Import keys by the ids of stored plays that are to have other ones.
     """
+    if renamed:
+        new_key = pl.col("id").replace_strict(renamed, default=pl.col("import_key"), return_dtype=pl.String())
+        stored = stored.with_columns(import_key=new_key)
     known = stored.filter(pl.col("import_key").is_not_null())
     of_names = kind_of("import_key").is_not_null()
     named_rows = None if rows is None else rows.filter(of_names)
@@ -105,7 +110,7 @@ def reconcile(
     told = _told(exports, api)
     if (named_rows is not None and named_rows.height) or named_facts(stored):
         told = _with_named(told, _named_facts(stored, named_rows), resolve)
-    return _differences(told, stored, _core(rows, items))
+    return _differences(told, stored, _core(rows, items), renamed or {})
 
 
 def _core(rows: pl.DataFrame | None, items: pl.DataFrame | None) -> tuple[datetime, datetime]:
@@ -241,8 +246,10 @@ def _named_facts(stored: pl.DataFrame, rows: pl.DataFrame | None) -> pl.DataFram
     )
 
 
-def _differences(told: pl.DataFrame, stored: pl.DataFrame, core: tuple[datetime, datetime]) -> Reconciliation:
-    """What of the plays in `told` has to be written."""
+def _differences(
+    told: pl.DataFrame, stored: pl.DataFrame, core: tuple[datetime, datetime], renamed: Collection[str]
+) -> Reconciliation:
+    """What of the plays in `told` has to be written, those of `renamed` in any case."""
     facts = _facts(told)
     of_stored = facts.drop_nulls("play").group_by("play").agg(facts_stored=pl.len())
     of_told = facts.group_by("number", maintain_order=True).agg(
@@ -260,6 +267,7 @@ def _differences(told: pl.DataFrame, stored: pl.DataFrame, core: tuple[datetime,
         & (pl.col("played_at") == pl.col("was_at"))
         & (pl.col("played_at_estimated") == pl.col("was_estimated"))
         & (pl.col("track_id") == pl.col("was_track"))
+        & ~pl.col("play").is_in(list(renamed))
     )
     differing = judged.filter(~same.fill_null(value=False), pl.col("new") | pl.col("played_at").is_between(*core))
     of_names = pl.when(pl.col("api_row").is_null()).then(pl.col("named").list.first().struct.field("row"))

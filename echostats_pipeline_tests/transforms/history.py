@@ -18,6 +18,7 @@ from echostats_pipeline.transforms.changes import (
     merge_recently_played,
 )
 from echostats_pipeline.transforms.facts import STORED_SCHEMA
+from echostats_pipeline.transforms.repeats import DETAILS
 
 Document = dict[str, Any]
 
@@ -60,7 +61,7 @@ class History:
                 "track_name": play["track"]["name"],
                 "artist_name": play["track"]["artist_name"],
                 "duration_ms": play["track"]["duration_ms"],
-                "offline_at": (play.get("playback") or {}).get("offline_at"),
+                **{name: (play.get("playback") or {}).get(name) for name in ("offline_at", *DETAILS)},
             }
             for play_id, play in self.plays.items()
         ]
