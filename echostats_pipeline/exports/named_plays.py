@@ -127,5 +127,7 @@ def _frame(plays: list[tuple[int, NamedPlay]], service: str) -> pl.DataFrame:
 
 
 def _import_key(service: str, play: NamedPlay) -> str:
-    r"""``<service>|<seconds>|<artist>\x1f<track>|<ms_played or nothing>``."""
-    return f"{service}|{play.started}|{play.artist}\x1f{play.track}|{'' if play.ms_played is None else play.ms_played}"
+    r"""As `naming.parsed_key` reads it, without the number of the occurrence."""
+    told_id = f"\x1f{play.track_id}" if play.track_id else ""
+    lasted = "" if play.ms_played is None else play.ms_played
+    return f"{service}|{play.started}|{play.artist}\x1f{play.track}{told_id}|{lasted}"

@@ -12,7 +12,7 @@ from echostats_pipeline.model.operations import RowOutcome
 from echostats_pipeline.model.plays import Play, RecentlyPlayedItem
 from echostats_pipeline.transforms.facts import API_STAMP, Composition, NamedFact, Reconciliation, Source
 from echostats_pipeline.transforms.matching import match_api_rows, without_repeats
-from echostats_pipeline.transforms.naming import kind_of_key, parsed_key
+from echostats_pipeline.transforms.naming import kind_of_key, parsed_key, without_id
 from echostats_pipeline.transforms.plays import UTC_MS
 from echostats_pipeline.transforms.reconciling import reconcile
 from echostats_pipeline.transforms.repeats import FreshRows, fresh_rows
@@ -215,7 +215,8 @@ def _new_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
     if rows.height and kind_of_key(rows["import_key"][0]) is None:
         return fresh_rows(rows, stored)
     keys = pl.concat([stored.select("import_key"), stored.select(import_key=pl.col("also_imported").explode())])
-    return FreshRows(rows.join(keys.drop_nulls(), on="import_key", how="anti", maintain_order="left"), {})
+    known = keys.drop_nulls()["import_key"].implode()
+    return FreshRows(rows.filter(~pl.col("import_key").is_in(known), ~without_id("import_key").is_in(known)), {})
 
 
 def _merged(
@@ -317,8 +318,9 @@ class Facts:
         key = parsed_key(fact.key)
         told = {"import_key": fact.key, "track_name": key.title, "artist_name": key.artist}
         play = self.stored[fact.source.play or ""]
-        album_name = play["track"]["album_name"] if play.get("import_key") == fact.key else ""
-        return {**told, "album_name": album_name, "import_ts": key.stamp, "ms_played": key.ms_played}
+        own = play["track"] if play.get("import_key") == fact.key else {}
+        kept = {"album_name": own.get("album_name", ""), "duration_ms": own.get("duration_ms", 0)}
+        return {**told, **kept, "import_ts": key.stamp, "ms_played": key.ms_played}
 
 
 def _changes(reconciliation: Reconciliation, facts: Facts) -> PlayChanges:
@@ -399,7 +401,7 @@ def _track(track_id: str, export: Document | None, api: Document | None, known: 
         "artist_name": named.get("artist_name") or told.get("artist_name") or known.artist_name,
         "album_name": named.get("album_name") or told.get("album_name") or known.album_name,
         "album_image_url": told.get("album_image_url") or known.album_image_url,
-        "duration_ms": told.get("duration_ms") or known.duration_ms,
+        "duration_ms": told.get("duration_ms") or known.duration_ms or named.get("duration_ms") or 0,
     }
 
 

@@ -121,10 +121,11 @@ def match_named_rows(rows: pl.DataFrame, plays: pl.DataFrame, *, precision_ms: i
     """Which rows that know no more than names and a rough instant are plays that a better source has told.
 
     Args:
-        rows: The columns of `name_keys.COMPARED`, ``import_ts``, ``ms_played`` (null if unknown), ``import_key``.
-        plays: Those of `name_keys.COMPARED`, ``ms_played`` (null if unknown), ``told_by`` (what tells plays of one name
-            and end apart), and the instants at which ``import_ts`` may lie: ``ended_at`` and ``started_at``. A row that
-            lasted from ``reported_at`` is the same play, too. Null where that is not so.
+        rows: The columns of `name_keys.COMPARED`, ``track_id`` and ``ms_played`` (null if unknown), ``import_ts``,
+            ``import_key``.
+        plays: Those of `name_keys.COMPARED`, ``track_id``, ``ms_played`` (null if unknown), ``told_by`` (what tells
+            plays of one name and end apart), and the instants at which ``import_ts`` may lie: ``ended_at`` and
+            ``started_at``. A row that lasted from ``reported_at`` is the same play, too. Null where that is not so.
         precision_ms: How long the interval is that begins at ``import_ts`` and holds the instant.
 
     Returns:
@@ -144,18 +145,20 @@ def match_named_rows(rows: pl.DataFrame, plays: pl.DataFrame, *, precision_ms: i
     tolerance_ms = pl.when((pl.col("unlike") == OTHER_EDITION) & ~lengths_known).then(API_TOLERANCE_MS)
     near = pairs.with_columns(distance_ms=pl.min_horizontal(*distances), unlike=_UNLIKE).filter(
         same_length,
-        _SAME_ARTIST | (pl.col("unlike") == SAME_NAMES),
+        _SAME_ARTIST | (pl.col("unlike") <= SAME_NAMES),
         pl.col("distance_ms") <= tolerance_ms.otherwise(EXPORT_TOLERANCE_MS),
     )
     # Namesakes are told apart where names tell them apart.
     return one_to_one(near, "unlike", "distance_ms", "import_key", "ended_at", "told_by")
 
 
-SAME_NAMES, SPELT_OTHERWISE, OTHER_EDITION = range(3)
-"""How little the names of a row and a play agree."""
-_KEYS = pl.concat_list("titles", "bare_title").list.unique(maintain_order=True)
+SAME_ID, SAME_NAMES, SPELT_OTHERWISE, OTHER_EDITION = range(4)
+"""How little a row and a play agree in what they say of the track."""
+_KEYS = pl.concat_list("titles", "bare_title", "track_id").list.drop_nulls().list.unique(maintain_order=True)
 _UNLIKE = (
-    pl.when(pl.col("identity") == pl.col("identity_right"))
+    pl.when(pl.col("track_id") == pl.col("track_id_right"))
+    .then(SAME_ID)
+    .when(pl.col("identity") == pl.col("identity_right"))
     .then(SAME_NAMES)
     .when(pl.col("titles").list.set_intersection("titles_right").list.len() > 0)
     .then(SPELT_OTHERWISE)

@@ -1,8 +1,10 @@
 r"""Rows that know names and a rough instant only: account data, and what scrobbling services and players export.
 
-Their import keys hold all they say: ``<kind>|<instant>|<artist>\x1f<title>|<ms or nothing>|<n>``.
+Their import keys hold all they say: ``<kind>|<instant>|<artist>\x1f<title>|<ms or nothing>|<n>``; where a listen tells
+the id of the track at Spotify, ``<title>\x1f<id>``, which the keys of earlier versions lack.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -38,6 +40,9 @@ def kind_of_key(import_key: str) -> str | None:
     return kind if kind in NAMED_KINDS else None
 
 
+_WITH_ID = re.compile(r"(.*)\x1f([0-9A-Za-z]{22})", re.DOTALL)
+
+
 class ParsedKey(NamedTuple):
     """What the import key of a named fact says."""
 
@@ -45,6 +50,7 @@ class ParsedKey(NamedTuple):
     artist: str
     title: str
     ms_played: int | None
+    track_id: str | None
 
 
 def parsed_key(key: str) -> ParsedKey:
@@ -52,8 +58,16 @@ def parsed_key(key: str) -> ParsedKey:
     kind, instant, rest = key.split("|", 2)
     names, ms_played, _ = rest.rsplit("|", 2)
     artist, _, title = names.partition("\x1f")
+    told = _WITH_ID.fullmatch(title)
+    if told:
+        title = told[1]
     stamp = datetime.fromisoformat(f"{instant}Z") if kind == "basic" else datetime.fromtimestamp(int(instant), UTC)
-    return ParsedKey(stamp, artist, title, int(ms_played) if ms_played else None)
+    return ParsedKey(stamp, artist, title, int(ms_played) if ms_played else None, told[2] if told else None)
+
+
+def without_id(import_key: str) -> pl.Expr:
+    """A column of import keys as earlier versions made them: without the ids of tracks."""
+    return pl.col(import_key).str.replace(r"(?s)\x1f[0-9A-Za-z]{22}(\|[0-9]*\|[0-9]+)$", "$1")
 
 
 def named_identities(names: Iterable[tuple[str, str]]) -> pl.Series:

@@ -160,6 +160,7 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl
         "number",
         "ms_played",
         *compared(names.iter_rows()),
+        track_id="track_id",
         told_by=pl.coalesce("import_key", "track_id"),
         ended_at=ended_at,
         started_at=_started_at(ended_at, pl.coalesce("ms_played", "duration_ms")),
@@ -186,6 +187,7 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl
             number=pl.int_range(first, first + rest.height, dtype=pl.UInt32),
             ms_played="ms_played",
             **{name: pl.col(name) for name in COMPARED},
+            track_id="track_id",
             told_by="import_key",
             ended_at=stamp,
             started_at=_started_at(stamp, pl.col("ms_played")),
@@ -207,7 +209,8 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl
 def _alone(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl.DataFrame:
     """Plays that only names tell of, each with an end of its own, in the order of `named`."""
     resolved = resolve(named["identity"].to_list())
-    track_ids = pl.Series([resolved.get(identity, identity) for identity in named["identity"]], dtype=pl.String)
+    told_ids = named.select("track_id", "identity").iter_rows()
+    track_ids = pl.Series([told_id or resolved.get(names, names) for told_id, names in told_ids], dtype=pl.String)
     placed = lay_out(named.with_columns(track_id=track_ids, offline_at=pl.lit(None, UTC_MS)))
     taken = set(told.select("track_id", pl.col("played_at").dt.epoch("ms")).iter_rows())
     ends = {}
@@ -243,6 +246,7 @@ def _named_facts(stored: pl.DataFrame, rows: pl.DataFrame | None) -> pl.DataFram
         kind=kind_of("import_key"),
         import_ts=pl.Series([key.stamp for key in keys], dtype=UTC_MS),
         ms_played=pl.Series([key.ms_played for key in keys], dtype=pl.Int64),
+        track_id=pl.Series([key.track_id for key in keys], dtype=pl.String),
     )
 
 

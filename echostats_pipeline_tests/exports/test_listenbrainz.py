@@ -70,7 +70,7 @@ def test_a_listen_becomes_a_play() -> None:
     known = {name: value for name, value in plays.row(0, named=True).items() if value is not None}
     assert known == {
         "row_number": 0,
-        "import_key": "listenbrainz|1700000000|Björk\x1fHidden Place||1",
+        "import_key": f"listenbrainz|1700000000|Björk\x1fHidden Place\x1f{TRACK_ID}||1",
         "import_ts": datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC),
         "track_id": TRACK_ID,
         "track_name": "Hidden Place",

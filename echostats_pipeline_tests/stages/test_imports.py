@@ -423,3 +423,58 @@ def test_a_listen_that_tells_a_spotify_id_is_a_play_of_that_track(
     (play,) = plays(store)
     assert play["track"]["spotify_id"] == track
     assert store.catalog.wanting("tracks", NOW) == [track]
+
+
+def listen(listened_at: int, name: str = "Duo", **info: Any) -> dict[str, Any]:
+    named = {"artist_name": "Solo", "track_name": name, "additional_info": info}
+    return {"listened_at": listened_at, "track_metadata": named}
+
+
+def test_listens_of_two_tracks_of_one_name_keep_their_ids_and_lengths(
+    store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path
+) -> None:
+    single, album = "s" * 22, "a" * 22
+    told = [listen(1_714_568_400, spotify_id=single, duration=200), listen(1_714_578_400, spotify_id=album)]
+    for number, rows in enumerate((told[:1], told[1:], told)):
+        read(write_json(tmp_path / f"{number}.json", rows))
+    found = [(play["track"]["spotify_id"], play["track"]["duration_ms"]) for play in plays(store)]
+    assert found == [(single, 200_000), (album, 0)]
+
+
+@pytest.mark.parametrize("extended_first", [True, False])
+def test_a_listen_is_the_play_of_its_spotify_id_whatever_it_calls_the_track(
+    store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path, extended_first: bool
+) -> None:
+    extended = write_json(tmp_path / "endsong_0.json", [row("2024-05-01T13:00:00Z")])
+    track = row()["spotify_track_uri"]
+    listens = write_json(tmp_path / "listens.json", [listen(1_714_568_300, "Another name", spotify_id=track)])
+    for path in (extended, listens) if extended_first else (listens, extended):
+        read(path)
+    (play,) = plays(store)
+    assert (play["track"]["name"], play["import_key"][:10]) == ("Name", "2024-05-01")
+
+
+def test_a_listen_that_an_earlier_version_has_imported_is_known(
+    store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path
+) -> None:
+    path = write_json(tmp_path / "listens.json", [listen(1_714_568_400, spotify_id="s" * 22)])
+    read(path)
+    former = {"$set": {"import_key": "listenbrainz|1714568400|Solo\x1fDuo||1"}}
+    assert store.db["listening_history"].update_one({}, former).modified_count == 1
+    (file,) = read(path)
+    assert (file.inserted, file.duplicate) == (0, 1)
+
+
+def test_the_parts_of_an_export_and_the_whole_are_the_same_documents_in_every_order(
+    store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path
+) -> None:
+    rows = [row(ms_played=0, reason_start=reason, reason_end="fwdbtn") for reason in ("fwdbtn", "backbtn")]
+    units = {"whole": rows, "reversed": rows[::-1], "first": rows[:1], "second": rows[1:]}
+    files = {name: write_json(tmp_path / name / "endsong_0.json", told) for name, told in units.items()}
+    seen = []
+    for order in (("whole",), ("reversed", "whole"), ("first", "second"), ("second", "first"), ("first", "whole")):
+        store.db["listening_history"].delete_many({})
+        inserted = sum(total(read(files[name]), "inserted") for name in order)
+        assert inserted == store.db["listening_history"].count_documents({}) == 2
+        seen.append(documents(store.db, "listening_history"))
+    assert all(found == seen[0] for found in seen)
