@@ -5,6 +5,7 @@ Belongs here: what lies in the folder, and which of it is new. Not here: reading
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,15 +19,16 @@ Versions = Mapping[str, str]
 
 
 def make_user_folders(folder: Path, partition_keys: Iterable[str]) -> None:
-    """Give every user a folder to drop exports into."""
+    """Give every user a folder to drop exports into, where nothing else stands in its place."""
     for key in partition_keys:
-        (folder / key).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(OSError):  # a file, a link that leads nowhere: that user has no folder, all others do
+            (folder / key).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def dropped(folder: Path) -> dict[str, str]:
     """Files and folders that lie in a user's folder, with their versions; hidden and unfinished ones are left out."""
     found = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in _entries(folder):
         if is_hidden(path.name) or path.suffix.lower() in UNFINISHED:
             continue
         try:
@@ -38,6 +40,13 @@ def dropped(folder: Path) -> dict[str, str]:
             f"{len(stats)}:{sum(stat.st_size for stat in stats)}:{max((s.st_mtime_ns for s in stats), default=0)}"
         )
     return found
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:  # not there, no folder, or not ours to read
+        return []
 
 
 @dataclass(frozen=True)

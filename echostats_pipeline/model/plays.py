@@ -76,8 +76,6 @@ class Play(Document):
         if self.playback and not self.playback.video:
             document["playback"] = self.playback.model_dump(exclude={"video"})
         absent = {name for name in IMPORT_FIELDS if document[name] is None}
-        if self.playback is not None and self.playback.video is None:
-            del document["playback"]["video"]
         return {name: value for name, value in document.items() if name not in absent}
 
 

@@ -319,7 +319,9 @@ class Facts:
         told = {"import_key": fact.key, "track_name": key.title, "artist_name": key.artist}
         play = self.stored[fact.source.play or ""]
         own = play["track"] if play.get("import_key") == fact.key else {}
-        kept = {"album_name": own.get("album_name", ""), "duration_ms": own.get("duration_ms", 0)}
+        # Where Spotify has told of the play too, the length is what it said.
+        duration_ms = 0 if "api_played_at" in play else own.get("duration_ms", 0)
+        kept = {"album_name": own.get("album_name", ""), "duration_ms": duration_ms}
         return {**told, **kept, "import_ts": key.stamp, "ms_played": key.ms_played}
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echostats_pipeline.definitions import build_definitions
-from echostats_pipeline.import_folder import Cursor, dropped
+from echostats_pipeline.import_folder import Cursor, dropped, make_user_folders
 from echostats_pipeline.model.users import User
 from echostats_pipeline.sensors import import_folder
 from echostats_pipeline_tests.conftest import Pipeline, documents
@@ -95,6 +95,22 @@ def test_hidden_and_unfinished_files_are_left_alone_and_folders_are_exports(tmp_
     os.utime(tmp_path / "MyData" / "endsong_0.json", (1, 1))
     assert dropped(tmp_path) != before
     assert dropped(tmp_path / "none") == {}
+
+
+def test_what_cannot_be_looked_at_holds_up_nothing_but_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "ann"
+    folder.mkdir()
+    (folder / "nowhere.zip").symlink_to(tmp_path / "gone")
+    (folder / "looping.zip").symlink_to(folder / "looping.zip")
+    (folder / "export").mkdir()
+    (folder / "export" / "looping").symlink_to(folder / "export" / "looping")
+    (folder / "export" / "endsong_0.json").write_text("[]")
+    (tmp_path / "ben").symlink_to(tmp_path / "gone" / "further")
+    (tmp_path / "cem").write_text("a file")
+    make_user_folders(tmp_path, ["ben", "cem", "dan"])
+    assert list(dropped(folder)) == [str(folder / "export")]
+    assert [dropped(tmp_path / name) for name in ("ben", "cem", "dan")] == [{}, {}, {}]
+    assert (tmp_path / "dan").is_dir()
 
 
 def test_the_hidden_log_of_a_player_is_seen(tmp_path: Path) -> None:
