@@ -16,6 +16,7 @@ from echostats_pipeline.exports.named_plays import (
 )
 from echostats_pipeline.exports.rows import ExportChunk
 from echostats_pipeline.exports.text import text_start
+from echostats_pipeline.transforms.naming import ISRC
 
 EARLIEST = datetime(2002, 10, 1, tzinfo=UTC)
 """ListenBrainz's own ``LISTEN_MINIMUM_DATE``: it refuses what is older, because most of that was rubbish."""
@@ -24,6 +25,7 @@ SPOTIFY_PAGE = r"(?:https?://)?(?:open|play)\.spotify\.com/(?:intl-[A-Za-z-]+/)?
 SPOTIFY_TRACK = re.compile(rf"(?:(?:spotify:|{SPOTIFY_PAGE})track[:/])?([0-9A-Za-z]{{22}})(?:[/?#].*)?")
 """A track of Spotify as clients name it: its page in any language, its URI, or the id alone."""
 SPOTIFY_EPISODE = re.compile(rf"(?:spotify:|{SPOTIFY_PAGE})(?:episode|show|chapter)[:/]")
+RECORDING = re.compile(ISRC)
 LISTENS = re.compile(r'"listens"\s*:\s*\[')
 SPOTIFY_FIELDS = ("spotify_id", "spotify_track_id", "origin_url")
 """Where clients name a track of Spotify, the most reliable first."""
@@ -79,6 +81,7 @@ def _outcome(listen: Any, now: datetime) -> Outcome:
         track_id=next((found[1] for found in tracks if found), None),
         ms_played=_ms_played(info.get("ms_played")),
         duration_ms=_milliseconds(info.get("duration_ms")) or _milliseconds(info.get("duration"), unit=1000),
+        isrc=_isrc(info.get("isrc")),
     )
     return judged(play, kept, EARLIEST, now)
 
@@ -89,6 +92,13 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _isrc(value: Any) -> str | None:
+    """The first code of a recording, in the form in which Spotify has it, where clients send one or several."""
+    codes = value if isinstance(value, list) else [value]
+    plain = (re.sub(r"[\s-]", "", _text(code)).upper().removeprefix("ISRC:") for code in codes)
+    return next((code for code in plain if RECORDING.fullmatch(code)), None)
 
 
 def _ms_played(value: Any) -> int | None:

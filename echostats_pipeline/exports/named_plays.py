@@ -29,6 +29,7 @@ class NamedPlay(NamedTuple):
     track_id: str | None = None
     ms_played: int | None = None
     duration_ms: int | None = None
+    isrc: str | None = None
 
 
 class Rejected(NamedTuple):
@@ -128,6 +129,7 @@ def _frame(plays: list[tuple[int, NamedPlay]], service: str) -> pl.DataFrame:
 
 def _import_key(service: str, play: NamedPlay) -> str:
     r"""As `naming.parsed_key` reads it, without the number of the occurrence."""
-    told_id = f"\x1f{play.track_id}" if play.track_id else ""
+    told = play.track_id or play.isrc
+    told_id = f"\x1f{told}" if told else ""
     lasted = "" if play.ms_played is None else play.ms_played
     return f"{service}|{play.started}|{play.artist}\x1f{play.track}{told_id}|{lasted}"

@@ -149,6 +149,7 @@ ECHOSTATS_COLLECTIONS = (
             by("enriched_at"),
             by("changed_at"),
             by("name_ids"),
+            by("isrc"),
         ),
         owned_by_user=False,
     ),

@@ -13,11 +13,17 @@ from echostats_pipeline.model.plays import RecentlyPlayedItem
 from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges, merge_export, merge_recently_played
+from echostats_pipeline.transforms.changes import (
+    KnownTrack,
+    PlayChanges,
+    merge_anew,
+    merge_export,
+    merge_recently_played,
+)
 from echostats_pipeline.transforms.days import touched_days
 from echostats_pipeline.transforms.facts import READ_AROUND
 from echostats_pipeline.transforms.identity import made_up
-from echostats_pipeline.transforms.naming import kind_of_key
+from echostats_pipeline.transforms.naming import kind_of_key, parsed_key
 from echostats_pipeline.transforms.plays import UTC_MS
 from echostats_pipeline.transforms.reconciling import named_facts
 
@@ -55,6 +61,10 @@ class StoreLookup:
     def resolved(self, identities: Collection[str]) -> Mapping[str, str]:
         """Spotify's track ids by the ids made of names."""
         return self.store.catalog.resolved(identities)
+
+    def recordings(self, isrcs: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Spotify's track ids by ISRC."""
+        return self.store.catalog.recordings(isrcs)
 
 
 def merge_items(store: Store, user: User, items: Sequence[RecentlyPlayedItem], stored: pl.DataFrame) -> PlayChanges:
@@ -141,13 +151,29 @@ def _named(rows: pl.DataFrame, known: Mapping[str, KnownTrack]) -> pl.DataFrame:
 
 def resolve_named_plays(store: Store, user: User) -> set[str]:
     """Give plays that only names tell of the Spotify id that the catalogue has come to know; returns those they had."""
+    left = _resolve_recordings(store, user)
     unresolved = store.plays.unresolved(user.user_id)
     resolved = store.catalog.resolved(unresolved)
     if resolved:
         days = days_of(store, user, pl.Series(store.plays.ends_of(user.user_id, list(resolved)), dtype=UTC_MS))
         with store.rebuilds.changing(user.user_id, days):
             store.plays.resolve(user.user_id, resolved, store.catalog.known_tracks(set(resolved.values())))
-    return set(resolved)
+    return left | set(resolved)
+
+
+def _resolve_recordings(store: Store, user: User) -> set[str]:
+    """Decide anew about plays whose listens tell the ISRC of another track than they have; returns the ids they had."""
+    plays = store.plays.of_recordings(user.user_id)
+    told = [(parsed_key(key).isrc or "", stamp, track_id) for key, stamp, track_id in plays]
+    recordings = store.catalog.recordings({isrc for isrc, _, _ in told})
+    stamps = [stamp for isrc, stamp, track_id in told if isrc in recordings and recordings[isrc][0] != track_id]
+    left = set[str]()
+    for stretch in stretches(store, user, pl.DataFrame({"import_ts": pl.Series(stamps, dtype=UTC_MS)})):
+        stored = stored_around(store, user, stretch["import_ts"], names=True)
+        changes = merge_anew(stretch["import_ts"], stored, user.user_id, StoreLookup(store))
+        write_changes(store, user, changes)
+        left |= changes.left
+    return left
 
 
 def fill_tracks(store: Store, tracks: Sequence[Track]) -> None:

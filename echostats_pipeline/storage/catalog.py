@@ -146,6 +146,17 @@ class CatalogStore:
             identity: track["spotify_id"] for track in found for identity in track["name_ids"] if identity in wanted
         }
 
+    def recordings(self, isrcs: Collection[str]) -> dict[str, list[str]]:
+        """Spotify's track ids by ISRC in capitals, the least first; Spotify has some in small letters."""
+        if not isrcs:
+            return {}
+        wanted = sorted({form for isrc in isrcs for form in (isrc, isrc.lower())})
+        found = self._db["tracks"].find({"isrc": {"$in": wanted}}, {"spotify_id": 1, "isrc": 1}).sort("spotify_id", 1)
+        ids: dict[str, list[str]] = {}
+        for track in found:
+            ids.setdefault(track["isrc"].upper(), []).append(track["spotify_id"])
+        return ids
+
     def wanting(self, name: CatalogName, now: datetime) -> list[str]:
         """Spotify ids to ask for, the most played first.
 

@@ -22,6 +22,7 @@ from echostats_pipeline.storage.play_columns import BY_DAY, CONVERTED_BY_DAY, ST
 from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
 from echostats_pipeline.transforms.facts import STORED_SCHEMA
+from echostats_pipeline.transforms.naming import ISRC
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA, UTC_MS
 
 BATCH = 2_000
@@ -30,12 +31,15 @@ WRITERS = 2
 """One batch is encoded while the server works on the other."""
 UNRESOLVED = "unresolved:"
 
+TELLS_ISRC = rf"^listenbrainz\|(?s:.*)\x1f{ISRC}\|[0-9]*\|[0-9]+$"
+
 UNREADABLE = (TypeError, pl.exceptions.PolarsError, OperationFailure)
 INSTANTS = ("played_at", "api_played_at", "import_ts", "offline_at")
 
 
 BY_END = index_on("listening_history", "user_id", "-played_at")
 BY_TS = index_on("listening_history", "user_id", "import_ts")
+BY_KEY = index_on("listening_history", "user_id", "import_key")
 BY_TRACK = index_on("listening_history", "user_id", "track.spotify_id", "played_at")
 """Indexes of the history. They are asked for: left to itself the server remembers the plan that was best while
 the history was empty, and then reads all that a user ever played for a day of it."""
@@ -304,6 +308,14 @@ class PlayStore:
         """Ids made of names that stand for the Spotify id in plays of a user."""
         of_names = {"user_id": user_id, "track.spotify_id": {"$gte": UNRESOLVED, "$lt": UNRESOLVED + "\uffff"}}
         return self._history.distinct("track.spotify_id", of_names)
+
+    def of_recordings(self, user_id: str) -> list[tuple[str, datetime, str]]:
+        """Of plays whose best fact is a listen with an ISRC: its import key, ``import_ts``, and the id of the track."""
+        keys = {"$type": "string", "$gte": "listenbrainz|", "$lt": "listenbrainz}", "$regex": TELLS_ISRC}
+        told = {"user_id": user_id, "import_key": keys, "api_played_at": None}
+        fields = {"import_key": 1, "import_ts": 1, "track.spotify_id": 1}
+        found = self._history.find(told, fields, **index_hint(self._history, BY_KEY))
+        return [(play["import_key"], play["import_ts"], play["track"]["spotify_id"]) for play in found]
 
     def played(self, track_ids: Collection[str]) -> set[str]:
         """Which of the tracks anybody has played."""

@@ -12,9 +12,9 @@ from echostats_pipeline.model.operations import RowOutcome
 from echostats_pipeline.model.plays import Play, RecentlyPlayedItem
 from echostats_pipeline.transforms.facts import API_STAMP, Composition, NamedFact, Reconciliation, Source
 from echostats_pipeline.transforms.matching import match_api_rows, without_repeats
-from echostats_pipeline.transforms.naming import kind_of_key, parsed_key, without_id
+from echostats_pipeline.transforms.naming import kind_of_key, parsed_key, told_apart
 from echostats_pipeline.transforms.plays import UTC_MS
-from echostats_pipeline.transforms.reconciling import reconcile
+from echostats_pipeline.transforms.reconciling import TrackIds, reconcile
 from echostats_pipeline.transforms.repeats import FreshRows, fresh_rows
 
 Document = dict[str, Any]
@@ -165,7 +165,7 @@ class PlayChanges:
         return bool(self.plain or self.rewrites or self.deletes or self.inserts)
 
 
-class Lookup(Protocol):
+class Lookup(TrackIds, Protocol):
     """What merging has to know beyond the frame of stored plays."""
 
     def plays(self, ids: Collection[str]) -> Mapping[str, Document]:
@@ -173,9 +173,6 @@ class Lookup(Protocol):
 
     def tracks(self, ids: Collection[str]) -> Mapping[str, KnownTrack]:
         """What the catalogue knows of tracks, by id; unknown ones are left out."""
-
-    def resolved(self, identities: Collection[str]) -> Mapping[str, str]:
-        """Spotify's track id by the id made of names (`naming.named_identities`); unknown ones are left out."""
 
 
 def merge_recently_played(
@@ -205,9 +202,21 @@ def merge_export(rows: pl.DataFrame, stored: pl.DataFrame, user_id: str, lookup:
         lookup: The database.
     """
     new, renamed = _new_rows(rows, stored)
-    changes = _merged((), new, stored, user_id, lookup, renamed) if new.height else PlayChanges()
+    changes = _merged((), new, stored, user_id, lookup, renamed=renamed) if new.height else PlayChanges()
     changes.outcomes["duplicate"] += rows.height - new.height
     return changes
+
+
+def merge_anew(stamps: pl.Series, stored: pl.DataFrame, user_id: str, lookup: Lookup) -> PlayChanges:
+    """Decide anew about stored facts, for the catalogue knows more than it did.
+
+    Args:
+        stamps: Where they are, UTC.
+        stored: Frame of `facts.STORED_SCHEMA` with names that reaches `READ_AROUND` further on both sides.
+        user_id: Whose plays they are.
+        lookup: The database.
+    """
+    return _merged((), None, stored, user_id, lookup, anew=stamps)
 
 
 def _new_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
@@ -215,8 +224,13 @@ def _new_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
     if rows.height and kind_of_key(rows["import_key"][0]) is None:
         return fresh_rows(rows, stored)
     keys = pl.concat([stored.select("import_key"), stored.select(import_key=pl.col("also_imported").explode())])
-    known = keys.drop_nulls()["import_key"].implode()
-    return FreshRows(rows.filter(~pl.col("import_key").is_in(known), ~without_id("import_key").is_in(known)), {})
+    known = keys.drop_nulls().unique()
+    new = rows.join(known, on="import_key", how="anti", maintain_order="left")
+    # The same row, which tells more or less of its track than it once did.
+    numbered = new.select(*told_apart("import_key")).with_row_index("place")
+    pairs = numbered.join(known.select(*told_apart("import_key")), on="bare")
+    places = pairs.filter(pl.col("tells") != pl.col("tells_right"))["place"].implode()
+    return FreshRows(new.with_row_index("place").filter(~pl.col("place").is_in(places)).drop("place"), {})
 
 
 def _merged(
@@ -225,11 +239,13 @@ def _merged(
     stored: pl.DataFrame,
     user_id: str,
     lookup: Lookup,
+    *,
     renamed: Mapping[str, str] | None = None,
+    anew: pl.Series | None = None,
 ) -> PlayChanges:
     renamed = renamed or {}
     item_rows = _item_rows(items) if items else None
-    reconciliation = reconcile(stored, rows=rows, items=item_rows, resolve=lookup.resolved, renamed=renamed)
+    reconciliation = reconcile(stored, lookup, rows=rows, items=item_rows, anew=anew, renamed=renamed)
     track_ids = {composition.track_id for composition in reconciliation.changed}
     track_ids |= set(reconciliation.inserts["track_id"])
     facts = Facts(user_id, rows, items, _renamed(lookup, reconciliation, renamed), lookup.tracks(track_ids))

@@ -121,9 +121,9 @@ def match_named_rows(rows: pl.DataFrame, plays: pl.DataFrame, *, precision_ms: i
     """Which rows that know no more than names and a rough instant are plays that a better source has told.
 
     Args:
-        rows: The columns of `name_keys.COMPARED`, ``track_id`` and ``ms_played`` (null if unknown), ``import_ts``,
-            ``import_key``.
-        plays: Those of `name_keys.COMPARED`, ``track_id``, ``ms_played`` (null if unknown), ``told_by`` (what tells
+        rows: The columns of `name_keys.COMPARED`, ``track_ids`` (Spotify's, of which one is the track's),
+            ``ms_played`` (null if unknown), ``import_ts``, ``import_key``.
+        plays: Those of `name_keys.COMPARED`, ``track_ids``, ``ms_played`` (null if unknown), ``told_by`` (what tells
             plays of one name and end apart), and the instants at which ``import_ts`` may lie: ``ended_at`` and
             ``started_at``. A row that lasted from ``reported_at`` is the same play, too. Null where that is not so.
         precision_ms: How long the interval is that begins at ``import_ts`` and holds the instant.
@@ -154,9 +154,9 @@ def match_named_rows(rows: pl.DataFrame, plays: pl.DataFrame, *, precision_ms: i
 
 SAME_ID, SAME_NAMES, SPELT_OTHERWISE, OTHER_EDITION = range(4)
 """How little a row and a play agree in what they say of the track."""
-_KEYS = pl.concat_list("titles", "bare_title", "track_id").list.drop_nulls().list.unique(maintain_order=True)
+_KEYS = pl.concat_list("titles", "bare_title", "track_ids").list.drop_nulls().list.unique(maintain_order=True)
 _UNLIKE = (
-    pl.when(pl.col("track_id") == pl.col("track_id_right"))
+    pl.when(pl.col("track_ids").list.set_intersection("track_ids_right").list.len() > 0)
     .then(SAME_ID)
     .when(pl.col("identity") == pl.col("identity_right"))
     .then(SAME_NAMES)

@@ -1,7 +1,8 @@
 r"""Rows that know names and a rough instant only: account data, and what scrobbling services and players export.
 
 Their import keys hold all they say: ``<kind>|<instant>|<artist>\x1f<title>|<ms or nothing>|<n>``; where a listen tells
-the id of the track at Spotify, ``<title>\x1f<id>``, which the keys of earlier versions lack.
+the id of the track at Spotify, ``<title>\x1f<id>``, and where it tells the ISRC only, ``<title>\x1f<ISRC>``, which the
+keys of earlier versions lack.
 """
 
 import re
@@ -40,7 +41,10 @@ def kind_of_key(import_key: str) -> str | None:
     return kind if kind in NAMED_KINDS else None
 
 
-_WITH_ID = re.compile(r"(.*)\x1f([0-9A-Za-z]{22})", re.DOTALL)
+ISRC = "[A-Z]{2}[A-Z0-9]{3}[0-9]{7}"
+"""The code of a recording, without the hyphens with which it is printed."""
+_TELLING = re.compile(rf"(.*)\x1f(?:([0-9A-Za-z]{{22}})|({ISRC}))", re.DOTALL)
+_TOLD = rf"(?s)\x1f([0-9A-Za-z]{{22}}|{ISRC})(\|[0-9]*\|[0-9]+)$"
 
 
 class ParsedKey(NamedTuple):
@@ -51,6 +55,7 @@ class ParsedKey(NamedTuple):
     title: str
     ms_played: int | None
     track_id: str | None
+    isrc: str | None
 
 
 def parsed_key(key: str) -> ParsedKey:
@@ -58,16 +63,19 @@ def parsed_key(key: str) -> ParsedKey:
     kind, instant, rest = key.split("|", 2)
     names, ms_played, _ = rest.rsplit("|", 2)
     artist, _, title = names.partition("\x1f")
-    told = _WITH_ID.fullmatch(title)
+    told = _TELLING.fullmatch(title)
+    track_id = isrc = None
     if told:
-        title = told[1]
+        title, track_id, isrc = told.groups()
     stamp = datetime.fromisoformat(f"{instant}Z") if kind == "basic" else datetime.fromtimestamp(int(instant), UTC)
-    return ParsedKey(stamp, artist, title, int(ms_played) if ms_played else None, told[2] if told else None)
+    return ParsedKey(stamp, artist, title, int(ms_played) if ms_played else None, track_id, isrc)
 
 
-def without_id(import_key: str) -> pl.Expr:
-    """A column of import keys as earlier versions made them: without the ids of tracks."""
-    return pl.col(import_key).str.replace(r"(?s)\x1f[0-9A-Za-z]{22}(\|[0-9]*\|[0-9]+)$", "$1")
+def told_apart(import_key: str) -> tuple[pl.Expr, pl.Expr]:
+    """A column of import keys as ``bare``, without the id or ISRC of the track, and ``tells``, which of them it has."""
+    key = pl.col(import_key)
+    told = key.str.extract(_TOLD, 1).str.len_chars().fill_null(0)
+    return key.str.replace(_TOLD, "$2").alias("bare"), told.alias("tells")
 
 
 def named_identities(names: Iterable[tuple[str, str]]) -> pl.Series:

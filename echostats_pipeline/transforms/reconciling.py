@@ -6,10 +6,10 @@ decided anew, and what comes out as it is stored already is left alone.
 Belongs here: the decision. Not here: the content of documents (``changes``).
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -33,7 +33,16 @@ from echostats_pipeline.transforms.naming import (
 )
 from echostats_pipeline.transforms.plays import UTC_MS
 
-Resolve = Callable[[Collection[str]], Mapping[str, str]]
+
+class TrackIds(Protocol):
+    """Where Spotify's ids of tracks are found."""
+
+    def resolved(self, identities: Collection[str]) -> Mapping[str, str]:
+        """Spotify's track id by the id made of names (`naming.named_identities`); unknown ones are left out."""
+
+    def recordings(self, isrcs: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Spotify's track ids by ISRC, the least first; unknown ones are left out."""
+
 
 EXPORT_FACTS = {
     "play": pl.String(),
@@ -83,20 +92,22 @@ def named_facts(stored: pl.DataFrame) -> bool:
 
 def reconcile(
     stored: pl.DataFrame,
+    catalogue: TrackIds,
     *,
     rows: pl.DataFrame | None = None,
     items: pl.DataFrame | None = None,
-    resolve: Resolve = lambda _: {},
+    anew: pl.Series | None = None,
     renamed: Mapping[str, str] | None = None,
 ) -> Reconciliation:
     """Decide which plays the stored facts and the new ones are.
 
     Args:
         stored: Frame of `STORED_SCHEMA` that reaches `READ_AROUND` further than the new facts on both sides.
+        catalogue: What it knows of tracks that facts do not name by Spotify's ids.
         rows: New rows of an export, all of one kind: frame of `exports.rows.EXPORT_SCHEMA`.
         items: New rows of recently-played: ``track_id``, ``track_name``, ``artist_name``, ``duration_ms``,
             ``api_played_at``.
-        resolve: Spotify's ids by the ids made of names (`named_identities`), where the catalogue knows them.
+        anew: Instants of stored facts of which the catalogue knows more than it did.
         renamed: Import keys by the ids of stored plays that are to have other ones.
     """
     if renamed:
@@ -109,15 +120,16 @@ def reconcile(
     api = _api_facts(stored, items)
     told = _told(exports, api)
     if (named_rows is not None and named_rows.height) or named_facts(stored):
-        told = _with_named(told, _named_facts(stored, named_rows), resolve)
-    return _differences(told, stored, _core(rows, items), renamed or {})
+        told = _with_named(told, _named_facts(stored, named_rows, catalogue), catalogue)
+    return _differences(told, stored, _core(rows, items, anew), renamed or {})
 
 
-def _core(rows: pl.DataFrame | None, items: pl.DataFrame | None) -> tuple[datetime, datetime]:
+def _core(rows: pl.DataFrame | None, items: pl.DataFrame | None, anew: pl.Series | None) -> tuple[datetime, datetime]:
     """The interval in which stored plays may change."""
     instants = [
         *([] if rows is None else rows["import_ts"].drop_nulls()),
         *([] if items is None else items["api_played_at"]),
+        *([] if anew is None else anew),
     ]
     return min(instants) - SETTLED_BEYOND, max(instants) + SETTLED_BEYOND
 
@@ -152,7 +164,7 @@ def _told(exports: pl.DataFrame, api: pl.DataFrame) -> pl.DataFrame:
     return told.with_columns(number=pl.int_range(pl.len(), dtype=pl.UInt32))
 
 
-def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl.DataFrame:
+def _with_named(told: pl.DataFrame, named: pl.DataFrame, catalogue: TrackIds) -> pl.DataFrame:
     """Attach the facts of `NAMED_KINDS` to the plays they tell of; those that fit none are plays of their own."""
     names = told.select(pl.col("artist_name", "track_name").fill_null(""))
     ended_at = pl.coalesce("import_ts", "api_played_at")
@@ -160,7 +172,7 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl
         "number",
         "ms_played",
         *compared(names.iter_rows()),
-        track_id="track_id",
+        track_ids=pl.concat_list("track_id"),
         told_by=pl.coalesce("import_key", "track_id"),
         ended_at=ended_at,
         started_at=_started_at(ended_at, pl.coalesce("ms_played", "duration_ms")),
@@ -187,7 +199,7 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl
             number=pl.int_range(first, first + rest.height, dtype=pl.UInt32),
             ms_played="ms_played",
             **{name: pl.col(name) for name in COMPARED},
-            track_id="track_id",
+            track_ids="track_ids",
             told_by="import_key",
             ended_at=stamp,
             started_at=_started_at(stamp, pl.col("ms_played")),
@@ -196,7 +208,13 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl
         plays = pl.concat([plays, new])
         members.extend(zip(new["number"], rest["fact"], strict=True))
         alone.extend(rest["fact"])
-    told = pl.concat([told, _alone(told, named[alone], resolve)])
+    first_ids = named["track_ids"].list.first().to_list()
+    ids: dict[int, str] = {}
+    for number, fact in members:  # The most precise one that tells an id.
+        if first_ids[fact] is not None:
+            ids.setdefault(number, first_ids[fact])
+    told_ids = [ids.get(number) for number in range(told.height, told.height + len(alone))]
+    told = pl.concat([told, _alone(told, named[alone], told_ids, catalogue)])
     by_play = (
         pl.DataFrame(members, schema={"number": pl.UInt32, "fact": pl.UInt32}, orient="row")
         .join(named.select("fact", named=pl.struct("import_key", "play", "row")), on="fact", maintain_order="left")
@@ -206,11 +224,13 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl
     return told.drop("named").join(by_play, on="number", how="left", maintain_order="left")
 
 
-def _alone(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl.DataFrame:
-    """Plays that only names tell of, each with an end of its own, in the order of `named`."""
-    resolved = resolve(named["identity"].to_list())
-    told_ids = named.select("track_id", "identity").iter_rows()
-    track_ids = pl.Series([told_id or resolved.get(names, names) for told_id, names in told_ids], dtype=pl.String)
+def _alone(
+    told: pl.DataFrame, named: pl.DataFrame, told_ids: Sequence[str | None], catalogue: TrackIds
+) -> pl.DataFrame:
+    """Plays that only names tell of, each with an end of its own, in the order of `named` and of the ids they tell."""
+    resolved = catalogue.resolved(named["identity"].to_list())
+    pairs = zip(told_ids, named["identity"], strict=True)
+    track_ids = pl.Series([told_id or resolved.get(names, names) for told_id, names in pairs], dtype=pl.String)
     placed = lay_out(named.with_columns(track_id=track_ids, offline_at=pl.lit(None, UTC_MS)))
     taken = set(told.select("track_id", pl.col("played_at").dt.epoch("ms")).iter_rows())
     ends = {}
@@ -234,19 +254,21 @@ def _alone(told: pl.DataFrame, named: pl.DataFrame, resolve: Resolve) -> pl.Data
     return _shaped(plays.drop("play", "row", "import_ts"), TOLD)
 
 
-def _named_facts(stored: pl.DataFrame, rows: pl.DataFrame | None) -> pl.DataFrame:
+def _named_facts(stored: pl.DataFrame, rows: pl.DataFrame | None, catalogue: TrackIds) -> pl.DataFrame:
     main = stored.filter(kind_of("import_key").is_not_null()).select("import_key", play="id")
     also = stored.explode("also_imported").drop_nulls("also_imported").select(import_key="also_imported", play="id")
     columns = {"play": pl.String(), "row": pl.UInt32(), "import_key": pl.String()}
     facts = pl.concat([_shaped(main, columns), _shaped(also, columns), _numbered(rows, columns)])
     facts = facts.unique("import_key", keep="first", maintain_order=True).sort("import_key")
     keys = [parsed_key(key) for key in facts["import_key"]]
+    recordings = catalogue.recordings({key.isrc for key in keys if key.isrc})
+    track_ids = [[key.track_id] if key.track_id else list(recordings.get(key.isrc or "", ())) for key in keys]
     return facts.with_columns(
         *compared((key.artist, key.title) for key in keys),
         kind=kind_of("import_key"),
         import_ts=pl.Series([key.stamp for key in keys], dtype=UTC_MS),
         ms_played=pl.Series([key.ms_played for key in keys], dtype=pl.Int64),
-        track_id=pl.Series([key.track_id for key in keys], dtype=pl.String),
+        track_ids=pl.Series(track_ids, dtype=pl.List(pl.String)),
     )
 
 

@@ -96,6 +96,26 @@ def test_an_address_of_spotify_gives_the_id(info: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("isrc", "told"),
+    [
+        ("GBAYE0601498", "\x1fGBAYE0601498"),
+        (["", 7, "gb-aye-06-01498", "USABC1234567"], "\x1fGBAYE0601498"),
+        (" GB AYE 06 01498 ", "\x1fGBAYE0601498"),
+        ("isrc:GBAYE0601498", "\x1fGBAYE0601498"),
+        ("GBAYE060149", ""),
+        ({"GBAYE0601498": 1}, ""),
+        ([], ""),
+    ],
+)
+def test_the_code_of_a_recording_is_kept_where_no_id_is_told(isrc: Any, told: str) -> None:
+    frame = read(listen({"isrc": isrc}))[0]
+    assert frame["import_key"].to_list() == [f"listenbrainz|1700000000|Björk\x1fHidden Place{told}||1"]
+    assert frame["track_id"][0].startswith("unresolved:")
+    frame = read(listen({"isrc": isrc, "spotify_id": TRACK_ID}))[0]
+    assert frame["import_key"].to_list() == [f"listenbrainz|1700000000|Björk\x1fHidden Place\x1f{TRACK_ID}||1"]
+
+
+@pytest.mark.parametrize(
     "info",
     [
         None,

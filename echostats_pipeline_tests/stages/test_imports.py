@@ -4,6 +4,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,11 +12,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from echostats_pipeline.errors import ExportError
+from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.users import User
 from echostats_pipeline.simulator.exports import ExportTruth, write_extended_export
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.stages.imports import check_whole, import_export
+from echostats_pipeline.stages.merging import resolve_named_plays
 from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
@@ -454,13 +457,45 @@ def test_a_listen_is_the_play_of_its_spotify_id_whatever_it_calls_the_track(
     assert (play["track"]["name"], play["import_key"][:10]) == ("Name", "2024-05-01")
 
 
-def test_a_listen_that_an_earlier_version_has_imported_is_known(
-    store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path
+ISRC = "GBAYE0601498"
+
+
+@pytest.mark.parametrize("order", list(permutations(("extended", "listens", "catalogue"))))
+def test_a_listen_is_the_play_of_its_recording_whatever_comes_first(
+    store: Store, user: User, read: Callable[[Path], list[FileImport]], tmp_path: Path, order: tuple[str, ...]
 ) -> None:
-    path = write_json(tmp_path / "listens.json", [listen(1_714_568_400, spotify_id="s" * 22)])
+    played = row()["spotify_track_uri"].rpartition(":")[2]
+    files = {
+        "extended": write_json(tmp_path / "endsong_0.json", [row("2024-05-01T13:00:00Z")]),
+        "listens": write_json(
+            tmp_path / "listens.json",
+            [listen(1_714_568_300, "Another name", isrc="gb-aye-06-01498"), listen(1_714_578_400, "Alone", isrc=ISRC)],
+        ),
+    }
+    for step in order:
+        if step in files:
+            read(files[step])
+            continue
+        tracks = [
+            Track(spotify_id=each, name="Duo", isrc=ISRC, fetched_at=NOW, updated_at=NOW) for each in (played, "~")
+        ]
+        store.catalog.put("tracks", tracks, missing=(), at=NOW)
+        resolve_named_plays(store, user)
+    first, second = plays(store)
+    assert (first["track"]["name"], first["track"]["spotify_id"]) == ("Name", played)
+    assert (second["track"]["name"], second["track"]["spotify_id"]) == ("Alone", played)
+    assert [file.inserted for file in read(tmp_path)] == [0, 0]
+
+
+@pytest.mark.parametrize("before", ["", "\x1fGBAYE0601498", f"\x1f{'s' * 22}"])
+@pytest.mark.parametrize("info", [{}, {"isrc": ISRC}, {"spotify_id": "s" * 22}])
+def test_a_listen_is_known_whether_it_told_more_or_less_before(
+    store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path, before: str, info: dict[str, str]
+) -> None:
+    path = write_json(tmp_path / "listens.json", [listen(1_714_568_400, **info)])
     read(path)
-    former = {"$set": {"import_key": "listenbrainz|1714568400|Solo\x1fDuo||1"}}
-    assert store.db["listening_history"].update_one({}, former).modified_count == 1
+    former = {"$set": {"import_key": f"listenbrainz|1714568400|Solo\x1fDuo{before}||1"}}
+    assert store.db["listening_history"].update_one({}, former).matched_count == 1
     (file,) = read(path)
     assert (file.inserted, file.duplicate) == (0, 1)
 

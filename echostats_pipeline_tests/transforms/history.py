@@ -43,6 +43,9 @@ class Memory:
     def resolved(self, _: Collection[str]) -> dict[str, str]:
         return {}
 
+    def recordings(self, _: Collection[str]) -> dict[str, list[str]]:
+        return {}
+
 
 class History:
     """Stored plays by id."""

@@ -272,7 +272,7 @@ def named_frame(*rows: tuple[str, int, int | None]) -> pl.DataFrame:
 
 def by_one_artist(rows: pl.DataFrame) -> pl.DataFrame:
     names = compared(("Artist", title) for title in rows["title"])
-    return rows.with_columns(*names, track_id=pl.lit(None, pl.String)).drop("title")
+    return rows.with_columns(*names, track_ids=pl.lit([], pl.List(pl.String))).drop("title")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def told(*names: Names, at_s: float = 300, ms_played: int | None = LENGTH_MS) ->
     ended_at = at(at_s)
     return compared(names).with_columns(
         pl.lit(ms_played, pl.Int64).alias("ms_played"),
-        track_id=pl.lit(None, pl.String),
+        track_ids=pl.lit([], pl.List(pl.String)),
         told_by=pl.int_range(pl.len()).cast(pl.String),
         import_key=pl.int_range(pl.len()).cast(pl.String),
         import_ts=pl.lit(ended_at, UTC_MS),
