@@ -18,7 +18,14 @@ from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage, Unf
 from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.storage.decoding import bulk_decoding
 from echostats_pipeline.storage.indexes import index_hint
-from echostats_pipeline.storage.play_columns import BY_DAY, CONVERTED_BY_DAY, STORED_NAMES, STORED_PLAY, converted
+from echostats_pipeline.storage.play_columns import (
+    BY_DAY,
+    CONVERTED_BY_DAY,
+    CONVERTED_PLAY,
+    STORED_NAMES,
+    STORED_PLAY,
+    converted,
+)
 from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
 from echostats_pipeline.transforms.facts import STORED_SCHEMA
@@ -61,11 +68,18 @@ class PlayStore:
         """
         match = _between(user_id, start, end)
         try:
-            columns = self._columns(match, BY_DAY)
+            plays = pl.DataFrame(self._columns(match, BY_DAY))
         except UNREADABLE:
-            columns = self._columns(_dated(match), CONVERTED_BY_DAY)
+            plays = self._converted(_dated(match))
         names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
-        return pl.DataFrame(columns).cast({"played_at": UTC_MS}).with_columns(names)
+        return plays.cast({"played_at": UTC_MS}).with_columns(names)
+
+    def _converted(self, match: Document) -> pl.DataFrame:
+        """Plays that other programs have written, or days of which are more than one answer of the server may hold."""
+        try:
+            return pl.DataFrame(self._columns(match, CONVERTED_BY_DAY))
+        except OperationFailure:
+            return _frame(self._projected(match, BY_END, CONVERTED_PLAY), PLAYS_SCHEMA, ("played_at",))
 
     def _columns(self, match: Document, by_day: Document) -> dict[str, pl.Series]:
         pipeline = [{"$match": match}, {"$group": by_day}]
@@ -126,14 +140,12 @@ class PlayStore:
             return self._told([(_dated(match), index) for match, index in asked], converted(told, STORED_SCHEMA))
 
     def _told(self, asked: Iterable[tuple[Document, Index]], told: Document) -> pl.DataFrame:
-        rows = [
-            play
-            for match, index in asked
-            for play in self._history.aggregate(
-                [{"$match": match}, {"$project": told}], **index_hint(self._history, index)
-            )
-        ]
+        rows = [play for match, index in asked for play in self._projected(match, index, told)]
         return _frame(rows, STORED_SCHEMA, INSTANTS)
+
+    def _projected(self, match: Document, index: Index, told: Document) -> list[Document]:
+        pipeline = [{"$match": match}, {"$project": told}]
+        return list(self._history.aggregate(pipeline, **index_hint(self._history, index)))
 
     def documents(self, ids: Collection[str]) -> dict[str, Document]:
         """Whole plays by the hex of their ``_id``, without it."""

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import polars as pl
@@ -16,6 +17,12 @@ Row = TypeVar("Row")
 TRACK_FIELDS = ("spotify_id", "name", "artist_name", "count", "album_name", "ms")
 TWICE = 2
 """A track is repeated from the second time on."""
+LONG_NAME, WIDTHS = 250, (500, 250, 100, 50, 20, 8)
+"""Bytes of a name that real ones hardly have; characters to which those of a day are cut that has too many of them."""
+MOST_BYTES = 15 << 20
+"""MongoDB's documents have 16 MiB at most."""
+NAME_COPIES, TRACK_BYTES = 3, 450
+"""How often a name may stand in the document of its day; what a track takes there beside its names."""
 LISTENER_STRIDE = 10_000_000
 """A day of a listener is one number, which groups faster than two: listener x this + days since 0001-01-01."""
 
@@ -123,9 +130,26 @@ def _located(listener: Listener, number: int) -> pl.LazyFrame:
         raise TypeError(f"plays must have the columns {dict(PLAYS_SCHEMA)}, got {dict(plays.schema)}")
     wanted = pl.lit(value=True) if listener.days is None else pl.col("date").is_in(list(listener.days))
     ordinal = pl.col("date").cast(pl.Int64) + date(1970, 1, 1).toordinal()
-    return with_local_day(plays.lazy().select(PLAYS_SCHEMA.names()), listener.timezone).with_columns(
-        listener=pl.lit(number), bucket=ordinal + number * LISTENER_STRIDE, wanted=wanted
-    )
+    fitting = _fitting(with_local_day(plays.lazy().select(PLAYS_SCHEMA.names()), listener.timezone), plays)
+    return fitting.with_columns(listener=pl.lit(number), bucket=ordinal + number * LISTENER_STRIDE, wanted=wanted)
+
+
+def _fitting(dated: pl.LazyFrame, plays: pl.DataFrame) -> pl.LazyFrame:
+    """The plays with names of which the document of each day can hold all; on days where it could not, they are cut."""
+    names = pl.col("track_name", "artist_name", "album_name")
+    if not plays.select((names.str.len_bytes() > LONG_NAME).any()).transpose().to_series().any():
+        return dated
+    told = dated.select("date", "track_id", names).unique().collect()
+    widths: dict[date, int] = {}
+    for width, next_width in pairwise((None, *WIDTHS)):
+        shown = names if width is None else names.str.head(width)
+        bytes_told = NAME_COPIES * pl.sum_horizontal(shown.str.len_bytes().sum()) + TRACK_BYTES * pl.len()
+        told = told.filter(bytes_told.over("date") > MOST_BYTES)
+        widths |= dict.fromkeys(told["date"].unique(), next_width)
+    if not widths:
+        return dated
+    of_day = pl.col("date").replace_strict(widths, default=None, return_dtype=pl.Int64())
+    return dated.with_columns(pl.when(of_day.is_null()).then(names).otherwise(names.str.head(of_day)))
 
 
 def _totals(timed: pl.LazyFrame) -> pl.LazyFrame:

@@ -346,3 +346,12 @@ def test_names_of_many_tracks_are_asked_for_in_parts(store: Store, db: Db, monke
     db["listening_history"].insert_many([play(f"t{number}", name=f"T{number}") for number in range(5)])
     told = store.plays.last_names("u", pl.Series([f"t{number}" for number in range(5)]))
     assert set(told["name"]) == {f"T{number}" for number in range(5)}
+
+
+def test_a_day_of_more_than_one_document_can_hold_is_read_all_the_same(store: Store, db: Db) -> None:
+    names = {f"{letter * 15_000_000}": number for number, letter in enumerate("abcde")}
+    for name, number in names.items():
+        db["listening_history"].insert_one(play(name=name, played_at=NOW - number * MS, ms_played=number))
+    read = store.plays.read("u").sort("ms_played")
+    assert read["track_name"].to_list() == list(names)
+    assert read["played_at"].to_list() == [NOW - number * MS for number in names.values()]

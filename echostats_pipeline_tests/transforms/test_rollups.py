@@ -3,12 +3,14 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
 
+import bson
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.statistics import DailyRollup
+from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
 from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline_tests.transforms import oracle
 from echostats_pipeline_tests.transforms.histories import (
@@ -150,3 +152,22 @@ def test_many_listeners_in_one_pass_are_each_as_alone(listeners: list[tuple[str,
         [{**document, "user_id": str(number)} for document in build(plays, zone)]
         for number, (zone, plays) in enumerate(listeners)
     ]
+
+
+def test_the_document_of_a_day_can_be_stored_however_many_long_names_it_has() -> None:
+    names = [f"{number:05}{'x' * 1_990}" for number in range(3_001)]
+    ends = [datetime(2024, 5, 2, 12, tzinfo=UTC) - timedelta(seconds=number) for number in range(3_000)]
+    columns = {
+        "played_at": [*ends, ends[0] - timedelta(days=1)],
+        "track_id": [f"unresolved:{number}" for number in range(3_001)],
+        **dict.fromkeys(("track_name", "artist_name", "album_name"), names),
+        "ms_played": [200_000] * 3_001,
+    }
+    plays = pl.DataFrame(
+        {name: columns.get(name, [None] * 3_001) for name in PLAYS_SCHEMA.names()}, schema=PLAYS_SCHEMA
+    )
+    ((kept, cut),) = build_daily_rollups([Listener("u", "UTC", plays)], min_play_ms=30_000)
+    assert kept["track_plays"][0]["name"] == names[-1]
+    assert (cut["total_plays"], len(cut["track_plays"]), len(cut["artist_plays"])) == (3_000, 3_000, 3_000)
+    assert {track["name"] for track in cut["track_plays"]} == {name[:500] for name in names[:-1]}
+    assert len(bson.encode(cut)) < 16 << 20
