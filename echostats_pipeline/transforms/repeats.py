@@ -48,19 +48,21 @@ def fresh_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
             the number of the row among those of its identity in that file.
         stored: Frame of `facts.STORED_SCHEMA` with all plays of the same instants.
     """
-    given = _told(rows.with_row_index("place"))
-    known = _told(stored.filter(pl.col("import_key").is_not_null()).rename({"id": "place"}))
-    known = known.join(given, on="identity", how="semi")
-    alone = given.filter(pl.col("identity").is_unique()).join(known, on="identity", how="anti")
-    others = given.join(alone, on="place", how="anti")
-    if others.is_empty():
+    given = _with_details(rows.with_row_index("place"))
+    known = _with_details(stored.filter(pl.col("import_key").is_not_null()).rename({"id": "place"}))
+    # The few identities that either has several times are those with a key that ends with another number than 1.
+    import_keys = pl.concat([given["import_key"], known["import_key"]])
+    several = import_keys.filter(~import_keys.str.ends_with("|1")).str.replace(_NUMBERED, "$1|1").unique().implode()
+    once = given.filter(pl.col("import_key").str.ends_with("|1"), ~pl.col("import_key").is_in(several))
+    alone = once.join(known, on="import_key", how="anti").select("place", "import_key")
+    copies = once.join(known, on=["import_key", *DETAILS], how="semi").select("place", "import_key")
+    undecided = _told(given.join(pl.concat([alone, copies]), on="place", how="anti"))
+    if undecided.is_empty() and alone.height == rows.height:
         return FreshRows(rows, {})
-    once = pl.col("identity").is_unique()
-    as_stored = others.filter(once).join(known.filter(once), on=["identity", "number", *DETAILS], how="semi")
-    undecided = others.join(as_stored, on="place", how="anti")
-    keys, renamed = _decided(_groups(undecided), _groups(known.join(undecided, on="identity", how="semi")), rows.height)
-    fresh = {**dict(alone.select("place", key=pl.concat_str("identity", pl.lit("|1"))).iter_rows()), **keys}
-    named = pl.DataFrame({"place": list(fresh), "fresh": list(fresh.values())}, schema=_FRESH)
+    known = _told(known.head(0) if undecided.is_empty() else known).join(undecided, on="identity", how="semi")
+    keys, renamed = _decided(_groups(undecided), _groups(known), rows.height)
+    numbered = pl.DataFrame({"place": list(keys), "fresh": list(keys.values())}, schema=_FRESH)
+    named = pl.concat([alone.rename({"import_key": "fresh"}), numbered])
     new = rows.with_row_index("place").join(named, on="place", how="inner", maintain_order="left")
     return FreshRows(new.with_columns(import_key="fresh").drop("place", "fresh"), renamed)
 
@@ -68,12 +70,16 @@ def fresh_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
 _FRESH = {"place": pl.UInt32(), "fresh": pl.String()}
 
 
+def _with_details(rows: pl.DataFrame) -> pl.DataFrame:
+    """``place``, ``import_key`` and `DETAILS` as texts."""
+    return rows.select("place", "import_key", *(pl.col(name).cast(pl.String).fill_null("") for name in DETAILS))
+
+
 def _told(rows: pl.DataFrame) -> pl.DataFrame:
-    """``identity``, ``number``, ``place`` and `DETAILS` as texts."""
+    """The same, with ``identity`` and ``number`` in place of the key; what is no key of an identity is left out."""
     key = pl.col("import_key").str.extract_groups(_NUMBERED)
-    details = [pl.col(name).cast(pl.String).fill_null("").alias(name) for name in DETAILS]
     columns = {"identity": key.struct.field("1"), "number": key.struct.field("2").cast(pl.UInt32)}
-    return rows.select("place", *details, **columns).drop_nulls("identity")
+    return rows.select("place", *DETAILS, **columns).drop_nulls("identity")
 
 
 def _groups(told: pl.DataFrame) -> dict[str, list[Told]]:
