@@ -23,7 +23,7 @@ from echostats_pipeline.storage import plays
 from echostats_pipeline.storage.store import open_store
 
 REPOSITORY = Path(__file__).parents[2]
-ROWS_AT_ONCE, WRITES_AT_ONCE = 250, 40
+ROWS_AT_ONCE, WRITES_AT_ONCE = 125, 20
 """Small steps, so that there are many moments between two writes to be killed at."""
 READY = "ready\n"
 

@@ -26,8 +26,8 @@ pytestmark = [
 ]
 
 KILLS = 50
-EXPORTED = timedelta(days=110)
-ROWS_PER_FILE = 650
+EXPORTED = timedelta(days=55)
+ROWS_PER_FILE = 325
 COMPARED = ("listening_history", "tracks", "listening_gaps", "import_rejects")
 OUTCOMES = ("inserted", "merged", "duplicate", "not_music", "rejected")
 
