@@ -24,6 +24,7 @@ PATIENCE_S, POLL_S = 40.0, 0.1
 SHOW_PICTURE = "//*[text()='[Show Markdown]']"
 LOADED_PICTURES = """return [...document.querySelectorAll('img[src^="data:image/svg+xml"]')]
   .map(image => image.complete ? image.naturalWidth : 0)"""
+OTHER_SITE = "evil.example"
 GROUPS = ("ingestion", "catalog", "rollups", "analytics", "library")
 
 

@@ -1,6 +1,7 @@
 """A state folder as it looks after a while, for what shows it: ``python -m … DAYS PEOPLE``, with its settings outside.
 
-The first of so many simulated people has imported so many days; all were synced, everything is built.
+The first of so many simulated people has imported so many days; all were synced, and everything is built: the sensors
+find nothing to do but the next sync.
 """
 
 import sys
@@ -9,11 +10,10 @@ from datetime import timedelta
 from rich.console import Console
 
 from echostats_pipeline.cli.demo import SIMULATED
-from echostats_pipeline.cli.history import import_with, rebuild_with
+from echostats_pipeline.cli.history import import_with, rebuild_with, run_of_user
 from echostats_pipeline.cli.instance import Runner, open_pipeline
 from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
 from echostats_pipeline.decisions import sync_request
-from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.settings import load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
@@ -33,11 +33,12 @@ def furnish(days: int, people: int) -> None:
         import_with(runner, users[0], [export])
         for user in users:
             runner.run("sync", "user_sync", tags=sync_request(user, utc_now(), settings.sync_interval_minutes).tags)
-            tags = {USER_TAG: user.partition_key}
-            runner.run("library", "library_sync", partition_key=user.partition_key, tags=tags)
+            run_of_user(runner, "library", "library_sync", user)
         runner.run("catalogue", "catalog_enrichment")
         for user in users:
             rebuild_with(runner, store, user)
+            run_of_user(runner, "report", "report_build", user)
+        runner.run("audit", "audit")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_S = 150.0
+PATIENCE_S = 240.0
 POLL_S = 0.1
 
 
@@ -43,9 +43,10 @@ def started(home: Path, *command: str, **more: str) -> Iterator[subprocess.Popen
                 process.send_signal(signal.SIGINT)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(40)
-            for pid in processes_of(home):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            while left := processes_of(home):  # one that is killed may have started another meanwhile
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
             process.wait()
 
 

@@ -8,15 +8,17 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
 import pytest
+import yaml
 from bson import ObjectId
 
+from echostats_pipeline.cli.instance import project_file
 from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
@@ -30,7 +32,7 @@ from echostats_pipeline.storage.store import Store, open_store
 from echostats_pipeline_tests.conftest import Counted
 
 from .processes import eventually, interrupt, processes_of, started
-from .test_up import LAUNCH, RUN, Ui, port, prepared, settings  # noqa: F401 - fixtures
+from .ui import LAUNCH, RUN, Ui
 
 pytestmark = [
     pytest.mark.xdist_group("killed"),
@@ -38,6 +40,17 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
 
+LOOKS_FOR_DEAD_RUNS_S = 3
+"""Seconds between two looks of Dagster's daemon for runs whose process is gone: 30 outside tests."""
+UP = """
+import sys
+from pathlib import Path
+from echostats_pipeline.cli import instance, main
+configured, ours = Path(sys.argv.pop(1)), instance.project_file
+instance.project_file = lambda name: configured if name == configured.name else ours(name)
+main.main()
+"""
+"""The command line with another ``dagster.yaml``, its first argument."""
 KILLS = int(os.environ.get("ECHOSTATS_TEST_KILLS", "3"))
 """More of them take longer."""
 
@@ -97,9 +110,23 @@ def imported_at_once(store: Store, export: Path) -> set[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def running(prepared: tuple[User, list[Any]], settings: Any, port: int) -> Iterator[tuple[Ui, Popen[str]]]:  # noqa: F811
+def command(tmp_path: Path, port: int) -> tuple[str, ...]:
+    """`echostats up`, which soon notices what has died."""
+    configuration = yaml.safe_load(project_file("dagster.yaml").read_text())
+    configuration["run_monitoring"]["poll_interval_seconds"] = LOOKS_FOR_DEAD_RUNS_S
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(configuration))
+    return ("-c", UP, str(tmp_path / "dagster.yaml"), "up", "--port", str(port))
+
+
+@pytest.fixture
+def running(
+    prepared: tuple[User, list[Any]],
+    settings: Any,
+    port: int,
+    command: tuple[str, ...],
+) -> Iterator[tuple[Ui, Popen[str]]]:
     ui = Ui(port)
-    with started(settings.home, "-m", "echostats_pipeline.cli.main", "up", "--port", str(port)) as process:
+    with started(settings.home, *command) as process:
         eventually("webserver", ui.answers, process)
         eventually("code location", ui.repository, process)
         key = prepared[0].partition_key
@@ -131,12 +158,30 @@ def launch(ui: Ui, user: User, config: dict[str, Any] | None = None) -> str | No
     return str(answer["run"]["runId"]) if answer["__typename"] == "LaunchRunSuccess" else None
 
 
+def next_one_ends_what_is_left(ui: Ui, process: Popen[str], processes: Installation, command: Sequence[str]) -> None:
+    """`up` itself is killed: its Dagster goes on, until the next `up` ends it and starts another."""
+    home = processes.home
+    eventually("its address", lambda: (home / "webserver.json").exists() or None, process)
+    left = processes.pids("dagster_services")
+    process.kill()
+    process.wait()
+    assert processes.pids("dagster_services") == left
+    with started(home, *command) as again:
+        eventually("another Dagster", lambda: (processes.pids("dagster_services") - left) or None, again)
+        eventually("code location", lambda: ui.answers() and ui.repository(), again)
+        assert processes.pids("dagster_services").isdisjoint(left)
+        assert "that was killed" in (home.parent / "output.txt").read_text()
+        assert interrupt(again) == 0
+    eventually("end of all processes", lambda: not processes_of(home))
+
+
 def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_completes_it(
     running: tuple[Ui, Popen[str]],
-    prepared: tuple[User, list[Any]],  # noqa: F811
-    settings: Any,  # noqa: F811
+    prepared: tuple[User, list[Any]],
+    settings: Any,
     export: Path,
     store: Store,
+    command: tuple[str, ...],
 ) -> None:
     (ui, process), user, processes = running, prepared[0], Installation(settings.home)
     config = {"ops": {"streaming_history_import": {"config": {"paths": [str(export)]}}}}
@@ -185,26 +230,4 @@ def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_complet
         eventually("rebuilt days", lambda: not own.rebuilds.pending("daily_rollups"), process)
         total = sum(rollup["total_rows"] for rollup in own.db["daily_rollups"].find({"user_id": user.user_id}))
         assert total == own.db["listening_history"].count_documents({"user_id": user.user_id})
-
-
-def test_what_a_killed_up_leaves_behind_is_ended_by_the_next_one(
-    prepared: tuple[User, list[Any]],  # noqa: F811
-    settings: Any,  # noqa: F811
-    port: int,  # noqa: F811
-) -> None:
-    ui, processes = Ui(port), Installation(settings.home)
-    command = ("-m", "echostats_pipeline.cli.main", "up", "--port", str(port))
-    with started(settings.home, *command) as killed:
-        eventually("code location", lambda: ui.answers() and ui.repository(), killed)
-        eventually("its address", lambda: (settings.home / "webserver.json").exists() or None, killed)
-        left = processes.pids("dagster_services")
-        killed.kill()
-        killed.wait()
-        assert processes.pids("dagster_services") == left
-        with started(settings.home, *command) as again:
-            eventually("another Dagster", lambda: (processes.pids("dagster_services") - left) or None, again)
-            eventually("code location", lambda: ui.answers() and ui.repository(), again)
-            assert processes.pids("dagster_services").isdisjoint(left)
-            assert "that was killed" in (settings.home.parent / "output.txt").read_text()
-            assert interrupt(again) == 0
-        eventually("end of all processes", lambda: not processes_of(settings.home))
+    next_one_ends_what_is_left(ui, process, processes, command)

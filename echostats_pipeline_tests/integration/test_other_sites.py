@@ -13,10 +13,8 @@ from typing import Any
 
 import pytest
 
-from echostats_pipeline.storage.embedded import EmbeddedServer
-
-from .browser import CHROMEDRIVER, CHROMIUM, Browser, browser
-from .ui import Shown, shown
+from .browser import CHROMEDRIVER, CHROMIUM, OTHER_SITE, Browser
+from .ui import Shown
 
 pytestmark = [
     pytest.mark.xdist_group("ui"),
@@ -24,7 +22,6 @@ pytestmark = [
     pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="needs chromium and chromedriver"),
 ]
 
-SITE = "evil.example"
 TURNED = "query { instance { autoMaterializePaused } }"
 TURN = "mutation { setAutoMaterializePaused(paused: %s) }"
 ATTACK = """
@@ -64,26 +61,13 @@ socket.onerror = () => done("failed");
 """
 
 
-@pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory, mongo_server: EmbeddedServer) -> Iterator[Shown]:
-    with shown(tmp_path_factory.mktemp("sites") / "home", days=2, people=1) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def page(ui: Shown) -> Iterator[Browser]:
-    """A browser for which every name of the site points here."""
-    with browser(ui.url, f"--host-resolver-rules=MAP *{SITE} 127.0.0.1") as opened:
-        yield opened
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[str]:
     """Another site, with a page on it."""
     (tmp_path / "index.html").write_text("<!doctype html><title>Harmless</title><p>Nothing to see")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
-        yield f"http://{SITE}:{server.server_port}/"
+        yield f"http://{OTHER_SITE}:{server.server_port}/"
         server.shutdown()
 
 
@@ -92,7 +76,7 @@ def is_turned(ui: Shown) -> Any:
 
 
 def test_a_page_of_another_site_turns_no_switch(ui: Shown, page: Browser, site: str) -> None:
-    for address in (site, site.replace(SITE, "127.0.0.1")):
+    for address in (site, site.replace(OTHER_SITE, "127.0.0.1")):
         page.driver.get(address)
         *fetched, socket, submitted, image = page.driver.execute_async_script(ATTACK, ui.url, TURN % "false")
         assert (submitted, image) == ("sent", "sent")
@@ -101,7 +85,7 @@ def test_a_page_of_another_site_turns_no_switch(ui: Shown, page: Browser, site: 
 
 
 def test_a_name_that_is_made_to_point_here_reads_and_changes_nothing(ui: Shown, page: Browser) -> None:
-    page.driver.get(ui.url.replace("127.0.0.1", f"rebound.{SITE}"))
+    page.driver.get(ui.url.replace("127.0.0.1", f"rebound.{OTHER_SITE}"))
     assert "ECHOSTATS_UI_HOSTS" in page.text()
     for query in ("{ version }", TURN % "false"):
         status, text = page.driver.execute_async_script(ASK, query)

@@ -1,34 +1,20 @@
 """The pages a user opens, in a real browser: what they say, and that pictures are pictures."""
 
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from echostats_pipeline.sensors import SENSORS
-from echostats_pipeline.storage.embedded import EmbeddedServer
 
-from .browser import CHROMEDRIVER, CHROMIUM, SHOW_PICTURE, Browser, browser
+from .browser import CHROMEDRIVER, CHROMIUM, SHOW_PICTURE, Browser
 from .processes import eventually
-from .ui import FRESHNESS, Shown, shown
+from .ui import FRESHNESS, Shown
 
 pytestmark = [
     pytest.mark.xdist_group("ui"),
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
     pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="needs chromium and chromedriver"),
 ]
-
-
-@pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory, mongo_server: EmbeddedServer) -> Iterator[Shown]:
-    with shown(tmp_path_factory.mktemp("ui") / "home", days=60, people=1) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def page(ui: Shown) -> Iterator[Browser]:
-    with browser(ui.url) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -19,8 +20,53 @@ CHECKOUT = {"PYTHONPATH": str(Path(echostats_pipeline.__file__).parents[1])}
 READY = """query { repositoriesOrError { ... on RepositoryConnection { nodes { name assetNodes { id } } } } }"""
 RUNS = """query($job: String!) { runsOrError(filter: {pipelineName: $job}) { ... on Runs { results {
   id status tags { key value } } } } }"""
+OVERVIEW = """query { repositoriesOrError { ... on RepositoryConnection { nodes {
+  name location { name } jobs { name } assetNodes { id }
+  sensors { name sensorState { status } } schedules { name scheduleState { status } } } } } }"""
+PARTITIONS = """query { assetNodes(assetKeys: [{path: ["daily_rollups"]}]) {
+  partitionKeysByDimension { name partitionKeys } } }"""
+LAUNCH = """mutation($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+BACKFILL_STATUS = (
+    "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+)
+ENDED = {"SUCCESS", "FAILURE", "CANCELED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED"}
 FRESHNESS = """query { assetNodes { assetKey { path } internalFreshnessPolicy { __typename }
   freshnessStatusInfo { freshnessStatus } } }"""
+
+
+class Ui(Graphql):
+    """What the pages of the Dagster UI show."""
+
+    def repository(self) -> Any:
+        nodes = self.ask(OVERVIEW)["repositoriesOrError"].get("nodes", [])
+        return next((node for node in nodes if node["assetNodes"]), None)
+
+    def sensors(self) -> dict[str, str]:
+        repository = self.repository()
+        return {each["name"]: each["sensorState"]["status"] for each in repository["sensors"]} if repository else {}
+
+    def user_partitions(self) -> set[str]:
+        dimensions = self.ask(PARTITIONS)["assetNodes"][0]["partitionKeysByDimension"]
+        return {key for each in dimensions if each["name"] == "user" for key in each["partitionKeys"]}
+
+    def launched(self, repository: Any, job: str, tags: dict[str, str]) -> Any:
+        """Launch a job as its Launchpad does."""
+        selector = {
+            "pipelineName": job,
+            "repositoryName": repository["name"],
+            "repositoryLocationName": repository["location"]["name"],
+        }
+        metadata = {"tags": [{"key": name, "value": value} for name, value in tags.items()]}
+        params = {"selector": selector, "runConfigData": {}, "mode": "default", "executionMetadata": metadata}
+        return self.ask(LAUNCH, params=params)["launchPipelineExecution"]
+
+    def ended(self, query: str, run_id: str) -> str | None:
+        (answer,) = self.ask(query, id=run_id).values()
+        return answer["status"] if answer["status"] in ENDED else None
 
 
 class Shown(Graphql):
@@ -52,3 +98,4 @@ def shown(home: Path, *, days: int, people: int) -> Iterator[Shown]:
         ui = Shown(port)
         eventually("UI with its assets", ui.is_ready, process)
         yield ui
+        process.kill()  # how it stops is tested elsewhere; what it leaves behind is killed with it

@@ -1,35 +1,18 @@
-"""Backfills, sensors and checks as the Dagster UI has them, over GraphQL, under `echostats up`."""
+"""Backfills, sensors and checks as the Dagster UI has them, over GraphQL."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from subprocess import Popen
 from typing import Any
 
-import pytest
-
-from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.jobs import USER_TAG
-from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import RANGE_END, RANGE_START, range_tags
-from echostats_pipeline.settings import Settings
-from echostats_pipeline.storage import embedded
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow
 
-from .consent import connect
-from .processes import environment, eventually, started
-from .test_up import BACKFILL, RUN, Ui, port, settings  # noqa: F401 - fixtures
-
-pytestmark = [
-    pytest.mark.xdist_group("backfill"),
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
-]
+from .processes import eventually
+from .ui import BACKFILL, RUN, Ui
 
 BACKFILL_RUNS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
   ... on PartitionBackfill { status runs { status tags { key value } } } } }"""
@@ -117,29 +100,6 @@ class Statuses:
         return {key.partition("|")[0] for key in self.by_status["MATERIALIZED"] & keys}
 
 
-@pytest.fixture
-def users(settings: Settings) -> list[User]:  # noqa: F811
-    """Two connected users, nothing running."""
-    with (
-        embedded.running(StateFolder(settings.home).ensure()),
-        open_store(settings, indexes=True) as store,
-        simulated_spotify(settings) as simulator,
-    ):
-        people = list(simulator.world.users)[:2]
-        return [connect(settings, store, simulator.base_url, person.id, "UTC") for person in people]
-
-
-@pytest.fixture
-def running(settings: Settings, users: list[User], port: int) -> Iterator[tuple[Ui, Popen[str]]]:  # noqa: F811
-    ui, command = Ui(port), ("-m", "echostats_pipeline.cli.main", "up", "--port", str(port))
-    with started(settings.home, *command, SYNC_INTERVAL_MINUTES="1") as process:
-        eventually("webserver", ui.answers, process)
-        eventually("code location", ui.repository, process)
-        keys = {user.partition_key for user in users}
-        eventually("partitions of the users", lambda: keys <= ui.user_partitions(), process)
-        yield ui, process
-
-
 class Switch:
     """The switch of a sensor."""
 
@@ -201,69 +161,3 @@ def syncs_since(store: Store, user: User, instant: datetime, *statuses: str) -> 
     return store.db["sync_jobs"].count_documents(
         {"user_id": user.user_id, "job_type": kinds, "started_at": since, "steps.0.action": "recently_played", **wanted}
     )
-
-
-def test_days_are_backfilled_fail_and_heal_and_a_user_is_paused_from_the_ui(
-    settings: Settings,  # noqa: F811
-    users: list[User],
-    running: tuple[Ui, Popen[str]],
-) -> None:
-    (ui, process), (ann, bob) = running, users
-    repository, before = ui.repository(), utc_now().date() - timedelta(days=60)
-    day = [before + timedelta(days=number) for number in range(30)]
-    together, blocks, healed = day[:10], [*day[14:17], *day[20:22]], day[25:28]
-    with open_store(settings) as store:
-        plays = [play(user, when) for user in users for when in day]
-        store.db["listening_history"].insert_many(plays)
-
-        # The days begin with the first known play, a moment after it is there. One run for each user and contiguous
-        # range.
-        chosen = {user.partition_key: together for user in reversed(users)}
-        both = eventually("such days", lambda: backfill(ui, ("listening_history", "daily_rollups"), chosen), process)
-        apart = backfill(ui, ("daily_rollups",), {ann.partition_key: blocks}) or ""
-
-        # Meanwhile one user is paused.
-        switch = Switch(ui, repository, f"sync_{bob.partition_key.replace('-', '_')}")
-        assert (switch.status(), switch.stop()) == ("RUNNING", "STOPPED")
-        location = repository["location"]["name"]
-        assert ui.ask(RELOAD, location=location)["reloadRepositoryLocation"]["loadStatus"]
-        eventually("code location", ui.repository, process)
-        stopped_at = utc_now()
-
-        run_id = failed_and_healed(ui, process, store, ann, healed)
-
-        # The command line does the same beside all this, and its days are seen at once.
-        command = f"-m echostats_pipeline.cli.main backfill --no-snapshots --from {healed[0]} --to {healed[-1]} --user"
-        besides = [sys.executable, *command.split(), bob.partition_key]
-        subprocess.run(besides, env=environment(settings.home), cwd=settings.home.parent, check=True)
-        assert Statuses(ui).of(bob, healed) == {"MATERIALIZED"}
-
-        # What the checks of the healing run found can be read.
-        (node,) = ui.ask(CHECKS)["assetNodes"]
-        checks = {check["name"]: check["blocking"] for check in node["assetChecksOrError"]["checks"]}
-        assert checks["daily_rollups_match_history"]
-        found = {each["runId"]: each for each in ui.ask(EXECUTIONS)["assetCheckExecutions"]}[run_id]
-        assert (found["status"], found["evaluation"]["success"]) == ("SUCCEEDED", True)
-        assert found["evaluation"]["description"]
-
-        assert eventually("end of the backfill", lambda: ranges_of(ui, both), process) == sorted(
-            (f"{together[0]}|{user.partition_key}", f"{together[-1]}|{user.partition_key}") for user in users
-        )
-        assert eventually("end of the backfill", lambda: ranges_of(ui, apart), process) == [
-            (f"{first}|{ann.partition_key}", f"{last}|{ann.partition_key}")
-            for first, last in ((day[14], day[16]), (day[20], day[21]))
-        ]
-        shown = Statuses(ui)
-        assert shown.materialized(ann, day[0], day[-1]) == {str(when) for when in (*together, *blocks, *healed)}
-        assert shown.materialized(bob, day[0], day[-1]) == {str(when) for when in (*together, *healed)}
-        assert shown.failed == 0
-
-        # What was asked for before is still done. After it the user who was paused is not synced, the other is, and
-        # when resumed both are.
-        eventually("sync", lambda: syncs_since(store, ann, stopped_at, "completed"), process)
-        eventually("end of the runs asked for before", lambda: not unfinished(ui, bob), process)
-        settled_at = utc_now()
-        eventually("sync", lambda: syncs_since(store, ann, settled_at, "completed"), process)
-        assert syncs_since(store, bob, settled_at) == 0
-        assert (switch.status(), switch.start()) == ("STOPPED", "RUNNING")
-        eventually("sync of the resumed user", lambda: syncs_since(store, bob, settled_at, "completed"), process)
