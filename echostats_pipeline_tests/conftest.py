@@ -1,11 +1,10 @@
-"""A real MongoDB server and a simulated Spotify per test process, a fresh database and state folder per test.
+"""A real MongoDB server and a simulated Spotify per test process, an empty database and a state folder per test.
 
 Time stands still at `NOW`, in the simulator and in the pipeline, until a test moves it. Nothing depends on the
 environment; every process is stopped by the fixture that started it.
 """
 
 import os
-import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -36,11 +35,11 @@ from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
 from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account, open_client, open_feature_sources
 from echostats_pipeline.stages.features import FeatureSource
 from echostats_pipeline.storage import embedded
-from echostats_pipeline.storage.database import AWARE, Db, Document
+from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.embedded import EmbeddedServer
 from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.databases import KeptDatabase, new_database
 
 NOW = datetime(2025, 6, 15, 12, 0, tzinfo=UTC)
 KEY = "5e" * 32
@@ -110,18 +109,28 @@ def mongo_client(mongo_server: EmbeddedServer) -> Iterator[MongoClient[Document]
         yield client
 
 
+@pytest.fixture(scope="session")
+def kept_database(mongo_client: MongoClient[Document]) -> Iterator[KeptDatabase]:
+    kept = KeptDatabase(mongo_client, "test")
+    yield kept
+    kept.drop()
+
+
 @pytest.fixture
-def db(mongo_client: MongoClient[Document]) -> Iterator[Db]:
-    """An empty database, gone after the test."""
-    name = f"test_{secrets.token_hex(6)}"
-    yield mongo_client.get_database(name, codec_options=AWARE)
-    mongo_client.drop_database(name)
+def db(mongo_client: MongoClient[Document], request: pytest.FixtureRequest) -> Iterator[Db]:
+    """A database without collections, gone after the test; that of the store where the test has one."""
+    if "store" in request.fixturenames:
+        kept: KeptDatabase = request.getfixturevalue("kept_database")
+        yield kept.empty()
+        return
+    new = new_database(mongo_client, "test")
+    yield new
+    mongo_client.drop_database(new.name)
 
 
 @pytest.fixture
 def store(db: Db) -> Store:
     """The store over an empty database with all indexes."""
-    ensure_indexes(db)
     return Store.of(db)
 
 

@@ -1,21 +1,23 @@
 """What tests of stages share."""
 
-import secrets
 from collections.abc import Iterator
 
 import pytest
 from pymongo import MongoClient
 
-from echostats_pipeline.storage.database import AWARE, Document
-from echostats_pipeline.storage.indexes import ensure_indexes
+from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.databases import KeptDatabase
+
+
+@pytest.fixture(scope="session")
+def kept_scratch(mongo_client: MongoClient[Document]) -> Iterator[KeptDatabase]:
+    kept = KeptDatabase(mongo_client, "scratch")
+    yield kept
+    kept.drop()
 
 
 @pytest.fixture
-def scratch(mongo_client: MongoClient[Document]) -> Iterator[Store]:
+def scratch(kept_scratch: KeptDatabase) -> Store:
     """A second database, to build in from scratch what the first one keeps up."""
-    name = f"scratch_{secrets.token_hex(6)}"
-    db = mongo_client.get_database(name, codec_options=AWARE)
-    ensure_indexes(db)
-    yield Store.of(db)
-    mongo_client.drop_database(name)
+    return Store.of(kept_scratch.empty())

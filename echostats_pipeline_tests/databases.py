@@ -1,0 +1,66 @@
+"""Databases for tests: indexes cost ten times what emptying a database does, so one with all of them is kept."""
+
+import secrets
+from typing import Any
+
+from pymongo import MongoClient
+
+from echostats_pipeline.storage.database import AWARE, Db, Document
+from echostats_pipeline.storage.indexes import ensure_indexes
+
+
+def new_database(client: MongoClient[Document], prefix: str) -> Db:
+    """A database of a name that nobody has used, and so without collections."""
+    return client.get_database(f"{prefix}_{secrets.token_hex(6)}", codec_options=AWARE)
+
+
+class KeptDatabase:
+    """A database with all indexes, emptied for each test that asks for it.
+
+    A test may change indexes and validators as it likes: a database that is not as it was made is dropped, and the next
+    test gets a new one.
+    """
+
+    def __init__(self, client: MongoClient[Document], prefix: str) -> None:
+        self._client, self._prefix = client, prefix
+        self._db: Db | None = None
+        self._made: dict[str, Any] = {}
+
+    def empty(self) -> Db:
+        """The database without a document, with the declared indexes and nothing else."""
+        if self._db is not None and not self._emptied(self._db):
+            self.drop()
+        if self._db is None:
+            self._db = new_database(self._client, self._prefix)
+            ensure_indexes(self._db)
+            self._made = structure(self._db)
+        return self._db
+
+    def drop(self) -> None:
+        """Remove the database."""
+        if self._db is not None:
+            self._client.drop_database(self._db.name)
+            self._db = None
+
+    def _emptied(self, db: Db) -> bool:
+        """Whether the database could be made as it was by deleting documents and collections that were not there."""
+        for name in set(db.list_collection_names()) - self._made.keys():
+            db.drop_collection(name)
+        for name in with_documents(db, list(self._made)):
+            db[name].delete_many({})
+        return structure(db) == self._made
+
+
+def structure(db: Db) -> dict[str, Any]:
+    """Every collection with its options, its validator among them, and its indexes."""
+    return {
+        found["name"]: (found["options"], dict(db[found["name"]].index_information()))
+        for found in db.list_collections()
+    }
+
+
+def with_documents(db: Db, collections: list[str]) -> list[str]:
+    """Those of the collections that hold anything."""
+    first, *others = ((name, [{"$limit": 1}, {"$project": {"_id": 0, "in": name}}]) for name in collections)
+    unions = [{"$unionWith": {"coll": name, "pipeline": pipeline}} for name, pipeline in others]
+    return [found["in"] for found in db[first[0]].aggregate([*first[1], *unions])]
