@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from echostats_pipeline.cli.instance import open_database
+from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.options import checked_timezone
 from echostats_pipeline.cli.redirect import NotServed, Redirects, served
 from echostats_pipeline.errors import ConsentNotGiven, EchostatsError, SettingsError
 from echostats_pipeline.model.base import utc_now
@@ -28,14 +29,6 @@ UTC_NAMES = {"UTC", "UCT", "Zulu", "Universal", "Etc/UTC", "Etc/UCT", "Etc/Zulu"
 
 Connect = Callable[[str], User]
 """From the address at which the sign-in ended to the stored user."""
-
-
-def checked_timezone(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
-    """A click callback: the name, if it is a time zone."""
-    try:
-        return known_timezone(name)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 def _chosen_timezone(context: click.Context, parameter: click.Parameter, name: str | None) -> str:

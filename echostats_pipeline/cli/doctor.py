@@ -10,7 +10,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from echostats_pipeline import instance_health
-from echostats_pipeline.cli.instance import open_database, open_instance
+from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.model.base import utc_now

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
-from echostats_pipeline.cli.instance import open_database
+from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.stages.export import ExportedFile, export_user

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.dead_runs import close_dead_runs, process_tag
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.errors import EchostatsError
@@ -44,10 +45,8 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import PARTITION, RANGE_START
 from echostats_pipeline.roster import Beginning, first_day_of, reload_code_location
 from echostats_pipeline.settings import Settings, set_environment
-from echostats_pipeline.storage.adoption import mend_nulls
-from echostats_pipeline.storage.embedded import running
 from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 
 logger = logging.getLogger(__name__)
 PACKAGE = Path(__file__).parent.parent
@@ -86,16 +85,6 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     quiet = {"compute_logs": {"module": NO_COMPUTE_LOGS, "class": "NoOpComputeLogManager"}}
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=quiet)) as instance:
         yield instance
-
-
-@contextmanager
-def open_database(settings: Settings, *, indexes: bool = True) -> Iterator[Store]:
-    """The database for the length of a command; an embedded server that is started for it stops with it."""
-    server = running(StateFolder(settings.home)) if settings.mongo_uri is None else nullcontext()
-    with server, open_store(settings, indexes=indexes) as store:
-        if indexes:
-            mend_nulls(store.db)
-        yield store
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import click
 
-from echostats_pipeline.cli.instance import open_database
+from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.stages.accounts import token_cipher

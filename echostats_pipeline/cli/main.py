@@ -1,58 +1,88 @@
 """The root of ``echostats`` and the one place where errors become messages and exit codes."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
-from pymongo.errors import PyMongoError
 
 from echostats_pipeline import __version__
-from echostats_pipeline.cli.alerts import alerts
-from echostats_pipeline.cli.backfill import backfill
-from echostats_pipeline.cli.connect import connect
-from echostats_pipeline.cli.demo import demo
-from echostats_pipeline.cli.doctor import doctor
-from echostats_pipeline.cli.export import export
-from echostats_pipeline.cli.history import import_history
-from echostats_pipeline.cli.indexes import indexes
-from echostats_pipeline.cli.keys import keys
-from echostats_pipeline.cli.metrics import metrics
-from echostats_pipeline.cli.mongo import mongo
-from echostats_pipeline.cli.remove import remove
-from echostats_pipeline.cli.report import report
-from echostats_pipeline.cli.simulate import simulate
-from echostats_pipeline.cli.up import up
-from echostats_pipeline.cli.users import users
+from echostats_pipeline.cli.lazy import LazyGroup, Listed
 from echostats_pipeline.errors import EchostatsError
-from echostats_pipeline.storage.mongo_errors import explanation
+
+if TYPE_CHECKING:
+    from pymongo.errors import PyMongoError
 
 INTERRUPTED = 130
 
+COMMANDS = {
+    "demo": Listed(
+        "demo",
+        "demo",
+        "Fill the database from a simulated Spotify: three users, three years of history, every statistic.",
+    ),
+    "up": Listed("up", "up", "Run everything in the foreground: database, Dagster UI, sensors and schedules."),
+    "connect": Listed(
+        "connect",
+        "connect",
+        "Connect a Spotify account, or renew one: opens Spotify's consent in the browser and waits for its end.",
+    ),
+    "users": Listed(
+        "users",
+        "users",
+        "List the users and the calls to Spotify, or change a user, named by key, display name or Spotify id.",
+    ),
+    "import": Listed(
+        "history",
+        "import_history",
+        "Import listening histories: zips as Spotify sends them, folders, or single files.",
+    ),
+    "export": Listed(
+        "export",
+        "export",
+        "Write everything that is stored of a user to a folder: JSON Lines, and the plays as Parquet.",
+    ),
+    "remove": Listed(
+        "remove",
+        "remove",
+        "Remove a user and everything that is theirs: documents, import folder, place in Dagster.",
+    ),
+    "backfill": Listed(
+        "backfill",
+        "backfill",
+        "Rebuild a range of days from the listening history, for the users named or for all of them.",
+    ),
+    "report": Listed(
+        "report",
+        "report",
+        "Write a listening report: one HTML file that holds everything it shows and needs no network.",
+    ),
+    "keys": Listed(
+        "keys",
+        "keys",
+        "The key that tokens are encrypted with: ENCRYPTION_KEY, before it ENCRYPTION_KEYS_OLD.",
+    ),
+    "mongo": Listed("mongo", "mongo", "Show, start and stop the MongoDB server."),
+    "indexes": Listed("indexes", "indexes", "Make every declared index exist; documents are never touched."),
+    "alerts": Listed("alerts", "alerts", "Notices of trouble: to the addresses in ECHOSTATS_ALERTS."),
+    "doctor": Listed("doctor", "doctor", "Look at everything that can be wrong and say what to do."),
+    "metrics": Listed(
+        "metrics",
+        "metrics",
+        "Print metrics in Prometheus' text form; `echostats up --metrics-port 9464` serves them.",
+    ),
+    "simulate": Listed(
+        "simulate",
+        "simulate",
+        "Serve a simulated Spotify: sign-in, Web API, and users who listen to music.",
+    ),
+}
+"""In the order of a first walk through them; `--help` sorts them."""
 
-@click.group()
+
+@click.group(cls=LazyGroup, listed=COMMANDS)
 @click.version_option(__version__)
 def echostats() -> None:
     """Self-hosted Spotify listening statistics: from recently played to daily rollups and snapshots in MongoDB."""
-
-
-for command in (
-    demo,
-    up,
-    connect,
-    users,
-    import_history,
-    export,
-    remove,
-    backfill,
-    report,
-    keys,
-    mongo,
-    indexes,
-    alerts,
-    doctor,
-    metrics,
-    simulate,
-):
-    echostats.add_command(command)
 
 
 def main() -> None:
@@ -65,12 +95,25 @@ def main() -> None:
     except EchostatsError as error:
         click.secho(f"Error: {error}", fg="red", err=True)
         sys.exit(1)
-    except PyMongoError as error:
-        click.secho(f"Error: {explanation(error)}", fg="red", err=True)
-        sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         sys.exit(INTERRUPTED)
+    except _database_errors() as error:
+        click.secho(f"Error: {_explained(error)}", fg="red", err=True)
+        sys.exit(1)
+
+
+def _database_errors() -> "type[PyMongoError]":
+    """What the driver raises; imported only when something was raised that is no error of ours."""
+    from pymongo.errors import PyMongoError  # noqa: PLC0415
+
+    return PyMongoError
+
+
+def _explained(error: "PyMongoError") -> str:
+    from echostats_pipeline.storage.mongo_errors import explanation  # noqa: PLC0415
+
+    return explanation(error)
 
 
 if __name__ == "__main__":

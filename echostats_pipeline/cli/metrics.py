@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from echostats_pipeline.cli.instance import open_database, open_instance
+from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.metrics import exposition, measured
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.settings import load_settings

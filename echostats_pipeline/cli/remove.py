@@ -10,6 +10,7 @@ from rich.filesize import decimal
 from rich.table import Column, Table
 
 from echostats_pipeline.cli.instance import open_pipeline
+from echostats_pipeline.cli.options import yes_option
 from echostats_pipeline.leftovers import remove_outside, user_files
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.roster import reload_code_location
@@ -26,7 +27,6 @@ LATE = (
     "stops, and at the latest by the nightly job retention. `echostats doctor` counts what is left."
 )
 logger = logging.getLogger(__name__)
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.command()
@@ -34,6 +34,14 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 @yes_option
 def remove(name: str, yes: bool) -> None:
     """Remove a user and everything that is theirs: documents, import folder, place in Dagster."""
+    remove_for_good(name, yes=yes)
+
+
+@click.command("remove")
+@click.argument("name", metavar="USER")
+@yes_option
+def users_remove(name: str, yes: bool) -> None:
+    """The same as `echostats remove --user USER`: remove a user and everything that is theirs."""
     remove_for_good(name, yes=yes)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from echostats_pipeline.cli.instance import open_database
+from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User

@@ -11,7 +11,8 @@ from types import FrameType
 import click
 
 from echostats_pipeline.cli.dagster_process import HOST, keep_dagster_running, stop_orphan
-from echostats_pipeline.cli.instance import open_database, open_instance
+from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.cli.metrics_server import serving_metrics
 from echostats_pipeline.cli.only_up import only_up
 from echostats_pipeline.cli.simulated import simulated_spotify

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from echostats_pipeline.cli.connect import checked_timezone
-from echostats_pipeline.cli.instance import open_database
-from echostats_pipeline.cli.remove import remove_for_good, yes_option
+from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.lazy import LazyGroup, Listed
+from echostats_pipeline.cli.options import checked_timezone
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
@@ -27,11 +27,18 @@ PIPED_WIDTH = 200
 """Where no terminal limits it, a table is not cut."""
 STATUS_STYLES = {"active": "green", "paused": "yellow", "needs_reauth": "bold red"}
 UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
+ELSEWHERE = {
+    "remove": Listed(
+        "remove",
+        "users_remove",
+        "The same as `echostats remove --user USER`: remove a user and everything that is theirs.",
+    )
+}
 
 user_argument = click.argument("name", metavar="USER")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=LazyGroup, listed=ELSEWHERE, invoke_without_command=True)
 @click.pass_context
 def users(context: click.Context) -> None:
     """List the users and the calls to Spotify, or change a user, named by key, display name or Spotify id."""
@@ -86,14 +93,6 @@ def timezone(name: str, zone: str) -> None:
     click.echo(f"The days of {user.partition_key} begin in {zone} from now on (before: {user.timezone}).")
     if days is not None:
         click.echo(f"Every day from {days.first} to {days.last} waits for a rebuild; `echostats up` does it by itself.")
-
-
-@users.command()
-@user_argument
-@yes_option
-def remove(name: str, yes: bool) -> None:
-    """The same as `echostats remove --user USER`: remove a user and everything that is theirs."""
-    remove_for_good(name, yes=yes)
 
 
 def users_table(store: Store, known: Iterable[User], now: datetime) -> Table:

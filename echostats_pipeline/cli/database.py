@@ -1,0 +1,20 @@
+"""The database for the length of a command."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.storage.adoption import mend_nulls
+from echostats_pipeline.storage.embedded import running
+from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.storage.store import Store, open_store
+
+
+@contextmanager
+def open_database(settings: Settings, *, indexes: bool = True) -> Iterator[Store]:
+    """The database for the length of a command; an embedded server that is started for it stops with it."""
+    server = running(StateFolder(settings.home)) if settings.mongo_uri is None else nullcontext()
+    with server, open_store(settings, indexes=indexes) as store:
+        if indexes:
+            mend_nulls(store.db)
+        yield store

@@ -1,0 +1,84 @@
+"""Groups of commands that import a command's module when it is asked for: Dagster alone costs a second.
+
+To list commands takes their names and help only, which stand beside the module's name.
+"""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A command whose module is not imported yet.
+
+    Attributes:
+        module: The module of `echostats_pipeline.cli` that defines it.
+        attribute: Its name there.
+        help: The first sentence of its help.
+    """
+
+    module: str
+    attribute: str
+    help: str
+
+    def imported(self) -> click.Command:
+        """The command itself."""
+        command = getattr(import_module(f"echostats_pipeline.cli.{self.module}"), self.attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"echostats_pipeline.cli.{self.module}.{self.attribute} is no command")
+        return command
+
+
+class LazyCommands(MutableMapping[str, click.Command]):
+    """Commands by name: looking one up imports it."""
+
+    def __init__(self, listed: Mapping[str, Listed]) -> None:
+        self._known: dict[str, click.Command | Listed] = {**listed}
+
+    def __getitem__(self, name: str) -> click.Command:
+        known = self._known[name]
+        if isinstance(known, Listed):
+            known = self._known[name] = known.imported()
+        return known
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._known[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def help_lines(self, width: int) -> list[tuple[str, str]]:
+        """Name and short help of each, in the order of names, without importing anything."""
+        commands = {
+            name: click.Command(name, help=known.help) if isinstance(known, Listed) else known
+            for name, known in sorted(self._known.items())
+        }
+        return [(name, command.get_short_help_str(width)) for name, command in commands.items()]
+
+
+class LazyGroup(click.Group):
+    """A group with commands that are imported when asked for.
+
+    Args:
+        listed: These commands by name; others are added as to any group.
+    """
+
+    def __init__(self, *arguments: Any, listed: Mapping[str, Listed], **options: Any) -> None:
+        self._commands = LazyCommands(listed)
+        super().__init__(*arguments, **{**options, "commands": self._commands})
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """List the commands as click does, whose own way imports each."""
+        width = formatter.width - 6 - max(map(len, self._commands))
+        with formatter.section("Commands"):
+            formatter.write_dl(self._commands.help_lines(width))

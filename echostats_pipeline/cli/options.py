@@ -1,0 +1,15 @@
+"""Options and arguments that several commands have."""
+
+import click
+
+from echostats_pipeline.model.users import known_timezone
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def checked_timezone(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    """A click callback: the name, if it is a time zone."""
+    try:
+        return known_timezone(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
