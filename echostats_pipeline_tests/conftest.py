@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import hypothesis
 import pytest
 from pymongo import MongoClient
 
@@ -39,7 +38,9 @@ from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.embedded import EmbeddedServer
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.costs import mark_costs
 from echostats_pipeline_tests.databases import KeptDatabase, new_database
+from echostats_pipeline_tests.examples import register_profiles
 
 NOW = datetime(2025, 6, 15, 12, 0, tzinfo=UTC)
 KEY = "5e" * 32
@@ -69,12 +70,13 @@ SETTINGS = (
     "SYNC_INTERVAL_MINUTES",
 )
 
-hypothesis.settings.register_profile("echostats", deadline=None)
-hypothesis.settings.load_profile("echostats")
+register_profiles()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first, one for each process: those with a group of their own."""
+    """Each with the mark of its cost; the longest first, one for each process: those with a group of their own."""
+    mark_costs(items)
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 

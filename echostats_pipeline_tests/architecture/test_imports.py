@@ -181,6 +181,7 @@ print("echostats_pipeline.simulator" in sys.modules)
 """
 
 
+@pytest.mark.dagster
 def test_importing_the_code_location_does_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

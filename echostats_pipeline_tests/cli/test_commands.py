@@ -18,6 +18,8 @@ from echostats_pipeline_tests.conftest import NOW, Installation, documents
 
 from .conftest import Echostats, refused
 
+pytestmark = pytest.mark.dagster
+
 PASSWORD = "s3cret-canary"
 ROW = {
     "ts": "2025-06-01T10:00:00Z",

@@ -16,6 +16,8 @@ from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.home import StateFolder
 
+pytestmark = pytest.mark.kill
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:

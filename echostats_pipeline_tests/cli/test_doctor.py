@@ -11,6 +11,8 @@ from echostats_pipeline_tests.conftest import Installation
 
 from .conftest import Echostats, Ended
 
+pytestmark = pytest.mark.dagster
+
 PASSWORD = "s3cret-canary"
 
 

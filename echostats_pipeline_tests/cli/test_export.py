@@ -80,6 +80,7 @@ def test_an_unknown_user_is_named_with_who_there_is(ann: User, echostats: Echost
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.kill
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize(("ending", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_an_export_that_is_interrupted_leaves_nothing_that_looks_complete(

@@ -13,6 +13,8 @@ from echostats_pipeline_tests.conftest import Installation
 
 from .conftest import Echostats, refused
 
+pytestmark = pytest.mark.dagster
+
 
 def test_metrics_are_printed_or_written(installation: Installation, echostats: Echostats, tmp_path: Path) -> None:
     key = installation.connect().partition_key

@@ -15,6 +15,8 @@ from echostats_pipeline_tests.conftest import NOW, Installation, documents
 
 from .conftest import Echostats, refused
 
+pytestmark = pytest.mark.dagster
+
 BOTH = [("remove", "--yes", "--user"), ("users", "remove", "--yes")]
 
 

@@ -20,6 +20,8 @@ from echostats_pipeline.storage.processes import command_of
 
 from .conftest import Echostats, refused
 
+pytestmark = pytest.mark.kill
+
 HOLD = """
 import pathlib, time
 from echostats_pipeline.cli.only_up import only_up

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from echostats_pipeline.exports import arrays
 from echostats_pipeline.exports.reading import READERS, read_export
 from echostats_pipeline.exports.recognition import recognised
 from echostats_pipeline.exports.rows import ExportFile, ExportFormat
@@ -250,10 +251,11 @@ def test_every_encoding_and_line_end_gives_the_same_plays(name: str, encoding: s
         assert (whole.rejects, whole.error) == ([], None)
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_a_file_of_one_endless_line_is_not_held(name: str) -> None:
+@pytest.mark.parametrize(("name", "longest"), [*((name, 1 << 20) for name in FORMS), ("extended", arrays.LONGEST_ROW)])
+def test_a_file_of_one_endless_line_is_not_held(name: str, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "LONGEST_ROW", longest)
     form = FORMS[name]
-    endless = "x" * (9 << 20)
+    endless = "x" * (longest + (1 << 18))
     pieces = [*form.pieces[: form.first + 3], f"{endless},", *form.pieces[form.first + 3 :]]
     whole = read(form, encoded(form, pieces))
     assert whole.error is None

@@ -14,6 +14,8 @@ from echostats_pipeline.simulator.exports import ExportTruth, write_basic_export
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.world import World
 
+pytestmark = pytest.mark.scale
+
 START, END = datetime(2020, 6, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC)
 KEYS_OF_AN_EXTENDED_ROW = 23
 

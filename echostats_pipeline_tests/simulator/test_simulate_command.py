@@ -18,6 +18,8 @@ from echostats_pipeline.cli.simulate import simulate
 from echostats_pipeline.simulator.behaviour import FAULTS, Behaviour, parse_faults
 from echostats_pipeline.simulator.world import World
 
+pytestmark = pytest.mark.kill
+
 
 @contextmanager
 def serving(options: list[str]) -> Iterator[tuple[str, str]]:

@@ -223,6 +223,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.counted["plays"] += self.db["listening_history"].count_documents({})
 
 
+@pytest.mark.scale
 @pytest.mark.timeout(UNHURRIED)
 def test_any_order_of_anything_ends_in_the_same_documents(
     store: Store, scratch: Store, tmp_path: Path, record_property: Callable[[str, object], None]
@@ -232,7 +233,7 @@ def test_any_order_of_anything_ends_in_the_same_documents(
     run_state_machine_as_test(
         type("AnyOrder", (AnyOrder,), {"place": place}),
         settings=settings(
-            max_examples=examples(30),
+            max_examples=examples(10),
             stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -22,13 +22,14 @@ from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.facts import READ_AROUND
 from echostats_pipeline_tests.conftest import NOW, documents
+from echostats_pipeline_tests.examples import examples
 from echostats_pipeline_tests.stages.merges import DiedError, Step, dying, facts, forget, merge
 from echostats_pipeline_tests.transforms.rows import EPOCH, at, export, item, row, track_id
 from echostats_pipeline_tests.transforms.test_changes import distinct
 from echostats_pipeline_tests.transforms.test_named_rows import named, of_artist
 
 through_the_database = settings(
-    max_examples=25,
+    max_examples=examples(10),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

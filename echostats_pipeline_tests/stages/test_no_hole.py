@@ -114,6 +114,7 @@ def rebuild(store: Store, user: User, min_play_ms: int) -> int:
     return rebuilt.written
 
 
+@pytest.mark.scale
 def test_no_reader_ever_finds_a_day_missing_or_in_pieces(
     mongo_server: EmbeddedServer, db: Db, store: Store, user: User
 ) -> None:

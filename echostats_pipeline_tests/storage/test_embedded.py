@@ -29,6 +29,8 @@ from echostats_pipeline.storage.embedded_process import (
 )
 from echostats_pipeline.storage.home import StateFolder
 
+pytestmark = pytest.mark.kill
+
 fcntl = pytest.importorskip("fcntl", reason="these tests lock files and send signals as POSIX systems do")
 
 ASK = """

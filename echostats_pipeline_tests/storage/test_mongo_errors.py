@@ -23,6 +23,8 @@ from echostats_pipeline.storage.embedded import EmbeddedServer, find_mongod, fre
 from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.mongo_errors import MongoAddress, explanation
 
+pytestmark = pytest.mark.kill
+
 PASSWORD = "s3cret-canary"
 
 

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.rebuilds import NEWEST, WHOLE, RebuildQueue
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.examples import examples
 
 FIRST = date(2025, 1, 1)
 DAYS = [FIRST + timedelta(days=number) for number in range(3)]
@@ -115,7 +116,7 @@ def test_no_change_is_ever_lost(db: Db, store: Store) -> None:
     run_state_machine_as_test(
         OnThisDatabase,
         settings=settings(
-            max_examples=150,
+            max_examples=examples(60),
             stateful_step_count=20,
             phases=(Phase.generate,),  # shrinking would take minutes
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

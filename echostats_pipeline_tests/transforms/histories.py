@@ -19,6 +19,7 @@ from echostats_pipeline.transforms.frames import (
 from echostats_pipeline.transforms.identified import Heard, identified
 from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
 from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
+from echostats_pipeline_tests.examples import examples
 from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Known, KnownTrack, OraclePlay
 
 STARTS = {
@@ -39,7 +40,7 @@ STARTS = {
 """Zones, and half a day before something happens to their clocks."""
 
 quick = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 """For properties whose every example takes a while."""
 
