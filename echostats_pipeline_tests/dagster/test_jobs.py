@@ -18,6 +18,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.partitions import FIRST_DAY, range_tags
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.stages.statistics import MOST_EXTRA_DAYS
+from echostats_pipeline.storage import database
 from echostats_pipeline.storage.jobs import JobKey
 from echostats_pipeline.transforms.days import local_date
 from echostats_pipeline_tests.conftest import NOW, Pipeline, documents
@@ -316,9 +317,10 @@ def test_one_asset_alone_completes_its_job(pipeline: Pipeline) -> None:
 
 
 def test_a_database_that_does_not_answer_fails_the_run_without_its_password(
-    pipeline: Pipeline, new_settings: Callable[..., dict[str, str]]
+    pipeline: Pipeline, new_settings: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = pipeline.connect()
+    monkeypatch.setattr(database, "SERVER_SELECTION_TIMEOUT_MS", 300)
     environ = new_settings(MONGO_URI="mongodb://me:s3cret-canary@127.0.0.1:1/?serverSelectionTimeoutMS=100")
     broken = Pipeline(replace(pipeline.installation, environ=environ), pipeline.instance)
     result = broken.run(

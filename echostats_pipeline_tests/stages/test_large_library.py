@@ -21,6 +21,7 @@ from echostats_pipeline.stages.library_progress import (
 from echostats_pipeline.stages.playlists import sync_playlists
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted, documents
+from echostats_pipeline_tests.examples import examples
 from echostats_pipeline_tests.stages.shelf import Shelf
 
 A_DAY = timedelta(days=1)
@@ -128,7 +129,7 @@ def test_a_process_that_dies_anywhere_loses_nothing_and_the_next_goes_on(
     assert saved(store) == Counter(shelf.saved)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(examples(3)))
 def test_a_list_that_changes_while_it_is_read_over_days_is_neither_short_nor_doubled(
     store: Store, user: User, seed: int
 ) -> None:
