@@ -13,13 +13,14 @@ from echostats_pipeline.simulator.history import LATE_INTERVAL, ApiTruth, Histor
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World, is_shown
+from echostats_pipeline_tests.examples import examples
 
 from .conftest import NOW, Get
 
 RECENT = "/me/player/recently-played"
 INSTANTS = st.datetimes(datetime(2025, 5, 1), datetime(2025, 6, 15), timezones=st.just(UTC))
 RATES = st.sampled_from([0.0, 0.1, 0.5, 1.0])
-MANY = settings(max_examples=60, deadline=None)
+MANY = settings(max_examples=examples(25), deadline=None)
 
 
 def behaviour(late_hours: float = 3, **rates: float) -> Behaviour:

@@ -40,7 +40,7 @@ STARTS = {
 """Zones, and half a day before something happens to their clocks."""
 
 quick = settings(
-    max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 """For properties whose every example takes a while."""
 

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from echostats_pipeline_tests.examples import examples
 from echostats_pipeline_tests.transforms.history import History
 from echostats_pipeline_tests.transforms.rows import export, row
 
@@ -36,7 +37,7 @@ def documents(*files: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @given(told=DIFFERENT, cuts=CUTS, order=st.randoms(use_true_random=False))
-@settings(max_examples=150)
+@settings(max_examples=examples(50))
 def test_rows_that_differ_are_the_same_plays_however_they_are_split_over_files(
     told: list[Details], cuts: list[int], order: Any
 ) -> None:
@@ -50,7 +51,7 @@ def test_rows_that_differ_are_the_same_plays_however_they_are_split_over_files(
 
 
 @given(told=st.lists(st.sampled_from(("fwdbtn", "backbtn", "clickrow")), min_size=1, max_size=5))
-@settings(max_examples=50)
+@settings(max_examples=examples(20))
 def test_a_copy_adds_nothing_and_within_a_file_every_row_counts(told: list[str]) -> None:
     rows = rows_of([("a", reason, True) for reason in told])
     whole = documents(rows)
@@ -60,7 +61,7 @@ def test_a_copy_adds_nothing_and_within_a_file_every_row_counts(told: list[str])
 
 
 @given(told=DIFFERENT, vague_first=st.booleans())
-@settings(max_examples=50)
+@settings(max_examples=examples(20))
 def test_rows_that_do_not_say_how_they_began_are_copies_of_those_that_do(
     told: list[Details], vague_first: bool
 ) -> None:
