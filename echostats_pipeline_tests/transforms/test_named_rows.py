@@ -155,6 +155,7 @@ def test_what_two_services_tell_is_one_play() -> None:
     assert play["also_imported"][0].startswith("lastfm|")
 
 
+@pytest.mark.scale
 @quick
 @given(
     extended=extended_rows,
