@@ -8,14 +8,14 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from echostats_pipeline.cli.simulated import connect_person
+from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.storage.embedded import running
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.history import Size, album_of, artist_of, duration_ms, image_url, spotify_id
 from echostats_pipeline.model.catalog import Album, Artist, AudioFeatures, Track
-from echostats_pipeline.transforms.identity import stable_id
+from echostats_pipeline.transforms.history.identity import stable_id
 
 Documents = Iterator[dict[str, Any]]
 

@@ -29,14 +29,14 @@ import requests
 
 from benchmarks.processes import TIMEOUT_S, cpu_seconds, disk_mib, memory_mib
 from echostats_pipeline.cli.simulated import SEED
-from echostats_pipeline.jobs import USER_TAG
+from echostats_pipeline.local import mongod
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.orchestration.jobs import USER_TAG
+from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.storage import embedded
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 from echostats_pipeline.transforms.days import local_date
 from echostats_pipeline_tests.integration.consent import connect
@@ -192,7 +192,7 @@ def installation(home: Path, user_count: int) -> Iterator[Day]:
         eventually("simulator", lambda: simulator_answers(url), simulator)
         move_clock(url, -BEHIND)
         folder.write_json(folder.simulator_file, {"url": url})
-        with embedded.running(folder), open_store(settings, indexes=True) as store:
+        with mongod.running(folder), open_store(settings, indexes=True) as store:
             people = World(seed=SEED, user_count=user_count).users
             users = [connect(settings, store, url, person.id, person.timezone) for person in people]
         with started(home, *CLI, "up", "--port", str(port), **UNBOUNDED) as process:

@@ -30,16 +30,16 @@ from benchmarks.accounts import connect_everybody, installation
 from benchmarks.processes import MIB
 from echostats_pipeline.cli.instance import QUIET, prepare_dagster_home
 from echostats_pipeline.definitions import build_definitions
-from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
-from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import range_tags
-from echostats_pipeline.retention import remove_runs
+from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import BATCH_SIZE, BATCH_SIZE_VARIABLE
+from echostats_pipeline.orchestration.instance.retention import remove_runs
+from echostats_pipeline.orchestration.jobs import USER_TAG
+from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 
 USERS = 5
 SYNCS_A_DAY = 96

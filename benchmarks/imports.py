@@ -23,14 +23,14 @@ from bson import ObjectId
 from benchmarks.exports import ROWS_PER_FILE, write_export
 from benchmarks.history import PLAYS, USER_ID
 from benchmarks.measuring import NoProgress, Taken, peak_mib, timed
-from echostats_pipeline.exports.archives import ArchiveLimits
+from echostats_pipeline.importers.archives import ArchiveLimits
+from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages.imports import import_export
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline.storage.embedded import running
-from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 
 GOAL, GOAL_AGAIN, GOAL_MIB = 1.25, 0.5, 1024

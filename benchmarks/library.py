@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from benchmarks.accounts import connect_everybody, installation
 from benchmarks.measuring import NoProgress
+from echostats_pipeline.accounts.connecting import open_client
 from echostats_pipeline.errors import WaitRequired
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
@@ -22,7 +23,6 @@ from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.library import LibrarySize
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.stages.accounts import open_client
 from echostats_pipeline.stages.library import sync_saved_tracks, sync_top_items
 from echostats_pipeline.stages.library_progress import due_libraries, libraries
 from echostats_pipeline.stages.playlists import sync_playlists

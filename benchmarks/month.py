@@ -15,6 +15,7 @@ import requests
 
 from benchmarks.accounts import connect_everybody, installation
 from benchmarks.measuring import NoProgress
+from echostats_pipeline.accounts.connecting import open_client, open_feature_sources
 from echostats_pipeline.errors import SpotifyError, WaitRequired
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
@@ -23,7 +24,6 @@ from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.history import api_truth
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.stages.accounts import open_client, open_feature_sources
 from echostats_pipeline.stages.catalog import enrich_albums, enrich_artists, enrich_audio_features, enrich_tracks
 from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
 from echostats_pipeline.stages.library import sync_saved_tracks, sync_top_items

@@ -28,10 +28,10 @@ from benchmarks.processes import TIMEOUT_S, disk_mib, memory_mib
 from benchmarks.runs import add_runs, round_of
 from echostats_pipeline.cli.instance import open_instance, project_file
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.partitions import day_partition
-from echostats_pipeline.roster import Roster
+from echostats_pipeline.orchestration.instance.sensor_roster import Roster
+from echostats_pipeline.orchestration.partitions import day_partition
 from echostats_pipeline.settings import Settings, load_settings
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline_tests.integration.graphql import Graphql
 from echostats_pipeline_tests.integration.processes import environment, eventually, started
 

@@ -23,14 +23,14 @@ from multiprocessing.connection import Connection
 from typing import cast
 
 from benchmarks.accounts import connect_everybody
-from echostats_pipeline.assets.ingestion import CALLS_AT_ONCE
+from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.orchestration.assets.ingestion import CALLS_AT_ONCE
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.behaviour import Behaviour, Fault
 from echostats_pipeline.simulator.running import running_simulator
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.storage.embedded import running
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store, open_store
 
 ANSWER_S = 0.15

@@ -13,12 +13,12 @@ from benchmarks.filling import insert, insert_many
 from benchmarks.history import FIRST, HEAVY, LAST, EvenDays, Size, api_play, history
 from benchmarks.measuring import NoProgress
 from benchmarks.traffic import Traffic
+from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages.statistics import Rebuilt, Snapshots, rebuild_rollups, rebuild_snapshots
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import AWARE, Document
-from echostats_pipeline.storage.embedded import running
-from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow

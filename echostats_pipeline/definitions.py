@@ -7,22 +7,22 @@ from typing import Any
 
 import dagster as dg
 
-from echostats_pipeline.alerts import ALERT_SENSORS
-from echostats_pipeline.assets import analytics, catalog, ingestion, library, report, rollups, sources
-from echostats_pipeline.checks import CHECKS
-from echostats_pipeline.jobs import JOBS
-from echostats_pipeline.partitions import is_by_day, user_days
-from echostats_pipeline.resources.clock import ClockResource
-from echostats_pipeline.resources.jobs import SyncJobsResource
-from echostats_pipeline.resources.spotify import SpotifyResource
-from echostats_pipeline.resources.store import StoreResource
-from echostats_pipeline.roster import Beginning, Roster
-from echostats_pipeline.schedules import SCHEDULES
-from echostats_pipeline.sensors import SENSORS, sync_sensors
+from echostats_pipeline.orchestration.assets import catalog, ingestion, library, report, rollups, snapshots, sources
+from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
+from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
+from echostats_pipeline.orchestration.automation.sensors import SENSORS, sync_sensors
+from echostats_pipeline.orchestration.checks import CHECKS
+from echostats_pipeline.orchestration.dagster_patches.upstream_partitions import list_no_days_above_steps
+from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, Roster
+from echostats_pipeline.orchestration.jobs import JOBS
+from echostats_pipeline.orchestration.partitions import is_by_day, user_days
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.spotify import SpotifyResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.runs import SyncJobsResource
 from echostats_pipeline.settings import Settings, load_settings
-from echostats_pipeline.steps import list_no_days_above_steps
 
-MODULES = (sources, ingestion, rollups, analytics, report, library, catalog)
+MODULES = (sources, ingestion, rollups, snapshots, report, library, catalog)
 
 
 def build_resources(store: StoreResource | None = None, clock: ClockResource | None = None) -> dict[str, Any]:

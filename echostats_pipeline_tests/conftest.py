@@ -17,11 +17,19 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
+from echostats_pipeline.accounts.connecting import (
+    SIMULATED_CLIENT_ID,
+    connect_account,
+    open_client,
+    open_feature_sources,
+)
 from echostats_pipeline.definitions import build_definitions, build_resources
 from echostats_pipeline.errors import EmbeddedServerError
+from echostats_pipeline.local import mongod
+from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.users import User
-from echostats_pipeline.resources.clock import ClockResource
-from echostats_pipeline.resources.store import StoreResource
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.clock import Clock
@@ -31,12 +39,9 @@ from echostats_pipeline.simulator.running import RunningSimulator, running_simul
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
-from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account, open_client, open_feature_sources
-from echostats_pipeline.stages.features import FeatureSource
-from echostats_pipeline.storage import embedded
+from echostats_pipeline.stages.audio_features import FeatureSource
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.embedded import EmbeddedServer
-from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.costs import mark_costs
 from echostats_pipeline_tests.databases import KeptDatabase, new_database
@@ -92,13 +97,13 @@ def _no_settings_from_outside() -> Iterator[None]:
 def mongo_server() -> Iterator[EmbeddedServer]:
     """The embedded server, in a state folder of its own, in memory where that can be had: indexes cost disk syncs."""
     try:
-        embedded.find_mongod()
+        mongod.find_mongod()
     except EmbeddedServerError as error:
         pytest.skip(f"no mongod to test with: {error}")
     memory = Path("/dev/shm")
     with (
         tempfile.TemporaryDirectory(prefix="echostats", dir=memory if os.access(memory, os.W_OK) else None) as folder,
-        embedded.running(StateFolder(Path(folder) / "home")) as server,
+        mongod.running(StateFolder(Path(folder) / "home")) as server,
     ):
         yield server
 

@@ -3,9 +3,9 @@
 import click
 
 from echostats_pipeline.cli.database import open_database
-from echostats_pipeline.notices import Notifier
+from echostats_pipeline.monitoring.incidents import configured_secrets, redacted, times
+from echostats_pipeline.monitoring.notifier import Notifier
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.stages.incidents import configured_secrets, redacted, times
 
 
 @click.group()

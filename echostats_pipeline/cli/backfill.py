@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from echostats_pipeline.cli.history import rebuild_snapshots
+from echostats_pipeline.cli.imports import rebuild_snapshots
 from echostats_pipeline.cli.instance import RunFailedError, Runner, open_pipeline
-from echostats_pipeline.decisions import rectangles
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import EARLIEST, last_day
+from echostats_pipeline.orchestration.automation.run_requests import rectangles
+from echostats_pipeline.orchestration.partitions import EARLIEST, last_day
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date

@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from echostats_pipeline.accounts.connecting import configured_spotify, connect_account
+from echostats_pipeline.accounts.consent import Attempt
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.options import checked_timezone
 from echostats_pipeline.cli.redirect import NotServed, Redirects, served
@@ -19,8 +21,6 @@ from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User, known_timezone
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.spotify.oauth import SpotifyApp
-from echostats_pipeline.stages.accounts import configured_spotify, connect_account
-from echostats_pipeline.stages.consent import Attempt
 
 WAIT_S = 5 * 60.0
 """How long the browser may take."""

@@ -22,12 +22,16 @@ from typing import IO
 import requests
 
 from echostats_pipeline.cli.instance import open_instance
-from echostats_pipeline.dead_runs import end_interrupted_runs
 from echostats_pipeline.errors import EchostatsError
-from echostats_pipeline.roster import code_location_is_loaded, reload_code_location, webserver_file
+from echostats_pipeline.local.processes import command_of, process_exists
+from echostats_pipeline.orchestration.instance.dead_runs import end_interrupted_runs
+from echostats_pipeline.orchestration.instance.sensor_roster import (
+    code_location_is_loaded,
+    reload_code_location,
+    webserver_file,
+)
 from echostats_pipeline.settings import Settings
-from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.processes import command_of, process_exists
+from echostats_pipeline.state_folder import StateFolder
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S, STOP_TIMEOUT_S, POLL_S, WATCH_S = 120.0, 30.0, 0.2, 10.0

@@ -8,19 +8,19 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from echostats_pipeline.cli.history import import_with, outcome_table, rebuild_with, run_of_user
+from echostats_pipeline.cli.imports import import_with, outcome_table, rebuild_with, run_of_user
 from echostats_pipeline.cli.instance import Runner, open_pipeline
 from echostats_pipeline.cli.own_command import own_command
 from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
-from echostats_pipeline.decisions import sync_request
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.automation.run_requests import sync_request
 from echostats_pipeline.settings import Settings, load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.running import RunningSimulator
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
 SIMULATED = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_BURST_CALLS": "100000"}

@@ -9,19 +9,19 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from echostats_pipeline import instance_health
+from echostats_pipeline.accounts.connecting import token_cipher
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.notices import Notifier
+from echostats_pipeline.monitoring import health
+from echostats_pipeline.monitoring.health import Finding, Findings, examined, worst
+from echostats_pipeline.monitoring.notifier import Notifier
+from echostats_pipeline.orchestration import health as instance_health
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.spotify.crypto import TokenCipher
-from echostats_pipeline.stages import health
-from echostats_pipeline.stages.accounts import token_cipher
-from echostats_pipeline.stages.health import Finding, Findings, examined, worst
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}

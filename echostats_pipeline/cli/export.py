@@ -11,11 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
+from echostats_pipeline.accounts.data_export import ExportedFile, export_user
+from echostats_pipeline.accounts.private_files import check_free
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.stages.export import ExportedFile, export_user
-from echostats_pipeline.storage.folders import check_free
 
 
 @click.command()

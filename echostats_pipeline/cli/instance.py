@@ -36,16 +36,16 @@ from rich.progress import (
 from rich.text import Text
 
 from echostats_pipeline.cli.database import open_database
-from echostats_pipeline.dead_runs import close_dead_runs, process_tag
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.errors import EchostatsError
-from echostats_pipeline.event_log_storage import BATCH_SIZE, BATCH_SIZE_VARIABLE
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import PARTITION, RANGE_START
-from echostats_pipeline.roster import Beginning, first_day_of, reload_code_location
+from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import BATCH_SIZE, BATCH_SIZE_VARIABLE
+from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs, process_tag
+from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, first_day_of, reload_code_location
+from echostats_pipeline.orchestration.partitions import PARTITION, RANGE_START
 from echostats_pipeline.settings import Settings, set_environment
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
 logger = logging.getLogger(__name__)

@@ -2,11 +2,11 @@
 
 import click
 
+from echostats_pipeline.accounts.connecting import token_cipher
+from echostats_pipeline.accounts.key_rotation import rotate_keys, tokens_by_key
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.spotify.crypto import TokenCipher
-from echostats_pipeline.stages.accounts import token_cipher
-from echostats_pipeline.stages.rotation import rotate_keys, tokens_by_key
 
 
 @click.group()

@@ -7,10 +7,10 @@ import click
 
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.instance import open_instance
-from echostats_pipeline.metrics import exposition, measured
 from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.orchestration.instance.metrics import exposition, measured
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.storage.home import StateFolder, replace_file
+from echostats_pipeline.state_folder import StateFolder, replace_file
 
 READABLE = 0o644
 """node_exporter runs as another user."""

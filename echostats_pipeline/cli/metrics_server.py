@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from echostats_pipeline.cli.guard import refusal
-from echostats_pipeline.metrics import exposition
+from echostats_pipeline.orchestration.instance.metrics import exposition
 
 HOST = "127.0.0.1"
 POLL_S = 0.1

@@ -1,6 +1,6 @@
 """``echostats mongo``: the address of the database, and the embedded server by hand.
 
-Only words around `echostats_pipeline.storage.embedded`; with MONGO_URI set there is no server of ours to start or stop.
+Only words around `echostats_pipeline.local.mongod`; with MONGO_URI set there is no server of ours to start or stop.
 """
 
 from urllib.parse import urlsplit, urlunsplit
@@ -8,9 +8,9 @@ from urllib.parse import urlsplit, urlunsplit
 import click
 
 from echostats_pipeline.errors import SettingsError
+from echostats_pipeline.local import mongod
 from echostats_pipeline.settings import Settings, load_settings
-from echostats_pipeline.storage import embedded
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 
 
 @click.group()
@@ -25,7 +25,7 @@ def uri() -> None:
     if settings.mongo_uri is not None:
         click.echo(_opening(settings.mongo_uri.get_secret_value(), settings.mongo_db))
         return
-    server = embedded.ensure_running(StateFolder(settings.home))
+    server = mongod.ensure_running(StateFolder(settings.home))
     if server.started_here:
         click.echo(f"Started {_described(server)}. Stop it with: echostats mongo stop", err=True)
     click.echo(server.uri_for(settings.mongo_db))
@@ -38,7 +38,7 @@ def status() -> None:
     if settings.mongo_uri is not None:
         click.echo("MONGO_URI is set: echostats uses that server, the embedded one is not needed.")
         return
-    server = embedded.status(StateFolder(settings.home))
+    server = mongod.status(StateFolder(settings.home))
     if server is None:
         click.echo(f"MongoDB is not running ({settings.home}). It starts when needed, or with: echostats mongo start")
         raise SystemExit(1)
@@ -48,14 +48,14 @@ def status() -> None:
 @mongo.command()
 def start() -> None:
     """Start the embedded server and leave it running."""
-    server = embedded.ensure_running(_home("start"))
+    server = mongod.ensure_running(_home("start"))
     click.echo(f"{'Started' if server.started_here else 'Already running:'} {_described(server)}")
 
 
 @mongo.command()
 def stop() -> None:
     """Stop the embedded server; its data stays."""
-    click.echo("Stopped MongoDB" if embedded.stop(_home("stop")) else "MongoDB was not running")
+    click.echo("Stopped MongoDB" if mongod.stop(_home("stop")) else "MongoDB was not running")
 
 
 def _opening(uri: str, database: str) -> str:
@@ -79,5 +79,5 @@ def _home(action: str) -> StateFolder:
     return StateFolder(settings.home)
 
 
-def _described(server: embedded.EmbeddedServer) -> str:
+def _described(server: mongod.EmbeddedServer) -> str:
     return f"MongoDB on 127.0.0.1:{server.port} (process {server.pid})"

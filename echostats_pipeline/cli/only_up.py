@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from echostats_pipeline.errors import EchostatsError, StorageError
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 
 
 @contextmanager

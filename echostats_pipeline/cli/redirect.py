@@ -1,6 +1,6 @@
 """The end of a sign-in: a server for the one address that Spotify sends the browser back to.
 
-Here: listening, waiting for the browser, showing it a page. Not here: what the address means (`stages.consent`).
+Here: listening, waiting for the browser, showing it a page. Not here: what the address means (`accounts.consent`).
 """
 
 import errno

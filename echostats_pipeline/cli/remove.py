@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Column, Table
 
+from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.cli.instance import open_pipeline
 from echostats_pipeline.cli.options import yes_option
-from echostats_pipeline.leftovers import remove_outside, user_files
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.roster import reload_code_location
+from echostats_pipeline.orchestration.instance.sensor_roster import reload_code_location
+from echostats_pipeline.orchestration.instance.user_cleanup import remove_outside, user_files
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.stages.removal import remove_user
 
 STAYS = (
     "Not touched: exports and backups you keep elsewhere, the history of runs in Dagster, the catalogue that all users "

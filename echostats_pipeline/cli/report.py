@@ -11,10 +11,10 @@ from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
+from echostats_pipeline.report.make import Made, make_report
+from echostats_pipeline.report.pictures import Fetch, from_network
 from echostats_pipeline.settings import Settings, load_settings
-from echostats_pipeline.stages.pictures import Fetch, from_network
-from echostats_pipeline.stages.report import Made, make_report
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 
 FIRST_YEAR, LAST_YEAR = 1970, 9999
 

@@ -7,6 +7,7 @@ from datetime import datetime
 import requests
 from starlette.types import ASGIApp
 
+from echostats_pipeline.accounts.connecting import SIMULATED_CLIENT_ID, connect_account
 from echostats_pipeline.cli.guard import Guarded
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
@@ -14,8 +15,7 @@ from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
-from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
 SEED = 1

@@ -17,13 +17,13 @@ from echostats_pipeline.cli.metrics_server import serving_metrics
 from echostats_pipeline.cli.only_up import only_up
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.errors import EchostatsError
-from echostats_pipeline.metrics import measured
+from echostats_pipeline.local.mongod import free_port
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.notices import Notifier
-from echostats_pipeline.roster import Beginning, Roster, first_day_of
+from echostats_pipeline.monitoring.notifier import Notifier
+from echostats_pipeline.orchestration.instance.metrics import measured
+from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, Roster, first_day_of
 from echostats_pipeline.settings import Settings, load_settings
-from echostats_pipeline.storage.embedded import free_port
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
 MOST_NAMED = 5

@@ -9,19 +9,19 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from echostats_pipeline.accounts.consent import AT_ONCE, SOON, consent_left, move_days, resume
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.lazy import LazyGroup, Listed
 from echostats_pipeline.cli.options import checked_timezone
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
+from echostats_pipeline.monitoring.api_usage import calls_made
+from echostats_pipeline.report.formatting import plural
+from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.stages.calls import calls_made
-from echostats_pipeline.stages.consent import AT_ONCE, SOON, consent_left, move_days, resume
 from echostats_pipeline.stages.library_progress import libraries
-from echostats_pipeline.storage.report import ReportStore
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.words import plural
 
 PIPED_WIDTH = 200
 """Where no terminal limits it, a table is not cut."""

@@ -61,7 +61,7 @@ class Repeat(Embedded):
 class DailyRollup(Document):
     """Listening of one user on one local date (collection ``daily_rollups``).
 
-    Counts are of plays that count (see `transforms.plays`); times are of all plays, in milliseconds.
+    Counts are of plays that count (see `transforms.statistics.plays`); times are of all plays, in milliseconds.
     """
 
     user_id: str

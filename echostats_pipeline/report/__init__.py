@@ -1,1 +1,1 @@
-"""What a report looks like: charts, page, style. What it says is `transforms.report`; nothing here reads or fetches."""
+"""What a report looks like: charts, page, style. What it says is `report.build`; nothing here reads or fetches."""

@@ -1,7 +1,7 @@
 """A report as one HTML file that loads nothing.
 
-Here: charts drawn, pictures turned into data, the template filled. Not here: what is said (`transforms.report`), and
-where pictures come from (`stages.pictures`). Jinja2 escapes everything: names are whatever somebody typed.
+Here: charts drawn, pictures turned into data, the template filled. Not here: what is said (`report.build`), and
+where pictures come from (`report.pictures`). Jinja2 escapes everything: names are whatever somebody typed.
 """
 
 import base64
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from echostats_pipeline import __version__
 from echostats_pipeline.report import palette
+from echostats_pipeline.report.calendar import Calendar
+from echostats_pipeline.report.document import Month, Report
 from echostats_pipeline.report.drawing import drawn
+from echostats_pipeline.report.formatting import duration, initials
 from echostats_pipeline.report.specs import NARROW, WIDE, half_year_chart, months_chart, week_chart
-from echostats_pipeline.transforms.calendar import Calendar
-from echostats_pipeline.transforms.shown import Month, Report
-from echostats_pipeline.transforms.words import duration, initials
 
 if TYPE_CHECKING:
     import jinja2

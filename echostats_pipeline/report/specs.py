@@ -11,10 +11,10 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+from echostats_pipeline.report.calendar import Cell, WeekHour
+from echostats_pipeline.report.document import Month
+from echostats_pipeline.report.formatting import HOUR_MS, WEEKDAYS, calendar_date, duration, plural
 from echostats_pipeline.report.palette import ACCENT, GRID, LEVELS, MUTED, SECOND, STRIPES, UNKNOWN, Colour
-from echostats_pipeline.transforms.calendar import Cell, WeekHour
-from echostats_pipeline.transforms.shown import Month
-from echostats_pipeline.transforms.words import HOUR_MS, WEEKDAYS, calendar_date, duration, plural
 
 Spec = dict[str, Any]
 

@@ -19,10 +19,10 @@ from echostats_pipeline.errors import EndpointRefused, NotFoundOnSpotify, Spotif
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.library import TimeRange, TopItemKind
 from echostats_pipeline.settings import SPOTIFY_API_URL
-from echostats_pipeline.spotify.answers import JsonObject, json_object, unexpected_body
-from echostats_pipeline.spotify.regimes import REMEMBERED_FOR, MemoryRegimes, RegimeMemory, is_refused
+from echostats_pipeline.spotify.endpoint_access import REMEMBERED_FOR, MemoryRegimes, RegimeMemory, is_refused
+from echostats_pipeline.spotify.responses import JsonObject, json_object, unexpected_body
+from echostats_pipeline.spotify.retry_after import Clock
 from echostats_pipeline.spotify.transport import Handler, Request, Response
-from echostats_pipeline.spotify.waits import Clock
 
 Asked = tuple[str, JsonObject | None]
 """The id that was asked for, and the object; None for what Spotify does not know."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from echostats_pipeline.model.base import storable_text, to_utc
-from echostats_pipeline.spotify.answers import JsonObject
+from echostats_pipeline.spotify.responses import JsonObject
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -35,9 +35,9 @@ from echostats_pipeline.model.library import (
     TopItems,
 )
 from echostats_pipeline.model.plays import RecentlyPlayedItem, TrackSnapshot
-from echostats_pipeline.spotify.answers import JsonObject
 from echostats_pipeline.spotify.fields import build, flag, instant, json_object, json_objects, text, texts, whole
-from echostats_pipeline.transforms.identity import stable_id
+from echostats_pipeline.spotify.responses import JsonObject
+from echostats_pipeline.transforms.history.identity import stable_id
 
 
 @dataclass(frozen=True)

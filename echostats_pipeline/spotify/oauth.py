@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from echostats_pipeline.errors import ConsentNotGiven
 from echostats_pipeline.settings import SPOTIFY_ACCOUNTS_URL
-from echostats_pipeline.spotify.answers import json_object, printable_line, unexpected_body
+from echostats_pipeline.spotify.responses import json_object, printable_line, unexpected_body
 from echostats_pipeline.spotify.transport import Handler, Request
 
 SCOPES = (

@@ -15,10 +15,10 @@ from http import HTTPStatus
 from typing import Protocol
 
 from echostats_pipeline.errors import APP_FAMILY, WaitRequired
-from echostats_pipeline.spotify.answers import explanation
 from echostats_pipeline.spotify.families import Family, rate_limit_of
+from echostats_pipeline.spotify.responses import explanation
+from echostats_pipeline.spotify.retry_after import SHORT_WAIT, Clock, Sleep, retry_after
 from echostats_pipeline.spotify.transport import Handler, Request, Response
-from echostats_pipeline.spotify.waits import SHORT_WAIT, Clock, Sleep, retry_after
 
 QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 """Spotify's ``reason`` for a used-up quota, since July 2026."""

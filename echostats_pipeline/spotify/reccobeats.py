@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from echostats_pipeline.model.catalog import AudioFeatures
-from echostats_pipeline.spotify.answers import JsonObject, json_object, unexpected_body
+from echostats_pipeline.spotify.responses import JsonObject, json_object, unexpected_body
 from echostats_pipeline.spotify.transport import Handler, Request
 
 RECCOBEATS_URL = "https://api.reccobeats.com"

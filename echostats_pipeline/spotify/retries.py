@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from echostats_pipeline.errors import SpotifyUnreachable, WaitRequired
+from echostats_pipeline.spotify.retry_after import SHORT_WAIT, Clock, Sleep, retry_after
 from echostats_pipeline.spotify.transport import Handler, Request, Response
-from echostats_pipeline.spotify.waits import SHORT_WAIT, Clock, Sleep, retry_after
 
 
 class Retrying:

@@ -14,8 +14,8 @@ from datetime import datetime
 from echostats_pipeline.errors import WaitRequired
 from echostats_pipeline.model.catalog import Album, Artist, Track
 from echostats_pipeline.settings import Settings
-from echostats_pipeline.spotify.answers import JsonObject
 from echostats_pipeline.spotify.client import MOST_IDS, Asked, SpotifyClient, batch_route
+from echostats_pipeline.spotify.endpoint_access import is_refused
 from echostats_pipeline.spotify.mapping import (
     album_document,
     album_stub,
@@ -24,9 +24,9 @@ from echostats_pipeline.spotify.mapping import (
     track_document,
 )
 from echostats_pipeline.spotify.reccobeats import MOST_IDS as MOST_IDS_OF_RECCOBEATS
-from echostats_pipeline.spotify.regimes import is_refused
+from echostats_pipeline.spotify.responses import JsonObject
 from echostats_pipeline.stages import Progress
-from echostats_pipeline.stages.features import FeatureSource, ask_in_turn, askable
+from echostats_pipeline.stages.audio_features import FeatureSource, ask_in_turn, askable
 from echostats_pipeline.stages.merging import fill_tracks
 from echostats_pipeline.storage.store import Store
 

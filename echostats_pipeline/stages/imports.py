@@ -14,12 +14,12 @@ import polars as pl
 from bson import ObjectId
 
 from echostats_pipeline.errors import ExportError
-from echostats_pipeline.exports.ahead import Read, reading_ahead
-from echostats_pipeline.exports.archives import ArchiveLimits
-from echostats_pipeline.exports.chunks import LONGEST_MS
-from echostats_pipeline.exports.files import find_export_files
-from echostats_pipeline.exports.reading import read_export
-from echostats_pipeline.exports.rows import ExportChunk, ExportFile, RejectedRow
+from echostats_pipeline.importers.archives import ArchiveLimits
+from echostats_pipeline.importers.chunks import LONGEST_MS
+from echostats_pipeline.importers.files import find_export_files
+from echostats_pipeline.importers.prefetch import Read, reading_ahead
+from echostats_pipeline.importers.reading import read_export
+from echostats_pipeline.importers.rows import ExportChunk, ExportFile, RejectedRow
 from echostats_pipeline.model.operations import FileImport, ImportReject, RowOutcome
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings

@@ -12,10 +12,10 @@ from typing import get_args
 
 from echostats_pipeline.model.library import LibraryReading, TimeRange, TopItemKind
 from echostats_pipeline.model.users import User
-from echostats_pipeline.spotify.answers import JsonObject
 from echostats_pipeline.spotify.client import ListPage, SpotifyClient
 from echostats_pipeline.spotify.fields import text
 from echostats_pipeline.spotify.mapping import content, saved_track_document, top_items_document
+from echostats_pipeline.spotify.responses import JsonObject
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.library_progress import CHECKED_FOR
 from echostats_pipeline.stages.visits import DAILY_CALLS, Visit, visiting

@@ -13,19 +13,19 @@ from echostats_pipeline.model.plays import RecentlyPlayedItem
 from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.changes import (
+from echostats_pipeline.transforms.days import touched_days
+from echostats_pipeline.transforms.history.changes import (
     KnownTrack,
     PlayChanges,
     merge_anew,
     merge_export,
     merge_recently_played,
 )
-from echostats_pipeline.transforms.days import touched_days
-from echostats_pipeline.transforms.facts import READ_AROUND
-from echostats_pipeline.transforms.identity import made_up
-from echostats_pipeline.transforms.naming import kind_of_key, parsed_key
-from echostats_pipeline.transforms.plays import UTC_MS
-from echostats_pipeline.transforms.reconciling import named_facts
+from echostats_pipeline.transforms.history.facts import READ_AROUND
+from echostats_pipeline.transforms.history.identity import made_up
+from echostats_pipeline.transforms.history.named_rows import kind_of_key, parsed_key
+from echostats_pipeline.transforms.history.reconciling import named_facts
+from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
 Clock = Callable[[], datetime]
 

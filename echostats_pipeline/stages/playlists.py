@@ -13,9 +13,9 @@ from echostats_pipeline.model.base import known_fields
 from echostats_pipeline.model.library import AskedInVain, Playlist, UnreadPlaylist
 from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.client import ListPage, SpotifyClient
+from echostats_pipeline.spotify.endpoint_access import REMEMBERED_FOR
 from echostats_pipeline.spotify.fields import text
 from echostats_pipeline.spotify.mapping import playlist_document, playlist_tracks
-from echostats_pipeline.spotify.regimes import REMEMBERED_FOR
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.visits import DAILY_CALLS, Visit, visiting
 from echostats_pipeline.storage.store import Store

@@ -23,10 +23,10 @@ from echostats_pipeline.storage.rebuilds import BegunRebuild
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
-from echostats_pipeline.transforms.frames import CatalogFrames
-from echostats_pipeline.transforms.identified import Heard, identified
-from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
-from echostats_pipeline.transforms.snapshots import build_snapshots
+from echostats_pipeline.transforms.statistics.frames import CatalogFrames
+from echostats_pipeline.transforms.statistics.listening import Heard, identified
+from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
+from echostats_pipeline.transforms.statistics.snapshots import build_snapshots
 
 MOST_EXTRA_DAYS = 31
 """Days outside a run's range that are rebuilt along with it; more of them get a run of their own."""

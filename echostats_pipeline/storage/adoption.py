@@ -13,7 +13,7 @@ from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User, partition_key
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.rebuilds import RebuildQueue
-from echostats_pipeline.transforms.identity import stable_id
+from echostats_pipeline.transforms.history.identity import stable_id
 
 TRACES = ("_migrations", "genre_distributions")
 """Collections that only EchoStats makes."""

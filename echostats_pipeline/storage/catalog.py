@@ -15,11 +15,11 @@ from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.model.base import known_fields
 from echostats_pipeline.model.catalog import Album, AlbumRef, Artist, AudioFeatures, Enriched, Track
-from echostats_pipeline.storage.catalog_frames import CatalogFrameStore
 from echostats_pipeline.storage.database import Db, Document, duplicates
-from echostats_pipeline.transforms.changes import KnownTrack
-from echostats_pipeline.transforms.frames import CatalogFrames
-from echostats_pipeline.transforms.identity import stable_id
+from echostats_pipeline.storage.frame_cache.catalog_frames import CatalogFrameStore
+from echostats_pipeline.transforms.history.changes import KnownTrack
+from echostats_pipeline.transforms.history.identity import stable_id
+from echostats_pipeline.transforms.statistics.frames import CatalogFrames
 
 CatalogName = Literal["tracks", "artists", "albums"]
 NOT_ON_SPOTIFY = r"^(local|unresolved):"

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
+from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
 
 PLAY_COLUMNS: Document = {
     "played_at": {"$toLong": "$played_at"},

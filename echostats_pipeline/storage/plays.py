@@ -16,7 +16,7 @@ from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.collections import Index, index_on
 from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage, UnfinishedMerge
 from echostats_pipeline.storage.database import Db, Document, duplicates
-from echostats_pipeline.storage.decoding import bulk_decoding
+from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.play_columns import (
     BY_DAY,
@@ -26,11 +26,11 @@ from echostats_pipeline.storage.play_columns import (
     STORED_PLAY,
     converted,
 )
-from echostats_pipeline.transforms.changes import KnownTrack, PlayChanges
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
-from echostats_pipeline.transforms.facts import STORED_SCHEMA
-from echostats_pipeline.transforms.naming import ISRC
-from echostats_pipeline.transforms.plays import PLAYS_SCHEMA, UTC_MS
+from echostats_pipeline.transforms.history.changes import KnownTrack, PlayChanges
+from echostats_pipeline.transforms.history.facts import STORED_SCHEMA
+from echostats_pipeline.transforms.history.named_rows import ISRC
+from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA, UTC_MS
 
 BATCH = 2_000
 IDS_AT_ONCE = 50_000

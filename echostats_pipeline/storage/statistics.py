@@ -14,10 +14,10 @@ from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, Period
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.rollup_changes import RollupChangeStore
-from echostats_pipeline.storage.rollup_frames import RollupFrameStore
+from echostats_pipeline.storage.frame_cache.rollup_changes import RollupChangeStore
+from echostats_pipeline.storage.frame_cache.rollup_frames import RollupFrameStore
 from echostats_pipeline.transforms.days import DayWindow
-from echostats_pipeline.transforms.frames import RollupFrames
+from echostats_pipeline.transforms.statistics.frames import RollupFrames
 
 BATCH = 1_000
 

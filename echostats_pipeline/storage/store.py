@@ -5,18 +5,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from echostats_pipeline.local.mongod import ensure_running
 from echostats_pipeline.settings import Settings
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.adoption import adopt_users, keep_one_of_each
 from echostats_pipeline.storage.api_logs import ApiLogBuffer
 from echostats_pipeline.storage.catalog import CatalogStore
 from echostats_pipeline.storage.coverage import CoverageStore
 from echostats_pipeline.storage.database import Db, connected
-from echostats_pipeline.storage.embedded import ensure_running
-from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.imports import ImportStore
 from echostats_pipeline.storage.incidents import IncidentStore
 from echostats_pipeline.storage.indexes import ensure_indexes
-from echostats_pipeline.storage.jobs import JobStore
 from echostats_pipeline.storage.leases import LeaseStore
 from echostats_pipeline.storage.library import LibraryStore
 from echostats_pipeline.storage.limits import LimitStore
@@ -26,6 +25,7 @@ from echostats_pipeline.storage.readings import ReadingStore
 from echostats_pipeline.storage.rebuilds import RebuildQueue
 from echostats_pipeline.storage.removals import RemovalStore
 from echostats_pipeline.storage.statistics import StatisticsStore
+from echostats_pipeline.storage.sync_jobs import JobStore
 from echostats_pipeline.storage.users import UserStore
 
 

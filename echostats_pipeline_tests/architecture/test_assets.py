@@ -7,10 +7,10 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
-from echostats_pipeline.assets import OWNER, SPOTIFY_POOL
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.model.collections import COLLECTIONS
-from echostats_pipeline.partitions import USERS, is_by_day
+from echostats_pipeline.orchestration.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.orchestration.partitions import USERS, is_by_day
 from echostats_pipeline.settings import Settings
 
 WITHOUT_A_COLLECTION = {

@@ -3,8 +3,8 @@
 import dagster as dg
 import pytest
 
-from echostats_pipeline.checks import CHECKS
 from echostats_pipeline.definitions import build_definitions
+from echostats_pipeline.orchestration.checks import CHECKS
 
 SPECS = [spec for definition in CHECKS for spec in definition.check_specs]
 by_spec = pytest.mark.parametrize("spec", SPECS, ids=[spec.name for spec in SPECS])

@@ -1,10 +1,9 @@
 """``echostats alerts``: a test to every address, and what is open."""
 
 from echostats_pipeline.model.operations import Incident
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import NOW, Installation
 from echostats_pipeline_tests.receivers import Webhook, listening
-
-from .conftest import Echostats, refused
 
 CANARY = "canary-topic-or-token"
 

@@ -16,14 +16,13 @@ from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.errors import EchostatsError, StorageError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import RANGE_END, RANGE_START, last_day
-from echostats_pipeline.quiet_days import NOTHING_TO_DO
+from echostats_pipeline.orchestration.partitions import RANGE_END, RANGE_START, last_day
+from echostats_pipeline.orchestration.quiet_days import NOTHING_TO_DO
 from echostats_pipeline.stages import statistics
 from echostats_pipeline.storage.statistics import StatisticsStore
 from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline_tests.cli.conftest import Echostats, Ended, refused
 from echostats_pipeline_tests.conftest import NOW, Installation, documents
-
-from .conftest import Echostats, Ended, refused
 
 pytestmark = pytest.mark.dagster
 
@@ -239,7 +238,7 @@ def test_the_days_begin_with_the_first_play_however_old(
     installation: Installation, echostats: Echostats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("ingestion", "rollups"):  # of twenty years without a play, which take ten seconds to report
-        monkeypatch.setattr(f"echostats_pipeline.assets.{module}.report_quiet_days", lambda *_: None)
+        monkeypatch.setattr(f"echostats_pipeline.orchestration.assets.{module}.report_quiet_days", lambda *_: None)
     ann, bob = listener(installation, "ann"), listener(installation, "bob", 1)
     history = installation.store.db["listening_history"]
     for user, day in ((ann, 3), (ann, 20), (bob, 7)):

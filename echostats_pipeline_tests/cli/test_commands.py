@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from echostats_pipeline import __version__
+from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.simulator.exports import write_basic_export, write_extended_export
-from echostats_pipeline.storage.embedded import EmbeddedServer
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import NOW, Installation, documents
-
-from .conftest import Echostats, refused
 
 pytestmark = pytest.mark.dagster
 

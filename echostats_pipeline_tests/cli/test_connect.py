@@ -14,14 +14,13 @@ from click.core import ParameterSource
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
+from echostats_pipeline.accounts import connecting
 from echostats_pipeline.cli import connect as module
 from echostats_pipeline.cli.connect import connect, machine_timezone
 from echostats_pipeline.cli.redirect import NotServed, served
 from echostats_pipeline.errors import AppRefused, ConsentNotGiven, EchostatsError, ReauthorizationNeeded
-from echostats_pipeline.stages import accounts
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import Installation, documents
-
-from .conftest import Echostats, refused
 
 Browser = Callable[[str], object]
 """What becomes of the address of the consent page."""
@@ -130,7 +129,7 @@ def test_with_a_client_secret_there_is_no_verifier(
     installation: Installation, desk: Desk, person: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("SPOTIFY_ACCOUNTS_URL", "SPOTIFY_API_URL"):
-        monkeypatch.setattr(accounts, name, installation.simulator.base_url)
+        monkeypatch.setattr(connecting, name, installation.simulator.base_url)
     desk.set(SPOTIFY_CLIENT_ID="5e" * 16, SPOTIFY_CLIENT_SECRET="canary-secret")
     ended = desk.connect(browser=desk.visits(person))
     assert ended.exit_code == 0, ended.exception
@@ -180,7 +179,7 @@ def test_what_spotify_refuses_after_the_consent_is_said_with_what_to_do(
 def test_an_app_that_spotify_does_not_accept_is_said_with_what_to_check(
     installation: Installation, desk: Desk, person: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spotify = accounts.configured_spotify(installation.settings)
+    spotify = connecting.configured_spotify(installation.settings)
     redirect_uri = desk._environ["SPOTIFY_REDIRECT_URI"]
     with_secret = replace(spotify.app, client_secret=SecretStr("canary"), redirect_uri=redirect_uri)
     # The consent is asked for as an app with a secret, and the exchange then goes without it.

@@ -14,7 +14,7 @@ from echostats_pipeline.cli import dagster_process
 from echostats_pipeline.cli.dagster_process import DagsterDiedError, keep_dagster_running
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.settings import Settings, load_settings
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 
 pytestmark = pytest.mark.kill
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline_tests.cli.conftest import Echostats, Ended
 from echostats_pipeline_tests.conftest import Installation
-
-from .conftest import Echostats, Ended
 
 pytestmark = pytest.mark.dagster
 

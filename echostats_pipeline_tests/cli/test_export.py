@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from echostats_pipeline.accounts.private_files import UNFINISHED
 from echostats_pipeline.model.users import User
-from echostats_pipeline.storage.folders import UNFINISHED
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import NOW, Installation
-
-from .conftest import Echostats, refused
 
 PLAYS = 20_000
 PATIENCE_S = 120

@@ -7,16 +7,15 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
+from echostats_pipeline.accounts import key_rotation
+from echostats_pipeline.accounts.connecting import token_cipher
+from echostats_pipeline.accounts.key_rotation import rotate_keys
 from echostats_pipeline.errors import DecryptionError, SettingsError, StorageError
 from echostats_pipeline.model.users import SpotifyTokens, User
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.spotify.crypto import TokenCipher
-from echostats_pipeline.stages import rotation
-from echostats_pipeline.stages.accounts import token_cipher
-from echostats_pipeline.stages.rotation import rotate_keys
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import KEY, NOW, Installation, documents
-
-from .conftest import Echostats, refused
 
 NEW = "a7" * 32
 ROTATED = {"ENCRYPTION_KEY": NEW, "ENCRYPTION_KEYS_OLD": KEY}
@@ -192,7 +191,7 @@ def test_a_refresh_without_an_end_is_said(
 ) -> None:
     user, users = installation.connect(), installation.store.users
     assert users.lease_refresh(users.tokens(user.user_id))
-    monkeypatch.setattr(rotation, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(key_rotation, "PATIENCE_S", 1.0)
     with pytest.raises(StorageError, match="echostats keys rotate"):
         rotate_keys(users, token_cipher(with_keys(**ROTATED).settings), lambda _: None)
 

@@ -8,10 +8,9 @@ import requests
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from echostats_pipeline.cli.metrics_server import serving_metrics
-from echostats_pipeline.storage.embedded import free_port
+from echostats_pipeline.local.mongod import free_port
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import Installation
-
-from .conftest import Echostats, refused
 
 pytestmark = pytest.mark.dagster
 

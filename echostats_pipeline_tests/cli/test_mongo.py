@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from echostats_pipeline.cli.mongo import mongo
 from echostats_pipeline.errors import EmbeddedServerError, SettingsError
-from echostats_pipeline.storage import embedded
-from echostats_pipeline.storage.embedded import ensure_running
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.local import mongod
+from echostats_pipeline.local.mongod import ensure_running
+from echostats_pipeline.state_folder import StateFolder
 
 
 @pytest.fixture
@@ -18,12 +18,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateFolde
     """A state folder whose server, if any is started, is stopped."""
     monkeypatch.chdir(tmp_path)
     try:
-        embedded.find_mongod()
+        mongod.find_mongod()
     except EmbeddedServerError as error:
         pytest.skip(f"no mongod to test with: {error}")
     folder = StateFolder(tmp_path / "home")
     yield folder
-    embedded.stop(folder)
+    mongod.stop(folder)
 
 
 def test_the_command_line_prints_only_the_address(home: StateFolder) -> None:

@@ -8,12 +8,11 @@ from echostats_pipeline.cli import remove as command
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.cli.main import echostats as root
 from echostats_pipeline.model.users import User
-from echostats_pipeline.roster import Roster
-from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.jobs import JobKey
+from echostats_pipeline.orchestration.instance.sensor_roster import Roster
+from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.storage.sync_jobs import JobKey
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import NOW, Installation, documents
-
-from .conftest import Echostats, refused
 
 pytestmark = pytest.mark.dagster
 

@@ -11,10 +11,9 @@ from echostats_pipeline.cli import report as command
 from echostats_pipeline.stages import statistics
 from echostats_pipeline.stages.statistics import rebuild_rollups
 from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation
 from echostats_pipeline_tests.report.pages import assert_loads_nothing, text_of
-
-from .conftest import Echostats, refused
 
 
 @pytest.fixture

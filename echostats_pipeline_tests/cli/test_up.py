@@ -14,18 +14,17 @@ import pytest
 from echostats_pipeline.cli.dagster_process import orphan_file, stop_orphan
 from echostats_pipeline.cli.only_up import only_up
 from echostats_pipeline.errors import EchostatsError
-from echostats_pipeline.roster import webserver_file
-from echostats_pipeline.storage.home import StateFolder
-from echostats_pipeline.storage.processes import command_of
-
-from .conftest import Echostats, refused
+from echostats_pipeline.local.processes import command_of
+from echostats_pipeline.orchestration.instance.sensor_roster import webserver_file
+from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 
 pytestmark = pytest.mark.kill
 
 HOLD = """
 import pathlib, time
 from echostats_pipeline.cli.only_up import only_up
-from echostats_pipeline.storage.home import StateFolder
+from echostats_pipeline.state_folder import StateFolder
 with only_up(StateFolder(pathlib.Path({home!r})).ensure(), "http://127.0.0.1:3000"):
     print("held", flush=True)
     time.sleep(60)

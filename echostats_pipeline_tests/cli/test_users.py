@@ -12,9 +12,8 @@ from echostats_pipeline.cli.users import calls_lines, consent_text, users
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import NOW, Installation
-
-from .conftest import Echostats, refused
 
 
 @pytest.fixture

@@ -4,15 +4,14 @@ from datetime import UTC, date, datetime, time
 from subprocess import Popen
 from typing import Any
 
-from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import RANGE_END, RANGE_START, range_tags
+from echostats_pipeline.orchestration.jobs import USER_TAG
+from echostats_pipeline.orchestration.partitions import RANGE_END, RANGE_START, range_tags
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow
-
-from .processes import eventually
-from .ui import BACKFILL, RUN, Ui
+from echostats_pipeline_tests.integration.processes import eventually
+from echostats_pipeline_tests.integration.ui import BACKFILL, RUN, Ui
 
 BACKFILL_RUNS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
   ... on PartitionBackfill { status runs { status tags { key value } } } } }"""

@@ -9,19 +9,18 @@ import pytest
 from pymongo import MongoClient
 
 from echostats_pipeline.cli.simulated import simulated_spotify
+from echostats_pipeline.local import mongod
+from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.running import RunningSimulator
-from echostats_pipeline.storage import embedded
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline.storage.embedded import EmbeddedServer
-from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.store import open_store
-
-from .browser import OTHER_SITE, Browser, browser
-from .consent import connect
-from .processes import environment, processes_of
-from .ui import Shown, shown
+from echostats_pipeline_tests.integration.browser import OTHER_SITE, Browser, browser
+from echostats_pipeline_tests.integration.consent import connect
+from echostats_pipeline_tests.integration.processes import environment, processes_of
+from echostats_pipeline_tests.integration.ui import Shown, shown
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +53,7 @@ def prepared(settings: Settings, mongo_client: MongoClient[Document]) -> Iterato
     """A state folder with one connected user, nothing running; also who could connect."""
     home = StateFolder(settings.home).ensure()
     with (
-        embedded.running(home),
+        mongod.running(home),
         open_store(settings, indexes=True) as store,
         simulated_spotify(settings) as simulator,
     ):

@@ -2,11 +2,11 @@
 
 import requests
 
+from echostats_pipeline.accounts.connecting import SIMULATED_CLIENT_ID, connect_account
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
-from echostats_pipeline.stages.accounts import SIMULATED_CLIENT_ID, connect_account
 from echostats_pipeline.storage.store import Store
 
 

@@ -10,11 +10,11 @@ from datetime import timedelta
 from rich.console import Console
 
 from echostats_pipeline.cli.demo import SIMULATED
-from echostats_pipeline.cli.history import import_with, rebuild_with, run_of_user
+from echostats_pipeline.cli.imports import import_with, rebuild_with, run_of_user
 from echostats_pipeline.cli.instance import Runner, open_pipeline
 from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
-from echostats_pipeline.decisions import sync_request
 from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.orchestration.automation.run_requests import sync_request
 from echostats_pipeline.settings import load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
 

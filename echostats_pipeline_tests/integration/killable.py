@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-from echostats_pipeline.exports.reading import read_export
+from echostats_pipeline.importers.reading import read_export
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.stages import imports
 from echostats_pipeline.storage import plays

@@ -14,7 +14,7 @@ from echostats_pipeline.model.operations import ApiLog, SyncJob
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.statistics import TopItem, YearlyReview
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.transforms.days import DayWindow

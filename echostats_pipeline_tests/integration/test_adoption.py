@@ -8,14 +8,14 @@ import dagster as dg
 import pytest
 from bson import ObjectId
 
+from echostats_pipeline.accounts.connecting import token_cipher
 from echostats_pipeline.model.collections import COLLECTIONS, ECHOSTATS_COLLECTIONS
 from echostats_pipeline.model.users import User
-from echostats_pipeline.stages.accounts import token_cipher
 from echostats_pipeline.storage.adoption import adopt_users, mend_nulls
 from echostats_pipeline.storage.conformity import CHECKED
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.indexes import ensure_indexes, index_problems
-from echostats_pipeline.transforms.identity import stable_id
+from echostats_pipeline.transforms.history.identity import stable_id
 from echostats_pipeline_tests.cli.conftest import Echostats, echostats
 from echostats_pipeline_tests.conftest import NOW, Installation, Pipeline
 from echostats_pipeline_tests.echostats import THEIRS, catalogue, decrypted, echostats_starts, encrypted, listener

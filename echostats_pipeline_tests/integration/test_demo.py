@@ -13,14 +13,13 @@ from typing import Any
 import bson
 import pytest
 
+from echostats_pipeline.local import mongod
+from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.collections import COLLECTIONS
-from echostats_pipeline.storage import embedded
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Db, connected
-from echostats_pipeline.storage.embedded import EmbeddedServer
-from echostats_pipeline.storage.home import StateFolder
-
-from .processes import PATIENCE_S, POLL_S, eventually, processes_of, started
+from echostats_pipeline_tests.integration.processes import PATIENCE_S, POLL_S, eventually, processes_of, started
 
 pytestmark = [
     pytest.mark.xdist_group("demo"),
@@ -32,7 +31,7 @@ AT_ONE_INSTANT = """
 import sys
 from datetime import datetime
 from echostats_pipeline.cli import demo, main
-from echostats_pipeline.resources import clock
+from echostats_pipeline.orchestration.resources import clock
 from echostats_pipeline.simulator.clock import Clock
 now = datetime.fromisoformat(sys.argv.pop(1))
 demo.utc_now = clock.utc_now = lambda: now
@@ -59,7 +58,7 @@ def digest(db: Db, collection: str) -> str:
 def job_is_running(home: StateFolder) -> bool:
     if not (home.mongo_dir / "mongod.json").exists() and not any(home.mongo_dir.glob("*.json")):
         return False
-    server: EmbeddedServer | None = embedded.status(home)
+    server: EmbeddedServer | None = mongod.status(home)
     if server is None:
         return False
     with connected(server.uri, "echostats") as db:
@@ -86,7 +85,7 @@ def interrupted(home: StateFolder, command: Sequence[str]) -> list[dict[str, Any
         process.send_signal(signal.SIGCONT)
         assert process.wait(PATIENCE_S) == 130
         assert processes_of(home.path) == {}
-    with embedded.running(home) as server, connected(server.uri, "echostats") as db:
+    with mongod.running(home) as server, connected(server.uri, "echostats") as db:
         return list(db["sync_jobs"].find())
 
 
@@ -95,7 +94,7 @@ def completed(home: StateFolder, command: Sequence[str]) -> tuple[dict[str, int]
     with started(home.path, *command) as process:
         assert process.wait(PATIENCE_S) == 0, said(home)
     assert processes_of(home.path) == {}
-    with embedded.running(home) as server, connected(server.uri, "echostats") as db:
+    with mongod.running(home) as server, connected(server.uri, "echostats") as db:
         counts = {name: db[name].count_documents({}) for name in COLLECTIONS if name not in APPENDED}
         return counts, {name: digest(db, name) for name in SORTED}, list(db["sync_jobs"].find())
 

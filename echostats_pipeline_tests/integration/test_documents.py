@@ -10,7 +10,7 @@ from bson import Int64, ObjectId
 
 from echostats_pipeline.model.base import Document, Embedded
 from echostats_pipeline.model.collections import COLLECTIONS, ECHOSTATS_COLLECTIONS
-from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 

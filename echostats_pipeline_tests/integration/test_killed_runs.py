@@ -19,10 +19,10 @@ import yaml
 from bson import ObjectId
 
 from echostats_pipeline.cli.instance import project_file
-from echostats_pipeline.jobs import USER_TAG
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.orchestration.jobs import USER_TAG
+from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.stages.imports import import_export
@@ -30,9 +30,8 @@ from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline.storage.rebuilds import OPEN_FOR
 from echostats_pipeline.storage.store import Store, open_store
 from echostats_pipeline_tests.conftest import Counted
-
-from .processes import eventually, interrupt, processes_of, started
-from .ui import LAUNCH, RUN, Ui
+from echostats_pipeline_tests.integration.processes import eventually, interrupt, processes_of, started
+from echostats_pipeline_tests.integration.ui import LAUNCH, RUN, Ui
 
 pytestmark = [
     pytest.mark.xdist_group("killed"),

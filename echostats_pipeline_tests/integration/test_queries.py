@@ -21,10 +21,9 @@ import pytest
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline_tests.conftest import NOW, Pipeline
-
-from .printed import PAGE, furnish, run_printed
-from .profiled import Operation, profiled
-from .test_readme import README, blocks
+from echostats_pipeline_tests.integration.printed import PAGE, furnish, run_printed
+from echostats_pipeline_tests.integration.profiled import Operation, profiled
+from echostats_pipeline_tests.integration.test_readme import README, blocks
 
 pytestmark = pytest.mark.xdist_group("queries")
 OVERVIEW = {

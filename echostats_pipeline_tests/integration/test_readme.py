@@ -7,12 +7,12 @@ import click
 import pytest
 
 from echostats_pipeline import settings
-from echostats_pipeline.checks import CHECKS
+from echostats_pipeline.accounts.data_export import export_user
 from echostats_pipeline.cli.main import echostats
-from echostats_pipeline.jobs import JOBS
 from echostats_pipeline.model.collections import ECHOSTATS_COLLECTIONS, EXTRA_COLLECTIONS
-from echostats_pipeline.partitions import range_tags
-from echostats_pipeline.stages.export import export_user
+from echostats_pipeline.orchestration.checks import CHECKS
+from echostats_pipeline.orchestration.jobs import JOBS
+from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline_tests.conftest import NOW, Counted, Pipeline
 from echostats_pipeline_tests.integration.test_documents import SEED
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
+from echostats_pipeline.report.build import build_report
+from echostats_pipeline.report.document import Material
 from echostats_pipeline.report.page import Picture, render
 from echostats_pipeline.simulator.pictures import drawn
-from echostats_pipeline.transforms.report import build_report
-from echostats_pipeline.transforms.shown import Material
+from echostats_pipeline_tests.integration.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
 from echostats_pipeline_tests.report import samples
-
-from .browser import CHROMEDRIVER, CHROMIUM, Browser, browser
 
 pytestmark = [
     pytest.mark.xdist_group("ui"),

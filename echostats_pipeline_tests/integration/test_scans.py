@@ -9,23 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from echostats_pipeline.metrics import exposition, measured
+from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.model.plays import Play, TrackSnapshot
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import range_tags
-from echostats_pipeline.sensors import dead_runs, incomplete_catalog, stale_rollups, stale_snapshots, user_roster
+from echostats_pipeline.orchestration.automation.sensors import (
+    dead_runs,
+    incomplete_catalog,
+    stale_rollups,
+    stale_snapshots,
+    user_roster,
+)
+from echostats_pipeline.orchestration.instance.metrics import exposition, measured
+from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.stages.removal import remove_user
 from echostats_pipeline.storage.audit import AuditStore
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Pipeline
-from echostats_pipeline_tests.dagster.test_sensors import tick
-
-from .profiled import Operation, profiled
+from echostats_pipeline_tests.integration.profiled import Operation, profiled
+from echostats_pipeline_tests.orchestration.automation.test_sensors import tick
 
 pytestmark = pytest.mark.xdist_group("scans")
 TODAY = NOW.date()

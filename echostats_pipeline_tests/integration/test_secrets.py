@@ -12,14 +12,14 @@ import dagster as dg
 import pytest
 from bson.json_util import dumps
 
+from echostats_pipeline.accounts import connecting
+from echostats_pipeline.accounts.connecting import connect_account, token_cipher
 from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.spotify.oauth import SCOPES
-from echostats_pipeline.stages import accounts
-from echostats_pipeline.stages.accounts import connect_account, token_cipher
-from echostats_pipeline.storage.embedded import EmbeddedServer
 from echostats_pipeline_tests.conftest import KEY, NOW, Installation, Pipeline
 
 CLIENT_SECRET = "canary-client-secret-0123456789"
@@ -55,8 +55,8 @@ def planted(
 ) -> tuple[Pipeline, Planted]:
     """The pipeline as an app with a client secret, at a real Spotify that the simulator stands in for."""
     url = pipeline.installation.simulator.base_url
-    monkeypatch.setattr(accounts, "SPOTIFY_ACCOUNTS_URL", url)
-    monkeypatch.setattr(accounts, "SPOTIFY_API_URL", url)
+    monkeypatch.setattr(connecting, "SPOTIFY_ACCOUNTS_URL", url)
+    monkeypatch.setattr(connecting, "SPOTIFY_API_URL", url)
     environ = new_settings(SPOTIFY_CLIENT_ID="canary-app", SPOTIFY_CLIENT_SECRET=CLIENT_SECRET)
     installation = replace(pipeline.installation, environ=environ, settings=load_settings(environ, env_file=None))
     planted = Planted(

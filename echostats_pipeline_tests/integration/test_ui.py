@@ -4,11 +4,10 @@ import sys
 
 import pytest
 
-from echostats_pipeline.sensors import SENSORS
-
-from .browser import CHROMEDRIVER, CHROMIUM, SHOW_PICTURE, Browser
-from .processes import eventually
-from .ui import FRESHNESS, Shown
+from echostats_pipeline.orchestration.automation.sensors import SENSORS
+from echostats_pipeline_tests.integration.browser import CHROMEDRIVER, CHROMIUM, SHOW_PICTURE, Browser
+from echostats_pipeline_tests.integration.processes import eventually
+from echostats_pipeline_tests.integration.ui import FRESHNESS, Shown
 
 pytestmark = [
     pytest.mark.xdist_group("ui"),

@@ -10,17 +10,16 @@ from typing import Any
 import pytest
 import requests
 
-from echostats_pipeline.alerts import ALERT_SENSORS
-from echostats_pipeline.jobs import JOBS, USER_TAG
+from echostats_pipeline.accounts.connecting import configured_spotify
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import range_tags
-from echostats_pipeline.sensors import SENSORS
+from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
+from echostats_pipeline.orchestration.automation.sensors import SENSORS
+from echostats_pipeline.orchestration.jobs import JOBS, USER_TAG
+from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.settings import Settings
-from echostats_pipeline.stages.accounts import configured_spotify
 from echostats_pipeline.storage.store import Store, open_store
-
-from .backfills import (
+from echostats_pipeline_tests.integration.backfills import (
     CHECKS,
     EXECUTIONS,
     RELOAD,
@@ -33,9 +32,9 @@ from .backfills import (
     syncs_since,
     unfinished,
 )
-from .consent import connect
-from .processes import environment, eventually, interrupt, processes_of, started
-from .ui import BACKFILL, BACKFILL_STATUS, RUN, Ui
+from echostats_pipeline_tests.integration.consent import connect
+from echostats_pipeline_tests.integration.processes import environment, eventually, interrupt, processes_of, started
+from echostats_pipeline_tests.integration.ui import BACKFILL, BACKFILL_STATUS, RUN, Ui
 
 pytestmark = [
     pytest.mark.xdist_group("up"),

@@ -11,9 +11,8 @@ from typing import Any
 import requests
 
 import echostats_pipeline
-
-from .graphql import Graphql
-from .processes import environment, eventually, started
+from echostats_pipeline_tests.integration.graphql import Graphql
+from echostats_pipeline_tests.integration.processes import environment, eventually, started
 
 CHECKOUT = {"PYTHONPATH": str(Path(echostats_pipeline.__file__).parents[1])}
 """Commands run the code that is tested, wherever another copy of it may be installed."""

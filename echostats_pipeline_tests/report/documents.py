@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, DayTotal, TopItem, YearlyReview
-from echostats_pipeline.transforms.shown import Material
-
-from . import samples
+from echostats_pipeline.report.document import Material
+from echostats_pipeline_tests.report import samples
 
 NASTY = (
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "</style><b>", "]]>", "&amp;",

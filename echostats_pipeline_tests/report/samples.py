@@ -22,7 +22,7 @@ from echostats_pipeline.model.statistics import (
     YearlyReview,
 )
 from echostats_pipeline.model.users import User
-from echostats_pipeline.transforms.shown import Material
+from echostats_pipeline.report.document import Material
 
 NOW = datetime(2026, 2, 11, 9, 0, tzinfo=UTC)
 FIRST = date(2023, 3, 14)

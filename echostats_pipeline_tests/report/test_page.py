@@ -8,14 +8,13 @@ from hypothesis import HealthCheck, given, settings
 
 from echostats_pipeline.model.statistics import AnalyticsSnapshot
 from echostats_pipeline.report import page
+from echostats_pipeline.report.build import build_report
+from echostats_pipeline.report.document import Material
 from echostats_pipeline.report.page import Picture, hue, render, spotify_link
 from echostats_pipeline.report.palette import COLOURS, colour_rules
-from echostats_pipeline.transforms.report import build_report
-from echostats_pipeline.transforms.shown import Material
-
-from . import samples
-from .documents import NASTY, materials
-from .pages import assert_loads_nothing, parsed, text_of
+from echostats_pipeline_tests.report import samples
+from echostats_pipeline_tests.report.documents import NASTY, materials
+from echostats_pipeline_tests.report.pages import assert_loads_nothing, parsed, text_of
 
 PICTURE = Picture("image/png", b"\x89PNG\r\n\x1a\n")
 

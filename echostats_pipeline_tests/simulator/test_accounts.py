@@ -10,8 +10,7 @@ import requests
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.tokens import s256
-
-from .conftest import REDIRECT_URI, connect, exchange
+from echostats_pipeline_tests.simulator.conftest import REDIRECT_URI, connect, exchange
 
 VERIFIER = "a-verifier_of~at.least-43-characters-0123456789"
 

@@ -10,8 +10,7 @@ import requests
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World
-
-from .conftest import NOW, Get, connect
+from echostats_pipeline_tests.simulator.conftest import NOW, Get, connect
 
 RECENT = "/me/player/recently-played"
 PAGE_KEYS = {"href", "items", "limit", "next", "offset", "previous", "total"}

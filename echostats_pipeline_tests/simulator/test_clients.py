@@ -13,8 +13,7 @@ from spotipy.oauth2 import SpotifyOAuth, SpotifyOauthError, SpotifyPKCE
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World
-
-from .conftest import REDIRECT_URI, SCOPE, connect
+from echostats_pipeline_tests.simulator.conftest import REDIRECT_URI, SCOPE, connect
 
 FEATURES_ARE_DEPRECATED = "ignore:You're using `audio_features:DeprecationWarning"
 

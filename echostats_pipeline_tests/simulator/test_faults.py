@@ -14,8 +14,7 @@ from echostats_pipeline.simulator.faults import FaultDice
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World
-
-from .conftest import NOW, Get, exchange, getter
+from echostats_pipeline_tests.simulator.conftest import NOW, Get, exchange, getter
 
 NAMES = st.sampled_from(list(FAULTS))
 DISCONNECTED = 0

@@ -14,8 +14,7 @@ from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World, is_shown
 from echostats_pipeline_tests.examples import examples
-
-from .conftest import NOW, Get
+from echostats_pipeline_tests.simulator.conftest import NOW, Get
 
 RECENT = "/me/player/recently-played"
 INSTANTS = st.datetimes(datetime(2025, 5, 1), datetime(2025, 6, 15), timezones=st.just(UTC))

@@ -12,8 +12,7 @@ from echostats_pipeline.simulator.limits import Meter, Window
 from echostats_pipeline.simulator.refusal import ApiError
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World
-
-from .conftest import Get, connect, getter
+from echostats_pipeline_tests.simulator.conftest import Get, connect, getter
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 STEPS = st.lists(st.timedeltas(timedelta(0), timedelta(hours=9)), min_size=1, max_size=60)

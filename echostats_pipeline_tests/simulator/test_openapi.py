@@ -15,8 +15,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from echostats_pipeline.simulator.world import World
-
-from .conftest import Get
+from echostats_pipeline_tests.simulator.conftest import Get
 
 SPECIFICATION = Path(__file__).parents[3] / "shared" / "spotify-openapi.yml"
 NULLABLE = (

@@ -8,8 +8,7 @@ from PIL import Image
 
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World
-
-from .conftest import Get
+from echostats_pipeline_tests.simulator.conftest import Get
 
 
 def picture(simulator: RunningSimulator, url: str) -> requests.Response:

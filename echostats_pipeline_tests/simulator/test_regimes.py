@@ -9,8 +9,7 @@ from echostats_pipeline.simulator.behaviour import Regime
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World
-
-from .conftest import Get
+from echostats_pipeline_tests.simulator.conftest import Get
 
 REMOVED = {
     "track": {"available_markets", "linked_from", "popularity", "preview_url"},

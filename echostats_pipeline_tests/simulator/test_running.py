@@ -11,8 +11,7 @@ from echostats_pipeline.errors import EchostatsError, NotFoundError
 from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.running import LOOPBACK, RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
-
-from .conftest import NOW, REDIRECT_URI, connect, exchange
+from echostats_pipeline_tests.simulator.conftest import NOW, REDIRECT_URI, connect, exchange
 
 
 def free_port() -> int:

@@ -10,8 +10,7 @@ from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
-
-from .conftest import NOW, Get, connect, exchange
+from echostats_pipeline_tests.simulator.conftest import NOW, Get, connect, exchange
 
 REVOKED = {"error": "invalid_grant", "error_description": "Refresh token revoked"}
 

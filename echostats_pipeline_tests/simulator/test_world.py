@@ -12,8 +12,7 @@ from echostats_pipeline.simulator.catalogue import Episode
 from echostats_pipeline.simulator.library import LocalFile
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.world import World
-
-from .conftest import NOW
+from echostats_pipeline_tests.simulator.conftest import NOW
 
 YEAR = datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
 instants = st.datetimes(datetime(2021, 1, 1), datetime(2026, 1, 1), timezones=st.just(UTC))

@@ -5,14 +5,13 @@ import pytest
 from echostats_pipeline.errors import SpotifyUnavailable, WaitRequired
 from echostats_pipeline.model.operations import ApiLog
 from echostats_pipeline.spotify.authorised import Authorised
+from echostats_pipeline.spotify.call_log import Logged
 from echostats_pipeline.spotify.client import SpotifyClient
-from echostats_pipeline.spotify.logged import Logged
 from echostats_pipeline.spotify.quota import Budget, MemoryLedger, Quota
 from echostats_pipeline.spotify.reccobeats import audio_features
 from echostats_pipeline.spotify.retries import Retrying
 from echostats_pipeline.spotify.transport import Response
-
-from .scripted import Script, Time, answer
+from echostats_pipeline_tests.spotify.scripted import Script, Time, answer
 
 EXPIRED = answer({"error": {"status": 401, "message": "The access token expired"}}, 401)
 USED_UP = answer(

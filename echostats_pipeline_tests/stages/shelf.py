@@ -7,8 +7,8 @@ from datetime import timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 from echostats_pipeline.errors import WaitRequired
-from echostats_pipeline.spotify.answers import JsonObject
 from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.spotify.responses import JsonObject
 from echostats_pipeline.spotify.transport import Request, Response
 from echostats_pipeline_tests.conftest import NOW
 

@@ -18,14 +18,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from echostats_pipeline.accounts.consent import move_days
+from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.mapping import album_document, album_stub, artist_document, artist_stubs, track_document
-from echostats_pipeline.stages.consent import move_days
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
 from echostats_pipeline.stages.merging import fill_tracks
-from echostats_pipeline.stages.removal import remove_user
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store

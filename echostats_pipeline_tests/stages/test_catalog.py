@@ -11,7 +11,7 @@ from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.users import User
 from echostats_pipeline.simulator.behaviour import Regime
 from echostats_pipeline.spotify.client import batch_route
-from echostats_pipeline.spotify.regimes import REMEMBERED_FOR
+from echostats_pipeline.spotify.endpoint_access import REMEMBERED_FOR
 from echostats_pipeline.spotify.transport import Request, Response
 from echostats_pipeline.stages.catalog import (
     Enriched,
@@ -23,8 +23,7 @@ from echostats_pipeline.stages.catalog import (
 )
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
-
-from .test_ingestion import sync
+from echostats_pipeline_tests.stages.test_ingestion import sync
 
 STAGES = (enrich_tracks, enrich_artists, enrich_albums)
 

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from echostats_pipeline.stages.removal import remove_user
+from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.stages.derived import check_truth, rebuild_waiting

@@ -22,8 +22,7 @@ from echostats_pipeline.stages.merging import resolve_named_plays
 from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
-
-from .test_ingestion import sync
+from echostats_pipeline_tests.stages.test_ingestion import sync
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 START, END = NOW - timedelta(days=45), NOW - timedelta(days=1)

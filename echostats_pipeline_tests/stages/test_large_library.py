@@ -9,7 +9,7 @@ import pytest
 
 from echostats_pipeline.errors import SpotifyUnavailable, WaitRequired
 from echostats_pipeline.model.users import User
-from echostats_pipeline.stages import health
+from echostats_pipeline.monitoring import health
 from echostats_pipeline.stages.library import sync_saved_tracks
 from echostats_pipeline.stages.library_progress import (
     LibraryProgress,

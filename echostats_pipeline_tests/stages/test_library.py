@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from echostats_pipeline.errors import SpotifyError, WaitRequired
 from echostats_pipeline.model.users import User
 from echostats_pipeline.simulator.catalogue import Track
-from echostats_pipeline.spotify.answers import JsonObject
+from echostats_pipeline.spotify.responses import JsonObject
 from echostats_pipeline.spotify.transport import Request, Response
 from echostats_pipeline.stages.library import (
     TOP_ITEMS_AGE,

@@ -13,20 +13,20 @@ from bson import ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echostats_pipeline.exports.rows import EXPORT_SCHEMA
+from echostats_pipeline.importers.rows import EXPORT_SCHEMA
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import merging
 from echostats_pipeline.stages.imports import resolve_named_plays
 from echostats_pipeline.stages.merging import APART, RowMerger, finish_merges, stretches
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.facts import READ_AROUND
+from echostats_pipeline.transforms.history.facts import READ_AROUND
 from echostats_pipeline_tests.conftest import NOW, documents
 from echostats_pipeline_tests.examples import examples
 from echostats_pipeline_tests.stages.merges import DiedError, Step, dying, facts, forget, merge
+from echostats_pipeline_tests.transforms.history.history.test_changes import distinct
+from echostats_pipeline_tests.transforms.history.history.test_named_rows import named, of_artist
 from echostats_pipeline_tests.transforms.rows import EPOCH, at, export, item, row, track_id
-from echostats_pipeline_tests.transforms.test_changes import distinct
-from echostats_pipeline_tests.transforms.test_named_rows import named, of_artist
 
 through_the_database = settings(
     max_examples=examples(10),

@@ -10,11 +10,11 @@ from datetime import timedelta
 import pytest
 from pymongo import MongoClient
 
+from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.plays import Play
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
 from echostats_pipeline.storage.database import AWARE, Db, Document
-from echostats_pipeline.storage.embedded import EmbeddedServer
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted
 from echostats_pipeline_tests.stages.derived import KEYS

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from echostats_pipeline.model.users import User
+from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline.storage.report import ReportStore
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted
 from echostats_pipeline_tests.stages.derived import catch_up, check_truth, rebuild_waiting

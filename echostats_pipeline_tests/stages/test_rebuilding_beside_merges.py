@@ -10,17 +10,16 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from echostats_pipeline.model.users import User
-from echostats_pipeline.partitions import range_tags
+from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.statistics import rebuild_rollups
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow
-from echostats_pipeline.transforms.rollups import Listener, build_daily_rollups
+from echostats_pipeline.transforms.statistics.rollups import Listener, build_daily_rollups
 from echostats_pipeline_tests.conftest import NOW, Counted, Pipeline, documents
-
-from .test_ingestion import sync
+from echostats_pipeline_tests.stages.test_ingestion import sync
 
 SPAN = DayWindow(NOW.date() - timedelta(days=60), NOW.date() + timedelta(days=1))
 ROUNDS = 8

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from echostats_pipeline.accounts.consent import move_days
 from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.plays import RecentlyPlayedItem, RecentlyPlayedPage, TrackSnapshot
 from echostats_pipeline.model.users import User
-from echostats_pipeline.stages.consent import move_days
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.ingestion import merge_pages
 from echostats_pipeline.storage.store import Store

@@ -16,9 +16,8 @@ from echostats_pipeline.stages.statistics import Rebuilt, rebuild_rollups, rebui
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
-
-from .test_catalog import enrich
-from .test_ingestion import sync
+from echostats_pipeline_tests.stages.test_catalog import enrich
+from echostats_pipeline_tests.stages.test_ingestion import sync
 
 SPAN = DayWindow(NOW.date() - timedelta(days=60), NOW.date() + timedelta(days=2))
 TIMELESS = ("_id", "computed_at")

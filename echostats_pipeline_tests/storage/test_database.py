@@ -5,9 +5,9 @@ import socket
 import pytest
 
 from echostats_pipeline.errors import StorageError
+from echostats_pipeline.local.mongod import EmbeddedServer, free_port
 from echostats_pipeline.storage import database
 from echostats_pipeline.storage.database import connected
-from echostats_pipeline.storage.embedded import EmbeddedServer, free_port
 from echostats_pipeline_tests.conftest import NOW
 
 PASSWORD = "s3cret-canary"

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.spotify.endpoint_access import MemoryRegimes, RegimeMemory
 from echostats_pipeline.spotify.quota import CallLedger, MemoryLedger
-from echostats_pipeline.spotify.regimes import MemoryRegimes, RegimeMemory
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.limits import LimitStore
 from echostats_pipeline.storage.store import Store

@@ -17,10 +17,10 @@ from pymongo import MongoClient
 from pymongo.errors import ServerSelectionTimeoutError
 
 from echostats_pipeline.errors import StorageError
+from echostats_pipeline.local.mongod import EmbeddedServer, find_mongod, free_port
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage import database
 from echostats_pipeline.storage.database import Document, connected
-from echostats_pipeline.storage.embedded import EmbeddedServer, find_mongod, free_port
-from echostats_pipeline.storage.home import StateFolder
 from echostats_pipeline.storage.mongo_errors import MongoAddress, explanation
 
 pytestmark = pytest.mark.kill

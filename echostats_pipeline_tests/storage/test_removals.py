@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from echostats_pipeline.errors import UserRemovedError
 from echostats_pipeline.model.operations import JobStep
 from echostats_pipeline.model.users import partition_key
-from echostats_pipeline.storage.jobs import JobKey
 from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline.storage.removals import keys_of_removed
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.sync_jobs import JobKey
 from echostats_pipeline_tests.conftest import NOW, documents
 
 OBJECT_IDS = st.binary(min_size=12, max_size=12).map(ObjectId).map(str)

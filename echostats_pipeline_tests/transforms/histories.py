@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from echostats_pipeline.transforms.frames import (
+from echostats_pipeline.transforms.statistics.frames import (
     CATALOG_ALBUMS_SCHEMA,
     CATALOG_ARTISTS_SCHEMA,
     CATALOG_TRACKS_SCHEMA,
@@ -16,9 +16,9 @@ from echostats_pipeline.transforms.frames import (
     CatalogFrames,
     RollupFrames,
 )
-from echostats_pipeline.transforms.identified import Heard, identified
-from echostats_pipeline.transforms.plays import PLAYS_SCHEMA
-from echostats_pipeline.transforms.rollups import Listener, RollupDocument, build_daily_rollups
+from echostats_pipeline.transforms.statistics.listening import Heard, identified
+from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
+from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline_tests.examples import examples
 from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Known, KnownTrack, OraclePlay
 
@@ -133,7 +133,7 @@ def daily_rollups(
 
 
 def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
-    """Rollups taken apart, as `storage.rollup_frames` does it."""
+    """Rollups taken apart, as `storage.frame_cache.rollup_frames` does it."""
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in DOCUMENT_SCHEMAS}
     for document in documents:
         day = date.fromisoformat(document["date"])

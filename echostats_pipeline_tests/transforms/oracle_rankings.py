@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from echostats_pipeline.transforms.identity import normalised_name
+from echostats_pipeline.transforms.history.identity import normalised_name
 from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Heard, KnownTrack, Variant
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from echostats_pipeline.exports.extended import read_extended
-from echostats_pipeline.exports.rows import EXPORT_SCHEMA
+from echostats_pipeline.importers.extended import read_extended
+from echostats_pipeline.importers.rows import EXPORT_SCHEMA
 from echostats_pipeline.model.plays import RecentlyPlayedItem, TrackSnapshot
 
 EPOCH = datetime(2024, 5, 1, tzinfo=UTC)

@@ -24,8 +24,8 @@ from echostats_pipeline.transforms.audit import (
     snapshot_difference,
 )
 from echostats_pipeline.transforms.days import local_date, local_midnight
-from echostats_pipeline.transforms.rollups import RollupDocument
-from echostats_pipeline.transforms.snapshots import build_snapshots
+from echostats_pipeline.transforms.statistics.rollups import RollupDocument
+from echostats_pipeline.transforms.statistics.snapshots import build_snapshots
 from echostats_pipeline_tests.transforms.histories import (
     daily_rollups,
     listened,

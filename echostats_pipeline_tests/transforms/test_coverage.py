@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from echostats_pipeline.transforms.coverage import NEIGHBOURS, Stretch, UnknownDays, joined, uncovered, unknown_days
 from echostats_pipeline_tests.transforms.oracle import OraclePlay
-from echostats_pipeline_tests.transforms.test_snapshots import build
+from echostats_pipeline_tests.transforms.statistics.test_snapshots import build
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2024, 1, 1, 12, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""People: connecting, consent, key rotation, export and removal of their data."""

@@ -1,0 +1,297 @@
+"""Accounts: consent becomes a stored user with encrypted tokens, and those become a client that reads for them."""
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import requests
+from pydantic import SecretStr
+
+from echostats_pipeline.errors import ReauthorizationNeeded, SettingsError, SpotifyUnreachable, UserNotRegistered
+from echostats_pipeline.model.users import SpotifyTokens, User
+from echostats_pipeline.settings import SPOTIFY_ACCOUNTS_URL, SPOTIFY_API_URL, Settings
+from echostats_pipeline.spotify.authorised import AccessTokens, Authorised
+from echostats_pipeline.spotify.call_log import Logged
+from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.spotify.crypto import TokenCipher
+from echostats_pipeline.spotify.mapping import user_profile
+from echostats_pipeline.spotify.oauth import SpotifyApp, TokenGrant, exchange_code, refresh
+from echostats_pipeline.spotify.quota import Budget, Quota
+from echostats_pipeline.spotify.reccobeats import RECCOBEATS_URL
+from echostats_pipeline.spotify.retries import Retrying
+from echostats_pipeline.spotify.retry_after import Sleep
+from echostats_pipeline.spotify.transport import Handler, RequestsHandler
+from echostats_pipeline.stages.audio_features import FeatureSource, from_file, from_reccobeats, from_spotify
+from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.users import UserStore
+
+Clock = Callable[[], datetime]
+
+SIMULATED_CLIENT_ID = "echostats-simulated-app"
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0
+REFRESH_PATIENCE_S, REFRESH_POLL_S = 90.0, 0.05
+"""How long to wait for another process's refresh, which itself may be repeated for a minute."""
+REFRESH_EARLY = timedelta(seconds=60)
+"""An access token this close to its end is not used any more: it could end on the way."""
+
+
+@dataclass(frozen=True)
+class Spotify:
+    """Which Spotify this installation talks to, and as which app."""
+
+    app: SpotifyApp
+    api_url: str
+    reccobeats_url: str = RECCOBEATS_URL
+
+
+def configured_spotify(settings: Settings) -> Spotify:
+    """The real Spotify if the settings name an app, else the running simulator.
+
+    Raises:
+        SettingsError: neither is there.
+    """
+    if settings.spotify_client_id is not None:
+        app = SpotifyApp(
+            client_id=settings.spotify_client_id,
+            client_secret=settings.spotify_client_secret,
+            redirect_uri=settings.spotify_redirect_uri,
+            accounts_url=SPOTIFY_ACCOUNTS_URL,
+        )
+        return Spotify(app, SPOTIFY_API_URL)
+    running = StateFolder(settings.home).read_json(StateFolder(settings.home).simulator_file)
+    if running is None:
+        raise SettingsError(
+            "SPOTIFY_CLIENT_ID is not set and the simulated Spotify is not running. "
+            "Start it with `echostats up` or `echostats simulate`, or set SPOTIFY_CLIENT_ID to use the real one."
+        )
+    url = running["url"]
+    redirect_uri = settings.spotify_redirect_uri
+    app = SpotifyApp(client_id=SIMULATED_CLIENT_ID, redirect_uri=redirect_uri, accounts_url=url)
+    return Spotify(app, url, reccobeats_url=f"{url}/reccobeats")
+
+
+def budget_of(settings: Settings) -> Budget:
+    """How many calls the settings allow."""
+    return Budget(calls=settings.daily_calls, burst=settings.burst_calls)
+
+
+def token_cipher(settings: Settings) -> TokenCipher:
+    """The cipher with the configured key or the one kept in the state folder, and with the former keys."""
+    key = settings.encryption_key or SecretStr(StateFolder(settings.home).encryption_key())
+    return TokenCipher(key, settings.encryption_keys_old)
+
+
+class StoredTokens:
+    """The access tokens of one user, kept in the database so that every process uses the same.
+
+    Satisfies `spotify.authorised.AccessTokens`.
+    """
+
+    def __init__(
+        self, users: UserStore, cipher: TokenCipher, handler: Handler, app: SpotifyApp, user: User, clock: Clock
+    ) -> None:
+        self._users = users
+        self._cipher = cipher
+        self._handler = handler
+        self._app = app
+        self._user = user
+        self._clock = clock
+
+    def access_token(self) -> str:
+        """The stored token while it is good for another minute, else a new one."""
+        return self._token(rejected="")
+
+    def renewed_token(self, rejected: str) -> str:
+        """The token another process has stored meanwhile, else a new one."""
+        return self._token(rejected)
+
+    def _token(self, rejected: str) -> str:
+        """A usable stored token; if there is none, one of all threads and processes that want it refreshes it.
+
+        A refresh may use up the refresh token, so two at once would cost the consent. The others wait and look again.
+        """
+        deadline = time.monotonic() + REFRESH_PATIENCE_S
+        while time.monotonic() < deadline:
+            stored = self._users.tokens(self._user.user_id)
+            if stored.access_is_fresh(self._clock() + REFRESH_EARLY):
+                token = self._decrypted(stored.access_token_encrypted)
+                if token != rejected:
+                    return token
+            if self._users.lease_refresh(stored):
+                try:
+                    return self._refreshed(stored)  # storing the new tokens ends the lease
+                except BaseException:
+                    self._users.release_refresh(self._user.user_id)
+                    raise
+            time.sleep(REFRESH_POLL_S)
+        raise SpotifyUnreachable(
+            f"Another process has been refreshing the access token of {self._user.partition_key} for "
+            f"{REFRESH_PATIENCE_S:.0f} seconds without an end. It will be tried again with the next sync."
+        )
+
+    def _refreshed(self, stored: SpotifyTokens) -> str:
+        refresh_token = self._decrypted(stored.refresh_token_encrypted)
+        try:
+            grant = refresh(self._handler, self._app, refresh_token=refresh_token, user_id=self._user.user_id)
+        except ReauthorizationNeeded:
+            self._users.set_status(self._user.user_id, "needs_reauth")
+            raise
+        store_grant(self._users, self._cipher, self._user, grant, self._clock(), previous=stored)
+        return grant.access_token.get_secret_value()
+
+    def _decrypted(self, value: str) -> str:
+        return self._cipher.decrypt(value, self._user.user_id)
+
+
+def store_grant(
+    users: UserStore,
+    cipher: TokenCipher,
+    user: User,
+    grant: TokenGrant,
+    now: datetime,
+    previous: SpotifyTokens | None = None,
+) -> None:
+    """Store granted tokens; a refresh token that Spotify did not send again stays the previous one.
+
+    Raises:
+        ReauthorizationNeeded: there is no refresh token at all.
+    """
+    # EchoStats reads both tokens, and goes on doing so after a renewal and after a new consent.
+    form = users.stored_refresh_token(user.user_id) if previous is None else previous.refresh_token_encrypted
+    if grant.refresh_token is not None:
+        plain = grant.refresh_token.get_secret_value()
+        encrypted = cipher.encrypt_like(form, plain, user.user_id)
+    elif previous is not None:
+        encrypted = previous.refresh_token_encrypted
+    else:
+        raise ReauthorizationNeeded(
+            f"Spotify granted {user.display_name or user.spotify_id} no refresh token. Connect the account again."
+        )
+    users.store_tokens(
+        SpotifyTokens(
+            user_id=user.user_id,
+            refresh_token_encrypted=encrypted,
+            access_token_encrypted=cipher.encrypt_like(form, grant.access_token.get_secret_value(), user.user_id),
+            expires_at=now + timedelta(seconds=grant.expires_in),
+            scope=grant.scope or (previous.scope if previous else ""),
+            updated_at=now,
+        ),
+        renewed=previous is not None,
+    )
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How this installation reaches Spotify: the layers around every call, and what they share across processes.
+
+    Attributes:
+        token: For the accounts service, and for services beside Spotify: logged, within limits, repeated.
+        authorised: The same for the Web API, with the access token of a user.
+    """
+
+    token: Handler
+    authorised: Callable[[AccessTokens], Handler]
+
+
+@contextmanager
+def reached(store: Store, budget: Budget, clock: Clock, sleep: Sleep = time.sleep) -> Iterator[Reach]:
+    """The layers, open as long as the block; its calls are in ``api_logs`` when it is left, however it is left."""
+    with store.api_logs() as log, requests.Session() as session:
+        transport = RequestsHandler(session, CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        logged = Logged(transport, log.add, time.monotonic, lambda: f"req-{secrets.token_hex(8)}")
+
+        def layered(inner: Handler) -> Handler:
+            quota = Quota(inner, store.limits, budget, clock, sleep)
+            return Retrying(quota, sleep, clock, jitter=lambda: random.uniform(0, 1))  # noqa: S311 - not a secret
+
+        yield Reach(layered(logged), lambda tokens: layered(Authorised(logged, tokens)))
+
+
+@contextmanager
+def open_client(
+    settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
+) -> Iterator[SpotifyClient]:
+    """A client that reads on behalf of a user, who is paused if the app's allow-list turns out to lack them."""
+    with reached(store, budget_of(settings), clock, sleep) as reach, _paused_if_not_registered(store, user):
+        yield _client(settings, store, user, clock, reach)
+
+
+@contextmanager
+def open_feature_sources(
+    settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
+) -> Iterator[dict[str, FeatureSource]]:
+    """Where audio features come from, in the order of the settings; Spotify is asked on behalf of a user."""
+    with reached(store, budget_of(settings), clock, sleep) as reach, _paused_if_not_registered(store, user):
+
+        def source(name: str) -> FeatureSource:
+            if name == "spotify":
+                return from_spotify(_client(settings, store, user, clock, reach))
+            if name == "reccobeats":
+                return from_reccobeats(reach.token, configured_spotify(settings).reccobeats_url)
+            return from_file(Path(name))
+
+        yield {name: source(name) for name in settings.audio_features}
+
+
+@contextmanager
+def _paused_if_not_registered(store: Store, user: User) -> Iterator[None]:
+    """Only the owner of the app can help: until they have, every sync would fail alike."""
+    try:
+        yield
+    except UserNotRegistered as error:
+        store.users.set_status(user.user_id, "paused", str(error))
+        raise
+
+
+def _client(settings: Settings, store: Store, user: User, clock: Clock, reach: Reach) -> SpotifyClient:
+    spotify, cipher = configured_spotify(settings), token_cipher(settings)
+    tokens = StoredTokens(store.users, cipher, reach.token, spotify.app, user, clock)
+    return SpotifyClient(
+        reach.authorised(tokens), spotify.api_url, user_id=user.user_id, regimes=store.limits, clock=clock
+    )
+
+
+def connect_account(
+    settings: Settings, store: Store, *, code: str, verifier: str | None, timezone: str, now: datetime
+) -> User:
+    """Turn the code of a consent into a stored user with tokens; a known account is renewed.
+
+    Args:
+        settings: Which Spotify, and the encryption key.
+        store: Where the user is stored.
+        code: The authorization code that came back with the redirect.
+        verifier: PKCE verifier of the consent; None for an app with a client secret.
+        timezone: IANA zone for a new user; a known one keeps theirs.
+        now: When the consent was given.
+
+    Raises:
+        SpotifyError: Spotify refused the code or the profile.
+    """
+    spotify, cipher = configured_spotify(settings), token_cipher(settings)
+    with reached(store, budget_of(settings), lambda: now) as reach:
+        grant = exchange_code(reach.token, spotify.app, code=code, verifier=verifier)
+        client = SpotifyClient(reach.authorised(_GrantedToken(grant)), spotify.api_url)
+        profile = user_profile(client.me())
+    store.removals.sweep()  # one that was interrupted is finished: its user is not renewed, but begins anew
+    user = store.users.connect(profile, authorized_at=now, simulated=settings.simulated, timezone=timezone)
+    store_grant(store.users, cipher, user, grant, now)
+    return user
+
+
+class _GrantedToken:
+    """The one token that exists before there is a user to keep it for."""
+
+    def __init__(self, grant: TokenGrant) -> None:
+        self._token = grant.access_token.get_secret_value()
+
+    def access_token(self) -> str:
+        return self._token
+
+    def renewed_token(self, rejected: str) -> str:  # noqa: ARG002 - there is no other token, whichever was rejected
+        raise ReauthorizationNeeded("Spotify does not accept the access token it has just granted. Connect again.")

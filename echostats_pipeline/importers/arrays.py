@@ -1,0 +1,393 @@
+"""JSON arrays of objects out of a stream, some thousand rows at a time. What the objects mean is not known here.
+
+The array is the file, or stands in an object or in many. Most of a file is parsed in blocks that end between two
+objects. Where a block does not parse, its rows are taken one by one, so that a damaged row costs only itself.
+"""
+
+import codecs
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from echostats_pipeline.errors import BrokenExportError, ExportError
+from echostats_pipeline.importers.rows import RejectedRow
+from echostats_pipeline.importers.text import Unread, chunked, text_encoding
+
+CHUNK_ROWS = 20_000
+BLOCK_BYTES = 1 << 18
+LONGEST_ROW = 8 << 20
+"""Characters; a row of an export has about a thousand. A longer one is passed over, for it would be held whole."""
+LONGEST_ENVELOPE = 1 << 12
+"""Characters; what stands around arrays of rows has some hundreds. Where there are more, rows may be among them."""
+UNDECIDED = 16
+r"""So many characters before the end of what was read, what follows may mend a failure: ``Infinity``, ``\u00e9``."""
+
+SEARCHED = 1 << 16
+"""How far before the end of a block a place between two objects is looked for, in characters."""
+INDENT = 64
+"""So many characters of white space may stand before an object there."""
+
+NEXT_ROW = re.compile(r"(?P<end>[,}])\s*\{\s*[\"}]")
+FIRST_KEY = re.compile(r"\s*\{\s*(?P<key>\"[^\"\\]{1,60}\")")
+FIRST_KEYS = 8
+"""So many keys are known by which rows begin: objects within a damaged row, which begin otherwise, are no rows."""
+STRAY = re.compile(r"[^\s{}\]]?\s*(?=\{\s*\")")
+"""What stands between two objects in place of a comma, if anything: damage that costs neither of them."""
+STRAY_BEFORE = re.compile(r"\S\s*(?=\{\s*\")")
+"""What stands before an object, where it cannot be parsed with it."""
+EARLY_END = re.compile(r"\s*,?\s*(?=\{\s*\")")
+"""What follows a bracket that does not end an array: a further object."""
+LAST_ROW = re.compile(r"\}\s*(?P<end>\])\s*\Z")
+# NaN and the infinities are no JSON; what stands there is unknown.
+DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+READ_FAILURES = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+
+NO_ARRAYS = {
+    "": "is empty",
+    "{": "holds one JSON object, not an array of plays",
+    "<": "is a web page or XML, not JSON",
+    **dict.fromkeys('"-0123456789tfn', "holds no array of plays"),
+}
+
+
+@dataclass(frozen=True)
+class ObjectChunk:
+    """Consecutive rows of an array: its objects with their numbers, and what is none. 0 is the first row of the file.
+
+    `bytes_read` is how far the file was parsed.
+    """
+
+    rows: int
+    numbers: list[int]
+    objects: list[dict[str, Any]]
+    rejects: list[RejectedRow]
+    bytes_read: int
+
+
+def read_objects(
+    stream: BinaryIO,
+    name: str,
+    chunk_rows: int = CHUNK_ROWS,
+    block_bytes: int = BLOCK_BYTES,
+    opening: re.Pattern[str] | None = None,
+) -> Iterator[ObjectChunk]:
+    """The rows of JSON arrays in chunks; UTF-8 or UTF-16, with or without a byte-order mark.
+
+    Args:
+        stream: The bytes of the file.
+        name: What to call it in messages.
+        chunk_rows: Rows per chunk, at least 1; only the last has fewer.
+        block_bytes: How much is read at once.
+        opening: What arrays of rows open with, up to the bracket, in a file that holds them within other things; where
+            it ends without one, an object follows that is the only row. None where the file is the array.
+
+    Raises:
+        ExportError: it is no JSON array, or holds none.
+        BrokenExportError: it cannot be read to its end, or goes on after the array; the rows before that were given.
+    """
+    text = _Text(stream, name, block_bytes, opening)
+    first = 0
+    for rows in chunked(_rows(text), chunk_rows, lambda: text.weight):
+        yield object_chunk(first, rows, text.position)
+        first += len(rows)
+
+
+def object_chunk(first: int, rows: list[Any], position: int) -> ObjectChunk:
+    """The chunk of consecutive values, `Unread` among them, whose first one has the number `first`."""
+    rejects = []
+    for number, row in enumerate(rows, first):
+        if isinstance(row, Unread):
+            place = {} if row.position is None else {"byte": row.position}
+            rejects.append(RejectedRow(number, row.reason, place))
+        elif not isinstance(row, dict):
+            rejects.append(RejectedRow(number, "the row is not an object", {"type": type(row).__name__}))
+    return ObjectChunk(
+        rows=len(rows),
+        numbers=[number for number, row in enumerate(rows, first) if isinstance(row, dict)],
+        objects=[row for row in rows if isinstance(row, dict)],
+        rejects=rejects,
+        bytes_read=position,
+    )
+
+
+def _rows(text: "_Text") -> Iterator[Any]:
+    text.open_array()
+    while not text.ended():
+        position = text.position
+        yield from text.unread
+        text.unread.clear()
+        yield from text.whole_block() or text.one_by_one()
+        if text.position == position and not text.closed:
+            text.read_on()
+    yield from text.unread
+    text.expect_nothing()
+
+
+class _Text:
+    """What was read of a file and is not parsed yet.
+
+    Attributes:
+        position: The byte at which it begins.
+        closed: Whether the array has ended.
+        unread: Why rows that were passed over are not given.
+        weight: What all rows weigh that were given, about, in bytes of memory.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, block_bytes: int, opening: re.Pattern[str] | None) -> None:
+        self.closed = False
+        self.weight = 0
+        self.unread: list[Unread] = []
+        self._stream, self._name, self._block_bytes, self._opening = stream, name, block_bytes, opening
+        self._single = False
+        self._first_keys: set[str] = set()
+        self._known_row = NEXT_ROW
+        self._rest = ""
+        self._ended = False
+        self._failure = ""
+        head = self._read()
+        while len(head) < len(codecs.BOM_UTF8) and not self._ended:
+            head += self._read()
+        self._encoding, mark = text_encoding(head)
+        head, self.position = head.removeprefix(mark), len(mark) if head.startswith(mark) else 0
+        # What is no UTF-8 becomes lone surrogates: they find their way back to bytes, and strict encoding finds them.
+        self._errors = "surrogateescape" if self._encoding == "utf-8" else "surrogatepass"
+        self._decoder = codecs.getincrementaldecoder(self._encoding)(self._errors)
+        self._take(head)
+
+    def open_array(self) -> None:
+        """Pass over the bracket at the beginning, or what stands before the first array.
+
+        Raises:
+            ExportError: it is not there.
+        """
+        if self._opening:
+            if not self._opened(self._opening):
+                self._expect_whole_envelope()
+                raise ExportError(f"{self._name} holds no list of plays. Nothing of it was imported.")
+            return
+        while not self._rest.strip() and not self._ended:
+            self._drop(len(self._rest))
+            self.read_on()
+        start = _skip_space(self._rest, 0)
+        found = self._rest[start : start + 1]
+        if found != "[":
+            if not found and self._failure:
+                raise self._broken(self._failure)
+            raise ExportError(f"{self._name} {NO_ARRAYS.get(found, 'is not JSON')}. Nothing of it was imported.")
+        self._drop(start + 1)
+        self._learn_row(0)
+
+    def ended(self) -> bool:
+        """Whether no rows follow: the array has ended, and none opens behind it."""
+        if not self.closed:
+            return False
+        while len(self._rest.lstrip()) < INDENT and not self._ended:
+            self._drop(len(self._rest) - len(self._rest.lstrip()))
+            self._take(self._read())
+        early = EARLY_END.match(self._rest)
+        if early:
+            self._drop(early.end())
+            self.closed = False
+        return not early and not (self._opening and self._opened(self._opening))
+
+    def read_on(self) -> None:
+        """Read a further block, or pass over a row that is too long.
+
+        Raises:
+            BrokenExportError: nothing follows what was read.
+        """
+        if self._ended:
+            raise self._broken(self._failure or "breaks off")
+        if len(self._rest) > LONGEST_ROW:
+            self._pass_over()
+        self._take(self._read())
+
+    def whole_block(self) -> list[Any]:
+        """The rows up to the last comma between two objects, if all of them can be parsed; else none."""
+        end = _last_boundary(self._rest)
+        if end < 0:
+            return []
+        block = self._rest[:end]
+        try:
+            size = len(block.encode(self._encoding))
+            rows: list[Any] = DECODER.decode(f"[{block}]")
+        except (ValueError, RecursionError):
+            return []
+        self.position += size + self._size(",")
+        self._learn_row(0)
+        self.weight += _weight(block)
+        self._rest = self._rest[end + 1 :]
+        return rows
+
+    def one_by_one(self) -> Iterator[Any]:
+        """The rows that end in what was read, `Unread` for one that cannot be parsed."""
+        at = 0
+        while not self.closed:
+            start = end = _skip_space(self._rest, at)
+            self.position += self._size(self._rest[at:start])
+            at = start
+            if not self._rest.startswith("]", start):
+                found = self._row(start)
+                if found is None:
+                    break
+                row, end = found
+                self.weight += _weight(self._rest[start:end])
+                yield row
+            if self._single:
+                self.closed = True
+                end -= 1
+            else:
+                self.closed = self._rest.startswith("]", end)
+            self.position += self._size(self._rest[at : end + 1])
+            at = end + 1
+        self._rest = self._rest[at:]
+
+    def expect_nothing(self) -> None:
+        """Read to the end of the file, behind the array.
+
+        Raises:
+            BrokenExportError: something is there, or the end cannot be read.
+        """
+        if self._opening:
+            self._expect_whole_envelope()
+            return
+        while not self._rest.strip() and not self._ended:
+            self._drop(len(self._rest))
+            self._take(self._read())
+        self._drop(_skip_space(self._rest, 0))
+        if self._rest:
+            raise self._broken("goes on after the end of its array")
+        if self._failure:
+            raise self._broken(self._failure)
+
+    def _row(self, start: int) -> tuple[Any, int] | None:
+        """The row at `start` and where the comma or bracket behind it stands; None if it does not end in `_rest`."""
+        try:
+            row, end = DECODER.raw_decode(self._rest, start)
+            self._learn_row(start)
+            self._rest[start:end].encode(self._encoding)
+            end = _skip_space(self._rest, end)
+            behind = self._rest[end : end + 1]
+            if behind in (",", "]") or (self._ended and not behind) or (self._single and behind == "}"):
+                return row, end
+            if isinstance(row, dict) and STRAY.match(self._rest, end):
+                return row, end - 1 if behind == "{" else end
+            reason, failed = "Expecting ',' delimiter", end
+        except json.JSONDecodeError as error:
+            reason, failed = error.msg, error.pos
+        except UnicodeEncodeError:
+            reason, failed = f"it holds bytes that are no {self._encoding.upper()}", start
+        except (ValueError, RecursionError) as error:
+            deep = isinstance(error, RecursionError)
+            reason, failed = "it is nested too deeply" if deep else "a number is too long", start
+        incomplete = reason.startswith("Unterminated") or failed > len(self._rest) - UNDECIDED
+        if incomplete and not self._ended:
+            return None
+        if stray := STRAY_BEFORE.match(self._rest, start):
+            return self._row(stray.end())
+        next_row = self._known_row.search(self._rest, start + 1)
+        if not next_row and (self._ended or len(self._rest) - start > SEARCHED):
+            next_row = NEXT_ROW.search(self._rest, start + 1)
+        if not next_row and self._ended:
+            next_row = LAST_ROW.search(self._rest, start)
+        damaged = Unread(f"the row is not valid JSON: {reason}", self.position)
+        return (damaged, next_row.start("end")) if next_row else None
+
+    def _learn_row(self, at: int) -> None:
+        """Remember by which key the row begins that stands there."""
+        found = FIRST_KEY.match(self._rest, at)
+        if found and found["key"] not in self._first_keys and len(self._first_keys) < FIRST_KEYS:
+            self._first_keys.add(found["key"])
+            keys = "|".join(map(re.escape, sorted(self._first_keys)))
+            self._known_row = re.compile(rf"(?P<end>[,}}])\s*\{{\s*(?:{keys})")
+
+    def _opened(self, opening: re.Pattern[str]) -> bool:
+        """Pass over everything up to the next array of rows; False if there is none."""
+        position, passed = self.position, 0
+        while not (found := opening.search(self._rest)) and not self._ended:
+            passed += self._drop(len(self._rest) - INDENT)
+            self._take(self._read())
+        passed += found.start() if found else len(self._rest)
+        if passed > LONGEST_ENVELOPE:
+            self.unread.append(Unread("what stands between plays is no list of them", position))
+        if found:
+            self._single = not found[0].endswith("[")
+            self._drop(found.end())
+            self.closed = False
+            self._learn_row(0)
+        return found is not None
+
+    def _expect_whole_envelope(self) -> None:
+        if self._failure:
+            raise self._broken(self._failure)
+        if not self._rest.rstrip().endswith(("}", "]")):
+            raise self._broken("breaks off")
+        self._drop(len(self._rest))
+
+    def _pass_over(self) -> None:
+        """Pass over the row at the beginning, which is too long.
+
+        Raises:
+            BrokenExportError: it does not end.
+        """
+        start, passed = self._broken(f"has a row of more than {LONGEST_ROW} characters"), 0
+        while not (found := self._known_row.search(self._rest, 0 if passed else 1)):
+            if self._ended:
+                raise start
+            passed += self._drop(len(self._rest) - INDENT)
+            self._take(self._read())
+        self.unread.append(Unread(f"the row is longer than {LONGEST_ROW} characters", start.position))
+        self._drop(found.start("end") + 1)
+
+    def _read(self) -> bytes:
+        try:
+            block = self._stream.read(self._block_bytes)
+        except READ_FAILURES as error:
+            self._failure, self._ended = f"cannot be read on ({error})", True
+            return b""
+        self._ended = not block
+        return block
+
+    def _take(self, block: bytes) -> None:
+        self._rest += self._decoder.decode(block)
+
+    def _drop(self, characters: int) -> int:
+        """Pass over so many characters, if there are any; returns how many."""
+        passed, self._rest = self._rest[: max(characters, 0)], self._rest[max(characters, 0) :]
+        self.position += self._size(passed)
+        return len(passed)
+
+    def _size(self, text: str) -> int:
+        return len(text.encode(self._encoding, self._errors))
+
+    def _broken(self, what: str) -> BrokenExportError:
+        return BrokenExportError(
+            f"{self._name} {what} at byte {self.position}. The rows before that are imported; get the file again and "
+            "repeat the import, which adds no play twice.",
+            position=self.position,
+        )
+
+
+def _weight(text: str) -> int:
+    """What JSON takes once it is parsed: three bytes of ``[],`` become 72."""
+    return len(text) + 16 * text.count(",") + 64 * (text.count("{") + text.count("["))
+
+
+def _skip_space(text: str, at: int) -> int:
+    while text[at : at + 1].isspace():
+        at += 1
+    return at
+
+
+def _last_boundary(text: str) -> int:
+    """Where the last comma between two objects stands, or -1."""
+    brace = len(text)
+    while (brace := text.rfind("{", max(0, len(text) - SEARCHED), brace)) > 0:
+        before = text[max(0, brace - INDENT) : brace].rstrip()
+        if before.endswith(",") and before[:-1].rstrip().endswith("}"):
+            return text.rfind(",", 0, brace)
+    return -1

@@ -1,0 +1,110 @@
+"""The export of ListenBrainz: one JSON object per play, as lines of a zip's members or, formerly, as one array."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+from echostats_pipeline.importers.lines import json_lines
+from echostats_pipeline.importers.named_plays import (
+    NamedPlay,
+    Outcome,
+    Rejected,
+    array_elements,
+    export_chunks,
+    judged,
+)
+from echostats_pipeline.importers.rows import ExportChunk
+from echostats_pipeline.importers.text import text_start
+from echostats_pipeline.transforms.history.named_rows import ISRC
+
+EARLIEST = datetime(2002, 10, 1, tzinfo=UTC)
+"""ListenBrainz's own ``LISTEN_MINIMUM_DATE``: it refuses what is older, because most of that was rubbish."""
+
+SPOTIFY_PAGE = r"(?:https?://)?(?:open|play)\.spotify\.com/(?:intl-[A-Za-z-]+/)?(?:embed/)?"
+SPOTIFY_TRACK = re.compile(rf"(?:(?:spotify:|{SPOTIFY_PAGE})track[:/])?([0-9A-Za-z]{{22}})(?:[/?#].*)?")
+"""A track of Spotify as clients name it: its page in any language, its URI, or the id alone."""
+SPOTIFY_EPISODE = re.compile(rf"(?:spotify:|{SPOTIFY_PAGE})(?:episode|show|chapter)[:/]")
+RECORDING = re.compile(ISRC)
+LISTENS = re.compile(r'"listens"\s*:\s*\[')
+SPOTIFY_FIELDS = ("spotify_id", "spotify_track_id", "origin_url")
+"""Where clients name a track of Spotify, the most reliable first."""
+LONGEST_MS = 2**53
+"""Larger numbers are no lengths, and not whole any more where they were floats."""
+
+
+def read_listenbrainz(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> Iterator[ExportChunk]:
+    """Read one ``.jsonl`` of the zip, the array of the older export, or the ``listens`` that the API answers.
+
+    ``listened_at`` is the start of the play by ListenBrainz's rules; what it imported from Spotify itself carries the
+    end. The file does not tell which, so that it is taken as it stands.
+
+    Args:
+        stream: The file, seekable.
+        name: Its name, for messages.
+        now: The current instant; later plays, by more than a day, are rejected.
+        chunk_rows: Rows per chunk, at least 1.
+
+    Raises:
+        BrokenExportError: it breaks off; the rows before the break were given.
+    """
+    head = text_start(stream, name)
+    if head.startswith("["):
+        objects = array_elements(stream, name)
+    else:
+        objects = array_elements(stream, name, LISTENS) if LISTENS.search(head) else json_lines(stream, name)
+    outcomes = (row if isinstance(row, Rejected) else _outcome(row, now) for row in objects)
+    yield from export_chunks(outcomes, "listenbrainz", chunk_rows, stream.tell)
+
+
+def _outcome(listen: Any, now: datetime) -> Outcome:
+    if not isinstance(listen, dict):
+        return Rejected("the row is not an object", {})
+    metadata = _object(listen.get("track_metadata"))
+    info = _object(metadata.get("additional_info"))
+    links = [link.strip() for link in map(info.get, SPOTIFY_FIELDS) if isinstance(link, str)]
+    names = [_text(metadata.get(key)) for key in ("artist_name", "track_name", "release_name")]
+    kept = dict(zip(("artist_name", "track_name", "release_name"), names, strict=True))
+    started = listen.get("listened_at")
+    if type(started) is not int:
+        reason = "still playing: no instant" if started is None else "listened_at is not a whole number of seconds"
+        return Rejected(reason, kept)
+    kept["listened_at"] = str(started)[:20]
+    if any(SPOTIFY_EPISODE.match(link) for link in links):
+        return None
+    tracks = (SPOTIFY_TRACK.fullmatch(link) for link in links)
+    play = NamedPlay(
+        started=started,
+        artist=names[0],
+        track=names[1],
+        album=names[2],
+        track_id=next((found[1] for found in tracks if found), None),
+        ms_played=_ms_played(info.get("ms_played")),
+        duration_ms=_milliseconds(info.get("duration_ms")) or _milliseconds(info.get("duration"), unit=1000),
+        isrc=_isrc(info.get("isrc")),
+    )
+    return judged(play, kept, EARLIEST, now)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _isrc(value: Any) -> str | None:
+    """The first code of a recording, in the form in which Spotify has it, where clients send one or several."""
+    codes = value if isinstance(value, list) else [value]
+    plain = (re.sub(r"[\s-]", "", _text(code)).upper().removeprefix("ISRC:") for code in codes)
+    return next((code for code in plain if RECORDING.fullmatch(code)), None)
+
+
+def _ms_played(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < LONGEST_MS else None
+
+
+def _milliseconds(value: Any, unit: int = 1) -> int | None:
+    """A length as clients send it, whole or not, in units of so many milliseconds; nothing where it is none."""
+    return round(value * unit) if type(value) in (int, float) and 0 < value * unit < LONGEST_MS else None

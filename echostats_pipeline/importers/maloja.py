@@ -1,0 +1,85 @@
+"""The export of Maloja: one JSON object whose ``scrobbles`` are plays with the names of all artists."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from echostats_pipeline.importers.lastfm import EARLIEST
+from echostats_pipeline.importers.named_plays import (
+    NamedPlay,
+    Outcome,
+    Rejected,
+    array_elements,
+    export_chunks,
+    judged,
+)
+from echostats_pipeline.importers.rows import ExportChunk
+
+SCROBBLES = re.compile(r'"scrobbles"\s*:\s*\[')
+LONGEST_S = 24 * 60 * 60
+
+
+def read_maloja(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> Iterator[ExportChunk]:
+    """Read an export.
+
+    ``time`` is the second that the client said, which is the start of the play by the rules of ListenBrainz and
+    Last.fm; plays that Maloja itself has imported from Spotify carry the start or the end, moved on by seconds where
+    two had the same. ``duration`` is how long was listened and ``length`` the track's, both in seconds.
+
+    Args:
+        stream: The file.
+        name: Its name, for messages.
+        now: The current instant; later plays, by more than a day, are rejected.
+        chunk_rows: Rows per chunk, at least 1.
+
+    Raises:
+        ExportError: it holds no scrobbles.
+        BrokenExportError: it breaks off; the rows before the break were given.
+    """
+    elements = array_elements(stream, name, SCROBBLES)
+    outcomes = (element if isinstance(element, Rejected) else _outcome(element, now) for element in elements)
+    yield from export_chunks(outcomes, "maloja", chunk_rows, stream.tell)
+
+
+def _outcome(scrobble: dict[str, Any], now: datetime) -> Outcome:
+    track = _object(scrobble.get("track"))
+    album = _object(track.get("album"))
+    kept = {
+        "artist": _primary(_names(track.get("artists")), _names(album.get("artists"))),
+        "track": _text(track.get("title")),
+        "album": _text(album.get("albumtitle")) or _text(album.get("name")),
+    }
+    started = scrobble.get("time")
+    if type(started) is not int:
+        return Rejected("time is not a whole number of seconds", kept)
+    play = NamedPlay(
+        started,
+        kept["artist"],
+        kept["track"],
+        kept["album"],
+        ms_played=_milliseconds(scrobble.get("duration")),
+        duration_ms=_milliseconds(track.get("length")),
+    )
+    return judged(play, kept | {"time": str(started)[:20]}, EARLIEST, now)
+
+
+def _primary(artists: list[str], of_album: list[str]) -> str:
+    """The artist by whom others know the play: Maloja keeps no order among those of a track, but the album has one."""
+    return next((artist for artist in of_album if artist in artists), artists[0] if artists else "")
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _names(value: Any) -> list[str]:
+    return [name for name in value if isinstance(name, str) and name.strip()] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _milliseconds(seconds: Any) -> int | None:
+    return round(seconds * 1000) if type(seconds) in (int, float) and 0 < seconds < LONGEST_S else None

@@ -1,0 +1,90 @@
+"""The log of portable players, ``.scrobbler.log``: Rockbox and others note in it what they have played.
+
+Its first lines name the format, the time zone and the player; every other one is a play in columns separated by tabs:
+artist, album, title, position, length in seconds, rating, start, MusicBrainz's id.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from typing import BinaryIO
+
+from echostats_pipeline.importers.lastfm import EARLIEST, NO_INSTANT
+from echostats_pipeline.importers.named_plays import NamedPlay, Outcome, Rejected, export_chunks, judged
+from echostats_pipeline.importers.rows import ExportChunk
+from echostats_pipeline.importers.scrobbles import seconds
+from echostats_pipeline.importers.text import Unread, is_damaged, text_lines
+
+HEADER = "#AUDIOSCROBBLER/"
+ZONE = "#TZ/"
+ROW = re.compile(r"^(?:[^\t\n]*\t){4}-?[0-9]*\t[LS]?\t[0-9]+(?:\t[^\n]*)?$", re.MULTILINE | re.IGNORECASE)
+"""A play, by which a log is known that has lost its first lines."""
+COLUMNS = ("artist", "album", "track", "position", "length", "rating", "start")
+FAILED = "# FAILED"
+"""How Rockbox begins a line that it could not write."""
+UNTAGGED = "<untagged>"
+"""What Rockbox writes in place of a name that the file does not tell."""
+LONGEST_S = 24 * 60 * 60
+
+
+def read_scrobbler_log(
+    stream: BinaryIO, name: str, now: datetime, chunk_rows: int, zone: tzinfo = UTC
+) -> Iterator[ExportChunk]:
+    """Read a log.
+
+    A play that the player calls skipped (rating S: less than half was heard) is rejected, as everybody does who takes
+    such logs: how long it was heard is not known, so that it would count as a whole one.
+
+    Args:
+        stream: The file.
+        name: Its name, for messages.
+        now: The current instant; later plays, by more than a day, are rejected.
+        chunk_rows: Rows per chunk, at least 1.
+        zone: Where the player's clock was set, unless the log says that it tells UTC.
+
+    Raises:
+        BrokenExportError: it cannot be read to its end; the rows before that were given.
+    """
+    outcomes = _outcomes(text_lines(stream, name), now, zone)
+    yield from export_chunks(outcomes, "scrobblerlog", chunk_rows, stream.tell)
+
+
+def _outcomes(lines: Iterator[str | Unread], now: datetime, local: tzinfo) -> Iterator[Outcome]:
+    zone = local
+    for line in lines:
+        if isinstance(line, Unread):
+            yield Rejected(line.reason, {})
+        elif line.startswith(FAILED):
+            yield Rejected("the player could not write the row", {})
+        elif line.startswith("#") and line.count("\t") < len(COLUMNS) - 1:
+            if line.startswith(ZONE):
+                zone = UTC if line.removeprefix(ZONE).strip().upper() == "UTC" else local
+        elif line.strip():
+            yield _outcome(line.removesuffix("\n"), now, zone)
+
+
+def _outcome(line: str, now: datetime, zone: tzinfo) -> Outcome:
+    if is_damaged(line):
+        return Rejected("the row is not UTF-8", {})
+    columns = ["" if value.lower() == UNTAGGED else value for value in line.split("\t")]
+    if len(columns) < len(COLUMNS):
+        return Rejected(f"the row has {len(columns)} columns, not {len(COLUMNS)} or more", {})
+    row = dict(zip(COLUMNS, columns, strict=False))
+    if row["rating"].upper() not in ("L", ""):
+        skipped = row["rating"].upper() == "S"
+        return Rejected("skipped: less than half was heard" if skipped else "the rating is neither L nor S", row)
+    stamp, length = seconds(row["start"]), seconds(row["length"])
+    started = _instant(stamp, zone) if stamp else None
+    if started is None:
+        return Rejected("the player has no clock: no instant" if stamp == 0 else NO_INSTANT, row)
+    duration_ms = length * 1000 if length and length < LONGEST_S else None
+    play = NamedPlay(started, row["artist"], row["track"], row["album"], duration_ms=duration_ms)
+    return judged(play, row, EARLIEST, now)
+
+
+def _instant(stamp: int, zone: tzinfo) -> int | None:
+    """The second at which a clock in the zone shows so many seconds since the beginning of 1970."""
+    try:
+        return int(datetime.fromtimestamp(stamp, UTC).replace(tzinfo=zone).timestamp())
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,1 @@
+"""One machine: the embedded MongoDB server, the database it serves, the running webserver, processes."""

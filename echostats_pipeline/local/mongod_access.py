@@ -1,0 +1,118 @@
+"""Talking to the embedded mongod: who it is, its only user, its end.
+
+Here: short-lived connections of the server's own housekeeping. Not here: when to ask, processes, the pipeline's client.
+"""
+
+import contextlib
+import socket
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+
+from echostats_pipeline.errors import EmbeddedServerError
+from echostats_pipeline.local.mongod_process import Address, MongodFiles, last_error, lock_holder
+
+USER = "echostats"
+LOG_LIMIT_BYTES = 32 * 1024 * 1024
+_CONNECT_TIMEOUT_S = 1.0
+_ANSWER_TIMEOUT_S = 10.0
+_UNAUTHORIZED = 13
+_AUTHENTICATION_FAILED = 18
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_ours(files: MongodFiles, address: Address, password: str) -> bool:
+    """Ask the server at an address, with our password, for its process id and data folder.
+
+    A server of ours that has no user yet, because its first start was interrupted, gets one.
+
+    Raises:
+        EmbeddedServerError: it is certainly ours and refuses the password, or cannot store the user.
+    """
+    if not _listens(address.port):
+        return False
+    ours = (address.pid, files.data.resolve())
+    for first in (True, False):
+        try:
+            return _identity(address.port, password) == ours
+        except ConnectionFailure:
+            return False
+        except OperationFailure as error:
+            # Whoever listens there may be a stranger; the holder of our data files (on Windows not readable) is not.
+            holds_data = lock_holder(files) in {None, address.pid}
+            if not (first and holds_data and error.code == _AUTHENTICATION_FAILED):
+                return False
+        _create_user(files, address.port, password)
+    return False
+
+
+def ask_to_stop(port: int, password: str) -> None:
+    """Send the ``shutdown`` command. The server hangs up instead of answering, so success shows elsewhere."""
+    with contextlib.suppress(PyMongoError), _client(port, password) as client:
+        client.admin.command("shutdown")
+
+
+def bound_log(files: MongodFiles, port: int, password: str) -> None:
+    """Begin a new log if the present one is too long, keeping one older: mongod logs every connection, quiet or not."""
+    try:
+        if files.log.stat().st_size <= LOG_LIMIT_BYTES:
+            return
+        with _client(port, password) as client:
+            client.admin.command("logRotate")
+        for rotated in sorted(files.folder.glob(f"{files.log.name}.*-*")):  # named by mongod with the time
+            rotated.replace(files.previous_log)
+    except (OSError, PyMongoError):
+        return  # a long log is no reason to refuse a working server; the next caller tries again
+
+
+def _listens(port: int) -> bool:
+    """Whether a connection opens; a refusal is known at once, for which the driver would keep trying."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
+
+
+def _identity(port: int, password: str) -> tuple[int, Path]:
+    with _client(port, password) as client:
+        pid = int(client.admin.command("serverStatus")["pid"])
+        options = client.admin.command("getCmdLineOpts")["parsed"]
+        return pid, Path(options["storage"]["dbPath"]).resolve()
+
+
+def _create_user(files: MongodFiles, port: int, password: str) -> None:
+    """Create the administrator; a server without users allows it once from this machine (localhost exception)."""
+    try:
+        with _client(port) as client:
+            durably = {"w": 1, "j": True}
+            client.admin.command("createUser", USER, pwd=password, roles=["root"], writeConcern=durably)
+    except PyMongoError as error:
+        if isinstance(error, OperationFailure) and error.code == _UNAUTHORIZED:
+            raise EmbeddedServerError(
+                f"The password in {files.password} is not the one of the database in {files.data}. Restore that file "
+                f"from a copy, or move {files.data} away to begin with an empty database."
+            ) from error
+        raise EmbeddedServerError(f"Cannot create the database user: {error}. {last_error(files)}") from error
+
+
+def _client(port: int, password: str | None = None) -> MongoClient[dict[str, Any]]:
+    """A short-lived client, signed in if there is a password; to be used in a ``with``."""
+    return MongoClient(
+        "127.0.0.1",
+        port,
+        username=None if password is None else USER,
+        password=password,
+        directConnection=True,
+        serverSelectionTimeoutMS=int(_CONNECT_TIMEOUT_S * 1000),
+        connectTimeoutMS=int(_CONNECT_TIMEOUT_S * 1000),
+        socketTimeoutMS=int(_ANSWER_TIMEOUT_S * 1000),
+    )

@@ -1,0 +1,1 @@
+"""Supervision: audit, operation, health, incidents, notifications, use of Spotify's API."""

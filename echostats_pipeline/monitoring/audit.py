@@ -1,0 +1,350 @@
+"""Whether what is stored is right: plays, rollups and snapshots, each against what it is built from.
+
+Here: examinations of documents and what they find. Not here: how the pipeline itself is doing (`monitoring.operation`), and
+how a finding is shown and what it stops (`checks`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from echostats_pipeline.model.operations import RebuildTarget
+from echostats_pipeline.model.statistics import PERIODS
+from echostats_pipeline.model.users import User
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.storage.audit import AuditStore, Instants
+from echostats_pipeline.storage.rebuilds import NEWEST
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.audit import (
+    Difference,
+    day_difference,
+    day_length,
+    history_sums,
+    snapshot_difference,
+)
+from echostats_pipeline.transforms.days import DayWindow, local_midnight, windows
+
+CLOCK_SKEW = timedelta(minutes=10)
+"""Clocks of phones and servers differ by so much without anything being wrong."""
+MOST_ROWS = 20
+"""A table shows the worst; the numbers beside it count all."""
+HOUR_MS = 3_600_000
+
+Severity = Literal["ERROR", "WARN"]
+Number = int | float | str
+Row = Mapping[str, Any]
+
+
+class Examined(NamedTuple):
+    """A user, and which of their days are looked at; None for everything."""
+
+    user: User
+    window: DayWindow | None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where the user's days begin."""
+        return ZoneInfo(self.user.timezone)
+
+    @property
+    def instants(self) -> Instants:
+        """The days as an interval; None for all time."""
+        if self.window is None:
+            return None
+        return local_midnight(self.window.first, self.zone), local_midnight(self.window.following, self.zone)
+
+    @property
+    def dates(self) -> tuple[date, date] | None:
+        """The first and the last day; None for all."""
+        return None if self.window is None else (self.window.first, self.window.last)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an examination found.
+
+    Attributes:
+        passed: Whether all is well.
+        severity: How bad it is if it is not: an ``ERROR`` must not spread to what is built from it.
+        description: What is wrong and what to do about it, in a sentence or two; what was seen if all is well.
+        numbers: How much was looked at, and how much of it is wrong.
+        rows: A table of the worst.
+        user_ids: Whose documents are wrong.
+    """
+
+    passed: bool
+    severity: Severity
+    description: str
+    numbers: Mapping[str, Number]
+    rows: Sequence[Row] = ()
+    user_ids: frozenset[str] = frozenset()
+
+
+Examination = Callable[[Store, Settings, datetime, Sequence[Examined]], Finding]
+
+
+def no_play_is_in_the_future(store: Store, _: Settings, now: datetime, scope: Sequence[Examined]) -> Finding:
+    """No play has ended later than now, but for ten minutes that clocks may differ.
+
+    All plays of the users are looked at, whatever days a run is about: the future has no days of its own.
+    """
+    audit, ids = AuditStore(store.db), set[str]()
+    rows: list[Row] = []
+    for user, _window in scope:
+        plays, newest = audit.plays_after(user.user_id, now + CLOCK_SKEW)
+        if newest is not None:
+            rows.append({"user": user.partition_key, "plays": plays, "newest": f"{newest:%Y-%m-%d %H:%M:%S} UTC"})
+            ids.add(user.user_id)
+    plays = sum(row["plays"] for row in rows)
+    wrong = (
+        f"{_many(plays, 'play')} of {_many(len(rows), 'user')} ended after {now:%Y-%m-%d %H:%M} UTC. Check the clock "
+        "of this machine; if it is right, remove these plays from listening_history and sync again."
+    )
+    return Finding(
+        not rows,
+        "ERROR",
+        wrong if rows else f"No play of {_many(len(scope), 'user')} lies in the future.",
+        {"users": len(scope), "plays_in_the_future": plays},
+        worst(rows, "plays"),
+        frozenset(ids),
+    )
+
+
+def plays_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[Examined]) -> Finding:
+    """No two plays of a user have the same track and end, or stem from the same row of an export.
+
+    Asked of the documents, not of the index that ought to refuse doubles.
+    """
+    audit, ids = AuditStore(store.db), set[str]()
+    rows: list[Row] = []
+    for examined in scope:
+        too_many = audit.equal_plays(examined.user.user_id, examined.instants)
+        if any(too_many.values()):
+            rows.append({"user": examined.user.partition_key, **too_many})
+            ids.add(examined.user.user_id)
+    counts = {name: sum(row[name] for row in rows) for name in ("equal_places", "equal_import_keys")}
+    wrong = (
+        f"{_many(counts['equal_places'], 'play')} too many in one place and {counts['equal_import_keys']} too many of "
+        "one export row, so that rollups count them twice. Remove the doubles from listening_history, then run: "
+        "echostats indexes --repair"
+    )
+    return Finding(
+        not rows,
+        "ERROR",
+        wrong if rows else f"Every play of {_many(len(scope), 'user')} is there once.",
+        {"users": len(scope), **counts},
+        worst(rows, "equal_places", "equal_import_keys"),
+        frozenset(ids),
+    )
+
+
+def daily_rollups_match_history(store: Store, settings: Settings, _: datetime, scope: Sequence[Examined]) -> Finding:
+    """Every rollup says what the plays of its day say.
+
+    Compared per user and local day: the plays read one by one and summed up (all, those that count, their time) with
+    the rollup's totals and with the sums of its hours, artists, albums and tracks. Days that wait for a rebuild, or
+    are marked meanwhile, are not wrong; days that differ are read a second time.
+    """
+
+    def compare(examined: Examined) -> dict[str, Difference | None]:
+        user, window = examined
+        audit, zone = AuditStore(store.db), examined.zone
+        plays = audit.plays(user.user_id, None if window is None else window.instants(zone))
+        history = history_sums(plays, zone, settings.min_play_ms)
+        rollups = audit.rollups(user.user_id, examined.dates)
+        days = {*history, *rollups} if window is None else window.dates()
+        return {str(day): day_difference(day, history.get(day), rollups.get(day)) for day in days}
+
+    def narrowed(examined: Examined, days: Iterable[str]) -> list[Examined]:
+        return [Examined(examined.user, window) for window in windows(date.fromisoformat(day) for day in days)]
+
+    return _compared(
+        [(each, _settled(store, "daily_rollups", each, compare, narrowed)) for each in scope],
+        severity="ERROR",
+        noun="day",
+        remedy="Rebuild them: materialize daily_rollups for these dates and users.",
+    )
+
+
+def analytics_snapshots_match_rollups(store: Store, _: Settings, _now: datetime, scope: Sequence[Examined]) -> Finding:
+    """Every snapshot says what the rollups of its period say.
+
+    Compared per user and period, whole whatever days a run is about: the rollups' plays and time summed up over the
+    dates of the period with the snapshot's totals, with the sums of its hours and weekdays, and the number of tracks.
+    Snapshots that wait for a rebuild are not wrong; those that differ are read a second time.
+    """
+
+    def compare(examined: Examined) -> dict[str, Difference | None]:
+        user, zone = examined.user, examined.zone
+        audit = AuditStore(store.db)
+        days, snapshots = audit.rollups(user.user_id, None), audit.snapshots(user.user_id)
+        ends = [snapshot.period_end for snapshot in snapshots.values() if snapshot.period_end is not None]
+        last = (max(ends) - timedelta(milliseconds=1)).astimezone(zone).date() if ends else date.max
+        heard = audit.last_heard(user.user_id, last)
+        return {period: snapshot_difference(period, snapshots.get(period), days, heard, zone) for period in PERIODS}
+
+    def again(examined: Examined, _: Iterable[str]) -> list[Examined]:
+        return [examined]
+
+    return _compared(
+        [(each, _settled(store, "analytics_snapshots", each, compare, again)) for each in scope],
+        severity="WARN",
+        noun="snapshot",
+        remedy="Rebuild them: materialize analytics_snapshots for these users.",
+    )
+
+
+def no_day_is_overlong(store: Store, _: Settings, _now: datetime, scope: Sequence[Examined]) -> Finding:
+    """Nobody listened longer on a day than the day was: 24 hours, 23 or 25 where the clocks of their zone change.
+
+    A play belongs to the day it ended on, whole.
+    """
+    audit, ids, days = AuditStore(store.db), set[str](), 0
+    rows: list[Row] = []
+    for examined in scope:
+        for day, sums in sorted(audit.rollups(examined.user.user_id, examined.dates).items()):
+            days += 1
+            hours, most = sums["total_ms"] / HOUR_MS, day_length(day, examined.zone) / timedelta(hours=1)
+            if hours > most:
+                who = {"user": examined.user.partition_key, "date": str(day)}
+                rows.append({**who, "hours": round(hours, 2), "hours_of_the_day": round(most, 2)})
+                ids.add(examined.user.user_id)
+    wrong = (
+        f"More listening than hours on {_many(len(rows), 'day')}. Two devices at once, or plays that are there twice "
+        "under different ids: look at the plays of these dates in listening_history."
+    )
+    return Finding(
+        not rows,
+        "WARN",
+        wrong if rows else f"No overlong day among {days:,}.",
+        {"days": days, "overlong_days": len(rows)},
+        worst(rows, "hours"),
+        frozenset(ids),
+    )
+
+
+def daily_rollups_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[Examined]) -> Finding:
+    """A user has one rollup for a date, even if the index that ought to refuse a second one is missing."""
+
+    def too_many(examined: Examined) -> int:
+        bounds = examined.dates and (str(examined.dates[0]), str(examined.dates[1]))
+        return AuditStore(store.db).equal_documents("daily_rollups", examined.user.user_id, "date", bounds)
+
+    return _unique("daily_rollups", "ERROR", [(each.user, too_many(each)) for each in scope])
+
+
+def analytics_snapshots_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[Examined]) -> Finding:
+    """A user has one snapshot for a period, even if the index that ought to refuse a second one is missing."""
+    audit = AuditStore(store.db)
+    counts = [(each.user, audit.equal_documents("analytics_snapshots", each.user.user_id, "period")) for each in scope]
+    return _unique("analytics_snapshots", "WARN", counts)
+
+
+def worst(rows: Iterable[Row], *by: str) -> list[Row]:
+    """The first rows of a table, those with the highest values first."""
+    return sorted(rows, key=lambda row: [-float(row[name]) for name in by])[:MOST_ROWS]
+
+
+def _unique(collection: str, severity: Severity, counts: Sequence[tuple[User, int]]) -> Finding:
+    rows = [{"user": user.partition_key, "too_many": count} for user, count in counts if count]
+    too_many = sum(count for _, count in counts)
+    wrong = (
+        f"{_many(too_many, 'document')} of {collection} too many: readers see either. Remove all of the users below "
+        f"from {collection}, run `echostats indexes --repair`, and materialize {collection} for them."
+    )
+    return Finding(
+        not rows,
+        severity,
+        wrong if rows else f"Every document of {collection} of {_many(len(counts), 'user')} is there once.",
+        {"users": len(counts), "too_many": too_many},
+        worst(rows, "too_many"),
+        frozenset(user.user_id for user, count in counts if count),
+    )
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What a comparison of one user's documents with their source found."""
+
+    documents: int
+    wrong: Sequence[Difference] = ()
+    waiting: frozenset[str] = field(default_factory=frozenset)
+
+
+def _settled(
+    store: Store,
+    target: RebuildTarget,
+    examined: Examined,
+    compare: Callable[[Examined], dict[str, Difference | None]],
+    narrowed: Callable[[Examined, Iterable[str]], list[Examined]],
+) -> _Compared:
+    """Compare, and once more where something differs: a sync or a rebuild may have written in between.
+
+    Whoever changes a source marks what is built from it (`storage.rebuilds`). What carries a mark before or after the
+    reading is waiting, not wrong; if even during the second reading a mark was set, nothing can be said yet.
+    """
+    user_id = examined.user.user_id
+
+    def read(parts: list[Examined]) -> tuple[dict[str, Difference | None], set[str], bool]:
+        before = store.rebuilds.marks(user_id, target)
+        found = {key: value for part in parts for key, value in compare(part).items()}
+        after = store.rebuilds.marks(user_id, target)
+        whole = target == "analytics_snapshots"
+        marked = {*before, *after} - {NEWEST}
+        return found, set(found) if whole and marked else marked, before.get(NEWEST) != after.get(NEWEST)
+
+    found, marked, _ = read([examined])
+    documents, waiting = len(found), marked & found.keys()
+    suspects = [key for key, difference in found.items() if difference is not None and key not in waiting]
+    if not suspects:
+        return _Compared(documents, waiting=frozenset(waiting))
+    found, marked, moved = read(narrowed(examined, suspects))
+    wrong = {key: found[key] for key in suspects if found[key] is not None}
+    waiting |= set(wrong) if moved else marked & wrong.keys()
+    return _Compared(
+        documents,
+        [difference for key, difference in wrong.items() if difference is not None and key not in waiting],
+        frozenset(waiting),
+    )
+
+
+def _compared(found: Sequence[tuple[Examined, _Compared]], *, severity: Severity, noun: str, remedy: str) -> Finding:
+    """One finding of what was compared for every user."""
+    wrong = [(examined, difference) for examined, compared in found for difference in compared.wrong]
+    wrong.sort(key=lambda pair: pair[1].size, reverse=True)
+    rows: list[Row] = [
+        {
+            "user": examined.user.partition_key,
+            noun: difference.key,
+            "differs": ", ".join(difference.fields),
+            "plays_expected": difference.expected,
+            "plays_found": difference.found or 0,
+            "ms_expected": difference.expected_ms,
+            "ms_found": difference.found_ms or 0,
+        }
+        for examined, difference in wrong[:MOST_ROWS]
+    ]
+    documents = sum(compared.documents for _, compared in found)
+    numbers = {
+        "users": len(found),
+        f"{noun}s": documents,
+        "mismatches": len(wrong),
+        "waiting_for_a_rebuild": sum(len(compared.waiting) for _, compared in found),
+    }
+    if not wrong:
+        said = f"No difference in {_many(documents, noun)} of {_many(len(found), 'user')}."
+        return Finding(passed=True, severity=severity, description=said, numbers=numbers)
+    (examined, difference), *_ = wrong
+    said = (
+        f"{len(wrong)} of {_many(documents, noun)} differ from their source; the worst, {difference.key} of "
+        f"{examined.user.partition_key}, has {_many(difference.found or 0, 'play')} instead of {difference.expected:,} "
+        f"({', '.join(difference.fields)}). {remedy}"
+    )
+    ids = frozenset(examined.user.user_id for examined, _ in wrong)
+    return Finding(passed=False, severity=severity, description=said, numbers=numbers, rows=rows, user_ids=ids)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,387 @@
+"""What `echostats doctor` finds in the database, the keys, the users, the disk and the clock.
+
+Every function looks at one thing and answers with findings; `examined` turns what it cannot look at into one as well.
+Not here: Dagster's half (`instance_health`), and how findings are shown (`cli.doctor`).
+"""
+
+import errno
+import math
+import os
+import platform
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from packaging.requirements import Requirement
+from pymongo.errors import PyMongoError
+
+from echostats_pipeline.accounts.consent import AT_ONCE, SOON, consent_left
+from echostats_pipeline.errors import APP_FAMILY, DecryptionError, EchostatsError
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.users import SpotifyTokens, User, timezones
+from echostats_pipeline.monitoring.incidents import one_line
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.spotify.crypto import TokenCipher
+from echostats_pipeline.spotify.families import Family
+from echostats_pipeline.spotify.quota import UNLIMITED_FAMILIES, Budget
+from echostats_pipeline.stages.library_progress import libraries
+from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.storage.adoption import echostats_traces
+from echostats_pipeline.storage.conformity import misfits
+from echostats_pipeline.storage.indexes import REPAIR_COMMAND, index_problems
+from echostats_pipeline.storage.mongo_errors import explanation
+from echostats_pipeline.storage.store import Store
+
+Level = Literal["ok", "warning", "problem"]
+GIB = 1024**3
+LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
+OLDEST_MONGOD = (5, 0)
+NEARLY_USED_UP = 0.9
+CLOCKS_APART, CLOCKS_FAR_APART = timedelta(seconds=5), timedelta(minutes=2)
+PROBE_BYTES = 2**16
+"""More than an empty file needs, which a full disk may still take."""
+MISSED_SYNCS = 4
+"""So many intervals without a sync are more than a run that waits or fails once."""
+MOST_MISFITS = 20
+REFRESH_UNUSED = timedelta(days=30)
+LIBRARY_FIX = "Leave `echostats up` running, which goes on day by day; a higher SPOTIFY_DAILY_CALLS makes it quicker"
+DISTRIBUTION, WATCHED = "echostats-pipeline", ("dagster", "dagster-webserver", "pymongo", "polars")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        area: What was looked at.
+        level: Whether it is well.
+        text: One sentence, with numbers.
+        fix: A command or a place in the UI; empty where nothing needs to be done.
+    """
+
+    area: str
+    level: Level
+    text: str
+    fix: str = ""
+
+
+Findings = Iterator[Finding]
+
+
+def examined(area: str, look: Callable[[], Findings], fix: str = "") -> list[Finding]:
+    """What `look` finds; that it cannot look is a problem of its own, and no reason not to look at the rest."""
+    found = []
+    try:
+        for finding in look():
+            found.append(finding)  # noqa: PERF402 - what was found before an error stays found
+    except EchostatsError as error:
+        found.append(Finding(area, "problem", str(error), fix))
+    except PyMongoError as error:
+        found.append(Finding(area, "problem", explanation(error), fix))
+    except Exception as error:  # noqa: BLE001 - a doctor must survive what it diagnoses
+        found.append(
+            Finding(
+                area, "problem", f"It could not be looked at ({type(error).__name__}: {one_line(str(error))}).", fix
+            )
+        )
+    return found
+
+
+def database(store: Store) -> Findings:
+    """Whether the server is new enough and has room."""
+    version = str(store.db.client.server_info()["version"])
+    release = tuple(int(part) for part in version.split(".")[:2])
+    new_enough = release >= OLDEST_MONGOD
+    yield Finding(
+        "database",
+        "ok" if new_enough else "problem",
+        f"MongoDB {version} answers; database {store.db.name}.",
+        "" if new_enough else "Upgrade the server of MONGO_URI to MongoDB 5.0 or newer.",
+    )
+    stats = store.db.command("dbStats")
+    if "fsTotalSize" in stats:
+        free = int(stats["fsTotalSize"] - stats["fsUsedSize"])
+        data = float(stats["storageSize"] + stats["indexSize"])
+        yield space("database", free, f"{_size(data)} of data and indexes", "the disk of the database")
+
+
+def space(area: str, free_bytes: int, used: str, where: str) -> Finding:
+    """Whether there is room: below 5 GiB a warning, below 0.5 GiB a problem."""
+    level: Level = "problem" if free_bytes < NO_SPACE else "warning" if free_bytes < LITTLE_SPACE else "ok"
+    fix = "" if level == "ok" else f"Make room on {where}: without it nothing can be stored."
+    return Finding(area, level, f"{_size(free_bytes)} free on {where}; {used}.", fix)
+
+
+def indexes(store: Store) -> Findings:
+    """Whether every declared index is there, as declared."""
+    problems = index_problems(store.db)
+    missing = [each.name for each in problems if each.found is None]
+    wrong = [each.name for each in problems if each.found is not None]
+    total = sum(len(collection.indexes) for collection in COLLECTIONS.values())
+    expiring = sum(i.expire_after_seconds is not None for c in COLLECTIONS.values() for i in c.indexes)
+    if wrong:
+        text = f"{len(wrong)} indexes contradict their declaration: {_few(wrong)}."
+        yield Finding("indexes", "problem", text, REPAIR_COMMAND)
+    if missing:
+        text = f"{len(missing)} of {total} indexes are missing: {_few(missing)}."
+        yield Finding("indexes", "warning", text, "echostats indexes (the next run makes them, too)")
+    if not wrong and not missing:
+        yield Finding("indexes", "ok", f"All {total} indexes are there, {expiring} of them let old entries expire.")
+
+
+def encryption(store: Store, cipher: TokenCipher | None) -> Findings:
+    """Whether stored tokens can be read; `cipher` is None if there is no key yet."""
+    tokens = store.users.all_tokens()
+    values = [
+        (value, each.user_id)
+        for each in tokens
+        for value in (each.refresh_token_encrypted, each.access_token_encrypted)
+        if value
+    ]
+    if cipher is None:
+        text = f"There is no encryption key, and {len(values)} tokens are stored."
+        fix = "Restore encryption.key from a backup, or connect every account again: echostats connect"
+        yield Finding("key", "problem" if values else "ok", text, fix if values else "")
+        return
+    unreadable = sum(not _readable(cipher, value, user_id) for value, user_id in values)
+    former = sum(cipher.key_id_of(value, user_id) != cipher.key_id for value, user_id in values) - unreadable
+    if unreadable:
+        text = f"{unreadable} of {len(values)} tokens cannot be decrypted with the configured keys."
+        fix = "echostats keys status; name the former key in ENCRYPTION_KEYS_OLD, or connect these accounts again"
+        yield Finding("key", "problem", text, fix)
+    if former > 0:
+        yield Finding("key", "warning", f"{former} tokens are still under a former key.", "echostats keys rotate")
+    if not unreadable and former <= 0:
+        yield Finding("key", "ok", f"All {len(values)} stored tokens decrypt with key {cipher.key_id}.")
+
+
+def users(store: Store, settings: Settings, now: datetime) -> Findings:
+    """How every user is: status, consent, last sync, tokens."""
+    known = store.users.all(simulated=settings.simulated)
+    tokens = {each.user_id: each for each in store.users.all_tokens()}
+    if not known:
+        yield Finding("users", "warning", "No user is connected.", "echostats connect, or echostats demo")
+    for user in known:
+        yield _user(user, tokens.get(user.user_id), timedelta(minutes=settings.sync_interval_minutes), now)
+
+
+def _user(user: User, tokens: SpotifyTokens | None, interval: timedelta, now: datetime) -> Finding:
+    key, left = user.partition_key, consent_left(user, now)
+    again = "Let the user connect again: echostats connect"
+    if user.status == "needs_reauth" or tokens is None:
+        reason = user.status_reason or ("no tokens are stored" if tokens is None else "the consent is gone")
+        return Finding("users", "problem", f"{key} has to connect again: {reason}.", again)
+    if user.status == "paused":
+        text = f"{key} is paused{f': {user.status_reason}' if user.status_reason else ''}."
+        return Finding("users", "warning", text, f"echostats users resume {key}")
+    lasts = (
+        "the end of the consent is unknown"
+        if left is None
+        else f"consent for {max(math.ceil(left / timedelta(days=1)), 0)} days"
+    )
+    synced = f"synced {_span(now - user.last_synced_at)} ago" if user.last_synced_at else "never synced"
+    text = f"{key}: {synced}, {lasts}, tokens renewed {_span(now - tokens.updated_at)} ago."
+    if left is not None and left <= SOON:
+        return Finding("users", "problem" if left <= AT_ONCE else "warning", text, again)
+    if user.last_synced_at is None or now - user.last_synced_at > MISSED_SYNCS * interval:
+        return Finding("users", "warning", text, "echostats up; its sensor's ticks in the Dagster UI say why")
+    if now - tokens.updated_at > REFRESH_UNUSED:
+        return Finding("users", "warning", text, again)
+    return Finding("users", "ok", text)
+
+
+def library(store: Store, settings: Settings, now: datetime) -> Findings:
+    """Which libraries are not read through yet, and when they will be."""
+    active = [user for user in store.users.all(simulated=settings.simulated) if user.status == "active"]
+    complete = 0
+    for user, parts in libraries(store, active, settings.daily_calls, now):
+        known = [part for part in parts if part.is_known]
+        if not known:  # the next run after the first sync begins it
+            continue
+        if all(part.is_complete for part in parts):
+            complete += 1
+            continue
+        text = f"The library of {user.partition_key} is not complete: {'; '.join(part.text for part in parts)}."
+        yield Finding("library", "warning", text, LIBRARY_FIX)
+    if complete or not active:
+        yield Finding("library", "ok", f"{complete} of {len(active)} libraries are read through.")
+
+
+def echostats(store: Store, settings: Settings) -> Findings:
+    """Whether EchoStats uses this database too: what was adopted, and what its API does with our snapshots."""
+    traces, known = echostats_traces(store.db), store.users.all()
+    adopted = [user for user in known if user.adopted_at is not None]
+    waiting = store.users.not_adopted()
+    if adopted:
+        plays = sum(store.users.plays_stored(user.user_id) for user in adopted)
+        named = _few([user.partition_key for user in adopted])
+        yield Finding("EchoStats", "ok", f"{len(adopted)} users were adopted from EchoStats: {named}; {plays:,} plays.")
+    if waiting:
+        text = f"{waiting} users of EchoStats are not adopted yet."
+        yield Finding("EchoStats", "warning", text, "Nothing: echostats up, and every run, adopts them.")
+    if not traces:
+        if not adopted and not waiting:
+            yield Finding("EchoStats", "ok", "EchoStats itself does not use this database.")
+    elif settings.min_play_ms:
+        text = (
+            f"EchoStats uses this database too ({_few(traces)}). With ECHOSTATS_MIN_PLAY_MS={settings.min_play_ms} its "
+            "API takes our snapshots for stale, for it expects every play to count, and overwrites them."
+        )
+        yield Finding("EchoStats", "warning", text, "ECHOSTATS_MIN_PLAY_MS=0, then echostats backfill")
+    else:
+        text = f"EchoStats uses this database too ({_few(traces)}), and every play counts, as it expects."
+        yield Finding("EchoStats", "ok", text)
+
+
+def values(store: Store) -> Findings:
+    """Whether documents that other programs have written hold values that cannot be read."""
+    found = list(misfits(store.db, MOST_MISFITS))
+    for each in found[:MOST_MISFITS]:
+        yield Finding("values", "warning", f"{each.text}.", "Correct the field in MongoDB; all others are read.")
+    if len(found) > MOST_MISFITS:
+        yield Finding("values", "warning", f"{len(found) - MOST_MISFITS} more values cannot be read.", "As above.")
+    if not found:
+        yield Finding("values", "ok", "All values in the collections shared with EchoStats can be read.")
+
+
+def quota(store: Store, daily_calls: int, now: datetime) -> Findings:
+    """Calls of 24 hours against the budget, and which families of endpoints wait."""
+    window = Budget().window
+    made: Mapping[str, int] = {name: store.limits.calls(name, now - window)[0] for name in get_args(Family)}
+    limited = {name: count for name, count in made.items() if count and name not in UNLIMITED_FAMILIES}
+    counted = ", ".join(f"{name} {count:,} of {daily_calls:,}" for name, count in limited.items())
+    used_up = [name for name, count in limited.items() if count >= daily_calls]
+    nearly = [name for name, count in limited.items() if count >= NEARLY_USED_UP * daily_calls and name not in used_up]
+    waits = store.limits.waiting([*made, APP_FAMILY], now)
+    text = f"Calls in 24 hours: {counted or 'none that is limited'}."
+    later = "What is missing is read later, day by day. SPOTIFY_DAILY_CALLS is the budget."
+    yield Finding("quota", "warning" if used_up or nearly else "ok", text, later if used_up or nearly else "")
+    for name, (until, reason) in sorted(waits.items()):
+        what = "Everything" if name == APP_FAMILY else name
+        told = f"{what} waits until {until:%Y-%m-%d %H:%M} UTC: {reason}."
+        yield Finding("quota", "problem" if name == APP_FAMILY else "warning", told, "It goes on by itself after that.")
+
+
+def incidents(store: Store, addresses: int) -> Findings:
+    """What was seen to be wrong, and whether anybody would be told."""
+    opened = store.incidents.open()
+    if not addresses:
+        yield Finding("alerts", "warning", "Nobody is told of trouble.", "Set ECHOSTATS_ALERTS; echostats alerts test")
+    untold = sum(incident.notified_at is None for incident in opened)
+    text = f"Open incidents: {len(opened)}, of them not told yet: {untold}; addresses in ECHOSTATS_ALERTS: {addresses}."
+    yield Finding("alerts", "warning" if opened else "ok", text, "echostats alerts list" if opened else "")
+
+
+def removed_users(store: Store) -> Findings:
+    """Whether anything is there of users who were removed."""
+    removed, left = len(store.removals.ids()), store.removals.leftovers()
+    total = sum(left.values())
+    text = f"Users removed: {removed}; documents of theirs: {total}"
+    if left:
+        named = ", ".join(f"{name} {count:,}" for name, count in left.items())
+        fix = "Nothing: the job retention deletes them tonight. At once: Jobs, retention, Launchpad in the Dagster UI"
+        yield Finding("removed", "warning", f"{text} ({named}).", fix)
+    else:
+        yield Finding("removed", "ok", f"{text}.")
+
+
+def clock(store: Store, now: datetime) -> Findings:
+    """Whether this machine and the database agree on the time, and know the users' zones."""
+    apart = abs(store.db.client.admin.command("hello")["localTime"] - now.replace(tzinfo=None))
+    level: Level = "problem" if apart > CLOCKS_FAR_APART else "warning" if apart > CLOCKS_APART else "ok"
+    fix = "" if level == "ok" else "Let both machines set their clocks by NTP: timedatectl status"
+    yield Finding("clock", level, f"This machine and the database differ by {apart.total_seconds():.1f} s.", fix)
+    bad = store.users.bad_timezones()
+    for key, zone in bad.items():
+        text = f"{key} has the time zone {zone!r}, which is none: their days begin in UTC."
+        yield Finding("clock", "problem", text, f"echostats users timezone {key} ZONE, for example Europe/Berlin")
+    if not bad:
+        yield Finding("clock", "ok", f"{len(timezones())} time zones are known, the users' among them.")
+
+
+def disk(home: Path) -> Findings:
+    """What the state folder holds and how much room it has."""
+    folder = StateFolder(home)
+    if not home.is_dir():
+        text = f"The state folder {home} does not exist."
+        yield Finding("disk", "warning", text, "echostats demo, connect or up makes it; or set ECHOSTATS_HOME")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=home) as probe:
+            probe.write(b"x" * PROBE_BYTES)
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        fix = f"Make room on the disk of {home}" if full else f"Make {home} writable, or set ECHOSTATS_HOME to another"
+        yield Finding("disk", "problem", f"Nothing can be written to {home}: {os.strerror(error.errno or 0)}.", fix)
+    parts = {
+        "database": [folder.mongo_dir],
+        "Dagster": [folder.dagster_dir / "storage"],
+        "logs": [folder.dagster_dir / "logs", home / "dagster.log"],
+    }
+    sizes = {name: sum(map(size_of, paths)) for name, paths in parts.items()}
+    used = ", ".join(f"{name} {_size(size)}" for name, size in sizes.items())
+    yield space("disk", shutil.disk_usage(home).free, used, f"the disk of {home}")
+
+
+def versions() -> Findings:
+    """Whether Python and the libraries are those that this package was made for."""
+    yield Finding("versions", "ok", f"Python {platform.python_version()} on {platform.system()}.")
+    wanted = {each.name: each for each in map(Requirement, metadata.requires(DISTRIBUTION) or [])}
+    for name in WATCHED:
+        installed, needed = metadata.version(name), wanted[name].specifier
+        fits = needed.contains(installed, prereleases=True)
+        text = f"{name} {installed}{'' if fits else f' does not fit {needed}'}."
+        yield Finding("versions", "ok" if fits else "problem", text, "" if fits else f'pip install "{wanted[name]}"')
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; what vanishes meanwhile counts as nothing."""
+    total = 0
+    for each in [path, *path.rglob("*")]:
+        try:
+            total += each.stat().st_size if each.is_file() else 0
+        except OSError:
+            continue
+    return total
+
+
+def worst(findings: Collection[Finding]) -> Level:
+    """The gravest level there is."""
+    levels = Counter(finding.level for finding in findings)
+    return "problem" if levels["problem"] else "warning" if levels["warning"] else "ok"
+
+
+def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Findings for machines."""
+    return {"level": worst(findings), "findings": [vars(finding) for finding in findings]}
+
+
+def _readable(cipher: TokenCipher, value: str, user_id: str) -> bool:
+    try:
+        cipher.decrypt(value, user_id)
+    except DecryptionError:
+        return False
+    return True
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:  # noqa: PLR2004
+            return f"{size:,.0f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} GiB"
+
+
+def _span(span: timedelta) -> str:
+    units = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
+    return next((f"{span // unit} {name}" for unit, name in units if span >= unit), "less than 1 min")

@@ -1,0 +1,174 @@
+"""How the pipeline is doing: what is missing, who is not synced, what Spotify answers, whether indexes are there.
+
+Nothing found here makes a document wrong; all of it is a warning. Findings are those of `monitoring.audit`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from echostats_pipeline.accounts.consent import SOON, consent_left
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.plays import ListeningGap
+from echostats_pipeline.monitoring.audit import MOST_ROWS, Examined, Finding, Row, worst
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.storage.audit import AuditStore
+from echostats_pipeline.storage.indexes import REPAIR_COMMAND, index_problems
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.audit import Coverage, call_rates
+
+RECENT = timedelta(days=30)
+MISSED_SYNCS = 4
+LEAST_STALE = timedelta(hours=1)
+MOST_WAITING = 0.1
+"""Share of counted plays whose track may be still unread; a large import takes days to get below it."""
+MOST_ERRORS = 0.1
+LEAST_CALLS = 10
+"""Fewer calls than this say nothing about a rate."""
+HOUR = timedelta(hours=1)
+
+
+def gaps_are_closed(store: Store, _: Settings, now: datetime, scope: Sequence[Examined]) -> Finding:
+    """No plays of the last 30 days may have passed unseen.
+
+    A gap is an interval in which more than 50 plays may have been played between two syncs, or an instant at which a
+    play ended whose track Spotify did not name. An import of the streaming history closes it.
+    """
+    rows: list[Row] = []
+    for user, _window in scope:
+        gaps = AuditStore(store.db).open_gaps(user.user_id)
+        recent = [gap for gap in gaps if gap.to >= now - RECENT]
+        if gaps:
+            rows.append(
+                {
+                    "user": user.partition_key,
+                    "gaps": len(gaps),
+                    "hours_not_known": _hours(gaps, gaps[0].from_),
+                    "recent_gaps": len(recent),
+                    "recent_hours_not_known": _hours(recent, now - RECENT),
+                }
+            )
+    names = ("gaps", "hours_not_known", "recent_gaps", "recent_hours_not_known")
+    numbers = {name: round(sum(row[name] for row in rows), 1) for name in names}
+    wrong = (
+        f"{numbers['recent_gaps']} gaps of the last 30 days are open: {numbers['recent_hours_not_known']} hours of "
+        "which not every play is known. Ask Spotify for your extended streaming history and import it."
+    )
+    well = f"No gap of the last 30 days is open; {numbers['gaps']} older ones are."
+    passed = not numbers["recent_gaps"]
+    table = worst(rows, "recent_hours_not_known", "hours_not_known")
+    return Finding(passed, "WARN", well if passed else wrong, {"users": len(scope), **numbers}, table)
+
+
+def tracks_are_enriched(store: Store, settings: Settings, _: datetime, scope: Sequence[Examined]) -> Finding:
+    """The catalogue knows the tracks of at least nine in ten plays that count, as far as Spotify knows them."""
+    covered = [(each.user, AuditStore(store.db).coverage(each.user.user_id, settings.min_play_ms)) for each in scope]
+    total = sum((coverage for _, coverage in covered), Coverage())
+    rows = [
+        {"user": user.partition_key, "plays": coverage.plays, **vars(coverage), "share": round(coverage.share, 4)}
+        for user, coverage in covered
+    ]
+    passed = total.waiting_share <= MOST_WAITING
+    said = f"The tracks of {total.share:.1%} of {total.plays:,} counted plays have been read."
+    todo = (
+        f" {total.waiting_share:.1%} still wait: after a large import that takes days, for Spotify limits the calls. "
+        "If the share does not rise, look at the sensor incomplete_catalog and at spotify_limits."
+    )
+    numbers = {"plays": total.plays, **vars(total), "share": round(total.share, 4)}
+    return Finding(passed, "WARN", said if passed else said + todo, numbers, worst(rows, "waiting", "plays"))
+
+
+def users_are_synced(_: Store, settings: Settings, now: datetime, scope: Sequence[Examined]) -> Finding:
+    """Every active user was synced within the last four intervals, or the last hour if that is longer."""
+    most = max(MISSED_SYNCS * timedelta(minutes=settings.sync_interval_minutes), LEAST_STALE)
+    active = [each.user for each in scope if each.user.status == "active" and each.user.simulated == settings.simulated]
+    rows: list[Row] = []
+    for user in active:
+        since = now - (user.last_synced_at or user.created_at)
+        if since > most:
+            last = f"{user.last_synced_at:%Y-%m-%d %H:%M} UTC" if user.last_synced_at else "never"
+            rows.append({"user": user.partition_key, "last_synced_at": last, "hours": round(since / HOUR, 1)})
+    wrong = (
+        f"{len(rows)} of {len(active)} active users were not synced for more than {most / HOUR:g} h. Look at their "
+        "sensors sync_<user> under Automation and at their newest documents in sync_jobs."
+    )
+    return Finding(
+        not rows,
+        "WARN",
+        wrong if rows else f"All of {len(active)} active users were synced within {most / HOUR:g} h.",
+        {"active_users": len(active), "stale_users": len(rows), "most_hours": most / HOUR},
+        worst(rows, "hours"),
+    )
+
+
+def consents_last(_: Store, _settings: Settings, now: datetime, scope: Sequence[Examined]) -> Finding:
+    """Nobody's consent has ended or ends within 30 days. Spotify lets it expire after six months."""
+    rows: list[Row] = []
+    unknown = 0
+    for user, _window in scope:
+        left = consent_left(user, now)
+        unknown += left is None
+        if user.status == "needs_reauth" or (left is not None and left <= SOON):
+            days = 0 if left is None else round(left / timedelta(days=1), 1)
+            rows.append({"user": user.partition_key, "status": user.status, "days_left": days})
+    rows.sort(key=lambda row: (row["status"] != "needs_reauth", row["days_left"]))
+    wrong = (
+        f"The consent of {len(rows)} of {len(scope)} users has ended or ends within {SOON.days} days. Let them connect "
+        "again with `echostats connect`: the same user goes on."
+    )
+    return Finding(
+        not rows,
+        "WARN",
+        wrong if rows else f"Every known consent lasts longer than {SOON.days} days.",
+        {"users": len(scope), "ending": len(rows), "unknown": unknown},
+        rows[:MOST_ROWS],
+    )
+
+
+def spotify_answers(store: Store, _: Settings, now: datetime, _scope: Sequence[Examined]) -> Finding:
+    """In the last 24 hours Spotify answered at least nine in ten calls of each family of endpoints.
+
+    An error is a 5xx, a 401, a 403 or no answer at all. That Spotify asked to wait (429) or did not know something
+    (404) is counted apart. Families with fewer than ten calls are shown, not judged.
+    """
+    rates = call_rates(AuditStore(store.db).call_statuses(now - timedelta(hours=24)))
+    bad = [rate for rate in rates if rate.calls >= LEAST_CALLS and rate.error_rate > MOST_ERRORS]
+    rows = [{**vars(rate), "error_rate": round(rate.error_rate, 4)} for rate in rates[:MOST_ROWS]]
+    names = ("calls", "errors", "too_many", "not_found")
+    numbers = {name: sum(getattr(rate, name) for rate in rates) for name in names}
+    well = f"{numbers['errors']} of {numbers['calls']} calls of the last 24 hours failed."
+    wrong = "; ".join(f"{rate.errors} of {rate.calls} calls to {rate.family} failed" for rate in bad)
+    todo = (
+        " in the last 24 hours. Read `error` and `status_code` in api_logs: 401 and 403 are about consents and the "
+        "app's rights, 5xx and 0 pass by themselves."
+    )
+    return Finding(not bad, "WARN", wrong + todo if bad else well, {"families": len(rates), **numbers}, rows)
+
+
+def indexes_are_as_declared(store: Store, _: Settings, _now: datetime, _scope: Sequence[Examined]) -> Finding:
+    """Every declared index is in the database with its options: unique keys, and the times after which logs expire."""
+    declared, lacking = sum(len(collection.indexes) for collection in COLLECTIONS.values()), index_problems(store.db)
+    rows: list[Row] = [
+        {
+            "collection": each.collection,
+            "index": each.index,
+            "problem": "missing" if each.found is None else f"has {each.found or 'no options'}",
+        }
+        for each in lacking
+    ]
+    wrong = (
+        f"{len(lacking)} of {declared} indexes are missing or have other options. A run that writes creates the "
+        f"missing ones; for the others run: {REPAIR_COMMAND}"
+    )
+    return Finding(
+        not lacking,
+        "WARN",
+        wrong if lacking else f"All {declared} indexes are as declared.",
+        {"declared": declared, "lacking": len(lacking)},
+        rows[:MOST_ROWS],
+    )
+
+
+def _hours(gaps: Sequence[ListeningGap], since: datetime) -> float:
+    """The hours of the gaps that are later than an instant."""
+    spans = (gap.to - max(gap.from_, since) for gap in gaps)
+    return round(sum(spans, timedelta(0)) / HOUR, 1)

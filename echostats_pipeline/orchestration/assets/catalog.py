@@ -1,0 +1,134 @@
+"""The catalogue all users share: tracks, artists, albums and audio features of what has been played."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.orchestration.assets.ingestion import listening_history
+from echostats_pipeline.orchestration.assets.metadata import progress_numbers, row_counts
+from echostats_pipeline.orchestration.assets.schemas import collection_metadata
+from echostats_pipeline.orchestration.assets.sources import feature_sources, spotify
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.spotify import SpotifyResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.runs import SyncJobsResource
+from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.catalog import (
+    Enriched,
+    enrich_albums,
+    enrich_artists,
+    enrich_audio_features,
+    enrich_tracks,
+    objects_a_day,
+)
+from echostats_pipeline.storage.store import Store
+
+FEATURE_FIELDS = ("spotify_id", "audio_features", "audio_features_checked_at", "audio_features_asked")
+"""Of a track's document, what the audio features are found by and what they consist of."""
+Enrich = Callable[[SpotifyResource, User, Store, datetime, Progress], Enriched]
+
+
+def _with_client(enrich: Callable[[Store, SpotifyClient, datetime, Progress], Enriched]) -> Enrich:
+    """Enrichment that reads Spotify's objects on behalf of the reader."""
+
+    def run(spotify: SpotifyResource, reader: User, store: Store, now: datetime, progress: Progress) -> Enriched:
+        with spotify.client(reader) as client:
+            return enrich(store, client, now, progress)
+
+    return run
+
+
+def _with_sources(spotify: SpotifyResource, reader: User, store: Store, now: datetime, progress: Progress) -> Enriched:
+    """Enrichment with audio features, which have several sources."""
+    with spotify.feature_sources(reader) as sources:
+        return enrich_audio_features(store, sources, now, progress)
+
+
+def _catalog_asset(
+    name: str,
+    description: str,
+    enrich: Enrich,
+    deps: Sequence[dg.AssetsDefinition | dg.AssetSpec],
+    metadata: Mapping[str, Any],
+) -> dg.AssetsDefinition:
+    """The four differ in what they read and nothing else."""
+
+    @dg.asset(
+        name=name,
+        description=description,
+        group_name="catalog",
+        kinds={"spotify", "mongodb"},
+        owners=[OWNER],
+        code_version="1",
+        metadata=metadata,
+        deps=deps,
+        pool=SPOTIFY_POOL,
+    )
+    def catalog_asset(
+        context: dg.AssetExecutionContext,
+        store: StoreResource,
+        spotify: SpotifyResource,
+        jobs: SyncJobsResource,
+        clock: ClockResource,
+    ) -> dg.MaterializeResult:
+        reader = spotify.catalog_reader()
+        with jobs.step(context, reader) as step:
+            enriched = enrich(spotify, reader, store.get(), clock.now(), step)
+            step.detail = f"Read {enriched.completed} {name.replace('_', ' ')}, {enriched.unavailable} unavailable"
+            if enriched.waiting is not None:
+                wait = enriched.waiting
+                store.get().limits.postpone(wait.family, wait.until, wait.reason)
+                step.detail += f"; {enriched.left} left, waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+        a_day = objects_a_day(store.settings, store.get(), name.replace("_", "-"), clock.now())
+        return dg.MaterializeResult(
+            metadata={
+                **row_counts(store.get(), metadata["dagster/table_name"], enriched.completed),
+                "unavailable": enriched.unavailable,
+                "left": enriched.left,
+                **progress_numbers(store.get().catalog.progress(name, clock.now(), a_day)),
+            }
+        )
+
+    return catalog_asset
+
+
+HOW = (
+    "\n\nFor readers, and for the names, pictures and genres of all statistics. All users share it. Read from Spotify "
+    "when plays mention something unknown, the most played first, as far as the day's budget of calls goes."
+)
+
+tracks = _catalog_asset(
+    "tracks",
+    f"One document per track that has been played: names, artists, album, length, popularity.{HOW}",
+    _with_client(enrich_tracks),
+    [spotify, listening_history],
+    collection_metadata("tracks"),
+)
+artists = _catalog_asset(
+    "artists",
+    f"One document per artist of a played track: genres, followers, pictures.{HOW}",
+    _with_client(enrich_artists),
+    [spotify, listening_history, tracks],
+    collection_metadata("artists"),
+)
+albums = _catalog_asset(
+    "albums",
+    f"One document per album of a played track: release date, covers, number of tracks.{HOW}",
+    _with_client(enrich_albums),
+    [spotify, listening_history, tracks],
+    collection_metadata("albums"),
+)
+audio_features = _catalog_asset(
+    "audio_features",
+    "Danceability, energy, tempo and the like, kept in each track's document; null where nobody knows them.\n\nFor "
+    "readers, and for the averages of all statistics. All users share them. Asked for once a track is known, of "
+    "Spotify, ReccoBeats or a file, as the settings say.",
+    _with_sources,
+    [spotify, feature_sources, listening_history, tracks],
+    collection_metadata("tracks", only=FEATURE_FIELDS),
+)

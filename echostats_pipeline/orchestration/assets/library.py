@@ -1,0 +1,105 @@
+"""What users keep on Spotify: playlists, saved tracks, Spotify's own rankings."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+
+from echostats_pipeline.errors import WaitRequired
+from echostats_pipeline.model.library import LibraryPart
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.orchestration.assets.metadata import by_user, row_counts
+from echostats_pipeline.orchestration.assets.schemas import collection_metadata
+from echostats_pipeline.orchestration.assets.sources import spotify
+from echostats_pipeline.orchestration.partitions import USERS
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.spotify import SpotifyResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.runs import LIBRARY, Step, SyncJobsResource
+from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.library import sync_saved_tracks, sync_top_items
+from echostats_pipeline.stages.library_progress import demand, free_calls, progress_of
+from echostats_pipeline.stages.playlists import sync_playlists
+from echostats_pipeline.storage.store import Store
+
+Sync = Callable[[Store, SpotifyClient, User, datetime, Progress, int], int]
+
+
+def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: str) -> dg.AssetsDefinition:
+    """The three differ in what they read and nothing else; `counted` is what `sync` counts."""
+
+    @dg.asset(
+        name=name,
+        description=description,
+        partitions_def=USERS,
+        group_name="library",
+        kinds={"spotify", "mongodb"},
+        owners=[OWNER],
+        code_version="1",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(days=3)),
+        metadata=collection_metadata(name),
+        deps=[spotify],
+        pool=SPOTIFY_POOL,
+    )
+    def library_asset(
+        context: dg.AssetExecutionContext,
+        store: StoreResource,
+        spotify: SpotifyResource,
+        jobs: SyncJobsResource,
+        clock: ClockResource,
+    ) -> dg.MaterializeResult:
+        users: dict[str, dict[str, int]] = {}
+        said: dict[str, str] = {}
+
+        def work(user: User, _: Sequence[date], step: Step) -> None:
+            if user.status != "active":
+                return step.done(0, f"Not read: the user is {user.status}")
+            now, daily_calls, count, why = clock.now(), store.settings.daily_calls, 0, ""
+            with spotify.client(user) as client:
+                try:
+                    count = sync(store.get(), client, user, now, step, daily_calls)
+                except WaitRequired as wait:
+                    store.get().limits.postpone(wait.family, wait.until, wait.reason)
+                    why = f"waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+            left = free_calls(store.get(), name, daily_calls, now)
+            why = why or ("the rest of the calls is for other users" if left else "the calls of 24 hours are used up")
+            progress = progress_of(store.get(), user, daily_calls, demand(store.get(), name, now, of=user))
+            users[user.partition_key] = {counted: progress.done if counted == name else count, "left": progress.left}
+            said[user.partition_key] = progress.text
+            step.counts, step.is_unfinished = users[user.partition_key], not progress.is_complete
+            step.detail = f"{progress.text}; {why}" if progress.is_under_way else f"Synced {progress.text}"
+            return None
+
+        jobs.for_each_user(context, work, LIBRARY)
+        counts = by_user(users)
+        told = {"progress": next(iter(said.values()))} if len(said) == 1 else {}
+        rows = row_counts(store.get(), name, counts.get(counted, 0))
+        return dg.MaterializeResult(metadata={**rows, **counts, **told})
+
+    return library_asset
+
+
+playlists = _library_asset(
+    "playlists",
+    "The playlists each user owns or follows, with all their tracks.\n\nFor readers. Read from Spotify once a day; of "
+    "playlists that have not changed since, only the list; of many, each day as many as the budget of calls reads.",
+    sync_playlists,
+    counted="playlists",
+)
+saved_tracks = _library_asset(
+    "saved_tracks",
+    "The tracks in each user's library (liked songs).\n\nFor readers. Read from Spotify once a day, as far as they "
+    "have changed; of many, each day as many as the budget of calls reads.",
+    sync_saved_tracks,
+    counted="saved_tracks",
+)
+top_items = _library_asset(
+    "top_items",
+    "Spotify's own top artists and tracks of each user, over about four weeks, six months and a year.\n\nFor readers "
+    "who want to compare them with analytics_snapshots. Read from Spotify once a day.",
+    sync_top_items,
+    counted="items_read",
+)

@@ -1,0 +1,172 @@
+"""What a run shows of its work: tables and pictures where a person would rather look than read.
+
+A run may serve several users: its tables have a line for each, and pictures are drawn of one user alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from echostats_pipeline.model.operations import FileImport
+from echostats_pipeline.model.statistics import PERIODS
+from echostats_pipeline.monitoring.api_usage import FamilyCalls
+from echostats_pipeline.report.charts import bar_chart, embedded, heat_map
+from echostats_pipeline.report.make import Made
+from echostats_pipeline.stages.statistics import Snapshots
+from echostats_pipeline.storage.catalog import CatalogProgress
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.statistics.overview import HOURS_A_DAY, plays_per_day, plays_per_weekday_and_hour
+
+OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed", "short")
+DAYS_SHOWN, HABIT_DAYS, TOP = 90, 365, 10
+REPORTED = ("size_bytes", "charts", "pictures", "pictures_missing")
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+HOUR_MS = 3_600_000
+
+Cell = str | int | float | bool | None
+
+
+def by_user(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """The sums of what is counted, and of several users a line for each, by partition key.
+
+    A run over 5,000 days of one user keeps its metadata 5,000 times, so that nothing is told twice.
+    """
+    sums: Counter[str] = Counter()
+    for row in rows.values():
+        sums.update(row)
+    return {**sums, **(_table("users", ({"user": user, **row} for user, row in rows.items())) if len(rows) > 1 else {})}
+
+
+def row_counts(store: Store, collection: str, of_run: int) -> dict[str, Any]:
+    """How many documents a collection holds, and how many of them a run was about: Dagster's own names for both."""
+    return {"dagster/row_count": store.documents_in(collection), "dagster/partition_row_count": of_run}
+
+
+def import_outcomes(files: Sequence[FileImport]) -> dict[str, Any]:
+    """What became of the rows of each file, and of all."""
+    return {
+        **{key: sum(getattr(file, key) for file in files) for key in OUTCOMES},
+        **_table("files", map(_outcome, files)),
+    }
+
+
+def calls_table(calls: Iterable[FamilyCalls]) -> dict[str, Any]:
+    """Calls of the last 24 hours against the budget, and what waits."""
+    return _table("api_calls", map(_against_budget, calls))
+
+
+def progress_numbers(progress: CatalogProgress) -> dict[str, Any]:
+    """How far the catalogue is, in numbers that Dagster plots over time; without days if nobody can be asked."""
+    return {
+        "progress": progress.text,
+        "known": progress.known,
+        "total": progress.total,
+        "percent_known": progress.percent,
+        **({} if progress.days_left is None else {"days_left": progress.days_left}),
+    }
+
+
+def snapshot_overview(rebuilt: Mapping[str, Snapshots]) -> dict[str, Any]:
+    """The statistics by user's partition key; of one user alone the periods, rankings and pictures."""
+    if len(rebuilt) == 1:
+        return _of_one(*rebuilt.values())
+    return _table("users", ({"user": user, **_totals(made)} for user, made in rebuilt.items()))
+
+
+def report_links(written: Mapping[str, Made]) -> dict[str, Any]:
+    """Where reports are by the user's partition key, how large, and what is in them; of one user alone, as a link."""
+    counted = {user: {name: getattr(made, name) for name in REPORTED} for user, made in written.items()}
+    sums = {name: sum(row[name] for row in counted.values()) for name in REPORTED} if written else {}
+    if len(written) != 1:
+        rows = ({"user": user, "file": str(made.path), **counted[user]} for user, made in written.items())
+        return {**sums, **_table("users", rows)}
+    (made,) = written.values()
+    return {
+        **sums,
+        "file": dg.MetadataValue.path(made.path),
+        "open": dg.MetadataValue.url(made.path.as_uri()),
+    }
+
+
+def _against_budget(made: FamilyCalls) -> dict[str, Cell]:
+    return {
+        "endpoints": made.family,
+        "calls_24h": made.calls,
+        "budget": "unlimited" if made.budget is None else f"{made.budget:,}",
+        "waits_until": f"{made.waits_until:%Y-%m-%d %H:%M} UTC" if made.waits_until else "",
+        "why": made.reason,
+    }
+
+
+def _outcome(file: FileImport) -> dict[str, Cell]:
+    counts: dict[str, Cell] = {name: getattr(file, name) for name in OUTCOMES}
+    span = {"from": str(file.first_played_at or ""), "to": str(file.last_played_at or "")}
+    return {"file": file.file_name, **counts, **span, "error": file.error_message}
+
+
+def _totals(snapshots: Snapshots) -> dict[str, Cell]:
+    plays: dict[str, Cell] = {
+        f"plays_{period}": snapshots.documents[period]["total_tracks_played"] for period in PERIODS
+    }
+    return {**plays, "streak_days": snapshots.documents["all_time"]["listening_streak_days"]}
+
+
+def _of_one(snapshots: Snapshots) -> dict[str, Any]:
+    days = plays_per_day(snapshots.days, last=snapshots.today, count=DAYS_SHOWN)
+    hours = plays_per_weekday_and_hour(snapshots.hours, last=snapshots.today, count=HABIT_DAYS)
+    bars = bar_chart(
+        {str(day): plays for day, plays in days.items()},
+        ticks=_mondays(days),
+        unknown={str(day) for day in snapshots.unknown},
+    )
+    cells = heat_map(
+        dict(zip(WEEKDAYS, hours, strict=True)),
+        columns=[f"{hour}:00" if hour % 3 == 0 else "" for hour in range(HOURS_A_DAY)],
+    )
+    year = snapshots.documents["year"]
+    return {
+        **_totals(snapshots),
+        "plays_per_day": _picture(bars, f"Plays per day of the last {DAYS_SHOWN} days"),
+        "plays_by_weekday_and_hour": _picture(cells, f"Plays by weekday and hour of the last {HABIT_DAYS} days"),
+        **_table("periods", (_period(snapshots.documents[period]) for period in PERIODS)),
+        **{
+            f"{kind}_known_of_plays": f"{round(year[f'{kind}_coverage'] * 100)} %"
+            for kind in ("genres", "audio_features")
+        },
+        **_table("top_artists_of_the_year", map(_ranked, year["top_artists"][:TOP])),
+        **_table("top_tracks_of_the_year", map(_ranked, year["top_tracks"][:TOP])),
+    }
+
+
+def _mondays(days: Iterable[date]) -> dict[str, str]:
+    """What is written below the Mondays among some days: with the year where it differs from the Monday before."""
+    found, year = {}, 0
+    for day in days:
+        if day.weekday() == 0:
+            found[str(day)] = f"{day:%d %b}" if day.year == year else f"{day:%d %b %Y}"
+            year = day.year
+    return found
+
+
+def _period(snapshot: Mapping[str, Any]) -> dict[str, Cell]:
+    counts: dict[str, Cell] = {name: snapshot[f"unique_{name}"] for name in ("tracks", "artists", "albums", "genres")}
+    hours = round(snapshot["total_ms_played"] / HOUR_MS, 1)
+    return {"period": snapshot["period"], "plays": snapshot["total_tracks_played"], "hours": hours, **counts}
+
+
+def _ranked(item: Mapping[str, Any]) -> dict[str, Cell]:
+    hours = round(item["total_ms"] / HOUR_MS, 1)
+    return {"rank": item["rank"], "name": item["name"], "plays": item["play_count"], "hours": hours}
+
+
+def _picture(svg: str, description: str) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(embedded(svg, description))
+
+
+def _table(name: str, lines: Iterable[Mapping[str, Cell]]) -> dict[str, Any]:
+    """A table under its name; nothing without lines, for Dagster reads the columns off them."""
+    records = [dg.TableRecord(dict(line)) for line in lines]
+    return {name: dg.MetadataValue.table(records)} if records else {}

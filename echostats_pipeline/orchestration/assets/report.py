@@ -1,0 +1,71 @@
+"""``listening_report``: what is known of a user, as a page for people who look."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+from pydantic import Field
+
+from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.assets import OWNER
+from echostats_pipeline.orchestration.assets.catalog import albums, artists, tracks
+from echostats_pipeline.orchestration.assets.ingestion import listening_history
+from echostats_pipeline.orchestration.assets.metadata import report_links
+from echostats_pipeline.orchestration.assets.rollups import daily_rollups
+from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
+from echostats_pipeline.orchestration.partitions import USERS
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
+from echostats_pipeline.report.make import Made, make_report
+from echostats_pipeline.report.pictures import picture_source
+from echostats_pipeline.state_folder import StateFolder
+
+
+class ReportConfig(dg.Config):
+    """Which report."""
+
+    year: int | None = Field(default=None, description="A calendar year; all time if it is left out.")
+    pictures: bool = Field(default=True, description="Whether to fetch pictures that are not cached yet.")
+
+
+@dg.asset(
+    partitions_def=USERS,
+    group_name="analytics",
+    kinds={"mongodb", "html"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    deps=[analytics_snapshots, daily_rollups, listening_history, tracks, artists, albums],
+)
+def listening_report(
+    context: dg.AssetExecutionContext,
+    config: ReportConfig,
+    store: StoreResource,
+    jobs: SyncJobsResource,
+    clock: ClockResource,
+) -> dg.MaterializeResult:
+    """One HTML file per user: totals, rankings with pictures, calendar, habits, discoveries, and what is not known.
+
+    For readers who look rather than query: it opens in any browser without network, and prints. Written every night
+    from the statistics of all time; `echostats report --user USER --year 2025` writes that of a year.
+    """
+    written: dict[str, Made] = {}
+
+    def work(user: User, _: Sequence[date], step: Step) -> None:
+        folder = StateFolder(store.settings.home)
+        fetch = picture_source(store.settings, user) if config.pictures else None
+        try:
+            made = make_report(
+                store.get(), user, folder, clock.now(), year=config.year, fetch=fetch, settings=store.settings
+            )
+        except NotFoundError as nothing:
+            if config.year is not None:
+                raise
+            return step.done(0, f"Nothing to report: {nothing}")
+        written[user.partition_key] = made
+        return step.done(1, f"Wrote {made.path.name} with {made.charts} charts and {made.pictures} pictures")
+
+    jobs.for_each_user(context, work)
+    return dg.MaterializeResult(metadata=report_links(written))

@@ -1,0 +1,66 @@
+"""``daily_rollups``: one document per user and local day."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import dagster as dg
+
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.assets import OWNER
+from echostats_pipeline.orchestration.assets.ingestion import listening_history
+from echostats_pipeline.orchestration.assets.metadata import by_user, row_counts
+from echostats_pipeline.orchestration.assets.schemas import collection_metadata
+from echostats_pipeline.orchestration.partitions import USER_DAYS, day_partition, days_by_user, first_day, last_day
+from echostats_pipeline.orchestration.quiet_days import report_quiet_days
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
+from echostats_pipeline.stages.statistics import SharedRebuild, unbuilt_days
+from echostats_pipeline.transforms.days import DayWindow
+
+
+@dg.asset(
+    partitions_def=USER_DAYS,
+    group_name="rollups",
+    kinds={"mongodb", "polars"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail_window=timedelta(hours=26)),
+    metadata=collection_metadata("daily_rollups"),
+    deps=[listening_history],
+)
+def daily_rollups(
+    context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
+) -> dg.MaterializeResult:
+    """One document per user and local day: plays, time, hours, artists, albums, tracks.
+
+    For readers: calendars, trends and any period of their own. Built from the user's plays after every sync, in the
+    user's time zone; days outside the range that late plays have touched are rebuilt in the same run. The first day
+    there is stands for every day before it.
+    """
+    rollups = 0
+    users: dict[str, dict[str, int]] = {}
+    there_is = DayWindow(first_day(context.assets_def.partitions_def), last_day(clock.now()))
+    asked = days_by_user(context.partition_keys)
+    shared = SharedRebuild(store.get(), asked, there_is.first, store.settings.min_play_ms)
+
+    def work(user: User, days: Sequence[date], step: Step) -> None:
+        nonlocal rollups
+        every, rebuilt = shared.rebuild(user, step)
+        for day in sorted(day for day in every - set(days) if there_is.first <= day <= there_is.last):
+            context.log_event(
+                dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day))
+            )
+        step.counts = {"days": rebuilt.days, "plays_read": rebuilt.plays, "documents_written": rebuilt.written}
+        step.detail = f"Built {rebuilt.days} days from {rebuilt.plays} plays, {rebuilt.written} changed"
+        rollups += rebuilt.rollups
+        users[user.partition_key] = step.counts
+
+    def unbuilt(user_key: str, window: DayWindow) -> set[date]:
+        return unbuilt_days(store.get(), store.get().users.by_partition_key(user_key), window)
+
+    jobs.for_each_user(context, work)
+    report_quiet_days(context, clock.now(), unbuilt)
+    rows = row_counts(store.get(), "daily_rollups", rollups)
+    return dg.MaterializeResult(metadata={**rows, **by_user(users)})

@@ -1,0 +1,58 @@
+"""``analytics_snapshots``: the statistics of each period, ready to be shown."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import dagster as dg
+
+from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.assets import OWNER
+from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
+from echostats_pipeline.orchestration.assets.metadata import row_counts, snapshot_overview
+from echostats_pipeline.orchestration.assets.rollups import daily_rollups
+from echostats_pipeline.orchestration.assets.schemas import collection_metadata, columns_of
+from echostats_pipeline.orchestration.partitions import USERS
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
+from echostats_pipeline.stages.statistics import Snapshots, rebuild_snapshots
+
+
+@dg.asset(
+    partitions_def=USERS,
+    group_name="analytics",
+    kinds={"mongodb", "polars"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50)),
+    metadata={
+        **collection_metadata("analytics_snapshots"),
+        **{
+            name: dg.TableSchema(list(columns_of(COLLECTIONS[name])))
+            for name in ("calendar_snapshots", "yearly_reviews")
+        },
+    },
+    deps=[daily_rollups, tracks, artists, albums, audio_features],
+)
+def analytics_snapshots(
+    context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
+) -> dg.MaterializeResult:
+    """Five documents per user: the last week, month, quarter and year, and all time, with rankings and averages.
+
+    For readers: a dashboard shows them as they are. `calendar_snapshots` tell the same of this and the last week, month
+    and year, `yearly_reviews` of every finished year. Built from the user's days and the catalogue when either has
+    changed, and at the user's midnight. A run for one user draws their plays per day and hour and lists their tops.
+    """
+    rebuilt: dict[str, Snapshots] = {}
+
+    def work(user: User, _: Sequence[date], step: Step) -> None:
+        snapshots = rebuild_snapshots(store.get(), user, clock.now())
+        rebuilt[user.partition_key] = snapshots
+        step.done(len(snapshots.documents), f"Built {len(snapshots.documents)} snapshots")
+
+    jobs.for_each_user(context, work)
+    made = sum(len(snapshots.documents) for snapshots in rebuilt.values())
+    rows = row_counts(store.get(), "analytics_snapshots", made)
+    return dg.MaterializeResult(metadata={**rows, **snapshot_overview(rebuilt)})

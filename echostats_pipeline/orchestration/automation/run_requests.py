@@ -1,0 +1,261 @@
+"""What should run now: pure functions from users, states and the clock to run requests.
+
+Sensors and schedules are thin shells around these.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.jobs import FILES_TAG, USER_TAG, USERS_TAG, import_config
+from echostats_pipeline.orchestration.partitions import EARLIEST, RANGE_END, RANGE_START, range_tags
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.transforms.days import DayWindow, local_date
+
+NOON = 12
+"""The hour of UTC from which on a date has ended in every zone."""
+MOST_SENSORS = 200
+"""More users than this are synced by one sensor for all, unless the settings say otherwise."""
+FIRST_SYNC_DAYS = 3
+"""Days a first sync spans: 50 plays seldom reach further back, and each day beyond costs an event of its own."""
+MOST_SYNC_DAYS = 14
+"""Days one sync spans at most: 50 plays hardly reach further back, and older days are found by what touches them."""
+
+
+def sync_request(user: User, now: datetime, interval_minutes: int) -> dg.RunRequest:
+    """Sync one user: a run over the days from their last sync until today, in their zone.
+
+    The run key holds the slot of `interval_minutes` that `now` lies in, so that a slot is asked for once.
+    """
+    return dg.RunRequest(
+        run_key=f"{user.partition_key}@{_slot(now, interval_minutes)}",
+        tags={USER_TAG: user.partition_key, **range_tags(*_sync_days(user, now), user.partition_key)},
+    )
+
+
+def is_due(user: User, now: datetime, interval_minutes: int) -> bool:
+    """Whether a user has to be synced and was not in the present slot of `interval_minutes`."""
+    synced = user.last_synced_at
+    return user.status == "active" and (
+        synced is None or _slot(synced, interval_minutes) < _slot(now, interval_minutes)
+    )
+
+
+def sync_requests(
+    users: Sequence[User], now: datetime, interval_minutes: int, *, order: Sequence[str], batch_size: int
+) -> list[dg.RunRequest]:
+    """Sync many users in few runs: a start of a process and a run's records for each of them would cost most.
+
+    A run is a rectangle of days and users, so those batched together follow each other in `order`, the order in which
+    users were added. Whoever was not synced for days gets a run of their own.
+    """
+    days = {user.partition_key: _sync_days(user, now) for user in users}
+    lately = {key for key, (first, last) in days.items() if last - first < timedelta(days=FIRST_SYNC_DAYS)}
+    requests = [sync_request(user, now, interval_minutes) for user in users if user.partition_key not in lately]
+    for batch in neighbours(lately, order, batch_size):
+        spans = [days[key] for key in batch]
+        first, last = min(first for first, _ in spans), max(last for _, last in spans)
+        requests.append(
+            dg.RunRequest(
+                run_key=f"{batch[0]}@{_slot(now, interval_minutes)}",
+                tags={**_whose(batch), **range_tags(first, last, batch[0], batch[-1])},
+            )
+        )
+    return requests
+
+
+def users_requests(
+    keys: Collection[str], *, order: Sequence[str], batch_size: int, day: date | None = None
+) -> list[dg.RunRequest]:
+    """Runs over what these users have once, at most `batch_size` neighbours in each.
+
+    Args:
+        keys: Whose.
+        order: All user keys in the order they were added.
+        batch_size: How many users a run serves at most.
+        day: For schedules, of which Dagster wants several requests told apart: each is then made once that day.
+    """
+
+    def request(batch: Sequence[str]) -> dg.RunRequest:
+        run_key = None if day is None else f"{batch[0]}@{day}"
+        if len(batch) == 1:
+            return dg.RunRequest(run_key=run_key, partition_key=batch[0], tags=_whose(batch))
+        return dg.RunRequest(run_key=run_key, tags={**_whose(batch), RANGE_START: batch[0], RANGE_END: batch[-1]})
+
+    return [request(batch) for batch in neighbours(keys, order, batch_size)]
+
+
+def users_per_run(settings: Settings, users: int) -> int:
+    """How many users a run serves at most: one as long as each has a sensor of their own."""
+    many = users > MOST_SENSORS if settings.sensors == "auto" else settings.sensors == "fanout"
+    return settings.sync_batch_size if many else 1
+
+
+def neighbours(keys: Collection[str], order: Sequence[str], most: int) -> list[list[str]]:
+    """The keys in batches of at most so many that follow each other in `order` without a gap."""
+    batches: list[list[str]] = []
+    previous = None
+    for position, key in enumerate(order):
+        if key not in keys:
+            continue
+        if previous is not None and position == previous + 1 and len(batches[-1]) < most:
+            batches[-1].append(key)
+        else:
+            batches.append([key])
+        previous = position
+    return batches
+
+
+def _whose(batch: Sequence[str]) -> dict[str, str]:
+    """Tags that say for whom a run is."""
+    return {USER_TAG: batch[0]} if len(batch) == 1 else {USERS_TAG: str(len(batch))}
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Days and users that one run serves.
+
+    Attributes:
+        users: Partition keys that follow each other in the order users were added.
+        days: The same for each of them.
+    """
+
+    users: tuple[str, ...]
+    days: DayWindow
+
+    def tags(self, since: date = EARLIEST) -> dict[str, str]:
+        """The tags of the run, if the days there are begin with `since`."""
+        days, users = self.days, self.users
+        return {**_whose(users), **range_tags(days.first, days.last, users[0], users[-1], since=since)}
+
+
+def rectangles(days: Mapping[str, DayWindow], order: Sequence[str]) -> list[Rectangle]:
+    """The fewest runs that serve each user's days and no others, in the order users were added.
+
+    Args:
+        days: Which, by partition key.
+        order: All partition keys in the order users were added; holds those of `days`.
+    """
+    sharing: dict[DayWindow, set[str]] = {}
+    for key, window in days.items():
+        sharing.setdefault(window, set()).add(key)
+    found = [
+        Rectangle(tuple(batch), window)
+        for window, keys in sharing.items()
+        for batch in neighbours(keys, order, most=len(keys))
+    ]
+    return sorted(found, key=lambda rectangle: order.index(rectangle.users[0]))
+
+
+def _sync_days(user: User, now: datetime) -> tuple[date, date]:
+    """First and last of the days that a sync spans."""
+    zone = ZoneInfo(user.timezone)
+    today = local_date(now, zone)
+    never = today - timedelta(days=FIRST_SYNC_DAYS - 1)
+    since = local_date(user.last_synced_at, zone) if user.last_synced_at else never
+    return min(max(since, today - timedelta(days=MOST_SYNC_DAYS)), today), today
+
+
+def _slot(now: datetime, interval_minutes: int) -> int:
+    """The number of the interval that an instant lies in."""
+    return int(now.timestamp()) // (interval_minutes * 60)
+
+
+def import_request(user: User, versions: Mapping[str, str]) -> dg.RunRequest:
+    """Import exports of a user, by path; the run key holds their versions, so that each is asked for once."""
+    digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()[:16]
+    return dg.RunRequest(
+        run_key=f"{user.partition_key}@{digest}",
+        partition_key=user.partition_key,
+        tags={USER_TAG: user.partition_key, FILES_TAG: str(len(versions))},
+        run_config=import_config(Path(path) for path in versions),
+    )
+
+
+def rollup_requests(
+    users: Iterable[User],
+    pending: Mapping[str, Sequence[str]],
+    busy: Collection[str],
+    *,
+    since: date = EARLIEST,
+) -> list[dg.RunRequest]:
+    """Rebuild the days that wait: one run per user over the range that holds them all.
+
+    Args:
+        users: Who there is.
+        pending: Dates (``YYYY-MM-DD``, in order) by user id.
+        busy: Ids of users with a job running, whose days may be on their way.
+        since: The first day there is; it stands for all before it.
+    """
+
+    def tags(user: User, days: Sequence[str]) -> dict[str, str]:
+        first, last = date.fromisoformat(days[0]), date.fromisoformat(days[-1])
+        return {USER_TAG: user.partition_key, **range_tags(first, last, user.partition_key, since=since)}
+
+    return [
+        dg.RunRequest(tags=tags(user, days))
+        for user in users
+        if (days := pending.get(user.user_id)) and user.user_id not in busy
+    ]
+
+
+def stale_users(
+    users: Iterable[User],
+    pending: Collection[str],
+    period_ends: Mapping[str, datetime],
+    busy: Collection[str],
+    now: datetime,
+) -> set[str]:
+    """Keys of the users whose snapshots are to be rebuilt: rollups or catalogue changed, or a new day has begun.
+
+    Args:
+        users: Who there is.
+        pending: Ids of users whose snapshots wait for a rebuild.
+        period_ends: When the periods of each user id's present snapshots end.
+        busy: Ids of users with a job running, after which there may be more to tell.
+        now: The present instant.
+    """
+    return {
+        user.partition_key
+        for user in users
+        if user.user_id not in busy
+        and (user.user_id in pending or period_ends.get(user.user_id, now + timedelta(days=1)) <= now)
+    }
+
+
+def catalog_families(lacking: Iterable[str], waiting: Collection[str], sources: Collection[str]) -> set[str]:
+    """Which of the families of endpoints that lack something can be completed now.
+
+    Args:
+        lacking: What lacks something.
+        waiting: Families that must not be called.
+        sources: Who can be asked for audio features now; one of them suffices.
+    """
+    return {family for family in lacking if (sources if family == "audio-features" else family not in waiting)}
+
+
+def closing_requests(
+    users: Sequence[User], now: datetime, *, order: Sequence[str], batch_size: int
+) -> list[dg.RunRequest]:
+    """Close yesterday for everyone: rebuild each user's last two days in their own zone, once a local day.
+
+    Users who share runs live in many zones, and neighbours seldom in the same one: they are closed together, when
+    yesterday is over everywhere, over the three days that are somebody's yesterday or today.
+    """
+    keys = {user.partition_key for user in users}
+    todays = {user.partition_key: local_date(now, ZoneInfo(user.timezone)) for user in users}
+    over_everywhere = now.hour >= NOON
+    requests = []
+    for batch in neighbours(keys, order, batch_size) if batch_size == 1 or over_everywhere else ():
+        first, last = now.date() - timedelta(days=1), now.date() + timedelta(days=1)
+        if batch_size == 1:
+            first, last = todays[batch[0]] - timedelta(days=1), todays[batch[0]]
+        tags = {**_whose(batch), **range_tags(first, last, batch[0], batch[-1])}
+        requests.append(dg.RunRequest(run_key=f"{batch[0]}@{last}", tags=tags))
+    return requests

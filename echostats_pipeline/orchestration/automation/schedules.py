@@ -1,0 +1,97 @@
+"""What happens once a day."""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.automation.run_requests import closing_requests, users_per_run, users_requests
+from echostats_pipeline.orchestration.instance.retention import retention
+from echostats_pipeline.orchestration.jobs import audit, library_sync, report_build, rollup_build
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+
+ON = dg.DefaultScheduleStatus.RUNNING
+
+
+@dg.schedule(
+    job=rollup_build,
+    cron_schedule="15 * * * *",
+    default_status=ON,
+    description="Closes the day of every user whose midnight has passed: rebuilds their yesterday and today once.",
+)
+def daily_close(
+    context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest]:
+    """Runs every hour, for midnight comes at another hour in every zone; the run key admits one run per local day."""
+    users = store.get().users.all(simulated=store.settings.simulated)
+    return closing_requests(
+        users,
+        clock.now(),
+        order=context.instance.get_dynamic_partitions("users"),
+        batch_size=users_per_run(store.settings, len(users)),
+    )
+
+
+@dg.schedule(
+    job=library_sync,
+    cron_schedule="30 4 * * *",
+    default_status=ON,
+    description="Reads every user's playlists, saved tracks and top items, at 04:30 UTC.",
+)
+def daily_library(
+    context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest]:
+    """A run for each active user, or for many of them."""
+    return _once_a_day(context, store, clock, of=lambda user: user.status == "active")
+
+
+@dg.schedule(
+    job=retention,
+    cron_schedule="45 3 * * *",
+    default_status=ON,
+    description="Removes the records of runs older than ECHOSTATS_KEEP_RUNS_DAYS, at 03:45 UTC.",
+)
+def nightly_retention() -> dg.RunRequest:
+    """One run for the whole installation."""
+    return dg.RunRequest()
+
+
+@dg.schedule(
+    job=audit,
+    cron_schedule="15 5 * * *",
+    default_status=ON,
+    description="Checks everything of everybody, at 05:15 UTC.",
+)
+def nightly_audit() -> dg.RunRequest:
+    """One run without partitions, after the library has been read."""
+    return dg.RunRequest()
+
+
+@dg.schedule(
+    job=report_build,
+    cron_schedule="45 5 * * *",
+    default_status=ON,
+    description="Writes every user's listening report of all time, at 05:45 UTC.",
+)
+def daily_report(
+    context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest]:
+    """A run for each user, or for many of them; those who are paused have something to look at as well."""
+    return _once_a_day(context, store, clock, of=lambda _: True)
+
+
+def _once_a_day(
+    context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource, *, of: Callable[[User], bool]
+) -> list[dg.RunRequest]:
+    """Runs over what some users have once, today's of each."""
+    users = store.get().users.all(simulated=store.settings.simulated)
+    return users_requests(
+        {user.partition_key for user in users if of(user)},
+        order=context.instance.get_dynamic_partitions("users"),
+        batch_size=users_per_run(store.settings, len(users)),
+        day=clock.now().date(),
+    )
+
+
+SCHEDULES = (daily_close, daily_library, nightly_retention, nightly_audit, daily_report)

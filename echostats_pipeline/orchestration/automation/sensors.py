@@ -1,0 +1,395 @@
+"""What starts runs by itself. Each sensor is a shell around a function of `decisions`."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import get_args
+
+import dagster as dg
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+
+from echostats_pipeline.errors import APP_FAMILY
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.assets.report import listening_report
+from echostats_pipeline.orchestration.assets.rollups import daily_rollups
+from echostats_pipeline.orchestration.automation.import_folder import Cursor, dropped, make_user_folders
+from echostats_pipeline.orchestration.automation.run_requests import (
+    catalog_families,
+    import_request,
+    is_due,
+    rollup_requests,
+    stale_users,
+    sync_request,
+    sync_requests,
+    users_per_run,
+    users_requests,
+)
+from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs
+from echostats_pipeline.orchestration.instance.sensor_roster import (
+    Beginning,
+    Roster,
+    first_day_of,
+    reload_code_location,
+)
+from echostats_pipeline.orchestration.jobs import (
+    USER_TAG,
+    audit,
+    catalog_enrichment,
+    history_import,
+    library_sync,
+    report_build,
+    rollup_build,
+    snapshot_build,
+    user_sync,
+)
+from echostats_pipeline.orchestration.partitions import USERS, first_day, windows_of_run
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.spotify.client import batch_route
+from echostats_pipeline.stages.audio_features import FAMILIES, askable
+from echostats_pipeline.stages.library_progress import due_libraries
+from echostats_pipeline.storage.catalog import CatalogName
+
+REST_AFTER_FAILURE_S = 15 * 60
+"""What fails is not asked for again at once: the cause is seldom gone by then, and every run leaves its traces."""
+ENDED_WELL = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED_STATUSES]
+ON = dg.DefaultSensorStatus.RUNNING
+
+
+def sync_sensors(partition_keys: Sequence[str], settings: Settings) -> list[dg.SensorDefinition]:
+    """What syncs the users: a sensor for each of them, or one for all.
+
+    A sensor each costs the daemon 40 ms a tick, and the UI a switch: fine for hundreds, not for thousands.
+    """
+    interval, batch_size = settings.sync_interval_minutes, users_per_run(settings, len(partition_keys))
+    if batch_size > 1 or settings.sensors == "fanout":
+        return [fan_out_sensor(interval, batch_size)]
+    return [sync_sensor(key, interval) for key in partition_keys]
+
+
+def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinition:
+    """The sensor that syncs one user every `interval_minutes`; switching it off in the UI pauses that user alone."""
+
+    @dg.sensor(
+        name=f"sync_{partition_key.replace('-', '_')}",
+        job=user_sync,
+        minimum_interval_seconds=interval_minutes * 60,
+        default_status=ON,
+        description=f"Syncs {partition_key} every {interval_minutes} minutes. It keeps no cursor.",
+    )
+    def sync(
+        context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        user = store.get().users.by_partition_key(partition_key)
+        if user.status != "active":
+            return dg.SkipReason(": ".join(filter(None, [f"{partition_key} is {user.status}", user.status_reason])))
+        if not _may_start(context, user_sync.name, clock.now(), user):
+            return dg.SkipReason("The previous sync of this user has not finished, or has failed a moment ago")
+        if waiting := _waiting(store, clock.now(), "recently-played", "token"):
+            return dg.SkipReason(f"Waiting: {waiting}")
+        if not context.instance.has_dynamic_partition("users", partition_key):
+            # This tick may come before the roster's; a run of a partition that is not there is made and never starts.
+            context.instance.add_dynamic_partitions("users", [partition_key])
+        return sync_request(user, clock.now(), interval_minutes)
+
+    return sync
+
+
+def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinition:
+    """The sensor that syncs everybody every `interval_minutes`, many users in a run."""
+
+    @dg.sensor(
+        name="sync_everybody",
+        job=user_sync,
+        minimum_interval_seconds=30,
+        default_status=ON,
+        description=f"Syncs every active user every {interval_minutes} minutes, up to {batch_size} in a run. Pause one "
+        "with: echostats users pause. It keeps no cursor.",
+    )
+    def sync_everybody(
+        context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        if waiting := _waiting(store, clock.now(), "recently-played", "token"):
+            return dg.SkipReason(f"Waiting: {waiting}")
+        order = context.instance.get_dynamic_partitions("users")
+        known, resting = set(order), _resting_users(context, user_sync.name, clock.now())
+        due = [
+            user
+            for user in _users(store)
+            if is_due(user, clock.now(), interval_minutes) and user.partition_key in known - resting
+        ]
+        requests = sync_requests(due, clock.now(), interval_minutes, order=order, batch_size=batch_size)
+        if requests:
+            context.log.info("Asking for %d users in %d runs", len(due), len(requests))
+        return requests or dg.SkipReason(f"Nobody is due; {len(resting)} are being synced or have failed a moment ago")
+
+    return sync_everybody
+
+
+@dg.sensor(
+    minimum_interval_seconds=15,
+    default_status=ON,
+    description="Gives every user a partition and a sync sensor, and lets the days begin with the first known play. "
+    "It keeps no cursor.",
+)
+def user_roster(context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource) -> dg.SensorResult:
+    """Add the partitions of new users, write what sensors and days are made from, and have it read again."""
+    store.get().adopt_users(simulated=store.settings.simulated)
+    users = _users(store)
+    keys = [user.partition_key for user in users]
+    known = set(context.instance.get_dynamic_partitions("users"))
+    new = [key for key in keys if key not in known]
+    home = store.settings.home
+    changed = [Roster(home).write(keys), Beginning(home).move(first_day_of(store.get(), users, clock.now()))]
+    if any(changed):
+        reload_code_location(home, context.log)
+    return dg.SensorResult(
+        dynamic_partitions_requests=[USERS.build_add_request(new)] if new else [],
+        skip_reason=dg.SkipReason(f"New: {', '.join(new)}" if new else f"No new users; {len(keys)} known"),
+    )
+
+
+@dg.sensor(
+    job=rollup_build,
+    minimum_interval_seconds=30,
+    default_status=ON,
+    description="Rebuilds days whose history changed outside a sync, as after an import. It keeps no cursor.",
+)
+def stale_rollups(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for one run per user over the days that wait."""
+    resting = _resting_users(context, rollup_build.name, clock.now())
+    idle = [user for user in _users(store) if user.partition_key not in resting]
+    pending, since = store.get().rebuilds.pending("daily_rollups"), _first_day(context)
+    wanted = rollup_requests(idle, pending, store.get().jobs.busy_users(), since=since)
+    return wanted or dg.SkipReason("No rollup waits")
+
+
+@dg.sensor(
+    job=snapshot_build,
+    minimum_interval_seconds=15,
+    default_status=ON,
+    description="Rebuilds snapshots whose rollups changed, and everyone's at their midnight. It keeps no cursor.",
+)
+def stale_snapshots(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for the snapshots of every user who waits."""
+    resting = _resting_users(context, snapshot_build.name, clock.now())
+    users, jobs = _users(store), store.get().jobs
+    stale = stale_users(
+        [user for user in users if user.partition_key not in resting],
+        store.get().rebuilds.pending("analytics_snapshots"),
+        store.get().statistics.period_ends(),
+        # Those who are synced in one run are served in one run here: each costs a process and its imports.
+        jobs.busy_users() | jobs.syncing_together(),
+        clock.now(),
+    )
+    order = context.instance.get_dynamic_partitions("users")
+    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
+    return wanted or dg.SkipReason("No snapshot waits")
+
+
+@dg.sensor(
+    jobs=[report_build, audit],
+    minimum_interval_seconds=30,
+    default_status=ON,
+    description="Runs once, without waiting for the night, what was never run: a new user's report, and the audit. It "
+    "keeps no cursor.",
+)
+def first_runs(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for the reports that users lack and for the audit, once there are statistics and nobody is at work."""
+    users = _users(store)
+    settled = not store.get().jobs.busy_users()
+    told = store.get().statistics.period_ends() if settled else {}
+    lacking = {user.partition_key for user in users if user.user_id in told}
+    requests = users_requests(
+        lacking - context.instance.get_materialized_partitions(listening_report.key),
+        order=context.instance.get_dynamic_partitions("users"),
+        batch_size=users_per_run(store.settings, len(users)),
+        day=clock.now().date(),  # once a day, lest a failure be repeated for ever
+    )
+    wanted = [request.with_replaced_attrs(job_name=report_build.name) for request in requests]
+    if told and not context.instance.get_run_records(dg.RunsFilter(job_name=audit.name), limit=1):
+        wanted.append(dg.RunRequest(run_key=audit.name, job_name=audit.name))
+    return wanted or dg.SkipReason("Everything has run before" if settled else "Somebody is being served")
+
+
+@dg.sensor(
+    job=catalog_enrichment,
+    minimum_interval_seconds=60,
+    default_status=ON,
+    description="Completes the catalogue when plays mention something it lacks. It keeps no cursor.",
+)
+def incomplete_catalog(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for enrichment while something lacks it that can be had now, and nobody is at it."""
+    if not any(user.status == "active" for user in _users(store)):
+        return dg.SkipReason("There is no active user on whose behalf the catalogue could be read")
+    waiting = _waiting(store, clock.now(), *get_args(CatalogName), *FAMILIES.values())
+    refused_until = store.get().limits.refused_until(batch_route("audio-features"))
+    if refused_until is not None and clock.now() < refused_until:
+        waiting["audio-features"] = f"until {refused_until:%Y-%m-%d %H:%M} UTC, Spotify refuses them to this app"
+    sources = askable(store.settings.audio_features, waiting)
+    lacking = store.get().catalog.lacking(clock.now(), sources)
+    if APP_FAMILY in waiting or not catalog_families(lacking, waiting, sources):
+        return dg.SkipReason(f"Waiting: {waiting}" if waiting else "The catalogue is complete")
+    if not _may_start(context, catalog_enrichment.name, clock.now()):
+        return dg.SkipReason("The catalogue is being completed, or that has failed a moment ago")
+    return dg.RunRequest()
+
+
+@dg.sensor(
+    job=library_sync,
+    minimum_interval_seconds=300,
+    default_status=ON,
+    description="Goes on reading libraries that are not read through, as soon as the budget of calls has room for it, "
+    "and begins those of new users once their plays are read. It keeps no cursor.",
+)
+def unfinished_libraries(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for the libraries of those whose turn it is."""
+    resting = _resting_users(context, library_sync.name, clock.now())
+    users = _users(store)
+    idle = [user for user in users if user.partition_key not in resting]
+    due = due_libraries(store.get(), idle, store.settings.daily_calls, clock.now())
+    order = context.instance.get_dynamic_partitions("users")
+    wanted = users_requests(due, order=order, batch_size=users_per_run(store.settings, len(users)))
+    return wanted or dg.SkipReason("No library is unfinished, or the calls of 24 hours are used up")
+
+
+@dg.sensor(
+    job=history_import,
+    minimum_interval_seconds=15,
+    default_status=ON,
+    description="Imports exports dropped into a user's import folder. Its cursor is JSON: the size and time of change "
+    "of every file it last saw, and of those it has asked to import. Change or touch a file to import it again.",
+)
+def import_folder(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for one import per user of all that is new and no longer being written."""
+    folder, cursor = store.settings.imports_dir, Cursor.read(context.cursor)
+    order = set(context.instance.get_dynamic_partitions("users"))
+    resting = _resting_users(context, history_import.name, clock.now())
+    users = [user for user in _users(store) if user.partition_key in order]
+    make_user_folders(folder, [user.partition_key for user in users])
+    found: dict[str, str] = {}
+    asked: list[str] = []
+    requests = []
+    for user in users:
+        of_user = dropped(folder / user.partition_key)
+        found |= of_user
+        complete = cursor.complete(of_user)
+        if complete and user.partition_key not in resting:
+            asked += complete
+            requests.append(import_request(user, {path: of_user[path] for path in complete}))
+    reason = dg.SkipReason(f"Nothing new in the folders of {len(users)} users in {folder}")
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else reason,
+        cursor=cursor.after(found, asked).write(),
+    )
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=5, default_status=ON, description="Closes the job records of failed runs."
+)
+def failed_runs(context: dg.RunFailureSensorContext, store: StoreResource, clock: ClockResource) -> None:
+    """Close what a run left open that died without a chance to do so itself."""
+    store.get().close_run(context.dagster_run.run_id, clock.now(), context.failure_event.message or "The run failed")
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.CANCELED,
+    minimum_interval_seconds=5,
+    default_status=ON,
+    description="Closes the job records of canceled runs.",
+)
+def canceled_runs(context: dg.RunStatusSensorContext, store: StoreResource, clock: ClockResource) -> None:
+    """Close what a canceled run left open."""
+    store.get().close_run(context.dagster_run.run_id, clock.now(), "The run was canceled")
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=ON,
+    description="Closes the job records of runs that died unnoticed. It keeps no cursor.",
+)
+def dead_runs(context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource) -> dg.SkipReason:
+    """Close what nobody else closed."""
+    dead = close_dead_runs(context.instance, store.get(), clock.now())
+    return dg.SkipReason(f"Closed the jobs of {', '.join(dead)}" if dead else "No job was left open by a dead run")
+
+
+SENSORS = (
+    user_roster,
+    import_folder,
+    stale_rollups,
+    stale_snapshots,
+    incomplete_catalog,
+    unfinished_libraries,
+    first_runs,
+    failed_runs,
+    canceled_runs,
+    dead_runs,
+)
+
+
+def _first_day(context: dg.SensorEvaluationContext) -> date:
+    """Where the days begin in the definitions that are loaded, which follow an import of older plays a moment later."""
+    repository = context.repository_def
+    graph = None if repository is None else repository.asset_graph
+    return first_day(None if graph is None else graph.get(daily_rollups.key).partitions_def)
+
+
+def _users(store: StoreResource) -> Sequence[User]:
+    return store.get().users.all(simulated=store.settings.simulated)
+
+
+def _may_start(context: dg.SensorEvaluationContext, job_name: str, now: datetime, user: User | None = None) -> bool:
+    """Whether the job's newest run (for the user) has ended, and not failed a moment ago."""
+    filters = dg.RunsFilter(job_name=job_name, tags={USER_TAG: user.partition_key} if user else {})
+    return not any(_rests(record, now) for record in context.instance.get_run_records(filters, limit=1))
+
+
+def _resting_users(context: dg.SensorEvaluationContext, job_name: str, now: datetime) -> set[str]:
+    """Partition keys of the users whose newest run of a job has not ended, or has failed a moment ago.
+
+    Few questions to Dagster for all of them; one for each user takes seconds when they are many. Of the runs that
+    ended well, which are most, only those matter that came after one of the others.
+    """
+    lately = now - timedelta(seconds=REST_AFTER_FAILURE_S)
+    failed = dg.RunsFilter(job_name=job_name, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=lately)
+    unfinished = dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)
+    records = [record for each in (failed, unfinished) for record in context.instance.get_run_records(each)]
+    if records:
+        since = min(record.create_timestamp for record in records)
+        records += context.instance.get_run_records(
+            dg.RunsFilter(job_name=job_name, statuses=ENDED_WELL, created_after=since)
+        )
+    order = context.instance.get_dynamic_partitions("users")
+    newest: dict[str, bool] = {}
+    for record in sorted(records, key=lambda record: record.create_timestamp, reverse=True):
+        for key in windows_of_run(record.dagster_run.tags, order) or ():
+            newest.setdefault(key, _rests(record, now))
+    return {key for key, rests in newest.items() if rests}
+
+
+def _rests(record: dg.RunRecord, now: datetime) -> bool:
+    """Whether a run has not ended, or has failed a moment ago."""
+    if record.dagster_run.status == dg.DagsterRunStatus.FAILURE and record.end_time is not None:
+        return now.timestamp() - record.end_time <= REST_AFTER_FAILURE_S
+    return not record.dagster_run.is_finished
+
+
+def _waiting(store: StoreResource, now: datetime, *families: str) -> dict[str, str]:
+    """Of the families of endpoints, and the app as a whole, those that must not be called now: until when and why."""
+    waiting = store.get().limits.waiting([*families, APP_FAMILY], now)
+    return {family: f"until {until:%Y-%m-%d %H:%M} UTC, {reason}" for family, (until, reason) in waiting.items()}

@@ -1,0 +1,1 @@
+"""Patches of Dagster 1.13."""

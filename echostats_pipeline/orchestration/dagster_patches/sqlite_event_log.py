@@ -1,0 +1,149 @@
+"""Dagster's SQLite event log, made for many days and many runs.
+
+- The stock storage opens, writes and commits once per event: 7 ms for each day of a backfill, twice. This one stores a
+  batch at once, which Dagster hands over when ``DAGSTER_EVENT_BATCH_SIZE`` is set, as `echostats up` does.
+- The stock storage gives each run a file of 28 nearly empty pages of 4 KiB. These have pages of 1 KiB.
+- The stock storage forgets of a run that is deleted that it has built anything. This one can keep that.
+
+It builds on internals of Dagster 1.13 (hence the pinned minor version) and falls back to the stock path for everything
+else.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, closing, suppress
+from pathlib import Path
+from typing import Any
+
+import dagster._check as check
+import sqlalchemy as sa
+from dagster._core.events import ASSET_EVENTS, BATCH_WRITABLE_EVENTS
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    ConcurrencySlotsTable,
+    PendingStepsTable,
+)
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy.engine import Connection
+
+from echostats_pipeline.orchestration.dagster_patches.migration_cache import read_migrations_once
+
+BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
+BATCH_SIZE = 1000
+PAGE_BYTES = 1024
+FILE_SUFFIXES = ("", "-wal", "-shm", "-journal")
+"""What SQLite may leave of a database; the folder is not searched for it, as it holds thousands of them."""
+BUILT, PLANNED = "ASSET_MATERIALIZATION", "ASSET_MATERIALIZATION_PLANNED"
+
+
+class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
+    """`SqliteEventLogStorage` with a real `store_event_batch` and smaller files; same names, same schema."""
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "BatchingSqliteEventLogStorage":
+        """Build the storage from ``dagster.yaml``."""
+        read_migrations_once()
+        return cls(inst_data=inst_data, **config_value)
+
+    def run_connection(self, run_id: str | None = None) -> AbstractContextManager[Connection]:
+        """A connection to the file of a run, which has small pages if it is made now."""
+        path = Path(self.path_for_shard(check.not_none(run_id)))
+        if not path.exists():
+            # The size holds from the first page on. Whoever else makes the file at this moment makes it as usual.
+            with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as new:
+                new.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+                new.execute("VACUUM")
+        return super().run_connection(run_id)  # type: ignore[no-any-return]
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store asset events of a run in one transaction per file; other events one by one."""
+        by_run: dict[str, list[EventLogEntry]] = defaultdict(list)
+        for event in events:
+            kind = event.dagster_event_type
+            if kind in ASSET_EVENTS and kind in BATCH_WRITABLE_EVENTS:
+                by_run[event.run_id].append(event)
+            else:
+                self.store_event(event)
+        for run_id, run_events in by_run.items():
+            self._store_asset_events(run_id, run_events)
+
+    def _store_asset_events(self, run_id: str, events: list[EventLogEntry]) -> None:
+        rows = [self._event_to_row(event) for event in events]
+        with self.run_connection(run_id) as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+        with self.index_transaction() as connection:
+            # SQLite has one writer at a time, so the ids of one transaction follow each other.
+            result = connection.execute(SqlEventLogStorageTable.insert().values(**rows[0]))
+            (first_id,) = check.not_none(result.inserted_primary_key)
+            if len(rows) > 1:
+                connection.execute(SqlEventLogStorageTable.insert(), rows[1:])
+            ids = range(first_id, first_id + len(rows))
+            self._store_asset_event_tags(connection, events, ids)
+            # The table of assets keeps the newest event of each kind only.
+            newest = {
+                (event.get_dagster_event().asset_key, event.dagster_event_type): (event, event_id)
+                for event, event_id in zip(events, ids, strict=True)
+            }
+            for event, event_id in newest.values():
+                self._store_asset_event(connection, event, event_id)
+
+    def forget_runs(self, run_ids: Sequence[str]) -> list[str]:
+        """Delete the events of ended runs, but not what tells the present state of a partition or a check.
+
+        The newest materialization of a partition stays, and so does the newest evaluation of a check. A run that
+        failed and is the last that tried a partition is left as it is, for its events are what makes it red.
+
+        Returns:
+            The runs that are gone.
+        """
+        events, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
+        with self.index_transaction() as connection:
+            built = _newest(events.id, events.asset_key, events.partition).where(events.dagster_event_type == BUILT)
+            newest = {(key, part): newest_id for key, part, newest_id in connection.execute(built)}
+            of_runs = sa.and_(events.run_id.in_(run_ids), events.asset_key.is_not(None))
+            planned = connection.execute(
+                sa.select(events.run_id, events.asset_key, events.partition, events.id).where(
+                    of_runs, events.dagster_event_type == PLANNED
+                )
+            )
+            red = {run_id for run_id, key, part, plan_id in planned if newest.get((key, part), 0) < plan_id}
+            gone = [run_id for run_id in run_ids if run_id not in red]
+            stale = sa.and_(events.run_id.in_(gone), events.id.not_in(sa.select(built.subquery().c.newest)))
+            connection.execute(
+                AssetEventTagsTable.delete().where(
+                    AssetEventTagsTable.c.event_id.in_(sa.select(events.id).where(stale))
+                )
+            )
+            connection.execute(SqlEventLogStorageTable.delete().where(stale))
+            evaluated = _newest(checks.id, checks.asset_key, checks.check_name)
+            connection.execute(
+                AssetCheckExecutionsTable.delete().where(
+                    checks.run_id.in_(gone), checks.id.not_in(sa.select(evaluated.subquery().c.newest))
+                )
+            )
+            held, awaited = ConcurrencySlotsTable.c.run_id, PendingStepsTable.c.run_id
+            holders = set(
+                connection.scalars(
+                    sa.union(
+                        sa.select(held).where(held.in_(gone)),
+                        sa.select(awaited).where(awaited.in_(gone)),
+                    )
+                )
+            )
+        for run_id in holders:
+            self.free_concurrency_slots_for_run(run_id)
+        for run_id in gone:
+            for suffix in FILE_SUFFIXES:
+                Path(f"{self.path_for_shard(run_id)}{suffix}").unlink(missing_ok=True)
+        return gone
+
+
+def _newest(number: Any, *of: Any) -> Any:
+    """The greatest number of each group, as ``newest``."""
+    return sa.select(*of, sa.func.max(number).label("newest")).group_by(*of)

@@ -1,0 +1,117 @@
+"""What `echostats doctor` finds on Dagster's side: daemon, sensors and schedules, runs that do not end.
+
+The other half, which knows nothing of Dagster, is `monitoring.health`.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import requests
+from dagster._core.scheduler.instigation import InstigatorStatus
+from dagster._core.storage.tags import MAX_RUNTIME_SECONDS_TAG
+
+from echostats_pipeline.monitoring.health import Finding, Findings
+from echostats_pipeline.monitoring.incidents import one_line
+from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
+from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
+from echostats_pipeline.orchestration.automation.sensors import SENSORS
+from echostats_pipeline.orchestration.instance.sensor_roster import webserver_file
+from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.storage.store import Store
+
+QUEUED_LONG = timedelta(minutes=30)
+"""Runs of one user follow each other, and an import may take minutes: longer is no ordinary queue."""
+DAY = timedelta(days=1)
+ANSWER_TIMEOUT_S = 2
+WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
+AT_WORK = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
+
+def ui_url(home: Path) -> str | None:
+    """Where the UI of a running `echostats up` answers; None if none does."""
+    running = StateFolder(home).read_json(webserver_file(home))
+    if running is None:
+        return None
+    try:
+        answers = requests.get(f"{running['url']}/server_info", timeout=ANSWER_TIMEOUT_S).ok
+    except requests.RequestException:
+        return None
+    return str(running["url"]) if answers else None
+
+
+def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime) -> Findings:
+    """Whether sensors and schedules are looked at; expected only if `up` runs, or a daemon ever did."""
+    beats = instance.get_daemon_heartbeats()
+    if url is None and not beats:
+        yield Finding(
+            "daemon", "warning", "No Dagster daemon has run yet: nothing is synced by itself.", "echostats up"
+        )
+        return
+    statuses = instance.get_daemon_statuses().values()
+    silent = sorted(status.daemon_type.lower() for status in statuses if not status.healthy)
+    last = max((beat.timestamp for beat in beats.values()), default=None)
+    ago = "never" if last is None else f"{timedelta(seconds=max(int(now.timestamp() - last), 0))} ago"
+    if silent and url is None:
+        text = f"`echostats up` does not run; the last heartbeat of its daemon was {ago}."
+        yield Finding("daemon", "warning", text, "echostats up")
+    elif silent:
+        text = (
+            f"{len(silent)} of {len(statuses)} daemons are silent ({', '.join(silent)}); the last heartbeat was {ago}."
+        )
+        yield Finding(
+            "daemon", "problem", text, "Restart echostats up; dagster.log in ECHOSTATS_HOME says why it ended."
+        )
+    else:
+        yield Finding("daemon", "ok", f"All {len(statuses)} daemons are at work; the last heartbeat was {ago}.")
+    for beat in beats.values():
+        if beat.errors and not silent:
+            text = f"{beat.daemon_type.lower()}: {one_line(beat.errors[0].message)}"
+            yield Finding("daemon", "warning", text, "Dagster UI: Deployment, Daemons")
+
+
+def switched_off(instance: dg.DagsterInstance, user_keys: Collection[str]) -> Findings:
+    """Sensors and schedules that somebody has stopped in the UI; all are on unless somebody does."""
+    known = {each.name for each in (*SENSORS, *ALERT_SENSORS, *SCHEDULES)}
+    known |= {f"sync_{key.replace('-', '_')}" for key in user_keys}
+    stopped = instance.all_instigator_state(instigator_statuses={InstigatorStatus.STOPPED})
+    names = sorted({state.name for state in stopped} & known)
+    if names:
+        text = f"{len(names)} of {len(known)} sensors and schedules are switched off: {', '.join(names)}."
+        yield Finding("sensors", "warning", text, "Dagster UI: Automation, switch them on")
+    else:
+        yield Finding("sensors", "ok", f"All {len(known)} sensors and schedules are on.")
+
+
+def runs(instance: dg.DagsterInstance, store: Store | None, now: datetime) -> Findings:
+    """Runs that do not end, do not begin, or have ended without closing their job; and how many have failed."""
+    limit_s = instance.run_monitoring_max_runtime_seconds or DAY.total_seconds()
+    for record in instance.get_run_records(dg.RunsFilter(statuses=[*AT_WORK, *WAITING])):
+        run, at_work = record.dagster_run, record.dagster_run.status in AT_WORK
+        since = record.start_time if at_work and record.start_time else record.create_timestamp.timestamp()
+        lasted = timedelta(seconds=int(now.timestamp() - since))
+        most = timedelta(seconds=int(run.tags.get(MAX_RUNTIME_SECONDS_TAG, limit_s))) if at_work else QUEUED_LONG
+        if lasted > most:
+            text = f"Run {run.run_id} of {run.job_name} is {run.status.value} for {lasted}, longer than {most}."
+            yield Finding("runs", "problem", text, f"Dagster UI: Runs, terminate {run.run_id[:8]}")
+    failed = failed_runs(instance, now - DAY)
+    total = instance.get_runs_count(dg.RunsFilter(updated_after=now - DAY))
+    fix = "Dagster UI: Runs, failed; echostats alerts list" if failed else ""
+    text = f"{failed:,} of {total:,} runs of the last 24 hours have failed."
+    yield Finding("runs", "warning" if failed else "ok", text, fix)
+    if store is None:
+        return
+    dead = [run_id for run_id in store.jobs.open_runs() if _is_over(instance.get_run_by_id(run_id))]
+    if dead:
+        text = f"{len(dead)} runs have ended without closing their job, the first is {dead[0]}."
+        yield Finding("runs", "warning", text, "echostats up: its sensor dead_runs closes them")
+
+
+def failed_runs(instance: dg.DagsterInstance, since: datetime) -> int:
+    """How many runs have failed since."""
+    return instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since))
+
+
+def _is_over(run: dg.DagsterRun | None) -> bool:
+    return run is None or run.is_finished

@@ -1,0 +1,1 @@
+"""Upkeep of a Dagster instance: dead runs, retention, health, metrics, the roster of sensors."""

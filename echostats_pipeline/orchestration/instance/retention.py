@@ -1,0 +1,116 @@
+"""Old runs: their records are removed, what they have built stays shown. And what came late of removed users goes.
+
+Dagster keeps runs for ever, at 100 KB and more each. Its own `delete_run` takes the materializations along, and the
+days that only that run has built turn grey. What can be removed without that is decided by the event log.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import dagster as dg
+from dagster._core.events import DagsterEventType
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.runs import SqlRunStorage
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
+
+from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import BatchingSqliteEventLogStorage
+from echostats_pipeline.orchestration.instance.user_cleanup import remove_leftovers
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+
+AT_ONCE = 200
+"""Runs of one transaction, during which no run can write its events."""
+
+
+@dataclass(frozen=True)
+class Removed:
+    """How many old runs were removed, and how many had to stay."""
+
+    removed: int = 0
+    kept: int = 0
+
+
+def remove_runs(instance: dg.DagsterInstance, before: datetime) -> Removed:
+    """Remove the runs that were created before an instant and have ended; what they built stays shown as built.
+
+    With another event log than this project's, a run stays that was the last to build something.
+    """
+    removed = kept = 0
+    for batch in _ended_runs(instance, before):
+        gone = _forget(instance, batch)
+        if isinstance(instance.run_storage, SqlRunStorage):  # one by one, it commits each and leaves its tags in SQLite
+            with instance.run_storage.connect() as connection:
+                for table in (RunTagsTable, RunsTable):
+                    connection.execute(table.delete().where(table.c.run_id.in_(gone)))
+        for run_id in gone:
+            if not isinstance(instance.run_storage, SqlRunStorage):
+                instance.run_storage.delete_run(run_id)
+            instance.compute_log_manager.delete_logs(prefix=[run_id])
+        removed, kept = removed + len(gone), kept + len(batch) - len(gone)
+    return Removed(removed, kept)
+
+
+def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[list[str]]:
+    """Ids of all runs in question, a batch at a time."""
+    filters = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
+    run_ids = [record.dagster_run.run_id for record in instance.get_run_records(filters)]
+    for start in range(0, len(run_ids), AT_ONCE):
+        yield run_ids[start : start + AT_ONCE]
+
+
+def _forget(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> list[str]:
+    """Remove the events of runs where nothing is lost by it; those runs."""
+    storage = instance.event_log_storage
+    if isinstance(storage, BatchingSqliteEventLogStorage):
+        return storage.forget_runs(run_ids)
+    needed = _last_builders(instance)
+    gone = [run_id for run_id in run_ids if run_id not in needed]
+    for run_id in gone:
+        storage.delete_events(run_id)
+    return gone
+
+
+def _last_builders(instance: dg.DagsterInstance) -> set[str]:
+    """The runs that were the last to build some partition of some asset."""
+    builders = set()
+    for key in instance.event_log_storage.all_asset_keys():
+        newest = instance.event_log_storage.get_latest_storage_id_by_partition(
+            key, DagsterEventType.ASSET_MATERIALIZATION
+        )
+        ids = list(newest.values())
+        for start in range(0, len(ids), AT_ONCE):
+            chosen = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + AT_ONCE])
+            builders |= {record.run_id for record in instance.fetch_materializations(chosen, limit=AT_ONCE).records}
+        if not ids and (event := instance.get_latest_materialization_event(key)):
+            builders.add(event.run_id)
+    return builders
+
+
+@dg.op(description="Removes the records of runs older than ECHOSTATS_KEEP_RUNS_DAYS; what they have built stays.")
+def remove_old_runs(context: dg.OpExecutionContext, store: StoreResource, clock: ClockResource) -> dg.Output[None]:
+    """Remove what is older than the settings allow."""
+    outcome = remove_runs(context.instance, clock.now() - timedelta(days=store.settings.keep_runs_days))
+    context.log.info("Removed %d runs; %d are the last that tried something, and stay", outcome.removed, outcome.kept)
+    return dg.Output(None, metadata={"removed": outcome.removed, "kept": outcome.kept})
+
+
+@dg.op(description="Deletes what runs that were under way have written of users who were removed meanwhile.")
+def sweep_removed_users(context: dg.OpExecutionContext, store: StoreResource) -> dg.Output[None]:
+    """Delete what should not be there; nearly always that is nothing."""
+    removals = store.get().removals
+    ids, swept = removals.ids(), removals.sweep()
+    again = remove_leftovers(context.instance, store.settings, ids)
+    context.log.info("Deleted of %d removed users: %s; partitions or folders: %d", len(ids), swept or 0, len(again))
+    numbers = {"removed_users": len(ids), "documents": sum(swept.values()), "partitions_or_folders": len(again)}
+    return dg.Output(None, metadata={**numbers, "by_collection": swept})
+
+
+@dg.job(
+    description="Remove the records of old runs, so that the disk does not fill up, what they have built stays; and "
+    "whatever came late of users who were removed."
+)
+def retention() -> None:
+    """Two steps that know nothing of each other."""
+    remove_old_runs()
+    sweep_removed_users()

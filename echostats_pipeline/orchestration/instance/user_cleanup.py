@@ -1,0 +1,70 @@
+"""What there is of a user outside MongoDB: a partition, a line of the roster, an import folder, reports.
+
+It goes when a user is removed. What a sensor puts back that had looked a moment before, retention takes away at night.
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import dagster as dg
+
+from echostats_pipeline.errors import StorageError
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.instance.sensor_roster import Roster
+from echostats_pipeline.orchestration.partitions import USERS
+from echostats_pipeline.report.make import reports_of
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.storage.removals import keys_of_removed
+
+PARTITIONS = str(USERS.name)
+
+
+def user_files(settings: Settings, user: User) -> dict[Path, int]:
+    """Files of a user in the folders of this installation with their bytes: exports for them, their reports."""
+    dropped = settings.imports_dir / user.partition_key
+    simulated = StateFolder(settings.home).simulated_dir
+    found = sorted(dropped.rglob("*")) if dropped.is_dir() and not dropped.is_symlink() else []
+    if user.simulated and simulated.is_dir():
+        found += [path for path in sorted(simulated.iterdir()) if path.name.startswith(f"{user.spotify_id}_")]
+    found += reports_of(StateFolder(settings.home), user)
+    return {path: path.lstat().st_size for path in found if path.is_symlink() or path.is_file()}
+
+
+def remove_outside(instance: dg.DagsterInstance, settings: Settings, user: User) -> bool:
+    """Remove what there is of a user outside MongoDB; True if the code has to be loaded again without their sensor.
+
+    Raises:
+        StorageError: a file cannot be removed.
+    """
+    instance.delete_dynamic_partition(PARTITIONS, user.partition_key)
+    roster = Roster(settings.home)
+    changed = roster.write([key for key in roster.read() if key != user.partition_key])
+    folder = settings.imports_dir / user.partition_key
+    try:
+        for path in user_files(settings, user):
+            path.unlink(missing_ok=True)
+        if folder.is_symlink():
+            folder.unlink()
+        elif folder.is_dir():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise StorageError(
+            f"Everything in the database was removed, but not {error.filename}: {error.strerror}. Delete it by hand."
+        ) from error
+    return changed
+
+
+def remove_leftovers(instance: dg.DagsterInstance, settings: Settings, removed_ids: Iterable[str]) -> list[str]:
+    """Remove partitions and empty import folders that sensors have made anew for removed users; returns whose."""
+    removed_ids = list(removed_ids)
+    partitions = keys_of_removed(instance.get_dynamic_partitions(PARTITIONS), removed_ids)
+    for key in partitions:
+        instance.delete_dynamic_partition(PARTITIONS, key)
+    imports = settings.imports_dir
+    folders = keys_of_removed([path.name for path in imports.iterdir()] if imports.is_dir() else [], removed_ids)
+    empty = [key for key in folders if (imports / key).is_dir() and not any((imports / key).iterdir())]
+    for key in empty:
+        (imports / key).rmdir()
+    return sorted({*partitions, *empty})

@@ -1,0 +1,115 @@
+"""The jobs people and sensors launch: which assets make up a run."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
+from echostats_pipeline.orchestration.assets.ingestion import (
+    listening_history,
+    recently_played,
+    streaming_history_import,
+)
+from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks, top_items
+from echostats_pipeline.orchestration.assets.report import listening_report
+from echostats_pipeline.orchestration.assets.rollups import daily_rollups
+from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
+from echostats_pipeline.orchestration.checks import before_rollups, of_rollups, of_snapshots, of_tracks
+from echostats_pipeline.orchestration.instance.retention import retention
+from echostats_pipeline.orchestration.resources.store import READS_ONLY
+
+USER_TAG = "echostats/user"
+"""Run tag with the partition key of the user a run serves; two runs of one user never execute at once."""
+
+USERS_TAG = "echostats/users"
+"""Run tag with how many users a run serves that serves several."""
+FILES_TAG = "echostats/files"
+"""Run tag with how many exports a run imports."""
+AFTER_PLAYS = {"dagster/priority": "-1"}
+"""Tags of jobs that wait in Dagster's queue as long as a sync does: plays that are not read in time are lost."""
+RETRIED = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "true"}
+"""Tags of jobs that nothing else asks for again after a failure; one that is permanent takes the second back."""
+
+
+def _at_most(minutes: int) -> dict[str, str]:
+    """Run tags that end a run after so long; the default is an hour."""
+    return {"dagster/max_runtime": str(minutes * 60)}
+
+
+def _selection(
+    assets: Iterable[dg.AssetsDefinition], checks: Iterable[dg.AssetChecksDefinition] = ()
+) -> dg.AssetSelection:
+    """Assets with just these of their checks: every other one waits for the audit, so that runs stay short."""
+    return dg.AssetSelection.assets(*assets).without_checks() | dg.AssetSelection.checks(*checks)
+
+
+def import_config(paths: Iterable[Path | str]) -> dict[str, Any]:
+    """The configuration of a run of `history_import`; relative paths are looked for in the user's import folder."""
+    return {"ops": {streaming_history_import.op.name: {"config": {"paths": [str(path) for path in paths]}}}}
+
+
+user_sync = dg.define_asset_job(
+    "user_sync",
+    _selection([recently_played, listening_history, daily_rollups], [before_rollups, of_rollups]),
+    description="Read a user's recent plays, merge them into the history, rebuild the days they touch.",
+    tags=_at_most(minutes=15),
+)
+rollup_build = dg.define_asset_job(
+    "rollup_build",
+    _selection([listening_history, daily_rollups], [before_rollups, of_rollups]),
+    description="Rebuild a range of days from the history.",
+)
+snapshot_build = dg.define_asset_job(
+    "snapshot_build",
+    _selection([analytics_snapshots], [of_snapshots]),
+    description="Rebuild the statistics of all periods of a user.",
+    tags=_at_most(minutes=15),
+)
+report_build = dg.define_asset_job(
+    "report_build",
+    _selection([listening_report]),
+    description="Write a user's listening report, of all time or of the year in the run's configuration.",
+    tags=_at_most(minutes=15),
+)
+library_sync = dg.define_asset_job(
+    "library_sync",
+    [playlists, saved_tracks, top_items],
+    description="Read a user's playlists, saved tracks and top items.",
+    tags={**RETRIED, **AFTER_PLAYS},
+)
+history_import = dg.define_asset_job(
+    "history_import",
+    [streaming_history_import],
+    description="Import a user's exports: those in the run's configuration, or all in the user's import folder.",
+    config=import_config(["."]),
+    tags={**_at_most(minutes=12 * 60), **RETRIED},
+)
+catalog_enrichment = dg.define_asset_job(
+    "catalog_enrichment",
+    _selection([tracks, artists, albums, audio_features], [of_tracks]),
+    description="Complete the catalogue for everything that has been played.",
+)
+
+
+audit = dg.define_asset_job(
+    "audit",
+    dg.AssetSelection.all_asset_checks(),
+    description="Check everything of everybody: whether plays, days and periods agree, and how the pipeline is doing. "
+    "It writes nothing; the results are at the assets, under Checks.",
+    tags=READS_ONLY,
+)
+
+
+JOBS = (
+    user_sync,
+    rollup_build,
+    snapshot_build,
+    report_build,
+    library_sync,
+    history_import,
+    catalog_enrichment,
+    audit,
+    retention,
+)

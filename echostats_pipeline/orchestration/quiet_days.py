@@ -1,0 +1,91 @@
+"""Days on which there is nothing to do, reported as built, so that the UI counts as missing only what is.
+
+Users and days make a rectangle, and nobody's history fills it: it begins with the first play of any of them, and has
+gaps. What no run will ever be asked for is reported once, by the first run of a user that finds it. Which days those
+are is kept in the Dagster instance, beside the events that say so.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import date, datetime
+
+import dagster as dg
+from dagster._core.events import DagsterEventBatchMetadata, StepMaterializationData
+
+from echostats_pipeline.orchestration.partitions import USER_DAYS, day_partition, days_by_user, first_day, last_day
+from echostats_pipeline.transforms.days import DayWindow
+
+MOST_KEYS = 100_000
+"""Of an asset; beyond, its page is too slow to be looked at, and all that is reported only makes it slower."""
+NOTHING_TO_DO = "Nothing to do for this day"
+
+Unbuilt = Callable[[str, DayWindow], Collection[date]]
+
+
+def report_quiet_days(context: dg.AssetExecutionContext, now: datetime, unbuilt: Unbuilt = lambda *_: ()) -> None:
+    """Report the days of the run's users that are neither the run's nor were reported before.
+
+    Does nothing as long as nobody has said when the days begin.
+
+    Args:
+        context: Of an asset by day whose work is done.
+        now: The present; the last day is tomorrow.
+        unbuilt: Those of a user's days that there is something to do for, by partition key.
+    """
+    definition, instance = context.assets_def.partitions_def, context.instance
+    if definition is None or definition == USER_DAYS:
+        return
+    every = DayWindow(first_day(definition), last_day(now))
+    order = instance.get_dynamic_partitions("users")
+    if every.length * len(order) > MOST_KEYS:
+        return
+    asked = {user: days for user, days in days_by_user(context.partition_keys).items() if user in order}
+    kept = instance.daemon_cursor_storage.get_cursor_values({_place(context, user) for user in asked})
+    reported = {user: _window(kept.get(_place(context, user))) for user in asked}
+    new = [user for user in asked if reported[user] != every]
+    if not new:
+        return
+    built = _built(context) if any(reported[user] is None for user in new) else {}
+    for user in new:
+        before = reported[user]
+        known = {*asked[user], *(built.get(user, ()) if before is None else before.dates())}
+        open_days = set(every.dates()) - known
+        if open_days:
+            open_days -= set(unbuilt(user, DayWindow(min(open_days), max(open_days))))
+        _report(context, user, sorted(open_days))
+    # What is missing now is what there is something to do for, and is reported when that is done.
+    instance.daemon_cursor_storage.set_cursor_values(
+        {_place(context, user): f"{every.first}|{every.last}" for user in new}
+    )
+
+
+def _place(context: dg.AssetExecutionContext, user: str) -> str:
+    return f"echostats/days/{context.asset_key.to_user_string()}/{user}"
+
+
+def _window(text: str | None) -> DayWindow | None:
+    found = re.fullmatch(r"([\d-]{10})\|([\d-]{10})", text or "")
+    return None if found is None else DayWindow(*map(date.fromisoformat, found.groups()))
+
+
+def _built(context: dg.AssetExecutionContext) -> Mapping[str, Collection[date]]:
+    """The days that Dagster knows as built already, as of an earlier version or of a past that was reported anew."""
+    keys = context.instance.get_materialized_partitions(context.asset_key)
+    found: dict[str, set[date]] = {}
+    for key in keys:
+        day, _, user = key.partition("|")
+        found.setdefault(user, set()).add(date.fromisoformat(day))
+    return found
+
+
+def _report(context: dg.AssetExecutionContext, user: str, days: Collection[date]) -> None:
+    """Store materializations of these days in batches, for each transaction costs Dagster some 7 ms."""
+    for number, day in enumerate(days, start=1):
+        made = dg.AssetMaterialization(context.asset_key, description=NOTHING_TO_DO, partition=day_partition(user, day))
+        event = dg.DagsterEvent(
+            event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+            job_name=context.run.job_name,
+            event_specific_data=StepMaterializationData(made),
+        )
+        batch = DagsterEventBatchMetadata(f"{_place(context, user)}/{context.run.run_id}", is_end=number == len(days))
+        context.instance.report_dagster_event(event, context.run.run_id, batch_metadata=batch)

@@ -1,0 +1,44 @@
+"""Spotify on behalf of a user."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from echostats_pipeline.accounts.connecting import open_client, open_feature_sources
+from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.stages.audio_features import FeatureSource
+
+
+class SpotifyResource(dg.ConfigurableResource):
+    """Clients for the Spotify that the settings name: the real one or the simulator."""
+
+    store: dg.ResourceDependency[StoreResource]
+    clock: dg.ResourceDependency[ClockResource]
+
+    @contextmanager
+    def client(self, user: User) -> Iterator[SpotifyClient]:
+        """A client that reads on behalf of a user."""
+        with open_client(self.store.settings, self.store.get(), user, self.clock.now) as client:
+            yield client
+
+    @contextmanager
+    def feature_sources(self, user: User) -> Iterator[dict[str, FeatureSource]]:
+        """Where audio features come from; Spotify is asked on behalf of a user."""
+        with open_feature_sources(self.store.settings, self.store.get(), user, self.clock.now) as sources:
+            yield sources
+
+    def catalog_reader(self) -> User:
+        """The user on whose behalf the shared catalogue is read: the first who can be.
+
+        Raises:
+            NotFoundError: nobody is connected.
+        """
+        for user in self.store.get().users.all(simulated=self.store.settings.simulated):
+            if user.status == "active":
+                return user
+        raise NotFoundError("No active user to read the catalogue for. Connect one with: echostats connect")

@@ -1,0 +1,303 @@
+"""Job records around the work of assets: one per user and run, one step per asset."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date
+
+import dagster as dg
+from pymongo.errors import PyMongoError
+
+from echostats_pipeline.errors import (
+    APP_FAMILY,
+    LeaseLostError,
+    SpotifyError,
+    UserBusyError,
+    UserRemovedError,
+    WaitRequired,
+)
+from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, LeaseScope
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.partitions import days_by_user
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.heartbeat import beating
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.storage.leases import Lease
+from echostats_pipeline.storage.mongo_errors import UNKNOWN, MongoAddress, explanation
+from echostats_pipeline.storage.sync_jobs import ERROR_LENGTH, JobKey, JobStore
+
+READS_SPOTIFY = {
+    "recently_played",
+    "playlists",
+    "saved_tracks",
+    "top_items",
+    "tracks",
+    "artists",
+    "albums",
+    "audio_features",
+}
+READ_OVER_DAYS = {"playlists", "saved_tracks", "top_items"}
+"""Steps that a job may leave unfinished for want of calls: it stays pending until one of a later run is through."""
+NEEDED_FOR_PLAYS = ("recently-played", "token", APP_FAMILY)
+"""Families of endpoints; while one of them waits, plays were not read, and nobody was synced."""
+RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
+"""Whether Dagster's run retries apply to a run whose step has failed."""
+
+
+@dataclass(frozen=True)
+class Exclusive:
+    """What an asset changes that no two runs may change at once.
+
+    Attributes:
+        scope: Which of a user's data.
+        patience_s: How long to wait for another run to end.
+        needed: Whether it is a failure if the other run does not end; else the step is left to that run.
+    """
+
+    scope: LeaseScope
+    patience_s: float = 10
+    needed: bool = False
+
+
+HISTORY = Exclusive("history")
+WHOLE_HISTORY = Exclusive("history", patience_s=15 * 60, needed=True)
+LIBRARY = Exclusive("library")
+
+
+@dataclass
+class Step:
+    """A running step, as its asset sees it; satisfies `stages.Progress`.
+
+    Attributes:
+        store: Where it is recorded.
+        key: Its job.
+        detail: What it did, in one sentence.
+        items: How many it has processed.
+        counts: What `detail` says in numbers.
+        is_unfinished: Whether a later run has to go on with it.
+    """
+
+    store: JobStore
+    key: JobKey
+    detail: str = ""
+    items: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    is_unfinished: bool = False
+
+    def expect(self, items: int) -> None:
+        """Announce items still to be processed."""
+        self.store.expect(self.key, items)
+
+    def advance(self, items: int) -> None:
+        """Report items as processed."""
+        self.items += items
+        self.store.advance(self.key, items)
+
+    def done(self, items: int, detail: str) -> None:
+        """Say in one sentence what the step did."""
+        self.expect(items)
+        self.advance(items)
+        self.detail = detail
+
+
+class SyncJobsResource(dg.ConfigurableResource):
+    """Opens a job before its first step and closes it after its last."""
+
+    store: dg.ResourceDependency[StoreResource]
+    clock: dg.ResourceDependency[ClockResource]
+
+    @contextmanager
+    def step(self, context: dg.AssetExecutionContext, user: User) -> Iterator[Step]:
+        """Record the work of one asset for one user, and leave nothing behind if they are removed meanwhile.
+
+        Raises:
+            UserRemovedError: they were removed before that, or while there was still something to do.
+        """
+        try:
+            with self._recorded(context, user) as step:
+                yield step
+        finally:
+            with suppress(PyMongoError):  # of a database that is gone the work has told; retention makes up for it
+                self.store.get().removals.sweep([user.user_id])
+
+    @contextmanager
+    def _recorded(self, context: dg.AssetExecutionContext, user: User) -> Iterator[Step]:
+        """Record the work of one asset for one user.
+
+        The job is completed by the last of the run's assets, and failed by the first exception, whatever it is; but
+        a limit of Spotify's is no failure: it is stored for every process to heed, and the step ends. Nor is another
+        run that does the same: the step stays ``pending``.
+        """
+        jobs = self.store.get().jobs
+        key = JobKey(user.user_id, context.run.run_id)
+        action, wanted = context.asset_key.to_user_string(), _assets_of_run(context)
+        jobs.open(key, job_type(wanted, user), self.clock.now())
+        started_at = self.clock.now()
+        step = Step(jobs, key)
+
+        def ended(status: JobStatus, error: str = "") -> JobStep:
+            return JobStep.model_validate(
+                {
+                    "action": action,
+                    "status": status,
+                    "detail": step.detail,
+                    "items": step.items,
+                    "counts": step.counts,
+                    "started_at": started_at,
+                    "completed_at": self.clock.now(),
+                    "error": error[:ERROR_LENGTH],
+                }
+            )
+
+        outcome: JobStatus = "completed"
+        try:
+            with beating(lambda: jobs.beat(key.dagster_run_id)):
+                yield step
+        except WaitRequired as wait:  # nothing is wrong: what is missing is read after that
+            self.store.get().limits.postpone(wait.family, wait.until, wait.reason)
+            step.detail = f"Waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+        except _LeftToAnotherRun as left:
+            outcome, step.detail = "pending", str(left)
+        except BaseException as failure:
+            error = f"{type(failure).__name__}: {self._said(failure)}"
+            with suppress(UserRemovedError):  # there is no record any more
+                jobs.append_step(key, ended("failed", error))
+                jobs.close(key, "failed", self.clock.now(), error)
+            raise
+        try:
+            steps = jobs.append_step(key, ended("pending" if step.is_unfinished else outcome))
+        except UserRemovedError:
+            return
+        if not steps:
+            raise dg.Failure(f"The job of run {context.run.run_id} was closed while {action} still ran.")
+        if wanted <= set(steps):
+            self._close(key, steps)
+            waits = self.store.get().limits.waiting(NEEDED_FOR_PLAYS, started_at)
+            read = "recently_played" in wanted and "pending" not in steps.values() and not waits
+            if read and user.status == "active":
+                self.store.get().users.synced(user.user_id, started_at)
+
+    def _close(self, key: JobKey, steps: Mapping[str, JobStatus]) -> None:
+        """Close a job whose last step has ended: a library that is not read through leaves it pending."""
+        jobs, through = self.store.get().jobs, READ_OVER_DAYS & steps.keys()
+        if any(steps[action] == "pending" for action in through):
+            jobs.close(key, "pending", self.clock.now())
+            return
+        jobs.close(key, "completed", self.clock.now())
+        if through:
+            jobs.complete_earlier(key, through)
+
+    def _said(self, failure: BaseException) -> str:
+        """The words of a failure; the driver's own name neither host nor remedy."""
+        if not isinstance(failure, PyMongoError):
+            return str(failure)
+        uri = self.store.settings.mongo_uri
+        return explanation(failure, MongoAddress.of(uri.get_secret_value()) if uri else UNKNOWN)
+
+    @contextmanager
+    def _alone(self, step: Step, changes: Exclusive | None) -> Iterator[None]:
+        """Keep other runs from changing the same for the length of the block."""
+        if changes is None:
+            yield
+            return
+        leases, lease = self.store.get().leases, Lease(step.key.user_id, changes.scope, step.key.dagster_run_id)
+        with ExitStack() as stack:
+            try:
+                renew = stack.enter_context(leases.held(lease, patience_s=changes.patience_s))
+            except UserBusyError as busy:
+                if changes.needed:
+                    raise
+                raise _LeftToAnotherRun(str(busy)) from busy
+            stack.enter_context(beating(renew))
+            yield
+
+    def for_each_user(
+        self,
+        context: dg.AssetExecutionContext,
+        work: Callable[[User, Sequence[date], Step], None],
+        changes: Exclusive | None = None,
+        at_once: int = 1,
+    ) -> None:
+        """Do the work of an asset for every user of its partitions, each with a step of their own.
+
+        One user's failure does not keep the others from being served. Only if every failure may pass by itself, the run
+        may be retried. That somebody was removed meanwhile is no failure.
+
+        Args:
+            context: Of the asset.
+            work: What is to be done for a user on these days; called in threads if several are served at once.
+            changes: What no other run may change meanwhile.
+            at_once: How many users are served at the same time.
+
+        Raises:
+            dg.Failure: something went wrong for somebody; says for whom and what.
+        """
+        failures: dict[str, Exception] = {}
+        details: dict[str, str] = {}
+
+        def serve(key: str, days: Sequence[date]) -> None:
+            try:
+                user = self.store.get().users.by_partition_key(key)
+                with self.step(context, user) as step, self._alone(step, changes):
+                    work(user, days, step)
+                details[key] = step.detail
+            except Exception as failure:
+                if self.store.get().removals.had_key(key):
+                    details[key] = "Removed meanwhile; nothing is kept"
+                    return
+                context.log.exception("%s", key)
+                failures[key] = failure
+
+        asked = days_by_user(context.partition_keys)
+        with _in_turn(at_once if len(asked) > 1 else 1) as in_turn:
+            in_turn(serve, asked.keys(), asked.values())
+        # One entry, for each is a transaction of Dagster's: 20 ms for each of many users.
+        if details:
+            context.log.info("%s", "\n".join(f"{key}: {details[key]}" for key in asked if key in details))
+        if failures:
+            summary = "; ".join(f"{key}: {type(failure).__name__}: {failure}" for key, failure in failures.items())
+            transient = all(_is_transient(failure) for failure in failures.values())
+            if not transient:
+                context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false"})
+            raise dg.Failure(summary, allow_retries=transient) from next(iter(failures.values()))
+
+
+@contextmanager
+def _in_turn(at_once: int) -> Iterator[Callable[..., object]]:
+    """A function that calls another with each of some arguments: one after the other here, or in so many threads."""
+    if at_once == 1:
+        yield lambda call, *arguments: deque(map(call, *arguments), maxlen=0)
+        return
+    with ThreadPoolExecutor(at_once) as threads:
+        try:
+            yield lambda call, *arguments: deque(threads.map(call, *arguments), maxlen=0)
+        except BaseException:  # Ctrl-C or a cancelled run: who was not begun is not begun any more
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+class _LeftToAnotherRun(Exception):  # noqa: N818 - nothing is wrong
+    """Another run does what this step is for."""
+
+
+def _is_transient(failure: Exception) -> bool:
+    """Whether the same may succeed later without anybody doing anything."""
+    if isinstance(failure, SpotifyError):
+        return not failure.permanent
+    return isinstance(failure, UserBusyError | LeaseLostError | PyMongoError)
+
+
+def job_type(assets: frozenset[str], user: User) -> JobType:
+    """What kind of job a run of these assets is for a user."""
+    if "streaming_history_import" in assets:
+        return "import"
+    if assets & READS_SPOTIFY:
+        return "initial" if "recently_played" in assets and user.last_synced_at is None else "periodic"
+    return "rollup_build"
+
+
+def _assets_of_run(context: dg.AssetExecutionContext) -> frozenset[str]:
+    selection = context.run.asset_selection or context.job_def.asset_layer.executable_asset_keys
+    return frozenset(key.to_user_string() for key in selection)

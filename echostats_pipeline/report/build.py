@@ -1,0 +1,381 @@
+"""Documents to a report: what a listener is shown of a year or of all time, in words and numbers.
+
+Here: which figures are shown, and what is said where one is not known. Not here: how they look (`report`), where they
+are read (`report.reads`). Nothing is computed that a document already holds.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from echostats_pipeline.model.plays import ListeningGap
+from echostats_pipeline.model.statistics import Comeback, DayTotal, MonthTotal, PeriodStatistics, TopItem, YearlyReview
+from echostats_pipeline.report.calendar import build_calendar, build_week, days_of_gaps
+from echostats_pipeline.report.document import (
+    RANKED,
+    Figure,
+    Material,
+    Month,
+    Quality,
+    Ranked,
+    Ranking,
+    Report,
+    Returned,
+    Sound,
+)
+from echostats_pipeline.report.formatting import (
+    WEEKDAYS,
+    calendar_date,
+    change,
+    days_and_nights,
+    duration,
+    hours,
+    percent,
+    plural,
+    span,
+)
+from echostats_pipeline.report.gaps import gap_notice
+from echostats_pipeline.transforms.coverage import unknown_days
+from echostats_pipeline.transforms.days import DayWindow, local_date
+
+COMEBACKS = 5
+LITTLE = 0.2
+"""What is known of a smaller share of plays than this is not ranked or averaged: it would not be true of them."""
+SOUND = {
+    "danceability": "Danceable",
+    "energy": "Energetic",
+    "valence": "Cheerful",
+    "acousticness": "Acoustic",
+    "instrumentalness": "Instrumental",
+    "liveness": "Live",
+    "speechiness": "Spoken",
+}
+"""The audio features that lie in 0..1, by what they are called here."""
+
+
+def build_report(material: Material) -> Report:
+    """What the page shows.
+
+    Args:
+        material: What is stored; see there.
+    """
+    user, statistics = material.user, material.statistics
+    zone = ZoneInfo(user.timezone)
+    today = local_date(material.now, zone)
+    known = known_days(material)
+    shown = _shown(material.year, known, today)
+    unknown = unknown_days(material.covered, today, zone)
+    open_gaps = [gap for gap in material.gaps if gap.closed_by is None and _touches(gap, shown, zone)]
+    name = user.display_name or user.partition_key
+    outdated = bool(statistics.total_tracks_played) and "months" not in statistics.model_fields_set
+    return Report(
+        listener=name,
+        partition_key=user.partition_key,
+        title=str(material.year) if material.year else "All time",
+        year=material.year,
+        span=span(shown.first, shown.last),
+        zone=user.timezone,
+        made_on=calendar_date(today),
+        is_empty=not statistics.total_tracks_played and not statistics.total_ms_played,
+        hours=hours(statistics.total_ms_played),
+        told=_told(material, outdated=outdated),
+        figures=_figures(material, known, today),
+        rankings=_rankings(material, outdated=outdated),
+        calendar=build_calendar(
+            material.days,
+            shown=shown,
+            known=known,
+            gaps=days_of_gaps(open_gaps, shown, zone),
+            unknown=unknown.touched,
+        ),
+        week=build_week(statistics.weekday_hours) if statistics.weekday_hours else [],
+        habits=_habits(statistics),
+        months=_months(statistics.months, unknown.whole, shown, known),
+        discovery=[] if outdated else _discovery(statistics),
+        variety=_variety(statistics, known, shown),
+        streaks=_streaks(material, outdated=outdated),
+        replayed=_replayed(statistics),
+        comebacks=[_returned(each) for each in statistics.comebacks[:COMEBACKS]],
+        sound=_sound(statistics),
+        gaps=gap_notice(open_gaps, zone, user.partition_key),
+        unknown=_unknown(material, known, shown, today, outdated=outdated),
+        links=not user.simulated,
+        avatar_url=user.image_url,
+    )
+
+
+def known_days(material: Material) -> DayWindow | None:
+    """From the first day that anybody has told of to the last one that was looked at; None without any."""
+    if not material.days:
+        return None
+    first, last = (date.fromisoformat(day.date) for day in (material.days[0], material.days[-1]))
+    synced = material.user.last_synced_at
+    looked = last if synced is None else local_date(synced, ZoneInfo(material.user.timezone))
+    return DayWindow(first, max(last, looked))
+
+
+def _shown(year: int | None, known: DayWindow | None, today: date) -> DayWindow:
+    if year is not None:
+        return DayWindow(date(year, 1, 1), max(min(date(year, 12, 31), today), date(year, 1, 1)))
+    first = known.first if known else today
+    return DayWindow(min(first, today), today)
+
+
+def _touches(gap: ListeningGap, shown: DayWindow, zone: ZoneInfo) -> bool:
+    return local_date(gap.to, zone) >= shown.first and local_date(gap.from_, zone) <= shown.last
+
+
+def _told(material: Material, *, outdated: bool) -> list[str]:
+    """The time in other words."""
+    statistics = material.statistics
+    lines = [f"That is {days_and_nights(statistics.total_ms_played)} without a pause"]
+    if not outdated and statistics.active_days:
+        mean = duration(statistics.total_ms_played // statistics.active_days)
+        lines[0] += f", {mean} on each of {plural(statistics.active_days, 'day')} with music"
+    lines[0] += "."
+    busiest = statistics.busiest_day if isinstance(statistics, YearlyReview) else None
+    if busiest is not None:
+        day = date.fromisoformat(busiest.date)
+        lines.append(
+            f"The longest day was {WEEKDAYS[day.weekday()]}, {calendar_date(day)}: "
+            f"{duration(busiest.total_ms)}, {plural(busiest.count, 'play')}."
+        )
+    return lines
+
+
+def _figures(material: Material, known: DayWindow | None, today: date) -> list[Figure]:
+    now, before = material.statistics, material.before
+    counts = {
+        "plays": (now.total_tracks_played, before and before.total_tracks_played),
+        "tracks": (now.unique_tracks, before and before.unique_tracks),
+        "artists": (now.unique_artists, before and before.unique_artists),
+        "albums": (now.unique_albums, before and before.unique_albums),
+        "genres": (now.unique_genres, before and before.unique_genres),
+    }
+    if "genres_coverage" in now.model_fields_set and now.genres_coverage < LITTLE:
+        del counts["genres"]
+    if "active_days" in now.model_fields_set:
+        counts["days with music"] = (now.active_days, before and before.active_days)
+    earlier = _before(material, known, today)
+    time = change(now.total_ms_played, earlier.ms, less="less", same="as much as") if earlier else ""
+    figures = [Figure("hours", hours(now.total_ms_played), f"{time} {earlier.name}" if earlier and time else "")]
+    for name, (count, count_before) in counts.items():
+        told = ""
+        if earlier is not None and name == "plays":
+            told = change(count, earlier.plays)
+        elif earlier is not None and earlier.whole:
+            told = change(count, count_before or 0)
+        figures.append(Figure(name, f"{count:,}", f"{told} {earlier.name}" if earlier and told else ""))
+    return figures
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The year before, as far as the report's own has come; `whole` if that is to its end."""
+
+    name: str
+    plays: int
+    ms: int
+    whole: bool
+
+
+def _before(material: Material, known: DayWindow | None, today: date) -> _Before | None:
+    """What to compare with; None where there is nothing, or not everything of it is known."""
+    year = material.year
+    if year is None or known is None or known.first > date(year - 1, 1, 1):
+        return None
+    if year == today.year:
+        until = _until_this_day(material.days, year - 1, today)
+        return _Before(f"{year - 1} by this day", until.count, until.total_ms, whole=False)
+    before = material.before
+    if before is None:
+        return None
+    return _Before(str(year - 1), before.total_tracks_played, before.total_ms_played, whole=True)
+
+
+def _until_this_day(days: Iterable[DayTotal], year: int, today: date) -> DayTotal:
+    """A year's plays and time up to the same day of the calendar."""
+    last = f"{year}-{today:%m-%d}"
+    within = [day for day in days if f"{year}-01-01" <= day.date <= last]
+    return DayTotal(date=last, count=sum(day.count for day in within), total_ms=sum(day.total_ms for day in within))
+
+
+def _rankings(material: Material, *, outdated: bool) -> list[Ranking]:
+    statistics, makers = material.statistics, material.credits
+    found = []
+    for kind in ("artists", "tracks", "albums", "genres"):
+        by_plays: list[TopItem] = getattr(statistics, f"top_{kind}")
+        by_time: list[TopItem] = getattr(statistics, f"top_{kind}_by_time")
+        by = makers if kind in ("tracks", "albums") else {}
+        told = ""
+        if kind == "genres" and "genres_coverage" in statistics.model_fields_set and not outdated:
+            told = coverage(material, "genres")
+            if statistics.genres_coverage < LITTLE:
+                by_plays = by_time = []
+        if by_plays or by_time or told:
+            found.append(Ranking(kind, _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms"), told))
+    return found
+
+
+def _ranked(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -> list[Ranked]:
+    shown = items[:RANKED]
+    most = max((getattr(item, measure) for item in shown), default=0)
+    return [
+        Ranked(
+            rank=rank,
+            name=item.name or "Unnamed",
+            by=makers.get(item.spotify_id, ""),
+            plays=plural(item.play_count, "play"),
+            time=duration(item.total_ms),
+            share=getattr(item, measure) / most if most > 0 else 0.0,
+            spotify_id=item.spotify_id,
+            image_url=item.image_url,
+        )
+        for rank, item in enumerate(shown, start=1)
+    ]
+
+
+def coverage(material: Material, kind: str) -> str:
+    """Of how many plays genres or audio features are known; and of few, when more will be."""
+    plays = material.statistics.total_tracks_played
+    share: float = getattr(material.statistics, f"{kind}_coverage")
+    known = f"{round(share * plays):,} of {plural(plays, 'play')}"
+    if share >= LITTLE:
+        return f"Known of {known}."
+    left = material.filling.get(kind, "")
+    return f"The catalogue is filling: {kind.replace('_', ' ')} are known of {known}{left and f', {left}'}."
+
+
+def _months(
+    told: Iterable[MonthTotal], unknown: Collection[date], shown: DayWindow, known: DayWindow | None
+) -> list[Month]:
+    """Every calendar month from the first with plays to the last, those without plays too."""
+    by_month = {month.month: month for month in told}
+    if not by_month:
+        return []
+    last = max(*by_month, f"{min(known.last, shown.last):%Y-%m}" if known else "")
+    found, first = [], date.fromisoformat(f"{min(by_month)}-01")
+    while f"{first:%Y-%m}" <= last:
+        following = (first + timedelta(days=31)).replace(day=1)
+        month = by_month.get(f"{first:%Y-%m}")
+        if month is not None:
+            found.append(Month(first, month.count, month.total_ms, month.new_tracks, month.new_artists))
+        else:
+            dates = DayWindow(first, following - timedelta(days=1)).dates()
+            found.append(Month(first, 0, 0, 0, 0, known=not any(day in unknown for day in dates)))
+        first = following
+    return found
+
+
+def _habits(statistics: PeriodStatistics) -> str:
+    """The weekday and the hour with the most time."""
+    days = max(statistics.daily_distribution, key=lambda each: (each.total_ms, -each.day), default=None)
+    clock = max(statistics.hourly_distribution, key=lambda each: (each.total_ms, -each.hour), default=None)
+    if days is None or clock is None or not days.total_ms:
+        return ""
+    return f"Most of it on {WEEKDAYS[days.day]}s, and around {clock.hour:02}:00."
+
+
+def _discovery(statistics: PeriodStatistics) -> list[Figure]:
+    again = statistics.repeat_ratio
+    return [
+        Figure("new tracks", f"{statistics.new_tracks:,}", "never played before"),
+        Figure("new artists", f"{statistics.new_artists:,}", "never played before"),
+        Figure("familiar", "unknown" if again is None else percent(again), "of plays were of tracks played before"),
+    ]
+
+
+def _variety(statistics: PeriodStatistics, known: DayWindow | None, shown: DayWindow) -> list[str]:
+    lines = []
+    if statistics.effective_artists is not None:
+        equal = max(round(statistics.effective_artists), 1)
+        lines.append(
+            f"As varied as {plural(equal, 'artist')} played equally often, of {statistics.unique_artists:,} there were."
+        )
+    if statistics.months and known is not None and shown.first <= known.first:
+        lines.append("Where a history begins, everything is new.")
+    return lines
+
+
+def _streaks(material: Material, *, outdated: bool) -> list[Figure]:
+    statistics, year = material.statistics, material.year
+    ended = year is not None and isinstance(statistics, YearlyReview)
+    now = "until the last day of the year" if ended else "until now"
+    figures = [
+        Figure(
+            "longest streak",
+            _at_least(statistics.longest_streak_days, at_least=statistics.longest_streak_at_least),
+            "with music, one after the other",
+        ),
+        Figure(
+            "streak", _at_least(statistics.listening_streak_days, at_least=statistics.listening_streak_at_least), now
+        ),
+    ]
+    if outdated:
+        return figures
+    sessions = statistics.sessions
+    skipped = statistics.skip_rate
+    return [
+        *figures,
+        Figure("sessions", f"{sessions.count:,}", "without half an hour of silence"),
+        Figure("a session", duration(sessions.mean_ms), f"on average; the longest {duration(sessions.longest_ms)}"),
+        Figure("skipped", "unknown", "only exports tell whether a play was left early")
+        if skipped is None
+        else Figure("skipped", percent(skipped), "of the plays of which it is known"),
+    ]
+
+
+def _at_least(days: int, *, at_least: bool) -> str:
+    return f"{'at least ' if at_least else ''}{plural(days, 'day')}"
+
+
+def _replayed(statistics: PeriodStatistics) -> str:
+    most = statistics.most_replayed
+    if most is None:
+        return ""
+    by = f" by {most.artist_name}" if most.artist_name else ""
+    when = calendar_date(date.fromisoformat(most.date))
+    return f"{most.name or 'A track without a name'}{by}: {plural(most.count, 'time')} in a row, on {when}."
+
+
+def _returned(each: Comeback) -> Returned:
+    back = calendar_date(date.fromisoformat(each.returned_on))
+    told = f"{plural(each.away_days, 'day')} away, back on {back}, {plural(each.play_count, 'play')} since"
+    return Returned(each.name or "Unnamed", told, each.spotify_id, each.image_url)
+
+
+def _sound(statistics: PeriodStatistics) -> Sound | None:
+    means = statistics.avg_audio_features
+    if means is None or statistics.audio_features_coverage < LITTLE:
+        return None
+    qualities = [Quality(name, min(max(getattr(means, field), 0.0), 1.0)) for field, name in SOUND.items()]
+    return Sound(qualities, f"{means.tempo:.0f}", percent(statistics.audio_features_coverage))
+
+
+def _unknown(
+    material: Material, known: DayWindow | None, shown: DayWindow, today: date, *, outdated: bool
+) -> list[str]:
+    """What the figures do not tell, in sentences; gaps have their own."""
+    lines = []
+    key = material.user.partition_key
+    if outdated:
+        lines.append(
+            "These statistics were built by an earlier version: sessions, discovery and more are not in them yet. "
+            f"Build them with: echostats backfill --user {key}"
+        )
+    if known is not None and shown.first < known.first <= shown.last:
+        lines.append(
+            f"Nothing is known of the days before {calendar_date(known.first)}. "
+            "If you listened before, an export of your streaming history tells of it."
+        )
+    if known is not None and known.last < min(shown.last, today):
+        lines.append(f"The last sync was on {calendar_date(known.last)}: what was played after it is not in here.")
+    if material.statistics.avg_audio_features is None:
+        lines.append("Nobody has told yet what the music sounds like: no track here has audio features.")
+    elif material.statistics.audio_features_coverage < LITTLE:
+        lines.append(coverage(material, "audio_features"))
+    if material.short_plays:
+        seconds = f"{material.min_play_ms / 1000:g} s"
+        lines.append(f"{plural(material.short_plays, 'play')} under {seconds} are kept and not counted.")
+    return lines

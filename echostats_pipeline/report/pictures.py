@@ -1,0 +1,187 @@
+"""Pictures of artists and covers for a report: from the cache, else from Spotify's servers; bounded in every way.
+
+Pictures are public and no calls of the Web API: they need no token and count against no quota. Whoever answers is not
+trusted: only addresses of Spotify's image servers are asked, redirects are not followed, and what is no picture, or too
+large, is left out.
+"""
+
+import hashlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from echostats_pipeline.model.catalog import Image
+from echostats_pipeline.model.users import User
+from echostats_pipeline.report.page import Picture
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.state_folder import StateFolder, replace_file
+
+HOSTS = ("scdn.co", "spotifycdn.com")
+"""Spotify's image servers lie in these domains."""
+TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"RIFF": "image/webp"}
+"""What a picture begins with."""
+MOST_BYTES, MOST_PICTURES, MOST_CACHED = 150_000, 60, 1_000
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S, PATIENCE_S = 2.0, 4.0, 12.0
+AT_ONCE, HOPELESS_AFTER = 6, 3
+"""So many are fetched at the same time; if nothing has come after so many failures, the rest is not tried."""
+
+Fetch = Callable[[str], bytes]
+
+
+@dataclass
+class Fetched:
+    """Pictures by the addresses they were wanted under, and how many of those could not be had."""
+
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    missing: int = 0
+
+
+def fitting(wanted: Mapping[str, int], sizes: Mapping[str, Sequence[Image]]) -> dict[str, str]:
+    """Where to fetch pictures: of those the catalogue knows in several sizes, the smallest that is wide enough.
+
+    Args:
+        wanted: Addresses, with the pixels across that are needed.
+        sizes: All sizes of some of them, by address.
+
+    Returns:
+        Where to fetch each, by address; addresses nobody may be asked at are left out.
+    """
+    found = {}
+    for url, width in list(wanted.items())[:MOST_PICTURES]:
+        enough = [image for image in sizes.get(url, ()) if image.width and image.width >= width]
+        source = min(enough, key=lambda image: image.width or 0).url if enough else url
+        if is_spotifys(source):
+            found[url] = source
+    return found
+
+
+def is_spotifys(url: str) -> bool:
+    """Whether an address is one of Spotify's image servers, over https."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    return parts.scheme == "https" and port is None and any(host == name or host.endswith(f".{name}") for name in HOSTS)
+
+
+def fetch_pictures(sources: Mapping[str, str], cache: Path, fetch: Fetch) -> Fetched:
+    """The pictures of `sources`, each fetched at most once in the life of the cache.
+
+    Args:
+        sources: Where each is, by the address it is wanted under.
+        cache: A private folder.
+        fetch: The bytes at an address; raises `OSError` if there are none.
+    """
+    kept = {url: _cached(_file(cache, source)) for url, source in sources.items()}
+    lacking = {sources[url] for url, content in kept.items() if content is None}
+    fresh = _fetched([source for source in dict.fromkeys(sources.values()) if source in lacking], fetch)
+    for source, answer in fresh.items():
+        with suppress(OSError):  # a full disk costs the cache, not the report
+            replace_file(_file(cache, source), answer)
+    _prune(cache)
+    found = Fetched()
+    for url, content in kept.items():
+        picture = as_picture(fresh.get(sources[url], b"") if content is None else content)
+        if picture is None:
+            found.missing += 1
+        else:
+            found.pictures[url] = picture
+    return found
+
+
+def as_picture(content: bytes) -> Picture | None:
+    """The picture, if it is one that browsers know and that holds no script."""
+    media_type = next((name for begin, name in TYPES.items() if content.startswith(begin)), None)
+    return None if media_type is None or len(content) > MOST_BYTES else Picture(media_type, content)
+
+
+def from_network(simulator: str | None = None) -> Fetch:
+    """Fetches over the network, or from a simulator at that address, which serves the same paths."""
+
+    def fetch(url: str) -> bytes:
+        address = url if simulator is None else f"{simulator}{urlsplit(url).path}"
+        timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        with requests.get(address, timeout=timeout, stream=True, allow_redirects=False) as answer:
+            if answer.status_code != requests.codes.ok:
+                return b""
+            content = b""
+            for piece in answer.iter_content(16_384):
+                content += piece
+                if len(content) > MOST_BYTES:
+                    return b""
+            return content
+
+    return fetch
+
+
+def picture_source(settings: Settings, user: User) -> Fetch | None:
+    """How the pictures of a user are fetched; None for a simulated one whose simulator is not running."""
+    if not user.simulated:
+        return from_network()
+    folder = StateFolder(settings.home)
+    running = folder.read_json(folder.simulator_file)
+    return None if running is None else from_network(running["url"])
+
+
+def _fetched(sources: Sequence[str], fetch: Fetch) -> dict[str, bytes]:
+    """What could be had, until all have answered, nobody seems to, or patience ends."""
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    answered: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+    hopeless = threading.Event()
+    for source in sources:
+        waiting.put(source)
+
+    def work() -> None:
+        with suppress(queue.Empty):
+            while not hopeless.is_set():
+                source = waiting.get_nowait()
+                try:
+                    answered.put((source, fetch(source)))
+                except OSError:  # whatever the network does; requests' errors are OSErrors
+                    answered.put((source, b""))
+
+    # Daemons: a name server that does not answer must not hold up the end of the command.
+    for _ in range(min(AT_ONCE, len(sources))):
+        threading.Thread(target=work, daemon=True).start()
+    found: dict[str, bytes] = {}
+    failures, deadline = 0, time.monotonic() + PATIENCE_S
+    with suppress(queue.Empty):
+        for _ in sources:
+            source, content = answered.get(timeout=max(deadline - time.monotonic(), 0.001))
+            if as_picture(content) is not None:
+                found[source] = content
+            else:
+                failures += 1
+            if failures >= HOPELESS_AFTER and not found:
+                break
+    hopeless.set()
+    return found
+
+
+def _file(cache: Path, source: str) -> Path:
+    return cache / hashlib.sha256(source.encode("utf-8", "replace")).hexdigest()
+
+
+def _cached(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+        path.touch()
+    except OSError:
+        return None
+    return content if as_picture(content) is not None else None
+
+
+def _prune(cache: Path) -> None:
+    """Forget the pictures that were not used for the longest time."""
+    with suppress(OSError):
+        newest_first = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in newest_first[MOST_CACHED:]:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,113 @@
+"""What a listening report is made of, read from the collections of statistics, days, gaps and the catalogue."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
+
+import polars as pl
+
+from echostats_pipeline.model.catalog import Image
+from echostats_pipeline.model.plays import ListeningGap
+from echostats_pipeline.model.statistics import (
+    AnalyticsSnapshot,
+    CalendarSnapshot,
+    DayTotal,
+    PeriodStatistics,
+    YearlyReview,
+)
+from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.transforms.history.identity import MADE_UP
+from echostats_pipeline.transforms.history.own_names import own_names
+from echostats_pipeline.transforms.statistics.frames import TRACK_IDS_SCHEMA, TRACK_NAMES
+
+Statistics = TypeVar("Statistics", bound=PeriodStatistics)
+
+
+class ReportStore:
+    """Reads only; a document that was never built is None."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+
+    def all_time(self, user_id: str) -> AnalyticsSnapshot | None:
+        """The statistics of everything."""
+        query = {"user_id": user_id, "period": "all_time"}
+        return _read(AnalyticsSnapshot, self._db["analytics_snapshots"].find_one(query))
+
+    def this_year(self, user_id: str) -> CalendarSnapshot | None:
+        """The statistics of the year that was running when they were built."""
+        query = {"user_id": user_id, "period": "this_year"}
+        return _read(CalendarSnapshot, self._db["calendar_snapshots"].find_one(query))
+
+    def review(self, user_id: str, year: int) -> YearlyReview | None:
+        """The statistics of a finished year."""
+        return _read(YearlyReview, self._db["yearly_reviews"].find_one({"user_id": user_id, "year": year}))
+
+    def days(self, user_id: str) -> list[DayTotal]:
+        """Plays and time of every date that has a rollup, in order."""
+        fields = {"_id": 0, "date": 1, "total_plays": 1, "total_ms": 1}
+        found = self._db["daily_rollups"].find({"user_id": user_id}, fields).sort("date")
+        return [DayTotal(date=day["date"], count=day["total_plays"], total_ms=day["total_ms"]) for day in found]
+
+    def short_plays(self, user_id: str, year: int | None) -> int:
+        """How many plays of a year, or of all time, are kept and do not count."""
+        dates = {} if year is None else {"date": {"$gte": f"{year}-01-01", "$lte": f"{year}-12-31"}}
+        short = {"$subtract": [{"$ifNull": ["$total_rows", "$total_plays"]}, "$total_plays"]}
+        pipeline: list[Document] = [
+            {"$match": {"user_id": user_id, **dates}},
+            {"$group": {"_id": None, "short": {"$sum": short}}},
+        ]
+        return sum(found["short"] for found in self._db["daily_rollups"].aggregate(pipeline))
+
+    def open_gaps(self, user_id: str) -> list[ListeningGap]:
+        """Where plays may be missing, in order."""
+        found = self._db["listening_gaps"].find({"user_id": user_id, "closed_by": None}).sort("from")
+        return [ListeningGap.model_validate(gap) for gap in found]
+
+    def credits(self, user_id: str, spotify_ids: Collection[str]) -> dict[str, str]:
+        """Who made the tracks and albums of these ids, as far as the catalogue or the user's plays tell."""
+        found = self._own_credits(user_id) if any(each.startswith(MADE_UP) for each in spotify_ids) else {}
+        spotify_ids = [each for each in spotify_ids if not each.startswith(MADE_UP)]
+        for name in ("albums", "tracks"):
+            documents = self._db[name].find({"spotify_id": {"$in": list(spotify_ids)}}, {"spotify_id": 1, "artists": 1})
+            for document in documents:
+                if names := ", ".join(artist["name"] for artist in document.get("artists") or [] if artist["name"]):
+                    found[document["spotify_id"]] = names
+        return found
+
+    def _own_credits(self, user_id: str) -> dict[str, str]:
+        """The artists of tracks without a Spotify id, as the user's own plays name them."""
+        line = {name: f"$named_tracks.{name}" for name in ("spotify_id", *TRACK_NAMES)}
+        sums = {"plays": {"$sum": "$named_tracks.count"}, "ms": {"$sum": "$named_tracks.ms"}}
+        pipeline: list[Document] = [
+            {"$match": {"user_id": user_id}},
+            {"$project": {"named_tracks": 1}},
+            {"$unwind": "$named_tracks"},
+            {"$group": {"_id": line, **sums}},
+        ]
+        rows = [
+            (number, *each["_id"].values(), each["plays"], each["ms"])
+            for number, each in enumerate(self._db["daily_rollups"].aggregate(pipeline))
+        ]
+        schema = pl.Schema({"variant": pl.UInt32(), **TRACK_IDS_SCHEMA, "plays": pl.Int64(), "ms": pl.Int64()})
+        variants = pl.DataFrame(rows, schema=schema, orient="row")
+        own = own_names(variants.drop("plays", "ms"), variants.select("variant", "plays", "ms"))
+        return dict(own.filter("first", pl.col("artist_name") != "").select("track_id", "artist_name").iter_rows())
+
+    def sizes(self, spotify_ids: Collection[str]) -> Mapping[str, list[Image]]:
+        """Pictures of artists and albums, and of the albums of tracks, by the address of the widest of each."""
+        wanted = {"spotify_id": {"$in": list(spotify_ids)}}
+        tracks = self._db["tracks"].find(wanted, {"album": 1})
+        albums = {track["album"]["spotify_id"] for track in tracks if track.get("album")}
+        pictured: Iterable[Document] = (
+            *self._db["artists"].find(wanted, {"images": 1}),
+            *self._db["albums"].find({"spotify_id": {"$in": [*spotify_ids, *albums]}}, {"images": 1}),
+        )
+        return {
+            document["images"][0]["url"]: [Image.model_validate(image, extra="ignore") for image in document["images"]]
+            for document in pictured
+            if document.get("images")
+        }
+
+
+def _read(model: type[Statistics], document: Document | None) -> Statistics | None:
+    return None if document is None else model.stored(document)

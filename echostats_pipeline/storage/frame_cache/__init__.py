@@ -1,0 +1,1 @@
+"""Cached frames of rollups and of the catalogue."""

@@ -1,0 +1,196 @@
+"""The catalogue as frames for the statistics of a user, kept as columns so that only what has changed is read again.
+
+A document of ``statistics_catalog`` holds some of the tracks, artists or albums that a user's plays mention, as they
+were at an instant of the database's clock. What has changed since says so itself (``changed_at``); it is read again
+with what is new. Each document is replaced only by whoever has read it as it is, so that of two readers neither can
+bring back what the other has renewed. Dropping the collection costs reading the catalogue once.
+"""
+
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, NamedTuple
+
+import polars as pl
+from pymongo.errors import DuplicateKeyError
+
+from echostats_pipeline.model.catalog import AVERAGED_FEATURES
+from echostats_pipeline.storage.database import AWARE, Db, Document
+from echostats_pipeline.storage.frame_cache.columns import packed, scanned, unpacked
+from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.transforms.statistics.frames import (
+    CATALOG_ALBUMS_SCHEMA,
+    CATALOG_ARTISTS_SCHEMA,
+    CATALOG_TRACKS_SCHEMA,
+    CatalogFrames,
+)
+
+LAYOUT = 1
+"""Of the columns kept; what was kept in another one is read anew. Change it with the schemas."""
+AT_ONCE = 20_000
+"""Rows of a document: two or three megabytes, of which one new track has one written."""
+ROWS_AT_ONCE = 5_000
+"""Of an answer of the server."""
+MOST_OF = 2
+SLACK = timedelta(minutes=1)
+"""A change is looked for from so long before the last look: it may have been under way then."""
+RENEWED_AFTER = timedelta(hours=1)
+"""What has not changed is written down as looked at so seldom."""
+
+
+UNREADABLE = (TypeError, pl.exceptions.PolarsError)
+
+
+class Kind(NamedTuple):
+    """A collection of the catalogue: the schema of its frame, and where the server finds each value of a row."""
+
+    schema: pl.Schema
+    values: list[Any]
+
+
+def _text(field: Any) -> Document:
+    return {"$ifNull": [field, ""]}
+
+
+FIRST_IMAGE = _text({"$first": "$images.url"})
+KINDS: Mapping[str, Kind] = {
+    "tracks": Kind(
+        CATALOG_TRACKS_SCHEMA,
+        [
+            "$spotify_id",
+            "$name",
+            _text({"$first": "$artists.spotify_id"}),
+            _text({"$first": "$artists.name"}),
+            _text("$album.spotify_id"),
+            _text("$album.name"),
+            _text("$album.image_url"),
+            *(f"$audio_features.{name}" for name in AVERAGED_FEATURES),
+        ],
+    ),
+    "artists": Kind(CATALOG_ARTISTS_SCHEMA, ["$spotify_id", "$name", FIRST_IMAGE, "$genres"]),
+    "albums": Kind(CATALOG_ALBUMS_SCHEMA, ["$spotify_id", "$name", FIRST_IMAGE]),
+}
+
+
+class CatalogFrameStore:
+    """What statistics need of ``tracks``, ``artists`` and ``albums``, and ``statistics_catalog``, where it is kept."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+        self._kept = db["statistics_catalog"]
+
+    def has(self, user_id: str) -> bool:
+        """Whether anything is kept of a user."""
+        return self._kept.find_one({"user_id": user_id, "layout": LAYOUT}, {"_id": 1}) is not None
+
+    def read(self, user_id: str, track_ids: pl.Series) -> CatalogFrames:
+        """The catalogue of the given tracks, and perhaps some more, with their artists and albums."""
+        now = self._db.command("hello", codec_options=AWARE)["localTime"]
+        tracks = self._read(user_id, "tracks", track_ids, now)
+        ids = tracks.select("artist_id", "album_id").collect()
+        with ThreadPoolExecutor(2) as readers:
+            artists = readers.submit(self._read, user_id, "artists", ids["artist_id"].unique(), now)
+            albums = readers.submit(self._read, user_id, "albums", ids["album_id"].unique(), now)
+            return CatalogFrames(tracks, artists.result().collect(), albums.result().collect())
+
+    def _read(self, user_id: str, name: str, wanted: pl.Series, now: datetime) -> pl.LazyFrame:
+        """Rows of a kind; they stay packed, for of a long history they are many."""
+        kind = KINDS[name]
+        key = kind.schema.names()[0]
+        kept = list(self._kept.find({"user_id": user_id, "kind": name, "layout": LAYOUT}).sort("number"))
+        parts: list[bytes] = [each.pop("columns") for each in kept]
+        known = pl.concat([kind.schema.to_frame().lazy(), *map(scanned, parts)]).select(key).collect()[key]
+        new = wanted.filter(~wanted.is_in(known.implode()) & (wanted != ""))
+        changed = self._changed(name, kept, known)
+        renewed: set[int] = set()
+        if not (new.is_empty() and changed.is_empty()):
+            with bulk_decoding():
+                renewed = _renew(parts, key, changed, self._frames(kind, name, pl.concat([new, changed])))
+        self._keep({"user_id": user_id, "kind": name}, kept, parts, renewed, now)
+        whole = pl.concat([kind.schema.to_frame().lazy(), *map(scanned, parts)])
+        # Two readers may have added the same to different documents.
+        ids = whole.select(pl.col(key).hash()).collect()[key]
+        return whole if ids.n_unique() == ids.len() else whole.unique(key, keep="last", maintain_order=True)
+
+    def _changed(self, name: str, kept: Iterable[Document], known: pl.Series) -> pl.Series:
+        """Which of the known ids have changed since they were looked at."""
+        looked_at = min((each["as_of"] for each in kept), default=None)
+        if looked_at is None:
+            return known.clear()
+        query = {"changed_at": {"$gte": looked_at - SLACK}}
+        ids = [each["spotify_id"] for each in self._db[name].find(query, {"_id": 0, "spotify_id": 1})]
+        return known.filter(known.is_in(ids))
+
+    def _keep(
+        self, scope: Document, kept: list[Document], parts: list[bytes], renewed: Collection[int], now: datetime
+    ) -> None:
+        """Keep the parts that are new or have changed, unless somebody else has meanwhile."""
+        for number, part in enumerate(parts):
+            place = {**scope, "number": number}
+            content = {"layout": LAYOUT, "as_of": now, "revision": secrets.token_hex(8)}
+            there = kept[number] if number < len(kept) else None
+            if there is None:
+                # In the place of one in another layout, if there is one; another reader may have been faster.
+                with suppress(DuplicateKeyError):
+                    new = {"$set": {**content, "columns": part}}
+                    self._kept.update_one({**place, "layout": {"$ne": LAYOUT}}, new, upsert=True)
+            elif number in renewed:
+                changed = {"$set": {**content, "columns": part}}
+                self._kept.update_one({**place, "revision": there["revision"]}, changed)
+            elif now - there["as_of"] > RENEWED_AFTER:
+                self._kept.update_one({**place, "revision": there["revision"]}, {"$set": content})
+
+    def _frames(self, kind: Kind, name: str, ids: pl.Series) -> Iterator[pl.DataFrame]:
+        """The rows of the given ids, at most `AT_ONCE` at a time."""
+        wanted = set(ids)
+        # Looking up half of a collection costs more than reading all of it.
+        most = self._db[name].estimated_document_count() < MOST_OF * len(wanted)
+        matched: list[Document] = [] if most else [{"$match": {"spotify_id": {"$in": list(wanted)}}}]
+        pipeline = [*matched, {"$project": {"_id": 0, "row": kind.values}}]
+        with self._db[name].aggregate(pipeline, batchSize=ROWS_AT_ONCE) as found:
+            while some := [each["row"] for each in islice(found, AT_ONCE)]:
+                rows = [row for row in some if row[0] in wanted] if most else some
+                try:
+                    yield _frame(kind, rows)
+                except UNREADABLE:  # other programs may have written anything: what cannot be read is not known
+                    yield pl.concat([_frame(kind, []), *_readable(kind, rows)])
+
+
+def _frame(kind: Kind, rows: list[list[Any]]) -> pl.DataFrame:
+    columns = zip(kind.schema.items(), list(zip(*rows, strict=True)) or [()] * len(kind.schema), strict=True)
+    return pl.DataFrame([pl.Series(column, values, dtype=dtype) for (column, dtype), values in columns])
+
+
+def _readable(kind: Kind, rows: Iterable[list[Any]]) -> Iterator[pl.DataFrame]:
+    for row in rows:
+        with suppress(*UNREADABLE):
+            yield _frame(kind, [row])
+
+
+def _renew(parts: list[bytes], key: str, changed: pl.Series, found: Iterable[pl.DataFrame]) -> set[int]:
+    """Put rows into packed parts: changed ones in place of what they were, others at the end.
+
+    Returns:
+        Which parts are other than before.
+    """
+    ids = [scanned(part).select(key).collect()[key] for part in parts]
+    renewed = set()
+    for rows in found:
+        again = rows.filter(pl.col(key).is_in(changed.implode()))
+        for number in range(len(ids)) if not again.is_empty() else ():
+            here = again.filter(pl.col(key).is_in(ids[number].implode()))
+            if not here.is_empty():
+                others = unpacked(parts[number]).filter(~pl.col(key).is_in(here[key].implode()))
+                parts[number] = packed(pl.concat([others, here]))
+                renewed.add(number)
+        added = rows.filter(~pl.col(key).is_in(changed.implode()))
+        if added.is_empty():
+            continue
+        if parts and scanned(parts[-1]).select(pl.len()).collect().item() + added.height <= AT_ONCE:
+            added = pl.concat([unpacked(parts.pop()), added])
+        parts.append(packed(added))
+        renewed.add(len(parts) - 1)
+    return renewed

@@ -1,0 +1,1 @@
+"""Which plays a history holds: facts of several sources reconciled."""

@@ -1,0 +1,430 @@
+"""From reported rows and stored plays to what has to be written: the content of documents (spec section 5)."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+import polars as pl
+
+from echostats_pipeline.model.operations import RowOutcome
+from echostats_pipeline.model.plays import Play, RecentlyPlayedItem
+from echostats_pipeline.transforms.history.facts import API_STAMP, Composition, NamedFact, Reconciliation, Source
+from echostats_pipeline.transforms.history.matching import match_api_rows, without_repeats
+from echostats_pipeline.transforms.history.named_rows import kind_of_key, parsed_key, told_apart
+from echostats_pipeline.transforms.history.reconciling import TrackIds, reconcile
+from echostats_pipeline.transforms.history.repeats import FreshRows, fresh_rows
+from echostats_pipeline.transforms.statistics.plays import UTC_MS
+
+Document = dict[str, Any]
+
+PLAYBACK = (
+    "reason_start",
+    "reason_end",
+    "shuffle",
+    "skipped",
+    "offline",
+    "offline_at",
+    "incognito",
+    "country",
+    "platform",
+)
+NAMES = ("name", "artist_name", "album_name")
+TRACK_COLUMNS = ("track_id", "track_name", "artist_name", "album_name", "duration_ms")
+EXPORT_FIELDS = ("import_key", "import_ts", "ms_played")
+KNOWN_FIELDS = frozenset(Play.model_fields) | {"_id"}
+UNSEEN = ("also_imported", "api_played_at")
+"""Fields that no statistic depends on."""
+
+
+class KnownTrack(NamedTuple):
+    """What the catalogue knows of a track."""
+
+    name: str
+    artist_name: str
+    album_name: str
+    album_image_url: str
+    duration_ms: int
+
+
+UNKNOWN = KnownTrack("", "", "", "", 0)
+
+
+class Rewrite(NamedTuple):
+    """New content of a stored play, or of a new one (`play` is None) that takes facts over from stored ones."""
+
+    play: str | None
+    document: Document
+
+
+@dataclass(frozen=True)
+class PlainPlays:
+    """Plays that one row of an export tells of and nothing else: nearly all of a first import.
+
+    They become documents one by one while those before them are on their way to the database.
+
+    Attributes:
+        rows: Frame of `importers.rows.EXPORT_SCHEMA` with the ``track_id``, ``played_at`` and ``played_at_estimated``
+            that they get.
+        user_id: Whose plays they are.
+        known: What the catalogue knows, by track id.
+    """
+
+    rows: pl.DataFrame = field(default_factory=pl.DataFrame)
+    user_id: str = ""
+    known: Mapping[str, KnownTrack] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return self.rows.height
+
+    def tracks(self) -> Iterator[Document]:
+        """The tracks they are of, each once, as plays embed them."""
+        if self.rows.height:
+            for names in self.rows.unique("track_id", maintain_order=True).select(TRACK_COLUMNS).iter_rows():
+                yield self._track(*names)
+
+    def __iter__(self) -> Iterator[Document]:
+        """New documents of ``listening_history``."""
+        if self.rows.is_empty():
+            return
+        kind = kind_of_key(self.rows["import_key"][0])
+        rest: Callable[[Any], Document] = (lambda playback: {"playback": playback}) if kind is None else lambda _: {}
+        precision = {"played_at_precision": "minute"} if kind == "basic" else {}
+        fields = ("played_at", "ms_played", "import_key", "import_ts", "played_at_estimated")
+        columns = (*TRACK_COLUMNS, *fields, "video", pl.struct(PLAYBACK))
+        for track_id, name, artist, album, duration_ms, *values in self.rows.select(columns).iter_rows():
+            played_at, ms_played, import_key, import_ts, estimated, video, playback = values
+            if video:
+                playback["video"] = True
+            yield {
+                "user_id": self.user_id,
+                "track": self._track(track_id, name, artist, album, duration_ms),
+                "played_at": played_at,
+                "ms_played": ms_played,
+                "source": "import",
+                "context_type": "",
+                "context_uri": "",
+                "played_at_estimated": estimated,
+                "import_key": import_key,
+                "import_ts": import_ts,
+                **precision,
+                **rest(playback),
+            }
+
+    def _track(self, track_id: str, name: str, artist: str, album: str, duration_ms: int | None) -> Document:
+        known = self.known.get(track_id, UNKNOWN)
+        return {
+            "spotify_id": track_id,
+            "name": name or known.name,
+            "artist_name": artist or known.artist_name,
+            "album_name": album or known.album_name,
+            "album_image_url": known.album_image_url,
+            "duration_ms": known.duration_ms or duration_ms or 0,
+        }
+
+
+@dataclass
+class PlayChanges:
+    """What a merge wants written: `rewrites` and `deletes` all or nothing, for facts go from one play to another.
+
+    Attributes:
+        rewrites: Plays that change.
+        deletes: Stored plays whose facts have all gone to others.
+        plain: New plays that a single row tells of.
+        inserts: Other new documents of ``listening_history`` that take nothing from stored ones.
+        touched: Every end of a play that disappears, changes what it is worth, or is told by more than one row.
+        inserted_at: The ends of all other new plays, UTC.
+        left: Ids of tracks that plays no longer have, for a better one is known.
+        outcomes: What became of the reported rows.
+    """
+
+    rewrites: list[Rewrite] = field(default_factory=list)
+    deletes: list[str] = field(default_factory=list)
+    plain: PlainPlays = field(default_factory=PlainPlays)
+    inserts: list[Document] = field(default_factory=list)
+    touched: set[datetime] = field(default_factory=set)
+    inserted_at: pl.Series = field(default_factory=lambda: pl.Series(dtype=UTC_MS))
+    left: set[str] = field(default_factory=set)
+    outcomes: Counter[RowOutcome] = field(default_factory=Counter)
+
+    @property
+    def ends(self) -> pl.Series:
+        """Every end of a play that appears, disappears, or changes what it is worth, UTC."""
+        return pl.concat([pl.Series(sorted(self.touched), dtype=UTC_MS), self.inserted_at])
+
+    def tracks(self) -> dict[str, Document]:
+        """The tracks of plays that are new or change, as those embed them, by id."""
+        composed = [*self.inserts, *(rewrite.document for rewrite in self.rewrites)]
+        tracks = [*self.plain.tracks(), *(play["track"] for play in composed)]
+        return {track["spotify_id"]: track for track in tracks}
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.plain or self.rewrites or self.deletes or self.inserts)
+
+
+class Lookup(TrackIds, Protocol):
+    """What merging has to know beyond the frame of stored plays."""
+
+    def plays(self, ids: Collection[str]) -> Mapping[str, Document]:
+        """Stored plays by the hex of their ``_id``."""
+
+    def tracks(self, ids: Collection[str]) -> Mapping[str, KnownTrack]:
+        """What the catalogue knows of tracks, by id; unknown ones are left out."""
+
+
+def merge_recently_played(
+    items: Sequence[RecentlyPlayedItem], stored: pl.DataFrame, user_id: str, lookup: Lookup
+) -> PlayChanges:
+    """Merge one answer of recently-played into the history.
+
+    Args:
+        items: The whole answer; single rows would be matched to the wrong one of two plays of a short song.
+        stored: Frame of `facts.STORED_SCHEMA` that reaches `READ_AROUND` further than `items` on both sides.
+        user_id: Whose plays they are.
+        lookup: The database.
+    """
+    new = _new_items(items, stored)
+    changes = _merged(new, None, stored, user_id, lookup) if new else PlayChanges()
+    changes.outcomes["duplicate"] += len(items) - len(new)
+    return changes
+
+
+def merge_export(rows: pl.DataFrame, stored: pl.DataFrame, user_id: str, lookup: Lookup) -> PlayChanges:
+    """Merge rows of an export, all of one format, into the history.
+
+    Args:
+        rows: Frame of `importers.rows.EXPORT_SCHEMA`.
+        stored: Frame of `facts.STORED_SCHEMA` that reaches `READ_AROUND` further than `rows` on both sides.
+        user_id: Whose plays they are.
+        lookup: The database.
+    """
+    new, renamed = _new_rows(rows, stored)
+    changes = _merged((), new, stored, user_id, lookup, renamed=renamed) if new.height else PlayChanges()
+    changes.outcomes["duplicate"] += rows.height - new.height
+    return changes
+
+
+def merge_anew(stamps: pl.Series, stored: pl.DataFrame, user_id: str, lookup: Lookup) -> PlayChanges:
+    """Decide anew about stored facts, for the catalogue knows more than it did.
+
+    Args:
+        stamps: Where they are, UTC.
+        stored: Frame of `facts.STORED_SCHEMA` with names that reaches `READ_AROUND` further on both sides.
+        user_id: Whose plays they are.
+        lookup: The database.
+    """
+    return _merged((), None, stored, user_id, lookup, anew=stamps)
+
+
+def _new_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
+    """The rows that no stored play holds."""
+    if rows.height and kind_of_key(rows["import_key"][0]) is None:
+        return fresh_rows(rows, stored)
+    keys = pl.concat([stored.select("import_key"), stored.select(import_key=pl.col("also_imported").explode())])
+    known = keys.drop_nulls().unique()
+    new = rows.join(known, on="import_key", how="anti", maintain_order="left")
+    # The same row, which tells more or less of its track than it once did.
+    numbered = new.select(*told_apart("import_key")).with_row_index("place")
+    pairs = numbered.join(known.select(*told_apart("import_key")), on="bare")
+    places = pairs.filter(pl.col("tells") != pl.col("tells_right"))["place"].implode()
+    return FreshRows(new.with_row_index("place").filter(~pl.col("place").is_in(places)).drop("place"), {})
+
+
+def _merged(
+    items: Sequence[RecentlyPlayedItem],
+    rows: pl.DataFrame | None,
+    stored: pl.DataFrame,
+    user_id: str,
+    lookup: Lookup,
+    *,
+    renamed: Mapping[str, str] | None = None,
+    anew: pl.Series | None = None,
+) -> PlayChanges:
+    renamed = renamed or {}
+    item_rows = _item_rows(items) if items else None
+    reconciliation = reconcile(stored, lookup, rows=rows, items=item_rows, anew=anew, renamed=renamed)
+    track_ids = {composition.track_id for composition in reconciliation.changed}
+    track_ids |= set(reconciliation.inserts["track_id"])
+    facts = Facts(user_id, rows, items, _renamed(lookup, reconciliation, renamed), lookup.tracks(track_ids))
+    return _changes(reconciliation, facts)
+
+
+def _renamed(lookup: Lookup, reconciliation: Reconciliation, keys: Mapping[str, str]) -> dict[str, Document]:
+    """The stored plays of a reconciliation, some with import keys that they have not yet."""
+    plays = lookup.plays(reconciliation.stored)
+    return {play: {**found, "import_key": keys[play]} if play in keys else found for play, found in plays.items()}
+
+
+def _new_items(items: Sequence[RecentlyPlayedItem], stored: pl.DataFrame) -> list[RecentlyPlayedItem]:
+    """The rows of an answer of recently-played that it has not reported before."""
+    reported = without_repeats(_item_rows(items).with_row_index("item").rename({"api_played_at": "played_at"}))
+    known = stored.select("track_id", api_played_at=API_STAMP).drop_nulls("api_played_at")
+    seen = set(reported["item"].gather(match_api_rows(reported, known)["left"]))
+    return [items[number] for number in reported["item"] if number not in seen]
+
+
+def _item_rows(items: Sequence[RecentlyPlayedItem]) -> pl.DataFrame:
+    """Rows of recently-played as `reconcile` takes them."""
+    schema = {
+        "track_id": pl.String(),
+        "track_name": pl.String(),
+        "artist_name": pl.String(),
+        "duration_ms": pl.Int64(),
+        "api_played_at": UTC_MS,
+    }
+    rows = [
+        (item.track.spotify_id, item.track.name, item.track.artist_name, item.track.duration_ms, item.played_at)
+        for item in items
+    ]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Where the content of facts is found.
+
+    Attributes:
+        user_id: Whose plays they are.
+        rows: New rows of an export: frame of `importers.rows.EXPORT_SCHEMA`.
+        items: New rows of recently-played.
+        stored: Stored plays by the hex of their ``_id``, as far as facts of theirs move.
+        tracks: What the catalogue knows, by track id.
+    """
+
+    user_id: str
+    rows: pl.DataFrame | None
+    items: Sequence[RecentlyPlayedItem]
+    stored: Mapping[str, Document]
+    tracks: Mapping[str, KnownTrack]
+
+    def export(self, source: Source) -> Document:
+        """A row of an export: names, playback, and `EXPORT_FIELDS`."""
+        if source.row is not None and self.rows is not None:
+            row = self.rows.row(source.row, named=True)
+            video = {"video": True} if row["video"] else {}
+            return {**row, "playback": {**{name: row[name] for name in PLAYBACK}, **video}}
+        play = self.stored[source.play or ""]
+        track = play["track"]
+        names = {"track_name": track["name"], **{name: track[name] for name in ("artist_name", "album_name")}}
+        return {**names, **{name: play.get(name) for name in (*EXPORT_FIELDS, "playback")}}
+
+    def api(self, source: Source) -> Document:
+        """A row of recently-played: the track, the context and ``api_played_at``."""
+        if source.row is not None:
+            item = self.items[source.row]
+            fields = {"track": item.track.model_dump(), "api_played_at": item.played_at}
+            return {**fields, "context_type": item.context_type, "context_uri": item.context_uri}
+        play = self.stored[source.play or ""]
+        track = play["track"]
+        if "import_key" in play and (known := self.tracks.get(track["spotify_id"])):
+            # The play bears the export's names; what the API called the track is in the catalogue.
+            track = track | {name: value for name, value in known._asdict().items() if value or name in NAMES}
+        fields = {"track": track, **{name: play[name] for name in ("context_type", "context_uri")}}
+        # EchoStats' own imports have no key: they count as rows of the API that know how long was played.
+        imported = {} if "import_key" in play else {name: play.get(name) for name in ("ms_played", "source")}
+        return {**fields, **imported, "api_played_at": play.get("api_played_at") or play["played_at"]}
+
+    def named(self, fact: NamedFact) -> Document:
+        """A row that knows names only; what its key does not hold is kept while nothing better tells of the play."""
+        if fact.source.row is not None and self.rows is not None:
+            return self.rows.row(fact.source.row, named=True)
+        key = parsed_key(fact.key)
+        told = {"import_key": fact.key, "track_name": key.title, "artist_name": key.artist}
+        play = self.stored[fact.source.play or ""]
+        own = play["track"] if play.get("import_key") == fact.key else {}
+        # Where Spotify has told of the play too, the length is what it said.
+        duration_ms = 0 if "api_played_at" in play else own.get("duration_ms", 0)
+        kept = {"album_name": own.get("album_name", ""), "duration_ms": duration_ms}
+        return {**told, **kept, "import_ts": key.stamp, "ms_played": key.ms_played}
+
+
+def _changes(reconciliation: Reconciliation, facts: Facts) -> PlayChanges:
+    """What has to be written for a reconciliation to come true."""
+    changes = PlayChanges(plain=_plain_plays(reconciliation.inserts, facts))
+    changes.inserted_at = reconciliation.inserts["played_at"]
+    changes.outcomes["inserted"] += reconciliation.inserts.height
+    for composition in reconciliation.changed:
+        document = _document(composition, facts) | _foreign(composition, facts)
+        if composition.stored:
+            changes.rewrites.append(Rewrite(composition.play, document))
+        else:
+            changes.inserts.append(document)
+        _count(changes.outcomes, composition)
+        before = [facts.stored[play] for play in sorted(composition.stored)]
+        changes.left |= {play["track"]["spotify_id"] for play in before} - {composition.track_id}
+        if [_worth(play) for play in before] != [_worth(document)]:
+            changes.touched |= {play["played_at"] for play in (document, *before)}
+    changes.deletes = reconciliation.vanished
+    changes.touched |= {facts.stored[play]["played_at"] for play in reconciliation.vanished}
+    return changes
+
+
+def _count(outcomes: Counter[RowOutcome], composition: Composition) -> None:
+    """A row that makes a play is inserted; any other one of a play is merged."""
+    for number, source in enumerate(composition.sources):
+        if source.row is not None:
+            outcomes["merged" if number or composition.play else "inserted"] += 1
+
+
+def _worth(play: Document) -> Document:
+    return {name: value for name, value in play.items() if name not in UNSEEN and name != "_id"}
+
+
+def _document(composition: Composition, facts: Facts) -> Document:
+    export = None if composition.export is None else facts.export(composition.export)
+    api = None if composition.api is None else facts.api(composition.api)
+    named = composition.named
+    if export is None and named and (api is None or parsed_key(named[0].key).ms_played is not None):
+        export, named = {**facts.named(named[0]), "playback": None}, named[1:]
+    document: Document = {
+        "user_id": facts.user_id,
+        "track": _track(composition.track_id, export, api, facts.tracks.get(composition.track_id, UNKNOWN)),
+        "played_at": composition.played_at,
+        "ms_played": export["ms_played"] if export else (api or {}).get("ms_played"),
+        "source": "import" if export else (api or {}).get("source") or "api",
+        "context_type": api["context_type"] if api else "",
+        "context_uri": api["context_uri"] if api else "",
+        "played_at_estimated": composition.played_at_estimated,
+    }
+    if export:
+        document |= {"import_key": export["import_key"], "import_ts": export["import_ts"]}
+        if export["playback"] is not None:
+            document["playback"] = export["playback"]
+        if api:
+            document["api_played_at"] = api["api_played_at"]
+        elif kind_of_key(export["import_key"]) == "basic":
+            document["played_at_precision"] = "minute"
+    if named:
+        document["also_imported"] = [fact.key for fact in named]
+    return document
+
+
+def _foreign(composition: Composition, facts: Facts) -> Document:
+    """Fields that other programs have added to the stored plays which become one; those of the play that stays win."""
+    others = sorted(composition.stored - {composition.play})
+    plays = [facts.stored[play] for play in (*others, *([composition.play] if composition.play else []))]
+    return {name: value for play in plays for name, value in play.items() if name not in KNOWN_FIELDS}
+
+
+def _track(track_id: str, export: Document | None, api: Document | None, known: KnownTrack) -> Document:
+    """Names as the export has them, the rest from the API: the export names the artist of the album."""
+    told = api["track"] if api else {}
+    named = export or {}
+    return {
+        "spotify_id": track_id,
+        "name": named.get("track_name") or told.get("name") or known.name,
+        "artist_name": named.get("artist_name") or told.get("artist_name") or known.artist_name,
+        "album_name": named.get("album_name") or told.get("album_name") or known.album_name,
+        "album_image_url": told.get("album_image_url") or known.album_image_url,
+        "duration_ms": told.get("duration_ms") or known.duration_ms or named.get("duration_ms") or 0,
+    }
+
+
+def _plain_plays(inserts: pl.DataFrame, facts: Facts) -> PlainPlays:
+    if facts.rows is None or inserts.is_empty():
+        return PlainPlays()
+    rows = facts.rows.drop("track_id").with_row_index("row").join(inserts, on="row", maintain_order="left")
+    return PlainPlays(rows, facts.user_id, facts.tracks)

@@ -1,0 +1,65 @@
+"""What tracks without a Spotify id are called by the plays of one user: several spellings are one name.
+
+Of the spellings of a name the one with most plays wins, then with most time, then the first in the alphabet: neither
+other users nor the order of imports decide.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from echostats_pipeline.transforms.history.identity import normalised_name
+from echostats_pipeline.transforms.statistics.frames import TRACK_NAMES
+
+NAMED = pl.col("name").is_not_null()
+"""Whether a variant has names of its own."""
+
+
+def own_names(variants: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """The names that variants go by.
+
+    Args:
+        variants: ``variant``, ``track_id`` and `TRACK_NAMES`, as plays have them.
+        days: ``variant``, ``plays``, ``ms``: as often as they like.
+
+    Returns:
+        The same rows; titles are alike of one track, artists where they differ in nothing but spelling, and albums of
+        one artist likewise. Plays without
+        any name go by those of their track. ``first`` is true for one variant of each track: the most played.
+    """
+    if variants.is_empty():
+        return variants.with_columns(first=pl.lit(value=True))
+    heard = days.join(variants, on="variant", how="semi").group_by("variant").agg(pl.col("plays", "ms").sum())
+    named = variants.join(heard, on="variant", how="left").with_columns(
+        pl.col("plays", "ms").fill_null(0),
+        nameless=pl.all_horizontal(pl.col(TRACK_NAMES) == ""),
+        artist=_folded("artist_name"),
+        album=_folded("album_name"),
+    )
+    named = _most_played(named, "name", ["track_id"])
+    named = _most_played(named, "artist_name", ["artist"])
+    named = _most_played(named, "album_name", ["artist", "album"])
+    named = named.sort(
+        "nameless", "plays", "ms", *TRACK_NAMES, "variant", descending=[False, True, True, False, False, False, False]
+    )
+    artist = pl.when("nameless").then(pl.col("artist_name").first().over("track_id")).otherwise("artist_name")
+    first = pl.int_range(pl.len()).over("track_id") == 0
+    return named.select("variant", "track_id", "name", artist.alias("artist_name"), "album_name", first=first)
+
+
+def _folded(column: str) -> pl.Expr:
+    """A name without what spellings differ in; itself if nothing is left of it."""
+
+    def folded(names: pl.Series) -> pl.Series:
+        forms = {name: normalised_name(name) or name for name in names.unique()}
+        return names.replace_strict(list(forms), list(forms.values()), return_dtype=pl.String)
+
+    return pl.col(column).map_batches(folded, return_dtype=pl.String)
+
+
+def _most_played(named: pl.DataFrame, column: str, of: Sequence[str]) -> pl.DataFrame:
+    """The rows with the most played spelling of a name in place of each."""
+    spellings = named.group_by(*of, column).agg(pl.col("plays", "ms").sum())
+    ranked = spellings.sort(pl.col(column) == "", "plays", "ms", column, descending=[False, True, True, False])
+    best = ranked.unique(of, keep="first", maintain_order=True)
+    return named.drop(column).join(best.select(*of, column), on=of, how="left")

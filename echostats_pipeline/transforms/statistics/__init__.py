@@ -1,0 +1,1 @@
+"""From plays to rollups, and from rollups to snapshots."""

@@ -1,0 +1,156 @@
+"""What statistics are computed from: rollups taken apart and the catalogue, as frames, with their schemas."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from echostats_pipeline.model.catalog import AVERAGED_FEATURES
+from echostats_pipeline.transforms.history.identity import made_up
+from echostats_pipeline.transforms.statistics.plays import UTC_MS
+
+DAYS_SCHEMA = pl.Schema(
+    {"date": pl.Date(), "plays": pl.Int64(), "ms": pl.Int64(), "skips": pl.Int64(), "skips_known": pl.Int64()}
+)
+HOURS_SCHEMA = pl.Schema({"date": pl.Date(), "hour": pl.Int64(), "plays": pl.Int64(), "ms": pl.Int64()})
+TRACK_DAYS_SCHEMA = pl.Schema({"date": pl.Date(), "track": pl.UInt32(), "plays": pl.Int64(), "ms": pl.Int64()})
+"""`track` is a row of the frame of `TRACK_IDS_SCHEMA`."""
+TRACK_NAMES = ("name", "artist_name", "album_name")
+TRACK_IDS_SCHEMA = pl.Schema({"track_id": pl.String(), **dict.fromkeys(TRACK_NAMES, pl.String())})
+"""Ids of tracks; each row is in use, perhaps not the only one of its track.
+
+A track whose id is made of names has a row for each way in which plays name it. Of others names are null, and where
+rollups do not tell them, for an earlier version has built those.
+"""
+SESSIONS_SCHEMA = pl.Schema({"date": pl.Date(), "started_at": UTC_MS, "ended_at": UTC_MS, "continues": pl.Boolean()})
+REPEATS_SCHEMA = pl.Schema(
+    {"date": pl.Date(), "track_id": pl.String(), "plays": pl.Int64(), "ended_at": UTC_MS, "continues": pl.Boolean()}
+)
+CATALOG_TRACKS_SCHEMA = pl.Schema(
+    {
+        "track_id": pl.String(),
+        "name": pl.String(),
+        "artist_id": pl.String(),
+        "artist_name": pl.String(),
+        "album_id": pl.String(),
+        "album_name": pl.String(),
+        "image_url": pl.String(),
+        **dict.fromkeys(AVERAGED_FEATURES, pl.Float64()),
+    }
+)
+"""Known tracks; ids are empty where only names are known, features are all null where there are none."""
+CATALOG_ARTISTS_SCHEMA = pl.Schema(
+    {"artist_id": pl.String(), "name": pl.String(), "image_url": pl.String(), "genres": pl.List(pl.String)}
+)
+CATALOG_ALBUMS_SCHEMA = pl.Schema({"album_id": pl.String(), "name": pl.String(), "image_url": pl.String()})
+
+
+@dataclass(frozen=True, eq=False)
+class RollupFrames:
+    """Rollups of one user, taken apart: a row per day, day and hour, day and track, part of a session, repeat.
+
+    Days are in order of date, sessions and repeats in order of time. Tracks of a day go by numbers, for their ids are
+    three quarters of what a day holds.
+    """
+
+    days: pl.DataFrame
+    hours: pl.DataFrame
+    tracks: pl.DataFrame
+    sessions: pl.DataFrame
+    repeats: pl.DataFrame
+    track_ids: pl.DataFrame
+
+    def dated(self) -> dict[str, pl.DataFrame]:
+        """The frames of `ROLLUP_SCHEMAS`."""
+        return {name: getattr(self, name) for name in ROLLUP_SCHEMAS}
+
+    @classmethod
+    def of_documents(cls, frames: Mapping[str, pl.DataFrame]) -> "RollupFrames":
+        """From frames of `DOCUMENT_SCHEMAS`."""
+        named = frames["named"]
+        unnamed = (
+            frames["tracks"] if named.is_empty() else frames["tracks"].join(named, on=["date", "track_id"], how="anti")
+        )
+        unnamed = unnamed.with_columns(pl.lit(None, pl.String).alias(name) for name in TRACK_NAMES)
+        tracks = pl.concat([unnamed, named.select(unnamed.columns)])
+        return cls._numbered({**{name: frames[name] for name in ROLLUP_SCHEMAS}, "tracks": tracks})
+
+    @classmethod
+    def _numbered(cls, frames: Mapping[str, pl.DataFrame]) -> "RollupFrames":
+        """From frames of which that of tracks has the columns of `TRACK_IDS_SCHEMA` in place of a number."""
+        keys = TRACK_IDS_SCHEMA.names()
+        ids = frames["tracks"].select(keys).unique().with_row_index("track")
+        numbered = frames["tracks"].join(ids, on=keys, how="left", nulls_equal=True).select(TRACK_DAYS_SCHEMA.names())
+        return cls.joined([cls(**{**frames, "tracks": numbered}, track_ids=ids.drop("track"))])
+
+    @classmethod
+    def joined(cls, parts: Sequence["RollupFrames"]) -> "RollupFrames":
+        """All of the parts, of which no two tell of one date."""
+        frames = {name: [schema.to_frame()] for name, schema in ROLLUP_SCHEMAS.items()}
+        ids = 0
+        for part in parts:
+            renumbered = part.tracks.with_columns(pl.col("track") + ids)
+            for name, frame in {**part.dated(), "tracks": renumbered}.items():
+                frames[name].append(frame)
+            ids += part.track_ids.height
+        dated = {name: pl.concat(each) for name, each in frames.items()}
+        for name, column in IN_ORDER_OF.items():
+            if not dated[name][column].is_sorted():
+                dated[name] = dated[name].sort(column, maintain_order=True)
+        return cls(**dated, track_ids=pl.concat([TRACK_IDS_SCHEMA.to_frame(), *(part.track_ids for part in parts)]))
+
+    def of_dates(self, wanted: pl.Expr) -> "RollupFrames":
+        """The rollups of some dates; some ids may not be in use any more."""
+        dated = {name: frame.filter(wanted) for name, frame in self.dated().items()}
+        return RollupFrames(**dated, track_ids=self.track_ids)
+
+    def untold_dates(self) -> list[date]:
+        """Dates whose rollups do not tell how plays name tracks without a Spotify id: an earlier version built them."""
+        untold = made_up(pl.col("track_id")) & pl.col("name").is_null()
+        tracks = self.track_ids.with_row_index("track").filter(untold)
+        return self.tracks.join(tracks, on="track", how="semi")["date"].unique().sort().to_list()
+
+    def compact(self) -> "RollupFrames":
+        """The same with ids that are in use, each once."""
+        named = self.track_ids[self.tracks["track"]]
+        return RollupFrames._numbered({**self.dated(), "tracks": self.tracks.drop("track").hstack(named)})
+
+
+ROLLUP_SCHEMAS = {
+    "days": DAYS_SCHEMA,
+    "hours": HOURS_SCHEMA,
+    "tracks": TRACK_DAYS_SCHEMA,
+    "sessions": SESSIONS_SCHEMA,
+    "repeats": REPEATS_SCHEMA,
+}
+"""Of the frames that have rows of dates."""
+IN_ORDER_OF = {"days": "date", "sessions": "ended_at", "repeats": "ended_at"}
+DOCUMENT_SCHEMAS = {
+    **ROLLUP_SCHEMAS,
+    "tracks": pl.Schema({"date": pl.Date(), "track_id": pl.String(), "plays": pl.Int64(), "ms": pl.Int64()}),
+    "named": pl.Schema({"date": pl.Date(), **TRACK_IDS_SCHEMA, "plays": pl.Int64(), "ms": pl.Int64()}),
+}
+"""As documents tell it: tracks go by their ids, and those of names by these too."""
+
+
+@dataclass(frozen=True, eq=False)
+class CatalogFrames:
+    """What the catalogue knows of the tracks, artists and albums of a user's plays; tracks are the many."""
+
+    tracks: pl.LazyFrame
+    artists: pl.DataFrame
+    albums: pl.DataFrame
+
+
+STREAMED_ABOVE = 1_000_000
+"""Rows; a heavy listener's fourteen years are a fifth of it."""
+
+
+def collected(query: pl.LazyFrame, rows: int) -> pl.DataFrame:
+    """What a query over so many rows gives.
+
+    Polars' streaming engine, its default, needs less memory for many. It takes milliseconds for each query, however few
+    they are, and the other one tenths of a millisecond.
+    """
+    return query.collect(engine="streaming" if rows > STREAMED_ABOVE else "in-memory")

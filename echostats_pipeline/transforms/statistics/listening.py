@@ -1,0 +1,216 @@
+"""Under what a track, its artist and its album are counted and shown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+
+import polars as pl
+
+from echostats_pipeline.model.catalog import AVERAGED_FEATURES
+from echostats_pipeline.transforms.history.identity import made_up
+from echostats_pipeline.transforms.history.own_names import NAMED, own_names
+from echostats_pipeline.transforms.statistics.frames import TRACK_NAMES as NAMES
+from echostats_pipeline.transforms.statistics.frames import CatalogFrames, RollupFrames
+
+IDS_AND_NAMES = ("artist_id", "album_id", *NAMES)
+FEATURE_UNIT = 10**9
+"""Features are summed as whole parts of this, so that the order of summation never shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What a user has heard, where tracks, artists and albums go by numbers.
+
+    Attributes:
+        days: As in `frames.RollupFrames`, as are `hours`, `sessions` and `repeats`.
+        tracks: By date and variant: ``date``, ``variant``, ``plays``, ``ms``. A track is one variant, but for those
+            without a Spotify id: of them each way in which plays name them.
+        known: One row per variant ever played, in order of ``variant``: ``track_id``, ``track`` (the number of its
+            first variant), ``artist``, ``album`` (null for nobody), and the features in whole parts of `FEATURE_UNIT`
+            (null if unknown).
+        names: How tracks are shown: ``track_id``, `NAMES`, ``image_url`` (empty if unknown); lazily, for few of them
+            are ever shown.
+        artists: How an artist is shown: ``artist``, ``spotify_id`` and ``image_url`` (empty if unknown), ``name``.
+        albums: As `artists`, by ``album``.
+        genres: ``artist``, ``genre``: a row for each genre of each artist.
+        has_variants: Whether a track may have several.
+    """
+
+    days: pl.DataFrame
+    hours: pl.DataFrame
+    sessions: pl.DataFrame
+    repeats: pl.DataFrame
+    tracks: pl.DataFrame
+    known: pl.DataFrame
+    names: pl.LazyFrame
+    artists: pl.DataFrame
+    albums: pl.DataFrame
+    genres: pl.DataFrame
+    has_variants: bool
+
+    def until(self, last: date) -> "Heard":
+        """The same up to a date, that one included; numbers mean what they did."""
+        if (self.days["date"] <= last).all():
+            return self
+        dated = {name: getattr(self, name) for name in ("days", "hours", "sessions", "repeats", "tracks")}
+        return replace(self, **{name: frame.filter(pl.col("date") <= last) for name, frame in dated.items()})
+
+    def shown(self, tracks: pl.Series) -> pl.DataFrame:
+        """How some tracks are shown: ``track``, ``spotify_id``, ``name``, ``artist_name``, ``image_url``."""
+        ids = pl.DataFrame([tracks.alias("track"), self.known["track_id"].gather(tracks)])
+        names = self.names.filter(pl.col("track_id").is_in(ids["track_id"].implode())).collect()
+        return ids.join(names, on="track_id", how="left").rename({"track_id": "spotify_id"})
+
+
+def identified(
+    rollups: RollupFrames, catalog: CatalogFrames, played_names: Callable[[pl.Series], pl.DataFrame]
+) -> Heard:
+    """Give tracks, artists and albums the numbers under which they are counted.
+
+    An artist or album goes by its id. Where the catalogue does not know the track, its names decide: they mean the one
+    known artist (or album of that artist) of that name, and stand for themselves if there is none or more than one.
+    Unnamed and unknown ones get no number: nobody is not an artist. What plays of tracks without a Spotify id are of,
+    they tell themselves (``own_names``): the catalogue is everybody's.
+
+    Args:
+        rollups: All of a user.
+        catalog: At least the tracks the rollups mention, their artists and albums, as far as known.
+        played_names: Tells the names of tracks as of their last play: ``track_id``, `NAMES`. Tracks go by these where
+            the catalogue has none.
+    """
+    variants = rollups.track_ids.unique()
+    numbers = variants.with_row_index("variant")
+    variant = rollups.track_ids.join(numbers, on=variants.columns, how="left", nulls_equal=True, maintain_order="left")[
+        "variant"
+    ]
+    days = rollups.tracks.select("date", variant.gather(rollups.tracks["track"]), "plays", "ms")
+    named = numbers.filter(NAMED).select("track_id").unique()
+    nameless = numbers.join(named, on="track_id", how="anti").select("variant", "track_id")
+    own = own_names(numbers.join(named, on="track_id", how="semi").with_columns(pl.col(NAMES).fill_null("")), days)
+    known, names = _identified_tracks(nameless, own, catalog.tracks, played_names)
+    of_artist = known.select("artist", "artist_id").unique().drop_nulls("artist")
+    return Heard(
+        days=rollups.days,
+        hours=rollups.hours,
+        sessions=rollups.sessions,
+        repeats=rollups.repeats,
+        tracks=days,
+        known=known.drop("artist_id", "album_id"),
+        names=names,
+        artists=_shown("artist", known, own, names, catalog.artists),
+        albums=_shown("album", known, own, names, catalog.albums),
+        genres=of_artist.join(catalog.artists, on="artist_id", how="inner")
+        .select("artist", genre="genres")
+        .explode("genre", empty_as_null=False)
+        .drop_nulls(),
+        has_variants=not own.is_empty(),
+    )
+
+
+def _identified_tracks(
+    nameless: pl.DataFrame, own: pl.DataFrame, catalog: pl.LazyFrame, played_names: Callable[[pl.Series], pl.DataFrame]
+) -> tuple[pl.DataFrame, pl.LazyFrame]:
+    """The variants as `Heard.known`, with ``artist_id`` and ``album_id`` too, and `Heard.names`.
+
+    Args:
+        nameless: Variants that go by the id of their track: ``variant``, ``track_id``.
+        own: Those with names of their own, as `own_names` gives them.
+        catalog: As `identified`, like `played_names`.
+        played_names: See there.
+    """
+    whole = pl.all_horizontal(pl.col(IDS_AND_NAMES) != "")
+    features = {name: (pl.col(name) * FEATURE_UNIT).round().cast(pl.Int64) for name in AVERAGED_FEATURES}
+    found = catalog.select("track_id", "artist_id", "album_id", **features, whole=whole).collect()
+    found = nameless.join(found, on="track_id", how="left").with_columns(pl.col("whole").fill_null(value=False))
+    variants = found.filter("whole").drop("whole").with_columns(artist="artist_id", album="album_id")
+    names = catalog.select("track_id", *NAMES, "image_url")
+    partly = found.filter(~pl.col("whole"))
+    if not (partly.is_empty() and own.is_empty()):
+        named = _named(partly.select("variant", "track_id"), catalog, played_names)
+        unknown = [pl.lit("").alias(name) for name in ("artist_id", "album_id", "image_url")]
+        every = pl.concat([named, own.with_columns(unknown).select(named.columns)])
+        completed = _completed(every, variants.select("track_id"), catalog)
+        artist = pl.coalesce(_non_empty("artist_id"), pl.lit("name:") + _non_empty("artist_name"))
+        by_names = pl.concat_str(pl.lit("name:"), "artist_name", pl.lit("\0"), _non_empty("album_name"))
+        keys = completed.select(
+            "variant",
+            "track_id",
+            "artist_id",
+            "album_id",
+            artist=artist,
+            album=pl.coalesce(_non_empty("album_id"), by_names),
+        )
+        others = keys.join(partly.select("variant", *AVERAGED_FEATURES), on="variant", how="left")
+        variants = pl.concat([variants, others.select(variants.columns)])
+        some = pl.col("track_id").is_in(completed["track_id"].unique().implode())
+        of_tracks = pl.concat([named, own.filter("first").with_columns(unknown).select(named.columns)])
+        names = pl.concat([names.filter(~some), of_tracks.lazy().select("track_id", *NAMES, "image_url")])
+    numbered = variants.sort("variant").with_columns(
+        pl.col("artist", "album").cast(pl.Categorical).to_physical(),
+        track=pl.col("variant").first().over("track_id") if own.height else pl.col("variant"),
+    )
+    return numbered.drop("variant"), names
+
+
+def _named(
+    variants: pl.DataFrame, catalog: pl.LazyFrame, played_names: Callable[[pl.Series], pl.DataFrame]
+) -> pl.DataFrame:
+    """Tracks as the catalogue has them, with the names of their last play where it has none."""
+    some = pl.col("track_id").is_in(variants["track_id"].implode()) & ~made_up(pl.col("track_id"))
+    known = catalog.filter(some).select("track_id", *IDS_AND_NAMES, "image_url").collect()
+    texts = pl.exclude("variant", "track_id").fill_null("")
+    tracks = variants.join(known, on="track_id", how="left").with_columns(texts)
+    nameless = tracks.filter(pl.any_horizontal(pl.col(NAMES) == ""))["track_id"]
+    if nameless.is_empty():
+        return tracks
+    return (
+        tracks.join(played_names(nameless), on="track_id", how="left", suffix="_played")
+        .with_columns(pl.coalesce(_non_empty(name), f"{name}_played", pl.lit("")).alias(name) for name in NAMES)
+        .select(tracks.columns)
+    )
+
+
+def _completed(tracks: pl.DataFrame, others: pl.DataFrame, catalog: pl.LazyFrame) -> pl.DataFrame:
+    """Tracks with the ids that their names mean, as far as they themselves and other tracks of the user tell."""
+    lacking = tracks.filter((pl.col("artist_id") == "") | (pl.col("album_id") == ""))["artist_name"].unique()
+    alike = catalog.filter(pl.col("artist_name").is_in(lacking.implode())).select("track_id", *IDS_AND_NAMES).collect()
+    every = pl.concat([alike.join(others, on="track_id", how="semi"), tracks.select(alike.columns)])
+    for id_column, names in (("artist_id", ["artist_name"]), ("album_id", ["artist_name", "album_name"])):
+        only = (
+            every.filter(pl.col(id_column) != "")
+            .group_by(names)
+            .agg(pl.col(id_column).n_unique().alias("ids"), pl.col(id_column).first().alias("only"))
+            .filter(pl.col("ids") == 1)
+            .drop("ids")
+        )
+        told = pl.coalesce(_non_empty(id_column), "only", pl.lit("")).alias(id_column)
+        tracks = tracks.join(only, on=names, how="left").with_columns(told).drop("only")
+    return tracks
+
+
+def _shown(
+    key: str, known: pl.DataFrame, own: pl.DataFrame, names: pl.LazyFrame, catalog: pl.DataFrame
+) -> pl.DataFrame:
+    """How the artists or albums (`key`) of tracks are shown.
+
+    What the catalogue does not know goes by the last in the alphabet of the names its tracks give it.
+    """
+    id_column, name_column = f"{key}_id", f"{key}_name"
+    shown = known.drop_nulls(key).group_by(key).agg(pl.col(id_column).first()).join(catalog, on=id_column, how="left")
+    nameless = shown.filter(pl.col("name").is_null())
+    variants = known.with_row_index("variant").select("variant", "track_id", key)
+    theirs = variants.join(nameless, on=key, how="semi").join(own, on="variant", how="anti")
+    told = names.select("track_id", name_column).filter(pl.col("track_id").is_in(theirs["track_id"].implode()))
+    named = [theirs.join(told.collect(), on="track_id", how="left").select(key, name_column)]
+    named.append(variants.join(own, on="variant", how="inner").select(key, name_column))
+    last = pl.concat(named).group_by(key).agg(pl.col(name_column).max())
+    return shown.join(last, on=key, how="left").select(
+        key,
+        pl.col(id_column).alias("spotify_id"),
+        pl.coalesce("name", name_column),
+        pl.col("image_url").fill_null(""),
+    )
+
+
+def _non_empty(column: str) -> pl.Expr:
+    return pl.when(pl.col(column) != "").then(pl.col(column))

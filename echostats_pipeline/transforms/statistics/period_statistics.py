@@ -1,0 +1,275 @@
+"""Rollups to the statistics of spans of dates, all spans in one pass.
+
+The dates are cut into pieces at every end of a span, everything is summed up by piece, and each span adds up its
+pieces: fourteen years of one listener are read once, however many spans there are. Sums are of whole numbers, so that
+no order of summation ever shows.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from echostats_pipeline.model.catalog import AVERAGED_FEATURES
+from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline.transforms.statistics.comebacks import comebacks
+from echostats_pipeline.transforms.statistics.frames import collected
+from echostats_pipeline.transforms.statistics.listening import FEATURE_UNIT, Heard
+from echostats_pipeline.transforms.statistics.periods import Rows, by_span
+from echostats_pipeline.transforms.statistics.ranking import top_items
+from echostats_pipeline.transforms.statistics.sessions import most_replayed, session_totals
+
+DIGITS = 6
+"""Digits kept of ratios and averages."""
+KINDS = ("artists", "tracks", "genres", "albums")
+
+
+@dataclass(frozen=True, eq=False)
+class Listening:
+    """What a user has heard, cut into pieces by spans; a span is meant by its position."""
+
+    heard: Heard
+    spans: Sequence[DayWindow]
+
+    def collected(self, query: pl.LazyFrame) -> pl.DataFrame:
+        """What a query over `heard` gives."""
+        return collected(query, self.heard.tracks.height)
+
+    @cached_property
+    def piece(self) -> pl.Expr:
+        """In which piece a ``date`` lies."""
+        ends = {span.first for span in self.spans} | {span.following for span in self.spans}
+        cuts = pl.Series(sorted(ends), dtype=pl.Date)
+        return pl.lit(cuts).search_sorted(pl.col("date"), side="right").cast(pl.UInt32).alias("piece")
+
+    @cached_property
+    def members(self) -> pl.DataFrame:
+        """``piece``, ``span``: which pieces a span consists of."""
+        of_piece = self.heard.days.group_by(self.piece).agg(pl.col("date").first())
+        rows = [
+            (piece, number)
+            for piece, day in of_piece.iter_rows()
+            for number, span in enumerate(self.spans)
+            if span.first <= day <= span.last
+        ]
+        return pl.DataFrame(rows, schema={"piece": pl.UInt32, "span": pl.UInt32}, orient="row")
+
+    @cached_property
+    def _members_by_number(self) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+        """`members` of the spans that are one piece, and of the others."""
+        alone = pl.len().over("span") == 1
+        return self.members.filter(alone).lazy(), self.members.filter(~alone).lazy()
+
+    def summed(self, by_piece: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
+        """Sums by ``span`` and keys of whatever else the columns hold, from sums by ``piece`` and keys."""
+        single, several = (
+            by_piece.join(members, on="piece", how="inner").select("span", *keys, pl.exclude("span", "piece", *keys))
+            for members in self._members_by_number
+        )
+        return pl.concat([single, several.group_by("span", *keys).agg(pl.all().sum())])
+
+    def of_variants(self, frame: pl.DataFrame, key: str) -> pl.DataFrame:
+        """A frame with ``track``, ``artist`` or ``album`` of its ``variant``, without the rows of nobody."""
+        return frame.with_columns(self.heard.known[key].gather(frame["variant"])).drop_nulls(key)
+
+    @cached_property
+    def _by_piece(self) -> pl.DataFrame:
+        """Plays and time of each variant by piece."""
+        by_piece = self.heard.tracks.lazy().group_by(self.piece, "variant").agg(pl.col("plays", "ms").sum())
+        return self.collected(by_piece)
+
+    def grouped(self, key: str) -> pl.DataFrame:
+        """``span``, ``track``, ``artist`` or ``album``, ``plays``, ``ms``."""
+        if key == "track" and not self.heard.has_variants:
+            by_piece = self._by_piece.rename({"variant": key})
+        else:
+            by_piece = self.of_variants(self._by_piece, key).group_by("piece", key).agg(pl.col("plays", "ms").sum())
+        return self.collected(self.summed(by_piece.lazy(), key))
+
+    @cached_property
+    def firsts(self) -> dict[str, pl.DataFrame]:
+        """``date`` of the first play ever that counts, by ``track`` and by ``artist``."""
+        counted = self.heard.tracks.lazy().filter(pl.col("plays") > 0)
+        variants = self.collected(counted.group_by("variant").agg(pl.col("date").min()))
+        return {
+            key: self.of_variants(variants, key).group_by(key).agg(pl.col("date").min()) for key in ("track", "artist")
+        }
+
+
+def span_statistics(heard: Heard, spans: Sequence[DayWindow], unknown: Collection[date] = ()) -> list[dict[str, Any]]:
+    """What is told of each span: the fields of `model.statistics.PeriodStatistics` but its bounds and streaks.
+
+    Args:
+        heard: All that a user has heard up to today, for what is new or comes back follows from what was before.
+        spans: Of any length, overlapping as they like.
+        unknown: Dates of which nothing is known.
+    """
+    listening = Listening(heard, spans)
+    # Of a long history each of these is large: no two are held at a time.
+    tracks = listening.grouped("track")
+    features = _audio_features(tracks, heard.known)
+    rankings = {"tracks": _ranking(tracks, heard.shown)}
+    del tracks
+    rankings["albums"] = _ranking(listening.grouped("album"), lambda _: heard.albums)
+    artists = listening.grouped("artist")
+    rankings["artists"] = _ranking(artists, lambda _: heard.artists)
+    of_genres = artists.join(heard.genres, on="artist", how="inner")
+    of_any = artists.join(heard.genres, on="artist", how="semi").group_by("span").agg(pl.col("plays").sum())
+    with_genres = dict(of_any.iter_rows())
+    genres = of_genres.group_by("span", "genre").agg(pl.col("plays", "ms").sum())
+    shown = genres.select("genre", name="genre", spotify_id=pl.lit(""), image_url=pl.lit("")).unique()
+    rankings["genres"] = _ranking(genres, lambda _: shown)
+    entropies = _entropies(artists)
+    counted = heard.tracks.filter(pl.col("plays") > 0).select("date", "variant", "plays")
+    returned = comebacks(listening.of_variants(counted, "artist"), heard.artists, spans, unknown)
+    totals, distributions = by_span(_totals(listening)), _distributions(listening)
+    months, new = _months(listening), _new_by_span(listening)
+    sessions, replayed = session_totals(heard.sessions, spans), most_replayed(heard.repeats, spans, heard.names)
+    found = []
+    for number in range(len(spans)):
+        (total,) = totals.get(number, [_NOTHING])
+        plays, skips_known = total["plays"], total["skips_known"]
+        new_tracks, new_artists = new["track"].get(number, 0), new["artist"].get(number, 0)
+        entropy = entropies.get(number)
+        covered, averages = features.get(number, (0, None))
+        found.append(
+            {
+                "total_tracks_played": plays,
+                "total_ms_played": total["ms"],
+                **{f"unique_{kind}": rankings[kind].counts.get(number, 0) for kind in KINDS},
+                **{f"top_{kind}": rankings[kind].by_plays.get(number, []) for kind in KINDS},
+                "hourly_distribution": distributions["hour"].get(number, []),
+                "daily_distribution": distributions["day"].get(number, []),
+                "avg_audio_features": averages,
+                "audio_features_coverage": round(covered / plays, DIGITS) if plays else 0.0,
+                "genres_coverage": round(with_genres.get(number, 0) / plays, DIGITS) if plays else 0.0,
+                "active_days": total["active_days"],
+                **{f"top_{kind}_by_time": rankings[kind].by_time.get(number, []) for kind in KINDS},
+                "weekday_hours": distributions["weekday_hours"].get(number, []),
+                "months": months.get(number, []),
+                "sessions": sessions[number],
+                "new_tracks": new_tracks,
+                "new_artists": new_artists,
+                "repeat_ratio": round((plays - new_tracks) / plays, DIGITS) if plays else None,
+                "artist_entropy_bits": None if entropy is None else round(entropy, DIGITS),
+                "effective_artists": None if entropy is None else round(2**entropy, DIGITS),
+                "skip_rate": round(total["skips"] / skips_known, DIGITS) if skips_known else None,
+                "most_replayed": replayed[number],
+                "comebacks": returned.get(number, []),
+            }
+        )
+    return found
+
+
+_NOTHING = {"plays": 0, "ms": 0, "skips": 0, "skips_known": 0, "active_days": 0}
+
+
+class Ranking(NamedTuple):
+    """By span: how many items of a kind were played, and the first of them by plays and by time."""
+
+    counts: Mapping[int, int]
+    by_plays: Rows
+    by_time: Rows
+
+
+def _ranking(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) -> Ranking:
+    """Of items and how they are shown, both as for `ranking.top_items`."""
+    counts = dict(items.filter(pl.col("plays") > 0).group_by("span").len().iter_rows())
+    return Ranking(counts, *top_items(items, shown))
+
+
+def _totals(listening: Listening) -> pl.DataFrame:
+    days = listening.heard.days.lazy().with_columns(active_days=(pl.col("plays") > 0).cast(pl.Int64))
+    by_piece = days.group_by(listening.piece).agg(pl.exclude("date").sum())
+    return listening.collected(listening.summed(by_piece))
+
+
+def _distributions(listening: Listening) -> dict[str, dict[int, list[dict[str, int]]]]:
+    """By ``hour``, by ``day`` of the week, by both (``weekday_hours``): the buckets that have plays, per span."""
+    weekday = pl.col("date").dt.weekday().cast(pl.Int64) - 1
+    by_piece = (
+        listening.heard.hours.lazy()
+        .group_by(listening.piece, weekday.alias("day"), "hour")
+        .agg(count=pl.col("plays").sum(), total_ms=pl.col("ms").sum())
+    )
+    hours = listening.summed(by_piece, "day", "hour")
+    sums = pl.col("count", "total_ms").sum()
+    both, by_hour, by_day = pl.collect_all(
+        [
+            hours.sort("span", "day", "hour"),
+            hours.group_by("span", "hour").agg(sums).sort("span", "hour"),
+            hours.group_by("span", "day").agg(sums).sort("span", "day"),
+        ],
+        engine="in-memory",
+    )
+    return {"weekday_hours": dict(by_span(both)), "hour": dict(by_span(by_hour)), "day": dict(by_span(by_day))}
+
+
+def _audio_features(tracks: pl.DataFrame, known: pl.DataFrame) -> dict[int, tuple[int, dict[str, float]]]:
+    """Plays of tracks that have features, and their means weighted by plays."""
+    heard = (
+        tracks.lazy()
+        .filter(pl.col("plays") > 0)
+        .join(
+            known.lazy().select(AVERAGED_FEATURES).with_row_index("track").drop_nulls(AVERAGED_FEATURES[0]),
+            on="track",
+            how="inner",
+        )
+        .group_by("span")
+        .agg(pl.col("plays").sum(), *((pl.col(name) * pl.col("plays")).sum().alias(name) for name in AVERAGED_FEATURES))
+    )
+    return {
+        span: (
+            row["plays"],
+            {name: round(row[name] / row["plays"] / FEATURE_UNIT, DIGITS) for name in AVERAGED_FEATURES},
+        )
+        for span, (row,) in by_span(collected(heard, tracks.height)).items()
+    }
+
+
+def _entropies(artists: pl.DataFrame) -> dict[int, float]:
+    """Shannon entropy of the artists' shares of plays, in bits.
+
+    Two to the power of it is the effective number of artists: as many equally played ones would be as diverse (Hill
+    number of order 1; Hill, Ecology 54, 1973; Jost, Oikos 113, 2006).
+    """
+    alike = artists.filter(pl.col("plays") > 0).group_by("span", "plays").len("artists")
+    by_span: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for span, plays, number in alike.iter_rows():
+        by_span[span].append((plays, number))
+    entropies = {}
+    for span, counts in by_span.items():
+        total = sum(plays * number for plays, number in counts)
+        # fsum is exact, so the order of the artists does not show.
+        bits = math.fsum(-number * plays / total * math.log2(plays / total) for plays, number in counts)
+        entropies[span] = max(bits, 0.0)
+    return entropies
+
+
+def _new_by_span(listening: Listening) -> dict[str, dict[int, int]]:
+    """How many tracks and artists were heard for the first time ever, by span."""
+    found = {}
+    for key, firsts in listening.firsts.items():
+        by_piece = firsts.lazy().group_by(listening.piece).len("new")
+        found[key] = dict(listening.collected(listening.summed(by_piece)).iter_rows())
+    return found
+
+
+def _months(listening: Listening) -> dict[int, list[dict[str, Any]]]:
+    """Calendar months of each span: plays, time, what was new."""
+    month = pl.col("date").dt.strftime("%Y-%m").alias("month")
+    sums = (
+        listening.heard.days.lazy()
+        .group_by(listening.piece, month)
+        .agg(count=pl.col("plays").sum(), total_ms=pl.col("ms").sum())
+    )
+    for key, firsts in listening.firsts.items():
+        new = firsts.lazy().group_by(listening.piece, month).len(f"new_{key}s")
+        sums = sums.join(new, on=["piece", "month"], how="left")
+    months = listening.collected(listening.summed(sums.fill_null(0), "month").sort("span", "month"))
+    return dict(by_span(months.select("span", "month", "count", "total_ms", "new_tracks", "new_artists")))

@@ -1,0 +1,44 @@
+"""Rankings: the fifty first of something, in a total order."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+from echostats_pipeline.transforms.statistics.periods import Rows, by_span
+
+TOP_LENGTH = 50
+TOP_COLUMNS = ("spotify_id", "name", "play_count", "total_ms", "image_url", "rank")
+ORDERS = (("plays", "ms"), ("ms", "plays"))
+"""What decides, and what decides among equals before the name does: by plays, and by time."""
+
+
+def top_items(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) -> tuple[Rows, Rows]:
+    """The first `TOP_LENGTH` items of each span by plays, then time, then name (then id); and by time, then plays.
+
+    Args:
+        items: ``span``, the items' number or name, ``plays``, ``ms``.
+        shown: Tells how items are shown: their numbers or names, ``spotify_id``, ``name``, ``image_url``.
+
+    Returns:
+        Documents of `model.statistics.TopItem` by span, in either order, without the items of which nothing counted.
+    """
+    (key,) = set(items.columns) - {"span", "plays", "ms"}
+    # Names decide among few: all others are out by the number that decides first.
+    counted = items.filter(pl.col("plays") > 0)
+    least = counted.group_by("span").agg(pl.col("plays", "ms").top_k(TOP_LENGTH).min().name.prefix("least_"))
+    reaching = [pl.col(first) >= pl.col(f"least_{first}") for first, _ in ORDERS]
+    candidates = counted.join(least, on="span", how="left").filter(pl.any_horizontal(reaching))
+    named = candidates.join(shown(candidates[key].unique()), on=key, how="left").lazy()
+    by_plays, by_time = pl.collect_all(
+        [
+            named.filter(reaches)
+            .sort("span", *order, "name", "spotify_id", descending=[False, True, True, False, False])
+            .with_columns(rank=pl.int_range(1, pl.len() + 1).over("span"))
+            .filter(pl.col("rank") <= TOP_LENGTH)
+            .rename({"plays": "play_count", "ms": "total_ms"})
+            .select("span", *TOP_COLUMNS)
+            for reaches, order in zip(reaching, ORDERS, strict=True)
+        ],
+        engine="in-memory",
+    )
+    return by_span(by_plays), by_span(by_time)

@@ -1,0 +1,264 @@
+"""Plays to daily rollups: one document per user and local date that has a play."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import polars as pl
+
+from echostats_pipeline.transforms.history.identity import made_up
+from echostats_pipeline.transforms.statistics.plays import (
+    PLAYS_SCHEMA,
+    with_listening_time,
+    with_local_day,
+    with_sessions,
+)
+
+RollupDocument = dict[str, Any]
+
+Row = TypeVar("Row")
+TRACK_FIELDS = ("spotify_id", "name", "artist_name", "count", "album_name", "ms")
+TWICE = 2
+"""A track is repeated from the second time on."""
+LONG_NAME, WIDTHS = 250, (500, 250, 100, 50, 20, 8)
+"""Bytes of a name that real ones hardly have; characters to which those of a day are cut that has too many of them."""
+MOST_BYTES = 15 << 20
+"""MongoDB's documents have 16 MiB at most."""
+NAME_COPIES, TRACK_BYTES = 3, 450
+"""How often a name may stand in the document of its day; what a track takes there beside its names."""
+LISTENER_STRIDE = 10_000_000
+"""A day of a listener is one number, which groups faster than two: listener x this + days since 0001-01-01."""
+
+
+@dataclass(frozen=True, eq=False)
+class Listener:
+    """Whose rollups are to be built, of what.
+
+    Attributes:
+        user_id: Owner of the plays.
+        timezone: IANA zone in which days begin and hours are told.
+        plays: Frame of `PLAYS_SCHEMA` in any order, reaching a day further back than `days`.
+        days: Local dates to build; None builds every date with a play.
+    """
+
+    user_id: str
+    timezone: str
+    plays: pl.DataFrame
+    days: Collection[date] | None = None
+
+
+def build_daily_rollups(listeners: Sequence[Listener], *, min_play_ms: int) -> list[list[RollupDocument]]:
+    """Build the rollups of one user or many, in one pass.
+
+    Args:
+        listeners: Each with what they played.
+        min_play_ms: Plays known to be shorter do not count; their time does.
+
+    Returns:
+        For each listener the documents of ``daily_rollups`` as `model.statistics.DailyRollup` describes them, by date,
+        without ``_id``. A date without any play has none. Lists are in a total order, so equal plays give equal
+        documents.
+    """
+    documents: list[list[RollupDocument]] = [[] for _ in listeners]
+    if not listeners:
+        return documents
+    every = pl.concat([_located(listener, number) for number, listener in enumerate(listeners)])
+    # Computed once: each of the parts below would sort all plays anew.
+    heard = with_sessions(with_listening_time(every, min_play_ms)).filter("wanted").collect()
+    timed = heard.lazy()
+    totals, hours, artists, albums, tracks, named, sessions, repeats = pl.collect_all(
+        [
+            _totals(timed),
+            _hours(timed),
+            _names(timed, "artist_name"),
+            _names(timed, "album_name"),
+            _tracks(timed),
+            _named_tracks(timed),
+            _sessions(timed),
+            _repeats(timed),
+        ]
+    )
+    hourly = _by_day(hours, _records(hours, ("hour", "count", "ms")))
+    sessions_of = _by_day(sessions, _records(sessions, ("started_at", "ended_at", "plays", "continues")))
+    repeats_of = _by_day(repeats, _records(repeats, ("spotify_id", "count", "ended_at", "continues")))
+    artist_plays = _by_day(artists, list(artists.select("artist_name", "count").iter_rows()))
+    album_plays = _by_day(albums, list(albums.select("album_name", "count").iter_rows()))
+    counted = tracks.filter(pl.col("count") > 0), tracks.filter(pl.col("count") == 0)
+    track_plays, uncounted_tracks = (_by_day(some, _records(some, TRACK_FIELDS)) for some in counted)
+    named_tracks = _by_day(named, _records(named, TRACK_FIELDS))
+    for bucket, total_plays, total_ms, total_rows, total_skips, total_skips_known in totals.iter_rows():
+        number, ordinal = divmod(bucket, LISTENER_STRIDE)
+        day = date.fromordinal(ordinal)
+        documents[number].append(
+            {
+                "user_id": listeners[number].user_id,
+                "date": day.isoformat(),
+                "day_of_week": day.weekday(),
+                "total_plays": total_plays,
+                "total_ms": total_ms,
+                "hourly": hourly[bucket],
+                "artist_plays": dict(artist_plays.get(bucket, ())),
+                "album_plays": dict(album_plays.get(bucket, ())),
+                "track_plays": track_plays.get(bucket, []),
+                "total_rows": total_rows,
+                "total_skips": total_skips,
+                "total_skips_known": total_skips_known,
+                "uncounted_tracks": uncounted_tracks.get(bucket, []),
+                **({"named_tracks": named_tracks[bucket]} if bucket in named_tracks else {}),
+                "sessions": sessions_of[bucket],
+                "repeats": repeats_of.get(bucket, []),
+            }
+        )
+    return documents
+
+
+def _records(frame: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows as documents; by columns, which is half the work of polars' own way by rows."""
+    return [dict(zip(names, row, strict=True)) for row in zip(*(frame[name].to_list() for name in names), strict=True)]
+
+
+def _by_day(frame: pl.DataFrame, rows: list[Row]) -> dict[int, list[Row]]:
+    """What the rows of a frame have become, by ``bucket``; it is sorted by that."""
+    found, at = {}, 0
+    for bucket, count in frame.group_by("bucket", maintain_order=True).len().iter_rows():
+        found[bucket] = rows[at : at + count]
+        at += count
+    return found
+
+
+def _located(listener: Listener, number: int) -> pl.LazyFrame:
+    """The plays of a listener with ``listener``, ``bucket``, and whether their day is ``wanted``."""
+    plays = listener.plays
+    if not PLAYS_SCHEMA.items() <= dict(plays.schema).items():
+        raise TypeError(f"plays must have the columns {dict(PLAYS_SCHEMA)}, got {dict(plays.schema)}")
+    wanted = pl.lit(value=True) if listener.days is None else pl.col("date").is_in(list(listener.days))
+    ordinal = pl.col("date").cast(pl.Int64) + date(1970, 1, 1).toordinal()
+    fitting = _fitting(with_local_day(plays.lazy().select(PLAYS_SCHEMA.names()), listener.timezone), plays)
+    return fitting.with_columns(listener=pl.lit(number), bucket=ordinal + number * LISTENER_STRIDE, wanted=wanted)
+
+
+def _fitting(dated: pl.LazyFrame, plays: pl.DataFrame) -> pl.LazyFrame:
+    """The plays with names of which the document of each day can hold all; on days where it could not, they are cut."""
+    names = pl.col("track_name", "artist_name", "album_name")
+    if not plays.select((names.str.len_bytes() > LONG_NAME).any()).transpose().to_series().any():
+        return dated
+    told = dated.select("date", "track_id", names).unique().collect()
+    widths: dict[date, int] = {}
+    for width, next_width in pairwise((None, *WIDTHS)):
+        shown = names if width is None else names.str.head(width)
+        bytes_told = NAME_COPIES * pl.sum_horizontal(shown.str.len_bytes().sum()) + TRACK_BYTES * pl.len()
+        told = told.filter(bytes_told.over("date") > MOST_BYTES)
+        widths |= dict.fromkeys(told["date"].unique(), next_width)
+    if not widths:
+        return dated
+    of_day = pl.col("date").replace_strict(widths, default=None, return_dtype=pl.Int64())
+    return dated.with_columns(pl.when(of_day.is_null()).then(names).otherwise(names.str.head(of_day)))
+
+
+def _totals(timed: pl.LazyFrame) -> pl.LazyFrame:
+    return (
+        timed.group_by("bucket")
+        .agg(
+            pl.col("counted").sum(),
+            pl.col("ms").sum(),
+            pl.len(),
+            pl.col("left_early").sum(),
+            pl.col("left_known").sum(),
+        )
+        .sort("bucket")
+    )
+
+
+def _hours(timed: pl.LazyFrame) -> pl.LazyFrame:
+    return (
+        timed.group_by("bucket", "hour")
+        .agg(count=pl.col("counted").sum(), ms=pl.col("ms").sum())
+        .sort("bucket", "hour")
+    )
+
+
+def _names(timed: pl.LazyFrame, column: str) -> pl.LazyFrame:
+    """Counted plays per name: ``bucket``, the name, ``count``; most played first, then by name."""
+    return (
+        timed.filter("counted")
+        .group_by("bucket", column)
+        .len("count")
+        .sort(["bucket", "count", column], descending=[False, True, False])
+    )
+
+
+def _tracks(timed: pl.LazyFrame) -> pl.LazyFrame:
+    """Tracks of a day: ``bucket``, `TRACK_FIELDS`; most played first, then by time and id.
+
+    A track goes by the names of its last play of the day.
+    """
+    return (
+        timed.group_by("bucket", "track_id", maintain_order=True)
+        .agg(
+            name=pl.col("track_name").last(),
+            artist_name=pl.col("artist_name").last(),
+            count=pl.col("counted").sum(),
+            album_name=pl.col("album_name").last(),
+            ms=pl.col("ms").sum(),
+        )
+        .rename({"track_id": "spotify_id"})
+        .sort(["bucket", "count", "ms", "spotify_id"], descending=[False, True, True, False])
+    )
+
+
+def _named_tracks(timed: pl.LazyFrame) -> pl.LazyFrame:
+    """Tracks of a day whose id is made of names, by the names of their plays; most played first, then by time and name.
+
+    Plays of one such id may be spelt in several ways, and be on several albums.
+    """
+    keys = ("track_id", "track_name", "artist_name", "album_name")
+    return (
+        timed.filter(made_up(pl.col("track_id")))
+        .group_by("bucket", *keys)
+        .agg(count=pl.col("counted").sum(), ms=pl.col("ms").sum())
+        .sort(["bucket", "count", "ms", *keys], descending=[False, True, True, False, False, False, False])
+        .rename({"track_id": "spotify_id", "track_name": "name"})
+    )
+
+
+def _sessions(timed: pl.LazyFrame) -> pl.LazyFrame:
+    """Parts of sessions, in order of day and time."""
+    return (
+        timed.group_by("part", maintain_order=True)
+        .agg(
+            pl.col("bucket").first(),
+            started_at=(pl.col("played_at") - pl.duration(milliseconds="ms")).first(),
+            ended_at=pl.col("played_at").last(),
+            plays=pl.col("counted").sum(),
+            continues=pl.col("part_continues").first(),
+        )
+        .sort("bucket", maintain_order=True)
+    )
+
+
+def _repeats(timed: pl.LazyFrame) -> pl.LazyFrame:
+    """What tells of the longest repeats, in order of day and time.
+
+    The longest of the day (the first of equals), the one that goes on from another day, and the one that may go on.
+    """
+    repeats = timed.group_by("repeat", maintain_order=True).agg(
+        pl.col("bucket").first(),
+        pl.col("leaves").last(),
+        spotify_id=pl.col("track_id").first(),
+        count=pl.col("counted").sum(),
+        ended_at=pl.col("played_at").last(),
+        continues=pl.col("repeat_continues").first(),
+    )
+    longest = (
+        repeats.filter(pl.col("count") >= TWICE)
+        .sort("bucket", "count", "repeat", descending=[False, True, False])
+        .unique("bucket", keep="first", maintain_order=True)
+        .select("repeat", longest=pl.lit(value=True))
+    )
+    return (
+        repeats.join(longest, on="repeat", how="left", maintain_order="left")
+        .filter(pl.col("longest") | pl.col("leaves") | pl.col("continues"))
+        .sort("bucket", maintain_order=True)
+    )
