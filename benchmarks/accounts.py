@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from echostats_pipeline.cli.simulated import connect_person
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
@@ -16,7 +17,7 @@ from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.state_folder import StateFolder
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 
 
 @contextmanager

@@ -22,13 +22,14 @@ from benchmarks.filling import insert
 from benchmarks.history import history
 from benchmarks.measuring import NoProgress
 from echostats_pipeline.cli.instance import open_instance
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages.statistics import rebuild_rollups
 from echostats_pipeline.state_folder import StateFolder
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow
 
 SPAN = DayWindow(date(2011, 1, 1), date(2024, 12, 27))

@@ -30,14 +30,15 @@ import requests
 from benchmarks.processes import TIMEOUT_S, cpu_seconds, disk_mib, memory_mib
 from echostats_pipeline.cli.simulated import SEED
 from echostats_pipeline.local import mongod
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.orchestration.jobs import USER_TAG
 from echostats_pipeline.orchestration.partitions import range_tags
+from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.state_folder import StateFolder
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import local_date
 from echostats_pipeline_tests.integration.consent import connect
 from echostats_pipeline_tests.integration.graphql import Graphql

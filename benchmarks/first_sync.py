@@ -15,6 +15,7 @@ from benchmarks.accounts import connect_everybody, installation
 from benchmarks.measuring import NoProgress
 from benchmarks.tokens import UNBOUNDED
 from echostats_pipeline.accounts.connecting import StoredTokens, configured_spotify, reached, token_cipher
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.settings import Settings
@@ -22,7 +23,7 @@ from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.stages.catalog import enrich_tracks
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 
 IDS_PER_CALL = 50
 MOST_PLAYS = 5

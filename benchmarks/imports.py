@@ -24,6 +24,7 @@ from benchmarks.exports import ROWS_PER_FILE, write_export
 from benchmarks.history import PLAYS, USER_ID
 from benchmarks.measuring import NoProgress, Taken, peak_mib, timed
 from echostats_pipeline.importers.archives import ArchiveLimits
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
@@ -31,7 +32,7 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 
 GOAL, GOAL_AGAIN, GOAL_MIB = 1.25, 0.5, 1024
 WRITTEN = ("listening_history", "tracks")

@@ -16,10 +16,10 @@ from bson import ObjectId
 from benchmarks.measuring import NoProgress, peak_mib
 from benchmarks.report import Row
 from benchmarks.scene import MIN_PLAY_MS, NOW, SPAN, Listener, Scene
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
-from echostats_pipeline.storage.store import open_store
 
 GOAL_MB = 600
 GOAL_MIB = GOAL_MB * 10**6 / 2**20

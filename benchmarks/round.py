@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from typing import cast
 
 from benchmarks.accounts import connect_everybody
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.orchestration.assets.ingestion import CALLS_AT_ONCE
@@ -31,7 +32,7 @@ from echostats_pipeline.simulator.behaviour import Behaviour, Fault
 from echostats_pipeline.simulator.running import running_simulator
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.state_folder import StateFolder
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 
 ANSWER_S = 0.15
 POLL_S = 1.0

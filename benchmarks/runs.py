@@ -8,8 +8,8 @@ from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from dagster_shared.serdes import serialize_value
 
-from echostats_pipeline.orchestration.jobs import USER_TAG
 from echostats_pipeline.orchestration.partitions import PARTITION, range_tags
+from echostats_pipeline.orchestration.tags import USER_TAG
 
 TOOK = timedelta(seconds=5)
 

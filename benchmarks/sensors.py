@@ -28,6 +28,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from benchmarks.runs import add_runs, round_of
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.definitions import build_definitions, build_resources
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.operations import Incident, SyncJob
@@ -35,11 +36,11 @@ from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.model.users import User, partition_key
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.sensors import SENSORS, fan_out_sensor, sync_sensor
-from echostats_pipeline.orchestration.jobs import USER_TAG
 from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.state_folder import StateFolder
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 
 INTERVAL_MINUTES = 15
 BUSIEST = 5

@@ -16,12 +16,12 @@ import requests
 from benchmarks.accounts import connect_everybody, installation
 from echostats_pipeline.accounts.connecting import StoredTokens, configured_spotify, reached, token_cipher
 from echostats_pipeline.errors import SpotifyError
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.spotify.quota import Budget
-from echostats_pipeline.storage.store import open_store
 
 PROCESSES = 2
 UNBOUNDED = Budget(calls=10**6, burst=10**6)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from echostats_pipeline.errors import SettingsError
 
 DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
+EMBEDDED_MONGO = "ECHOSTATS_EMBEDDED_MONGO"
 SyncSensors = Literal["auto", "per_user", "fanout"]
 SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
@@ -29,6 +30,8 @@ class Settings(BaseModel):
     Attributes:
         home: State folder: embedded database, Dagster instance, generated key, port files.
         mongo_uri: MongoDB connection string; None means the embedded server of ``home``.
+        embedded_mongo: Whether code under Dagster may use the embedded server: `echostats` commands say so to what
+            they start.
         mongo_db: Name of the core database.
         encryption_key: 64 hex characters (AES-256); None means a key generated and kept in ``home``.
         encryption_keys_old: Former keys, with which tokens that are stored already may still be encrypted.
@@ -46,12 +49,14 @@ class Settings(BaseModel):
         import_max_ratio: How many times larger than packed a file of a zip may be.
         alerts: Where notices of trouble go, as Apprise addresses; they hold passwords and tokens.
         ui_hosts: Names, with or without a port, under which the UI is reached besides those of this machine.
+        ui_url: Address of the Dagster UI: links in notices lead there, and it is asked to load the code again.
     """
 
     model_config = ConfigDict(frozen=True)
 
     home: Path
     mongo_uri: SecretStr | None = None
+    embedded_mongo: bool = False
     mongo_db: str = "echostats"
     encryption_key: SecretStr | None = None
     encryption_keys_old: tuple[SecretStr, ...] = ()
@@ -71,6 +76,7 @@ class Settings(BaseModel):
     import_max_ratio: int = 200
     alerts: tuple[SecretStr, ...] = ()
     ui_hosts: tuple[str, ...] = ()
+    ui_url: str | None = None
 
     @property
     def simulated(self) -> bool:
@@ -102,6 +108,7 @@ def load_settings(
     return Settings(
         home=home,
         mongo_uri=_mongo_uri(values),
+        embedded_mongo=values.get(EMBEDDED_MONGO) == "1",
         mongo_db=_database_name(values),
         encryption_key=_encryption_key(values),
         encryption_keys_old=_encryption_keys_old(values),
@@ -121,6 +128,7 @@ def load_settings(
         import_max_ratio=_whole_number(values, "ECHOSTATS_IMPORT_MAX_RATIO", default=200, lowest=1),
         alerts=_alerts(values),
         ui_hosts=_ui_hosts(values),
+        ui_url=_ui_url(values),
     )
 
 
@@ -239,6 +247,15 @@ def _ui_hosts(values: Mapping[str, str]) -> tuple[str, ...]:
                 "port, for example stats.example.org, separated by commas; without http:// and without wildcards."
             )
     return tuple(filter(None, names))
+
+
+def _ui_url(values: Mapping[str, str]) -> str | None:
+    url = values.get("ECHOSTATS_UI_URL")
+    if url is not None and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
+        raise SettingsError(
+            f"ECHOSTATS_UI_URL is {url!r}. Give the address of the Dagster UI, for example https://stats.example.org."
+        )
+    return None if url is None else url.rstrip("/")
 
 
 def _secret(value: str | None) -> SecretStr | None:

@@ -48,6 +48,7 @@ def test_every_variable_is_read() -> None:
         ECHOSTATS_IMPORT_MAX_RATIO="900",
         ECHOSTATS_ALERTS="ntfy://a/canary, mailto://u:p,w@b?to=c,d json://e",
         ECHOSTATS_UI_HOSTS="Stats.example.org, box:3000",
+        ECHOSTATS_UI_URL="https://stats.example.org/",
     )
     assert settings.model_dump() == {
         "home": Path("/srv/echostats"),
@@ -71,6 +72,8 @@ def test_every_variable_is_read() -> None:
         "import_max_ratio": 900,
         "alerts": settings.alerts,
         "ui_hosts": ("stats.example.org", "box:3000"),
+        "ui_url": "https://stats.example.org",
+        "embedded_mongo": False,
     }
     secrets = (settings.mongo_uri, settings.encryption_key, settings.spotify_client_secret)
     assert [secret and secret.get_secret_value() for secret in secrets] == [
@@ -83,6 +86,12 @@ def test_every_variable_is_read() -> None:
     assert addresses == ["ntfy://a/canary", "mailto://u:p,w@b?to=c,d", "json://e"]
     assert "canary" not in repr(settings)
     assert not settings.simulated
+
+
+@pytest.mark.parametrize("url", ["stats.example.org", "ftp://stats.example.org", "https://"])
+def test_the_address_of_the_ui_is_one_of_the_web(url: str) -> None:
+    with pytest.raises(SettingsError, match="ECHOSTATS_UI_URL"):
+        read(ECHOSTATS_UI_URL=url)
 
 
 @pytest.mark.parametrize("separator", [" ", ",", ", ", " , ", "\n", ",\n", "  "])

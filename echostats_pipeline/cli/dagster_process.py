@@ -19,18 +19,13 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
 
-import requests
-
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.local.processes import command_of, process_exists
+from echostats_pipeline.local.webserver import answers, webserver_file
+from echostats_pipeline.orchestration.instance.code_location import code_location_is_loaded, reload_code_location
 from echostats_pipeline.orchestration.instance.dead_runs import end_interrupted_runs
-from echostats_pipeline.orchestration.instance.sensor_roster import (
-    code_location_is_loaded,
-    reload_code_location,
-    webserver_file,
-)
-from echostats_pipeline.settings import Settings
+from echostats_pipeline.settings import Settings, set_environment
 from echostats_pipeline.state_folder import StateFolder
 
 HOST = "127.0.0.1"
@@ -59,15 +54,16 @@ def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], Non
     Raises:
         EchostatsError: it does not start, or dies again and again; quotes its last words.
     """
-    home = StateFolder(settings.home)
+    home, url = StateFolder(settings.home), f"http://{HOST}:{port}"
+    set_environment({"ECHOSTATS_UI_URL": settings.ui_url or url})  # for the sensors
     deaths: deque[float] = deque(maxlen=len(BACK_OFF_S) + 1)
     greeting = welcome
     while True:
         try:
-            with _dagster(settings, port) as dagster:
+            with _dagster(settings, port, url) as dagster:
                 say(greeting)
                 greeting = "Dagster runs again."
-                _watch(dagster, settings)
+                _watch(dagster, url)
             died = f"Dagster has stopped by itself (exit code {dagster.returncode})"
         except DagsterDiedError as error:
             died = str(error)
@@ -92,7 +88,7 @@ def stop_orphan(home: StateFolder) -> bool:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(dagster, signal.SIGKILL)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while _answers(url) and time.monotonic() < deadline:
+        while answers(url) and time.monotonic() < deadline:
             time.sleep(POLL_S)
     for left in (orphan_file(home), webserver_file(home.path)):
         left.unlink(missing_ok=True)
@@ -105,7 +101,7 @@ def orphan_file(home: StateFolder) -> Path:
 
 
 @contextmanager
-def _dagster(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _dagster(settings: Settings, port: int, url: str) -> Iterator[subprocess.Popen[bytes]]:
     """Webserver and daemon as one child with a session of its own, so that Ctrl-C reaches it only through us."""
     home = StateFolder(settings.home)
     with open_instance(settings) as instance:  # sets what processes that are started from now on need to open it too
@@ -119,7 +115,6 @@ def _dagster(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]
         start_new_session=True,
     )
     threading.Thread(target=_keep_log, args=(process.stdout, _log_file(home)), daemon=True).start()
-    url = f"http://{HOST}:{port}"
     try:
         home.write_json(orphan_file(home), {"url": url, "dagster": process.pid})
         _await_webserver(process, url, home)
@@ -131,16 +126,16 @@ def _dagster(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]
         orphan_file(home).unlink(missing_ok=True)
 
 
-def _watch(dagster: subprocess.Popen[bytes], settings: Settings) -> None:
+def _watch(dagster: subprocess.Popen[bytes], url: str) -> None:
     """Return when Dagster has ended by itself; until then, bring back its code server whenever that has died."""
     missing = 0
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             dagster.wait(WATCH_S)
             return
-        missing = 0 if code_location_is_loaded(settings.home) else missing + 1
+        missing = 0 if code_location_is_loaded(url) else missing + 1
         if missing > 1:  # once may be a reload that somebody else has asked for
-            reload_code_location(settings.home, log)
+            reload_code_location(url, log)
 
 
 def _keep_log(output: IO[bytes], file: Path) -> None:
@@ -161,17 +156,10 @@ def _await_webserver(process: subprocess.Popen[bytes], url: str, home: StateFold
     while time.monotonic() < deadline:
         if (code := process.poll()) is not None:
             raise DagsterDiedError(f"Dagster has died while it started (exit code {code}, see {_log_file(home)})")
-        if _answers(url):
+        if answers(url):
             return
         time.sleep(POLL_S)
     raise DagsterDiedError(f"Dagster has not answered within {START_TIMEOUT_S:.0f} s (see {_log_file(home)})")
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/server_info", timeout=2).ok
-    except requests.RequestException:
-        return False
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

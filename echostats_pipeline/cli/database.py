@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import running
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.adoption import mend_nulls
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import SettingsError
+from echostats_pipeline.local.webserver import answering_webserver
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.monitoring import health
 from echostats_pipeline.monitoring.health import Finding, Findings, examined, worst
@@ -103,7 +104,7 @@ def _dagster(settings: Settings, store: Store | None) -> list[Finding]:
     looked: list[Finding] = []
 
     def with_instance() -> Findings:
-        now, url = utc_now(), instance_health.ui_url(settings.home)
+        now, url = utc_now(), answering_webserver(settings.home)
         with open_instance(settings) as instance:
             keys = [user.partition_key for user in store.users.all(simulated=settings.simulated)] if store else []
             looked.extend(examined("daemon", partial(instance_health.daemon, instance, url, now)))

@@ -13,8 +13,9 @@ from rich.text import Text
 from echostats_pipeline.cli.instance import RunFailedError, Runner, open_pipeline
 from echostats_pipeline.importers.files import Found, find_export_files
 from echostats_pipeline.model.users import User
-from echostats_pipeline.orchestration.jobs import USER_TAG, import_config
+from echostats_pipeline.orchestration.jobs import import_config
 from echostats_pipeline.orchestration.partitions import range_tags
+from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.report.formatting import duration, plural
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.stages.imports import KEPT_REJECTS, import_limits

@@ -38,13 +38,15 @@ from rich.text import Text
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.local.webserver import webserver_url
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import BATCH_SIZE, BATCH_SIZE_VARIABLE
+from echostats_pipeline.orchestration.instance.code_location import reload_code_location
 from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs, process_tag
-from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, first_day_of, reload_code_location
+from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, first_day_of
 from echostats_pipeline.orchestration.partitions import PARTITION, RANGE_START
-from echostats_pipeline.settings import Settings, set_environment
+from echostats_pipeline.settings import EMBEDDED_MONGO, Settings, set_environment
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
@@ -80,7 +82,7 @@ def prepare_dagster_home(home: StateFolder) -> Path:
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance in the state folder."""
     folder = prepare_dagster_home(StateFolder(settings.home))
-    set_environment({"DAGSTER_HOME": str(folder), BATCH_SIZE_VARIABLE: str(BATCH_SIZE)})
+    set_environment({"DAGSTER_HOME": str(folder), BATCH_SIZE_VARIABLE: str(BATCH_SIZE), EMBEDDED_MONGO: "1"})
     # To capture what a run prints, Dagster starts processes, which answer Ctrl-C with a traceback on the terminal.
     quiet = {"compute_logs": {"module": NO_COMPUTE_LOGS, "class": "NoOpComputeLogManager"}}
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=quiet)) as instance:
@@ -165,7 +167,7 @@ class Runner:
         users, home = self._store.users.all(simulated=self._settings.simulated), self._settings.home
         first = first_day_of(self._store, users, utc_now())
         if Beginning(home).move(first if asked is None else min(asked, first)):
-            reload_code_location(home, logger)
+            reload_code_location(webserver_url(home), logger)
         return Beginning(home).read() or first
 
     def add_user(self, user: User) -> None:

@@ -32,7 +32,7 @@ COMMANDS = {
         "List the users and the calls to Spotify, or change a user, named by key, display name or Spotify id.",
     ),
     "import": Listed(
-        "history",
+        "imports",
         "import_history",
         "Import listening histories: zips as Spotify sends them, folders, or single files.",
     ),

@@ -12,8 +12,9 @@ from rich.table import Column, Table
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.cli.instance import open_pipeline
 from echostats_pipeline.cli.options import yes_option
+from echostats_pipeline.local.webserver import webserver_url
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.orchestration.instance.sensor_roster import reload_code_location
+from echostats_pipeline.orchestration.instance.code_location import reload_code_location
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_outside, user_files
 from echostats_pipeline.settings import load_settings
 
@@ -64,7 +65,7 @@ def remove_for_good(name: str, *, yes: bool) -> None:
         reload = remove_outside(instance, settings, user)
         show_owned(console, "Removed", removed, files)
     if reload:
-        reload_code_location(settings.home, logger)
+        reload_code_location(webserver_url(settings.home), logger)
     click.echo(f"{LATE}\n{STAYS}" if at_work else STAYS)
 
 

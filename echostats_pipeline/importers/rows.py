@@ -50,8 +50,8 @@ EXPORT_SCHEMA = {
 ``row_number`` is the position in the file, 0 the first. ``import_key`` identifies the row by its raw content, the n-th
 time that the file holds it. ``import_ts`` is the instant as the file has it. ``ms_played`` is null only where the
 format does not know it, ``duration_ms`` (of the track) where it does not say. ``track_id`` is a Spotify id, or made by
-`transforms.history.identity.stable_id`. Names are empty where unknown. Everything from ``reason_start`` on is null where the
-export does not say; ``video`` is true for the video of a song.
+`transforms.history.identity.stable_id`. Names are empty where unknown. Everything from ``reason_start`` on is null
+where the export does not say; ``video`` is true for the video of a song.
 """
 
 

@@ -1,7 +1,7 @@
 """Whether what is stored is right: plays, rollups and snapshots, each against what it is built from.
 
-Here: examinations of documents and what they find. Not here: how the pipeline itself is doing (`monitoring.operation`), and
-how a finding is shown and what it stops (`checks`).
+Here: examinations of documents and what they find. Not here: how the pipeline itself is doing (`operation`), and how
+a finding is shown and what it stops (`orchestration.checks`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

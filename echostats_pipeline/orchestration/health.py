@@ -5,10 +5,8 @@ The other half, which knows nothing of Dagster, is `monitoring.health`.
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
-import requests
 from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster._core.storage.tags import MAX_RUNTIME_SECONDS_TAG
 
@@ -17,28 +15,14 @@ from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
 from echostats_pipeline.orchestration.automation.sensors import SENSORS
-from echostats_pipeline.orchestration.instance.sensor_roster import webserver_file
-from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.orchestration.instance.metrics import failed_runs
 from echostats_pipeline.storage.store import Store
 
 QUEUED_LONG = timedelta(minutes=30)
 """Runs of one user follow each other, and an import may take minutes: longer is no ordinary queue."""
 DAY = timedelta(days=1)
-ANSWER_TIMEOUT_S = 2
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
 AT_WORK = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
-
-
-def ui_url(home: Path) -> str | None:
-    """Where the UI of a running `echostats up` answers; None if none does."""
-    running = StateFolder(home).read_json(webserver_file(home))
-    if running is None:
-        return None
-    try:
-        answers = requests.get(f"{running['url']}/server_info", timeout=ANSWER_TIMEOUT_S).ok
-    except requests.RequestException:
-        return None
-    return str(running["url"]) if answers else None
 
 
 def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime) -> Findings:
@@ -106,11 +90,6 @@ def runs(instance: dg.DagsterInstance, store: Store | None, now: datetime) -> Fi
     if dead:
         text = f"{len(dead)} runs have ended without closing their job, the first is {dead[0]}."
         yield Finding("runs", "warning", text, "echostats up: its sensor dead_runs closes them")
-
-
-def failed_runs(instance: dg.DagsterInstance, since: datetime) -> int:
-    """How many runs have failed since."""
-    return instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since))
 
 
 def _is_over(run: dg.DagsterRun | None) -> bool:

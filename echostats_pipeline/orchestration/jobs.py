@@ -18,24 +18,7 @@ from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.checks import before_rollups, of_rollups, of_snapshots, of_tracks
 from echostats_pipeline.orchestration.instance.retention import retention
-from echostats_pipeline.orchestration.resources.store import READS_ONLY
-
-USER_TAG = "echostats/user"
-"""Run tag with the partition key of the user a run serves; two runs of one user never execute at once."""
-
-USERS_TAG = "echostats/users"
-"""Run tag with how many users a run serves that serves several."""
-FILES_TAG = "echostats/files"
-"""Run tag with how many exports a run imports."""
-AFTER_PLAYS = {"dagster/priority": "-1"}
-"""Tags of jobs that wait in Dagster's queue as long as a sync does: plays that are not read in time are lost."""
-RETRIED = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "true"}
-"""Tags of jobs that nothing else asks for again after a failure; one that is permanent takes the second back."""
-
-
-def _at_most(minutes: int) -> dict[str, str]:
-    """Run tags that end a run after so long; the default is an hour."""
-    return {"dagster/max_runtime": str(minutes * 60)}
+from echostats_pipeline.orchestration.tags import AFTER_PLAYS, READS_ONLY, RETRIED, at_most
 
 
 def _selection(
@@ -54,7 +37,7 @@ user_sync = dg.define_asset_job(
     "user_sync",
     _selection([recently_played, listening_history, daily_rollups], [before_rollups, of_rollups]),
     description="Read a user's recent plays, merge them into the history, rebuild the days they touch.",
-    tags=_at_most(minutes=15),
+    tags=at_most(minutes=15),
 )
 rollup_build = dg.define_asset_job(
     "rollup_build",
@@ -65,13 +48,13 @@ snapshot_build = dg.define_asset_job(
     "snapshot_build",
     _selection([analytics_snapshots], [of_snapshots]),
     description="Rebuild the statistics of all periods of a user.",
-    tags=_at_most(minutes=15),
+    tags=at_most(minutes=15),
 )
 report_build = dg.define_asset_job(
     "report_build",
     _selection([listening_report]),
     description="Write a user's listening report, of all time or of the year in the run's configuration.",
-    tags=_at_most(minutes=15),
+    tags=at_most(minutes=15),
 )
 library_sync = dg.define_asset_job(
     "library_sync",
@@ -84,7 +67,7 @@ history_import = dg.define_asset_job(
     [streaming_history_import],
     description="Import a user's exports: those in the run's configuration, or all in the user's import folder.",
     config=import_config(["."]),
-    tags={**_at_most(minutes=12 * 60), **RETRIED},
+    tags={**at_most(minutes=12 * 60), **RETRIED},
 )
 catalog_enrichment = dg.define_asset_job(
     "catalog_enrichment",

@@ -1,7 +1,7 @@
 """What must be equal, computed a second time by plain sums, and where it is not.
 
-Independent of what it judges on purpose: no polars, calendar days by `zoneinfo`, nothing of `transforms.statistics.rollups` and
-`transforms.statistics.snapshots`. A mistake made here and there alike would be the same mistake made twice.
+Independent of what it judges on purpose: no polars, calendar days by `zoneinfo`, nothing of
+`transforms.statistics`. A mistake made here and there alike would be the same mistake made twice.
 """
 
 from collections.abc import Iterable, Mapping

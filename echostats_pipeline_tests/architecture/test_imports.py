@@ -14,38 +14,34 @@ import echostats_pipeline
 PACKAGE = Path(echostats_pipeline.__file__).parent
 
 LAYERS = (
-    {"settings", "errors"},
+    {"errors"},
+    {"settings", "state_folder"},
     {"model"},
-    {"transforms", "charts"},
-    {"storage", "spotify", "exports", "notices", "report"},
+    {"transforms"},
+    {"storage", "spotify", "importers"},
+    {"local"},
     {"stages"},
-    {"resources", "partitions"},
-    # Dagster's side: what is materialized and what starts it.
-    {
-        "alerts",
-        "assets",
-        "checks",
-        "dead_runs",
-        "decisions",
-        "event_log_storage",
-        "import_folder",
-        "instance_health",
-        "jobs",
-        "leftovers",
-        "migrations",
-        "retention",
-        "metrics",
-        "quiet_days",
-        "roster",
-        "schedules",
-        "sensors",
-        "steps",
-    },
-    {"definitions", "cli"},
+    {"report", "accounts"},
+    {"monitoring"},
+    {"orchestration"},
+    {"definitions"},
+    {"cli"},
+)
+ORCHESTRATION = (
+    {"tags", "partitions"},
+    {"dagster_patches"},
+    {"resources"},
+    {"instance"},
+    {"runs", "quiet_days"},
+    {"assets"},
+    {"checks"},
+    {"jobs"},
+    {"automation"},
+    {"health"},
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-WITHOUT_DAGSTER = {part for part, level in LEVEL.items() if level < LEVEL["resources"]} | {"simulator"}
-PURE = {"model", "transforms", "charts"}
+WITHOUT_DAGSTER = {part for part, level in LEVEL.items() if level < LEVEL["orchestration"]} | {"simulator"}
+PURE = {"model", "transforms"}
 I_O = {"requests", "pymongo", "socket", "subprocess", "sqlite3", "httpx", "urllib.request", "starlette", "uvicorn"}
 
 Import = tuple[Path, int, str]
@@ -97,20 +93,38 @@ def test_an_import_only_points_left() -> None:
     assert shown(wrong) == []
 
 
-def test_parts_of_one_layer_below_dagster_do_not_know_each_other() -> None:
+def test_an_import_within_orchestration_only_points_left() -> None:
+    level = {part: level for level, parts in enumerate(ORCHESTRATION) for part in parts}
+
+    def room(dotted: str) -> str | None:
+        package, _, rest = dotted.partition(".orchestration.")
+        return rest.split(".")[0] if package == "echostats_pipeline" and rest else None
+
+    within = [
+        (found, level[origin], level[target])
+        for found in IMPORTS
+        if (origin := room("echostats_pipeline." + ".".join(found[0].relative_to(PACKAGE).with_suffix("").parts)))
+        and origin != "__init__"
+        and (target := room(found[2]))
+        and target != origin
+    ]
+    assert shown([found for found, origin, target in within if target >= origin]) == []
+    assert len(within) > 50
+
+
+def test_parts_of_one_layer_do_not_know_each_other() -> None:
     wrong = [
         found
         for found in IMPORTS
         if (target := internal(found[2])) in LEVEL
         and (origin := part_of(found[0])) in LEVEL
         and target != origin
-        and LEVEL[target] == LEVEL[origin] < LEVEL["resources"]
-        and (origin, target) != ("settings", "errors")
+        and LEVEL[target] == LEVEL[origin]
     ]
     assert shown(wrong) == []
 
 
-def test_nothing_left_of_resources_imports_dagster() -> None:
+def test_nothing_left_of_orchestration_imports_dagster() -> None:
     wrong = [
         found
         for found in IMPORTS
@@ -118,6 +132,16 @@ def test_nothing_left_of_resources_imports_dagster() -> None:
     ]
     assert shown(wrong) == []
     assert any(found[2].startswith("dagster") for found in IMPORTS)
+
+
+def test_one_machine_is_known_to_commands_alone() -> None:
+    """Under `echostats up`, the resource opens the embedded database, and runs that died are known by their process."""
+    knows = {
+        str(path.relative_to(PACKAGE))
+        for path, _, name in IMPORTS
+        if internal(name) == "local" and part_of(path) not in ("local", "cli")
+    }
+    assert knows == {"orchestration/resources/store.py", "orchestration/instance/dead_runs.py"}
 
 
 def test_the_middle_does_no_input_or_output() -> None:

@@ -15,7 +15,7 @@ from echostats_pipeline.cli.dagster_process import orphan_file, stop_orphan
 from echostats_pipeline.cli.only_up import only_up
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.local.processes import command_of
-from echostats_pipeline.orchestration.instance.sensor_roster import webserver_file
+from echostats_pipeline.local.webserver import webserver_file
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline_tests.cli.conftest import Echostats, refused
 

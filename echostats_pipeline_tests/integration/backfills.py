@@ -5,8 +5,8 @@ from subprocess import Popen
 from typing import Any
 
 from echostats_pipeline.model.users import User
-from echostats_pipeline.orchestration.jobs import USER_TAG
 from echostats_pipeline.orchestration.partitions import RANGE_END, RANGE_START, range_tags
+from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow

@@ -10,13 +10,13 @@ from pymongo import MongoClient
 
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.local import mongod
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline.storage.store import open_store
 from echostats_pipeline_tests.integration.browser import OTHER_SITE, Browser, browser
 from echostats_pipeline_tests.integration.consent import connect
 from echostats_pipeline_tests.integration.processes import environment, processes_of

@@ -17,10 +17,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 from echostats_pipeline.importers.reading import read_export
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.stages import imports
 from echostats_pipeline.storage import plays
-from echostats_pipeline.storage.store import open_store
 
 REPOSITORY = Path(__file__).parents[2]
 ROWS_AT_ONCE, WRITES_AT_ONCE = 125, 20

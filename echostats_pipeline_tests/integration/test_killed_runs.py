@@ -19,16 +19,17 @@ import yaml
 from bson import ObjectId
 
 from echostats_pipeline.cli.instance import project_file
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.orchestration.jobs import USER_TAG
 from echostats_pipeline.orchestration.partitions import range_tags
+from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline.storage.rebuilds import OPEN_FOR
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import Counted
 from echostats_pipeline_tests.integration.processes import eventually, interrupt, processes_of, started
 from echostats_pipeline_tests.integration.ui import LAUNCH, RUN, Ui

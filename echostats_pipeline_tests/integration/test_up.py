@@ -11,14 +11,16 @@ import pytest
 import requests
 
 from echostats_pipeline.accounts.connecting import configured_spotify
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.sensors import SENSORS
-from echostats_pipeline.orchestration.jobs import JOBS, USER_TAG
+from echostats_pipeline.orchestration.jobs import JOBS
 from echostats_pipeline.orchestration.partitions import range_tags
+from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.settings import Settings
-from echostats_pipeline.storage.store import Store, open_store
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.integration.backfills import (
     CHECKS,
     EXECUTIONS,

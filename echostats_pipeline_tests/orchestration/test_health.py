@@ -19,8 +19,6 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.orchestration import health as instance_health
-from echostats_pipeline.orchestration.instance.sensor_roster import webserver_file
-from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.sync_jobs import JobKey
 
@@ -90,9 +88,3 @@ def test_failed_runs_and_jobs_left_open_are_counted(instance: dg.DagsterInstance
     assert (runs.level, runs.text.startswith("1 of 1 runs")) == ("warning", True)
     assert (jobs.level, jobs.text.startswith("2 runs")) == ("warning", True)
     assert levels(instance_health.runs(instance, None, now)) == ["warning"]
-
-
-def test_an_address_where_nobody_answers_is_no_ui(tmp_path: Path) -> None:
-    assert instance_health.ui_url(tmp_path) is None
-    StateFolder(tmp_path).write_json(webserver_file(tmp_path), {"url": "http://127.0.0.1:1"})
-    assert instance_health.ui_url(tmp_path) is None

@@ -5,7 +5,7 @@ the notices. So trouble is recorded although nobody can be reached, and what cou
 Instants are Dagster's own where runs are compared with each other.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -28,12 +28,10 @@ from echostats_pipeline.monitoring.incidents import (
     words,
 )
 from echostats_pipeline.monitoring.notifier import Notifier
-from echostats_pipeline.orchestration.instance.sensor_roster import webserver_file
-from echostats_pipeline.orchestration.jobs import USER_TAG
 from echostats_pipeline.orchestration.partitions import PARTITION, RANGE_END, RANGE_START
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
-from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.orchestration.tags import USER_TAG
 
 MOST_A_TICK = 5
 """Notices sent in one tick: each address may take seconds, and a tick has a minute."""
@@ -150,12 +148,11 @@ def incident_notices(context: dg.SensorEvaluationContext, store: StoreResource, 
     if not store.settings.alerts:
         return dg.SkipReason(f"ECHOSTATS_ALERTS is not set; open incidents: {len(incidents.open())}")
     notifier, secrets = Notifier(store.settings.alerts), configured_secrets(store.settings)
-    running: Mapping[str, str] = StateFolder(store.settings.home).read_json(webserver_file(store.settings.home)) or {}
     sent = []
     for incident in incidents.due(now, MOST_A_TICK):
         if not incidents.claim(incident, now):
             continue
-        notice, accepted = words(incident, running.get("url")), list(incident.accepted_by)
+        notice, accepted = words(incident, store.settings.ui_url), list(incident.accepted_by)
         for delivery in notifier.send(notice.title, notice.body, good=notice.good, already=accepted):
             if delivery.accepted:
                 accepted.append(delivery.mark)

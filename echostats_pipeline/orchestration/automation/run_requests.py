@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from echostats_pipeline.model.users import User
-from echostats_pipeline.orchestration.jobs import FILES_TAG, USER_TAG, USERS_TAG, import_config
+from echostats_pipeline.orchestration.jobs import import_config
 from echostats_pipeline.orchestration.partitions import EARLIEST, RANGE_END, RANGE_START, range_tags
+from echostats_pipeline.orchestration.tags import FILES_TAG, USER_TAG, USERS_TAG
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.transforms.days import DayWindow, local_date
 

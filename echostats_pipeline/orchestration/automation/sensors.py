@@ -23,15 +23,10 @@ from echostats_pipeline.orchestration.automation.run_requests import (
     users_per_run,
     users_requests,
 )
+from echostats_pipeline.orchestration.instance.code_location import reload_code_location
 from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs
-from echostats_pipeline.orchestration.instance.sensor_roster import (
-    Beginning,
-    Roster,
-    first_day_of,
-    reload_code_location,
-)
+from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, Roster, first_day_of
 from echostats_pipeline.orchestration.jobs import (
-    USER_TAG,
     audit,
     catalog_enrichment,
     history_import,
@@ -44,6 +39,7 @@ from echostats_pipeline.orchestration.jobs import (
 from echostats_pipeline.orchestration.partitions import USERS, first_day, windows_of_run
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.audio_features import FAMILIES, askable
@@ -143,7 +139,7 @@ def user_roster(context: dg.SensorEvaluationContext, store: StoreResource, clock
     home = store.settings.home
     changed = [Roster(home).write(keys), Beginning(home).move(first_day_of(store.get(), users, clock.now()))]
     if any(changed):
-        reload_code_location(home, context.log)
+        reload_code_location(store.settings.ui_url, context.log)
     return dg.SensorResult(
         dynamic_partitions_requests=[USERS.build_add_request(new)] if new else [],
         skip_reason=dg.SkipReason(f"New: {', '.join(new)}" if new else f"No new users; {len(keys)} known"),

@@ -18,7 +18,6 @@ from echostats_pipeline.accounts.consent import consent_left
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.model.operations import RebuildTarget
 from echostats_pipeline.model.users import User, UserStatus
-from echostats_pipeline.orchestration.health import failed_runs
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.families import Family
 from echostats_pipeline.spotify.quota import Budget
@@ -137,3 +136,8 @@ class _Collected:
 
     def collect(self) -> list[Metric]:
         return self._metrics
+
+
+def failed_runs(instance: dg.DagsterInstance, since: datetime) -> int:
+    """How many runs have failed since."""
+    return instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since))

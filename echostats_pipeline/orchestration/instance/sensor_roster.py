@@ -1,18 +1,15 @@
 """What Dagster's definitions are made of: which users have a sensor of their own, and when their days begin.
 
 They are made while Dagster loads the code, when MongoDB may not be asked. So a sensor writes the users' partition keys
-and the day of the first known play to files of the state folder, and asks the webserver to load the code again when
-they have changed.
+and the day of the first known play to files of the state folder, and has the code loaded again when they have changed
+(`code_location`).
 """
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
-
-import requests
 
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.partitions import EARLIEST
@@ -20,23 +17,8 @@ from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import local_date
 
-LOCATION = "echostats_pipeline"
-RELOAD = """
-mutation Reload($location: String!) {
-  reloadRepositoryLocation(repositoryLocationName: $location) { __typename }
-}
-"""
-LOADED = """
-query Loaded($location: String!) {
-  workspaceLocationEntryOrError(name: $location) {
-    ... on WorkspaceLocationEntry { locationOrLoadError { __typename } }
-  }
-}
-"""
 DAYS_AT_LEAST = 16
 """How far the days reach back in any case: a first sync asks for some that may lie before all plays."""
-TIMEOUT_S = 60
-"""The answer comes only after the code has been loaded."""
 
 
 @dataclass(frozen=True)
@@ -88,40 +70,3 @@ def first_day_of(store: Store, users: Iterable[User], now: datetime) -> date:
     began = store.users.first_plays()
     days = [local_date(began[user.user_id], ZoneInfo(user.timezone)) for user in users if user.user_id in began]
     return max(EARLIEST, min([*days, now.date() - timedelta(days=DAYS_AT_LEAST)]))
-
-
-def webserver_file(home: Path) -> Path:
-    """Where `echostats up` says at which address its webserver listens."""
-    return home / "webserver.json"
-
-
-def reload_code_location(home: Path, log: logging.Logger) -> None:
-    """Have the running webserver load the code again, so that new users get their sensors."""
-    running = StateFolder(home).read_json(webserver_file(home))
-    if running is None:
-        log.info("Reload the code location in the Dagster UI to see the sensors of new users.")
-        return
-    try:
-        _ask(running["url"], RELOAD)
-    except requests.RequestException as error:
-        log.warning("The code location could not be reloaded (%s); do it in the Dagster UI.", type(error).__name__)
-
-
-def code_location_is_loaded(home: Path) -> bool:
-    """Whether the code is loaded and its server answers, as far as the running webserver can tell."""
-    running = StateFolder(home).read_json(webserver_file(home))
-    if running is None:
-        return True
-    try:
-        answer = _ask(running["url"], LOADED).json()
-    except requests.RequestException:
-        return True  # the webserver is busy, or gone, which is noticed elsewhere
-    return "PythonError" not in str(answer)
-
-
-def _ask(url: str, query: str) -> requests.Response:
-    answer = requests.post(
-        f"{url}/graphql", json={"query": query, "variables": {"location": LOCATION}}, timeout=TIMEOUT_S
-    )
-    answer.raise_for_status()
-    return answer

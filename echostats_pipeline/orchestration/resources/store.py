@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
+from echostats_pipeline.errors import SettingsError
+from echostats_pipeline.local.database import open_store
+from echostats_pipeline.orchestration.tags import READS_ONLY
 from echostats_pipeline.settings import Settings, load_settings
-from echostats_pipeline.storage.store import Store, open_store
-
-READS_ONLY = {"echostats/reads_only": "true"}
-"""Run tag of jobs that leave the database as it is, indexes included."""
+from echostats_pipeline.storage.store import Store
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -21,8 +21,17 @@ class StoreResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["StoreResource"]:
-        """Connect, starting the embedded server if need be; a run that writes also makes the indexes exist."""
+        """Connect; a run that writes also makes the indexes exist.
+
+        Raises:
+            SettingsError: MONGO_URI is not set, and this process was not started by an `echostats` command.
+        """
         self._settings = self.read_settings()
+        if self._settings.mongo_uri is None and not self._settings.embedded_mongo:
+            raise SettingsError(
+                "MONGO_URI is not set. Set it together with ENCRYPTION_KEY, or start Dagster by `echostats up`, which "
+                "brings a database of its own."
+            )
         with open_store(self._settings, indexes=_writes(context.run)) as store:
             self._store = store
             yield self

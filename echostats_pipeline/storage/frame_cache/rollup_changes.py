@@ -1,7 +1,7 @@
 """Which rollups have changed since they were last read for snapshots, and which of what was read then still holds.
 
 A document of ``rollup_changes`` tells of one user and calendar year. It is small, for it is written with every rollup:
-what was read is kept elsewhere (`storage.frame_cache.rollup_frames`), under a token that this document vouches for. Rules that keep
+what was read is kept elsewhere (`rollup_frames`), under a token that this document vouches for. Rules that keep
 it true without a lock:
 
 - Whoever writes rollups names their dates as stale before and after the writes, and is listed as a writer in between.

@@ -1,7 +1,7 @@
 """Rollups read back as frames, and kept as columns so that only days that have changed are read again.
 
 A document of ``statistics_years`` holds the rollups of one user and calendar year in columns. It is true as far as
-`storage.frame_cache.rollup_changes` vouches for it; and the number of rollups must agree, so that rollups that others have removed
+`rollup_changes` vouches for it; and the number of rollups must agree, so that rollups that others have removed
 or added are noticed too. Dropping the collection costs reading all rollups once.
 """
 

@@ -44,8 +44,8 @@ def fresh_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
     """Tell new rows from those stored already.
 
     Args:
-        rows: Rows of one file of the extended history: frame of `importers.rows.EXPORT_SCHEMA`; ``import_key`` ends with
-            the number of the row among those of its identity in that file.
+        rows: Rows of one file of the extended history: frame of `importers.rows.EXPORT_SCHEMA`; ``import_key`` ends
+            with the number of the row among those of its identity in that file.
         stored: Frame of `facts.STORED_SCHEMA` with all plays of the same instants.
     """
     given = _with_details(rows.with_row_index("place"))

@@ -19,11 +19,9 @@ from echostats_pipeline.orchestration.automation.alerts import (
     user_alerts,
     user_of,
 )
-from echostats_pipeline.orchestration.instance.sensor_roster import webserver_file
-from echostats_pipeline.orchestration.jobs import USER_TAG
 from echostats_pipeline.orchestration.partitions import range_tags
+from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline_tests.conftest import NOW, Pipeline, documents
 from echostats_pipeline_tests.receivers import Webhook, listening
 
@@ -132,9 +130,9 @@ def test_a_failed_run_is_told_once_with_its_cause_and_once_when_it_works_again(
     alerted: Pipeline, webhook: Webhook
 ) -> None:
     user, store = alerted.connect(), alerted.store
-    home = alerted.installation.settings.home
-    StateFolder(home).write_json(webserver_file(home), {"url": "http://127.0.0.1:3000"})
-    broken = replace(alerted.installation, environ={**alerted.installation.environ, "ENCRYPTION_KEY": "ab" * 32})
+    environ = {**alerted.installation.environ, "ECHOSTATS_UI_URL": "http://127.0.0.1:3000"}
+    alerted = replace(alerted, installation=replace(alerted.installation, environ=environ))
+    broken = replace(alerted.installation, environ={**environ, "ENCRYPTION_KEY": "ab" * 32})
     runs = [sync(Pipeline(broken, alerted.instance), user) for _ in range(2)]
     for run_id in runs:
         told_of(alerted, run_id)

@@ -23,8 +23,8 @@ from echostats_pipeline.orchestration.automation.run_requests import (
     users_per_run,
     users_requests,
 )
-from echostats_pipeline.orchestration.jobs import USER_TAG, USERS_TAG
 from echostats_pipeline.orchestration.partitions import RANGE_END, RANGE_START, last_day, windows_of_run
+from echostats_pipeline.orchestration.tags import USER_TAG, USERS_TAG
 from echostats_pipeline.settings import Settings, SyncSensors
 from echostats_pipeline.transforms.days import DayWindow
 

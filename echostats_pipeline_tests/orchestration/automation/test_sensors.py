@@ -25,12 +25,10 @@ from echostats_pipeline.orchestration.automation.sensors import (
     sync_sensors,
     user_roster,
 )
-from echostats_pipeline.orchestration.instance import sensor_roster
 from echostats_pipeline.orchestration.instance.sensor_roster import Roster
-from echostats_pipeline.orchestration.jobs import USER_TAG
 from echostats_pipeline.orchestration.partitions import RANGE_START, range_tags
+from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.settings import Settings, SyncSensors
-from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline.storage.sync_jobs import JobKey
 from echostats_pipeline_tests.conftest import NOW, InstalledStoreResource, Pipeline
@@ -123,10 +121,9 @@ def test_the_roster_gives_every_user_a_partition_and_a_sensor(
 
 def test_a_webserver_that_is_gone_is_no_reason_to_fail(pipeline: Pipeline) -> None:
     pipeline.installation.connect()
-    home = pipeline.installation.settings.home
-    StateFolder(home).write_json(sensor_roster.webserver_file(home), {"url": "http://127.0.0.1:1"})
-    tick(pipeline, user_roster)
-    assert len(Roster(home).read()) == 1
+    environ = {**pipeline.installation.environ, "ECHOSTATS_UI_URL": "http://127.0.0.1:1"}
+    tick(replace(pipeline, installation=replace(pipeline.installation, environ=environ)), user_roster)
+    assert len(Roster(pipeline.installation.settings.home).read()) == 1
 
 
 def test_days_that_wait_are_asked_for_in_one_range(pipeline: Pipeline) -> None:

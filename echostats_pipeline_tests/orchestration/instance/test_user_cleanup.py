@@ -15,8 +15,8 @@ from echostats_pipeline.model.operations import ApiLog
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import ingestion
 from echostats_pipeline.orchestration.checks import examined_users
-from echostats_pipeline.orchestration.jobs import USER_TAG
 from echostats_pipeline.orchestration.partitions import range_tags
+from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.stages import imports
 from echostats_pipeline.stages.merging import RowMerger
 from echostats_pipeline.storage.store import Store

@@ -1,11 +1,14 @@
-"""Which runs make the indexes exist: those that write."""
+"""Which runs make the indexes exist, those that write; and which processes may use the embedded server."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from echostats_pipeline.orchestration.resources.store import READS_ONLY, _writes
+from echostats_pipeline.errors import SettingsError
+from echostats_pipeline.orchestration.resources.store import StoreResource, _writes
+from echostats_pipeline.orchestration.tags import READS_ONLY
 
 ASSETS = {"asset_selection": {dg.AssetKey("daily_rollups")}}
 CHECKS = {"asset_check_selection": {dg.AssetCheckKey(dg.AssetKey("daily_rollups"), "no_day_is_overlong")}}
@@ -28,3 +31,14 @@ def test_a_run_of_nothing_but_checks_writes_nothing(selection: dict[str, Any], w
 
 def test_a_tick_writes_nothing() -> None:
     assert not _writes(None)
+
+
+def test_without_a_database_of_their_own_only_echostats_commands_start_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ECHOSTATS_HOME", str(tmp_path / "home"))
+    with pytest.raises(dg.DagsterError) as failed, dg.build_resources({"store": StoreResource()}):
+        pass
+    assert isinstance(failed.value.__cause__, SettingsError)
+    assert "echostats up" in str(failed.value.__cause__)
+    assert not (tmp_path / "home").exists()

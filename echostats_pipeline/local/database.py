@@ -1,0 +1,41 @@
+"""Opens the database of an installation: the server that MONGO_URI names, or the embedded one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from echostats_pipeline.local.mongod import ensure_running
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.storage.adoption import keep_one_of_each
+from echostats_pipeline.storage.database import connected
+from echostats_pipeline.storage.indexes import ensure_indexes
+from echostats_pipeline.storage.store import Store
+
+
+@contextmanager
+def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
+    """Open the database that the settings name, starting the embedded server if it is the one and not running.
+
+    Args:
+        settings: Where the database is.
+        indexes: Whether to make the declared indexes exist first, and to adopt users whom EchoStats has added.
+
+    Raises:
+        StorageError: the database cannot be used.
+    """
+    home = None if settings.mongo_uri else settings.home
+    with connected(mongo_uri(settings), settings.mongo_db, home) as db:
+        store = Store.of(db)
+        if indexes:
+            keep_one_of_each(db)
+            ensure_indexes(db)
+            store.adopt_users(simulated=settings.simulated)
+        yield store
+
+
+def mongo_uri(settings: Settings) -> str:
+    """The address of the database server; the embedded one is started if it has to be."""
+    if settings.mongo_uri is not None:
+        return settings.mongo_uri.get_secret_value()
+    home = StateFolder(settings.home)
+    return ensure_running(home).uri
