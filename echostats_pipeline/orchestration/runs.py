@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TypeVar
 
 import dagster as dg
 from pymongo.errors import PyMongoError
@@ -23,25 +24,17 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.partitions import days_by_user
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.heartbeat import beating
+from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline.storage.mongo_errors import UNKNOWN, MongoAddress, explanation
 from echostats_pipeline.storage.sync_jobs import ERROR_LENGTH, JobKey, JobStore
 
-READS_SPOTIFY = {
-    "recently_played",
-    "playlists",
-    "saved_tracks",
-    "top_items",
-    "tracks",
-    "artists",
-    "albums",
-    "audio_features",
-}
 READ_OVER_DAYS = {"playlists", "saved_tracks", "top_items"}
 """Steps that a job may leave unfinished for want of calls: it stays pending until one of a later run is through."""
 NEEDED_FOR_PLAYS = ("recently-played", "token", APP_FAMILY)
 """Families of endpoints; while one of them waits, plays were not read, and nobody was synced."""
+Result = TypeVar("Result")
 RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
 """Whether Dagster's run retries apply to a run whose step has failed."""
 
@@ -133,7 +126,7 @@ class SyncJobsResource(dg.ConfigurableResource):
         jobs = self.store.get().jobs
         key = JobKey(user.user_id, context.run.run_id)
         action, wanted = context.asset_key.to_user_string(), _assets_of_run(context)
-        jobs.open(key, job_type(wanted, user), self.clock.now())
+        jobs.open(key, job_type(wanted, user, calls_spotify=_calls_spotify(context, wanted)), self.clock.now())
         started_at = self.clock.now()
         step = Step(jobs, key)
 
@@ -216,10 +209,10 @@ class SyncJobsResource(dg.ConfigurableResource):
     def for_each_user(
         self,
         context: dg.AssetExecutionContext,
-        work: Callable[[User, Sequence[date], Step], None],
+        work: Callable[[User, Sequence[date], Step], Result | None],
         changes: Exclusive | None = None,
         at_once: int = 1,
-    ) -> None:
+    ) -> dict[str, Result]:
         """Do the work of an asset for every user of its partitions, each with a step of their own.
 
         One user's failure does not keep the others from being served. Only if every failure may pass by itself, the run
@@ -231,18 +224,24 @@ class SyncJobsResource(dg.ConfigurableResource):
             changes: What no other run may change meanwhile.
             at_once: How many users are served at the same time.
 
+        Returns:
+            What `work` returned, by partition key in the order of the partitions; None is left out.
+
         Raises:
             dg.Failure: something went wrong for somebody; says for whom and what.
         """
         failures: dict[str, Exception] = {}
         details: dict[str, str] = {}
+        results: dict[str, Result] = {}
 
         def serve(key: str, days: Sequence[date]) -> None:
             try:
                 user = self.store.get().users.by_partition_key(key)
                 with self.step(context, user) as step, self._alone(step, changes):
-                    work(user, days, step)
+                    result = work(user, days, step)
                 details[key] = step.detail
+                if result is not None:
+                    results[key] = result
             except Exception as failure:
                 if self.store.get().removals.had_key(key):
                     details[key] = "Removed meanwhile; nothing is kept"
@@ -262,6 +261,7 @@ class SyncJobsResource(dg.ConfigurableResource):
             if not transient:
                 context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "false"})
             raise dg.Failure(summary, allow_retries=transient) from next(iter(failures.values()))
+        return {key: results[key] for key in asked if key in results}
 
 
 @contextmanager
@@ -289,11 +289,11 @@ def _is_transient(failure: Exception) -> bool:
     return isinstance(failure, UserBusyError | LeaseLostError | PyMongoError)
 
 
-def job_type(assets: frozenset[str], user: User) -> JobType:
+def job_type(assets: frozenset[str], user: User, *, calls_spotify: bool) -> JobType:
     """What kind of job a run of these assets is for a user."""
     if "streaming_history_import" in assets:
         return "import"
-    if assets & READS_SPOTIFY:
+    if calls_spotify:
         return "initial" if "recently_played" in assets and user.last_synced_at is None else "periodic"
     return "rollup_build"
 
@@ -301,3 +301,9 @@ def job_type(assets: frozenset[str], user: User) -> JobType:
 def _assets_of_run(context: dg.AssetExecutionContext) -> frozenset[str]:
     selection = context.run.asset_selection or context.job_def.asset_layer.executable_asset_keys
     return frozenset(key.to_user_string() for key in selection)
+
+
+def _calls_spotify(context: dg.AssetExecutionContext, assets: frozenset[str]) -> bool:
+    """Whether one of these assets calls Spotify: it is then in the pool of those that do."""
+    nodes = (context.job_def.asset_layer.get(dg.AssetKey(name)) for name in assets)
+    return any(SPOTIFY_POOL in (node.pools or ()) for node in nodes)

@@ -9,8 +9,9 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.model.collections import COLLECTIONS
-from echostats_pipeline.orchestration.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.partitions import USERS, is_by_day
+from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL
 from echostats_pipeline.settings import Settings
 
 WITHOUT_A_COLLECTION = {

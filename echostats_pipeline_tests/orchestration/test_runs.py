@@ -1,10 +1,13 @@
 """What kind of job a run is, and what it says of its end."""
 
+import dagster as dg
 import pytest
 from pymongo.errors import OperationFailure
 
+from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.partitions import range_tags
+from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL
 from echostats_pipeline.orchestration.runs import job_type
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline_tests.conftest import NOW, Pipeline
@@ -25,7 +28,9 @@ from echostats_pipeline_tests.conftest import NOW, Pipeline
 )
 def test_a_run_is_named_after_what_it_does(assets: set[str], synced: bool, kind: str) -> None:
     user = User(spotify_id="u", partition_key="u-123456", last_synced_at=NOW if synced else None)
-    assert job_type(frozenset(assets), user) == kind
+    definitions = [each for each in build_definitions().assets or () if isinstance(each, dg.AssetsDefinition)]
+    pools = {each.key.to_user_string(): each.op.pool for each in definitions if each.is_executable}
+    assert job_type(frozenset(assets), user, calls_spotify=SPOTIFY_POOL in map(pools.get, assets)) == kind
 
 
 def test_what_mongodb_refuses_in_the_middle_of_a_run_is_told_by_its_cause(

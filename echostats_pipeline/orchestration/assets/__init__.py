@@ -8,5 +8,3 @@ import dagster as dg
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 OWNER = "team:echostats"
-SPOTIFY_POOL = "spotify_api"
-"""Assets that call Spotify share one pool, so that all runs together stay within its limits."""

@@ -7,13 +7,13 @@ from typing import Any
 import dagster as dg
 
 from echostats_pipeline.model.users import User
-from echostats_pipeline.orchestration.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.metadata import progress_numbers, row_counts
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
 from echostats_pipeline.orchestration.assets.sources import feature_sources, spotify
 from echostats_pipeline.orchestration.resources.clock import ClockResource
-from echostats_pipeline.orchestration.resources.spotify import SpotifyResource
+from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, SpotifyResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import SyncJobsResource
 from echostats_pipeline.spotify.client import SpotifyClient

@@ -2,27 +2,29 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 from pydantic import Field
 
-from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring.api_usage import calls_made
-from echostats_pipeline.orchestration.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.metadata import by_user, calls_table, import_outcomes, row_counts
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
 from echostats_pipeline.orchestration.assets.sources import exports, spotify
 from echostats_pipeline.orchestration.partitions import USER_DAYS, USERS
 from echostats_pipeline.orchestration.quiet_days import report_quiet_days
 from echostats_pipeline.orchestration.resources.clock import ClockResource
-from echostats_pipeline.orchestration.resources.spotify import SpotifyResource
+from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, SpotifyResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import HISTORY, WHOLE_HISTORY, Step, SyncJobsResource
 from echostats_pipeline.stages.imports import check_whole, import_export, import_limits
 from echostats_pipeline.stages.ingestion import Merged, merge_pages, read_recently_played
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
 
 GROUP = "ingestion"
@@ -72,22 +74,25 @@ def recently_played(
     sensor, one call per user and run, whatever days are asked for: Spotify reaches back no further than 50 plays.
     Freshness says that somebody was read; the check users_are_synced, that everybody was.
     """
-    users: dict[str, dict[str, int]] = {}
-
-    def work(user: User, _: Sequence[date], step: Step) -> None:
-        if user.status != "active":
-            return step.done(0, f"Not read: the user is {user.status}")
-        with spotify.client(user) as client:
-            counts = read_recently_played(store.get(), client, user, clock.now())
-        users[user.partition_key] = {"rows": counts.rows, "plays": counts.tracks}
-        return step.done(counts.rows, f"Fetched {counts.rows} recent plays, {counts.tracks} of tracks")
-
-    jobs.for_each_user(context, work, HISTORY, at_once=CALLS_AT_ONCE)
+    read = partial(_read_plays, store.get(), spotify, clock)
+    counts = by_user(jobs.for_each_user(context, read, HISTORY, at_once=CALLS_AT_ONCE))
     report_quiet_days(context, clock.now())
     calls = calls_made(store.get(), store.settings.daily_calls, clock.now())
-    counts = by_user(users)
     rows = row_counts(store.get(), "recently_played", counts.get("plays", 0))
     return dg.MaterializeResult(metadata={**rows, **counts, **calls_table(calls)})
+
+
+def _read_plays(
+    store: Store, spotify: SpotifyResource, clock: ClockResource, user: User, _: Sequence[date], step: Step
+) -> dict[str, int] | None:
+    """Keep the newest plays of a user, and count them; None if the user is not active."""
+    if user.status != "active":
+        step.done(0, f"Not read: the user is {user.status}")
+        return None
+    with spotify.client(user) as client:
+        counts = read_recently_played(store, client, user, clock.now())
+    step.done(counts.rows, f"Fetched {counts.rows} recent plays, {counts.tracks} of tracks")
+    return {"rows": counts.rows, "plays": counts.tracks}
 
 
 @dg.asset(
@@ -112,28 +117,42 @@ def streaming_history_import(
     nothing. The days it touches are rebuilt by themselves. The plays go into listening_history.
     For whoever started it, a document in imports accounts for every row of each file.
     """
-    files: list[FileImport] = []
-
-    def work(user: User, _: Sequence[date], step: Step) -> None:
-        imported = import_export(
-            store.get(),
-            user,
-            config.paths_in(store.settings.imports_dir / user.partition_key),
-            progress=step,
-            clock=clock.now,
-            limits=import_limits(store.settings),
-            dagster_run_id=context.run.run_id,
-            min_play_ms=store.settings.min_play_ms,
-        )
-        files.extend(imported)
-        step.detail = f"Imported {len(imported)} files: {sum(file.inserted for file in imported)} new plays"
-        check_whole(imported)
-
+    run_id = context.run.run_id
     try:
-        jobs.for_each_user(context, work, WHOLE_HISTORY)
+        jobs.for_each_user(context, partial(_import, store, clock, config, run_id), WHOLE_HISTORY)
     except dg.Failure as failure:
-        raise dg.Failure(failure.description, import_outcomes(files), failure.allow_retries) from failure
+        outcomes = import_outcomes(store.get().imports.of_run(run_id))
+        raise dg.Failure(failure.description, outcomes, failure.allow_retries) from failure
+    files = store.get().imports.of_run(run_id)
     return dg.MaterializeResult(metadata={**row_counts(store.get(), "imports", len(files)), **import_outcomes(files)})
+
+
+def _import(
+    store: StoreResource,
+    clock: ClockResource,
+    config: ImportConfig,
+    run_id: str,
+    user: User,
+    _: Sequence[date],
+    step: Step,
+) -> None:
+    """Import the exports of a user.
+
+    Raises:
+        ExportError: one could not be read whole; what was read of it is imported.
+    """
+    files = import_export(
+        store.get(),
+        user,
+        config.paths_in(store.settings.imports_dir / user.partition_key),
+        progress=step,
+        clock=clock.now,
+        limits=import_limits(store.settings),
+        dagster_run_id=run_id,
+        min_play_ms=store.settings.min_play_ms,
+    )
+    step.detail = f"Imported {len(files)} files: {sum(file.inserted for file in files)} new plays"
+    check_whole(files)
 
 
 @dg.asset(
@@ -154,22 +173,26 @@ def listening_history(
     For readers, and the source of every statistic. What was read from Spotify is merged in after every sync; exports
     are merged in by streaming_history_import.
     """
-    merged = Merged()
-    users: dict[str, dict[str, int]] = {}
-
-    def work(user: User, days: Sequence[date], step: Step) -> None:
-        nonlocal merged
-        new = merge_pages(store.get(), user, clock.now())
-        merged += new
-        window, zone = DayWindow(days[0], days[-1]), ZoneInfo(user.timezone)
-        stored = store.get().plays.count(
-            user.user_id, local_midnight(window.first, zone), local_midnight(window.following, zone)
-        )
-        users[user.partition_key] = {"plays_in_these_days": stored, "plays_added": new.outcomes["inserted"]}
-        step.done(new.outcomes.total(), f"Added {new.outcomes['inserted']} plays; {stored} in these days")
-
-    jobs.for_each_user(context, work, HISTORY)
+    served = jobs.for_each_user(context, partial(_merge, store.get(), clock), HISTORY)
     report_quiet_days(context, clock.now())
-    counts = by_user(users)
+    merged = sum((each.merged for each in served.values()), Merged())
+    counts = by_user({key: each.counts for key, each in served.items()})
     rows = row_counts(store.get(), "listening_history", counts.get("plays_in_these_days", 0))
     return dg.MaterializeResult(metadata={**rows, **counts, **merged.as_metadata()})
+
+
+class _MergedUser(NamedTuple):
+    """What merging did for a user, and what the run says of them."""
+
+    merged: Merged
+    counts: dict[str, int]
+
+
+def _merge(store: Store, clock: ClockResource, user: User, days: Sequence[date], step: Step) -> _MergedUser:
+    """Merge what was read of a user into their history, and count what these days hold then."""
+    merged = merge_pages(store, user, clock.now())
+    window, zone = DayWindow(days[0], days[-1]), ZoneInfo(user.timezone)
+    stored = store.plays.count(user.user_id, local_midnight(window.first, zone), local_midnight(window.following, zone))
+    added = merged.outcomes["inserted"]
+    step.done(merged.outcomes.total(), f"Added {added} plays; {stored} in these days")
+    return _MergedUser(merged, {"plays_in_these_days": stored, "plays_added": added})

@@ -1,20 +1,22 @@
 """What users keep on Spotify: playlists, saved tracks, Spotify's own rankings."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 import dagster as dg
 
 from echostats_pipeline.errors import WaitRequired
 from echostats_pipeline.model.library import LibraryPart
 from echostats_pipeline.model.users import User
-from echostats_pipeline.orchestration.assets import OWNER, SPOTIFY_POOL
+from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.metadata import by_user, row_counts
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
 from echostats_pipeline.orchestration.assets.sources import spotify
 from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.orchestration.resources.clock import ClockResource
-from echostats_pipeline.orchestration.resources.spotify import SpotifyResource
+from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, SpotifyResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import LIBRARY, Step, SyncJobsResource
 from echostats_pipeline.spotify.client import SpotifyClient
@@ -25,6 +27,46 @@ from echostats_pipeline.stages.playlists import sync_playlists
 from echostats_pipeline.storage.store import Store
 
 Sync = Callable[[Store, SpotifyClient, User, datetime, Progress, int], int]
+
+
+class _ReadUser(NamedTuple):
+    """What was read of a user, in numbers, and how far that part of their library is."""
+
+    counts: dict[str, int]
+    progress: str
+
+
+@dataclass(frozen=True)
+class _PartOfLibrary:
+    """Reads a part of users' libraries; `counted` is what `sync` counts."""
+
+    name: LibraryPart
+    sync: Sync
+    counted: str
+    store: StoreResource
+    spotify: SpotifyResource
+    clock: ClockResource
+
+    def of(self, user: User, _: Sequence[date], step: Step) -> _ReadUser | None:
+        """Read it for a user as far as the calls go; None if the user is not active."""
+        if user.status != "active":
+            step.done(0, f"Not read: the user is {user.status}")
+            return None
+        store, daily_calls = self.store.get(), self.store.settings.daily_calls
+        now, count, why = self.clock.now(), 0, ""
+        with self.spotify.client(user) as client:
+            try:
+                count = self.sync(store, client, user, now, step, daily_calls)
+            except WaitRequired as wait:
+                store.limits.postpone(wait.family, wait.until, wait.reason)
+                why = f"waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+        left = free_calls(store, self.name, daily_calls, now)
+        why = why or ("the rest of the calls is for other users" if left else "the calls of 24 hours are used up")
+        progress = progress_of(store, user, daily_calls, demand(store, self.name, now, of=user))
+        step.counts = {self.counted: progress.done if self.counted == self.name else count, "left": progress.left}
+        step.is_unfinished = not progress.is_complete
+        step.detail = f"{progress.text}; {why}" if progress.is_under_way else f"Synced {progress.text}"
+        return _ReadUser(step.counts, progress.text)
 
 
 def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: str) -> dg.AssetsDefinition:
@@ -51,33 +93,12 @@ def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: 
         jobs: SyncJobsResource,
         clock: ClockResource,
     ) -> dg.MaterializeResult:
-        users: dict[str, dict[str, int]] = {}
-        said: dict[str, str] = {}
-
-        def work(user: User, _: Sequence[date], step: Step) -> None:
-            if user.status != "active":
-                return step.done(0, f"Not read: the user is {user.status}")
-            now, daily_calls, count, why = clock.now(), store.settings.daily_calls, 0, ""
-            with spotify.client(user) as client:
-                try:
-                    count = sync(store.get(), client, user, now, step, daily_calls)
-                except WaitRequired as wait:
-                    store.get().limits.postpone(wait.family, wait.until, wait.reason)
-                    why = f"waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
-            left = free_calls(store.get(), name, daily_calls, now)
-            why = why or ("the rest of the calls is for other users" if left else "the calls of 24 hours are used up")
-            progress = progress_of(store.get(), user, daily_calls, demand(store.get(), name, now, of=user))
-            users[user.partition_key] = {counted: progress.done if counted == name else count, "left": progress.left}
-            said[user.partition_key] = progress.text
-            step.counts, step.is_unfinished = users[user.partition_key], not progress.is_complete
-            step.detail = f"{progress.text}; {why}" if progress.is_under_way else f"Synced {progress.text}"
-            return None
-
-        jobs.for_each_user(context, work, LIBRARY)
-        counts = by_user(users)
-        told = {"progress": next(iter(said.values()))} if len(said) == 1 else {}
+        read = _PartOfLibrary(name, sync, counted, store, spotify, clock)
+        served = jobs.for_each_user(context, read.of, LIBRARY)
+        counts = by_user({key: each.counts for key, each in served.items()})
+        said = [each.progress for each in served.values()]
         rows = row_counts(store.get(), name, counts.get(counted, 0))
-        return dg.MaterializeResult(metadata={**rows, **counts, **told})
+        return dg.MaterializeResult(metadata={**rows, **counts, **({"progress": said[0]} if len(said) == 1 else {})})
 
     return library_asset
 

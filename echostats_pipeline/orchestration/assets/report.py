@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 
 import dagster as dg
 from pydantic import Field
@@ -51,21 +52,28 @@ def listening_report(
     For readers who look rather than query: it opens in any browser without network, and prints. Written every night
     from the statistics of all time; `echostats report --user USER --year 2025` writes that of a year.
     """
-    written: dict[str, Made] = {}
-
-    def work(user: User, _: Sequence[date], step: Step) -> None:
-        folder = StateFolder(store.settings.home)
-        fetch = picture_source(store.settings, user) if config.pictures else None
-        try:
-            made = make_report(
-                store.get(), user, folder, clock.now(), year=config.year, fetch=fetch, settings=store.settings
-            )
-        except NotFoundError as nothing:
-            if config.year is not None:
-                raise
-            return step.done(0, f"Nothing to report: {nothing}")
-        written[user.partition_key] = made
-        return step.done(1, f"Wrote {made.path.name} with {made.charts} charts and {made.pictures} pictures")
-
-    jobs.for_each_user(context, work)
+    written = jobs.for_each_user(context, partial(_write, store, clock, config))
     return dg.MaterializeResult(metadata=report_links(written))
+
+
+def _write(
+    store: StoreResource, clock: ClockResource, config: ReportConfig, user: User, _: Sequence[date], step: Step
+) -> Made | None:
+    """Write the report of a user; None if there is nothing to report of all time.
+
+    Raises:
+        NotFoundError: there is nothing to report of the year that was asked for.
+    """
+    folder = StateFolder(store.settings.home)
+    fetch = picture_source(store.settings, user) if config.pictures else None
+    try:
+        made = make_report(
+            store.get(), user, folder, clock.now(), year=config.year, fetch=fetch, settings=store.settings
+        )
+    except NotFoundError as nothing:
+        if config.year is not None:
+            raise
+        step.done(0, f"Nothing to report: {nothing}")
+        return None
+    step.done(1, f"Wrote {made.path.name} with {made.charts} charts and {made.pictures} pictures")
+    return made

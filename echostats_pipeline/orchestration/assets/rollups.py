@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -16,6 +18,7 @@ from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
 from echostats_pipeline.stages.statistics import SharedRebuild, unbuilt_days
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow
 
 
@@ -39,28 +42,39 @@ def daily_rollups(
     user's time zone; days outside the range that late plays have touched are rebuilt in the same run. The first day
     there is stands for every day before it.
     """
-    rollups = 0
-    users: dict[str, dict[str, int]] = {}
     there_is = DayWindow(first_day(context.assets_def.partitions_def), last_day(clock.now()))
     asked = days_by_user(context.partition_keys)
     shared = SharedRebuild(store.get(), asked, there_is.first, store.settings.min_play_ms)
-
-    def work(user: User, days: Sequence[date], step: Step) -> None:
-        nonlocal rollups
-        every, rebuilt = shared.rebuild(user, step)
-        for day in sorted(day for day in every - set(days) if there_is.first <= day <= there_is.last):
-            context.log_event(
-                dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day))
-            )
-        step.counts = {"days": rebuilt.days, "plays_read": rebuilt.plays, "documents_written": rebuilt.written}
-        step.detail = f"Built {rebuilt.days} days from {rebuilt.plays} plays, {rebuilt.written} changed"
-        rollups += rebuilt.rollups
-        users[user.partition_key] = step.counts
-
-    def unbuilt(user_key: str, window: DayWindow) -> set[date]:
-        return unbuilt_days(store.get(), store.get().users.by_partition_key(user_key), window)
-
-    jobs.for_each_user(context, work)
-    report_quiet_days(context, clock.now(), unbuilt)
-    rows = row_counts(store.get(), "daily_rollups", rollups)
+    served = jobs.for_each_user(context, partial(_build, context, shared, there_is))
+    report_quiet_days(context, clock.now(), partial(_unbuilt, store.get()))
+    users = {key: each.counts for key, each in served.items()}
+    rows = row_counts(store.get(), "daily_rollups", sum(each.rollups for each in served.values()))
     return dg.MaterializeResult(metadata={**rows, **by_user(users)})
+
+
+class _BuiltUser(NamedTuple):
+    """How many rollups of a user there are in the days that were built, and what the run says of them."""
+
+    rollups: int
+    counts: dict[str, int]
+
+
+def _build(
+    context: dg.AssetExecutionContext,
+    shared: SharedRebuild,
+    there_is: DayWindow,
+    user: User,
+    days: Sequence[date],
+    step: Step,
+) -> _BuiltUser:
+    """Build the days of a user, and report those beyond the range that was asked for."""
+    every, rebuilt = shared.rebuild(user, step)
+    for day in sorted(day for day in every - set(days) if there_is.first <= day <= there_is.last):
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day)))
+    step.counts = {"days": rebuilt.days, "plays_read": rebuilt.plays, "documents_written": rebuilt.written}
+    step.detail = f"Built {rebuilt.days} days from {rebuilt.plays} plays, {rebuilt.written} changed"
+    return _BuiltUser(rebuilt.rollups, step.counts)
+
+
+def _unbuilt(store: Store, user_key: str, window: DayWindow) -> set[date]:
+    return unbuilt_days(store, store.users.by_partition_key(user_key), window)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
 
 import dagster as dg
 
@@ -17,6 +18,7 @@ from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
 from echostats_pipeline.stages.statistics import Snapshots, rebuild_snapshots
+from echostats_pipeline.storage.store import Store
 
 
 @dg.asset(
@@ -45,14 +47,14 @@ def analytics_snapshots(
     and year, `yearly_reviews` of every finished year. Built from the user's days and the catalogue when either has
     changed, and at the user's midnight. A run for one user draws their plays per day and hour and lists their tops.
     """
-    rebuilt: dict[str, Snapshots] = {}
-
-    def work(user: User, _: Sequence[date], step: Step) -> None:
-        snapshots = rebuild_snapshots(store.get(), user, clock.now())
-        rebuilt[user.partition_key] = snapshots
-        step.done(len(snapshots.documents), f"Built {len(snapshots.documents)} snapshots")
-
-    jobs.for_each_user(context, work)
+    rebuilt = jobs.for_each_user(context, partial(_build, store.get(), clock))
     made = sum(len(snapshots.documents) for snapshots in rebuilt.values())
     rows = row_counts(store.get(), "analytics_snapshots", made)
     return dg.MaterializeResult(metadata={**rows, **snapshot_overview(rebuilt)})
+
+
+def _build(store: Store, clock: ClockResource, user: User, _: Sequence[date], step: Step) -> Snapshots:
+    """Build all snapshots of a user."""
+    snapshots = rebuild_snapshots(store, user, clock.now())
+    step.done(len(snapshots.documents), f"Built {len(snapshots.documents)} snapshots")
+    return snapshots

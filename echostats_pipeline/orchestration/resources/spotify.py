@@ -13,6 +13,9 @@ from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.stages.audio_features import FeatureSource
 
+SPOTIFY_POOL = "spotify_api"
+"""Pool of all assets that call Spotify, so that all runs together stay within its limits."""
+
 
 class SpotifyResource(dg.ConfigurableResource):
     """Clients for the Spotify that the settings name: the real one or the simulator."""
