@@ -15,7 +15,7 @@ from polars.exceptions import PolarsError
 from echostats_pipeline import __version__
 from echostats_pipeline.accounts.json_lines import iso, json_line
 from echostats_pipeline.accounts.private_files import new_file, new_folder
-from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.collections import declared
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.storage.database import Document
@@ -90,7 +90,7 @@ def export_user(
         StorageError: the folder is taken or cannot be written; nothing is left of it then.
     """
     with new_folder(target) as folder:
-        counts = {name: count for name, count in store.owned.counts(user).items() if not COLLECTIONS[name].is_cache}
+        counts = {name: count for name, count in store.owned.counts(user).items() if not declared()[name].is_cache}
         progress.expect(sum(counts.values()))
         table = _PlayTable(folder / ".parts", store, user, min_play_ms)
         files = [_write_collection(store, user, name, folder, table, progress) for name in counts]
@@ -194,7 +194,7 @@ def _disk_errors() -> Iterator[None]:
 
 def _manifest(user: User, files: list[ExportedFile], at: datetime) -> str:
     """What the export holds, for programs."""
-    left_out = {name: list(each.secrets) for name, each in COLLECTIONS.items() if each.secrets}
+    left_out = {name: list(each.secrets) for name, each in declared().items() if each.secrets}
     content = {
         "format_version": FORMAT_VERSION,
         "made_by": f"echostats_pipeline {__version__}",
@@ -235,7 +235,7 @@ def _note(user: User, files: list[ExportedFile], table: _PlayTable, at: datetime
 
 def _told(file_name: str) -> str:
     """What the documents of a file are, in the words of the model."""
-    collection = COLLECTIONS.get(file_name.removesuffix(".jsonl"))
+    collection = declared().get(file_name.removesuffix(".jsonl"))
     if collection is None:
         return "One row for each play, flat."
     return (inspect.getdoc(collection.document) or "").splitlines()[0].replace("``", "")

@@ -14,13 +14,13 @@ from echostats_pipeline.cli.own_command import own_command
 from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.run_requests import sync_request
 from echostats_pipeline.settings import Settings, load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.storage.installed import installed
 from echostats_pipeline.storage.store import Store
 
 SIMULATED = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_BURST_CALLS": "100000"}
@@ -93,8 +93,8 @@ def write_export(settings: Settings, simulator: RunningSimulator, console: Conso
 def collections_table(store: Store) -> Table:
     """How many documents each collection holds."""
     table = Table("collection", "documents", title=f"Database {store.db.name}")
-    for name in COLLECTIONS:
-        table.add_row(name, f"{store.db[name].estimated_document_count():,}")
+    for label, _, stored in installed(store.db):
+        table.add_row(label, f"{stored.estimated_document_count():,}")
     return table
 
 

@@ -3,9 +3,9 @@
 `storage.indexes` creates what stands here; nothing else creates an index.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from echostats_pipeline.model.base import Document
 from echostats_pipeline.model.catalog import Album, Artist, Track
@@ -93,6 +93,9 @@ class Collection:
         secrets: Fields that no copy made for a person may hold, encrypted or not.
         retired: Names of indexes of earlier versions that must be no more.
         is_cache: Whether it holds what other collections say, only quicker to read, and may be dropped at any time.
+        written_by: Who writes its documents. Of an application's collection the pipeline makes the indexes, and
+            removes and exports what is a user's; the content is the application's.
+        owner_field: The field that holds the id of the user, in a collection of users' documents.
     """
 
     name: str
@@ -102,13 +105,32 @@ class Collection:
     secrets: tuple[str, ...] = ()
     is_cache: bool = False
     retired: tuple[str, ...] = ()
+    written_by: Literal["pipeline", "application"] = "pipeline"
+    owner_field: str = "user_id"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of the server, with its collections.
+
+    Attributes:
+        name: Its name on the server. The core database has none here: MONGO_DB names it.
+    """
+
+    name: str
+    collections: tuple[Collection, ...]
+
+    def label(self, collection: str) -> str:
+        """What a collection is called among those of all databases: with its database unless that is the core."""
+        return f"{self.name}.{collection}" if self.name else collection
 
 
 ECHOSTATS_COLLECTIONS = (
     Collection(
         "users",
         User,
-        (
+        owner_field="_id",
+        indexes=(
             by("spotify_id", unique=True),
             # Users whom EchoStats has added have no key until they are adopted.
             by(
@@ -241,9 +263,16 @@ EXTRA_COLLECTIONS = (
 )
 """What this pipeline keeps beside them."""
 
-COLLECTIONS: Mapping[str, Collection] = {
-    collection.name: collection for collection in (*ECHOSTATS_COLLECTIONS, *EXTRA_COLLECTIONS)
-}
+CORE = Database("", (*ECHOSTATS_COLLECTIONS, *EXTRA_COLLECTIONS))
+INSTALLED: tuple[Database, ...] = (CORE,)
+"""The databases of an installation. Indexes, removal, export and `echostats doctor` go over all of them."""
+COLLECTIONS: Mapping[str, Collection] = {collection.name: collection for collection in CORE.collections}
+"""Those of the core database."""
+
+
+def declared(databases: Iterable[Database] = INSTALLED) -> dict[str, Collection]:
+    """The collections of some databases by label."""
+    return {database.label(each.name): each for database in databases for each in database.collections}
 
 
 def index_on(name: str, *fields: str) -> Index:

@@ -23,7 +23,7 @@ from pymongo.errors import PyMongoError
 
 from echostats_pipeline.accounts.consent import AT_ONCE, SOON, consent_left
 from echostats_pipeline.errors import APP_FAMILY, DecryptionError, EchostatsError
-from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.collections import declared
 from echostats_pipeline.model.users import SpotifyTokens, User, timezones
 from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.settings import Settings
@@ -123,8 +123,8 @@ def indexes(store: Store) -> Findings:
     problems = index_problems(store.db)
     missing = [each.name for each in problems if each.found is None]
     wrong = [each.name for each in problems if each.found is not None]
-    total = sum(len(collection.indexes) for collection in COLLECTIONS.values())
-    expiring = sum(i.expire_after_seconds is not None for c in COLLECTIONS.values() for i in c.indexes)
+    total = sum(len(collection.indexes) for collection in declared().values())
+    expiring = sum(i.expire_after_seconds is not None for c in declared().values() for i in c.indexes)
     if wrong:
         text = f"{len(wrong)} indexes contradict their declaration: {_few(wrong)}."
         yield Finding("indexes", "problem", text, REPAIR_COMMAND)

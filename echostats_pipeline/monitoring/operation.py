@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from echostats_pipeline.accounts.consent import SOON, consent_left
-from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.collections import declared
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.monitoring.audit import MOST_ROWS, Examined, Finding, Row, worst
 from echostats_pipeline.settings import Settings
@@ -146,7 +146,7 @@ def spotify_answers(store: Store, _: Settings, now: datetime, _scope: Sequence[E
 
 def indexes_are_as_declared(store: Store, _: Settings, _now: datetime, _scope: Sequence[Examined]) -> Finding:
     """Every declared index is in the database with its options: unique keys, and the times after which logs expire."""
-    declared, lacking = sum(len(collection.indexes) for collection in COLLECTIONS.values()), index_problems(store.db)
+    total, lacking = sum(len(collection.indexes) for collection in declared().values()), index_problems(store.db)
     rows: list[Row] = [
         {
             "collection": each.collection,
@@ -156,14 +156,14 @@ def indexes_are_as_declared(store: Store, _: Settings, _now: datetime, _scope: S
         for each in lacking
     ]
     wrong = (
-        f"{len(lacking)} of {declared} indexes are missing or have other options. A run that writes creates the "
+        f"{len(lacking)} of {total} indexes are missing or have other options. A run that writes creates the "
         f"missing ones; for the others run: {REPAIR_COMMAND}"
     )
     return Finding(
         not lacking,
         "WARN",
-        wrong if lacking else f"All {declared} indexes are as declared.",
-        {"declared": declared, "lacking": len(lacking)},
+        wrong if lacking else f"All {total} indexes are as declared.",
+        {"declared": total, "lacking": len(lacking)},
         rows[:MOST_ROWS],
     )
 

@@ -13,8 +13,9 @@ from pymongo.collection import Collection as MongoCollection
 from pymongo.errors import OperationFailure
 
 from echostats_pipeline.errors import IndexConflictError, StorageError
-from echostats_pipeline.model.collections import COLLECTIONS, Collection, Index
+from echostats_pipeline.model.collections import INSTALLED, Database, Index
 from echostats_pipeline.storage.database import DUPLICATE_KEY, Db, Document
+from echostats_pipeline.storage.installed import installed
 
 REPAIR_COMMAND = "echostats indexes --repair"
 CONFLICT_CODES = {85, 86}  # IndexOptionsConflict, IndexKeySpecsConflict
@@ -26,7 +27,7 @@ Existing = Mapping[str, Mapping[str, Any]]
 """Indexes of a collection by their names, as `index_information` tells them."""
 
 
-def ensure_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.values()) -> None:
+def ensure_indexes(db: Db, databases: Iterable[Database] = INSTALLED) -> None:
     """Create every declared index that is missing; run again it changes nothing.
 
     Indexes that an earlier version has made under MongoDB's automatic names are replaced by those declared, for
@@ -37,14 +38,14 @@ def ensure_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
         StorageError: a unique index cannot be built because the collection holds duplicates.
     """
     problems = []
-    for collection in collections:
-        existing: Existing = db[collection.name].index_information()
-        _drop(db, collection.name, [name for name in collection.retired if name in existing])
-        for index in collection.indexes:
+    for _, declared, stored in installed(db, databases):
+        existing: Existing = stored.index_information()
+        _drop(stored, [name for name in declared.retired if name in existing])
+        for index in declared.indexes:
             wrong = contradicting(existing, index)
-            problems += [f"{db.name}.{collection.name}.{name}" for name in wrong]
+            problems += [f"{stored.full_name}.{name}" for name in wrong]
             if not wrong:
-                _ensure(db, collection.name, index, existing)
+                _ensure(stored, index, existing)
     if problems:
         raise IndexConflictError(
             f"Indexes contradict those that are needed: {', '.join(problems)}. Documents are as they were. "
@@ -52,7 +53,7 @@ def ensure_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
         )
 
 
-def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.values()) -> list[str]:
+def repair_indexes(db: Db, databases: Iterable[Database] = INSTALLED) -> list[str]:
     """Drop and rebuild the indexes that contradict the declared ones. Documents are never touched.
 
     Returns:
@@ -62,20 +63,20 @@ def repair_indexes(db: Db, collections: Iterable[Collection] = COLLECTIONS.value
         StorageError: a unique index cannot be built because the collection holds duplicates; its indexes are as before.
     """
     repaired = []
-    for collection in collections:
-        for index in collection.indexes:
-            existing: Existing = db[collection.name].index_information()
+    for label, declared, stored in installed(db, databases):
+        for index in declared.indexes:
+            existing: Existing = stored.index_information()
             wrong = contradicting(existing, index)
             for name in wrong:
-                db[collection.name].drop_index(name)
+                stored.drop_index(name)
             try:
                 kept = {name: known for name, known in existing.items() if name not in wrong}
-                _ensure(db, collection.name, index, kept)
+                _ensure(stored, index, kept)
             except StorageError:
                 for name, known in wrong.items():
-                    db[collection.name].create_index(known["key"], name=name, **existing_options(known))
+                    stored.create_index(known["key"], name=name, **existing_options(known))
                 raise
-            repaired += [f"{collection.name}.{name}" for name in wrong]
+            repaired += [f"{label}.{name}" for name in wrong]
     return repaired
 
 
@@ -99,16 +100,16 @@ class IndexProblem:
         return f"{self.collection}.{self.index}"
 
 
-def index_problems(db: Db) -> list[IndexProblem]:
+def index_problems(db: Db, databases: Iterable[Database] = INSTALLED) -> list[IndexProblem]:
     """Every declared index that is missing, or has contradicting ones in its place."""
     problems = []
-    for collection in COLLECTIONS.values():
-        existing: Existing = db[collection.name].index_information()
-        for index in collection.indexes:
+    for label, declared, stored in installed(db, databases):
+        existing: Existing = stored.index_information()
+        for index in declared.indexes:
             wrong = contradicting(existing, index)
-            problems += [IndexProblem(collection.name, name, existing_options(known)) for name, known in wrong.items()]
+            problems += [IndexProblem(label, name, existing_options(known)) for name, known in wrong.items()]
             if not wrong and not present(existing, index):
-                problems.append(IndexProblem(collection.name, index.name, None))
+                problems.append(IndexProblem(label, index.name, None))
     return problems
 
 
@@ -144,7 +145,7 @@ def existing_options(existing: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in existing.items() if name not in {"v", "key", "ns", "background"}}
 
 
-def _ensure(db: Db, collection: str, index: Index, existing: Existing) -> None:
+def _ensure(stored: MongoCollection[Document], index: Index, existing: Existing) -> None:
     """Have a declared index exist, given those that do, none of which contradicts it."""
     former = [name for name, known in existing.items() if _is_former(name, known, index)]
     made = [name for name in present(existing, index) if name not in former]
@@ -152,35 +153,35 @@ def _ensure(db: Db, collection: str, index: Index, existing: Existing) -> None:
     bridged = bridge in existing  # by a process that was killed
     if not made and any(_telling(existing[name]) == _telling(index.options) for name in former):
         # MongoDB takes the two for one: a third, which it tells from both, keeps documents unique in between.
-        _create(db, collection, index, name=bridge, sparse=True)
+        _create(stored, index, name=bridge, sparse=True)
         bridged = True
-        _drop(db, collection, former)
+        _drop(stored, former)
     if not made:
-        _create(db, collection, index)
-    _drop(db, collection, [*former, bridge] if bridged else former)
+        _create(stored, index)
+    _drop(stored, [*former, bridge] if bridged else former)
 
 
-def _create(db: Db, collection: str, index: Index, **changes: Any) -> None:
+def _create(stored: MongoCollection[Document], index: Index, **changes: Any) -> None:
     try:
-        db[collection].create_index(list(index.keys), **{"name": index.name, **index.options, **changes})
+        stored.create_index(list(index.keys), **{"name": index.name, **index.options, **changes})
     except OperationFailure as error:
         if error.code in CONFLICT_CODES:
             raise IndexConflictError(
-                f"{db.name}.{collection} has an index that contradicts {index.name} on {dict(index.keys)} with "
+                f"{stored.full_name} has an index that contradicts {index.name} on {dict(index.keys)} with "
                 f"{index.options or 'no options'}. Rebuild it with: {REPAIR_COMMAND}"
             ) from error
         if error.code == DUPLICATE_KEY:
             raise StorageError(
-                f"{db.name}.{collection} holds documents that are equal in {list(dict(index.keys))}, which must be "
+                f"{stored.full_name} holds documents that are equal in {list(dict(index.keys))}, which must be "
                 "unique. Remove the duplicates, then try again; nothing was changed."
             ) from error
         raise
 
 
-def _drop(db: Db, collection: str, names: Iterable[str]) -> None:
+def _drop(stored: MongoCollection[Document], names: Iterable[str]) -> None:
     for name in names:
         try:
-            db[collection].drop_index(name)
+            stored.drop_index(name)
         except OperationFailure as error:  # another process, or EchoStats, was faster
             if error.code != INDEX_NOT_FOUND:
                 raise

@@ -1,46 +1,54 @@
-"""What is a user's own, in whatever collections there are: counted and read. `storage.removals` deletes it."""
+"""What is a user's own, in all collections of all databases: counted and read. `storage.removals` deletes it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bson import ObjectId
 
-from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.collections import INSTALLED, Collection, Database
 from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.installed import InstalledCollection, installed
 
-OWNED = (*(name for name, each in COLLECTIONS.items() if each.owned_by_user and name != "users"), "users")
-"""Collections with documents of users; ``users`` is the last, so that an interrupted removal can be repeated."""
 IN_ORDER = {"listening_history": "played_at"}
-"""By what field a collection is read, where an index gives that order; the others come as they are stored."""
+"""The field by which a collection is read, where an index gives that order. Others are read as they are stored."""
 
 
-def owned_by(name: str, user_ids: list[str]) -> Document:
+def owned_by(collection: Collection, user_ids: list[str]) -> Document:
     """The query for the documents of some users in a collection."""
-    if name == "users":
+    if collection.owner_field == "_id":
         return {"_id": {"$in": [ObjectId(user_id) for user_id in user_ids]}}
-    return {"user_id": {"$in": user_ids} if len(user_ids) != 1 else user_ids[0]}
+    return {collection.owner_field: {"$in": user_ids} if len(user_ids) != 1 else user_ids[0]}
+
+
+def owned_collections(db: Db, databases: Iterable[Database] = INSTALLED) -> dict[str, InstalledCollection]:
+    """Collections with documents of users, by label; ``users`` is the last, so that a removal can be repeated."""
+    found = [each for each in installed(db, databases) if each.declared.owned_by_user]
+    return {each.label: each for each in sorted(found, key=lambda each: each.label == "users")}
 
 
 class OwnedStore:
-    """Every collection of `OWNED`, for reading."""
+    """Every collection with documents of users, for reading."""
 
-    def __init__(self, db: Db) -> None:
-        self._db = db
+    def __init__(self, db: Db, databases: Iterable[Database] = INSTALLED) -> None:
+        self.collections = owned_collections(db, databases)
 
     def counts(self, user: User) -> dict[str, int]:
         """How many documents of each collection are this user's own; collections without any are left out."""
-        counts = {name: self._db[name].count_documents(owned_by(name, [user.user_id])) for name in OWNED}
-        return {name: count for name, count in counts.items() if count}
+        counts = {
+            label: each.stored.count_documents(owned_by(each.declared, [user.user_id]))
+            for label, each in self.collections.items()
+        }
+        return {label: count for label, count in counts.items() if count}
 
-    def documents(self, user: User, name: str) -> Iterator[Document]:
+    def documents(self, user: User, label: str) -> Iterator[Document]:
         """A user's documents of one collection as they are stored, but for its secrets.
 
         Of a collection with secrets only the fields are read that are known to be none.
         """
-        collection = COLLECTIONS[name]
+        _, collection, stored = self.collections[label]
         known = [info.alias or field for field, info in collection.document.model_fields.items()]
         fields = dict.fromkeys((field for field in known if field not in collection.secrets), 1)
-        found = self._db[name].find(owned_by(name, [user.user_id]), fields if collection.secrets else None)
-        if order := IN_ORDER.get(name):
+        found = stored.find(owned_by(collection, [user.user_id]), fields if collection.secrets else None)
+        if order := IN_ORDER.get(label):
             found = found.sort(order, 1).allow_disk_use(True)
         yield from found

@@ -7,31 +7,35 @@ of an empty collection.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from echostats_pipeline.errors import UserRemovedError
+from echostats_pipeline.model.base import Document as Model
+from echostats_pipeline.model.collections import INSTALLED, Collection, Database
 from echostats_pipeline.model.users import ID_DIGITS, RemovedUser, ending_of_key
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.owned import OWNED, owned_by
+from echostats_pipeline.storage.installed import InstalledCollection
+from echostats_pipeline.storage.owned import owned_by, owned_collections
 
-THEIRS = ("genre_distributions", *OWNED)
-"""Where anything of a user may be; the first is EchoStats' own."""
+GENRES = Collection("genre_distributions", Model, ())
+"""EchoStats' own, which this pipeline neither reads nor writes."""
 
 
 class RemovalStore:
     """Remembers removed users and deletes what is theirs."""
 
-    def __init__(self, db: Db) -> None:
-        self._db = db
+    def __init__(self, db: Db, databases: Iterable[Database] = INSTALLED) -> None:
         self._removed = db["removed_users"]
+        genres = InstalledCollection(GENRES.name, GENRES, db[GENRES.name])
+        self._theirs = {genres.label: genres, **owned_collections(db, databases)}
 
     def remember(self, user_id: str, at: datetime) -> None:
         """Remember that a user is removed; from now on nothing of theirs is to be kept."""
         removed = RemovedUser(user_id=user_id, removed_at=at)
         self._removed.update_one({"user_id": user_id}, {"$setOnInsert": removed.to_bson()}, upsert=True)
 
-    def ids(self, among: Collection[str] | None = None) -> list[str]:
+    def ids(self, among: Sequence[str] | None = None) -> list[str]:
         """Ids of removed users: of all, or of those among some."""
         query: Document = {} if among is None else {"user_id": {"$in": list(among)}}
         return [found["user_id"] for found in self._removed.find(query).sort("user_id")]
@@ -54,18 +58,27 @@ class RemovalStore:
     def leftovers(self) -> dict[str, int]:
         """How many documents of removed users there are, by collection; collections without any are left out."""
         ids = self.ids()
-        counts = {name: self._db[name].count_documents(_of_removed(name, ids)) for name in THEIRS if ids}
-        return {name: count for name, count in counts.items() if count}
+        if not ids:
+            return {}
+        counts = {
+            label: each.stored.count_documents(_of_removed(each.declared, ids)) for label, each in self._theirs.items()
+        }
+        return {label: count for label, count in counts.items() if count}
 
-    def sweep(self, among: Collection[str] | None = None) -> dict[str, int]:
+    def sweep(self, among: Sequence[str] | None = None) -> dict[str, int]:
         """Delete whatever there is of removed users, or of those among some.
 
         Returns:
             How many documents of which collection; those that had none are left out.
         """
         ids = self.ids(among)
-        counts = {name: self._db[name].delete_many(_of_removed(name, ids)).deleted_count for name in THEIRS if ids}
-        return {name: count for name, count in counts.items() if count}
+        if not ids:
+            return {}
+        counts = {
+            label: each.stored.delete_many(_of_removed(each.declared, ids)).deleted_count
+            for label, each in self._theirs.items()
+        }
+        return {label: count for label, count in counts.items() if count}
 
 
 def keys_of_removed(keys: Iterable[str], removed_ids: Iterable[str]) -> list[str]:
@@ -74,10 +87,10 @@ def keys_of_removed(keys: Iterable[str], removed_ids: Iterable[str]) -> list[str
     return [key for key in keys if key[-ID_DIGITS - 1 :] in endings]
 
 
-def _of_removed(name: str, user_ids: list[str]) -> Document:
+def _of_removed(collection: Collection, user_ids: list[str]) -> Document:
     """The query for documents of removed users; incidents of a run name the user, or several, by key alone."""
-    owned = owned_by(name, user_ids)
-    if name != "incidents":
+    owned = owned_by(collection, user_ids)
+    if collection.name != "incidents":
         return owned
     endings = "|".join(re.escape(ending_of_key(user_id)) for user_id in user_ids)
     return {"$or": [owned, {"user_key": {"$regex": rf"({endings})(\.\.|$)"}}]}

@@ -19,7 +19,6 @@ from echostats_pipeline.errors import StorageError
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.plays import Play, TrackSnapshot
 from echostats_pipeline.model.users import User
-from echostats_pipeline.storage import owned
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.plays_table import DERIVED_COLUMNS, PLAY_COLUMNS
 from echostats_pipeline_tests.accounts.test_removal import OWNED, connect
@@ -122,10 +121,10 @@ def test_every_collection_of_theirs_has_a_file_and_nobody_elses_is_in_it(store: 
 def test_a_collection_that_comes_new_is_exported_and_removed_by_itself(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`OWNED` follows from the declared collections; what is in it, is served."""
-    assert set(owned.OWNED) == {name for name, each in COLLECTIONS.items() if each.owned_by_user}
+    """What is served follows from the declared collections."""
+    assert set(store.owned.collections) == {name for name, each in COLLECTIONS.items() if each.owned_by_user}
     ann = connect(store, "ann")
-    assert list(store.owned.counts(ann)) == list(owned.OWNED)
+    assert list(store.owned.counts(ann)) == list(store.owned.collections)
     assert list(store.owned.counts(ann))[-1] == "users"
 
 

@@ -177,7 +177,7 @@ def test_tokens_that_are_renewed_meanwhile_do_not_come_back(installation: Instal
 def test_without_removed_users_a_sweep_touches_no_collection(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ann = connect(store, "ann")
     before = {name: store.db.command("collStats", name)["count"] for name in OWNED}
-    seen: list[str] = []
+    seen: list[object] = []
     monkeypatch.setattr("echostats_pipeline.storage.removals._of_removed", lambda name, ids: seen.append(name))
     assert store.removals.sweep() == store.removals.sweep([ann.user_id]) == store.removals.leftovers() == {}
     assert seen == []
