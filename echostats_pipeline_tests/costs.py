@@ -9,7 +9,7 @@ import pytest
 
 COSTS = ("unit", "mongo", "dagster", "ui", "kill", "scale")
 """From the cheapest on; pyproject.toml says what each is."""
-OF_FOLDER = {"assets": "dagster", "dagster": "dagster", "integration": "dagster"}
+OF_FOLDER = {"orchestration": "dagster", "integration": "dagster"}
 OF_GROUP = {
     "ui": "ui",
     "backfill": "ui",
@@ -40,8 +40,8 @@ def cost_of(item: pytest.Item) -> str:
     group = item.get_closest_marker("xdist_group")
     if group is not None and group.args[0] in OF_GROUP:
         return OF_GROUP[group.args[0]]
-    folder = item.path.parent.name
+    of_folder = next((OF_FOLDER[part] for part in item.path.parts if part in OF_FOLDER), None)
     used = set(getattr(item, "fixturenames", ()))
-    if folder in OF_FOLDER or used & DAGSTER_FIXTURES:
-        return OF_FOLDER.get(folder, "dagster")
+    if of_folder or used & DAGSTER_FIXTURES:
+        return of_folder or "dagster"
     return "mongo" if used & MONGO_FIXTURES else "unit"

@@ -21,7 +21,6 @@ from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY
 from dagster._core.execution.api import execute_run
 from dagster._core.instance import InstanceRef
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from rich.console import Console
 from rich.progress import (
@@ -46,6 +45,7 @@ from echostats_pipeline.orchestration.instance.code_location import reload_code_
 from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs, process_tag
 from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, first_day_of
 from echostats_pipeline.orchestration.partitions import PARTITION, RANGE_START
+from echostats_pipeline.orchestration.tags import MAX_RETRIES
 from echostats_pipeline.settings import EMBEDDED_MONGO, Settings, set_environment
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
@@ -55,7 +55,7 @@ PACKAGE = Path(__file__).parent.parent
 NO_COMPUTE_LOGS = "dagster._core.storage.noop_compute_log_manager"
 INTERRUPTED_REASON = "Interrupted by Ctrl-C"
 POLL_S = 0.2
-NO_RETRIES = {MAX_RETRIES_TAG: "0"}
+NO_RETRIES = {MAX_RETRIES: "0"}
 """Whoever sits at the command line sees a failure and decides; the daemon would repeat it elsewhere."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorStatus
-from dagster._core.storage.tags import MAX_RUNTIME_SECONDS_TAG
 
 from echostats_pipeline.monitoring.health import Finding, Findings
 from echostats_pipeline.monitoring.incidents import one_line
@@ -16,6 +15,7 @@ from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
 from echostats_pipeline.orchestration.automation.sensors import SENSORS
 from echostats_pipeline.orchestration.instance.metrics import failed_runs
+from echostats_pipeline.orchestration.tags import MAX_RUNTIME
 from echostats_pipeline.storage.store import Store
 
 QUEUED_LONG = timedelta(minutes=30)
@@ -75,7 +75,7 @@ def runs(instance: dg.DagsterInstance, store: Store | None, now: datetime) -> Fi
         run, at_work = record.dagster_run, record.dagster_run.status in AT_WORK
         since = record.start_time if at_work and record.start_time else record.create_timestamp.timestamp()
         lasted = timedelta(seconds=int(now.timestamp() - since))
-        most = timedelta(seconds=int(run.tags.get(MAX_RUNTIME_SECONDS_TAG, limit_s))) if at_work else QUEUED_LONG
+        most = timedelta(seconds=int(run.tags.get(MAX_RUNTIME, limit_s))) if at_work else QUEUED_LONG
         if lasted > most:
             text = f"Run {run.run_id} of {run.job_name} is {run.status.value} for {lasted}, longer than {most}."
             yield Finding("runs", "problem", text, f"Dagster UI: Runs, terminate {run.run_id[:8]}")

@@ -1,5 +1,7 @@
 """Tags of runs: whom a run serves, and how Dagster queues, repeats and ends it."""
 
+import dagster as dg
+
 USER_TAG = "echostats/user"
 """Partition key of the user that a run serves. Two runs of one user never execute at once."""
 USERS_TAG = "echostats/users"
@@ -8,12 +10,16 @@ FILES_TAG = "echostats/files"
 """Number of exports that a run imports."""
 READS_ONLY = {"echostats/reads_only": "true"}
 """Tags of jobs that write nothing to the database, indexes included."""
+MAX_RUNTIME, MAX_RETRIES = "dagster/max_runtime", "dagster/max_retries"
+"""Dagster's own tags: seconds after which a run is ended, and how often a failed one is repeated."""
+FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+"""States of runs that have ended."""
 AFTER_PLAYS = {"dagster/priority": "-1"}
 """Tags of jobs that let a sync pass in Dagster's queue: plays that are not read in time are lost."""
-RETRIED = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "true"}
+RETRIED = {MAX_RETRIES: "2", "dagster/retry_on_asset_or_op_failure": "true"}
 """Tags of jobs that no sensor requests again after a failure. A permanent failure withdraws the second tag."""
 
 
 def at_most(minutes: int) -> dict[str, str]:
     """Tags that end a run after this time. The default is an hour."""
-    return {"dagster/max_runtime": str(minutes * 60)}
+    return {MAX_RUNTIME: str(minutes * 60)}

@@ -5,7 +5,6 @@ from datetime import date, datetime, timedelta
 from typing import get_args
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.model.users import User
@@ -39,7 +38,7 @@ from echostats_pipeline.orchestration.jobs import (
 from echostats_pipeline.orchestration.partitions import USERS, first_day, windows_of_run
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
-from echostats_pipeline.orchestration.tags import USER_TAG
+from echostats_pipeline.orchestration.tags import FINISHED, USER_TAG
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.audio_features import FAMILIES, askable
@@ -49,7 +48,7 @@ from echostats_pipeline.storage.catalog import CatalogName
 REST_AFTER_FAILURE_S = 15 * 60
 """What fails is not asked for again at once: the cause is seldom gone by then, and every run leaves its traces."""
 ENDED_WELL = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
-UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED_STATUSES]
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED]
 ON = dg.DefaultSensorStatus.RUNNING
 
 

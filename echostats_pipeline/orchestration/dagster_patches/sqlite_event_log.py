@@ -16,10 +16,9 @@ from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import Any
 
-import dagster._check as check
+import dagster as dg
 import sqlalchemy as sa
 from dagster._core.events import ASSET_EVENTS, BATCH_WRITABLE_EVENTS
-from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,
@@ -53,17 +52,16 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
 
     def run_connection(self, run_id: str | None = None) -> AbstractContextManager[Connection]:
         """A connection to the file of a run, which has small pages if it is made now."""
-        path = Path(self.path_for_shard(check.not_none(run_id)))
-        if not path.exists():
+        if run_id is not None and not (path := Path(self.path_for_shard(run_id))).exists():
             # The size holds from the first page on. Whoever else makes the file at this moment makes it as usual.
             with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as new:
                 new.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 new.execute("VACUUM")
         return super().run_connection(run_id)  # type: ignore[no-any-return]
 
-    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store asset events of a run in one transaction per file; other events one by one."""
-        by_run: dict[str, list[EventLogEntry]] = defaultdict(list)
+        by_run: dict[str, list[dg.EventLogEntry]] = defaultdict(list)
         for event in events:
             kind = event.dagster_event_type
             if kind in ASSET_EVENTS and kind in BATCH_WRITABLE_EVENTS:
@@ -73,14 +71,14 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         for run_id, run_events in by_run.items():
             self._store_asset_events(run_id, run_events)
 
-    def _store_asset_events(self, run_id: str, events: list[EventLogEntry]) -> None:
+    def _store_asset_events(self, run_id: str, events: list[dg.EventLogEntry]) -> None:
         rows = [self._event_to_row(event) for event in events]
         with self.run_connection(run_id) as connection:
             connection.execute(SqlEventLogStorageTable.insert(), rows)
         with self.index_transaction() as connection:
             # SQLite has one writer at a time, so the ids of one transaction follow each other.
             result = connection.execute(SqlEventLogStorageTable.insert().values(**rows[0]))
-            (first_id,) = check.not_none(result.inserted_primary_key)
+            (first_id,) = result.inserted_primary_key  # type: ignore[misc]
             if len(rows) > 1:
                 connection.execute(SqlEventLogStorageTable.insert(), rows[1:])
             ids = range(first_id, first_id + len(rows))

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import dagster as dg
-from dagster._core.events import DagsterEventType
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
@@ -18,6 +16,7 @@ from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import Ba
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_leftovers
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.tags import FINISHED
 
 AT_ONCE = 200
 """Runs of one transaction, during which no run can write its events."""
@@ -53,7 +52,7 @@ def remove_runs(instance: dg.DagsterInstance, before: datetime) -> Removed:
 
 def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[list[str]]:
     """Ids of all runs in question, a batch at a time."""
-    filters = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
+    filters = dg.RunsFilter(statuses=FINISHED, created_before=before)
     run_ids = [record.dagster_run.run_id for record in instance.get_run_records(filters)]
     for start in range(0, len(run_ids), AT_ONCE):
         yield run_ids[start : start + AT_ONCE]
@@ -76,7 +75,7 @@ def _last_builders(instance: dg.DagsterInstance) -> set[str]:
     builders = set()
     for key in instance.event_log_storage.all_asset_keys():
         newest = instance.event_log_storage.get_latest_storage_id_by_partition(
-            key, DagsterEventType.ASSET_MATERIALIZATION
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION
         )
         ids = list(newest.values())
         for start in range(0, len(ids), AT_ONCE):
