@@ -16,7 +16,7 @@ from benchmarks.traffic import Traffic
 from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
-from echostats_pipeline.stages.statistics import Rebuilt, Snapshots, rebuild_rollups, rebuild_snapshots
+from echostats_pipeline.stages.statistics import RebuildResult, Snapshots, rebuild_rollups, rebuild_snapshots
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import AWARE, Document
 from echostats_pipeline.storage.indexes import ensure_indexes
@@ -90,7 +90,7 @@ class Scene:
         for name in sorted(set(self.store.db.list_collection_names()) - kept):
             self.store.db[name].delete_many({"user_id": listener.user_id})
 
-    def rebuild(self, listener: Listener, window: DayWindow = SPAN) -> Rebuilt:
+    def rebuild(self, listener: Listener, window: DayWindow = SPAN) -> RebuildResult:
         """Rebuild rollups."""
         days = list(window.dates())
         return rebuild_rollups(self.store, listener.user, days, min_play_ms=MIN_PLAY_MS, progress=NoProgress())

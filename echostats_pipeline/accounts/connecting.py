@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from echostats_pipeline.errors import ReauthorizationNeeded, SettingsError, SpotifyUnreachable, UserNotRegistered
 from echostats_pipeline.model.users import SpotifyTokens, User
 from echostats_pipeline.settings import SPOTIFY_ACCOUNTS_URL, SPOTIFY_API_URL, Settings
-from echostats_pipeline.spotify.authorised import AccessTokens, Authorised
-from echostats_pipeline.spotify.call_log import Logged
+from echostats_pipeline.spotify.authorised import AccessTokens, AuthorisingHandler
+from echostats_pipeline.spotify.call_log import LoggingHandler
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.spotify.mapping import user_profile
@@ -187,7 +187,7 @@ def store_grant(
 
 
 @dataclass(frozen=True)
-class Reach:
+class SpotifyHandlers:
     """How this installation reaches Spotify: the layers around every call, and what they share across processes.
 
     Attributes:
@@ -200,17 +200,17 @@ class Reach:
 
 
 @contextmanager
-def reached(store: Store, budget: Budget, clock: Clock, sleep: Sleep = time.sleep) -> Iterator[Reach]:
+def reached(store: Store, budget: Budget, clock: Clock, sleep: Sleep = time.sleep) -> Iterator[SpotifyHandlers]:
     """The layers, open as long as the block; its calls are in ``api_logs`` when it is left, however it is left."""
     with store.api_logs() as log, requests.Session() as session:
         transport = RequestsHandler(session, CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-        logged = Logged(transport, log.add, time.monotonic, lambda: f"req-{secrets.token_hex(8)}")
+        logged = LoggingHandler(transport, log.add, time.monotonic, lambda: f"req-{secrets.token_hex(8)}")
 
         def layered(inner: Handler) -> Handler:
             quota = Quota(inner, store.limits, budget, clock, sleep)
             return Retrying(quota, sleep, clock, jitter=lambda: random.uniform(0, 1))  # noqa: S311 - not a secret
 
-        yield Reach(layered(logged), lambda tokens: layered(Authorised(logged, tokens)))
+        yield SpotifyHandlers(layered(logged), lambda tokens: layered(AuthorisingHandler(logged, tokens)))
 
 
 @contextmanager
@@ -249,7 +249,7 @@ def _paused_if_not_registered(store: Store, user: User) -> Iterator[None]:
         raise
 
 
-def _client(settings: Settings, store: Store, user: User, clock: Clock, reach: Reach) -> SpotifyClient:
+def _client(settings: Settings, store: Store, user: User, clock: Clock, reach: SpotifyHandlers) -> SpotifyClient:
     spotify, cipher = configured_spotify(settings), token_cipher(settings)
     tokens = StoredTokens(store.users, cipher, reach.token, spotify.app, user, clock)
     return SpotifyClient(

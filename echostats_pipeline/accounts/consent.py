@@ -20,12 +20,12 @@ from echostats_pipeline.transforms.days import DayWindow, local_date
 
 CONSENT_LIFE = timedelta(days=182)
 """Half a year: Spotify says six months, and tells no date."""
-SOON, AT_ONCE = timedelta(days=30), timedelta(days=7)
+EXPIRES_SOON, URGENT = timedelta(days=30), timedelta(days=7)
 """With so much left of a consent, its user is told to renew it."""
 
 
 @dataclass(frozen=True)
-class Attempt:
+class ConsentAttempt:
     """One attempt to get a consent: what is sent with the user, and must come back or stay secret.
 
     Attributes:
@@ -39,7 +39,7 @@ class Attempt:
     verifier: str | None
 
     @classmethod
-    def of(cls, app: SpotifyApp) -> "Attempt":
+    def of(cls, app: SpotifyApp) -> "ConsentAttempt":
         """A new attempt: PKCE unless the app has a client secret."""
         return cls(app, secrets.token_urlsafe(16), new_verifier() if app.client_secret is None else None)
 

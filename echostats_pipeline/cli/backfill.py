@@ -51,7 +51,7 @@ class Day(click.ParamType[date]):
 
 
 @dataclass(frozen=True)
-class Asked:
+class BackfillRequest:
     """A user and the days of theirs to be rebuilt."""
 
     user: User
@@ -59,7 +59,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Ran:
+class BackfillResult:
     """A run of this command: for which users, by partition key, and why it failed if it did."""
 
     users: Collection[str]
@@ -102,7 +102,7 @@ def backfill(first: date | None, last: date | None, names: Sequence[str], no_sna
         raise EchostatsError("\n".join(problems))
 
 
-def asked_of(store: Store, first: date | None, last: date | None, names: Sequence[str]) -> list[Asked]:
+def asked_of(store: Store, first: date | None, last: date | None, names: Sequence[str]) -> list[BackfillRequest]:
     """Whose days to rebuild, in the order users were added; of everybody if nobody is named, but for those without any.
 
     Raises:
@@ -115,7 +115,7 @@ def asked_of(store: Store, first: date | None, last: date | None, names: Sequenc
         if named and user.user_id not in named:
             continue
         try:
-            asked.append(Asked(user, days_of(user, store.users.history_span(user.user_id), first, last)))
+            asked.append(BackfillRequest(user, days_of(user, store.users.history_span(user.user_id), first, last)))
         except EchostatsError as error:
             if names:
                 raise
@@ -150,7 +150,7 @@ def days_of(user: User, span: tuple[datetime, datetime] | None, first: date | No
     return window
 
 
-def build_days(runner: Runner, asked: Sequence[Asked], order: Sequence[str]) -> list[Ran]:
+def build_days(runner: Runner, asked: Sequence[BackfillRequest], order: Sequence[str]) -> list[BackfillResult]:
     """Rebuild the days of everybody in as few runs as can be."""
     ran, since = [], runner.first_day()
     names = {each.user.partition_key: each.user.display_name or each.user.partition_key for each in asked}
@@ -161,22 +161,24 @@ def build_days(runner: Runner, asked: Sequence[Asked], order: Sequence[str]) -> 
     return ran
 
 
-def refresh_snapshots(runner: Runner, asked: Iterable[Asked], ran: Iterable[Ran]) -> list[Ran]:
+def refresh_snapshots(
+    runner: Runner, asked: Iterable[BackfillRequest], ran: Iterable[BackfillResult]
+) -> list[BackfillResult]:
     """Rebuild the snapshots of everybody whose days were built."""
     built = {key for run in ran if not run.problem for key in run.users}
     users = [each.user for each in asked if each.user.partition_key in built]
     return [outcome_of([user.partition_key], partial(rebuild_snapshots, runner, user)) for user in users]
 
 
-def outcome_of(users: Collection[str], run: Callable[[], str]) -> Ran:
+def outcome_of(users: Collection[str], run: Callable[[], str]) -> BackfillResult:
     """Execute a run; one that fails does not keep the next from being executed."""
     try:
-        return Ran(users, run())
+        return BackfillResult(users, run())
     except RunFailedError as failure:
-        return Ran(users, failure.run_id, str(failure))
+        return BackfillResult(users, failure.run_id, str(failure))
 
 
-def outcome_table(store: Store, asked: Iterable[Asked], ran: Iterable[Ran]) -> Table:
+def outcome_table(store: Store, asked: Iterable[BackfillRequest], ran: Iterable[BackfillResult]) -> Table:
     """What was rebuilt of each user, and in which runs."""
     numbers = [Column(name, justify="right") for name in ("days", "plays", "documents\nchanged")]
     table = Table(

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from echostats_pipeline.accounts.connecting import configured_spotify, connect_account
-from echostats_pipeline.accounts.consent import Attempt
+from echostats_pipeline.accounts.consent import ConsentAttempt
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.options import checked_timezone
 from echostats_pipeline.cli.redirect import NotServed, Redirects, served
@@ -60,7 +60,7 @@ def connect(timezone: str, no_browser: bool) -> None:
     """Connect a Spotify account, or renew one: opens Spotify's consent in the browser and waits for its end."""
     settings = load_settings()
     _check_client_id(settings.spotify_client_id)
-    attempt = Attempt.of(configured_spotify(settings).app)
+    attempt = ConsentAttempt.of(configured_spotify(settings).app)
     timezone = _asked_timezone(timezone)
     with open_database(settings) as store:
 
@@ -132,7 +132,7 @@ def _pasted(app: SpotifyApp) -> str:
     return address
 
 
-def _from_browser(attempt: Attempt, redirects: Redirects, finish: Connect) -> User:
+def _from_browser(attempt: ConsentAttempt, redirects: Redirects, finish: Connect) -> User:
     """Wait for the browser to come back, finish, and show there what became of it.
 
     Raises:

@@ -26,7 +26,7 @@ from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from echostats_pipeline.cli.guard import Guarded, Refusal, refusal
+from echostats_pipeline.cli.guard import GuardedApp, RefusedRequest, refusal
 
 HOST = "127.0.0.1"
 GRAPHQL = "/graphql"
@@ -37,23 +37,23 @@ NOTEBOOKS = {"/notebook", "/dagit/notebook"}
 POLL_MS, END_WITHIN_S = 2_000, 5
 
 
-class GuardedUi(Guarded):
+class GuardedUi(GuardedApp):
     """The guard of Dagster's UI, which asks everything with JSON."""
 
-    def refused(self, scope: Scope) -> Refusal | None:
+    def refused(self, scope: Scope) -> RefusedRequest | None:
         """Why a request is refused: also for being sent in a way that needs no permission from other sites."""
         method, values = scope.get("method", "GET"), Headers(scope=scope).getlist
         found = refusal(method, values, self.hosts)
         if found or scope["type"] == "websocket":
             return found
         if scope["path"] in NOTEBOOKS:
-            return Refusal(HTTPStatus.NOT_FOUND, "There are no notebooks.")
+            return RefusedRequest(HTTPStatus.NOT_FOUND, "There are no notebooks.")
         if method not in {"GET", "HEAD"} and not _is_json(values("content-type")):
-            return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON, with Content-Type: application/json.")
+            return RefusedRequest(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON, with Content-Type: application/json.")
         if not {"same-origin", "none"}.issuperset(values("sec-fetch-site")) and scope["path"].startswith(DATA):
-            return Refusal(HTTPStatus.FORBIDDEN, "A link of another site leads here. Begin at the start page: /")
+            return RefusedRequest(HTTPStatus.FORBIDDEN, "A link of another site leads here. Begin at the start page: /")
         if method == "GET" and scope["path"] == GRAPHQL and _changes(scope["query_string"]):
-            return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "Send what changes something by POST, as JSON.")
+            return RefusedRequest(HTTPStatus.METHOD_NOT_ALLOWED, "Send what changes something by POST, as JSON.")
         return None
 
 

@@ -17,7 +17,7 @@ from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.local.webserver import answering_webserver
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.monitoring import health
-from echostats_pipeline.monitoring.health import Finding, Findings, examined, worst
+from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings, examined, worst
 from echostats_pipeline.monitoring.notifier import Notifier
 from echostats_pipeline.orchestration import health as instance_health
 from echostats_pipeline.settings import Settings, load_settings
@@ -46,21 +46,23 @@ def doctor(as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def diagnosis() -> list[Finding]:
+def diagnosis() -> list[HealthFinding]:
     """Everything that was found, problems or not; nothing that is wrong keeps the rest from being looked at."""
     findings = examined("versions", health.versions)
     try:
         settings = load_settings()
     except SettingsError as error:
-        return [*findings, Finding("settings", "problem", str(error), "README: Settings")]
+        return [*findings, HealthFinding("settings", "problem", str(error), "README: Settings")]
     findings += examined("disk", partial(health.disk, settings.home))
     findings += examined("alerts", partial(_addresses, settings), "echostats alerts test")
     if settings.mongo_uri is None and not StateFolder(settings.home).mongo_dir.is_dir():
-        findings.append(Finding("database", "warning", "There is no database yet.", "echostats demo, connect or up"))
+        findings.append(
+            HealthFinding("database", "warning", "There is no database yet.", "echostats demo, connect or up")
+        )
         return findings + _dagster(settings, None)
-    looked: list[Finding] = []
+    looked: list[HealthFinding] = []
 
-    def with_database() -> Findings:
+    def with_database() -> HealthFindings:
         with open_database(settings, indexes=False) as store:
             looked.extend(_stored(settings, store) + _dagster(settings, store))
         yield from ()
@@ -70,7 +72,7 @@ def diagnosis() -> list[Finding]:
     return findings + unreachable + (looked or _dagster(settings, None))
 
 
-def findings_table(findings: list[Finding]) -> Table:
+def findings_table(findings: list[HealthFinding]) -> Table:
     """One row for each finding, with what to do where something is to be done."""
     table = Table(Column("", no_wrap=True), Column("area", no_wrap=True), "finding", "what to do")
     for each in findings:
@@ -79,9 +81,9 @@ def findings_table(findings: list[Finding]) -> Table:
     return table
 
 
-def _stored(settings: Settings, store: Store) -> list[Finding]:
+def _stored(settings: Settings, store: Store) -> list[HealthFinding]:
     now = utc_now()
-    looks: dict[str, Callable[[], Findings]] = {
+    looks: dict[str, Callable[[], HealthFindings]] = {
         "database": partial(health.database, store),
         "indexes": partial(health.indexes, store),
         "key": lambda: health.encryption(store, _cipher(settings)),
@@ -98,12 +100,12 @@ def _stored(settings: Settings, store: Store) -> list[Finding]:
     return [found for area, look in looks.items() for found in examined(area, look, fixes.get(area, DATABASE_FIX))]
 
 
-def _dagster(settings: Settings, store: Store | None) -> list[Finding]:
+def _dagster(settings: Settings, store: Store | None) -> list[HealthFinding]:
     if not (StateFolder(settings.home).dagster_dir / "storage").is_dir():
-        return [Finding("daemon", "ok", "Dagster has not run here yet: there is nothing to look at.", "")]
-    looked: list[Finding] = []
+        return [HealthFinding("daemon", "ok", "Dagster has not run here yet: there is nothing to look at.", "")]
+    looked: list[HealthFinding] = []
 
-    def with_instance() -> Findings:
+    def with_instance() -> HealthFindings:
         now, url = utc_now(), answering_webserver(settings.home)
         with open_instance(settings) as instance:
             keys = [user.partition_key for user in store.users.all(simulated=settings.simulated)] if store else []
@@ -116,7 +118,7 @@ def _dagster(settings: Settings, store: Store | None) -> list[Finding]:
     return looked + unusable
 
 
-def _addresses(settings: Settings) -> Findings:
+def _addresses(settings: Settings) -> HealthFindings:
     Notifier(settings.alerts)
     yield from ()
 

@@ -25,14 +25,14 @@ Values = Callable[[str], list[str]]
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedRequest:
     """Why a request is not answered."""
 
     status: HTTPStatus
     reason: str
 
 
-def refusal(method: str, values: Values, hosts: Collection[str]) -> Refusal | None:
+def refusal(method: str, values: Values, hosts: Collection[str]) -> RefusedRequest | None:
     """Why a request is refused, or None if it is not.
 
     Args:
@@ -43,19 +43,19 @@ def refusal(method: str, values: Values, hosts: Collection[str]) -> Refusal | No
     asked = values("host")
     host = _authority(asked[0]) if len(asked) == 1 else None
     if host is None or not _is_named(host, {*LOOPBACK_NAMES, *hosts}):
-        return Refusal(
+        return RefusedRequest(
             HTTPStatus.FORBIDDEN,
             "This server answers at 127.0.0.1 and localhost, and under the names that it was started with. "
             "If you trust the name in your address bar, add it to ECHOSTATS_UI_HOSTS and restart `echostats up`.",
         )
     if not all(_is_own(origin, host, hosts) for origin in values("origin")):
-        return Refusal(HTTPStatus.FORBIDDEN, "The page of another site has asked for this. Nothing was done.")
+        return RefusedRequest(HTTPStatus.FORBIDDEN, "The page of another site has asked for this. Nothing was done.")
     if not {"same-origin", "none"}.issuperset(values("sec-fetch-site")) and not _follows_a_link(method, values):
-        return Refusal(HTTPStatus.FORBIDDEN, "Another site has asked for this. Nothing was done.")
+        return RefusedRequest(HTTPStatus.FORBIDDEN, "Another site has asked for this. Nothing was done.")
     return None
 
 
-class Guarded:
+class GuardedApp:
     """An ASGI application of which only requests that are not refused reach `app`.
 
     Attributes:
@@ -80,7 +80,7 @@ class Guarded:
                 answered = PlainTextResponse(f"{found.reason}\n", found.status, {"X-Content-Type-Options": "nosniff"})
         await answered(scope, receive, send)
 
-    def refused(self, scope: Scope) -> Refusal | None:
+    def refused(self, scope: Scope) -> RefusedRequest | None:
         """Why a request is refused; for subclasses that know more about their application."""
         return refusal(scope.get("method", "GET"), Headers(scope=scope).getlist, self.hosts)
 

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from echostats_pipeline.cli.instance import RunFailedError, Runner, open_pipeline
-from echostats_pipeline.importers.files import Found, find_export_files
+from echostats_pipeline.importers.files import ExportListing, find_export_files
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.jobs import import_config
 from echostats_pipeline.orchestration.partitions import range_tags
@@ -53,7 +53,7 @@ def import_history(paths: tuple[Path, ...], name: str) -> None:
         raise problem
 
 
-def show_ignored(found: Found, console: Console) -> None:
+def show_ignored(found: ExportListing, console: Console) -> None:
     """Name the files that look as if they were meant to be imported, and are not."""
     for ignored in found.ignored:
         console.print(f"Not imported: {ignored.name}: {ignored.reason}", highlight=False, markup=False)

@@ -12,7 +12,7 @@ import click
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedCommand:
     """A command whose module is not imported yet.
 
     Attributes:
@@ -36,12 +36,12 @@ class Listed:
 class LazyCommands(MutableMapping[str, click.Command]):
     """Commands by name: looking one up imports it."""
 
-    def __init__(self, listed: Mapping[str, Listed]) -> None:
-        self._known: dict[str, click.Command | Listed] = {**listed}
+    def __init__(self, listed: Mapping[str, ListedCommand]) -> None:
+        self._known: dict[str, click.Command | ListedCommand] = {**listed}
 
     def __getitem__(self, name: str) -> click.Command:
         known = self._known[name]
-        if isinstance(known, Listed):
+        if isinstance(known, ListedCommand):
             known = self._known[name] = known.imported()
         return known
 
@@ -60,7 +60,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
     def help_lines(self, width: int) -> list[tuple[str, str]]:
         """Name and short help of each, in the order of names, without importing anything."""
         commands = {
-            name: click.Command(name, help=known.help) if isinstance(known, Listed) else known
+            name: click.Command(name, help=known.help) if isinstance(known, ListedCommand) else known
             for name, known in sorted(self._known.items())
         }
         return [(name, command.get_short_help_str(width)) for name, command in commands.items()]
@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
         listed: These commands by name; others are added as to any group.
     """
 
-    def __init__(self, *arguments: Any, listed: Mapping[str, Listed], **options: Any) -> None:
+    def __init__(self, *arguments: Any, listed: Mapping[str, ListedCommand], **options: Any) -> None:
         self._commands = LazyCommands(listed)
         super().__init__(*arguments, **{**options, "commands": self._commands})
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echostats_pipeline import __version__
-from echostats_pipeline.cli.lazy import LazyGroup, Listed
+from echostats_pipeline.cli.lazy import LazyGroup, ListedCommand
 from echostats_pipeline.errors import EchostatsError
 
 if TYPE_CHECKING:
@@ -15,62 +15,62 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 COMMANDS = {
-    "demo": Listed(
+    "demo": ListedCommand(
         "demo",
         "demo",
         "Fill the database from a simulated Spotify: three users, three years of history, every statistic.",
     ),
-    "up": Listed("up", "up", "Run everything in the foreground: database, Dagster UI, sensors and schedules."),
-    "connect": Listed(
+    "up": ListedCommand("up", "up", "Run everything in the foreground: database, Dagster UI, sensors and schedules."),
+    "connect": ListedCommand(
         "connect",
         "connect",
         "Connect a Spotify account, or renew one: opens Spotify's consent in the browser and waits for its end.",
     ),
-    "users": Listed(
+    "users": ListedCommand(
         "users",
         "users",
         "List the users and the calls to Spotify, or change a user, named by key, display name or Spotify id.",
     ),
-    "import": Listed(
+    "import": ListedCommand(
         "imports",
         "import_history",
         "Import listening histories: zips as Spotify sends them, folders, or single files.",
     ),
-    "export": Listed(
+    "export": ListedCommand(
         "export",
         "export",
         "Write everything that is stored of a user to a folder: JSON Lines, and the plays as Parquet.",
     ),
-    "remove": Listed(
+    "remove": ListedCommand(
         "remove",
         "remove",
         "Remove a user and everything that is theirs: documents, import folder, place in Dagster.",
     ),
-    "backfill": Listed(
+    "backfill": ListedCommand(
         "backfill",
         "backfill",
         "Rebuild a range of days from the listening history, for the users named or for all of them.",
     ),
-    "report": Listed(
+    "report": ListedCommand(
         "report",
         "report",
         "Write a listening report: one HTML file that holds everything it shows and needs no network.",
     ),
-    "keys": Listed(
+    "keys": ListedCommand(
         "keys",
         "keys",
         "The key that tokens are encrypted with: ENCRYPTION_KEY, before it ENCRYPTION_KEYS_OLD.",
     ),
-    "mongo": Listed("mongo", "mongo", "Show, start and stop the MongoDB server."),
-    "indexes": Listed("indexes", "indexes", "Make every declared index exist; documents are never touched."),
-    "alerts": Listed("alerts", "alerts", "Notices of trouble: to the addresses in ECHOSTATS_ALERTS."),
-    "doctor": Listed("doctor", "doctor", "Look at everything that can be wrong and say what to do."),
-    "metrics": Listed(
+    "mongo": ListedCommand("mongo", "mongo", "Show, start and stop the MongoDB server."),
+    "indexes": ListedCommand("indexes", "indexes", "Make every declared index exist; documents are never touched."),
+    "alerts": ListedCommand("alerts", "alerts", "Notices of trouble: to the addresses in ECHOSTATS_ALERTS."),
+    "doctor": ListedCommand("doctor", "doctor", "Look at everything that can be wrong and say what to do."),
+    "metrics": ListedCommand(
         "metrics",
         "metrics",
         "Print metrics in Prometheus' text form; `echostats up --metrics-port 9464` serves them.",
     ),
-    "simulate": Listed(
+    "simulate": ListedCommand(
         "simulate",
         "simulate",
         "Serve a simulated Spotify: sign-in, Web API, and users who listen to music.",

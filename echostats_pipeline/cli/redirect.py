@@ -29,7 +29,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>echostats<
 
 
 @dataclass(frozen=True)
-class Visit:
+class RedirectVisit:
     """A browser at the redirect address; it waits until it is answered.
 
     Attributes:
@@ -68,7 +68,7 @@ class _Server(socketserver.ThreadingTCPServer):
     def __init__(self, host: str, port: int, path: str) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.path = path
-        self.visits: SimpleQueue[Visit] = SimpleQueue()
+        self.visits: SimpleQueue[RedirectVisit] = SimpleQueue()
         super().__init__((host, port), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         if urlsplit(self.path).path != self.server.path:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        visit = Visit(self.path)
+        visit = RedirectVisit(self.path)
         self.server.visits.put(visit)
         try:
             with suppress(Empty, OSError):
@@ -110,9 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
 class Redirects:
     """The visits at a redirect address that is being served."""
 
-    _visits: SimpleQueue[Visit]
+    _visits: SimpleQueue[RedirectVisit]
 
-    def within(self, seconds: float) -> Iterator[Visit]:
+    def within(self, seconds: float) -> Iterator[RedirectVisit]:
         """The visits as they come, until so much time has passed."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -11,7 +11,7 @@ from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.report.make import Made, make_report
+from echostats_pipeline.report.make import WrittenReport, make_report
 from echostats_pipeline.report.pictures import Fetch, from_network
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.state_folder import StateFolder
@@ -57,7 +57,7 @@ def pictures_for(settings: Settings, user: User, *, wanted: bool) -> Iterator[Fe
             yield from_network(simulator.base_url)
 
 
-def said_of(made: Made, *, no_pictures: bool) -> str:
+def said_of(made: WrittenReport, *, no_pictures: bool) -> str:
     """What is in the report, and what is missing."""
     text = f"Wrote {made.size_bytes / 1000:,.0f} kB with {made.charts} charts and {made.pictures} pictures."
     if made.pictures_missing and not no_pictures:

@@ -8,7 +8,7 @@ import requests
 from starlette.types import ASGIApp
 
 from echostats_pipeline.accounts.connecting import SIMULATED_CLIENT_ID, connect_account
-from echostats_pipeline.cli.guard import Guarded
+from echostats_pipeline.cli.guard import GuardedApp
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.simulator.people import SimulatedUser
@@ -55,9 +55,9 @@ def connect_person(
     return connect_account(settings, store, code=code, verifier=verifier, timezone=person.timezone, now=now)
 
 
-def guarded_simulator(app: ASGIApp, *hosts: str) -> Guarded:
+def guarded_simulator(app: ASGIApp, *hosts: str) -> GuardedApp:
     """The simulator with its switches out of reach of web pages; `hosts` are names of its own."""
-    return Guarded(app, hosts, below="/simulator")
+    return GuardedApp(app, hosts, below="/simulator")
 
 
 def _answers(folder: StateFolder) -> bool:

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from echostats_pipeline.accounts.consent import AT_ONCE, SOON, consent_left, move_days, resume
+from echostats_pipeline.accounts.consent import EXPIRES_SOON, URGENT, consent_left, move_days, resume
 from echostats_pipeline.cli.database import open_database
-from echostats_pipeline.cli.lazy import LazyGroup, Listed
+from echostats_pipeline.cli.lazy import LazyGroup, ListedCommand
 from echostats_pipeline.cli.options import checked_timezone
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.model.base import utc_now
@@ -28,7 +28,7 @@ PIPED_WIDTH = 200
 STATUS_STYLES = {"active": "green", "paused": "yellow", "needs_reauth": "bold red"}
 UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
 ELSEWHERE = {
-    "remove": Listed(
+    "remove": ListedCommand(
         "remove",
         "users_remove",
         "The same as `echostats remove --user USER`: remove a user and everything that is theirs.",
@@ -120,9 +120,9 @@ def consent_text(user: User, now: datetime) -> Text:
     if left is None:
         return Text("end unknown")
     days = f"{math.ceil(left / timedelta(days=1))} days"
-    if left <= AT_ONCE:
+    if left <= URGENT:
         return Text(f"{days} !! connect again now", "bold red")
-    return Text(f"{days} ! connect again soon", "yellow") if left <= SOON else Text(days)
+    return Text(f"{days} ! connect again soon", "yellow") if left <= EXPIRES_SOON else Text(days)
 
 
 def libraries_lines(store: Store, known: Iterable[User], daily_calls: int, now: datetime) -> list[str]:

@@ -8,7 +8,7 @@ import polars as pl
 
 from echostats_pipeline.importers.arrays import CHUNK_ROWS, read_objects
 from echostats_pipeline.importers.chunks import (
-    Classified,
+    ClassifiedRow,
     export_chunk,
     fault,
     impossible,
@@ -37,7 +37,7 @@ def read_basic(stream: BinaryIO, name: str, now: datetime, chunk_rows: int = CHU
         yield export_chunk(chunk, _classified(raw, now), occurrences, BASIC_SCHEMA)
 
 
-def _classified(raw: pl.DataFrame, now: datetime) -> Classified:
+def _classified(raw: pl.DataFrame, now: datetime) -> ClassifiedRow:
     """What the rows are.
 
     Args:

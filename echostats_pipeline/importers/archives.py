@@ -45,7 +45,7 @@ class ArchiveLimits:
 
 
 @dataclass(frozen=True)
-class Stored:
+class ArchiveMember:
     """A file on disk or in a zip; `open` gives its bytes, `size` is how many those are."""
 
     name: str
@@ -53,7 +53,7 @@ class Stored:
     open: Callable[[], BinaryIO]
 
 
-def archive_files(path: Path, limits: ArchiveLimits) -> list[Stored]:
+def archive_files(path: Path, limits: ArchiveLimits) -> list[ArchiveMember]:
     """The files in a zip.
 
     Raises:
@@ -77,7 +77,7 @@ def archive_files(path: Path, limits: ArchiveLimits) -> list[Stored]:
         )
     named = [(_name(entry), entry) for entry in entries]
     return [
-        Stored(name, entry.file_size, partial(_open_member, path, entry))
+        ArchiveMember(name, entry.file_size, partial(_open_member, path, entry))
         for name, entry in named
         if not name.endswith("/")
     ]

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from echostats_pipeline.errors import BrokenExportError, ExportError
 from echostats_pipeline.importers.rows import RejectedRow
-from echostats_pipeline.importers.text import Unread, chunked, text_encoding
+from echostats_pipeline.importers.text import UnreadText, chunked, text_encoding
 
 CHUNK_ROWS = 20_000
 BLOCK_BYTES = 1 << 18
@@ -97,10 +97,10 @@ def read_objects(
 
 
 def object_chunk(first: int, rows: list[Any], position: int) -> ObjectChunk:
-    """The chunk of consecutive values, `Unread` among them, whose first one has the number `first`."""
+    """The chunk of consecutive values, `UnreadText` among them, whose first one has the number `first`."""
     rejects = []
     for number, row in enumerate(rows, first):
-        if isinstance(row, Unread):
+        if isinstance(row, UnreadText):
             place = {} if row.position is None else {"byte": row.position}
             rejects.append(RejectedRow(number, row.reason, place))
         elif not isinstance(row, dict):
@@ -140,7 +140,7 @@ class _Text:
     def __init__(self, stream: BinaryIO, name: str, block_bytes: int, opening: re.Pattern[str] | None) -> None:
         self.closed = False
         self.weight = 0
-        self.unread: list[Unread] = []
+        self.unread: list[UnreadText] = []
         self._stream, self._name, self._block_bytes, self._opening = stream, name, block_bytes, opening
         self._single = False
         self._first_keys: set[str] = set()
@@ -224,7 +224,7 @@ class _Text:
         return rows
 
     def one_by_one(self) -> Iterator[Any]:
-        """The rows that end in what was read, `Unread` for one that cannot be parsed."""
+        """The rows that end in what was read, `UnreadText` for one that cannot be parsed."""
         at = 0
         while not self.closed:
             start = end = _skip_space(self._rest, at)
@@ -294,7 +294,7 @@ class _Text:
             next_row = NEXT_ROW.search(self._rest, start + 1)
         if not next_row and self._ended:
             next_row = LAST_ROW.search(self._rest, start)
-        damaged = Unread(f"the row is not valid JSON: {reason}", self.position)
+        damaged = UnreadText(f"the row is not valid JSON: {reason}", self.position)
         return (damaged, next_row.start("end")) if next_row else None
 
     def _learn_row(self, at: int) -> None:
@@ -313,7 +313,7 @@ class _Text:
             self._take(self._read())
         passed += found.start() if found else len(self._rest)
         if passed > LONGEST_ENVELOPE:
-            self.unread.append(Unread("what stands between plays is no list of them", position))
+            self.unread.append(UnreadText("what stands between plays is no list of them", position))
         if found:
             self._single = not found[0].endswith("[")
             self._drop(found.end())
@@ -340,7 +340,7 @@ class _Text:
                 raise start
             passed += self._drop(len(self._rest) - INDENT)
             self._take(self._read())
-        self.unread.append(Unread(f"the row is longer than {LONGEST_ROW} characters", start.position))
+        self.unread.append(UnreadText(f"the row is longer than {LONGEST_ROW} characters", start.position))
         self._drop(found.start("end") + 1)
 
     def _read(self) -> bytes:

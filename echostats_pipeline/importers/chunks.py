@@ -32,7 +32,7 @@ PYTHON_TYPES: Mapping[pl.DataType, type] = {pl.String(): str, pl.Int64(): int, p
 
 
 @dataclass(frozen=True)
-class Classified:
+class ClassifiedRow:
     """What rows turned out to be.
 
     Attributes:
@@ -46,9 +46,9 @@ class Classified:
     not_music: int
 
 
-def sorted_out(rows: pl.DataFrame, plays: Callable[[pl.DataFrame], pl.DataFrame], not_music: int) -> Classified:
+def sorted_out(rows: pl.DataFrame, plays: Callable[[pl.DataFrame], pl.DataFrame], not_music: int) -> ClassifiedRow:
     """Rows of music parted into what `plays` makes plays of, and those with a ``reason`` against it."""
-    return Classified(
+    return ClassifiedRow(
         plays=plays(rows.filter(pl.col("reason").is_null())),
         rejected=rows.filter(pl.col("reason").is_not_null()).select("row_number", "reason"),
         not_music=not_music,
@@ -110,7 +110,7 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def export_chunk(
-    chunk: ObjectChunk, found: Classified, occurrences: Occurrences, kept_keys: Iterable[str]
+    chunk: ObjectChunk, found: ClassifiedRow, occurrences: Occurrences, kept_keys: Iterable[str]
 ) -> ExportChunk:
     """The chunk in its common form; of a rejected row nothing but `kept_keys` is shown."""
     rejects = list(chunk.rejects)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from echostats_pipeline.errors import ExportError
-from echostats_pipeline.importers.text import LONGEST_LINE, Unread, is_damaged
+from echostats_pipeline.importers.text import LONGEST_LINE, UnreadText, is_damaged
 
 DELIMITERS = (",", ";", "\t")
 WIDEST = 100
@@ -21,7 +21,7 @@ def header_of(line: str, delimiter: str = ",") -> list[str]:
     return [name.replace('"', "").strip() for name in names]
 
 
-def csv_rows(lines: Iterable[str | Unread], delimiter: str = ",", width: int = 0) -> Iterator[list[str] | str]:
+def csv_rows(lines: Iterable[str | UnreadText], delimiter: str = ",", width: int = 0) -> Iterator[list[str] | str]:
     r"""The rows of a CSV, blank lines left out: its values, or in place of a row that has none, why.
 
     Every row must have the width of the first one, if not another. A quote that nothing closes, or that closes only by
@@ -36,7 +36,7 @@ def csv_rows(lines: Iterable[str | Unread], delimiter: str = ",", width: int = 0
     for line in ahead:
         if line == "\n":
             continue
-        row = line.reason if isinstance(line, Unread) else _row(line, ahead, delimiter, width)
+        row = line.reason if isinstance(line, UnreadText) else _row(line, ahead, delimiter, width)
         if isinstance(row, list):
             width = width or len(row)
             if len(row) != width:
@@ -47,12 +47,12 @@ def csv_rows(lines: Iterable[str | Unread], delimiter: str = ",", width: int = 0
 class _Ahead:
     """Lines of which the next ones can be looked at before they are taken."""
 
-    def __init__(self, lines: Iterable[str | Unread]) -> None:
+    def __init__(self, lines: Iterable[str | UnreadText]) -> None:
         self._lines = iter(lines)
-        self._looked_at: deque[str | Unread] = deque()
+        self._looked_at: deque[str | UnreadText] = deque()
         self._broken: ExportError | None = None
 
-    def __iter__(self) -> Iterator[str | Unread]:
+    def __iter__(self) -> Iterator[str | UnreadText]:
         while True:
             line = self._looked_at.popleft() if self._looked_at else self._next()
             if line is None:
@@ -69,7 +69,7 @@ class _Ahead:
                 if line is None:
                     return
                 self._looked_at.append(line)
-            if isinstance(line := self._looked_at[number], Unread):
+            if isinstance(line := self._looked_at[number], UnreadText):
                 return
             yield line
 
@@ -78,7 +78,7 @@ class _Ahead:
         for _ in range(count):
             self._looked_at.popleft()
 
-    def _next(self) -> str | Unread | None:
+    def _next(self) -> str | UnreadText | None:
         """The next line of the file; where it cannot be read on, that is said when the lines before are taken."""
         try:
             return None if self._broken else next(self._lines, None)

@@ -22,7 +22,7 @@ DURATION = "track duration (ms)_releases"
 DOUBLED = "the join of tables has doubled an earlier row"
 
 
-class Layout(NamedTuple):
+class CsvLayout(NamedTuple):
     """Where the columns stand.
 
     Attributes:
@@ -105,7 +105,7 @@ def read_echotune(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -
         first += len(chunk)
 
 
-def _layout(header: list[str], name: str) -> Layout:
+def _layout(header: list[str], name: str) -> CsvLayout:
     columns = [column.lower() for column in header]
     bases = [column.removesuffix("_x") for column in columns]
     missing = [column for column in NEEDED if column not in bases]
@@ -113,14 +113,14 @@ def _layout(header: list[str], name: str) -> Layout:
         raise ExportError(
             f"{name} is not EchoTune's CSV: its first row names no column {' or '.join(missing)}. Nothing was imported."
         )
-    return Layout(
+    return CsvLayout(
         raw={column: bases.index(column) for column in RAW_SCHEMA if column in bases},
         own=[place for place, column in enumerate(bases) if column in OWN],
         duration=columns.index(DURATION) if DURATION in columns else None,
     )
 
 
-def _raw(rows: dict[int, list[str]], layout: Layout) -> pl.DataFrame:
+def _raw(rows: dict[int, list[str]], layout: CsvLayout) -> pl.DataFrame:
     """The rows as `classified` takes them: columns of `RAW_SCHEMA` and ``row_number``."""
     columns = {"row_number": pl.Series(list(rows), dtype=pl.UInt32)}
     columns |= {key: _texts(rows, layout.raw.get(key)) for key in RAW_SCHEMA}
@@ -148,7 +148,7 @@ def _truth(text: pl.Expr) -> pl.Expr:
 _TYPED = {pl.Int64(): _whole, pl.Boolean(): _truth}
 
 
-def _with_durations(plays: pl.DataFrame, rows: dict[int, list[str]], layout: Layout) -> pl.DataFrame:
+def _with_durations(plays: pl.DataFrame, rows: dict[int, list[str]], layout: CsvLayout) -> pl.DataFrame:
     durations = pl.DataFrame(
         {"row_number": pl.Series(list(rows), dtype=pl.UInt32), "duration_ms": _texts(rows, layout.duration)}
     ).with_columns(_whole(pl.col("duration_ms")))
@@ -158,7 +158,7 @@ def _with_durations(plays: pl.DataFrame, rows: dict[int, list[str]], layout: Lay
     )
 
 
-def _kept(row: list[str] | None, layout: Layout) -> dict[str, Any]:
+def _kept(row: list[str] | None, layout: CsvLayout) -> dict[str, Any]:
     """What a rejected row shows: its columns of the history that tell nothing about the person."""
     if row is None:
         return {}

@@ -13,7 +13,7 @@ import polars as pl
 
 from echostats_pipeline.importers.arrays import CHUNK_ROWS, ObjectChunk, read_objects
 from echostats_pipeline.importers.chunks import (
-    Classified,
+    ClassifiedRow,
     export_chunk,
     fault,
     impossible,
@@ -133,7 +133,7 @@ def read_no_music(
         yield ExportChunk(chunk.rows, nothing, len(chunk.objects), chunk.rejects, chunk.bytes_read)
 
 
-def classified(raw: pl.DataFrame, now: datetime) -> Classified:
+def classified(raw: pl.DataFrame, now: datetime) -> ClassifiedRow:
     """What the rows are: plays, podcasts and audiobooks, or neither.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from echostats_pipeline.errors import ExportError
-from echostats_pipeline.importers.archives import ArchiveLimits, Stored, archive_files, open_gzip
+from echostats_pipeline.importers.archives import ArchiveLimits, ArchiveMember, archive_files, open_gzip
 from echostats_pipeline.importers.arrays import READ_FAILURES
 from echostats_pipeline.importers.recognition import looks_like, recognised
 from echostats_pipeline.importers.rows import ExportFile, ExportFormat
@@ -47,7 +47,7 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Ignored:
+class IgnoredFile:
     """A file that looks as if it were meant and is of no known kind, and what it is."""
 
     name: str
@@ -60,7 +60,7 @@ class Ignored:
 
 
 @dataclass(frozen=True)
-class Found:
+class ExportListing:
     """The files to read, in this order, and those left out.
 
     Attributes:
@@ -70,11 +70,11 @@ class Found:
     """
 
     files: list[ExportFile]
-    ignored: list[Ignored]
+    ignored: list[IgnoredFile]
     refused: list[str]
 
 
-def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> Found:
+def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> ExportListing:
     """The files of known formats at `paths`: the extended history first, then the account data, then the others.
 
     Args:
@@ -85,7 +85,7 @@ def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> Found:
         ExportError: at none of them is anything that is known and safe to read.
     """
     files: list[ExportFile] = []
-    ignored: list[Ignored] = []
+    ignored: list[IgnoredFile] = []
     refused: list[str] = []
     distinct = list(dict.fromkeys(paths))
     names = Counter(path.name for path in distinct)
@@ -97,7 +97,7 @@ def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> Found:
             if found:
                 files.append(ExportFile(stored.name, found, stored.size, stored.open))
             elif stored.name == label or _looks_meant(stored.name):
-                ignored.append(Ignored(stored.name, what))
+                ignored.append(IgnoredFile(stored.name, what))
         if len(files) == known and len(refused) == unread:
             looks = ", ".join(f"{file.name} is {file.what}" for file in ignored[strange:][:STRANGE_NAMED])
             refused.append(
@@ -107,10 +107,10 @@ def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> Found:
     if refused and not files:
         raise ExportError(" ".join(refused))
     files.sort(key=lambda file: (RANKS.get(file.format, 2), _natural(file.name)))
-    return Found(files, ignored, refused)
+    return ExportListing(files, ignored, refused)
 
 
-def _stored(path: Path, label: str, limits: ArchiveLimits, prefix: str, refused: list[str]) -> Iterator[Stored]:
+def _stored(path: Path, label: str, limits: ArchiveLimits, prefix: str, refused: list[str]) -> Iterator[ArchiveMember]:
     """The files at a path; what cannot be read is added to `refused` and holds up nothing else."""
     try:
         if path.is_dir():
@@ -122,27 +122,27 @@ def _stored(path: Path, label: str, limits: ArchiveLimits, prefix: str, refused:
             refused.append(f"{path} does not exist; nothing was imported. {EXPECTED}")
         elif path.suffix.lower() == ".zip":
             for stored in archive_files(path, limits):
-                yield _unpacked(Stored(prefix + stored.name, stored.size, stored.open), limits)
+                yield _unpacked(ArchiveMember(prefix + stored.name, stored.size, stored.open), limits)
         else:
-            yield _unpacked(Stored(label, path.stat().st_size, partial(_open, path)), limits)
+            yield _unpacked(ArchiveMember(label, path.stat().st_size, partial(_open, path)), limits)
     except ExportError as error:
         refused.append(str(error))
     except OSError as error:
         refused.append(f"{path} cannot be read ({error.strerror or error}); nothing of it was imported.")
 
 
-def _unpacked(stored: Stored, limits: ArchiveLimits) -> Stored:
+def _unpacked(stored: ArchiveMember, limits: ArchiveLimits) -> ArchiveMember:
     """What a file packed by gzip holds; any other one as it is."""
     if not stored.name.lower().endswith(GZIP):
         return stored
-    return Stored(stored.name[: -len(GZIP)], stored.size, partial(open_gzip, stored.open, limits.total_bytes))
+    return ArchiveMember(stored.name[: -len(GZIP)], stored.size, partial(open_gzip, stored.open, limits.total_bytes))
 
 
 def _open(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _format(stored: Stored, *, given: bool) -> tuple[ExportFormat | None, str]:
+def _format(stored: ArchiveMember, *, given: bool) -> tuple[ExportFormat | None, str]:
     """What the file holds, by its name or else by its beginning; and what it looks like, for it may be nothing known.
 
     Only what the user named may have any name.

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from echostats_pipeline.errors import BrokenExportError
 from echostats_pipeline.importers.arrays import DECODER, ObjectChunk, object_chunk
 from echostats_pipeline.importers.named_plays import Rejected
-from echostats_pipeline.importers.text import Unread, chunked, is_damaged, text_lines
+from echostats_pipeline.importers.text import UnreadText, chunked, is_damaged, text_lines
 
 
 def json_lines(stream: BinaryIO, name: str) -> Iterator[Any]:
@@ -20,7 +20,7 @@ def json_lines(stream: BinaryIO, name: str) -> Iterator[Any]:
         BrokenExportError: it cannot be read on, or its last line breaks off; that line was given as rejected.
     """
     for line in text_lines(stream, name):
-        if isinstance(line, Unread):
+        if isinstance(line, UnreadText):
             yield Rejected(line.reason, {})
         elif line.strip():
             values = _values(line)
@@ -36,7 +36,7 @@ def json_lines(stream: BinaryIO, name: str) -> Iterator[Any]:
 
 def read_object_lines(stream: BinaryIO, name: str, chunk_rows: int) -> Iterator[ObjectChunk]:
     """The objects of the lines in chunks, as `arrays.read_objects` gives those of an array; errors as `json_lines`."""
-    values = (Unread(value.reason) if isinstance(value, Rejected) else value for value in json_lines(stream, name))
+    values = (UnreadText(value.reason) if isinstance(value, Rejected) else value for value in json_lines(stream, name))
     first = 0
     for rows in chunked(values, chunk_rows, stream.tell):
         yield object_chunk(first, rows, stream.tell())

@@ -23,7 +23,7 @@ Read = Callable[[ExportFile], Iterator[ExportChunk]]
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndOfFile:
     """The end of a file, and why it came before its last row, if it did."""
 
     message: str = ""
@@ -60,7 +60,7 @@ def _received(file: ExportFile, stream: IO[bytes]) -> Iterator[ExportChunk]:
             raise ExportError(
                 f"The process that read {file.name} has ended before the file did; repeat the import."
             ) from error
-        if not isinstance(received, Ended):
+        if not isinstance(received, EndOfFile):
             yield received
         elif not received.message:
             return
@@ -79,16 +79,16 @@ def main() -> None:
             try:
                 for chunk in read_export(file, now, zone=zone):
                     _give(chunk)
-                _give(Ended())
+                _give(EndOfFile())
             except BrokenExportError as error:
-                _give(Ended(str(error), error.position))
+                _give(EndOfFile(str(error), error.position))
             except ExportError as error:
-                _give(Ended(str(error)))
+                _give(EndOfFile(str(error)))
     except BrokenPipeError:
         os._exit(0)
 
 
-def _give(what: ExportChunk | Ended) -> None:
+def _give(what: ExportChunk | EndOfFile) -> None:
     pickle.dump(what, sys.stdout.buffer, protocol=pickle.HIGHEST_PROTOCOL)
     sys.stdout.buffer.flush()
 

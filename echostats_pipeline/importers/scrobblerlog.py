@@ -13,7 +13,7 @@ from echostats_pipeline.importers.lastfm import EARLIEST, NO_INSTANT
 from echostats_pipeline.importers.named_plays import NamedPlay, Outcome, Rejected, export_chunks, judged
 from echostats_pipeline.importers.rows import ExportChunk
 from echostats_pipeline.importers.scrobbles import seconds
-from echostats_pipeline.importers.text import Unread, is_damaged, text_lines
+from echostats_pipeline.importers.text import UnreadText, is_damaged, text_lines
 
 HEADER = "#AUDIOSCROBBLER/"
 ZONE = "#TZ/"
@@ -49,10 +49,10 @@ def read_scrobbler_log(
     yield from export_chunks(outcomes, "scrobblerlog", chunk_rows, stream.tell)
 
 
-def _outcomes(lines: Iterator[str | Unread], now: datetime, local: tzinfo) -> Iterator[Outcome]:
+def _outcomes(lines: Iterator[str | UnreadText], now: datetime, local: tzinfo) -> Iterator[Outcome]:
     zone = local
     for line in lines:
-        if isinstance(line, Unread):
+        if isinstance(line, UnreadText):
             yield Rejected(line.reason, {})
         elif line.startswith(FAILED):
             yield Rejected("the player could not write the row", {})

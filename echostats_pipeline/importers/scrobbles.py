@@ -38,7 +38,7 @@ COMMA_IN_INSTANT = re.compile(
 )
 
 
-class Layout(NamedTuple):
+class ScrobbleLayout(NamedTuple):
     """What separates the columns of a CSV, how many there are, whether they have a header, and what stands where."""
 
     delimiter: str
@@ -54,7 +54,7 @@ class Layout(NamedTuple):
         return row
 
 
-def layout_of(head: str) -> Layout | None:
+def layout_of(head: str) -> ScrobbleLayout | None:
     """How a CSV of plays is laid out that begins so; None if it is none.
 
     Names that mean something only here are enough. Others must be those of an artist, a title and an instant, and an
@@ -65,12 +65,12 @@ def layout_of(head: str) -> Layout | None:
         names = [_squeezed(name) for name in header_of(lines[0], delimiter)]
         places = _places(names)
         if {"artist", "track"} <= places.keys() and ({"uts", "utc_time", "time"} & places.keys()):
-            layout = Layout(delimiter, len(names), header=True, places=places)
+            layout = ScrobbleLayout(delimiter, len(names), header=True, places=places)
             if OWN & set(names) or _stamped(layout, lines[1:]):
                 return layout
         for columns in HEADERLESS:
             places = {name: place for place, name in enumerate(columns)}
-            layout = Layout(delimiter, len(columns), header=False, places=places)
+            layout = ScrobbleLayout(delimiter, len(columns), header=False, places=places)
             if _stamped(layout, lines):
                 return layout
     return None
@@ -139,7 +139,7 @@ def _places(names: Sequence[str]) -> dict[str, int]:
     return places
 
 
-def _stamped(layout: Layout, lines: Iterable[str]) -> bool:
+def _stamped(layout: ScrobbleLayout, lines: Iterable[str]) -> bool:
     rows = csv_rows(lines, layout.delimiter, layout.width)
     stamps = (layout.row(row).get("utc_time", "") for row in rows if isinstance(row, list))
     # Without a header, a number may be anything.

@@ -20,7 +20,7 @@ LONGEST_LINE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnreadText:
     """In the place of a row that is not given: why, and where it begins, in bytes, where that is known."""
 
     reason: str
@@ -38,7 +38,7 @@ def text_start(stream: BinaryIO, name: str) -> str:
     return _Decoder(head).decode(head).lstrip()
 
 
-def text_lines(stream: BinaryIO, name: str) -> Iterator[str | Unread]:
+def text_lines(stream: BinaryIO, name: str) -> Iterator[str | UnreadText]:
     r"""The lines of a text with their ``\n``, which also stands for ``\r\n`` and ``\r``.
 
     The encoding is what `text_encoding` finds; what is no text in it becomes lone surrogates, by which `is_damaged`
@@ -54,14 +54,14 @@ def text_lines(stream: BinaryIO, name: str) -> Iterator[str | Unread]:
         for line in lines:
             if passed_over or len(line) > LONGEST_LINE:
                 passed_over = False
-                yield Unread(f"the line is longer than {LONGEST_LINE} characters")
+                yield UnreadText(f"the line is longer than {LONGEST_LINE} characters")
             else:
                 yield line + "\n"
         if len(rest) > LONGEST_LINE:
             rest, passed_over = "", True
     rest += decoder.end() if decoder else ""
     if passed_over:
-        yield Unread(f"the line is longer than {LONGEST_LINE} characters")
+        yield UnreadText(f"the line is longer than {LONGEST_LINE} characters")
     elif rest:
         yield rest
 

@@ -73,7 +73,7 @@ AVERAGED_FEATURES = (
 """The audio features of which snapshots hold an average, in the order of the seed."""
 
 
-class Enriched(Document):
+class EnrichedDocument(Document):
     """What every catalogue document carries about its own completeness (beyond the EchoStats schema)."""
 
     enriched_at: UtcDatetime | None = None
@@ -81,7 +81,7 @@ class Enriched(Document):
     unavailable_at: UtcDatetime | None = None
 
 
-class Track(Enriched):
+class Track(EnrichedDocument):
     """One Spotify track (collection ``tracks``). `genres` are those of its primary artist."""
 
     spotify_id: str
@@ -106,7 +106,7 @@ class Track(Enriched):
     """The sources, as the settings name them, that had no audio features then."""
 
 
-class Artist(Enriched):
+class Artist(EnrichedDocument):
     """One Spotify artist (collection ``artists``)."""
 
     spotify_id: str
@@ -125,7 +125,7 @@ class Artist(Enriched):
         return first_image_url(self.images)
 
 
-class Album(Enriched):
+class Album(EnrichedDocument):
     """One Spotify album (collection ``albums``)."""
 
     spotify_id: str

@@ -37,7 +37,7 @@ Number = int | float | str
 Row = Mapping[str, Any]
 
 
-class Examined(NamedTuple):
+class AuditedUser(NamedTuple):
     """A user, and which of their days are looked at; None for everything."""
 
     user: User
@@ -62,7 +62,7 @@ class Examined(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """What an examination found.
 
     Attributes:
@@ -82,10 +82,10 @@ class Finding:
     user_ids: frozenset[str] = frozenset()
 
 
-Examination = Callable[[Store, Settings, datetime, Sequence[Examined]], Finding]
+Examination = Callable[[Store, Settings, datetime, Sequence[AuditedUser]], AuditFinding]
 
 
-def no_play_is_in_the_future(store: Store, _: Settings, now: datetime, scope: Sequence[Examined]) -> Finding:
+def no_play_is_in_the_future(store: Store, _: Settings, now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
     """No play has ended later than now, but for ten minutes that clocks may differ.
 
     All plays of the users are looked at, whatever days a run is about: the future has no days of its own.
@@ -102,7 +102,7 @@ def no_play_is_in_the_future(store: Store, _: Settings, now: datetime, scope: Se
         f"{_many(plays, 'play')} of {_many(len(rows), 'user')} ended after {now:%Y-%m-%d %H:%M} UTC. Check the clock "
         "of this machine; if it is right, remove these plays from listening_history and sync again."
     )
-    return Finding(
+    return AuditFinding(
         not rows,
         "ERROR",
         wrong if rows else f"No play of {_many(len(scope), 'user')} lies in the future.",
@@ -112,7 +112,7 @@ def no_play_is_in_the_future(store: Store, _: Settings, now: datetime, scope: Se
     )
 
 
-def plays_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[Examined]) -> Finding:
+def plays_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
     """No two plays of a user have the same track and end, or stem from the same row of an export.
 
     Asked of the documents, not of the index that ought to refuse doubles.
@@ -130,7 +130,7 @@ def plays_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[
         "one export row, so that rollups count them twice. Remove the doubles from listening_history, then run: "
         "echostats indexes --repair"
     )
-    return Finding(
+    return AuditFinding(
         not rows,
         "ERROR",
         wrong if rows else f"Every play of {_many(len(scope), 'user')} is there once.",
@@ -140,7 +140,9 @@ def plays_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[
     )
 
 
-def daily_rollups_match_history(store: Store, settings: Settings, _: datetime, scope: Sequence[Examined]) -> Finding:
+def daily_rollups_match_history(
+    store: Store, settings: Settings, _: datetime, scope: Sequence[AuditedUser]
+) -> AuditFinding:
     """Every rollup says what the plays of its day say.
 
     Compared per user and local day: the plays read one by one and summed up (all, those that count, their time) with
@@ -148,7 +150,7 @@ def daily_rollups_match_history(store: Store, settings: Settings, _: datetime, s
     are marked meanwhile, are not wrong; days that differ are read a second time.
     """
 
-    def compare(examined: Examined) -> dict[str, Difference | None]:
+    def compare(examined: AuditedUser) -> dict[str, Difference | None]:
         user, window = examined
         audit, zone = AuditStore(store.db), examined.zone
         plays = audit.plays(user.user_id, None if window is None else window.instants(zone))
@@ -157,8 +159,8 @@ def daily_rollups_match_history(store: Store, settings: Settings, _: datetime, s
         days = {*history, *rollups} if window is None else window.dates()
         return {str(day): day_difference(day, history.get(day), rollups.get(day)) for day in days}
 
-    def narrowed(examined: Examined, days: Iterable[str]) -> list[Examined]:
-        return [Examined(examined.user, window) for window in windows(date.fromisoformat(day) for day in days)]
+    def narrowed(examined: AuditedUser, days: Iterable[str]) -> list[AuditedUser]:
+        return [AuditedUser(examined.user, window) for window in windows(date.fromisoformat(day) for day in days)]
 
     return _compared(
         [(each, _settled(store, "daily_rollups", each, compare, narrowed)) for each in scope],
@@ -168,7 +170,9 @@ def daily_rollups_match_history(store: Store, settings: Settings, _: datetime, s
     )
 
 
-def analytics_snapshots_match_rollups(store: Store, _: Settings, _now: datetime, scope: Sequence[Examined]) -> Finding:
+def analytics_snapshots_match_rollups(
+    store: Store, _: Settings, _now: datetime, scope: Sequence[AuditedUser]
+) -> AuditFinding:
     """Every snapshot says what the rollups of its period say.
 
     Compared per user and period, whole whatever days a run is about: the rollups' plays and time summed up over the
@@ -176,7 +180,7 @@ def analytics_snapshots_match_rollups(store: Store, _: Settings, _now: datetime,
     Snapshots that wait for a rebuild are not wrong; those that differ are read a second time.
     """
 
-    def compare(examined: Examined) -> dict[str, Difference | None]:
+    def compare(examined: AuditedUser) -> dict[str, Difference | None]:
         user, zone = examined.user, examined.zone
         audit = AuditStore(store.db)
         days, snapshots = audit.rollups(user.user_id, None), audit.snapshots(user.user_id)
@@ -185,7 +189,7 @@ def analytics_snapshots_match_rollups(store: Store, _: Settings, _now: datetime,
         heard = audit.last_heard(user.user_id, last)
         return {period: snapshot_difference(period, snapshots.get(period), days, heard, zone) for period in PERIODS}
 
-    def again(examined: Examined, _: Iterable[str]) -> list[Examined]:
+    def again(examined: AuditedUser, _: Iterable[str]) -> list[AuditedUser]:
         return [examined]
 
     return _compared(
@@ -196,7 +200,7 @@ def analytics_snapshots_match_rollups(store: Store, _: Settings, _now: datetime,
     )
 
 
-def no_day_is_overlong(store: Store, _: Settings, _now: datetime, scope: Sequence[Examined]) -> Finding:
+def no_day_is_overlong(store: Store, _: Settings, _now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
     """Nobody listened longer on a day than the day was: 24 hours, 23 or 25 where the clocks of their zone change.
 
     A play belongs to the day it ended on, whole.
@@ -215,7 +219,7 @@ def no_day_is_overlong(store: Store, _: Settings, _now: datetime, scope: Sequenc
         f"More listening than hours on {_many(len(rows), 'day')}. Two devices at once, or plays that are there twice "
         "under different ids: look at the plays of these dates in listening_history."
     )
-    return Finding(
+    return AuditFinding(
         not rows,
         "WARN",
         wrong if rows else f"No overlong day among {days:,}.",
@@ -225,17 +229,19 @@ def no_day_is_overlong(store: Store, _: Settings, _now: datetime, scope: Sequenc
     )
 
 
-def daily_rollups_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[Examined]) -> Finding:
+def daily_rollups_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
     """A user has one rollup for a date, even if the index that ought to refuse a second one is missing."""
 
-    def too_many(examined: Examined) -> int:
+    def too_many(examined: AuditedUser) -> int:
         bounds = examined.dates and (str(examined.dates[0]), str(examined.dates[1]))
         return AuditStore(store.db).equal_documents("daily_rollups", examined.user.user_id, "date", bounds)
 
     return _unique("daily_rollups", "ERROR", [(each.user, too_many(each)) for each in scope])
 
 
-def analytics_snapshots_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[Examined]) -> Finding:
+def analytics_snapshots_are_unique(
+    store: Store, _: Settings, _now: datetime, scope: Sequence[AuditedUser]
+) -> AuditFinding:
     """A user has one snapshot for a period, even if the index that ought to refuse a second one is missing."""
     audit = AuditStore(store.db)
     counts = [(each.user, audit.equal_documents("analytics_snapshots", each.user.user_id, "period")) for each in scope]
@@ -247,14 +253,14 @@ def worst(rows: Iterable[Row], *by: str) -> list[Row]:
     return sorted(rows, key=lambda row: [-float(row[name]) for name in by])[:MOST_ROWS]
 
 
-def _unique(collection: str, severity: Severity, counts: Sequence[tuple[User, int]]) -> Finding:
+def _unique(collection: str, severity: Severity, counts: Sequence[tuple[User, int]]) -> AuditFinding:
     rows = [{"user": user.partition_key, "too_many": count} for user, count in counts if count]
     too_many = sum(count for _, count in counts)
     wrong = (
         f"{_many(too_many, 'document')} of {collection} too many: readers see either. Remove all of the users below "
         f"from {collection}, run `echostats indexes --repair`, and materialize {collection} for them."
     )
-    return Finding(
+    return AuditFinding(
         not rows,
         severity,
         wrong if rows else f"Every document of {collection} of {_many(len(counts), 'user')} is there once.",
@@ -276,9 +282,9 @@ class _Compared:
 def _settled(
     store: Store,
     target: RebuildTarget,
-    examined: Examined,
-    compare: Callable[[Examined], dict[str, Difference | None]],
-    narrowed: Callable[[Examined, Iterable[str]], list[Examined]],
+    examined: AuditedUser,
+    compare: Callable[[AuditedUser], dict[str, Difference | None]],
+    narrowed: Callable[[AuditedUser, Iterable[str]], list[AuditedUser]],
 ) -> _Compared:
     """Compare, and once more where something differs: a sync or a rebuild may have written in between.
 
@@ -287,7 +293,7 @@ def _settled(
     """
     user_id = examined.user.user_id
 
-    def read(parts: list[Examined]) -> tuple[dict[str, Difference | None], set[str], bool]:
+    def read(parts: list[AuditedUser]) -> tuple[dict[str, Difference | None], set[str], bool]:
         before = store.rebuilds.marks(user_id, target)
         found = {key: value for part in parts for key, value in compare(part).items()}
         after = store.rebuilds.marks(user_id, target)
@@ -310,7 +316,9 @@ def _settled(
     )
 
 
-def _compared(found: Sequence[tuple[Examined, _Compared]], *, severity: Severity, noun: str, remedy: str) -> Finding:
+def _compared(
+    found: Sequence[tuple[AuditedUser, _Compared]], *, severity: Severity, noun: str, remedy: str
+) -> AuditFinding:
     """One finding of what was compared for every user."""
     wrong = [(examined, difference) for examined, compared in found for difference in compared.wrong]
     wrong.sort(key=lambda pair: pair[1].size, reverse=True)
@@ -335,7 +343,7 @@ def _compared(found: Sequence[tuple[Examined, _Compared]], *, severity: Severity
     }
     if not wrong:
         said = f"No difference in {_many(documents, noun)} of {_many(len(found), 'user')}."
-        return Finding(passed=True, severity=severity, description=said, numbers=numbers)
+        return AuditFinding(passed=True, severity=severity, description=said, numbers=numbers)
     (examined, difference), *_ = wrong
     said = (
         f"{len(wrong)} of {_many(documents, noun)} differ from their source; the worst, {difference.key} of "
@@ -343,7 +351,7 @@ def _compared(found: Sequence[tuple[Examined, _Compared]], *, severity: Severity
         f"({', '.join(difference.fields)}). {remedy}"
     )
     ids = frozenset(examined.user.user_id for examined, _ in wrong)
-    return Finding(passed=False, severity=severity, description=said, numbers=numbers, rows=rows, user_ids=ids)
+    return AuditFinding(passed=False, severity=severity, description=said, numbers=numbers, rows=rows, user_ids=ids)
 
 
 def _many(count: int, noun: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 from packaging.requirements import Requirement
 from pymongo.errors import PyMongoError
 
-from echostats_pipeline.accounts.consent import AT_ONCE, SOON, consent_left
+from echostats_pipeline.accounts.consent import EXPIRES_SOON, URGENT, consent_left
 from echostats_pipeline.errors import APP_FAMILY, DecryptionError, EchostatsError
 from echostats_pipeline.model.collections import declared
 from echostats_pipeline.model.users import SpotifyTokens, User, timezones
@@ -55,7 +55,7 @@ DISTRIBUTION, WATCHED = "echostats-pipeline", ("dagster", "dagster-webserver", "
 
 
 @dataclass(frozen=True)
-class Finding:
+class HealthFinding:
     """One thing that was looked at.
 
     Attributes:
@@ -71,34 +71,34 @@ class Finding:
     fix: str = ""
 
 
-Findings = Iterator[Finding]
+HealthFindings = Iterator[HealthFinding]
 
 
-def examined(area: str, look: Callable[[], Findings], fix: str = "") -> list[Finding]:
+def examined(area: str, look: Callable[[], HealthFindings], fix: str = "") -> list[HealthFinding]:
     """What `look` finds; that it cannot look is a problem of its own, and no reason not to look at the rest."""
     found = []
     try:
         for finding in look():
             found.append(finding)  # noqa: PERF402 - what was found before an error stays found
     except EchostatsError as error:
-        found.append(Finding(area, "problem", str(error), fix))
+        found.append(HealthFinding(area, "problem", str(error), fix))
     except PyMongoError as error:
-        found.append(Finding(area, "problem", explanation(error), fix))
+        found.append(HealthFinding(area, "problem", explanation(error), fix))
     except Exception as error:  # noqa: BLE001 - a doctor must survive what it diagnoses
         found.append(
-            Finding(
+            HealthFinding(
                 area, "problem", f"It could not be looked at ({type(error).__name__}: {one_line(str(error))}).", fix
             )
         )
     return found
 
 
-def database(store: Store) -> Findings:
+def database(store: Store) -> HealthFindings:
     """Whether the server is new enough and has room."""
     version = str(store.db.client.server_info()["version"])
     release = tuple(int(part) for part in version.split(".")[:2])
     new_enough = release >= OLDEST_MONGOD
-    yield Finding(
+    yield HealthFinding(
         "database",
         "ok" if new_enough else "problem",
         f"MongoDB {version} answers; database {store.db.name}.",
@@ -111,14 +111,14 @@ def database(store: Store) -> Findings:
         yield space("database", free, f"{_size(data)} of data and indexes", "the disk of the database")
 
 
-def space(area: str, free_bytes: int, used: str, where: str) -> Finding:
+def space(area: str, free_bytes: int, used: str, where: str) -> HealthFinding:
     """Whether there is room: below 5 GiB a warning, below 0.5 GiB a problem."""
     level: Level = "problem" if free_bytes < NO_SPACE else "warning" if free_bytes < LITTLE_SPACE else "ok"
     fix = "" if level == "ok" else f"Make room on {where}: without it nothing can be stored."
-    return Finding(area, level, f"{_size(free_bytes)} free on {where}; {used}.", fix)
+    return HealthFinding(area, level, f"{_size(free_bytes)} free on {where}; {used}.", fix)
 
 
-def indexes(store: Store) -> Findings:
+def indexes(store: Store) -> HealthFindings:
     """Whether every declared index is there, as declared."""
     problems = index_problems(store.db)
     missing = [each.name for each in problems if each.found is None]
@@ -127,15 +127,17 @@ def indexes(store: Store) -> Findings:
     expiring = sum(i.expire_after_seconds is not None for c in declared().values() for i in c.indexes)
     if wrong:
         text = f"{len(wrong)} indexes contradict their declaration: {_few(wrong)}."
-        yield Finding("indexes", "problem", text, REPAIR_COMMAND)
+        yield HealthFinding("indexes", "problem", text, REPAIR_COMMAND)
     if missing:
         text = f"{len(missing)} of {total} indexes are missing: {_few(missing)}."
-        yield Finding("indexes", "warning", text, "echostats indexes (the next run makes them, too)")
+        yield HealthFinding("indexes", "warning", text, "echostats indexes (the next run makes them, too)")
     if not wrong and not missing:
-        yield Finding("indexes", "ok", f"All {total} indexes are there, {expiring} of them let old entries expire.")
+        yield HealthFinding(
+            "indexes", "ok", f"All {total} indexes are there, {expiring} of them let old entries expire."
+        )
 
 
-def encryption(store: Store, cipher: TokenCipher | None) -> Findings:
+def encryption(store: Store, cipher: TokenCipher | None) -> HealthFindings:
     """Whether stored tokens can be read; `cipher` is None if there is no key yet."""
     tokens = store.users.all_tokens()
     values = [
@@ -147,39 +149,39 @@ def encryption(store: Store, cipher: TokenCipher | None) -> Findings:
     if cipher is None:
         text = f"There is no encryption key, and {len(values)} tokens are stored."
         fix = "Restore encryption.key from a backup, or connect every account again: echostats connect"
-        yield Finding("key", "problem" if values else "ok", text, fix if values else "")
+        yield HealthFinding("key", "problem" if values else "ok", text, fix if values else "")
         return
     unreadable = sum(not _readable(cipher, value, user_id) for value, user_id in values)
     former = sum(cipher.key_id_of(value, user_id) != cipher.key_id for value, user_id in values) - unreadable
     if unreadable:
         text = f"{unreadable} of {len(values)} tokens cannot be decrypted with the configured keys."
         fix = "echostats keys status; name the former key in ENCRYPTION_KEYS_OLD, or connect these accounts again"
-        yield Finding("key", "problem", text, fix)
+        yield HealthFinding("key", "problem", text, fix)
     if former > 0:
-        yield Finding("key", "warning", f"{former} tokens are still under a former key.", "echostats keys rotate")
+        yield HealthFinding("key", "warning", f"{former} tokens are still under a former key.", "echostats keys rotate")
     if not unreadable and former <= 0:
-        yield Finding("key", "ok", f"All {len(values)} stored tokens decrypt with key {cipher.key_id}.")
+        yield HealthFinding("key", "ok", f"All {len(values)} stored tokens decrypt with key {cipher.key_id}.")
 
 
-def users(store: Store, settings: Settings, now: datetime) -> Findings:
+def users(store: Store, settings: Settings, now: datetime) -> HealthFindings:
     """How every user is: status, consent, last sync, tokens."""
     known = store.users.all(simulated=settings.simulated)
     tokens = {each.user_id: each for each in store.users.all_tokens()}
     if not known:
-        yield Finding("users", "warning", "No user is connected.", "echostats connect, or echostats demo")
+        yield HealthFinding("users", "warning", "No user is connected.", "echostats connect, or echostats demo")
     for user in known:
         yield _user(user, tokens.get(user.user_id), timedelta(minutes=settings.sync_interval_minutes), now)
 
 
-def _user(user: User, tokens: SpotifyTokens | None, interval: timedelta, now: datetime) -> Finding:
+def _user(user: User, tokens: SpotifyTokens | None, interval: timedelta, now: datetime) -> HealthFinding:
     key, left = user.partition_key, consent_left(user, now)
     again = "Let the user connect again: echostats connect"
     if user.status == "needs_reauth" or tokens is None:
         reason = user.status_reason or ("no tokens are stored" if tokens is None else "the consent is gone")
-        return Finding("users", "problem", f"{key} has to connect again: {reason}.", again)
+        return HealthFinding("users", "problem", f"{key} has to connect again: {reason}.", again)
     if user.status == "paused":
         text = f"{key} is paused{f': {user.status_reason}' if user.status_reason else ''}."
-        return Finding("users", "warning", text, f"echostats users resume {key}")
+        return HealthFinding("users", "warning", text, f"echostats users resume {key}")
     lasts = (
         "the end of the consent is unknown"
         if left is None
@@ -187,16 +189,16 @@ def _user(user: User, tokens: SpotifyTokens | None, interval: timedelta, now: da
     )
     synced = f"synced {_span(now - user.last_synced_at)} ago" if user.last_synced_at else "never synced"
     text = f"{key}: {synced}, {lasts}, tokens renewed {_span(now - tokens.updated_at)} ago."
-    if left is not None and left <= SOON:
-        return Finding("users", "problem" if left <= AT_ONCE else "warning", text, again)
+    if left is not None and left <= EXPIRES_SOON:
+        return HealthFinding("users", "problem" if left <= URGENT else "warning", text, again)
     if user.last_synced_at is None or now - user.last_synced_at > MISSED_SYNCS * interval:
-        return Finding("users", "warning", text, "echostats up; its sensor's ticks in the Dagster UI say why")
+        return HealthFinding("users", "warning", text, "echostats up; its sensor's ticks in the Dagster UI say why")
     if now - tokens.updated_at > REFRESH_UNUSED:
-        return Finding("users", "warning", text, again)
-    return Finding("users", "ok", text)
+        return HealthFinding("users", "warning", text, again)
+    return HealthFinding("users", "ok", text)
 
 
-def library(store: Store, settings: Settings, now: datetime) -> Findings:
+def library(store: Store, settings: Settings, now: datetime) -> HealthFindings:
     """Which libraries are not read through yet, and when they will be."""
     active = [user for user in store.users.all(simulated=settings.simulated) if user.status == "active"]
     complete = 0
@@ -208,12 +210,12 @@ def library(store: Store, settings: Settings, now: datetime) -> Findings:
             complete += 1
             continue
         text = f"The library of {user.partition_key} is not complete: {'; '.join(part.text for part in parts)}."
-        yield Finding("library", "warning", text, LIBRARY_FIX)
+        yield HealthFinding("library", "warning", text, LIBRARY_FIX)
     if complete or not active:
-        yield Finding("library", "ok", f"{complete} of {len(active)} libraries are read through.")
+        yield HealthFinding("library", "ok", f"{complete} of {len(active)} libraries are read through.")
 
 
-def echostats(store: Store, settings: Settings) -> Findings:
+def echostats(store: Store, settings: Settings) -> HealthFindings:
     """Whether EchoStats uses this database too: what was adopted, and what its API does with our snapshots."""
     traces, known = echostats_traces(store.db), store.users.all()
     adopted = [user for user in known if user.adopted_at is not None]
@@ -221,36 +223,40 @@ def echostats(store: Store, settings: Settings) -> Findings:
     if adopted:
         plays = sum(store.users.plays_stored(user.user_id) for user in adopted)
         named = _few([user.partition_key for user in adopted])
-        yield Finding("EchoStats", "ok", f"{len(adopted)} users were adopted from EchoStats: {named}; {plays:,} plays.")
+        yield HealthFinding(
+            "EchoStats", "ok", f"{len(adopted)} users were adopted from EchoStats: {named}; {plays:,} plays."
+        )
     if waiting:
         text = f"{waiting} users of EchoStats are not adopted yet."
-        yield Finding("EchoStats", "warning", text, "Nothing: echostats up, and every run, adopts them.")
+        yield HealthFinding("EchoStats", "warning", text, "Nothing: echostats up, and every run, adopts them.")
     if not traces:
         if not adopted and not waiting:
-            yield Finding("EchoStats", "ok", "EchoStats itself does not use this database.")
+            yield HealthFinding("EchoStats", "ok", "EchoStats itself does not use this database.")
     elif settings.min_play_ms:
         text = (
             f"EchoStats uses this database too ({_few(traces)}). With ECHOSTATS_MIN_PLAY_MS={settings.min_play_ms} its "
             "API takes our snapshots for stale, for it expects every play to count, and overwrites them."
         )
-        yield Finding("EchoStats", "warning", text, "ECHOSTATS_MIN_PLAY_MS=0, then echostats backfill")
+        yield HealthFinding("EchoStats", "warning", text, "ECHOSTATS_MIN_PLAY_MS=0, then echostats backfill")
     else:
         text = f"EchoStats uses this database too ({_few(traces)}), and every play counts, as it expects."
-        yield Finding("EchoStats", "ok", text)
+        yield HealthFinding("EchoStats", "ok", text)
 
 
-def values(store: Store) -> Findings:
+def values(store: Store) -> HealthFindings:
     """Whether documents that other programs have written hold values that cannot be read."""
     found = list(misfits(store.db, MOST_MISFITS))
     for each in found[:MOST_MISFITS]:
-        yield Finding("values", "warning", f"{each.text}.", "Correct the field in MongoDB; all others are read.")
+        yield HealthFinding("values", "warning", f"{each.text}.", "Correct the field in MongoDB; all others are read.")
     if len(found) > MOST_MISFITS:
-        yield Finding("values", "warning", f"{len(found) - MOST_MISFITS} more values cannot be read.", "As above.")
+        yield HealthFinding(
+            "values", "warning", f"{len(found) - MOST_MISFITS} more values cannot be read.", "As above."
+        )
     if not found:
-        yield Finding("values", "ok", "All values in the collections shared with EchoStats can be read.")
+        yield HealthFinding("values", "ok", "All values in the collections shared with EchoStats can be read.")
 
 
-def quota(store: Store, daily_calls: int, now: datetime) -> Findings:
+def quota(store: Store, daily_calls: int, now: datetime) -> HealthFindings:
     """Calls of 24 hours against the budget, and which families of endpoints wait."""
     window = Budget().window
     made: Mapping[str, int] = {name: store.limits.calls(name, now - window)[0] for name in get_args(Family)}
@@ -261,24 +267,28 @@ def quota(store: Store, daily_calls: int, now: datetime) -> Findings:
     waits = store.limits.waiting([*made, APP_FAMILY], now)
     text = f"Calls in 24 hours: {counted or 'none that is limited'}."
     later = "What is missing is read later, day by day. SPOTIFY_DAILY_CALLS is the budget."
-    yield Finding("quota", "warning" if used_up or nearly else "ok", text, later if used_up or nearly else "")
+    yield HealthFinding("quota", "warning" if used_up or nearly else "ok", text, later if used_up or nearly else "")
     for name, (until, reason) in sorted(waits.items()):
         what = "Everything" if name == APP_FAMILY else name
         told = f"{what} waits until {until:%Y-%m-%d %H:%M} UTC: {reason}."
-        yield Finding("quota", "problem" if name == APP_FAMILY else "warning", told, "It goes on by itself after that.")
+        yield HealthFinding(
+            "quota", "problem" if name == APP_FAMILY else "warning", told, "It goes on by itself after that."
+        )
 
 
-def incidents(store: Store, addresses: int) -> Findings:
+def incidents(store: Store, addresses: int) -> HealthFindings:
     """What was seen to be wrong, and whether anybody would be told."""
     opened = store.incidents.open()
     if not addresses:
-        yield Finding("alerts", "warning", "Nobody is told of trouble.", "Set ECHOSTATS_ALERTS; echostats alerts test")
+        yield HealthFinding(
+            "alerts", "warning", "Nobody is told of trouble.", "Set ECHOSTATS_ALERTS; echostats alerts test"
+        )
     untold = sum(incident.notified_at is None for incident in opened)
     text = f"Open incidents: {len(opened)}, of them not told yet: {untold}; addresses in ECHOSTATS_ALERTS: {addresses}."
-    yield Finding("alerts", "warning" if opened else "ok", text, "echostats alerts list" if opened else "")
+    yield HealthFinding("alerts", "warning" if opened else "ok", text, "echostats alerts list" if opened else "")
 
 
-def removed_users(store: Store) -> Findings:
+def removed_users(store: Store) -> HealthFindings:
     """Whether anything is there of users who were removed."""
     removed, left = len(store.removals.ids()), store.removals.leftovers()
     total = sum(left.values())
@@ -286,31 +296,31 @@ def removed_users(store: Store) -> Findings:
     if left:
         named = ", ".join(f"{name} {count:,}" for name, count in left.items())
         fix = "Nothing: the job retention deletes them tonight. At once: Jobs, retention, Launchpad in the Dagster UI"
-        yield Finding("removed", "warning", f"{text} ({named}).", fix)
+        yield HealthFinding("removed", "warning", f"{text} ({named}).", fix)
     else:
-        yield Finding("removed", "ok", f"{text}.")
+        yield HealthFinding("removed", "ok", f"{text}.")
 
 
-def clock(store: Store, now: datetime) -> Findings:
+def clock(store: Store, now: datetime) -> HealthFindings:
     """Whether this machine and the database agree on the time, and know the users' zones."""
     apart = abs(store.db.client.admin.command("hello")["localTime"] - now.replace(tzinfo=None))
     level: Level = "problem" if apart > CLOCKS_FAR_APART else "warning" if apart > CLOCKS_APART else "ok"
     fix = "" if level == "ok" else "Let both machines set their clocks by NTP: timedatectl status"
-    yield Finding("clock", level, f"This machine and the database differ by {apart.total_seconds():.1f} s.", fix)
+    yield HealthFinding("clock", level, f"This machine and the database differ by {apart.total_seconds():.1f} s.", fix)
     bad = store.users.bad_timezones()
     for key, zone in bad.items():
         text = f"{key} has the time zone {zone!r}, which is none: their days begin in UTC."
-        yield Finding("clock", "problem", text, f"echostats users timezone {key} ZONE, for example Europe/Berlin")
+        yield HealthFinding("clock", "problem", text, f"echostats users timezone {key} ZONE, for example Europe/Berlin")
     if not bad:
-        yield Finding("clock", "ok", f"{len(timezones())} time zones are known, the users' among them.")
+        yield HealthFinding("clock", "ok", f"{len(timezones())} time zones are known, the users' among them.")
 
 
-def disk(home: Path) -> Findings:
+def disk(home: Path) -> HealthFindings:
     """What the state folder holds and how much room it has."""
     folder = StateFolder(home)
     if not home.is_dir():
         text = f"The state folder {home} does not exist."
-        yield Finding("disk", "warning", text, "echostats demo, connect or up makes it; or set ECHOSTATS_HOME")
+        yield HealthFinding("disk", "warning", text, "echostats demo, connect or up makes it; or set ECHOSTATS_HOME")
         return
     try:
         with tempfile.TemporaryFile(dir=home) as probe:
@@ -318,7 +328,9 @@ def disk(home: Path) -> Findings:
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         fix = f"Make room on the disk of {home}" if full else f"Make {home} writable, or set ECHOSTATS_HOME to another"
-        yield Finding("disk", "problem", f"Nothing can be written to {home}: {os.strerror(error.errno or 0)}.", fix)
+        yield HealthFinding(
+            "disk", "problem", f"Nothing can be written to {home}: {os.strerror(error.errno or 0)}.", fix
+        )
     parts = {
         "database": [folder.mongo_dir],
         "Dagster": [folder.dagster_dir / "storage"],
@@ -329,15 +341,17 @@ def disk(home: Path) -> Findings:
     yield space("disk", shutil.disk_usage(home).free, used, f"the disk of {home}")
 
 
-def versions() -> Findings:
+def versions() -> HealthFindings:
     """Whether Python and the libraries are those that this package was made for."""
-    yield Finding("versions", "ok", f"Python {platform.python_version()} on {platform.system()}.")
+    yield HealthFinding("versions", "ok", f"Python {platform.python_version()} on {platform.system()}.")
     wanted = {each.name: each for each in map(Requirement, metadata.requires(DISTRIBUTION) or [])}
     for name in WATCHED:
         installed, needed = metadata.version(name), wanted[name].specifier
         fits = needed.contains(installed, prereleases=True)
         text = f"{name} {installed}{'' if fits else f' does not fit {needed}'}."
-        yield Finding("versions", "ok" if fits else "problem", text, "" if fits else f'pip install "{wanted[name]}"')
+        yield HealthFinding(
+            "versions", "ok" if fits else "problem", text, "" if fits else f'pip install "{wanted[name]}"'
+        )
 
 
 def size_of(path: Path) -> int:
@@ -351,13 +365,13 @@ def size_of(path: Path) -> int:
     return total
 
 
-def worst(findings: Collection[Finding]) -> Level:
+def worst(findings: Collection[HealthFinding]) -> Level:
     """The gravest level there is."""
     levels = Counter(finding.level for finding in findings)
     return "problem" if levels["problem"] else "warning" if levels["warning"] else "ok"
 
 
-def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
+def as_json(findings: Sequence[HealthFinding]) -> dict[str, Any]:
     """Findings for machines."""
     return {"level": worst(findings), "findings": [vars(finding) for finding in findings]}
 

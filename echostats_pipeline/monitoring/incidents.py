@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
 from echostats_pipeline import errors
-from echostats_pipeline.accounts.consent import AT_ONCE, SOON, consent_left
+from echostats_pipeline.accounts.consent import EXPIRES_SOON, URGENT, consent_left
 from echostats_pipeline.model.operations import Incident
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
@@ -131,8 +131,8 @@ def user_trouble(user: User, now: datetime) -> Incident | None:
         what, cause = "paused", user.status_reason
         advice = f"When that is done: echostats users resume {user.partition_key}"
         subject = f"{name} is paused"
-    elif user.status == "active" and left is not None and left <= SOON:
-        what = "consent-7" if left <= AT_ONCE else "consent-30"
+    elif user.status == "active" and left is not None and left <= EXPIRES_SOON:
+        what = "consent-7" if left <= URGENT else "consent-30"
         cause = f"The consent of {name} ends in {max(left.days, 0)} days; after that nothing can be read"
         subject, advice = f"The consent of {name} ends soon", again
     else:

@@ -6,10 +6,10 @@ Nothing found here makes a document wrong; all of it is a warning. Findings are 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from echostats_pipeline.accounts.consent import SOON, consent_left
+from echostats_pipeline.accounts.consent import EXPIRES_SOON, consent_left
 from echostats_pipeline.model.collections import declared
 from echostats_pipeline.model.plays import ListeningGap
-from echostats_pipeline.monitoring.audit import MOST_ROWS, Examined, Finding, Row, worst
+from echostats_pipeline.monitoring.audit import MOST_ROWS, AuditedUser, AuditFinding, Row, worst
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.audit import AuditStore
 from echostats_pipeline.storage.indexes import REPAIR_COMMAND, index_problems
@@ -27,7 +27,7 @@ LEAST_CALLS = 10
 HOUR = timedelta(hours=1)
 
 
-def gaps_are_closed(store: Store, _: Settings, now: datetime, scope: Sequence[Examined]) -> Finding:
+def gaps_are_closed(store: Store, _: Settings, now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
     """No plays of the last 30 days may have passed unseen.
 
     A gap is an interval in which more than 50 plays may have been played between two syncs, or an instant at which a
@@ -56,10 +56,10 @@ def gaps_are_closed(store: Store, _: Settings, now: datetime, scope: Sequence[Ex
     well = f"No gap of the last 30 days is open; {numbers['gaps']} older ones are."
     passed = not numbers["recent_gaps"]
     table = worst(rows, "recent_hours_not_known", "hours_not_known")
-    return Finding(passed, "WARN", well if passed else wrong, {"users": len(scope), **numbers}, table)
+    return AuditFinding(passed, "WARN", well if passed else wrong, {"users": len(scope), **numbers}, table)
 
 
-def tracks_are_enriched(store: Store, settings: Settings, _: datetime, scope: Sequence[Examined]) -> Finding:
+def tracks_are_enriched(store: Store, settings: Settings, _: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
     """The catalogue knows the tracks of at least nine in ten plays that count, as far as Spotify knows them."""
     covered = [(each.user, AuditStore(store.db).coverage(each.user.user_id, settings.min_play_ms)) for each in scope]
     total = sum((coverage for _, coverage in covered), Coverage())
@@ -74,10 +74,10 @@ def tracks_are_enriched(store: Store, settings: Settings, _: datetime, scope: Se
         "If the share does not rise, look at the sensor incomplete_catalog and at spotify_limits."
     )
     numbers = {"plays": total.plays, **vars(total), "share": round(total.share, 4)}
-    return Finding(passed, "WARN", said if passed else said + todo, numbers, worst(rows, "waiting", "plays"))
+    return AuditFinding(passed, "WARN", said if passed else said + todo, numbers, worst(rows, "waiting", "plays"))
 
 
-def users_are_synced(_: Store, settings: Settings, now: datetime, scope: Sequence[Examined]) -> Finding:
+def users_are_synced(_: Store, settings: Settings, now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
     """Every active user was synced within the last four intervals, or the last hour if that is longer."""
     most = max(MISSED_SYNCS * timedelta(minutes=settings.sync_interval_minutes), LEAST_STALE)
     active = [each.user for each in scope if each.user.status == "active" and each.user.simulated == settings.simulated]
@@ -91,7 +91,7 @@ def users_are_synced(_: Store, settings: Settings, now: datetime, scope: Sequenc
         f"{len(rows)} of {len(active)} active users were not synced for more than {most / HOUR:g} h. Look at their "
         "sensors sync_<user> under Automation and at their newest documents in sync_jobs."
     )
-    return Finding(
+    return AuditFinding(
         not rows,
         "WARN",
         wrong if rows else f"All of {len(active)} active users were synced within {most / HOUR:g} h.",
@@ -100,31 +100,31 @@ def users_are_synced(_: Store, settings: Settings, now: datetime, scope: Sequenc
     )
 
 
-def consents_last(_: Store, _settings: Settings, now: datetime, scope: Sequence[Examined]) -> Finding:
+def consents_last(_: Store, _settings: Settings, now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
     """Nobody's consent has ended or ends within 30 days. Spotify lets it expire after six months."""
     rows: list[Row] = []
     unknown = 0
     for user, _window in scope:
         left = consent_left(user, now)
         unknown += left is None
-        if user.status == "needs_reauth" or (left is not None and left <= SOON):
+        if user.status == "needs_reauth" or (left is not None and left <= EXPIRES_SOON):
             days = 0 if left is None else round(left / timedelta(days=1), 1)
             rows.append({"user": user.partition_key, "status": user.status, "days_left": days})
     rows.sort(key=lambda row: (row["status"] != "needs_reauth", row["days_left"]))
     wrong = (
-        f"The consent of {len(rows)} of {len(scope)} users has ended or ends within {SOON.days} days. Let them connect "
-        "again with `echostats connect`: the same user goes on."
+        f"The consent of {len(rows)} of {len(scope)} users has ended or ends within {EXPIRES_SOON.days} days. Let "
+        "them connect again with `echostats connect`: the same user goes on."
     )
-    return Finding(
+    return AuditFinding(
         not rows,
         "WARN",
-        wrong if rows else f"Every known consent lasts longer than {SOON.days} days.",
+        wrong if rows else f"Every known consent lasts longer than {EXPIRES_SOON.days} days.",
         {"users": len(scope), "ending": len(rows), "unknown": unknown},
         rows[:MOST_ROWS],
     )
 
 
-def spotify_answers(store: Store, _: Settings, now: datetime, _scope: Sequence[Examined]) -> Finding:
+def spotify_answers(store: Store, _: Settings, now: datetime, _scope: Sequence[AuditedUser]) -> AuditFinding:
     """In the last 24 hours Spotify answered at least nine in ten calls of each family of endpoints.
 
     An error is a 5xx, a 401, a 403 or no answer at all. That Spotify asked to wait (429) or did not know something
@@ -141,10 +141,10 @@ def spotify_answers(store: Store, _: Settings, now: datetime, _scope: Sequence[E
         " in the last 24 hours. Read `error` and `status_code` in api_logs: 401 and 403 are about consents and the "
         "app's rights, 5xx and 0 pass by themselves."
     )
-    return Finding(not bad, "WARN", wrong + todo if bad else well, {"families": len(rates), **numbers}, rows)
+    return AuditFinding(not bad, "WARN", wrong + todo if bad else well, {"families": len(rates), **numbers}, rows)
 
 
-def indexes_are_as_declared(store: Store, _: Settings, _now: datetime, _scope: Sequence[Examined]) -> Finding:
+def indexes_are_as_declared(store: Store, _: Settings, _now: datetime, _scope: Sequence[AuditedUser]) -> AuditFinding:
     """Every declared index is in the database with its options: unique keys, and the times after which logs expire."""
     total, lacking = sum(len(collection.indexes) for collection in declared().values()), index_problems(store.db)
     rows: list[Row] = [
@@ -159,7 +159,7 @@ def indexes_are_as_declared(store: Store, _: Settings, _now: datetime, _scope: S
         f"{len(lacking)} of {total} indexes are missing or have other options. A run that writes creates the "
         f"missing ones; for the others run: {REPAIR_COMMAND}"
     )
-    return Finding(
+    return AuditFinding(
         not lacking,
         "WARN",
         wrong if lacking else f"All {total} indexes are as declared.",

@@ -13,7 +13,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.monitoring import audit, operation
-from echostats_pipeline.monitoring.audit import Examination, Examined, Finding
+from echostats_pipeline.monitoring.audit import AuditedUser, AuditFinding, Examination
 from echostats_pipeline.orchestration.assets.catalog import tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
@@ -34,16 +34,16 @@ BLOCKING: frozenset[Examination] = frozenset(
 """What is wrong by these is built upon within a run."""
 
 
-def examined_users(context: dg.AssetCheckExecutionContext, store: StoreResource) -> list[Examined]:
+def examined_users(context: dg.AssetCheckExecutionContext, store: StoreResource) -> list[AuditedUser]:
     """The users and days of the run, without users who were removed meanwhile; without partitions everybody, whole."""
     users = store.get().users
     asked = windows_of_run(context.run.tags, context.instance.get_dynamic_partitions("users"))
     if asked is None:
-        return [Examined(user, None) for user in users.all()]
+        return [AuditedUser(user, None) for user in users.all()]
     scope = []
     for key, window in asked.items():
         try:
-            scope.append(Examined(users.by_partition_key(key), window))
+            scope.append(AuditedUser(users.by_partition_key(key), window))
         except NotFoundError:
             if not store.get().removals.had_key(key):
                 raise
@@ -96,7 +96,7 @@ class _Result(dg.AssetCheckResult):
         return None
 
 
-def _result(name: str, finding: Finding) -> dg.AssetCheckResult:
+def _result(name: str, finding: AuditFinding) -> dg.AssetCheckResult:
     table = dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in finding.rows]) if finding.rows else None
     return _Result(
         check_name=name,

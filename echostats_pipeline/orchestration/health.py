@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorStatus
 
-from echostats_pipeline.monitoring.health import Finding, Findings
+from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings
 from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
@@ -25,11 +25,11 @@ WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.Dagst
 AT_WORK = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
 
-def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime) -> Findings:
+def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime) -> HealthFindings:
     """Whether sensors and schedules are looked at; expected only if `up` runs, or a daemon ever did."""
     beats = instance.get_daemon_heartbeats()
     if url is None and not beats:
-        yield Finding(
+        yield HealthFinding(
             "daemon", "warning", "No Dagster daemon has run yet: nothing is synced by itself.", "echostats up"
         )
         return
@@ -39,23 +39,23 @@ def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime) -> Find
     ago = "never" if last is None else f"{timedelta(seconds=max(int(now.timestamp() - last), 0))} ago"
     if silent and url is None:
         text = f"`echostats up` does not run; the last heartbeat of its daemon was {ago}."
-        yield Finding("daemon", "warning", text, "echostats up")
+        yield HealthFinding("daemon", "warning", text, "echostats up")
     elif silent:
         text = (
             f"{len(silent)} of {len(statuses)} daemons are silent ({', '.join(silent)}); the last heartbeat was {ago}."
         )
-        yield Finding(
+        yield HealthFinding(
             "daemon", "problem", text, "Restart echostats up; dagster.log in ECHOSTATS_HOME says why it ended."
         )
     else:
-        yield Finding("daemon", "ok", f"All {len(statuses)} daemons are at work; the last heartbeat was {ago}.")
+        yield HealthFinding("daemon", "ok", f"All {len(statuses)} daemons are at work; the last heartbeat was {ago}.")
     for beat in beats.values():
         if beat.errors and not silent:
             text = f"{beat.daemon_type.lower()}: {one_line(beat.errors[0].message)}"
-            yield Finding("daemon", "warning", text, "Dagster UI: Deployment, Daemons")
+            yield HealthFinding("daemon", "warning", text, "Dagster UI: Deployment, Daemons")
 
 
-def switched_off(instance: dg.DagsterInstance, user_keys: Collection[str]) -> Findings:
+def switched_off(instance: dg.DagsterInstance, user_keys: Collection[str]) -> HealthFindings:
     """Sensors and schedules that somebody has stopped in the UI; all are on unless somebody does."""
     known = {each.name for each in (*SENSORS, *ALERT_SENSORS, *SCHEDULES)}
     known |= {f"sync_{key.replace('-', '_')}" for key in user_keys}
@@ -63,12 +63,12 @@ def switched_off(instance: dg.DagsterInstance, user_keys: Collection[str]) -> Fi
     names = sorted({state.name for state in stopped} & known)
     if names:
         text = f"{len(names)} of {len(known)} sensors and schedules are switched off: {', '.join(names)}."
-        yield Finding("sensors", "warning", text, "Dagster UI: Automation, switch them on")
+        yield HealthFinding("sensors", "warning", text, "Dagster UI: Automation, switch them on")
     else:
-        yield Finding("sensors", "ok", f"All {len(known)} sensors and schedules are on.")
+        yield HealthFinding("sensors", "ok", f"All {len(known)} sensors and schedules are on.")
 
 
-def runs(instance: dg.DagsterInstance, store: Store | None, now: datetime) -> Findings:
+def runs(instance: dg.DagsterInstance, store: Store | None, now: datetime) -> HealthFindings:
     """Runs that do not end, do not begin, or have ended without closing their job; and how many have failed."""
     limit_s = instance.run_monitoring_max_runtime_seconds or DAY.total_seconds()
     for record in instance.get_run_records(dg.RunsFilter(statuses=[*AT_WORK, *WAITING])):
@@ -78,18 +78,18 @@ def runs(instance: dg.DagsterInstance, store: Store | None, now: datetime) -> Fi
         most = timedelta(seconds=int(run.tags.get(MAX_RUNTIME, limit_s))) if at_work else QUEUED_LONG
         if lasted > most:
             text = f"Run {run.run_id} of {run.job_name} is {run.status.value} for {lasted}, longer than {most}."
-            yield Finding("runs", "problem", text, f"Dagster UI: Runs, terminate {run.run_id[:8]}")
+            yield HealthFinding("runs", "problem", text, f"Dagster UI: Runs, terminate {run.run_id[:8]}")
     failed = failed_runs(instance, now - DAY)
     total = instance.get_runs_count(dg.RunsFilter(updated_after=now - DAY))
     fix = "Dagster UI: Runs, failed; echostats alerts list" if failed else ""
     text = f"{failed:,} of {total:,} runs of the last 24 hours have failed."
-    yield Finding("runs", "warning" if failed else "ok", text, fix)
+    yield HealthFinding("runs", "warning" if failed else "ok", text, fix)
     if store is None:
         return
     dead = [run_id for run_id in store.jobs.open_runs() if _is_over(instance.get_run_by_id(run_id))]
     if dead:
         text = f"{len(dead)} runs have ended without closing their job, the first is {dead[0]}."
-        yield Finding("runs", "warning", text, "echostats up: its sensor dead_runs closes them")
+        yield HealthFinding("runs", "warning", text, "echostats up: its sensor dead_runs closes them")
 
 
 def _is_over(run: dg.DagsterRun | None) -> bool:

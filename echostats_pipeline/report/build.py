@@ -15,13 +15,13 @@ from echostats_pipeline.report.calendar import build_calendar, build_week, days_
 from echostats_pipeline.report.document import (
     RANKED,
     Figure,
-    Material,
     Month,
     Quality,
-    Ranked,
-    Ranking,
+    RankingEntry,
+    RankingList,
     Report,
-    Returned,
+    ReportInput,
+    ReturnedArtist,
     Sound,
 )
 from echostats_pipeline.report.formatting import (
@@ -54,7 +54,7 @@ SOUND = {
 """The audio features that lie in 0..1, by what they are called here."""
 
 
-def build_report(material: Material) -> Report:
+def build_report(material: ReportInput) -> Report:
     """What the page shows.
 
     Args:
@@ -105,7 +105,7 @@ def build_report(material: Material) -> Report:
     )
 
 
-def known_days(material: Material) -> DayWindow | None:
+def known_days(material: ReportInput) -> DayWindow | None:
     """From the first day that anybody has told of to the last one that was looked at; None without any."""
     if not material.days:
         return None
@@ -126,7 +126,7 @@ def _touches(gap: ListeningGap, shown: DayWindow, zone: ZoneInfo) -> bool:
     return local_date(gap.to, zone) >= shown.first and local_date(gap.from_, zone) <= shown.last
 
 
-def _told(material: Material, *, outdated: bool) -> list[str]:
+def _told(material: ReportInput, *, outdated: bool) -> list[str]:
     """The time in other words."""
     statistics = material.statistics
     lines = [f"That is {days_and_nights(statistics.total_ms_played)} without a pause"]
@@ -144,7 +144,7 @@ def _told(material: Material, *, outdated: bool) -> list[str]:
     return lines
 
 
-def _figures(material: Material, known: DayWindow | None, today: date) -> list[Figure]:
+def _figures(material: ReportInput, known: DayWindow | None, today: date) -> list[Figure]:
     now, before = material.statistics, material.before
     counts = {
         "plays": (now.total_tracks_played, before and before.total_tracks_played),
@@ -180,7 +180,7 @@ class _Before:
     whole: bool
 
 
-def _before(material: Material, known: DayWindow | None, today: date) -> _Before | None:
+def _before(material: ReportInput, known: DayWindow | None, today: date) -> _Before | None:
     """What to compare with; None where there is nothing, or not everything of it is known."""
     year = material.year
     if year is None or known is None or known.first > date(year - 1, 1, 1):
@@ -201,7 +201,7 @@ def _until_this_day(days: Iterable[DayTotal], year: int, today: date) -> DayTota
     return DayTotal(date=last, count=sum(day.count for day in within), total_ms=sum(day.total_ms for day in within))
 
 
-def _rankings(material: Material, *, outdated: bool) -> list[Ranking]:
+def _rankings(material: ReportInput, *, outdated: bool) -> list[RankingList]:
     statistics, makers = material.statistics, material.credits
     found = []
     for kind in ("artists", "tracks", "albums", "genres"):
@@ -214,15 +214,15 @@ def _rankings(material: Material, *, outdated: bool) -> list[Ranking]:
             if statistics.genres_coverage < LITTLE:
                 by_plays = by_time = []
         if by_plays or by_time or told:
-            found.append(Ranking(kind, _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms"), told))
+            found.append(RankingList(kind, _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms"), told))
     return found
 
 
-def _ranked(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -> list[Ranked]:
+def _ranked(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -> list[RankingEntry]:
     shown = items[:RANKED]
     most = max((getattr(item, measure) for item in shown), default=0)
     return [
-        Ranked(
+        RankingEntry(
             rank=rank,
             name=item.name or "Unnamed",
             by=makers.get(item.spotify_id, ""),
@@ -236,7 +236,7 @@ def _ranked(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -
     ]
 
 
-def coverage(material: Material, kind: str) -> str:
+def coverage(material: ReportInput, kind: str) -> str:
     """Of how many plays genres or audio features are known; and of few, when more will be."""
     plays = material.statistics.total_tracks_played
     share: float = getattr(material.statistics, f"{kind}_coverage")
@@ -298,7 +298,7 @@ def _variety(statistics: PeriodStatistics, known: DayWindow | None, shown: DayWi
     return lines
 
 
-def _streaks(material: Material, *, outdated: bool) -> list[Figure]:
+def _streaks(material: ReportInput, *, outdated: bool) -> list[Figure]:
     statistics, year = material.statistics, material.year
     ended = year is not None and isinstance(statistics, YearlyReview)
     now = "until the last day of the year" if ended else "until now"
@@ -339,10 +339,10 @@ def _replayed(statistics: PeriodStatistics) -> str:
     return f"{most.name or 'A track without a name'}{by}: {plural(most.count, 'time')} in a row, on {when}."
 
 
-def _returned(each: Comeback) -> Returned:
+def _returned(each: Comeback) -> ReturnedArtist:
     back = calendar_date(date.fromisoformat(each.returned_on))
     told = f"{plural(each.away_days, 'day')} away, back on {back}, {plural(each.play_count, 'play')} since"
-    return Returned(each.name or "Unnamed", told, each.spotify_id, each.image_url)
+    return ReturnedArtist(each.name or "Unnamed", told, each.spotify_id, each.image_url)
 
 
 def _sound(statistics: PeriodStatistics) -> Sound | None:
@@ -354,7 +354,7 @@ def _sound(statistics: PeriodStatistics) -> Sound | None:
 
 
 def _unknown(
-    material: Material, known: DayWindow | None, shown: DayWindow, today: date, *, outdated: bool
+    material: ReportInput, known: DayWindow | None, shown: DayWindow, today: date, *, outdated: bool
 ) -> list[str]:
     """What the figures do not tell, in sentences; gaps have their own."""
     lines = []

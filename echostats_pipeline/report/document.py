@@ -21,7 +21,7 @@ LARGE_PX, SMALL_PX = 240, 60
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportInput:
     """All that a report is made of, as it is stored.
 
     Attributes:
@@ -63,7 +63,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankingEntry:
     """One line of a list; `share` is of the first line's, 0 to 1; `by` is who made it, where that is known."""
 
     rank: int
@@ -77,12 +77,12 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class RankingList:
     """The same kind of things, by plays and by time; `told` is of how many plays they are known, if not of all."""
 
     kind: str
-    by_plays: Sequence[Ranked]
-    by_time: Sequence[Ranked]
+    by_plays: Sequence[RankingEntry]
+    by_time: Sequence[RankingEntry]
     told: str = ""
 
 
@@ -99,7 +99,7 @@ class Month:
 
 
 @dataclass(frozen=True)
-class Returned:
+class ReturnedArtist:
     """An artist heard again after a long time."""
 
     name: str
@@ -140,7 +140,7 @@ class Report:
     hours: str
     told: Sequence[str]
     figures: Sequence[Figure]
-    rankings: Sequence[Ranking]
+    rankings: Sequence[RankingList]
     calendar: Calendar
     week: Sequence[WeekHour]
     habits: str
@@ -149,7 +149,7 @@ class Report:
     variety: Sequence[str]
     streaks: Sequence[Figure]
     replayed: str
-    comebacks: Sequence[Returned]
+    comebacks: Sequence[ReturnedArtist]
     sound: Sound | None
     gaps: GapNotice | None
     unknown: Sequence[str]

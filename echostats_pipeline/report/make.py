@@ -10,10 +10,10 @@ from echostats_pipeline.errors import NotFoundError, StorageError
 from echostats_pipeline.model.statistics import DayTotal, PeriodStatistics, TopItem
 from echostats_pipeline.model.users import User
 from echostats_pipeline.report.build import build_report
-from echostats_pipeline.report.document import RANKED, Material, Report
+from echostats_pipeline.report.document import RANKED, Report, ReportInput
 from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.report.page import Page, render
-from echostats_pipeline.report.pictures import Fetch, Fetched, fetch_pictures, fitting
+from echostats_pipeline.report.pictures import Fetch, FetchResult, fetch_pictures, fitting
 from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages.catalog import objects_a_day
@@ -23,7 +23,7 @@ from echostats_pipeline.transforms.days import local_date
 
 
 @dataclass(frozen=True)
-class Made:
+class WrittenReport:
     """A report that was written.
 
     Attributes:
@@ -51,7 +51,7 @@ def make_report(
     output: Path | None = None,
     fetch: Fetch | None = None,
     settings: Settings | None = None,
-) -> Made:
+) -> WrittenReport:
     """Write the report of a year, or of all time.
 
     Args:
@@ -74,7 +74,7 @@ def make_report(
         material = replace(material, min_play_ms=settings.min_play_ms, filling=_filling(store, settings, now))
     report = build_report(replace(material, covered=store.coverage.stretches(user.user_id)))
     folder.ensure()
-    fetched = Fetched() if fetch is None else _pictures(reads, report, folder.pictures_dir, fetch)
+    fetched = FetchResult() if fetch is None else _pictures(reads, report, folder.pictures_dir, fetch)
     page = render(report, fetched.pictures)
     path = (output or report_file(folder, user, year)).absolute()
     content = page.html.encode("utf-8", "replace")
@@ -99,7 +99,7 @@ def reports_of(folder: StateFolder, user: User) -> list[Path]:
     ]
 
 
-def read_material(reads: ReportStore, user: User, now: datetime, year: int | None) -> Material:
+def read_material(reads: ReportStore, user: User, now: datetime, year: int | None) -> ReportInput:
     """What a report is made of.
 
     Raises:
@@ -118,7 +118,7 @@ def read_material(reads: ReportStore, user: User, now: datetime, year: int | Non
             f"or build them from the plays that are stored: echostats backfill --user {user.partition_key}"
         )
     shown = {item.spotify_id for item in _ranked(statistics)} - {""}
-    return Material(
+    return ReportInput(
         user=user,
         statistics=statistics,
         days=days,
@@ -156,7 +156,7 @@ def _ranked(statistics: PeriodStatistics) -> list[TopItem]:
     return [item for name in lists for item in getattr(statistics, name)[:RANKED]]
 
 
-def _pictures(reads: ReportStore, report: Report, cache: Path, fetch: Fetch) -> Fetched:
+def _pictures(reads: ReportStore, report: Report, cache: Path, fetch: Fetch) -> FetchResult:
     ids = {line.spotify_id for ranking in report.rankings for line in (*ranking.by_plays, *ranking.by_time)}
     ids |= {each.spotify_id for each in report.comebacks}
     return fetch_pictures(fitting(report.pictured, reads.sizes(ids - {""})), cache, fetch)
@@ -172,5 +172,5 @@ def _filling(store: Store, settings: Settings, now: datetime) -> dict[str, str]:
     return found
 
 
-def _made(path: Path, content: bytes, page: Page, fetched: Fetched) -> Made:
-    return Made(path, len(content), page.charts, page.pictures, fetched.missing)
+def _made(path: Path, content: bytes, page: Page, fetched: FetchResult) -> WrittenReport:
+    return WrittenReport(path, len(content), page.charts, page.pictures, fetched.missing)

@@ -29,14 +29,14 @@ TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"RIF
 """What a picture begins with."""
 MOST_BYTES, MOST_PICTURES, MOST_CACHED = 150_000, 60, 1_000
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S, PATIENCE_S = 2.0, 4.0, 12.0
-AT_ONCE, HOPELESS_AFTER = 6, 3
+FETCH_THREADS, HOPELESS_AFTER = 6, 3
 """So many are fetched at the same time; if nothing has come after so many failures, the rest is not tried."""
 
 Fetch = Callable[[str], bytes]
 
 
 @dataclass
-class Fetched:
+class FetchResult:
     """Pictures by the addresses they were wanted under, and how many of those could not be had."""
 
     pictures: dict[str, Picture] = field(default_factory=dict)
@@ -72,7 +72,7 @@ def is_spotifys(url: str) -> bool:
     return parts.scheme == "https" and port is None and any(host == name or host.endswith(f".{name}") for name in HOSTS)
 
 
-def fetch_pictures(sources: Mapping[str, str], cache: Path, fetch: Fetch) -> Fetched:
+def fetch_pictures(sources: Mapping[str, str], cache: Path, fetch: Fetch) -> FetchResult:
     """The pictures of `sources`, each fetched at most once in the life of the cache.
 
     Args:
@@ -87,7 +87,7 @@ def fetch_pictures(sources: Mapping[str, str], cache: Path, fetch: Fetch) -> Fet
         with suppress(OSError):  # a full disk costs the cache, not the report
             replace_file(_file(cache, source), answer)
     _prune(cache)
-    found = Fetched()
+    found = FetchResult()
     for url, content in kept.items():
         picture = as_picture(fresh.get(sources[url], b"") if content is None else content)
         if picture is None:
@@ -149,7 +149,7 @@ def _fetched(sources: Sequence[str], fetch: Fetch) -> dict[str, bytes]:
                     answered.put((source, b""))
 
     # Daemons: a name server that does not answer must not hold up the end of the command.
-    for _ in range(min(AT_ONCE, len(sources))):
+    for _ in range(min(FETCH_THREADS, len(sources))):
         threading.Thread(target=work, daemon=True).start()
     found: dict[str, bytes] = {}
     failures, deadline = 0, time.monotonic() + PATIENCE_S

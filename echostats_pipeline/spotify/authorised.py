@@ -18,7 +18,7 @@ class AccessTokens(Protocol):
         """A token other than the rejected one: another process's newer one, or a fresh one."""
 
 
-class Authorised:
+class AuthorisingHandler:
     """A handler that sends requests with a user's access token.
 
     A 401 is answered by exactly one more attempt with a renewed token; a second 401 is returned as it is.

@@ -10,7 +10,7 @@ from echostats_pipeline.spotify.transport import Handler, Request, Response
 logger = logging.getLogger(__name__)
 
 
-class Logged:
+class LoggingHandler:
     """A handler that reports every attempt, whatever becomes of it, and changes nothing.
 
     Args:

@@ -89,7 +89,7 @@ def askable(sources: Iterable[str], waiting: Collection[str]) -> list[str]:
 
 
 @dataclass
-class Heard:
+class AudioFeaturesResult:
     """What sources said.
 
     Attributes:
@@ -103,14 +103,14 @@ class Heard:
     waiting: dict[str, WaitRequired] = field(default_factory=dict)
 
 
-def ask_in_turn(sources: Mapping[str, FeatureSource], asked: Mapping[str, Iterable[str]]) -> Heard:
+def ask_in_turn(sources: Mapping[str, FeatureSource], asked: Mapping[str, Iterable[str]]) -> AudioFeaturesResult:
     """Ask each source for what those before it did not know, unless it has said before that it does not.
 
     Args:
         sources: By name, in the order to ask.
         asked: By track id, the sources that have said so.
     """
-    heard = Heard(asked={spotify_id: list(names) for spotify_id, names in asked.items()})
+    heard = AudioFeaturesResult(asked={spotify_id: list(names) for spotify_id, names in asked.items()})
     for name, ask in sources.items():
         open_ids = [
             spotify_id

@@ -37,7 +37,7 @@ BATCH = 100
 
 
 @dataclass(frozen=True)
-class Enriched:
+class EnrichmentResult:
     """What enrichment did, and what is left of it.
 
     Attributes:
@@ -53,7 +53,7 @@ class Enriched:
     waiting: WaitRequired | None = None
 
 
-def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> Enriched:
+def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> EnrichmentResult:
     """Read the tracks that plays mention; their artists and albums become stubs, the plays get length and cover."""
     with _listeners_wait(store) as changed:
 
@@ -70,7 +70,7 @@ def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: 
         return _enrich(store.catalog.wanting("tracks", now), client.tracks_iter, keep, progress)
 
 
-def enrich_artists(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> Enriched:
+def enrich_artists(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> EnrichmentResult:
     """Read the artists that tracks mention; their genres are passed on to the tracks."""
     with _listeners_wait(store) as changed:
 
@@ -85,7 +85,7 @@ def enrich_artists(store: Store, client: SpotifyClient, now: datetime, progress:
         return _enrich(store.catalog.wanting("artists", now), client.artists_iter, keep, progress)
 
 
-def enrich_albums(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> Enriched:
+def enrich_albums(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> EnrichmentResult:
     """Read the albums that tracks mention."""
     with _listeners_wait(store) as changed:
 
@@ -101,7 +101,7 @@ def enrich_albums(store: Store, client: SpotifyClient, now: datetime, progress: 
 
 def enrich_audio_features(
     store: Store, sources: Mapping[str, FeatureSource], now: datetime, progress: Progress
-) -> Enriched:
+) -> EnrichmentResult:
     """Ask the sources, by name, for the audio features of known tracks; which of them have none is remembered too.
 
     A source that asks to wait is not asked again here; the others go on.
@@ -129,7 +129,7 @@ def enrich_audio_features(
                 break
     for wait in waiting.values():  # also those that the result has no place for
         store.limits.postpone(wait.family, wait.until, wait.reason)
-    return Enriched(
+    return EnrichmentResult(
         done["completed"], done["unavailable"], len(wanting) - done.total(), next(iter(waiting.values()), None)
     )
 
@@ -162,7 +162,7 @@ def _enrich(
     read: Callable[[Sequence[str]], Iterator[Asked]],
     keep: Callable[[Answer], int],
     progress: Progress,
-) -> Enriched:
+) -> EnrichmentResult:
     """Ask for everything wanted and store it batch by batch, until there is no more or Spotify asks to wait."""
     progress.expect(len(wanting))
     completed = asked = 0
@@ -178,7 +178,7 @@ def _enrich(
         progress.advance(len(answer))
         if waiting is not None:
             break
-    return Enriched(completed, asked - completed, len(wanting) - asked, waiting)
+    return EnrichmentResult(completed, asked - completed, len(wanting) - asked, waiting)
 
 
 def _found(answer: Answer) -> list[tuple[str, JsonObject]]:

@@ -53,14 +53,14 @@ def read_recently_played(store: Store, client: SpotifyClient, user: User, now: d
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergeResult:
     """What merging did: outcomes of the reported rows, and how many gaps it found."""
 
     outcomes: Counter[RowOutcome] = field(default_factory=Counter)
     gaps: int = 0
 
-    def __add__(self, other: "Merged") -> "Merged":
-        return Merged(self.outcomes + other.outcomes, self.gaps + other.gaps)
+    def __add__(self, other: "MergeResult") -> "MergeResult":
+        return MergeResult(self.outcomes + other.outcomes, self.gaps + other.gaps)
 
     def as_metadata(self) -> dict[str, int]:
         """Counts by name."""
@@ -72,9 +72,9 @@ class Merged:
         }
 
 
-def merge_pages(store: Store, user: User, now: datetime) -> Merged:
+def merge_pages(store: Store, user: User, now: datetime) -> MergeResult:
     """Merge every kept answer of recently-played into the history, oldest first."""
-    merged = Merged()
+    merged = MergeResult()
     pages = store.plays.unmerged_pages(user.user_id)
     if pages:
         ensure_spans(store, user, now)
@@ -86,7 +86,7 @@ def merge_pages(store: Store, user: User, now: datetime) -> Merged:
         store.plays.close_instants(user.user_id, [item.played_at for item in page.items], closed_by="recently_played")
         cover_sync(store, user, page, now)
         store.plays.page_merged(page, now)
-        merged += Merged(changes.outcomes, gaps)
+        merged += MergeResult(changes.outcomes, gaps)
     if merged.outcomes["inserted"]:
         forget_left(store, resolve_named_plays(store, user))
     return merged

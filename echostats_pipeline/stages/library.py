@@ -18,7 +18,7 @@ from echostats_pipeline.spotify.mapping import content, saved_track_document, to
 from echostats_pipeline.spotify.responses import JsonObject
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.library_progress import CHECKED_FOR
-from echostats_pipeline.stages.visits import DAILY_CALLS, Visit, visiting
+from echostats_pipeline.stages.visits import DAILY_CALLS, LibraryVisit, visiting
 from echostats_pipeline.storage.store import Store
 
 TOP_ITEMS_AGE = CHECKED_FOR
@@ -79,7 +79,7 @@ def sync_saved_tracks(
     return store.library.saved_count(user.user_id)
 
 
-def _begin_pass(store: Store, visit: Visit, page: ListPage, ids: Sequence[str]) -> LibraryReading:
+def _begin_pass(store: Store, visit: LibraryVisit, page: ListPage, ids: Sequence[str]) -> LibraryReading:
     visit.note(
         is_open=True,
         number=visit.reading().number + 1,
@@ -91,7 +91,7 @@ def _begin_pass(store: Store, visit: Visit, page: ListPage, ids: Sequence[str]) 
     return visit.reading()
 
 
-def _end_pass(store: Store, visit: Visit, reading: LibraryReading, *, saw_all: bool) -> None:
+def _end_pass(store: Store, visit: LibraryVisit, reading: LibraryReading, *, saw_all: bool) -> None:
     """Remove what a pass that saw all has not come upon, and remember what it began with.
 
     A process that dies here reads the last page once more.

@@ -15,7 +15,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.client import PAGE_LIMIT
 from echostats_pipeline.spotify.families import Family
 from echostats_pipeline.spotify.quota import Budget
-from echostats_pipeline.storage.readings import Unread
+from echostats_pipeline.storage.readings import UnreadCounts
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.shares import UNKNOWN_NEED, Wish, days_needed, share_of
 
@@ -97,7 +97,7 @@ class Demand:
 
     part: LibraryPart
     readings: Mapping[str, LibraryReading]
-    unread: Mapping[str, Unread]
+    unread: Mapping[str, UnreadCounts]
     rankings: Mapping[str, Collection[datetime]]
     wishes: Mapping[str, Wish]
 
@@ -124,13 +124,13 @@ def demand(store: Store, part: LibraryPart, now: datetime, *, of: User | None = 
         if reading is None:
             wishes[user_id] = Wish(RANKINGS if part == "top_items" else UNKNOWN_NEED)
             continue
-        need = _need(reading, unread.get(user_id, Unread()), rankings.get(user_id, ()), now)
+        need = _need(reading, unread.get(user_id, UnreadCounts()), rankings.get(user_id, ()), now)
         lately = sum(at > now - WINDOW for at in reading.called_at)
         wishes[user_id] = Wish(max(need, mine), lately, reading.calls)
     return Demand(part, readings, unread, rankings, wishes)
 
 
-def _need(reading: LibraryReading, unread: Unread, rankings: Collection[datetime], now: datetime) -> int:
+def _need(reading: LibraryReading, unread: UnreadCounts, rankings: Collection[datetime], now: datetime) -> int:
     """Calls that are still to be made; of a library that was read through a while ago those that look for changes."""
     if reading.part == "top_items":
         return RANKINGS - sum(at > now - CHECKED_FOR for at in rankings)
@@ -177,7 +177,7 @@ def progress_of(store: Store, user: User, daily_calls: int, wanted: Demand) -> L
     reading = wanted.readings.get(user_id)
     if reading is None:
         return LibraryProgress(part, 0, 0, None, False, True, False, 0)
-    unread, wish = wanted.unread.get(user_id, Unread()), wanted.wishes.get(user_id)
+    unread, wish = wanted.unread.get(user_id, UnreadCounts()), wanted.wishes.get(user_id)
     is_under_way, is_repeated = reading.is_open, False
     if part == "playlists":
         done = store.library.playlist_count(user_id) - unread.stored

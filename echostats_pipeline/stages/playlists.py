@@ -17,7 +17,7 @@ from echostats_pipeline.spotify.endpoint_access import REMEMBERED_FOR
 from echostats_pipeline.spotify.fields import text
 from echostats_pipeline.spotify.mapping import playlist_document, playlist_tracks
 from echostats_pipeline.stages import Progress
-from echostats_pipeline.stages.visits import DAILY_CALLS, Visit, visiting
+from echostats_pipeline.stages.visits import DAILY_CALLS, LibraryVisit, visiting
 from echostats_pipeline.storage.store import Store
 
 LISTED_FOR = timedelta(days=7)
@@ -54,11 +54,11 @@ def sync_playlists(
     return store.library.playlist_count(user.user_id)
 
 
-def _is_listed(visit: Visit) -> bool:
+def _is_listed(visit: LibraryVisit) -> bool:
     return visit.reading().listed_at is not None
 
 
-def _list_playlists(store: Store, client: SpotifyClient, visit: Visit) -> bool:
+def _list_playlists(store: Store, client: SpotifyClient, visit: LibraryVisit) -> bool:
     """Read the list of playlists to its end; False if there are not enough calls for that.
 
     What Spotify does not list any more is removed at the end: at once if all was read in one go, and after a pause only
@@ -102,7 +102,7 @@ class _SortedOut:
 
 
 def _sort_out(
-    visit: Visit, page: ListPage, stored: Mapping[str, str], in_vain: Mapping[str, AskedInVain]
+    visit: LibraryVisit, page: ListPage, stored: Mapping[str, str], in_vain: Mapping[str, AskedInVain]
 ) -> _SortedOut:
     found = _SortedOut()
     for number, playlist in enumerate(page.entries, start=page.offset):
@@ -139,7 +139,7 @@ def _of_unknown_version(document: Playlist) -> Playlist:
     return Playlist.model_validate({name: value for name, value in known.items() if name != "snapshot_id"})
 
 
-def _read_contents(store: Store, client: SpotifyClient, visit: Visit) -> bool:
+def _read_contents(store: Store, client: SpotifyClient, visit: LibraryVisit) -> bool:
     """Read the contents of playlists that have changed, one after the other; False if there are not enough calls.
 
     Raises:
@@ -169,7 +169,7 @@ def _read_contents(store: Store, client: SpotifyClient, visit: Visit) -> bool:
     return True
 
 
-def _read_playlist(store: Store, client: SpotifyClient, visit: Visit, playlist: UnreadPlaylist) -> bool:
+def _read_playlist(store: Store, client: SpotifyClient, visit: LibraryVisit, playlist: UnreadPlaylist) -> bool:
     """Read the contents of a playlist from where they were left, and store it; False if there are not enough calls."""
     tracks, place, total = list(playlist.tracks), playlist.place, playlist.total
     told = Playlist.model_validate({**playlist.told, "fetched_at": visit.now})
@@ -204,7 +204,7 @@ def _read_playlist(store: Store, client: SpotifyClient, visit: Visit, playlist: 
     return False
 
 
-def _give_up(store: Store, visit: Visit, playlist: UnreadPlaylist, *, is_gone: bool) -> None:
+def _give_up(store: Store, visit: LibraryVisit, playlist: UnreadPlaylist, *, is_gone: bool) -> None:
     """Ask for the contents of a playlist no more for a while."""
     asked = AskedInVain(spotify_id=playlist.spotify_id, is_gone=is_gone, asked_at=visit.now)
     store.readings.in_vain(visit.user_id, asked)

@@ -24,7 +24,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
 from echostats_pipeline.transforms.statistics.frames import CatalogFrames
-from echostats_pipeline.transforms.statistics.listening import Heard, identified
+from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
 from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline.transforms.statistics.snapshots import build_snapshots
 
@@ -39,7 +39,7 @@ FEW_DAYS = 31
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuildResult:
     """What a rebuild of rollups read and changed."""
 
     days: int = 0
@@ -47,8 +47,8 @@ class Rebuilt:
     rollups: int = 0
     written: int = 0
 
-    def __add__(self, other: "Rebuilt") -> "Rebuilt":
-        return Rebuilt(
+    def __add__(self, other: "RebuildResult") -> "RebuildResult":
+        return RebuildResult(
             self.days + other.days,
             self.plays + other.plays,
             self.rollups + other.rollups,
@@ -58,7 +58,7 @@ class Rebuilt:
 
 def rebuild_rollups(
     store: Store, user: User, days: Collection[date], *, min_play_ms: int, progress: Progress
-) -> Rebuilt:
+) -> RebuildResult:
     """Make the rollups of `days` what the history says; the user's snapshots wait for a rebuild if any changed."""
     progress.expect(len(days))
     return rebuild_rollups_of(store, [(user, days)], min_play_ms=min_play_ms, advanced=progress.advance)[user.user_id]
@@ -70,10 +70,10 @@ def rebuild_rollups_of(
     *,
     min_play_ms: int,
     advanced: Callable[[int], None] = lambda _: None,
-) -> dict[str, Rebuilt]:
+) -> dict[str, RebuildResult]:
     """As `rebuild_rollups`, for several users: days of many are computed in one pass; counts by user id."""
     wanted = list(wanted)
-    rebuilt = {user.user_id: Rebuilt() for user, _ in wanted}
+    rebuilt = {user.user_id: RebuildResult() for user, _ in wanted}
     for stretches in _read_ahead(store, _passes(store, wanted)):
         listeners = [
             Listener(stretch.user.user_id, stretch.user.timezone, stretch.plays, stretch.dates) for stretch in stretches
@@ -93,9 +93,9 @@ class SharedRebuild:
         self._asked = asked
         self._first_day = first_day
         self._min_play_ms = min_play_ms
-        self._built: dict[str, tuple[set[date], Rebuilt]] | None = None
+        self._built: dict[str, tuple[set[date], RebuildResult]] | None = None
 
-    def rebuild(self, user: User, progress: Progress) -> tuple[set[date], Rebuilt]:
+    def rebuild(self, user: User, progress: Progress) -> tuple[set[date], RebuildResult]:
         """Rebuild the days asked for of a user and those that wait; which they were, and as `rebuild_rollups`."""
         if self._built is None:
             self._built = self._together() if len(self._asked) > 1 else {}
@@ -107,7 +107,7 @@ class SharedRebuild:
         progress.advance(rebuilt.days)
         return days, rebuilt
 
-    def _together(self) -> dict[str, tuple[set[date], Rebuilt]]:
+    def _together(self) -> dict[str, tuple[set[date], RebuildResult]]:
         users = [user for user in self._store.users.all() if user.partition_key in self._asked]
         wanted = [(user, self._days(user)) for user in users]
         # If somebody's days cannot be built, building those of each alone tells whose.
@@ -178,7 +178,7 @@ def _read(store: Store, pieces: Iterable[tuple[User, DayWindow]]) -> list[_Stret
     return stretches
 
 
-def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument]) -> Rebuilt:
+def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument]) -> RebuildResult:
     user_id = stretch.user.user_id
     written = store.statistics.replace_rollups(user_id, stretch.dates, rollups)
     # Whoever died between writing and marking has left rollups that no snapshot knows of.
@@ -186,7 +186,7 @@ def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument])
         store.rebuilds.mark(user_id, "analytics_snapshots")
     store.rebuilds.finish(stretch.begun)
     plays = sum(rollup["total_rows"] for rollup in rollups)
-    return Rebuilt(days=len(stretch.dates), plays=plays, rollups=len(rollups), written=written)
+    return RebuildResult(days=len(stretch.dates), plays=plays, rollups=len(rollups), written=written)
 
 
 def days_before(store: Store, user: User, day: date) -> set[date]:
@@ -241,7 +241,7 @@ def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
     return Snapshots({each["period"]: each for each in told.snapshots}, heard.days, heard.hours, today, unknown.touched)
 
 
-def _heard(store: Store, user_id: str) -> Heard:
+def _heard(store: Store, user_id: str) -> ListeningFrames:
     with ThreadPoolExecutor(1) as reader:
         # The first time, the server is asked for the catalogue while rollups are taken apart here.
         ahead = None if store.catalog.has_frames(user_id) else reader.submit(_catalog_of_plays, store, user_id)

@@ -15,7 +15,7 @@ from echostats_pipeline.storage.store import Store
 DAILY_CALLS = Budget().calls
 
 
-class Visit:
+class LibraryVisit:
     """The calls that one run may make for a part of a user's library, and what it has announced.
 
     Attributes:
@@ -76,10 +76,10 @@ class Visit:
 @contextmanager
 def visiting(
     store: Store, user: User, part: LibraryPart, now: datetime, progress: Progress, daily_calls: int
-) -> Iterator[Visit]:
+) -> Iterator[LibraryVisit]:
     """A visit with the user's share of the calls. That it fails is remembered; to have to wait is no failure."""
     try:
-        yield Visit(store, user, part, now, progress, calls_for(store, user, part, daily_calls, now))
+        yield LibraryVisit(store, user, part, now, progress, calls_for(store, user, part, daily_calls, now))
     except Exception as error:
         store.readings.note(user.user_id, part, failed=not isinstance(error, WaitRequired))
         raise

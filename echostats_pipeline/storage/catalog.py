@@ -14,7 +14,7 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.model.base import known_fields
-from echostats_pipeline.model.catalog import Album, AlbumRef, Artist, AudioFeatures, Enriched, Track
+from echostats_pipeline.model.catalog import Album, AlbumRef, Artist, AudioFeatures, EnrichedDocument, Track
 from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.storage.frame_cache.catalog_frames import CatalogFrameStore
 from echostats_pipeline.transforms.history.changes import KnownTrack
@@ -206,7 +206,9 @@ class CatalogStore:
                 counts[entry.get("spotify_id", "")] += of_tracks[track["spotify_id"]]
         return counts
 
-    def put(self, name: CatalogName, documents: Sequence[Enriched], *, missing: Iterable[str], at: datetime) -> None:
+    def put(
+        self, name: CatalogName, documents: Sequence[EnrichedDocument], *, missing: Iterable[str], at: datetime
+    ) -> None:
         """Store full documents, and remember what Spotify does not know.
 
         Only fields that Spotify sent are set; those it left out, and the first `fetched_at`, stay as they are.
@@ -333,7 +335,7 @@ def _mentioned(track: Document, now: datetime) -> Document:
     }
 
 
-def _name_ids(document: Enriched) -> list[str]:
+def _name_ids(document: EnrichedDocument) -> list[str]:
     """The ids that rows with these names have as long as nobody knows a better one."""
     if not isinstance(document, Track) or not document.name or not document.artists:
         return []

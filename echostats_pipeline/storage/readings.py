@@ -15,7 +15,7 @@ from echostats_pipeline.storage.database import Db, Document
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnreadCounts:
     """The playlists of a user that wait for their contents.
 
     Attributes:
@@ -125,7 +125,7 @@ class ReadingStore:
         """Let no playlist wait that Spotify does not list any more."""
         self._unread.delete_many({"user_id": user_id, "spotify_id": {"$nin": list(listed)}})
 
-    def unread(self) -> dict[str, Unread]:
+    def unread(self) -> dict[str, UnreadCounts]:
         """Of every user with playlists that wait for their contents, how much that is."""
         stages: list[Document] = [
             {
@@ -154,7 +154,7 @@ class ReadingStore:
             },
         ]
         return {
-            each["_id"]: Unread(each["playlists"], each["stored"], tuple(each["rows"]), each["failed"])
+            each["_id"]: UnreadCounts(each["playlists"], each["stored"], tuple(each["rows"]), each["failed"])
             for each in self._unread.aggregate(stages)
         }
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import SecretStr
 
-from echostats_pipeline.accounts.consent import CONSENT_LIFE, Attempt, consent_left, move_days, resume
+from echostats_pipeline.accounts.consent import CONSENT_LIFE, ConsentAttempt, consent_left, move_days, resume
 from echostats_pipeline.errors import ConsentNotGiven, EchostatsError
 from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.oauth import SpotifyApp, challenge
@@ -38,7 +38,7 @@ def play(store: Store, user: User) -> Callable[[datetime], None]:
 
 
 def test_an_attempt_is_pkce_unless_the_app_has_a_secret() -> None:
-    public, secret = Attempt.of(APP), Attempt.of(SpotifyApp("app", APP.redirect_uri, SecretStr("s")))
+    public, secret = ConsentAttempt.of(APP), ConsentAttempt.of(SpotifyApp("app", APP.redirect_uri, SecretStr("s")))
     assert public.verifier is not None
     assert f"code_challenge={challenge(public.verifier)}" in public.address
     assert public.verifier not in public.address
@@ -48,7 +48,7 @@ def test_an_attempt_is_pkce_unless_the_app_has_a_secret() -> None:
 
 
 def test_an_attempt_takes_only_its_own_answer() -> None:
-    attempt, other = Attempt.of(APP), Attempt.of(APP)
+    attempt, other = ConsentAttempt.of(APP), ConsentAttempt.of(APP)
     address = f"/callback?code=abc&state={attempt.state}"
     assert attempt.code(address) == "abc"
     assert attempt.is_answered_by(address)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echostats_pipeline.cli.dagster_webserver import GuardedUi
-from echostats_pipeline.cli.guard import Guarded
+from echostats_pipeline.cli.guard import GuardedApp
 from echostats_pipeline.cli.simulated import guarded_simulator
 
 OWN = {"Host": "127.0.0.1:3000"}
@@ -199,4 +199,4 @@ def test_the_switches_of_the_simulator_are_guarded_and_its_accounts_are_not() ->
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_whatever_is_written_into_names_is_answered_or_refused(host: str, origin: str) -> None:
-    assert asked(Guarded(_application), "GET", "/", {"Host": host, "Origin": origin}) == 403
+    assert asked(GuardedApp(_application), "GET", "/", {"Host": host, "Origin": origin}) == 403

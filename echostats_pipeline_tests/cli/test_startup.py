@@ -7,7 +7,7 @@ import click
 import pytest
 
 from echostats_pipeline.cli import users
-from echostats_pipeline.cli.lazy import LazyGroup, Listed
+from echostats_pipeline.cli.lazy import LazyGroup, ListedCommand
 from echostats_pipeline.cli.main import COMMANDS
 from echostats_pipeline.cli.main import echostats as root
 
@@ -68,4 +68,4 @@ def test_help_lists_commands_as_click_does() -> None:
 
 def test_a_name_that_is_no_command_is_a_fault_of_the_table() -> None:
     with pytest.raises(TypeError, match="is no command"):
-        Listed("main", "main", "Not a command.").imported()
+        ListedCommand("main", "main", "Not a command.").imported()

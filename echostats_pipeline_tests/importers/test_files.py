@@ -10,7 +10,7 @@ import pytest
 
 from echostats_pipeline.errors import ExportError
 from echostats_pipeline.importers.archives import ArchiveLimits
-from echostats_pipeline.importers.files import Found, find_export_files
+from echostats_pipeline.importers.files import ExportListing, find_export_files
 from echostats_pipeline.importers.recognition import recognised
 
 LIMITS = ArchiveLimits()
@@ -44,11 +44,11 @@ def zip_of(path: Path, *names: str) -> Path:
     return path
 
 
-def find(*paths: Path) -> Found:
+def find(*paths: Path) -> ExportListing:
     return find_export_files(paths, LIMITS)
 
 
-def names(found: Found) -> list[str]:
+def names(found: ExportListing) -> list[str]:
     return [file.name for file in found.files]
 
 

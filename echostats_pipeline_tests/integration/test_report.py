@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from echostats_pipeline.report.build import build_report
-from echostats_pipeline.report.document import Material
+from echostats_pipeline.report.document import ReportInput
 from echostats_pipeline.report.page import Picture, render
 from echostats_pipeline.simulator.pictures import drawn
 from echostats_pipeline_tests.integration.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
@@ -24,7 +24,7 @@ LARGE_ENOUGH = """return [...document.querySelectorAll('.chart text')].filter(te
   .map(text => text.getBoundingClientRect().height)"""
 
 
-def pictured(material: Material) -> str:
+def pictured(material: ReportInput) -> str:
     import vl_convert  # noqa: PLC0415 - as in the report
 
     report = build_report(material)

@@ -11,7 +11,7 @@ from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.plays import Play, TrackSnapshot
 from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring import audit
-from echostats_pipeline.monitoring.audit import Examination, Examined, Finding
+from echostats_pipeline.monitoring.audit import AuditedUser, AuditFinding, Examination
 from echostats_pipeline.stages.merging import fill_tracks
 from echostats_pipeline.storage.audit import AuditStore
 from echostats_pipeline.storage.rebuilds import RebuildQueue
@@ -43,8 +43,8 @@ def listener(installation: Installation) -> User:
 
 def examined(
     installation: Installation, examine: Examination, *users: User, window: DayWindow | None = None
-) -> Finding:
-    scope = [Examined(user, window) for user in users]
+) -> AuditFinding:
+    scope = [AuditedUser(user, window) for user in users]
     return examine(installation.store, installation.settings, installation.now(), scope)
 
 
@@ -108,7 +108,7 @@ def test_doubles_are_found_without_the_index_that_refuses_them(installation: Ins
     assert found.numbers == {"users": 1, "equal_places": 2, "equal_import_keys": 1}
     assert "count them twice" in found.description
     assert found.user_ids == {listener.user_id}
-    day = local_date(play["played_at"], Examined(listener, None).zone)
+    day = local_date(play["played_at"], AuditedUser(listener, None).zone)
     here = examined(installation, audit.plays_are_unique, listener, window=DayWindow(day, day))
     assert here.numbers["equal_places"] == 2
     before = DayWindow(day - timedelta(days=9), day - timedelta(days=8))
@@ -305,7 +305,7 @@ def test_two_documents_in_one_place_are_found(
 def test_a_length_that_becomes_known_has_its_day_rebuilt(installation: Installation, listener: User) -> None:
     at = NOW - timedelta(days=40)
     add_play(installation, listener, at)
-    day = str(local_date(at, Examined(listener, None).zone))
+    day = str(local_date(at, AuditedUser(listener, None).zone))
     installation.store.rebuilds.mark(listener.user_id, "daily_rollups", [day])
     catch_up(installation, listener)
     fill_tracks(installation.store, [Track(spotify_id="t" * 22, name="T", duration_ms=60_000)])

@@ -17,7 +17,7 @@ from echostats_pipeline.errors import StorageError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.operations import Incident
 from echostats_pipeline.monitoring import health
-from echostats_pipeline.monitoring.health import GIB, Finding, as_json, examined, worst
+from echostats_pipeline.monitoring.health import GIB, HealthFinding, as_json, examined, worst
 from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
@@ -184,8 +184,8 @@ def test_a_library_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -
     "error", [StorageError("no database"), AutoReconnect("gone"), ZeroDivisionError("code=abcdefgh")]
 )
 def test_what_cannot_be_looked_at_is_a_finding(error: Exception) -> None:
-    def look() -> health.Findings:
-        yield Finding("area", "ok", "first")
+    def look() -> health.HealthFindings:
+        yield HealthFinding("area", "ok", "first")
         raise error
 
     first, broken = examined("area", look, "do this")
@@ -194,7 +194,7 @@ def test_what_cannot_be_looked_at_is_a_finding(error: Exception) -> None:
 
 
 def test_the_worst_decides() -> None:
-    ok, warning, problem = (Finding("a", level, "t") for level in ("ok", "warning", "problem"))  # type: ignore[arg-type]
+    ok, warning, problem = (HealthFinding("a", level, "t") for level in ("ok", "warning", "problem"))  # type: ignore[arg-type]
     assert [worst(found) for found in ([], [ok], [ok, warning], [problem, warning])] == [
         "ok",
         "ok",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, DayTotal, TopItem, YearlyReview
-from echostats_pipeline.report.document import Material
+from echostats_pipeline.report.document import ReportInput
 from echostats_pipeline_tests.report import samples
 
 NASTY = (
@@ -114,7 +114,7 @@ days = st.dictionaries(dates, st.tuples(counts, times), max_size=40).map(
 
 
 @st.composite
-def materials(draw: st.DrawFn) -> Material:
+def materials(draw: st.DrawFn) -> ReportInput:
     """Anything a report may be made of."""
     year = draw(st.sampled_from([None, 2023, 2025, 2026]))
     fields = {"user_id": "5" * 24, **draw(any_statistics)}
@@ -127,7 +127,7 @@ def materials(draw: st.DrawFn) -> Material:
         day = busiest and DayTotal(date=busiest[0], count=busiest[1], total_ms=busiest[2])
         statistics = YearlyReview.model_validate({**fields, "year": year, "busiest_day": day})
     before = draw(st.none() | any_statistics)
-    return Material(
+    return ReportInput(
         user=samples.user(
             display_name=draw(names),
             image_url=draw(addresses),

@@ -22,7 +22,7 @@ from echostats_pipeline.model.statistics import (
     YearlyReview,
 )
 from echostats_pipeline.model.users import User
-from echostats_pipeline.report.document import Material
+from echostats_pipeline.report.document import ReportInput
 
 NOW = datetime(2026, 2, 11, 9, 0, tzinfo=UTC)
 FIRST = date(2023, 3, 14)
@@ -154,12 +154,12 @@ def gaps() -> list[ListeningGap]:
     ]
 
 
-def year(number: int = 2025) -> Material:
+def year(number: int = 2025) -> ReportInput:
     heard = days()
     of = [day for day in heard if day.date.startswith(str(number))]
     longest = max(of, key=lambda day: day.total_ms)
     earlier = [day for day in heard if day.date.startswith(str(number - 1))]
-    return Material(
+    return ReportInput(
         user=user(),
         statistics=statistics(YearlyReview, of, year=number, busiest_day=longest),
         before=statistics(YearlyReview, earlier[:290], year=number - 1, unique_tracks=2_600, unique_artists=702)
@@ -173,7 +173,7 @@ def year(number: int = 2025) -> Material:
     )
 
 
-def all_time() -> Material:
+def all_time() -> ReportInput:
     heard = days()
     statistic = statistics(AnalyticsSnapshot, heard, period="all_time")
-    return Material(user=user(), statistics=statistic, days=heard, now=NOW, gaps=gaps())
+    return ReportInput(user=user(), statistics=statistic, days=heard, now=NOW, gaps=gaps())

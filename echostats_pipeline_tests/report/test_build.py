@@ -8,7 +8,7 @@ import pytest
 
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, DayTotal, MonthTotal
 from echostats_pipeline.report.build import build_report
-from echostats_pipeline.report.document import Figure, Material, Report
+from echostats_pipeline.report.document import Figure, Report, ReportInput
 from echostats_pipeline.transforms.coverage import Stretch
 from echostats_pipeline_tests.report import samples
 
@@ -17,7 +17,7 @@ def figure(report: Report, name: str) -> Figure:
     return next(each for each in (*report.figures, *report.discovery, *report.streaks) if each.name == name)
 
 
-def changed(material: Material, **fields: Any) -> Material:
+def changed(material: ReportInput, **fields: Any) -> ReportInput:
     return replace(material, statistics=material.statistics.model_copy(update=fields))
 
 
@@ -39,7 +39,7 @@ def test_a_year_that_runs_is_compared_with_the_same_days_of_the_year_before() ->
     this_year = [day for day in days if day.date >= "2026-01-01"]
     then = sum(day.count for day in days if "2025-01-01" <= day.date <= "2025-02-11")
     statistics = samples.statistics(CalendarSnapshot, this_year, period="this_year")
-    report = build_report(Material(samples.user(), statistics, days, samples.NOW, 2026, samples.year().statistics))
+    report = build_report(ReportInput(samples.user(), statistics, days, samples.NOW, 2026, samples.year().statistics))
     share = round((statistics.total_tracks_played / then - 1) * 100)
     assert figure(report, "plays").note.startswith(f"{abs(share)} %")
     assert figure(report, "plays").note.endswith("2025 by this day")
@@ -62,7 +62,7 @@ def test_what_is_unknown_is_not_zero() -> None:
 
 def test_statistics_of_an_earlier_version_say_so_instead_of_zeros() -> None:
     known = {"user_id": "x", "period": "all_time", "total_tracks_played": 9, "total_ms_played": 9, "unique_tracks": 3}
-    material = Material(samples.user(), AnalyticsSnapshot.model_validate(known), samples.days(), samples.NOW)
+    material = ReportInput(samples.user(), AnalyticsSnapshot.model_validate(known), samples.days(), samples.NOW)
     report = build_report(material)
     assert "days with music" not in {each.name for each in report.figures}
     assert {each.name for each in report.streaks} == {"longest streak", "streak"}

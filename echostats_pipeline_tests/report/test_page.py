@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from echostats_pipeline.model.statistics import AnalyticsSnapshot
 from echostats_pipeline.report import page
 from echostats_pipeline.report.build import build_report
-from echostats_pipeline.report.document import Material
+from echostats_pipeline.report.document import ReportInput
 from echostats_pipeline.report.page import Picture, hue, render, spotify_link
 from echostats_pipeline.report.palette import COLOURS, colour_rules
 from echostats_pipeline_tests.report import samples
@@ -25,7 +25,7 @@ def year() -> str:
     return render(report, dict.fromkeys(list(report.pictured)[:5], PICTURE)).html
 
 
-def html_of(material: Material) -> str:
+def html_of(material: ReportInput) -> str:
     return render(build_report(material), {}).html
 
 
@@ -37,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(material=materials())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_any_document_becomes_a_page_that_loads_nothing(quick: None, material: Material) -> None:
+def test_any_document_becomes_a_page_that_loads_nothing(quick: None, material: ReportInput) -> None:
     report = build_report(material)
     html = render(report, dict.fromkeys(report.pictured, PICTURE)).html
     assert_loads_nothing(html)
@@ -45,7 +45,7 @@ def test_any_document_becomes_a_page_that_loads_nothing(quick: None, material: M
 
 @given(material=materials())
 @settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
-def test_any_document_can_be_drawn(material: Material) -> None:
+def test_any_document_can_be_drawn(material: ReportInput) -> None:
     made = render(build_report(material), {})
     assert_loads_nothing(made.html)
     assert made.html.count('role="img"') >= made.charts
@@ -118,7 +118,7 @@ def test_every_colour_of_a_chart_follows_the_page(year: str) -> None:
 
 def test_nothing_heard_is_a_friendly_page(quick: None) -> None:
     nothing = AnalyticsSnapshot(user_id="5" * 24, period="all_time")
-    material = Material(user=samples.user(), statistics=nothing, days=[], now=samples.NOW)
+    material = ReportInput(user=samples.user(), statistics=nothing, days=[], now=samples.NOW)
     html = html_of(material)
     assert_loads_nothing(html)
     assert "Nothing has been heard yet" in text_of(html)

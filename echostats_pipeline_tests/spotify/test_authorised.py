@@ -1,7 +1,7 @@
 import pytest
 
 from echostats_pipeline.errors import ReauthorizationNeeded
-from echostats_pipeline.spotify.authorised import Authorised
+from echostats_pipeline.spotify.authorised import AuthorisingHandler
 from echostats_pipeline.spotify.transport import Request
 from echostats_pipeline_tests.spotify.scripted import Script, answer
 
@@ -34,7 +34,7 @@ def sent(script: Script) -> list[str]:
 
 def test_a_call_carries_the_token_and_all_else() -> None:
     script, tokens = Script(answer({})), Tokens()
-    assert Authorised(script, tokens)(REQUEST).status_code == 200
+    assert AuthorisingHandler(script, tokens)(REQUEST).status_code == 200
     assert script.asked[0].headers == {"X-Own": "1", "Authorization": "Bearer old"}
     assert script.asked[0].user_id == "u1"
     assert (REQUEST.headers, tokens.rejected) == ({"X-Own": "1"}, [])
@@ -42,26 +42,26 @@ def test_a_call_carries_the_token_and_all_else() -> None:
 
 def test_a_rejected_token_is_renewed_once() -> None:
     script, tokens = Script(EXPIRED, answer({})), Tokens()
-    assert Authorised(script, tokens)(REQUEST).status_code == 200
+    assert AuthorisingHandler(script, tokens)(REQUEST).status_code == 200
     assert sent(script) == ["Bearer old", "Bearer new"]
     assert tokens.rejected == ["old"]
 
 
 def test_a_second_rejection_is_returned_as_it_is() -> None:
     script = Script(EXPIRED, EXPIRED)
-    assert Authorised(script, Tokens())(REQUEST) is EXPIRED
+    assert AuthorisingHandler(script, Tokens())(REQUEST) is EXPIRED
     assert len(script.asked) == 2
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
 def test_no_other_status_renews_a_token(status: int) -> None:
     script, tokens = Script(answer({}, status)), Tokens()
-    assert Authorised(script, tokens)(REQUEST).status_code == status
+    assert AuthorisingHandler(script, tokens)(REQUEST).status_code == status
     assert tokens.rejected == []
 
 
 def test_a_withdrawn_consent_ends_the_call() -> None:
     script = Script(EXPIRED)
     with pytest.raises(ReauthorizationNeeded):
-        Authorised(script, WithdrawnConsent())(REQUEST)
+        AuthorisingHandler(script, WithdrawnConsent())(REQUEST)
     assert len(script.asked) == 1

@@ -6,7 +6,7 @@ import requests
 
 from echostats_pipeline.errors import SpotifyUnreachable
 from echostats_pipeline.model.operations import ApiLog
-from echostats_pipeline.spotify.call_log import Logged
+from echostats_pipeline.spotify.call_log import LoggingHandler
 from echostats_pipeline.spotify.transport import Handler, Request, Response
 from echostats_pipeline_tests.spotify.scripted import Script, answer
 
@@ -20,9 +20,11 @@ REQUEST = Request(
 )
 
 
-def logged(handler: Handler, records: list[ApiLog]) -> Logged:
+def logged(handler: Handler, records: list[ApiLog]) -> LoggingHandler:
     seconds, numbers = count(10.0, 0.25), count(1)
-    return Logged(handler, records.append, clock=lambda: next(seconds), new_request_id=lambda: f"r{next(numbers)}")
+    return LoggingHandler(
+        handler, records.append, clock=lambda: next(seconds), new_request_id=lambda: f"r{next(numbers)}"
+    )
 
 
 def test_every_attempt_is_recorded_whatever_becomes_of_it() -> None:
@@ -57,7 +59,7 @@ def test_a_sink_that_raises_does_not_fail_the_call(caplog: pytest.LogCaptureFixt
     def broken(record: ApiLog) -> None:
         raise OSError(CANARY)
 
-    handler = Logged(Script(answer({"a": 1})), broken, clock=lambda: 0.0, new_request_id=lambda: "r")
+    handler = LoggingHandler(Script(answer({"a": 1})), broken, clock=lambda: 0.0, new_request_id=lambda: "r")
     with caplog.at_level(logging.WARNING):
         assert handler(REQUEST).json() == {"a": 1}
     assert "OSError" in caplog.text
@@ -72,4 +74,4 @@ def test_a_sink_that_raises_does_not_hide_the_error_of_the_call() -> None:
         raise SpotifyUnreachable("no answer")
 
     with pytest.raises(SpotifyUnreachable):
-        Logged(failing, broken, clock=lambda: 0.0, new_request_id=lambda: "r")(REQUEST)
+        LoggingHandler(failing, broken, clock=lambda: 0.0, new_request_id=lambda: "r")(REQUEST)

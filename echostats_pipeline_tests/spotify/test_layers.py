@@ -4,8 +4,8 @@ import pytest
 
 from echostats_pipeline.errors import SpotifyUnavailable, WaitRequired
 from echostats_pipeline.model.operations import ApiLog
-from echostats_pipeline.spotify.authorised import Authorised
-from echostats_pipeline.spotify.call_log import Logged
+from echostats_pipeline.spotify.authorised import AuthorisingHandler
+from echostats_pipeline.spotify.call_log import LoggingHandler
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.quota import Budget, MemoryLedger, Quota
 from echostats_pipeline.spotify.reccobeats import audio_features
@@ -36,10 +36,12 @@ class Stack:
     def __init__(self, *answers: Response) -> None:
         self.time, self.ledger = Time(), MemoryLedger()
         self.records: list[ApiLog] = []
-        self.logged = Logged(Script(*answers), self.records.append, clock=lambda: 0.0, new_request_id=lambda: "r")
-        self.client = SpotifyClient(self.layered(Authorised(self.logged, Tokens())), clock=self.time)
+        self.logged = LoggingHandler(
+            Script(*answers), self.records.append, clock=lambda: 0.0, new_request_id=lambda: "r"
+        )
+        self.client = SpotifyClient(self.layered(AuthorisingHandler(self.logged, Tokens())), clock=self.time)
 
-    def layered(self, handler: Authorised | Logged) -> Retrying:
+    def layered(self, handler: AuthorisingHandler | LoggingHandler) -> Retrying:
         quota = Quota(handler, self.ledger, Budget(), self.time, self.time.sleep)
         return Retrying(quota, self.time.sleep, self.time, lambda: 0.5)
 

@@ -16,8 +16,8 @@ from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.transport import Request, Response
 from echostats_pipeline.stages.audio_features import (
     ID_COLUMNS,
+    AudioFeaturesResult,
     FeatureSource,
-    Heard,
     ask_in_turn,
     askable,
     from_file,
@@ -81,7 +81,7 @@ def test_each_source_is_asked_for_what_those_before_it_did_not_know() -> None:
 
 
 def test_without_a_source_nobody_is_asked() -> None:
-    assert ask_in_turn({}, NOBODY) == Heard({}, {spotify_id: [] for spotify_id in IDS}, {})
+    assert ask_in_turn({}, NOBODY) == AudioFeaturesResult({}, {spotify_id: [] for spotify_id in IDS}, {})
 
 
 def test_a_source_is_not_asked_again_for_what_it_does_not_know() -> None:

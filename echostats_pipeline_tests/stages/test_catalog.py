@@ -14,7 +14,7 @@ from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.spotify.endpoint_access import REMEMBERED_FOR
 from echostats_pipeline.spotify.transport import Request, Response
 from echostats_pipeline.stages.catalog import (
-    Enriched,
+    EnrichmentResult,
     enrich_albums,
     enrich_artists,
     enrich_audio_features,
@@ -28,7 +28,7 @@ from echostats_pipeline_tests.stages.test_ingestion import sync
 STAGES = (enrich_tracks, enrich_artists, enrich_albums)
 
 
-def enrich(installation: Installation, user: User) -> list[Enriched]:
+def enrich(installation: Installation, user: User) -> list[EnrichmentResult]:
     store = installation.store
     with installation.client(user) as client:
         done = [stage(store, client, installation.now(), Counted()) for stage in STAGES]
@@ -90,7 +90,7 @@ def test_a_second_time_asks_spotify_for_nothing(installation: Installation, user
     enrich(installation, user)
     made = installation.store.db["api_logs"].count_documents({})
     before = [documents(installation.store.db, name) for name in ("tracks", "artists", "albums")]
-    assert enrich(installation, user) == [Enriched()] * 4
+    assert enrich(installation, user) == [EnrichmentResult()] * 4
     assert installation.store.db["api_logs"].count_documents({}) == made
     assert [documents(installation.store.db, name) for name in ("tracks", "artists", "albums")] == before
 
@@ -98,7 +98,7 @@ def test_a_second_time_asks_spotify_for_nothing(installation: Installation, user
 def test_what_spotify_does_not_know_is_remembered(installation: Installation, user: User) -> None:
     unknown = "0" * 22
     add_stubs(installation.store, [unknown, "local:abc"])
-    assert enrich(installation, user)[0] == Enriched(0, 1)
+    assert enrich(installation, user)[0] == EnrichmentResult(0, 1)
     found = {track["spotify_id"]: track for track in documents(installation.store.db, "tracks")}
     assert (found[unknown]["unavailable_at"], found[unknown]["enriched_at"]) == (installation.now(), None)
     assert found["local:abc"]["unavailable_at"] is None
@@ -131,7 +131,7 @@ def test_a_refusal_of_audio_features_is_asked_for_once_and_ends_with_itself(
     add_stubs(installation.store, sorted(installation.simulator.world.catalogue.tracks)[:130])
     installation.simulator.behave(regime="restricted_dev")
     for _ in range(2):
-        assert enrich(alone, user)[3] == Enriched(left=130)
+        assert enrich(alone, user)[3] == EnrichmentResult(left=130)
     assert calls(installation, "audio-features") == 1
     assert {each["audio_features_checked_at"] for each in documents(installation.store.db, "tracks")} == {None}
     installation.clock.advance(REMEMBERED_FOR)
@@ -251,7 +251,7 @@ def test_a_failure_half_way_keeps_what_was_stored_and_goes_on_from_there(
             enrich_tracks(installation.store, client, NOW, Counted())
     assert installation.store.catalog.wanting("tracks", NOW) == ids[100:]
     assert snapshots_wait_of(installation.store) == {user.user_id}
-    assert enrich(installation, user)[0] == Enriched(130, 0)
+    assert enrich(installation, user)[0] == EnrichmentResult(130, 0)
 
 
 def test_a_quota_in_the_middle_loses_nothing_that_was_read(installation: Installation, user: User) -> None:
@@ -273,7 +273,7 @@ def test_a_quota_in_the_middle_loses_nothing_that_was_read(installation: Install
     assert calls(installation, "tracks") == 2
     installation.simulator.behave(quota=None)
     installation.clock.advance(timedelta(hours=24))
-    assert enrich(installation, user)[0] == Enriched(80, 0)
+    assert enrich(installation, user)[0] == EnrichmentResult(80, 0)
 
 
 @pytest.mark.parametrize("regime", ["legacy_dev", "restricted_dev"])

@@ -11,7 +11,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.simulator.world import is_shown
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.transport import Request, Response
-from echostats_pipeline.stages.ingestion import Merged, merge_pages, read_recently_played
+from echostats_pipeline.stages.ingestion import MergeResult, merge_pages, read_recently_played
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.history.changes import PlayChanges
@@ -20,7 +20,7 @@ from echostats_pipeline_tests.conftest import NOW, Installation, documents
 API = "https://api.spotify.com"
 
 
-def sync(installation: Installation, user: User) -> Merged:
+def sync(installation: Installation, user: User) -> MergeResult:
     with installation.client(user) as client:
         read_recently_played(installation.store, client, user, installation.now())
     return merge_pages(installation.store, user, installation.now())
@@ -152,7 +152,7 @@ def test_rows_without_a_track_and_episodes_are_counted_and_not_plays(store: Stor
 def test_an_answer_of_nothing_but_nulls_changes_nothing(store: Store, user: User) -> None:
     assert read_recently_played(store, answering(None, None), user, NOW).rows == 2
     assert read_recently_played(store, answering(), user, NOW).rows == 0
-    assert merge_pages(store, user, NOW) == Merged()
+    assert merge_pages(store, user, NOW) == MergeResult()
     assert documents(store.db, "recently_played") == []
 
 

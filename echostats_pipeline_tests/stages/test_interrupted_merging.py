@@ -10,7 +10,7 @@ from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, documents
 from echostats_pipeline_tests.stages.merges import DiedError, Step, dying, facts, forget, merge
-from echostats_pipeline_tests.transforms.history.history.test_named_rows import named, of_artist
+from echostats_pipeline_tests.transforms.history.test_named_rows import named, of_artist
 from echostats_pipeline_tests.transforms.rows import export, item, row
 
 SITUATIONS: dict[str, list[Step]] = {

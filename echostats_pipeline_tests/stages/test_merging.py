@@ -24,8 +24,8 @@ from echostats_pipeline.transforms.history.facts import READ_AROUND
 from echostats_pipeline_tests.conftest import NOW, documents
 from echostats_pipeline_tests.examples import examples
 from echostats_pipeline_tests.stages.merges import DiedError, Step, dying, facts, forget, merge
-from echostats_pipeline_tests.transforms.history.history.test_changes import distinct
-from echostats_pipeline_tests.transforms.history.history.test_named_rows import named, of_artist
+from echostats_pipeline_tests.transforms.history.test_changes import distinct
+from echostats_pipeline_tests.transforms.history.test_named_rows import named, of_artist
 from echostats_pipeline_tests.transforms.rows import EPOCH, at, export, item, row, track_id
 
 through_the_database = settings(

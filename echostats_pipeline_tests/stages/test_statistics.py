@@ -12,7 +12,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.simulator.exports import ExportTruth, write_extended_export
 from echostats_pipeline.stages import statistics as statistics_stage
 from echostats_pipeline.stages.imports import import_export
-from echostats_pipeline.stages.statistics import Rebuilt, rebuild_rollups, rebuild_snapshots
+from echostats_pipeline.stages.statistics import RebuildResult, rebuild_rollups, rebuild_snapshots
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
@@ -24,7 +24,7 @@ TIMELESS = ("_id", "computed_at")
 PLAYS_READ = PlayStore.read
 
 
-def rebuild(installation: Installation, user: User, days: set[date]) -> Rebuilt:
+def rebuild(installation: Installation, user: User, days: set[date]) -> RebuildResult:
     return rebuild_rollups(installation.store, user, days, min_play_ms=30_000, progress=Counted())
 
 
@@ -151,4 +151,4 @@ def test_a_user_without_plays_has_empty_snapshots(installation: Installation) ->
 
 
 def test_no_days_are_no_work(installation: Installation) -> None:
-    assert rebuild(installation, installation.connect(), set()) == Rebuilt()
+    assert rebuild(installation, installation.connect(), set()) == RebuildResult()

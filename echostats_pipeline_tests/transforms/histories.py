@@ -16,7 +16,7 @@ from echostats_pipeline.transforms.statistics.frames import (
     CatalogFrames,
     RollupFrames,
 )
-from echostats_pipeline.transforms.statistics.listening import Heard, identified
+from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
 from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
 from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline_tests.examples import examples
@@ -154,7 +154,7 @@ def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
     )
 
 
-def listened(plays: Sequence[OraclePlay], documents: Sequence[RollupDocument], catalogue: Catalogue) -> Heard:
+def listened(plays: Sequence[OraclePlay], documents: Sequence[RollupDocument], catalogue: Catalogue) -> ListeningFrames:
     """What a user has heard, as rollups and catalogue tell it, and plays the names that the catalogue lacks."""
     last = {play.track_id: play for play in sorted(plays, key=lambda play: play.played_at)}
     names = ("track_id", "name", "artist_name", "album_name")

@@ -19,7 +19,7 @@ from echostats_pipeline.orchestration.runs import SyncJobsResource
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.catalog import (
-    Enriched,
+    EnrichmentResult,
     enrich_albums,
     enrich_artists,
     enrich_audio_features,
@@ -30,20 +30,24 @@ from echostats_pipeline.storage.store import Store
 
 FEATURE_FIELDS = ("spotify_id", "audio_features", "audio_features_checked_at", "audio_features_asked")
 """Of a track's document, what the audio features are found by and what they consist of."""
-Enrich = Callable[[SpotifyResource, User, Store, datetime, Progress], Enriched]
+Enrich = Callable[[SpotifyResource, User, Store, datetime, Progress], EnrichmentResult]
 
 
-def _with_client(enrich: Callable[[Store, SpotifyClient, datetime, Progress], Enriched]) -> Enrich:
+def _with_client(enrich: Callable[[Store, SpotifyClient, datetime, Progress], EnrichmentResult]) -> Enrich:
     """Enrichment that reads Spotify's objects on behalf of the reader."""
 
-    def run(spotify: SpotifyResource, reader: User, store: Store, now: datetime, progress: Progress) -> Enriched:
+    def run(
+        spotify: SpotifyResource, reader: User, store: Store, now: datetime, progress: Progress
+    ) -> EnrichmentResult:
         with spotify.client(reader) as client:
             return enrich(store, client, now, progress)
 
     return run
 
 
-def _with_sources(spotify: SpotifyResource, reader: User, store: Store, now: datetime, progress: Progress) -> Enriched:
+def _with_sources(
+    spotify: SpotifyResource, reader: User, store: Store, now: datetime, progress: Progress
+) -> EnrichmentResult:
     """Enrichment with audio features, which have several sources."""
     with spotify.feature_sources(reader) as sources:
         return enrich_audio_features(store, sources, now, progress)

@@ -23,7 +23,7 @@ from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, Spo
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import HISTORY, WHOLE_HISTORY, Step, SyncJobsResource
 from echostats_pipeline.stages.imports import check_whole, import_export, import_limits
-from echostats_pipeline.stages.ingestion import Merged, merge_pages, read_recently_played
+from echostats_pipeline.stages.ingestion import MergeResult, merge_pages, read_recently_played
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
 
@@ -175,7 +175,7 @@ def listening_history(
     """
     served = jobs.for_each_user(context, partial(_merge, store.get(), clock), HISTORY)
     report_quiet_days(context, clock.now())
-    merged = sum((each.merged for each in served.values()), Merged())
+    merged = sum((each.merged for each in served.values()), MergeResult())
     counts = by_user({key: each.counts for key, each in served.items()})
     rows = row_counts(store.get(), "listening_history", counts.get("plays_in_these_days", 0))
     return dg.MaterializeResult(metadata={**rows, **counts, **merged.as_metadata()})
@@ -184,7 +184,7 @@ def listening_history(
 class _MergedUser(NamedTuple):
     """What merging did for a user, and what the run says of them."""
 
-    merged: Merged
+    merged: MergeResult
     counts: dict[str, int]
 
 

@@ -14,7 +14,7 @@ from echostats_pipeline.model.operations import FileImport
 from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.monitoring.api_usage import FamilyCalls
 from echostats_pipeline.report.charts import bar_chart, embedded, heat_map
-from echostats_pipeline.report.make import Made
+from echostats_pipeline.report.make import WrittenReport
 from echostats_pipeline.stages.statistics import Snapshots
 from echostats_pipeline.storage.catalog import CatalogProgress
 from echostats_pipeline.storage.store import Store
@@ -76,7 +76,7 @@ def snapshot_overview(rebuilt: Mapping[str, Snapshots]) -> dict[str, Any]:
     return _table("users", ({"user": user, **_totals(made)} for user, made in rebuilt.items()))
 
 
-def report_links(written: Mapping[str, Made]) -> dict[str, Any]:
+def report_links(written: Mapping[str, WrittenReport]) -> dict[str, Any]:
     """Where reports are by the user's partition key, how large, and what is in them; of one user alone, as a link."""
     counted = {user: {name: getattr(made, name) for name in REPORTED} for user, made in written.items()}
     sums = {name: sum(row[name] for row in counted.values()) for name in REPORTED} if written else {}

@@ -19,7 +19,7 @@ from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
-from echostats_pipeline.report.make import Made, make_report
+from echostats_pipeline.report.make import WrittenReport, make_report
 from echostats_pipeline.report.pictures import picture_source
 from echostats_pipeline.state_folder import StateFolder
 
@@ -58,7 +58,7 @@ def listening_report(
 
 def _write(
     store: StoreResource, clock: ClockResource, config: ReportConfig, user: User, _: Sequence[date], step: Step
-) -> Made | None:
+) -> WrittenReport | None:
     """Write the report of a user; None if there is nothing to report of all time.
 
     Raises:

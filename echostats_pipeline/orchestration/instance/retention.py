@@ -18,19 +18,19 @@ from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.tags import FINISHED
 
-AT_ONCE = 200
+RUNS_PER_TRANSACTION = 200
 """Runs of one transaction, during which no run can write its events."""
 
 
 @dataclass(frozen=True)
-class Removed:
+class RetentionResult:
     """How many old runs were removed, and how many had to stay."""
 
     removed: int = 0
     kept: int = 0
 
 
-def remove_runs(instance: dg.DagsterInstance, before: datetime) -> Removed:
+def remove_runs(instance: dg.DagsterInstance, before: datetime) -> RetentionResult:
     """Remove the runs that were created before an instant and have ended; what they built stays shown as built.
 
     With another event log than this project's, a run stays that was the last to build something.
@@ -47,15 +47,15 @@ def remove_runs(instance: dg.DagsterInstance, before: datetime) -> Removed:
                 instance.run_storage.delete_run(run_id)
             instance.compute_log_manager.delete_logs(prefix=[run_id])
         removed, kept = removed + len(gone), kept + len(batch) - len(gone)
-    return Removed(removed, kept)
+    return RetentionResult(removed, kept)
 
 
 def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[list[str]]:
     """Ids of all runs in question, a batch at a time."""
     filters = dg.RunsFilter(statuses=FINISHED, created_before=before)
     run_ids = [record.dagster_run.run_id for record in instance.get_run_records(filters)]
-    for start in range(0, len(run_ids), AT_ONCE):
-        yield run_ids[start : start + AT_ONCE]
+    for start in range(0, len(run_ids), RUNS_PER_TRANSACTION):
+        yield run_ids[start : start + RUNS_PER_TRANSACTION]
 
 
 def _forget(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> list[str]:
@@ -78,9 +78,11 @@ def _last_builders(instance: dg.DagsterInstance) -> set[str]:
             key, dg.DagsterEventType.ASSET_MATERIALIZATION
         )
         ids = list(newest.values())
-        for start in range(0, len(ids), AT_ONCE):
-            chosen = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + AT_ONCE])
-            builders |= {record.run_id for record in instance.fetch_materializations(chosen, limit=AT_ONCE).records}
+        for start in range(0, len(ids), RUNS_PER_TRANSACTION):
+            chosen = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + RUNS_PER_TRANSACTION])
+            builders |= {
+                record.run_id for record in instance.fetch_materializations(chosen, limit=RUNS_PER_TRANSACTION).records
+            }
         if not ids and (event := instance.get_latest_materialization_event(key)):
             builders.add(event.run_id)
     return builders

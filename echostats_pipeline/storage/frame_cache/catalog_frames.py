@@ -30,7 +30,7 @@ from echostats_pipeline.transforms.statistics.frames import (
 
 LAYOUT = 1
 """Of the columns kept; what was kept in another one is read anew. Change it with the schemas."""
-AT_ONCE = 20_000
+ROWS_PER_DOCUMENT = 20_000
 """Rows of a document: two or three megabytes, of which one new track has one written."""
 ROWS_AT_ONCE = 5_000
 """Of an answer of the server."""
@@ -144,14 +144,14 @@ class CatalogFrameStore:
                 self._kept.update_one({**place, "revision": there["revision"]}, {"$set": content})
 
     def _frames(self, kind: Kind, name: str, ids: pl.Series) -> Iterator[pl.DataFrame]:
-        """The rows of the given ids, at most `AT_ONCE` at a time."""
+        """The rows of the given ids, at most `ROWS_PER_DOCUMENT` at a time."""
         wanted = set(ids)
         # Looking up half of a collection costs more than reading all of it.
         most = self._db[name].estimated_document_count() < MOST_OF * len(wanted)
         matched: list[Document] = [] if most else [{"$match": {"spotify_id": {"$in": list(wanted)}}}]
         pipeline = [*matched, {"$project": {"_id": 0, "row": kind.values}}]
         with self._db[name].aggregate(pipeline, batchSize=ROWS_AT_ONCE) as found:
-            while some := [each["row"] for each in islice(found, AT_ONCE)]:
+            while some := [each["row"] for each in islice(found, ROWS_PER_DOCUMENT)]:
                 rows = [row for row in some if row[0] in wanted] if most else some
                 try:
                     yield _frame(kind, rows)
@@ -189,7 +189,7 @@ def _renew(parts: list[bytes], key: str, changed: pl.Series, found: Iterable[pl.
         added = rows.filter(~pl.col(key).is_in(changed.implode()))
         if added.is_empty():
             continue
-        if parts and scanned(parts[-1]).select(pl.len()).collect().item() + added.height <= AT_ONCE:
+        if parts and scanned(parts[-1]).select(pl.len()).collect().item() + added.height <= ROWS_PER_DOCUMENT:
             added = pl.concat([unpacked(parts.pop()), added])
         parts.append(packed(added))
         renewed.add(len(parts) - 1)

@@ -25,7 +25,7 @@ REWORDED_SHARE = 20
 _NUMBERED = r"(?s)^(.*)\|([0-9]+)$"
 
 
-class Told(NamedTuple):
+class NumberedRow(NamedTuple):
     """A row of one identity: how it began and ended, its number, and where it stands: a play's id, or a row's place."""
 
     details: tuple[str, ...]
@@ -82,15 +82,15 @@ def _told(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select("place", *DETAILS, **columns).drop_nulls("identity")
 
 
-def _groups(told: pl.DataFrame) -> dict[str, list[Told]]:
-    groups: dict[str, list[Told]] = {}
+def _groups(told: pl.DataFrame) -> dict[str, list[NumberedRow]]:
+    groups: dict[str, list[NumberedRow]] = {}
     for identity, number, place, *details in told.select("identity", "number", "place", *DETAILS).iter_rows():
-        groups.setdefault(identity, []).append(Told(tuple(details), number, place))
+        groups.setdefault(identity, []).append(NumberedRow(tuple(details), number, place))
     return groups
 
 
 def _decided(
-    given: Mapping[str, list[Told]], known: Mapping[str, list[Told]], row_count: int
+    given: Mapping[str, list[NumberedRow]], known: Mapping[str, list[NumberedRow]], row_count: int
 ) -> tuple[dict[int, str], dict[str, str]]:
     """The keys of new rows by their places, and new keys of stored plays by their ids.
 
@@ -121,7 +121,7 @@ def _decided(
     return keys, renamed
 
 
-def _unknown(rows: Iterable[Told], have: Iterable[Told]) -> tuple[list[Told], list[Told]]:
+def _unknown(rows: Iterable[NumberedRow], have: Iterable[NumberedRow]) -> tuple[list[NumberedRow], list[NumberedRow]]:
     """Rows of one identity that differ from all stored ones; and the others, those last that a stored one equals."""
     left = Counter(row.details for row in have)
     stored = set(left)
@@ -142,5 +142,5 @@ def _unknown(rows: Iterable[Told], have: Iterable[Told]) -> tuple[list[Told], li
     return apart, [*further, *equal]
 
 
-def _agree(row: Told, details: tuple[str, ...]) -> bool:
+def _agree(row: NumberedRow, details: tuple[str, ...]) -> bool:
     return all(one == other or not one or not other for one, other in zip(row.details, details, strict=True))

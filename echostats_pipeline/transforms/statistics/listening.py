@@ -18,7 +18,7 @@ FEATURE_UNIT = 10**9
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class ListeningFrames:
     """What a user has heard, where tracks, artists and albums go by numbers.
 
     Attributes:
@@ -48,7 +48,7 @@ class Heard:
     genres: pl.DataFrame
     has_variants: bool
 
-    def until(self, last: date) -> "Heard":
+    def until(self, last: date) -> "ListeningFrames":
         """The same up to a date, that one included; numbers mean what they did."""
         if (self.days["date"] <= last).all():
             return self
@@ -64,7 +64,7 @@ class Heard:
 
 def identified(
     rollups: RollupFrames, catalog: CatalogFrames, played_names: Callable[[pl.Series], pl.DataFrame]
-) -> Heard:
+) -> ListeningFrames:
     """Give tracks, artists and albums the numbers under which they are counted.
 
     An artist or album goes by its id. Where the catalogue does not know the track, its names decide: they mean the one
@@ -89,7 +89,7 @@ def identified(
     own = own_names(numbers.join(named, on="track_id", how="semi").with_columns(pl.col(NAMES).fill_null("")), days)
     known, names = _identified_tracks(nameless, own, catalog.tracks, played_names)
     of_artist = known.select("artist", "artist_id").unique().drop_nulls("artist")
-    return Heard(
+    return ListeningFrames(
         days=rollups.days,
         hours=rollups.hours,
         sessions=rollups.sessions,

@@ -19,7 +19,7 @@ from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline.transforms.statistics.comebacks import comebacks
 from echostats_pipeline.transforms.statistics.frames import collected
-from echostats_pipeline.transforms.statistics.listening import FEATURE_UNIT, Heard
+from echostats_pipeline.transforms.statistics.listening import FEATURE_UNIT, ListeningFrames
 from echostats_pipeline.transforms.statistics.periods import Rows, by_span
 from echostats_pipeline.transforms.statistics.ranking import top_items
 from echostats_pipeline.transforms.statistics.sessions import most_replayed, session_totals
@@ -33,7 +33,7 @@ KINDS = ("artists", "tracks", "genres", "albums")
 class Listening:
     """What a user has heard, cut into pieces by spans; a span is meant by its position."""
 
-    heard: Heard
+    heard: ListeningFrames
     spans: Sequence[DayWindow]
 
     def collected(self, query: pl.LazyFrame) -> pl.DataFrame:
@@ -101,7 +101,9 @@ class Listening:
         }
 
 
-def span_statistics(heard: Heard, spans: Sequence[DayWindow], unknown: Collection[date] = ()) -> list[dict[str, Any]]:
+def span_statistics(
+    heard: ListeningFrames, spans: Sequence[DayWindow], unknown: Collection[date] = ()
+) -> list[dict[str, Any]]:
     """What is told of each span: the fields of `model.statistics.PeriodStatistics` but its bounds and streaks.
 
     Args:

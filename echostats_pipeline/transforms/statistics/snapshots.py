@@ -10,7 +10,7 @@ import polars as pl
 
 from echostats_pipeline.transforms.coverage import UnknownDays
 from echostats_pipeline.transforms.days import DayWindow, local_midnight, windows
-from echostats_pipeline.transforms.statistics.listening import Heard
+from echostats_pipeline.transforms.statistics.listening import ListeningFrames
 from echostats_pipeline.transforms.statistics.period_statistics import span_statistics
 from echostats_pipeline.transforms.statistics.periods import calendar_spans, first_date, rolling_spans, year_span
 
@@ -36,7 +36,7 @@ class PeriodDocuments:
 
 
 def build_snapshots(
-    heard: Heard,
+    heard: ListeningFrames,
     *,
     user_id: str,
     timezone: str,

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from echostats_pipeline.orchestration.instance.retention import Removed, remove_runs
+from echostats_pipeline.orchestration.instance.retention import RetentionResult, remove_runs
 from echostats_pipeline.orchestration.partitions import RANGE_END, RANGE_START
 from echostats_pipeline_tests.conftest import Pipeline
 from echostats_pipeline_tests.orchestration.instances import OURS, STOCK, instance_with
@@ -69,7 +69,7 @@ def test_every_run_goes_and_what_it_built_stays_built(stored: dg.DagsterInstance
     runs = [build(stored, 1, 5), build(stored, 4, 6), dg.materialize([whole, sound], instance=stored).run_id]
     before, newest = states(stored), stored.get_latest_materialization_event(DAY)
     assert before == [{f"2025-01-{number:02}" for number in range(1, 7)}, set()]
-    assert remove_runs(stored, ALL_OF_TIME) == Removed(removed=3)
+    assert remove_runs(stored, ALL_OF_TIME) == RetentionResult(removed=3)
     assert states(stored) == before
     assert stored.get_latest_materialization_event(DAY) == newest
     assert stored.get_runs() == []
@@ -79,7 +79,7 @@ def test_every_run_goes_and_what_it_built_stays_built(stored: dg.DagsterInstance
         assert rows(index, "asset_check_executions") == 1
     with closing(sqlite3.connect(tmp_path / "runs" / "runs.db")) as index:
         assert (rows(index, "runs"), rows(index, "run_tags")) == (0, 0)
-    assert remove_runs(stored, ALL_OF_TIME) == Removed()
+    assert remove_runs(stored, ALL_OF_TIME) == RetentionResult()
     build(stored, 1, 7)
     assert states(stored)[0] == {f"2025-01-{number:02}" for number in range(1, 8)}
 
@@ -92,7 +92,7 @@ def test_a_day_that_failed_last_stays_red_and_a_healed_one_does_not_keep_its_fai
     build(stored, 2, 2)
     before = states(stored)
     assert before == [{"2025-01-01", "2025-01-02", "2025-01-03"}, {"2025-01-03", "2025-01-04"}]
-    assert remove_runs(stored, ALL_OF_TIME) == Removed(removed=3, kept=1)
+    assert remove_runs(stored, ALL_OF_TIME) == RetentionResult(removed=3, kept=1)
     assert states(stored) == before
     assert [run.run_id for run in stored.get_runs()] == [red]
     assert list(tmp_path.rglob(f"{healed}*")) == []
@@ -102,7 +102,7 @@ def test_with_the_stock_event_log_the_last_builders_stay(tmp_path: Path) -> None
     with instance_with(STOCK, tmp_path) as stored:
         superseded, *last = [build(stored, 1, 5), build(stored, 1, 5), build(stored, 6, 6)]
         before = states(stored)
-        assert remove_runs(stored, ALL_OF_TIME) == Removed(removed=1, kept=2)
+        assert remove_runs(stored, ALL_OF_TIME) == RetentionResult(removed=1, kept=2)
         assert {run.run_id for run in stored.get_runs()} == set(last)
         assert stored.get_run_by_id(superseded) is None
         assert states(stored) == before
@@ -113,15 +113,15 @@ def test_a_place_that_an_old_run_still_holds_is_free_again(stored: dg.DagsterIns
     storage.set_concurrency_slots("place", 1)
     assert storage.claim_concurrency_slot("place", run_id, "day").is_claimed
     assert not storage.claim_concurrency_slot("place", "another", "day").is_claimed
-    assert remove_runs(stored, ALL_OF_TIME) == Removed(removed=1)
+    assert remove_runs(stored, ALL_OF_TIME) == RetentionResult(removed=1)
     assert storage.claim_concurrency_slot("place", "another", "day").is_claimed
 
 
 def test_young_runs_and_runs_that_have_not_ended_stay(stored: dg.DagsterInstance) -> None:
     build(stored, 1, 1)
     running = stored.add_run(dg.DagsterRun(job_name="any", status=dg.DagsterRunStatus.STARTED))
-    assert remove_runs(stored, datetime.now(UTC) - timedelta(days=1)) == Removed()
-    assert remove_runs(stored, ALL_OF_TIME) == Removed(removed=1)
+    assert remove_runs(stored, datetime.now(UTC) - timedelta(days=1)) == RetentionResult()
+    assert remove_runs(stored, ALL_OF_TIME) == RetentionResult(removed=1)
     assert [run.run_id for run in stored.get_runs()] == [running.run_id]
 
 

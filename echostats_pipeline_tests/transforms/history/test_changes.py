@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.model.plays import Play, RecentlyPlayedItem
 from echostats_pipeline_tests.transforms.histories import quick
-from echostats_pipeline_tests.transforms.history.history.history import History
+from echostats_pipeline_tests.transforms.history.history import History
 from echostats_pipeline_tests.transforms.rows import ExportRow, at, export, item, row, track_id
 
 TRACKS = "abc"

@@ -13,7 +13,7 @@ from echostats_pipeline.importers.rows import EXPORT_SCHEMA
 from echostats_pipeline.model.plays import Play
 from echostats_pipeline.transforms.history.identity import stable_id
 from echostats_pipeline_tests.transforms.histories import quick
-from echostats_pipeline_tests.transforms.history.history.history import History
+from echostats_pipeline_tests.transforms.history.history import History
 from echostats_pipeline_tests.transforms.rows import ExportRow, at, export, item, row, track_id
 
 Named = tuple[int, str, int | None]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echostats_pipeline_tests.examples import examples
-from echostats_pipeline_tests.transforms.history.history.history import History
+from echostats_pipeline_tests.transforms.history.history import History
 from echostats_pipeline_tests.transforms.rows import export, row
 
 Details = tuple[str, str, bool]
