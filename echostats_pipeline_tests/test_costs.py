@@ -26,3 +26,10 @@ def test_the_costs_are_those_that_pytest_knows() -> None:
     configured = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     markers = configured["tool"]["pytest"]["ini_options"]["markers"]
     assert [marker.partition(":")[0] for marker in markers] == list(COSTS)
+
+
+def test_a_group_of_tests_stays_on_one_process(request: pytest.FixtureRequest, worker_id: str) -> None:
+    """With a pytest that xdist does not know, groups are silently ignored, and each process prepares everything."""
+    grouped = [item for item in request.session.items if item.get_closest_marker("xdist_group")]
+    if worker_id != "master":
+        assert {item.nodeid for item in grouped if not item.nodeid.rpartition("]")[2].partition("@")[2]} == set()
