@@ -1,4 +1,4 @@
-"""Every field that a reader sees is explained, and nothing else is."""
+"""Every field of every collection is explained, and nothing else is."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -8,23 +8,6 @@ from pydantic import BaseModel
 
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.glossary import MEANINGS, meaning
-
-READ = (
-    "recently_played",
-    "listening_history",
-    "daily_rollups",
-    "analytics_snapshots",
-    "calendar_snapshots",
-    "yearly_reviews",
-    "tracks",
-    "artists",
-    "albums",
-    "playlists",
-    "saved_tracks",
-    "top_items",
-    "imports",
-)
-"""Collections whose columns the UI shows."""
 
 
 def models(kind: Any) -> Iterator[type[BaseModel]]:
@@ -40,8 +23,8 @@ def models(kind: Any) -> Iterator[type[BaseModel]]:
 FIELDS = sorted(
     {
         (model.__name__, field): model
-        for name in READ
-        for model in models(COLLECTIONS[name].document)
+        for collection in COLLECTIONS.values()
+        for model in models(collection.document)
         for field in model.model_fields
     }.items(),
     key=lambda each: each[0],
