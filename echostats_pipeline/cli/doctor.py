@@ -52,7 +52,7 @@ def diagnosis() -> list[HealthFinding]:
     try:
         settings = load_settings()
     except SettingsError as error:
-        return [*findings, HealthFinding("settings", "problem", str(error), "README: Settings")]
+        return [*findings, HealthFinding("settings", "problem", str(error), "docs/operate/settings.md")]
     findings += examined("disk", partial(health.disk, settings.home))
     findings += examined("alerts", partial(_addresses, settings), "echostats alerts test")
     if settings.mongo_uri is None and not StateFolder(settings.home).mongo_dir.is_dir():

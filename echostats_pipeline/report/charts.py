@@ -1,6 +1,6 @@
 """Pictures from numbers: SVG text of a few kilobytes, kept with the run that drew it.
 
-Drawn here and not by a library because of what a picture costs in every run (docs/decisions/0011). Shapes of one colour
+Drawn here and not by a library because of what a picture costs in every run (decision 0011). Shapes of one colour
 are one path. Colours read on light and on dark ground, for an embedded picture does not learn which of them it is on.
 """
 

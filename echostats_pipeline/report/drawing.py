@@ -1,6 +1,6 @@
 """Vega-Lite specifications to SVG that lies in a page as it is: without a script, without the network.
 
-`vl_convert` is imported when the first chart is drawn (docs/decisions/0015): it brings a JavaScript engine along.
+`vl_convert` is imported when the first chart is drawn (decision 0015): it brings a JavaScript engine along.
 """
 
 import re

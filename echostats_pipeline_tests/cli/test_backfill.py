@@ -5,7 +5,6 @@ import re
 import signal
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -23,6 +22,7 @@ from echostats_pipeline.storage.statistics import StatisticsStore
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline_tests.cli.conftest import Echostats, Ended, refused
 from echostats_pipeline_tests.conftest import NOW, Installation, documents
+from echostats_pipeline_tests.docs.pages import blocks
 
 pytestmark = pytest.mark.dagster
 
@@ -271,9 +271,8 @@ def test_fourteen_years_are_one_run_with_a_status_per_day(installation: Installa
     assert run.status == dg.DagsterRunStatus.SUCCESS
 
 
-def test_the_example_of_the_readme_works_as_printed(installation: Installation, echostats: Echostats) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^echostats (backfill .*)$", readme, re.MULTILINE)
+def test_the_example_of_the_docs_works_as_printed(installation: Installation, echostats: Echostats) -> None:
+    (line,) = re.findall(r"^echostats (backfill .*)$", "\n".join(blocks("bash", "use/ui.md")), re.MULTILINE)
     ann = listener(installation, "ann")
     assert "completed" in row_of(succeeded(echostats(*line.split())), ann)
     assert len(rollup_dates(installation, ann)) == 10

@@ -1,4 +1,4 @@
-"""What the README's queries are asked of: some months of one user among others. And how printed Python is run."""
+"""What the queries of the docs are asked of: some months of one user among others. And how printed Python is run."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from echostats_pipeline_tests.conftest import NOW, Installation, Pipeline
 DAYS = 60
 NEIGHBOURS = [f"{number:024x}" for number in range(1, 4)]
 PAGE = 50
-"""Plays on a page of the README's history."""
+"""Plays on a page of the history in the docs."""
 COPIED = ("listening_history", "daily_rollups", "analytics_snapshots", "calendar_snapshots")
 EVENT = timedelta(minutes=15)
 MARK = "== the next block =="

@@ -1,4 +1,4 @@
-"""Takes the pictures of the README: ``python -m echostats_pipeline_tests.integration.screenshots [FOLDER]``.
+"""Takes the pictures of the docs: ``python -m echostats_pipeline_tests.integration.screenshots [FOLDER]``.
 
 Three simulated users, of whom the first has imported 400 days. Look at each picture before you commit it.
 """
@@ -18,7 +18,7 @@ from echostats_pipeline_tests.integration.processes import environment
 from echostats_pipeline_tests.integration.ui import CHECKOUT, Shown, shown
 
 DESK, PHONE, MARGIN, GROUND = (1180, 980), (390, 844), 40, "#d9d6cf"
-DOCS = Path(__file__).parents[2] / "docs"
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 
 def take(ui: Shown, page: Browser, folder: Path) -> None:
@@ -95,4 +95,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if sys.argv[1:] else DOCS)
+    main(Path(sys.argv[1]) if sys.argv[1:] else PICTURES)

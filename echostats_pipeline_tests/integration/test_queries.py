@@ -1,4 +1,4 @@
-"""The README's queries, run as printed, answer what they promise, each by the index it names.
+"""The queries of the docs, run as printed, answer what they promise, each by the index it names.
 
 Against some months of a user among others, a few thousand plays each, so that the server has a reason to choose.
 """
@@ -21,9 +21,9 @@ import pytest
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline_tests.conftest import NOW, Pipeline
+from echostats_pipeline_tests.docs.pages import blocks, page
 from echostats_pipeline_tests.integration.printed import PAGE, furnish, run_printed
 from echostats_pipeline_tests.integration.profiled import Operation, profiled
-from echostats_pipeline_tests.integration.test_readme import README, blocks
 
 pytestmark = pytest.mark.xdist_group("queries")
 OVERVIEW = {
@@ -32,8 +32,8 @@ OVERVIEW = {
     *("hourly_distribution", "daily_distribution", "avg_audio_features"),
 }
 """The fields that EchoStats' endpoint answers."""
-TEXT = README.read_text(encoding="utf-8")
-SECTION = TEXT[TEXT.index("## Reading the results") : TEXT.index("### What the numbers mean")]
+PAGE_OF_QUERIES = "use/reading-results.md"
+SECTION = page(PAGE_OF_QUERIES)
 INDEX = r"`([a-z_]+)`:\s+`([\w., ]+)`"
 TABLE = set(re.findall(r"^\| `([a-z_]+)` \| `([\w., ]+)` \|", SECTION, re.MULTILINE))
 
@@ -242,7 +242,7 @@ def test_the_table_lists_the_indexes_that_the_questions_name() -> None:
 @pytest.mark.skipif(shutil.which("mongosh") is None, reason="mongosh is not installed: npm install --global mongosh")
 def test_what_is_typed_into_mongosh_works_too(pipeline: Pipeline, tmp_path: Path) -> None:
     furnish(pipeline, tmp_path)
-    db, (code,) = pipeline.store.db, blocks("javascript")
+    db, (code,) = pipeline.store.db, blocks("javascript", PAGE_OF_QUERIES)
     uri = pipeline.installation.environ["MONGO_URI"].replace("/?", f"/{db.name}?")
     with profiled(db) as operations:
         ran = subprocess.run(

@@ -1,0 +1,85 @@
+"""The schema of the database, as Markdown: every collection, its fields, its indexes, and what writes it."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from echostats_pipeline.model.collections import ECHOSTATS_COLLECTIONS, EXTRA_COLLECTIONS, Collection, Index
+from echostats_pipeline.orchestration.assets.schemas import columns_of
+from echostats_pipeline_tests.docs.purposes import PURPOSES
+from echostats_pipeline_tests.docs.tables import table
+from echostats_pipeline_tests.integration.test_documents import SEED
+
+
+def echostats_schema() -> str:
+    """The collections of the EchoStats schema; fields that come on top are marked."""
+    return _sections(ECHOSTATS_COLLECTIONS)
+
+
+def pipeline_schema() -> str:
+    """The collections that the pipeline keeps beside them."""
+    return _sections(EXTRA_COLLECTIONS)
+
+
+def _sections(collections: Iterable[Collection]) -> str:
+    return "\n\n".join(_section(collection) for collection in collections)
+
+
+def _section(collection: Collection) -> str:
+    purpose = PURPOSES[collection.name]
+    whose = "Each document belongs to one user." if collection.owned_by_user else "All users share it."
+    cache = " It is a cache: it may be dropped at any time." if collection.is_cache else ""
+    fields = table(
+        ("field", "type", "meaning"),
+        [
+            (f"`{column.name}`{_mark(collection, column.name)}", _type(column), column.description or "")
+            for column in columns_of(collection)
+        ],
+    )
+    indexes = table(
+        ("index on", "name", "options"),
+        [(_keys(index), f"`{index.name}`", _options(index)) for index in collection.indexes],
+    )
+    return "\n\n".join(
+        (
+            f"### {collection.name}",
+            f"{purpose.holds} {whose}{cache}",
+            f"Written by {purpose.written_by}.",
+            fields,
+            indexes,
+        )
+    )
+
+
+def _mark(collection: Collection, path: str) -> str:
+    """A sign after the fields that EchoStats does not have."""
+    seed = SEED.get(collection.name)
+    if seed is None:
+        return ""
+    top = path.split(".", maxsplit=1)[0]
+    return "" if top == "_id" or top in seed else " +"
+
+
+def _type(column: dg.TableColumn) -> str:
+    constraints = column.constraints
+    said = [f"`{column.type}`{' or null' if constraints.nullable else ''}"]
+    return "; ".join([*said, *(each.replace(" | ", ", ") for each in constraints.other)])
+
+
+def _keys(index: Index) -> str:
+    return ", ".join(f"`{field}`{' descending' if direction < 0 else ''}" for field, direction in index.keys)
+
+
+def _options(index: Index) -> str:
+    days = (index.expire_after_seconds or 0) // (24 * 60 * 60)
+    words = [
+        *(["unique"] if index.unique else []),
+        *([f"removes documents after {days} {'day' if days == 1 else 'days'}"] if days else []),
+        *(["sparse"] if index.sparse else []),
+        *([f"only where {_filter(index)}"] if index.partial_filter else []),
+    ]
+    return ", ".join(words) or "none"
+
+
+def _filter(index: Index) -> str:
+    return ", ".join(f"`{field}` is a {kind['$type']}" for field, kind in (index.partial_filter or {}).items())
