@@ -34,6 +34,7 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome, url: str) -> None:
         self.driver = driver
         self.url = url
+        self.patience_s = PATIENCE_S
 
     def open(self, path: str, *texts: str, **query: Any) -> None:
         """Open a page and wait until it shows all of the texts."""
@@ -78,12 +79,12 @@ class Browser:
     def until(self, what: str, ask: Callable[[], T]) -> T:
         """The first answer that holds; the page may still be changing meanwhile."""
         waiting: WebDriverWait[webdriver.Chrome] = WebDriverWait(
-            self.driver, PATIENCE_S, POLL_S, ignored_exceptions=[WebDriverException]
+            self.driver, self.patience_s, POLL_S, ignored_exceptions=[WebDriverException]
         )
         try:
             return waiting.until(lambda _: ask())
         except TimeoutException as timeout:
-            raise AssertionError(f"no {what} in {PATIENCE_S:.0f} seconds; there is:\n{self.text()}") from timeout
+            raise AssertionError(f"no {what} in {self.patience_s:.0f} seconds; there is:\n{self.text()}") from timeout
 
     def open_graph(self) -> None:
         """The graph of everything, with all groups unfolded."""

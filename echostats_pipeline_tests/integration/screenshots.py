@@ -18,6 +18,8 @@ from echostats_pipeline_tests.integration.processes import environment
 from echostats_pipeline_tests.integration.ui import CHECKOUT, Shown, shown
 
 DESK, PHONE, MARGIN, GROUND = (1180, 980), (390, 844), 40, "#d9d6cf"
+PATIENCE_S = 240.0
+"""Until a page has all it asks for: nothing else fails if that takes long, and a busy machine takes minutes."""
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 
@@ -90,6 +92,7 @@ def main(folder: Path) -> None:
         shown(Path(state) / "home", days=400, people=3) as ui,
         browser(ui.url, height=1000) as page,
     ):
+        page.patience_s = PATIENCE_S
         take(ui, page, folder)
         take_report(Path(state) / "home", ui.newest_run("history_import")[1]["echostats/user"], folder)
 
