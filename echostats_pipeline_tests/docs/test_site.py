@@ -1,5 +1,6 @@
 """The site is built strictly: a broken link or anchor stops it. What is built asks nothing of the network."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -13,11 +14,18 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from echostats_pipeline_tests.docs.pages import CHECKOUT, DOCS, pages
+from echostats_pipeline_tests.integration.browser import CHROMEDRIVER, CHROMIUM, browser
 
 pytestmark = [
     pytest.mark.skipif(find_spec("zensical") is None, reason="zensical is not installed: pip install '.[docs]'"),
     pytest.mark.xdist_group("site"),
 ]
+
+SEEN = """return {
+  beside: Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth),
+  broken: [...document.images].filter(image => image.complete && !image.naturalWidth).map(image => image.src),
+}"""
+"""How much of a page is beside the window, and which of its pictures do not show."""
 
 
 class References(HTMLParser):
@@ -109,9 +117,31 @@ def test_nothing_is_fetched_from_anywhere(site: Path) -> None:
     assert [found for style in styles for found in re.findall(r"@import[^;]*https?:[^;]*", style)] == []
 
 
-@pytest.mark.parametrize("link", ["[x](nowhere.md)", "[x](use/importing.md#nowhere)"])
-def test_a_broken_link_or_anchor_stops_the_build(tmp_path: Path, link: str) -> None:
+def test_a_broken_link_and_a_broken_anchor_stop_the_build(tmp_path: Path) -> None:
     folder = checkout_in(tmp_path)
     with (folder / "docs" / "index.md").open("a", encoding="utf-8") as page:
-        page.write(f"\n{link}\n")
-    assert build(folder).returncode != 0
+        page.write("\n[x](nowhere.md)\n\n[y](use/importing.md#nowhere)\n")
+    built = build(folder)
+    assert built.returncode != 0
+    assert {"page does not exist", "anchor does not exist"} <= set(
+        re.findall(r"\w+ does not exist", built.stdout + built.stderr)
+    )
+
+
+@pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="needs chromium and chromedriver")
+def test_no_page_is_wider_than_a_desk_or_a_phone_or_asks_anything_of_the_network(site: Path) -> None:
+    with browser(site.as_uri()) as page:
+        page.driver.execute_cdp_cmd("Network.enable", {})
+        for width, height in ((1440, 900), (390, 844)):
+            page.driver.execute_cdp_cmd(
+                "Emulation.setDeviceMetricsOverride",
+                {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < height},
+            )
+            for each in html(site):
+                page.open(f"/{each.relative_to(site)}")
+                seen = page.driver.execute_script(SEEN)
+                assert seen == {"beside": 0, "broken": []}, (each.relative_to(site), width)
+        messages = [json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")]
+    asked = [each["params"]["request"]["url"] for each in messages if each["method"] == "Network.requestWillBeSent"]
+    assert asked
+    assert [url for url in asked if urlsplit(url).scheme not in ("file", "data", "blob")] == []

@@ -20,6 +20,7 @@ from echostats_pipeline_tests.integration.ui import CHECKOUT, Shown, shown
 DESK, PHONE, MARGIN, GROUND = (1180, 980), (390, 844), 40, "#d9d6cf"
 PATIENCE_S = 240.0
 """Until a page has all it asks for: nothing else fails if that takes long, and a busy machine takes minutes."""
+GREEN_PIXELS = 10_000
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 
@@ -29,6 +30,9 @@ def take(ui: Shown, page: Browser, folder: Path) -> None:
     user = tags["echostats/user"]
 
     page.open(f"/runs/{imported}", "inserted", "Success", logs="Materialized")
+    page.click("//*[text()='View full message']")
+    page.until("the outcome of each file", lambda: "files" in page.text())
+    page.until("the whole message", page.has_settled)
     save_picture(page, folder / "finished-run.png")
 
     page.open("/assets/analytics_snapshots", "top_tracks_of_the_year", view="partitions", partition=user)
@@ -48,8 +52,15 @@ def take(ui: Shown, page: Browser, folder: Path) -> None:
     save_picture(page, folder / "automation.png")
 
     page.open_graph()
-    page.until("colours of what is built", page.has_settled)
+    page.until("colours of what is built", lambda: _is_green(page) and page.has_settled())
     save_picture(page, folder / "asset-graph.png")
+
+
+def _is_green(page: Browser) -> bool:
+    """Whether a good part of the window is green, as assets are that have been built."""
+    with Image.open(BytesIO(page.driver.get_screenshot_as_png())) as shot:
+        colours = shot.convert("RGB").getcolors(shot.width * shot.height)
+    return sum(count for count, (red, green, blue) in colours if min(green - red, green - blue) >= 4) > GREEN_PIXELS
 
 
 def take_report(home: Path, user: str, folder: Path) -> None:
