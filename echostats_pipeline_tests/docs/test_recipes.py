@@ -13,6 +13,7 @@ import pytest
 
 from echostats_pipeline_tests.docs.pages import CHECKOUT, DOCS
 
+pytestmark = [pytest.mark.dagster, pytest.mark.xdist_group("recipes")]
 RECIPES = DOCS / "contribute" / "recipes.md"
 COPIED = ("echostats_pipeline", "echostats_pipeline_tests", "docs", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 BLOCK = re.compile(r"^```(python|diff)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -94,7 +95,6 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Chang
     return copy, made
 
 
-@pytest.mark.xdist_group("recipes")
 def test_a_format_an_asset_a_check_and_a_mart_are_recognised(followed: tuple[Path, list[Change]]) -> None:
     copy, _ = followed
     kind, assets, checks = run(copy, "-c", PROBE).splitlines()
@@ -103,7 +103,6 @@ def test_a_format_an_asset_a_check_and_a_mart_are_recognised(followed: tuple[Pat
     assert "plays_are_named" in checks.split()
 
 
-@pytest.mark.xdist_group("recipes")
 def test_what_the_recipes_add_passes_their_tests_and_the_rules_of_the_house(
     followed: tuple[Path, list[Change]],
 ) -> None:

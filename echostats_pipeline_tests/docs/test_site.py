@@ -17,6 +17,7 @@ from echostats_pipeline_tests.docs.pages import CHECKOUT, DOCS, pages
 from echostats_pipeline_tests.integration.browser import CHROMEDRIVER, CHROMIUM, browser
 
 pytestmark = [
+    pytest.mark.ui,
     pytest.mark.skipif(find_spec("zensical") is None, reason="zensical is not installed: pip install '.[docs]'"),
     pytest.mark.xdist_group("site"),
 ]
