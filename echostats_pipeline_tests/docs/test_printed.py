@@ -7,6 +7,7 @@ import pytest
 
 from echostats_pipeline.accounts.data_export import export_user
 from echostats_pipeline.cli.main import echostats
+from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.model.collections import COLLECTIONS, ECHOSTATS_COLLECTIONS, EXTRA_COLLECTIONS
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
@@ -18,6 +19,7 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline_tests.conftest import NOW, Counted, Pipeline
 from echostats_pipeline_tests.docs.commands import walk
 from echostats_pipeline_tests.docs.pages import CHECKOUT, README, blocks, code_of, page
+from echostats_pipeline_tests.docs.purposes import PURPOSES
 from echostats_pipeline_tests.integration.test_documents import SEED
 
 COMMAND = r"echostats [a-z][^\n`|#)]*"
@@ -109,6 +111,15 @@ def test_the_schema_has_every_collection_field_and_index() -> None:
         assert fields <= listed, name
         for index in collection.indexes:
             assert f"| `{index.name}` |" in sections[name], index.name
+
+
+def test_what_is_said_to_write_a_collection_is_there() -> None:
+    assets = {spec.key.to_user_string() for spec in build_definitions().resolve_all_asset_specs()}
+    known = assets | {sensor.name for sensor in (*SENSORS, *ALERT_SENSORS)} | COMMANDS.keys()
+    assert PURPOSES.keys() == COLLECTIONS.keys()
+    for name, purpose in PURPOSES.items():
+        named = set(re.findall(r"`([^`]+)`", purpose.written_by))
+        assert named <= known | set(COLLECTIONS[name].document.model_fields), name
 
 
 def test_they_list_every_collection_and_field_beyond_the_echostats_schema() -> None:
