@@ -38,7 +38,7 @@ def settings() -> str:
 
 
 def default_of(field: FieldInfo) -> str:
-    """What a setting is when nobody sets it."""
+    """What a setting is where it is not set."""
     extra = field.json_schema_extra
     shown = extra.get("shown") if isinstance(extra, dict) else ""
     if shown:
