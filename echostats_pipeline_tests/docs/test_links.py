@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,20 @@ def test_its_links_lead_somewhere(page: Path) -> None:
 @each_page
 def test_its_html_holds_no_links_that_nobody_checks(page: Path) -> None:
     assert re.findall(r"<(?:a|img|script|link|iframe)\b", prose(page)) == []
+
+
+@pytest.mark.parametrize("page", list(pages()), ids=lambda page: str(page.relative_to(DOCS)))
+def test_its_lists_and_the_code_in_them_are_such_for_the_site_too(page: Path) -> None:
+    """Python's Markdown wants an empty line before a list or table, and four blanks before what belongs to an item."""
+    lines = prose(page).splitlines()
+    item = re.compile(r"(?:- |\d+\. |\|)")
+    glued = [
+        after
+        for before, after in pairwise(lines)
+        if item.match(after) and before and not item.match(before) and not before.startswith(" ")
+    ]
+    assert glued == []
+    assert re.findall(r"^ {1,3}```.*", page.read_text(encoding="utf-8"), re.MULTILINE) == []
 
 
 def test_the_readme_is_short() -> None:
