@@ -1,4 +1,4 @@
-"""What all documents share: strictness, UTC instants, and the way to and from BSON."""
+"""Base classes of all documents: strict fields, UTC instants, conversion from and to BSON."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ def to_utc(value: datetime) -> datetime:
     """Convert an aware datetime to UTC and cut it to milliseconds.
 
     Raises:
-        ValueError: the datetime is naive; this code base never guesses a zone.
+        ValueError: the datetime is naive; this code base never guesses a time zone.
     """
     if value.tzinfo is None:
         raise ValueError("a naive datetime has no meaning here; give it a time zone")
@@ -26,7 +26,7 @@ def to_utc(value: datetime) -> datetime:
 
 
 def storable_text(text: str) -> str:
-    """The text without what MongoDB cannot hold: NUL (never in a key) and lone surrogates (never in UTF-8)."""
+    """Remove what MongoDB cannot hold from a text: NUL (never in a key) and lone surrogates (never in UTF-8)."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
@@ -40,7 +40,7 @@ class Embedded(BaseModel):
 
 
 class Document(BaseModel):
-    """A document of one collection; `id` is MongoDB's ``_id`` and None until it is stored."""
+    """A document of one collection; `id` is MongoDB's ``_id`` and None until the document is stored."""
 
     model_config = ConfigDict(
         extra="forbid", arbitrary_types_allowed=True, populate_by_name=True, use_attribute_docstrings=True
@@ -50,21 +50,21 @@ class Document(BaseModel):
 
     @classmethod
     def stored(cls, document: Mapping[str, Any]) -> Self:
-        """A document as the database has it, where other programs may have added fields of theirs.
+        """Read a document as the database has it. Fields that other programs have added are ignored.
 
         Raises:
-            ValidationError: a value is not what its field holds.
+            ValidationError: a value does not fit its field.
         """
         return cls.model_validate(document, extra="ignore")
 
     def to_bson(self) -> dict[str, Any]:
-        """Everything but ``_id``, as pymongo takes it."""
+        """All fields but ``_id``, as pymongo takes them."""
         return self.model_dump(exclude={"id"})
 
 
 def known_fields(document: Document) -> dict[str, Any]:
-    """The fields of a document that its source has sent, as pymongo takes them, without ``_id``.
+    """The fields that the document's source has sent, as pymongo takes them, without ``_id``.
 
-    Writing only these keeps what an earlier, fuller answer has told. Embedded documents are whole: they are replaced.
+    Writing only these keeps what an earlier, fuller response contained. Embedded documents are replaced as a whole.
     """
     return {name: value for name, value in document.to_bson().items() if name in document.model_fields_set}

@@ -1,7 +1,7 @@
 """The catalogue shared by all users: tracks, artists, albums, audio features.
 
-A document whose `enriched_at` is None is a stub: a play mentioned it and Spotify's full object was not read yet.
-`unavailable_at` remembers that Spotify was asked and did not know it.
+A document whose `enriched_at` is None is a stub: a play mentioned it, but Spotify's full object was not read yet.
+`unavailable_at` is set when Spotify was asked for the object and did not know it.
 """
 
 from typing import Any
@@ -20,14 +20,14 @@ class Image(Embedded):
 
 
 class ArtistRef(Embedded):
-    """An artist by id and name; the id is empty where only an export row's name is known."""
+    """An artist by id and name; the id is empty where only the name in an export row is known."""
 
     spotify_id: str
     name: str
 
 
 class AlbumRef(Embedded):
-    """An album inside a track; the id is empty where only an export row's name is known."""
+    """An album of a track; the id is empty where only the name in an export row is known."""
 
     spotify_id: str
     name: str
@@ -36,9 +36,9 @@ class AlbumRef(Embedded):
 
 
 class AudioFeatures(Embedded):
-    """Audio analysis of one track. All but key, loudness, mode, tempo and the last two lie in 0..1.
+    """Audio analysis of one track. Values lie in 0..1, except key, loudness, mode, tempo and the last two.
 
-    The last two are absent where the source does not tell them: EchoStats reads numbers there, and no null.
+    The last two are absent where the source does not have them: EchoStats expects numbers there, not null.
     """
 
     danceability: float
@@ -56,7 +56,7 @@ class AudioFeatures(Embedded):
     time_signature: int | None = None
 
     def to_bson(self) -> dict[str, Any]:
-        """What is known, as pymongo takes it."""
+        """The known values, as pymongo takes them."""
         return self.model_dump(exclude_none=True)
 
 
@@ -70,11 +70,11 @@ AVERAGED_FEATURES = (
     "speechiness",
     "tempo",
 )
-"""The audio features of which snapshots hold an average, in the order of the seed."""
+"""The audio features that snapshots average, in the order of the seed."""
 
 
 class EnrichedDocument(Document):
-    """What every catalogue document carries about its own completeness (beyond the EchoStats schema)."""
+    """A catalogue document with its state of completeness (fields beyond the EchoStats schema)."""
 
     enriched_at: UtcDatetime | None = None
     changed_at: UtcDatetime | None = None
@@ -100,10 +100,10 @@ class Track(EnrichedDocument):
     # Beyond the EchoStats schema.
     isrc: str = ""
     name_ids: list[str] = Field(default_factory=list)
-    """Ids made of the names it is known by: rows that name no id are resolved by them."""
+    """Ids made of the names of this track; rows that name no id are resolved by them."""
     audio_features_checked_at: UtcDatetime | None = None
     audio_features_asked: list[str] = Field(default_factory=list)
-    """The sources, as the settings name them, that had no audio features then."""
+    """The sources, as the settings name them, that had no audio features at that time."""
 
 
 class Artist(EnrichedDocument):
@@ -147,5 +147,5 @@ class Album(EnrichedDocument):
 
 
 def first_image_url(images: list[Image]) -> str:
-    """Spotify orders images widest first; readers want that one."""
+    """Address of the first image, which is the widest: Spotify orders images by width. Empty if there is none."""
     return images[0].url if images else ""

@@ -1,6 +1,6 @@
 """Every collection with its document and its indexes, declared once.
 
-`storage.indexes` creates what stands here; nothing else creates an index.
+`storage.indexes` creates these indexes; no other code creates one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -43,8 +43,8 @@ class Index:
     """One index: its keys in order with their direction, and its options as MongoDB names them.
 
     Attributes:
-        own_name: Its name where MongoDB's automatic one is left to EchoStats, whose API shares the database and stops
-            if an index of other options bears it.
+        own_name: The name of the index, where MongoDB's automatic name must stay free for EchoStats. Its API shares the
+            database, and stops if an index with other options has that name.
     """
 
     keys: tuple[tuple[str, int], ...]
@@ -61,7 +61,7 @@ class Index:
 
     @property
     def name(self) -> str:
-        """Its own name, or else the automatic one."""
+        """The index's own name, or else the automatic one."""
         return self.own_name or self.automatic_name
 
     @property
@@ -87,15 +87,15 @@ def by(*fields: str, unique: bool = False, name: str = "", **options: Any) -> In
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection: what a document looks like, how it is indexed, and whether a user's removal empties it.
+    """A collection: its document, its indexes, and whether removing a user deletes from it.
 
     Attributes:
-        secrets: Fields that no copy made for a person may hold, encrypted or not.
-        retired: Names of indexes of earlier versions that must be no more.
-        is_cache: Whether it holds what other collections say, only quicker to read, and may be dropped at any time.
-        written_by: Who writes its documents. Of an application's collection the pipeline makes the indexes, and
-            removes and exports what is a user's; the content is the application's.
-        owner_field: The field that holds the id of the user, in a collection of users' documents.
+        secrets: Fields that no copy made for a user may contain, encrypted or not.
+        retired: Names of indexes of earlier versions that must be dropped.
+        is_cache: Whether the collection only repeats what others hold, quicker to read. It may be dropped at any time.
+        written_by: Who writes the documents. For an application's collection the pipeline creates the indexes, and
+            removes and exports a user's documents; the application alone decides on the content.
+        owner_field: The field that holds the user's id, in a collection of users' documents.
     """
 
     name: str
@@ -114,14 +114,14 @@ class Database:
     """A database of the server, with its collections.
 
     Attributes:
-        name: Its name on the server. The core database has none here: MONGO_DB names it.
+        name: Its name on the server. Empty for the core database, which MONGO_DB names.
     """
 
     name: str
     collections: tuple[Collection, ...]
 
     def label(self, collection: str) -> str:
-        """What a collection is called among those of all databases: with its database unless that is the core."""
+        """The name of a collection among those of all databases: with its database, unless that is the core."""
         return f"{self.name}.{collection}" if self.name else collection
 
 
@@ -132,7 +132,7 @@ ECHOSTATS_COLLECTIONS = (
         owner_field="_id",
         indexes=(
             by("spotify_id", unique=True),
-            # Users whom EchoStats has added have no key until they are adopted.
+            # Users whom EchoStats has added have no key until this pipeline adopts them.
             by(
                 "partition_key",
                 unique=True,
@@ -209,14 +209,14 @@ ECHOSTATS_COLLECTIONS = (
         ApiLog,
         (
             by("user_id"),
-            # Sparse tells it from EchoStats' plain one on the same field, which MongoDB would not keep beside it else.
+            # Without `sparse`, MongoDB would not keep this index beside EchoStats' plain one on the same field.
             by("timestamp", expire_after_seconds=30 * DAY_SECONDS, sparse=True, name="expire_after_30_days"),
             by("user_id", "-timestamp"),
             by("service", "status_code"),
         ),
     ),
 )
-"""The 11 collections of the EchoStats schema, with its indexes and those this pipeline adds."""
+"""The 11 collections of the EchoStats schema, with the indexes of EchoStats and those this pipeline adds."""
 
 EXTRA_COLLECTIONS = (
     Collection(
@@ -240,7 +240,7 @@ EXTRA_COLLECTIONS = (
         "import_rejects",
         ImportReject,
         (by("user_id", "file_name", "row_number", name="rows_of_files"),),
-        # Files of two exports bear the same names, and their rows the same numbers.
+        # Files of two exports may have the same names, and their rows the same numbers.
         retired=("user_id_1_file_name_1_row_number_1",),
     ),
     Collection("calendar_snapshots", CalendarSnapshot, (by("user_id", "period", unique=True),)),
@@ -261,20 +261,20 @@ EXTRA_COLLECTIONS = (
     Collection("incidents", Incident, (by("key", unique=True), by("user_id"), by("closed_at"), by("pending"))),
     Collection("removed_users", RemovedUser, (by("user_id", unique=True),), owned_by_user=False),
 )
-"""What this pipeline keeps beside them."""
+"""The collections that this pipeline adds to the EchoStats schema."""
 
 CORE = Database("", (*ECHOSTATS_COLLECTIONS, *EXTRA_COLLECTIONS))
 INSTALLED: tuple[Database, ...] = (CORE,)
-"""The databases of an installation. Indexes, removal, export and `echostats doctor` go over all of them."""
+"""The databases of an installation. Indexes, removal, export and `echostats doctor` cover all of them."""
 COLLECTIONS: Mapping[str, Collection] = {collection.name: collection for collection in CORE.collections}
-"""Those of the core database."""
+"""The collections of the core database, by name."""
 
 
 def declared(databases: Iterable[Database] = INSTALLED) -> dict[str, Collection]:
-    """The collections of some databases by label."""
+    """The collections of the given databases, by label."""
     return {database.label(each.name): each for database in databases for each in database.collections}
 
 
 def index_on(name: str, *fields: str) -> Index:
-    """The declared index of a collection on the given fields, written as in `by`."""
+    """The declared index of a collection on the given fields, which are written as in `by`."""
     return next(index for index in COLLECTIONS[name].indexes if index.keys == by(*fields).keys)

@@ -1,4 +1,4 @@
-"""What a user keeps: playlists, saved tracks, and the top items that Spotify itself computes."""
+"""The library of a user: playlists, saved tracks, and the top items that Spotify itself computes."""
 
 from typing import Any, Literal
 
@@ -54,7 +54,7 @@ class SavedTrack(Document):
     added_at: UtcDatetime
     fetched_at: UtcDatetime = Field(default_factory=utc_now)
     seen_in: int | None = None
-    """Number of the pass under way that has come upon it; null between passes."""
+    """Number of the current pass, once that pass has seen the track; null between passes."""
 
 
 class RankedItem(Embedded):
@@ -76,72 +76,72 @@ class TopItems(Document):
 
 
 class AskedInVain(Embedded):
-    """A playlist whose contents Spotify did not show when they were asked for."""
+    """A playlist whose contents Spotify did not return when asked."""
 
     spotify_id: str
     is_gone: bool
-    """Whether Spotify does not know it, although it lists it."""
+    """Whether Spotify does not know the playlist, although it lists it."""
     asked_at: UtcDatetime
-    """When its contents were asked for."""
+    """When Spotify was asked for the contents."""
 
 
 class LibraryReading(Document):
-    """How far a part of a user's library is read, and what that has cost (collection ``library_readings``).
+    """How far a part of a user's library has been read, and how many calls that took (collection ``library_readings``).
 
-    A *pass* goes through Spotify's list once, over days if the budget of calls wants it. `first_total`, `first_stored`,
-    `newest` and `number` are about saved tracks, the fields after them about playlists.
+    A *pass* goes through Spotify's list once; it may take days if the budget of calls is small. `first_total`,
+    `first_stored`, `newest` and `number` are about saved tracks, the fields after them about playlists.
     """
 
     user_id: str
     part: LibraryPart
     """Which part of the library."""
     is_open: bool = True
-    """Whether a pass is under way."""
+    """Whether a pass is running."""
     failed: bool = False
-    """Whether the last attempt ended neither well nor for want of calls."""
+    """Whether the last attempt failed; running out of calls is no failure."""
     finished_at: UtcDatetime | None = None
-    """When the last pass ended that went through everything."""
+    """When the last complete pass ended."""
     place: int = 0
-    """Where in Spotify's list the pass goes on, from 0."""
+    """The position in Spotify's list at which the pass continues, from 0."""
     total: int = 0
-    """How long Spotify's list is, by its latest page."""
+    """The length of Spotify's list, according to its latest page."""
     calls: int = 0
-    """Calls made for it, ever."""
+    """How many calls have been made for this part, ever."""
     called_at: list[UtcDatetime] = Field(default_factory=list)
-    """When those of the last 24 hours were made."""
+    """When the calls of the last 24 hours were made."""
     number: int = 0
     """Number of the pass."""
     newest: list[str] = Field(default_factory=list)
     """Short ids of the newest rows when the pass began."""
     first_total: int = 0
-    """How long Spotify's list was when the pass began."""
+    """The length of Spotify's list when the pass began."""
     first_stored: int = 0
     """How many saved tracks were stored when the pass began."""
     listed: list[str] = Field(default_factory=list)
-    """Ids of the playlists that the pass has come upon."""
+    """Ids of the playlists that the pass has seen."""
     nameless: int = 0
-    """Entries among them without an id, which cannot be stored."""
+    """How many of the listed playlists have no id and so cannot be stored."""
     listed_at: UtcDatetime | None = None
     """When the list of playlists had been read to its end; null while it is being read."""
     in_vain: list[AskedInVain] = Field(default_factory=list)
-    """Playlists that are not asked for again for a while."""
+    """Playlists that Spotify is not asked for again for a while."""
 
 
 class UnreadPlaylist(Document):
-    """A playlist that has changed, as long as not all of its contents are read (collection ``unread_playlists``)."""
+    """A changed playlist whose contents have not all been read yet (collection ``unread_playlists``)."""
 
     user_id: str
     spotify_id: str
     number: int
-    """Its place in Spotify's list."""
+    """The playlist's place in Spotify's list."""
     snapshot_id: str = ""
     told: dict[str, Any] = Field(default_factory=dict)
-    """What the list says of it, as fields of `playlists`."""
+    """What the list says about the playlist, as fields of `playlists`."""
     tracks: list[PlaylistTrack] = Field(default_factory=list)
-    """Those read so far."""
+    """The tracks read so far."""
     place: int = 0
-    """Where in its contents reading goes on, from 0."""
+    """The position in the contents at which reading continues, from 0."""
     total: int = 0
-    """Rows of its contents."""
+    """How many rows the contents have."""
     failures: int = 0
-    """How often reading it has failed in a row."""
+    """How many times in a row reading has failed."""

@@ -1,4 +1,4 @@
-"""The pipeline's own records: jobs, API calls, imports, and what still has to be rebuilt."""
+"""The pipeline's own records: jobs, API calls, imports, incidents, and what must be rebuilt."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -17,10 +17,10 @@ Notice = Literal["opened", "closed", ""]
 
 
 class JobStep(Embedded):
-    """One step of a job, named after the asset that did it.
+    """One step of a job, named after its asset.
 
     Attributes:
-        counts: What `detail` says in numbers, by the names of the asset's metadata.
+        counts: The numbers in `detail`, by their names in the asset's metadata.
     """
 
     action: str
@@ -49,7 +49,7 @@ class SyncJob(Document):
     # Beyond the EchoStats schema.
     dagster_run_id: str = ""
     heartbeat_at: UtcDatetime | None = None
-    """When the run last gave a sign of life, by the database's clock."""
+    """When the run last reported that it is alive, by the database's clock."""
 
 
 class ApiLog(Document):
@@ -69,7 +69,7 @@ class ApiLog(Document):
 
 
 class FileImport(Document):
-    """One file of an import and what became of its rows (collection ``imports``).
+    """One imported file and the outcomes of its rows (collection ``imports``).
 
     `rows` is the sum of the five outcomes.
     """
@@ -97,7 +97,7 @@ class FileImport(Document):
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:
-        """The time that its plays span; None without plays."""
+        """From its first play to its last; None without plays."""
         if self.first_played_at is None or self.last_played_at is None:
             return None
         return self.first_played_at, self.last_played_at
@@ -117,9 +117,9 @@ class ImportReject(Document):
 class Rebuild(Document):
     """Something whose source changed after it was last built (collection ``rebuild_queue``).
 
-    `mark` changes with every change of the source: a rebuild takes away only the marks it has seen. `open_since` is
-    set while the change is under way. `date` is empty for the newest mark of a user and target, and ``all`` for what
-    is not built by date. `storage.rebuilds` has the rules.
+    `mark` changes with every change of the source; a rebuild deletes only the marks that it has read. `open_since` is
+    set while the change is still being written. `date` is empty for the newest mark of a user and target, and ``all``
+    for a target that is not built by date. `storage.rebuilds` has the rules.
     """
 
     user_id: str
@@ -130,7 +130,7 @@ class Rebuild(Document):
 
 
 class UserLease(Document):
-    """Which run may change a user's history or library now (collection ``user_leases``)."""
+    """The run that may change a user's history or library now (collection ``user_leases``)."""
 
     user_id: str
     scope: LeaseScope
@@ -139,14 +139,14 @@ class UserLease(Document):
 
 
 class SpotifyCall(Document):
-    """One call that Spotify counts against the app's quota (``spotify_calls``), kept as long as it counts."""
+    """One call that counts against the app's quota at Spotify (``spotify_calls``), kept as long as it counts."""
 
     family: str
     at: UtcDatetime
 
 
 class SpotifyLimit(Document):
-    """Until when no call of an endpoint family is made (``spotify_limits``)."""
+    """The time before which no call of an endpoint family is made (``spotify_limits``)."""
 
     family: str
     not_before: UtcDatetime
@@ -154,28 +154,30 @@ class SpotifyLimit(Document):
 
 
 class RefusedEndpoint(Document):
-    """A route that Spotify refuses this app, until it is worth another try (``refused_endpoints``)."""
+    """An endpoint that Spotify refuses to this app, and until when it is not tried again (``refused_endpoints``)."""
 
     endpoint: str
     until: UtcDatetime
 
 
 class Incident(Document):
-    """Something that is wrong until it is put right, told once (collection ``incidents``); the last of its key.
+    """A problem that stays open until it is solved, and is notified once (collection ``incidents``).
+
+    Only the latest incident of each key is kept.
 
     Attributes:
-        key: What is wrong with whom; as long as an incident is open, all that bears its key belongs to it.
-        subject: What is wrong with whom, in words.
+        key: The problem and the user or part it affects. While an incident is open, every report with its key is added.
+        subject: The same in words.
         cause: Why, in one line without secrets.
         advice: What a person can do about it.
-        job_name: Whose success ends it, if it is of the kind ``run``.
-        user_key: Partition key of the user it is about; empty if it is about everybody.
-        run_id: The Dagster run in which it was last seen.
-        notified_at: When somebody was first told.
+        job_name: For the kind ``run``: the job whose success closes the incident.
+        user_key: Partition key of the affected user; empty if the problem affects all users.
+        run_id: The latest Dagster run with the problem.
+        notified_at: When the first notice was delivered.
         pending: The notice that is still to be sent, if any.
-        attempts: How often that was tried.
+        attempts: How often sending it was tried.
         next_attempt_at: When to try again.
-        accepted_by: Marks of the addresses that have it already.
+        accepted_by: Marks of the addresses that have received it already.
     """
 
     key: str

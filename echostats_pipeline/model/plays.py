@@ -1,4 +1,4 @@
-"""Plays: one document per time a user played a track, whatever source told us."""
+"""Plays: one document per time a user played a track, from any source."""
 
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ GapKind = Literal["unseen", "unknown"]
 
 
 class TrackSnapshot(Embedded):
-    """The track as it was known when the play was stored; `duration_ms` is 0 while it is unknown."""
+    """The track as it was known when the play was stored; `duration_ms` is 0 while unknown."""
 
     spotify_id: str
     name: str = ""
@@ -31,7 +31,7 @@ class Playback(Embedded):
     skipped: bool | None = None
     offline: bool | None = None
     offline_at: UtcDatetime | None = None
-    """``offline_timestamp``, whose meaning Spotify does not document; it orders rows that share a ``ts``."""
+    """``offline_timestamp``. Spotify does not document its meaning; it orders rows that share a ``ts``."""
     incognito: bool | None = None
     country: str | None = None
     platform: str | None = None
@@ -40,7 +40,7 @@ class Playback(Embedded):
 
 
 IMPORT_FIELDS = ("api_played_at", "import_key", "import_ts", "played_at_precision", "also_imported", "playback")
-"""Fields that a play has only if an import told of it."""
+"""Fields that only imported plays have."""
 
 
 class Play(Document):
@@ -58,20 +58,20 @@ class Play(Document):
     context_uri: str = ""
     # Beyond the EchoStats schema.
     api_played_at: UtcDatetime | None = None
-    """What the API reported, once an export row has replaced it: the API repeats this stamp on every poll."""
+    """The end that the API reported, once an export row has replaced it. The API repeats this stamp on every poll."""
     import_key: str | None = None
     """Identity of an export row: its raw content, not its stamp."""
     import_ts: UtcDatetime | None = None
-    """``ts`` as the export holds it; `played_at` differs when rows sharing one ``ts`` were laid out."""
+    """``ts`` of the export row; `played_at` differs when several rows share one ``ts`` and were laid out."""
     played_at_estimated: bool = False
     played_at_precision: Literal["minute"] | None = None
-    """How exact `played_at` is where it is not exact to the second: the account data name minutes."""
+    """How exact `played_at` is, if not to the second: account data have minutes."""
     also_imported: list[str] | None = None
-    """Identities of rows of other exports that tell of this play too, but know less."""
+    """Identities of rows of other exports that report this play, too, but know less."""
     playback: Playback | None = None
 
     def to_bson(self) -> dict[str, object]:
-        """As `Document.to_bson`, but the fields that only imports have are absent from API plays."""
+        """As `Document.to_bson`, without the fields of imports that are null."""
         document = super().to_bson()
         if self.playback and not self.playback.video:
             document["playback"] = self.playback.model_dump(exclude={"video"})
@@ -80,7 +80,7 @@ class Play(Document):
 
 
 class RecentlyPlayedItem(Embedded):
-    """One row of Spotify's recently-played answer, as our own terms have it."""
+    """One row of a recently-played response, in the terms of this code base."""
 
     track: TrackSnapshot
     played_at: UtcDatetime
@@ -89,9 +89,9 @@ class RecentlyPlayedItem(Embedded):
 
 
 class RecentlyPlayedPage(Document):
-    """One answer of recently-played, waiting to be merged (collection ``recently_played``).
+    """One recently-played response, waiting to be merged (collection ``recently_played``).
 
-    The hand-over between reading Spotify and merging into the history: a crash between the two loses nothing.
+    It is stored between reading Spotify and merging into the history, so a crash between the two loses nothing.
     """
 
     user_id: str
@@ -99,36 +99,36 @@ class RecentlyPlayedPage(Document):
     withheld: list[UtcDatetime] = Field(default_factory=list)
     """Ends of plays whose track Spotify does not name."""
     full: bool = False
-    """Whether Spotify gave as many rows as it ever does, so that older plays may be out of reach."""
+    """Whether Spotify returned the most rows it ever does, so that older plays may be missing."""
     fetched_at: UtcDatetime = Field(default_factory=utc_now)
     merged_at: UtcDatetime | None = None
 
 
 class UnfinishedMerge(Document):
-    """How a merge is changing stored plays (collection ``unfinished_merges``): written whole before, deleted after.
+    """A merge and how it changes stored plays (``unfinished_merges``): written before the changes, deleted after them.
 
-    What a crash leaves of it is finished before anything else is merged. No order of single writes would do: one play
-    may take from another what yet another takes from it.
+    After a crash, the rest of it is carried out before anything else is merged. No order of single writes would be
+    safe: one play may take a fact from another play, which itself takes one from a third.
     """
 
     user_id: str
     merge_id: ObjectId
-    """The parts of a long one share it."""
+    """The id that all parts of a long merge share."""
     plays: list[dict[str, Any]]
-    """Plays as they are to be, with their ``_id``."""
+    """The plays with their new content, including ``_id``."""
     vanished: list[ObjectId] = Field(default_factory=list)
-    """Plays whose facts have all gone to others."""
+    """Plays to delete: other plays have taken over all of their facts."""
     touched: list[UtcDatetime] = Field(default_factory=list)
-    """Ends of plays whose days have to be built anew."""
+    """Ends of plays whose days must be rebuilt."""
     complete: bool = False
-    """Whether this is the last part; without it nothing has been changed yet."""
+    """Whether this is the last part. Without it, nothing has been changed yet."""
 
 
 class ListeningGap(Document):
     """An interval in which plays may be missing for good (collection ``listening_gaps``).
 
-    `unseen`: more than 50 plays may have passed between two syncs; one instant where it is known that a play ended
-    then, but not of which track. `unknown`: no import and no sync tells of that time.
+    `unseen`: more than 50 plays may have passed between two syncs; or one instant, at which a play of an unknown track
+    ended. `unknown`: no import and no sync covers that time.
     """
 
     user_id: str
@@ -144,9 +144,9 @@ class ListeningGap(Document):
 
 
 class CoveredSpan(Document):
-    """Time of which a source tells everything (collection ``covered_spans``).
+    """A time span that a source covers completely (collection ``covered_spans``).
 
-    `source` is ``recently_played`` or the format of an export. Spans of a source that touch are one.
+    `source` is ``recently_played`` or the format of an export. Adjoining spans of one source are stored as one.
     """
 
     user_id: str

@@ -9,7 +9,7 @@ from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_n
 Period = Literal["week", "month", "quarter", "year", "all_time"]
 PERIODS: tuple[Period, ...] = get_args(Period)
 PERIOD_DAYS: dict[Period, int | None] = {"week": 7, "month": 30, "quarter": 90, "year": 365, "all_time": None}
-"""Local dates in each period, today included; None means all of them."""
+"""How many local dates each period has, including today; None means all."""
 CalendarPeriod = Literal["this_week", "last_week", "this_month", "last_month", "this_year", "last_year"]
 CALENDAR_PERIODS: tuple[CalendarPeriod, ...] = get_args(CalendarPeriod)
 
@@ -34,10 +34,10 @@ class TrackPlays(Embedded):
 
 
 class SessionPart(Embedded):
-    """What lies on one day of a listening session: plays with no pause of more than half an hour between them.
+    """The part of a listening session that lies on one day. A session has no pause longer than half an hour.
 
-    `started_at` is when its first play began, `ended_at` when its last one ended; `continues` says that the session
-    goes on from the day before.
+    `started_at` is when the first play began, `ended_at` when the last one ended. `continues` means that the session
+    began on the day before.
     """
 
     started_at: UtcDatetime
@@ -47,9 +47,9 @@ class SessionPart(Embedded):
 
 
 class Repeat(Embedded):
-    """One track played with no other in between, within one session, until `ended_at`.
+    """One track played several times in a row within one session; `ended_at` is the end of the last play.
 
-    `continues` says that it goes on from the day before.
+    `continues` means that the repeat began on the day before.
     """
 
     spotify_id: str
@@ -61,7 +61,7 @@ class Repeat(Embedded):
 class DailyRollup(Document):
     """Listening of one user on one local date (collection ``daily_rollups``).
 
-    Counts are of plays that count (see `transforms.statistics.plays`); times are of all plays, in milliseconds.
+    Counts include only plays that count (see `transforms.statistics.plays`); times include all plays, in milliseconds.
     """
 
     user_id: str
@@ -77,17 +77,17 @@ class DailyRollup(Document):
     total_rows: int = 0
     total_skips: int = 0
     total_skips_known: int = 0
-    """Plays of which is known whether they were left early."""
+    """Plays for which it is known whether they were left early."""
     uncounted_tracks: list[TrackPlays] = Field(default_factory=list)
-    """Tracks of which nothing counted that day (`count` is 0): their time belongs to their artist and album."""
+    """Tracks without a counted play that day (`count` is 0); their time belongs to their artist and album."""
     named_tracks: list[TrackPlays] = Field(default_factory=list)
-    """Of tracks whose id is made of names: plays by the names that they have themselves; absent if there is none."""
+    """Plays of tracks whose id is made of names, by the names in the plays; absent if there are none."""
     sessions: list[SessionPart] = Field(default_factory=list)
     repeats: list[Repeat] = Field(default_factory=list)
-    """The longest repeat of the day, one that goes on from the day before, and the last: it may go on the next day."""
+    """The longest repeat of the day, one continued from the day before, and the last: the next day may continue it."""
 
     def to_bson(self) -> dict[str, object]:
-        """As `Document.to_bson`, without tracks of names where there is none."""
+        """As `Document.to_bson`, without `named_tracks` if there are none."""
         document = super().to_bson()
         if not self.named_tracks:
             del document["named_tracks"]
@@ -95,7 +95,7 @@ class DailyRollup(Document):
 
 
 class TopItem(Embedded):
-    """One line of a ranking; `spotify_id` is empty for genres and for what the catalogue does not know."""
+    """One line of a ranking; `spotify_id` is empty for genres and for items that the catalogue does not know."""
 
     spotify_id: str
     name: str
@@ -144,7 +144,7 @@ class AverageAudioFeatures(Embedded):
 
 
 class SessionTotals(Embedded):
-    """Sessions of a period, cut at its ends; a length is from the first play's start to the last one's end."""
+    """Sessions of a period, cut at its ends; a length is from the start of the first play to the end of the last."""
 
     count: int = 0
     mean_ms: int = 0
@@ -152,7 +152,7 @@ class SessionTotals(Embedded):
 
 
 class MostReplayed(Embedded):
-    """The track played most often with no other in between, and the local date on which that ended."""
+    """The track played most often in a row, and the local date on which the last of these plays ended."""
 
     spotify_id: str
     name: str
@@ -162,7 +162,7 @@ class MostReplayed(Embedded):
 
 
 class Comeback(Embedded):
-    """An artist heard again after a long time: for how many days not, since which date again, plays since then."""
+    """An artist heard again after a long time: days away, date of the return, plays since then."""
 
     spotify_id: str
     name: str
@@ -183,7 +183,7 @@ class MonthTotal(Embedded):
 
 
 class DayTotal(Embedded):
-    """One local date."""
+    """Plays and listening time of one local date."""
 
     date: str
     count: int
@@ -191,9 +191,9 @@ class DayTotal(Embedded):
 
 
 class PeriodStatistics(Document):
-    """What is told of one user and any span of local dates.
+    """Statistics of one user over any span of local dates.
 
-    Ratios are null where nothing is there to divide by; lists hold what is there, not zeros.
+    Ratios are null where there is nothing to divide by. Lists hold only entries with plays, no zeros.
     """
 
     user_id: str
@@ -247,9 +247,9 @@ class AnalyticsSnapshot(PeriodStatistics):
 
 
 class CalendarSnapshot(PeriodStatistics):
-    """Statistics of one user over this or the last week (from Monday), month or year (``calendar_snapshots``).
+    """Statistics of one user over the current or the last week (from Monday), month or year (``calendar_snapshots``).
 
-    `period_end` is the midnight that ends the calendar period, even if that is still to come.
+    `period_end` is the midnight that ends the calendar period, even if it is in the future.
     """
 
     period: CalendarPeriod
@@ -258,7 +258,7 @@ class CalendarSnapshot(PeriodStatistics):
 class YearlyReview(PeriodStatistics):
     """A finished calendar year of one user (collection ``yearly_reviews``).
 
-    `longest_streak_days` is of the dates of the year; `listening_streak_days` the one that reached its last day.
+    `longest_streak_days` counts dates of the year only; `listening_streak_days` is the streak that reached its end.
     """
 
     year: int
@@ -266,7 +266,7 @@ class YearlyReview(PeriodStatistics):
 
 
 class YearWriter(Embedded):
-    """Who is writing rollups of a year, since when."""
+    """A process that is writing rollups of a year, and since when."""
 
     token: str
     since: UtcDatetime
@@ -275,7 +275,7 @@ class YearWriter(Embedded):
 class RollupChanges(Document):
     """Which rollups of one user and calendar year have changed since they were last read (``rollup_changes``).
 
-    It can be dropped at any time; the rollups are then read once more.
+    The document can be dropped at any time; the rollups are then read once more.
     """
 
     user_id: str
@@ -284,30 +284,30 @@ class RollupChanges(Document):
     """Dates whose rollups have changed."""
     writers: list[YearWriter] = Field(default_factory=list)
     revision: str = ""
-    """Changes with every change of what is stale."""
+    """A text that changes whenever the list of stale dates changes."""
     kept: str = ""
-    """Token of the columns (`StatisticsYear`) that are true but for the stale dates."""
+    """Token of the columns (`StatisticsYear`) that are correct except for the stale dates."""
 
 
 class StatisticsYear(Document):
     """Rollups of one user and calendar year in columns, from which snapshots are built (``statistics_years``).
 
-    It can be dropped at any time; the rollups are then read once more.
+    The document can be dropped at any time; the rollups are then read once more.
     """
 
     user_id: str
     year: int
     layout: int
     token: str
-    """They are true only as far as `RollupChanges` of their year vouches for this."""
+    """Identifies these columns. They may be used only if `RollupChanges` of the year names this token."""
     columns: dict[str, bytes]
     """Frames in Arrow's IPC format, by name."""
 
 
 class StatisticsCatalog(Document):
-    """Tracks, artists or albums that a user's plays mention, in columns (collection ``statistics_catalog``).
+    """Columns of the tracks, artists or albums that a user's plays mention (collection ``statistics_catalog``).
 
-    It can be dropped at any time; the catalogue is then read once more.
+    The document can be dropped at any time; the catalogue is then read once more.
     """
 
     user_id: str
@@ -315,7 +315,7 @@ class StatisticsCatalog(Document):
     number: int
     layout: int
     as_of: UtcDatetime
-    """The catalogue as it was at this instant of the database's clock."""
+    """The instant, by the database's clock, at which the catalogue had this content."""
     revision: str
     columns: bytes
     """A frame in Arrow's IPC format."""

@@ -1,4 +1,4 @@
-"""Users, their encrypted tokens, and what is left of those who were removed."""
+"""Users, their encrypted tokens, and the records of removed users."""
 
 import re
 import unicodedata
@@ -16,17 +16,17 @@ from echostats_pipeline.model.base import Document, UtcDatetime, utc_now
 def timezones() -> frozenset[str]:
     """The time zones of the IANA database, as the package ``tzdata`` lists them: the same on every machine.
 
-    A machine's own folder of zones holds what is none: ``localtime``, ``posixrules``, ``right/...``.
+    A machine's own folder of zones also holds files that are no zones: ``localtime``, ``posixrules``, ``right/...``.
     """
     listed = (resources.files("tzdata") / "zones").read_text(encoding="ascii").split()
     return frozenset(listed) - {"Factory"}
 
 
 def known_timezone(name: str) -> str:
-    """The name itself, if it is a time zone of the IANA database.
+    """Return the name itself if it is a time zone of the IANA database.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the name is not a time zone.
     """
     if name in timezones():
         return name
@@ -36,7 +36,7 @@ def known_timezone(name: str) -> str:
 
 
 def _timezone_or_utc(name: object) -> object:
-    """A stored zone that is none must not stop everybody: `echostats doctor` names it, and days begin in UTC."""
+    """Replace an invalid stored zone by UTC, so that one user does not stop all; `echostats doctor` names it."""
     return name if not isinstance(name, str) or name in timezones() else "UTC"
 
 
@@ -59,18 +59,18 @@ class User(Document):
     timezone: Timezone = "UTC"
     status: UserStatus = "active"
     status_reason: str = ""
-    """Why, where this pipeline has set the status and it takes more than the user to change it."""
+    """Why the status is what it is, if this pipeline has set it and the user alone cannot change it."""
     authorized_at: UtcDatetime | None = None
     partition_key: str = Field(pattern=PARTITION_KEY_PATTERN)
     simulated: bool = False
     adopted_at: UtcDatetime | None = None
-    """When this pipeline took the user over from EchoStats, whose API had added them."""
+    """When this pipeline took over the user, whom the API of EchoStats had added."""
     saved_tracks_version: str = ""
-    """Tells whether the saved tracks have changed since they were read."""
+    """A version that shows whether the saved tracks have changed since they were read."""
 
     @property
     def user_id(self) -> str:
-        """The form in which every other collection refers to this user."""
+        """The user's id as text, as every other collection refers to the user."""
         if self.id is None:
             raise ValueError("this user has not been stored yet")
         return str(self.id)
@@ -83,7 +83,7 @@ class SpotifyTokens(Document):
     refresh_token_encrypted: str
     expires_at: UtcDatetime
     scope: str = ""
-    # Beyond the EchoStats schema: every process shares one access token instead of refreshing its own.
+    # Beyond the EchoStats schema: all processes share one access token instead of refreshing their own.
     access_token_encrypted: str = ""
     updated_at: UtcDatetime = Field(default_factory=utc_now)
     refresh_leased_at: UtcDatetime | None = None
@@ -94,10 +94,10 @@ class SpotifyTokens(Document):
 
 
 class RemovedUser(Document):
-    """That a user was removed (collection ``removed_users``): their id and nothing that tells who they were.
+    """The record that a user was removed (collection ``removed_users``): the id, and nothing else about the user.
 
-    Whatever a run that was under way still writes for this id is deleted. The account may be connected again: it is
-    another user then, with another id.
+    If a run that was in progress still writes for this id, those documents are deleted. If the account is connected
+    again, that is a new user with another id.
     """
 
     user_id: str
@@ -105,11 +105,11 @@ class RemovedUser(Document):
 
 
 ID_DIGITS = 6
-"""How many digits of a user's id their partition key ends with."""
+"""How many digits of the user's id end their partition key."""
 
 
 def ending_of_key(user_id: str) -> str:
-    """How the partition key of a user ends, and of nobody else: all that is known of a removed user's."""
+    """The unique ending of a user's partition key. For a removed user, it is all that is known of the key."""
     return f"-{user_id[-ID_DIGITS:].lower()}"
 
 
