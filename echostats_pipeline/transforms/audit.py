@@ -1,7 +1,7 @@
-"""What must be equal, computed a second time by plain sums, and where it is not.
+"""Recomputes sums of rollups and snapshots in plain Python, and reports where the stored ones differ.
 
-Independent of what it judges on purpose: no polars, calendar days by `zoneinfo`, nothing of
-`transforms.statistics`. A mistake made here and there alike would be the same mistake made twice.
+This module is independent of the code it checks on purpose: no polars, calendar days by `zoneinfo`, nothing of
+`transforms.statistics`. A shared function could make the same mistake on both sides.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from echostats_pipeline.transforms.days import local_date, local_midnight
 
 
 class PlayFacts(NamedTuple):
-    """What the sums need to know of a play; its end in milliseconds since 1970."""
+    """What the sums need to know of a play; `ended_ms` is its end in milliseconds since 1970."""
 
     ended_ms: int
     track_id: str
@@ -25,7 +25,7 @@ class PlayFacts(NamedTuple):
 
 
 class DaySums(NamedTuple):
-    """A local day: all plays, those that count, and the time of all of them in milliseconds."""
+    """Sums of a local day: all plays, the plays that count, and the time of all plays in milliseconds."""
 
     rows: int = 0
     plays: int = 0
@@ -34,11 +34,11 @@ class DaySums(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """A document that does not say what its source says.
+    """A document that differs from its source.
 
     Attributes:
-        key: Which: a date or a period.
-        fields: What differs.
+        key: The date or period of the document.
+        fields: The fields that differ.
         expected: Counted plays according to the source.
         found: Counted plays according to the document; None without a document.
         expected_ms: Listening time according to the source.
@@ -54,16 +54,16 @@ class Difference:
 
     @property
     def size(self) -> tuple[int, int]:
-        """How much differs, to find the worst."""
+        """How large the difference is, to find the worst one."""
         return abs(self.expected - (self.found or 0)), abs(self.expected_ms - (self.found_ms or 0))
 
 
 def history_sums(plays: Iterable[PlayFacts], zone: ZoneInfo, min_play_ms: int) -> dict[date, DaySums]:
     """The sums of every local day that has a play.
 
-    A play counts if its length is unknown or at least `min_play_ms`. It lasts as long as was reported, else as long as
-    its track, but no longer than time has passed since the play before it; of plays that end together the one with the
-    smaller track id is the first.
+    A play counts if its length is unknown or at least `min_play_ms`. Its time is the reported one, else the length of
+    its track, but no more than has passed since the play before it. Of plays that end at the same instant, the one with
+    the smaller track id comes first.
 
     Args:
         plays: Plays of one user in order of their end, from a day before the first one of interest.
@@ -88,11 +88,11 @@ def history_sums(plays: Iterable[PlayFacts], zone: ZoneInfo, min_play_ms: int) -
 COUNTS = ("total_plays", "hourly_plays", "artist_plays", "album_plays", "track_plays")
 TIMES = ("total_ms", "hourly_ms", "track_ms")
 RollupSums = Mapping[str, int]
-"""A rollup, its lists summed up: ``total_rows``, `COUNTS` and `TIMES`."""
+"""Sums over a rollup and its lists: ``total_rows``, `COUNTS` and `TIMES`."""
 
 
 def day_difference(day: date, history: DaySums | None, rollup: RollupSums | None) -> Difference | None:
-    """How the rollup of a day differs from its history; None if every sum of it is right."""
+    """How the rollup of a day differs from its history; None if every sum is right."""
     if history is None and rollup is None:
         return None
     sums = history or DaySums()
@@ -106,14 +106,14 @@ def day_difference(day: date, history: DaySums | None, rollup: RollupSums | None
 
 
 def day_length(day: date, zone: ZoneInfo) -> timedelta:
-    """How long a local day was: 23 or 25 hours where the clocks change, nothing where the calendar skips it."""
+    """How long a local day was: 23 or 25 hours where the clocks change, zero where the calendar skips it."""
     last = datetime.combine(day, time.max, zone).replace(fold=1).astimezone(UTC) + timedelta(microseconds=1)
     return max(last - local_midnight(day, zone), timedelta(0))
 
 
 @dataclass(frozen=True)
 class SnapshotSums:
-    """A snapshot, its distributions summed up; `played` as plays, ms for each of totals, hours and weekdays."""
+    """A snapshot with the sums of its distributions; `total`, `hourly` and `daily` are (plays, ms)."""
 
     period_start: datetime | None
     period_end: datetime | None
@@ -130,13 +130,13 @@ def snapshot_difference(
     last_heard: Mapping[date, int],
     zone: ZoneInfo,
 ) -> Difference | None:
-    """How a snapshot differs from the rollups of the days it spans; None if it does not.
+    """How a snapshot differs from the rollups of its days; None if it does not.
 
     Args:
-        period: Which.
+        period: The period of the snapshot.
         snapshot: As stored; None if there is none.
         days: All rollups of the user.
-        last_heard: For each date how many tracks were last heard then, as far as they counted.
+        last_heard: For each date, the number of tracks whose last counted play was on it.
         zone: Where the user's days begin.
     """
     if snapshot is None or snapshot.period_end is None:
@@ -160,7 +160,7 @@ def snapshot_difference(
 
 @dataclass(frozen=True)
 class CallRates:
-    """How the calls of one family of endpoints ended: `errors` are 5xx, 401, 403 and no answer at all."""
+    """How the calls of one family of endpoints ended; `errors` are 5xx, 401, 403 and calls without a response."""
 
     family: str
     calls: int
@@ -178,7 +178,7 @@ def call_rates(statuses: Mapping[tuple[str, int], int]) -> list[CallRates]:
     """The rates of every family, the worst first.
 
     Args:
-        statuses: Number of calls by family and HTTP status; 0 stands for no answer.
+        statuses: Number of calls by family and HTTP status; 0 stands for no response.
     """
     by_family: dict[str, dict[int, int]] = {}
     for (family, status), calls in statuses.items():
@@ -202,9 +202,9 @@ class Coverage:
 
     Attributes:
         enriched: Spotify's full object was read.
-        unavailable: Spotify does not know it.
-        made_up: It has no id of Spotify's: local files, rows that know names only.
-        waiting: It is still to be read.
+        unavailable: Spotify does not know the track.
+        made_up: The track has no Spotify id: local files, and rows that contain only names.
+        waiting: The track is still to be read.
     """
 
     enriched: int = 0

@@ -1,6 +1,6 @@
-"""Which time somebody has told of: spans joined, and what lies between them unknown.
+"""Finds the time that no source covers: joins time spans and returns what lies between them.
 
-Here: instants and dates. Not here: who covers what (`stages.coverage`), where spans are kept (`storage.coverage`).
+Here: instants and dates. Not here: which source covers what (`stages.coverage`), storing spans (`storage.coverage`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,22 +12,22 @@ from zoneinfo import ZoneInfo
 from echostats_pipeline.transforms.days import DayWindow, local_date, local_midnight
 
 NEIGHBOURS = timedelta(days=2)
-"""Spans of exports that are no further apart cover what lies between: files of one export end with a play each."""
+"""Exports whose spans are at most this far apart also cover the time between: a file ends with its last play."""
 
 
 class Stretch(NamedTuple):
-    """From one instant to another."""
+    """A time span from one instant to another."""
 
     start: datetime
     end: datetime
 
 
 class UnknownDays(NamedTuple):
-    """Local dates of which not everything is known.
+    """Local dates that are not completely covered.
 
     Attributes:
         whole: Dates of which no moment is covered.
-        touched: Those, and dates of which some moment is not covered.
+        touched: Dates of which at least one moment is not covered; includes `whole`.
     """
 
     whole: frozenset[date] = frozenset()
@@ -35,7 +35,7 @@ class UnknownDays(NamedTuple):
 
 
 def joined(spans: Iterable[Stretch], tolerance: timedelta = timedelta(0)) -> list[Stretch]:
-    """The same time in the fewest stretches, in order; those no further apart than `tolerance` are one."""
+    """The same time in the fewest stretches, in order; those at most `tolerance` apart become one."""
     found: list[Stretch] = []
     for span in sorted(spans):
         if found and span.start - found[-1].end <= tolerance:
@@ -46,9 +46,9 @@ def joined(spans: Iterable[Stretch], tolerance: timedelta = timedelta(0)) -> lis
 
 
 def uncovered(spans: Iterable[Stretch], until: datetime) -> list[Stretch]:
-    """What lies between the spans, and from the last one to `until` if that is longer than `NEIGHBOURS`.
+    """The stretches between the spans, and the one from the last span to `until` if it is longer than `NEIGHBOURS`.
 
-    A sync is never quite up to date, which is nothing to be told.
+    A shorter one is ignored, because a sync is never quite up to date.
     """
     covered = joined(spans)
     between = [Stretch(one.end, other.start) for one, other in pairwise(covered)]
@@ -58,7 +58,7 @@ def uncovered(spans: Iterable[Stretch], until: datetime) -> list[Stretch]:
 
 
 def unknown_days(spans: Sequence[Stretch], today: date, zone: ZoneInfo) -> UnknownDays:
-    """The dates before today that the spans leave out; none where nothing is told of coverage at all."""
+    """The dates before today that the spans leave out; none if there are no spans at all."""
     whole: set[date] = set()
     touched: set[date] = set()
     for stretch in uncovered(spans, local_midnight(today, zone)):
@@ -69,7 +69,7 @@ def unknown_days(spans: Sequence[Stretch], today: date, zone: ZoneInfo) -> Unkno
 
 
 def dates_of(stretch: Stretch, zone: ZoneInfo) -> list[date]:
-    """The local dates that a stretch touches; its end is exclusive, and a date that a zone skipped has no moment."""
+    """The local dates that a stretch touches. Its end is exclusive; a date that the zone skipped is left out."""
     last = stretch.end - timedelta(microseconds=1)
     dates = DayWindow(local_date(stretch.start, zone), local_date(last, zone)).dates()
     return [day for day in dates if local_midnight(day, zone) < local_midnight(DayWindow(day, day).following, zone)]

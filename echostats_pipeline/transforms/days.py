@@ -1,4 +1,4 @@
-"""Local calendar days of a user: which instants they span, which days a change touches."""
+"""Local calendar days of a user: the instants they span, and the days that a change affects."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 LOOK_BACK = timedelta(hours=24)
-"""How far before a day a play may lie that shortens the day's first play: no track lasts longer."""
+"""How far before a day a play can end and still shorten the day's first play: no track lasts longer."""
 CLOCK_SLACK = timedelta(hours=3)
-"""Where clocks go back across midnight, a local day is not one contiguous interval."""
+"""How far after a day its plays can lie: where clocks go back across midnight, a day is not one interval."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class DayWindow:
 
     @property
     def length(self) -> int:
-        """How many dates."""
+        """The number of dates."""
         return (self.last - self.first).days + 1
 
     def dates(self) -> Iterator[date]:
@@ -36,11 +36,11 @@ class DayWindow:
             yield self.first + timedelta(days=offset)
 
     def overlap(self, other: "DayWindow") -> "DayWindow":
-        """The dates of both; of no length, or less, if there are none."""
+        """The dates that both windows have; its length is 0 or negative if there are none."""
         return DayWindow(max(self.first, other.first), min(self.last, other.last))
 
     def pieces(self, most: int) -> Iterator["DayWindow"]:
-        """The window in windows of at most so many days, in order."""
+        """The window cut into windows of at most `most` days, in order."""
         for offset in range(0, self.length, most):
             first = self.first + timedelta(days=offset)
             yield DayWindow(first, min(first + timedelta(days=most - 1), self.last))
@@ -54,7 +54,7 @@ class DayWindow:
 def local_midnight(day: date, zone: ZoneInfo) -> datetime:
     """The instant a local date begins, in UTC.
 
-    Where the clock skips midnight, the instant after the skip; where midnight happens twice, the first.
+    Where the clock skips midnight, this is the instant after the skip; where midnight happens twice, the first.
     """
     return datetime.combine(day, time.min, zone).astimezone(UTC)
 
@@ -78,9 +78,9 @@ def windows(days: Iterable[date]) -> list[DayWindow]:
 def touched_days(stamps: pl.Series, newest_play: datetime | None, zone: ZoneInfo) -> set[date]:
     """The days whose rollup depends on plays that ended at `stamps` (UTC).
 
-    That is their own local date and, because a play of unknown length lasts at most since the play before it, the
-    date after it, unless no play reaches that far. Neither need be the next in the calendar: Samoa had no 30 December
-    2011, and until 2011 Newfoundland's clocks went back at 00:01.
+    Those are the local date of each stamp and the date after it: a play of unknown length lasts at most since the play
+    before it. The date after is left out if no play is that late. It need not be the next in the calendar: Samoa had no
+    30 December 2011, and until 2011 Newfoundland's clocks went back at 00:01.
     """
     own = set(stamps.dt.convert_time_zone(zone.key).dt.date().unique())
     if newest_play is None:
@@ -94,7 +94,7 @@ def touched_days(stamps: pl.Series, newest_play: datetime | None, zone: ZoneInfo
 def streaks(days_with_plays: Sequence[date], today: date) -> tuple[int, int]:
     """Current and longest run of consecutive dates.
 
-    The current one ends today or yesterday, so that a streak is not broken before the day is over.
+    The current run ends today or yesterday, so that a streak is not broken before the day is over.
     """
     runs = windows(day for day in days_with_plays if day <= today)
     lengths = [(run.last - run.first).days + 1 for run in runs]

@@ -1,4 +1,4 @@
-"""Plays as flat rows of plain types, for tables: a column for every field of a play, what is nested in it included."""
+"""Turns plays into flat rows for tables: one column of a plain type for every field, nested fields included."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ DTYPES: Mapping[Any, pl.DataType] = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: where its value stands in a document, what type it has and what it means.
+    """One column: the place of its value in a document, its type and its meaning.
 
-    Its name is its place, joined by ``_``: `track.name` is ``track_name``.
+    The name is the place joined by ``_``: `track.name` is ``track_name``.
     """
 
     place: tuple[str, ...]
@@ -42,7 +42,7 @@ class Column:
         return "_".join(self.place)
 
     def values(self, documents: Sequence[Mapping[str, Any]]) -> pl.Series:
-        """Its values in some documents; null where there is none, or one of another type."""
+        """The values in some documents; null where a document has none, or one of another type."""
         *outer, last = self.place
         for name in outer:
             documents = [inner if isinstance(inner := each.get(name), dict) else {} for each in documents]
@@ -64,7 +64,7 @@ def _columns(model: type[BaseModel], outer: tuple[str, ...] = ()) -> Iterator[Co
 
 
 def _kind(annotation: Any) -> Any:
-    """The one type that an annotation allows beside None."""
+    """The one type that an annotation allows besides None."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(inner[0])
@@ -79,7 +79,7 @@ PLAY_COLUMNS = tuple(_columns(Play))
 
 
 DERIVED_COLUMNS = (
-    Column(("counts",), pl.Boolean(), "Whether it counts as a play: it lasted long enough, or nobody knows how long."),
+    Column(("counts",), pl.Boolean(), "Whether it counts as a play: it lasted long enough, or its length is unknown."),
     Column(
         ("listened_ms",),
         pl.Int64(),
@@ -89,7 +89,7 @@ DERIVED_COLUMNS = (
     Column(("artist_id",), pl.String(), "The Spotify id of the track's first artist, as far as the catalogue has it."),
     Column(("album_id",), pl.String(), "The Spotify id of its album, as far as the catalogue has it."),
 )
-"""What follows from plays and is not stored with them. Sums of the first two are what statistics say."""
+"""Columns computed from plays, which are not stored. Statistics are sums of the first two."""
 
 
 def flat_plays(documents: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
@@ -104,8 +104,8 @@ def with_derived(
 
     Args:
         plays: As `flat_plays` returns them, in the order they were played.
-        ids: ``track_spotify_id``, ``artist_id`` and ``album_id`` of the tracks that are known, one row each.
-        previous: When the play before the first of them ended.
+        ids: ``track_spotify_id``, ``artist_id`` and ``album_id`` of the known tracks, one row each.
+        previous: When the play before the first one ended.
         min_play_ms: Plays known to be shorter do not count.
         timezone: Where the user's days begin.
     """

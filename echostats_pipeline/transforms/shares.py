@@ -1,7 +1,8 @@
-"""How a budget of calls is shared between those who want more of it than there is.
+"""Shares a budget of calls fairly between users who need more calls than there are.
 
-One call after the other goes to whoever has had the fewest in the present window, then the fewest ever, and nobody gets
-more than they want: whoever wants little has it soon, and those who want much have equal parts of the rest.
+Calls are given out one by one. The next call goes to the user with the fewest calls in the current window, then to the
+one with the fewest calls ever. No user gets more than needed: small needs are met soon, and users with large needs
+share the rest equally.
 """
 
 import math
@@ -10,17 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 UNKNOWN_NEED = 1_000_000_000
-"""Of somebody of whom is not known yet how much there is to read."""
+"""The need of a user whose number of things to read is not known yet."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody wants.
+    """The calls that one user needs and has had.
 
     Attributes:
-        need: Calls they still want.
-        lately: Calls they have had in the present window.
-        ever: Calls they have ever had.
+        need: Calls still needed.
+        lately: Calls already made in the current window.
+        ever: Calls made since the beginning.
     """
 
     need: int
@@ -29,18 +30,18 @@ class Wish:
 
 
 def share_of(key: str, wishes: Mapping[str, Wish], free: int) -> int:
-    """How many of the free calls are for one of those who want some."""
+    """How many of the free calls go to the user `key`."""
     mine = wishes[key]
 
     def is_beyond(calls: int) -> bool:
-        """Whether so many calls of mine, and all that come before the next, leave no call for it."""
+        """Whether this number of calls, and all calls that others get before the next, use up the free calls."""
         return calls + sum(_before(mine, key, calls, wish, other) for other, wish in wishes.items()) >= free
 
     return bisect_left(range(min(free, mine.need)), True, key=is_beyond)
 
 
 def _before(mine: Wish, key: str, calls: int, wish: Wish, other: str) -> int:
-    """How many calls somebody else gets before I get one more than so many."""
+    """How many calls another user gets before the current one gets one more than `calls`."""
     if other == key:
         return 0
     goes_first = (wish.ever, other) < (mine.ever, key)
@@ -48,6 +49,6 @@ def _before(mine: Wish, key: str, calls: int, wish: Wish, other: str) -> int:
 
 
 def days_needed(key: str, wishes: Mapping[str, Wish], a_day: int) -> int:
-    """In about how many days one of them has all they want, at so many calls a day for all."""
+    """About how many days until one user's need is met, with `a_day` calls a day for all users."""
     need = wishes[key].need
     return math.ceil(sum(min(wish.need, need) for wish in wishes.values()) / a_day)

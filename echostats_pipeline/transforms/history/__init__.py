@@ -1,1 +1,1 @@
-"""Which plays a history holds: facts of several sources reconciled."""
+"""Decides which plays a user's history contains, by reconciling the facts of several sources."""

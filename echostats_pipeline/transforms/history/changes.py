@@ -1,4 +1,4 @@
-"""From reported rows and stored plays to what has to be written: the content of documents (spec section 5)."""
+"""Composes the documents to write from reported rows and stored plays."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ TRACK_COLUMNS = ("track_id", "track_name", "artist_name", "album_name", "duratio
 EXPORT_FIELDS = ("import_key", "import_ts", "ms_played")
 KNOWN_FIELDS = frozenset(Play.model_fields) | {"_id"}
 UNSEEN = ("also_imported", "api_played_at")
-"""Fields that no statistic depends on."""
+"""Fields that no statistic uses."""
 
 
 class KnownTrack(NamedTuple):
@@ -52,7 +52,7 @@ UNKNOWN = KnownTrack("", "", "", "", 0)
 
 
 class Rewrite(NamedTuple):
-    """New content of a stored play, or of a new one (`play` is None) that takes facts over from stored ones."""
+    """New content of a stored play, or of a new play (`play` is None) that takes over facts of stored ones."""
 
     play: str | None
     document: Document
@@ -60,14 +60,14 @@ class Rewrite(NamedTuple):
 
 @dataclass(frozen=True)
 class PlainPlays:
-    """Plays that one row of an export tells of and nothing else: nearly all of a first import.
+    """Plays that a single row of an export reports and nothing else: nearly all plays of a first import.
 
-    They become documents one by one while those before them are on their way to the database.
+    They are turned into documents one by one while earlier ones are being sent to the database.
 
     Attributes:
-        rows: Frame of `importers.rows.EXPORT_SCHEMA` with the ``track_id``, ``played_at`` and ``played_at_estimated``
-            that they get.
-        user_id: Whose plays they are.
+        rows: Frame of `importers.rows.EXPORT_SCHEMA`, with the ``track_id``, ``played_at`` and ``played_at_estimated``
+            of the plays.
+        user_id: Owner of the plays.
         known: What the catalogue knows, by track id.
     """
 
@@ -76,11 +76,11 @@ class PlainPlays:
     known: Mapping[str, KnownTrack] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of plays."""
         return self.rows.height
 
     def tracks(self) -> Iterator[Document]:
-        """The tracks they are of, each once, as plays embed them."""
+        """The tracks of the plays, each once, as plays embed them."""
         if self.rows.height:
             for names in self.rows.unique("track_id", maintain_order=True).select(TRACK_COLUMNS).iter_rows():
                 yield self._track(*names)
@@ -127,17 +127,17 @@ class PlainPlays:
 
 @dataclass
 class PlayChanges:
-    """What a merge wants written: `rewrites` and `deletes` all or nothing, for facts go from one play to another.
+    """What a merge has to write. `rewrites` and `deletes` must be written together, because facts move between plays.
 
     Attributes:
         rewrites: Plays that change.
-        deletes: Stored plays whose facts have all gone to others.
-        plain: New plays that a single row tells of.
-        inserts: Other new documents of ``listening_history`` that take nothing from stored ones.
-        touched: Every end of a play that disappears, changes what it is worth, or is told by more than one row.
+        deletes: Stored plays that have lost all of their facts to other plays.
+        plain: New plays that a single row reports.
+        inserts: Other new documents of ``listening_history`` that take over nothing from stored plays.
+        touched: Ends of plays that disappear, change in a field that statistics use, or have several rows.
         inserted_at: The ends of all other new plays, UTC.
-        left: Ids of tracks that plays no longer have, for a better one is known.
-        outcomes: What became of the reported rows.
+        left: Ids of tracks that plays no longer have, because a better id is known.
+        outcomes: The number of reported rows by outcome.
     """
 
     rewrites: list[Rewrite] = field(default_factory=list)
@@ -151,11 +151,11 @@ class PlayChanges:
 
     @property
     def ends(self) -> pl.Series:
-        """Every end of a play that appears, disappears, or changes what it is worth, UTC."""
+        """Ends of all plays that appear, disappear, or change in a field that statistics use, UTC."""
         return pl.concat([pl.Series(sorted(self.touched), dtype=UTC_MS), self.inserted_at])
 
     def tracks(self) -> dict[str, Document]:
-        """The tracks of plays that are new or change, as those embed them, by id."""
+        """The tracks of new and changed plays by id, as plays embed them."""
         composed = [*self.inserts, *(rewrite.document for rewrite in self.rewrites)]
         tracks = [*self.plain.tracks(), *(play["track"] for play in composed)]
         return {track["spotify_id"]: track for track in tracks}
@@ -166,7 +166,7 @@ class PlayChanges:
 
 
 class Lookup(TrackIds, Protocol):
-    """What merging has to know beyond the frame of stored plays."""
+    """What a merge has to look up beside the frame of stored plays."""
 
     def plays(self, ids: Collection[str]) -> Mapping[str, Document]:
         """Stored plays by the hex of their ``_id``."""
@@ -178,12 +178,12 @@ class Lookup(TrackIds, Protocol):
 def merge_recently_played(
     items: Sequence[RecentlyPlayedItem], stored: pl.DataFrame, user_id: str, lookup: Lookup
 ) -> PlayChanges:
-    """Merge one answer of recently-played into the history.
+    """Merge one recently-played response into the history.
 
     Args:
-        items: The whole answer; single rows would be matched to the wrong one of two plays of a short song.
+        items: The whole response; single rows of a short song played twice would be matched to the wrong play.
         stored: Frame of `facts.STORED_SCHEMA` that reaches `READ_AROUND` further than `items` on both sides.
-        user_id: Whose plays they are.
+        user_id: Owner of the plays.
         lookup: The database.
     """
     new = _new_items(items, stored)
@@ -198,7 +198,7 @@ def merge_export(rows: pl.DataFrame, stored: pl.DataFrame, user_id: str, lookup:
     Args:
         rows: Frame of `importers.rows.EXPORT_SCHEMA`.
         stored: Frame of `facts.STORED_SCHEMA` that reaches `READ_AROUND` further than `rows` on both sides.
-        user_id: Whose plays they are.
+        user_id: Owner of the plays.
         lookup: The database.
     """
     new, renamed = _new_rows(rows, stored)
@@ -208,25 +208,25 @@ def merge_export(rows: pl.DataFrame, stored: pl.DataFrame, user_id: str, lookup:
 
 
 def merge_anew(stamps: pl.Series, stored: pl.DataFrame, user_id: str, lookup: Lookup) -> PlayChanges:
-    """Decide anew about stored facts, for the catalogue knows more than it did.
+    """Decide again about stored facts, because the catalogue has learned more about their tracks.
 
     Args:
-        stamps: Where they are, UTC.
-        stored: Frame of `facts.STORED_SCHEMA` with names that reaches `READ_AROUND` further on both sides.
-        user_id: Whose plays they are.
+        stamps: Instants of the facts, UTC.
+        stored: Frame of `facts.STORED_SCHEMA` with names, which reaches `READ_AROUND` further on both sides.
+        user_id: Owner of the plays.
         lookup: The database.
     """
     return _merged((), None, stored, user_id, lookup, anew=stamps)
 
 
 def _new_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
-    """The rows that no stored play holds."""
+    """The rows that no stored play contains."""
     if rows.height and kind_of_key(rows["import_key"][0]) is None:
         return fresh_rows(rows, stored)
     keys = pl.concat([stored.select("import_key"), stored.select(import_key=pl.col("also_imported").explode())])
     known = keys.drop_nulls().unique()
     new = rows.join(known, on="import_key", how="anti", maintain_order="left")
-    # The same row, which tells more or less of its track than it once did.
+    # The same row, but with more or less about its track than at the first import.
     numbered = new.select(*told_apart("import_key")).with_row_index("place")
     pairs = numbered.join(known.select(*told_apart("import_key")), on="bare")
     places = pairs.filter(pl.col("tells") != pl.col("tells_right"))["place"].implode()
@@ -253,13 +253,13 @@ def _merged(
 
 
 def _renamed(lookup: Lookup, reconciliation: Reconciliation, keys: Mapping[str, str]) -> dict[str, Document]:
-    """The stored plays of a reconciliation, some with import keys that they have not yet."""
+    """The stored plays of a reconciliation; those in `keys` with their new import keys."""
     plays = lookup.plays(reconciliation.stored)
     return {play: {**found, "import_key": keys[play]} if play in keys else found for play, found in plays.items()}
 
 
 def _new_items(items: Sequence[RecentlyPlayedItem], stored: pl.DataFrame) -> list[RecentlyPlayedItem]:
-    """The rows of an answer of recently-played that it has not reported before."""
+    """The rows of a recently-played response that an earlier response did not contain."""
     reported = without_repeats(_item_rows(items).with_row_index("item").rename({"api_played_at": "played_at"}))
     known = stored.select("track_id", api_played_at=API_STAMP).drop_nulls("api_played_at")
     seen = set(reported["item"].gather(match_api_rows(reported, known)["left"]))
@@ -284,13 +284,13 @@ def _item_rows(items: Sequence[RecentlyPlayedItem]) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Facts:
-    """Where the content of facts is found.
+    """Where to find the content of facts.
 
     Attributes:
-        user_id: Whose plays they are.
+        user_id: Owner of the plays.
         rows: New rows of an export: frame of `importers.rows.EXPORT_SCHEMA`.
         items: New rows of recently-played.
-        stored: Stored plays by the hex of their ``_id``, as far as facts of theirs move.
+        stored: Stored plays by the hex of their ``_id``: those with facts that move.
         tracks: What the catalogue knows, by track id.
     """
 
@@ -320,29 +320,29 @@ class Facts:
         play = self.stored[source.play or ""]
         track = play["track"]
         if "import_key" in play and (known := self.tracks.get(track["spotify_id"])):
-            # The play bears the export's names; what the API called the track is in the catalogue.
+            # The play has the names of the export; the API's names for the track are in the catalogue.
             track = track | {name: value for name, value in known._asdict().items() if value or name in NAMES}
         fields = {"track": track, **{name: play[name] for name in ("context_type", "context_uri")}}
-        # EchoStats' own imports have no key: they count as rows of the API that know how long was played.
+        # EchoStats' own imports have no key: they are treated as API rows with a known time played.
         imported = {} if "import_key" in play else {name: play.get(name) for name in ("ms_played", "source")}
         return {**fields, **imported, "api_played_at": play.get("api_played_at") or play["played_at"]}
 
     def named(self, fact: NamedFact) -> Document:
-        """A row that knows names only; what its key does not hold is kept while nothing better tells of the play."""
+        """A row that contains only names. Fields beyond its key are kept while no better source reports the play."""
         if fact.source.row is not None and self.rows is not None:
             return self.rows.row(fact.source.row, named=True)
         key = parsed_key(fact.key)
-        told = {"import_key": fact.key, "track_name": key.title, "artist_name": key.artist}
+        identity = {"import_key": fact.key, "track_name": key.title, "artist_name": key.artist}
         play = self.stored[fact.source.play or ""]
         own = play["track"] if play.get("import_key") == fact.key else {}
-        # Where Spotify has told of the play too, the length is what it said.
+        # If Spotify has reported the play, too, the stored length is Spotify's.
         duration_ms = 0 if "api_played_at" in play else own.get("duration_ms", 0)
         kept = {"album_name": own.get("album_name", ""), "duration_ms": duration_ms}
-        return {**told, **kept, "import_ts": key.stamp, "ms_played": key.ms_played}
+        return {**identity, **kept, "import_ts": key.stamp, "ms_played": key.ms_played}
 
 
 def _changes(reconciliation: Reconciliation, facts: Facts) -> PlayChanges:
-    """What has to be written for a reconciliation to come true."""
+    """What has to be written to carry out a reconciliation."""
     changes = PlayChanges(plain=_plain_plays(reconciliation.inserts, facts))
     changes.inserted_at = reconciliation.inserts["played_at"]
     changes.outcomes["inserted"] += reconciliation.inserts.height
@@ -363,7 +363,7 @@ def _changes(reconciliation: Reconciliation, facts: Facts) -> PlayChanges:
 
 
 def _count(outcomes: Counter[RowOutcome], composition: Composition) -> None:
-    """A row that makes a play is inserted; any other one of a play is merged."""
+    """Count the outcome of each row: the row that creates a play is inserted, further rows of it are merged."""
     for number, source in enumerate(composition.sources):
         if source.row is not None:
             outcomes["merged" if number or composition.play else "inserted"] += 1
@@ -403,23 +403,23 @@ def _document(composition: Composition, facts: Facts) -> Document:
 
 
 def _foreign(composition: Composition, facts: Facts) -> Document:
-    """Fields that other programs have added to the stored plays which become one; those of the play that stays win."""
+    """Fields of other programs in the stored plays that become one; the play that stays takes precedence."""
     others = sorted(composition.stored - {composition.play})
     plays = [facts.stored[play] for play in (*others, *([composition.play] if composition.play else []))]
     return {name: value for play in plays for name, value in play.items() if name not in KNOWN_FIELDS}
 
 
 def _track(track_id: str, export: Document | None, api: Document | None, known: KnownTrack) -> Document:
-    """Names as the export has them, the rest from the API: the export names the artist of the album."""
-    told = api["track"] if api else {}
+    """Take the names from the export, which names the artist of the album, and the rest from the API."""
+    reported = api["track"] if api else {}
     named = export or {}
     return {
         "spotify_id": track_id,
-        "name": named.get("track_name") or told.get("name") or known.name,
-        "artist_name": named.get("artist_name") or told.get("artist_name") or known.artist_name,
-        "album_name": named.get("album_name") or told.get("album_name") or known.album_name,
-        "album_image_url": told.get("album_image_url") or known.album_image_url,
-        "duration_ms": told.get("duration_ms") or known.duration_ms or named.get("duration_ms") or 0,
+        "name": named.get("track_name") or reported.get("name") or known.name,
+        "artist_name": named.get("artist_name") or reported.get("artist_name") or known.artist_name,
+        "album_name": named.get("album_name") or reported.get("album_name") or known.album_name,
+        "album_image_url": reported.get("album_image_url") or known.album_image_url,
+        "duration_ms": reported.get("duration_ms") or known.duration_ms or named.get("duration_ms") or 0,
     }
 
 

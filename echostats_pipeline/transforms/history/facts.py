@@ -1,7 +1,7 @@
-"""What sources tell of plays, and what follows from it: the words of merging.
+"""Defines the terms of merging: facts, where they are found, and the plays composed of them.
 
-A *fact* is what one source told of one play: a row of the extended history, a row of recently-played, or a row of a
-source that knows names and a rough instant only. A stored play holds one fact or several.
+A *fact* is one source's report of one play: a row of the extended history, a row of recently-played, or a row of a
+source with only names and a rough instant. A stored play holds one fact or several.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ import polars as pl
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
 SETTLED_BEYOND = timedelta(days=2)
-"""New facts change nothing further away in time than this: no play lasts longer than a day."""
+"""New facts change nothing further away in time than this, because no play lasts longer than a day."""
 READ_AROUND = 2 * SETTLED_BEYOND
-"""How far around new facts the stored plays must be known to decide about those within `SETTLED_BEYOND`."""
+"""How far around new facts stored plays must be read, to decide about those within `SETTLED_BEYOND`."""
 
 STORED_SCHEMA = {
     "id": pl.String(),
@@ -35,25 +35,25 @@ STORED_SCHEMA = {
     "reason_end": pl.String(),
     "shuffle": pl.Boolean(),
 }
-"""A stored play as far as merging has to know it; ``id`` is the hex of ``_id``.
+"""The columns of a stored play that merging needs; ``id`` is the hex of ``_id``.
 
-The names are null unless `named_facts` says that they matter.
+The names are null unless `named_facts` finds that they matter.
 """
 
 
 API_STAMP = pl.coalesce("api_played_at", pl.when(pl.col("import_key").is_null()).then("played_at"))
-"""When the API reported a stored play; one that only it told of has no stamp but its end; null if it did not."""
+"""When the API reported a stored play. Its end, if only the API reported it; null if the API did not."""
 
 
 class Source(NamedTuple):
-    """Where a fact is: in a stored play (its id), or in a row of what is being merged (its number)."""
+    """Where a fact is: in a stored play (its id), or in a row that is being merged (its number)."""
 
     play: str | None
     row: int | None
 
 
 class NamedFact(NamedTuple):
-    """A fact of `NAMED_KINDS`; its key holds all that identifies it."""
+    """A fact of one of `NAMED_KINDS`; its key contains all that identifies it."""
 
     key: str
     source: Source
@@ -61,15 +61,15 @@ class NamedFact(NamedTuple):
 
 @dataclass(frozen=True)
 class Composition:
-    """A play, told by at least one fact.
+    """A play that at least one fact reports.
 
     Attributes:
-        play: Id of the stored play that becomes it; None for a new document.
+        play: Id of the stored play to change; None for a new document.
         track_id: Spotify's id of the track, or one made of names.
         export: The row of the extended history.
         api: The row of recently-played.
-        named: The rows that know names only, the most precise first.
-        played_at: Its end.
+        named: The rows with names only, the most precise first.
+        played_at: End of the play.
         played_at_estimated: Whether that instant was laid out.
     """
 
@@ -83,25 +83,25 @@ class Composition:
 
     @property
     def sources(self) -> list[Source]:
-        """Where its facts are, the best one first."""
+        """Where the facts of the play are, the best one first."""
         found = (self.export, self.api, *(fact.source for fact in self.named))
         return [source for source in found if source is not None]
 
     @property
     def stored(self) -> set[str]:
-        """Ids of the stored plays that hold its facts."""
+        """Ids of the stored plays that hold the facts of this play."""
         return {source.play for source in self.sources if source.play is not None}
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What differs from what is stored.
+    """The differences between the plays that follow from all facts and the stored plays.
 
     Attributes:
-        inserts: New rows of an export that nothing else tells of: ``row``, ``track_id``, ``played_at``,
+        inserts: New rows of an export that no other fact reports: ``row``, ``track_id``, ``played_at``,
             ``played_at_estimated``.
         changed: All other plays that are new or differ.
-        vanished: Ids of stored plays whose facts have all gone to others.
+        vanished: Ids of stored plays that have lost all of their facts to other plays.
     """
 
     inserts: pl.DataFrame
@@ -110,5 +110,5 @@ class Reconciliation:
 
     @property
     def stored(self) -> set[str]:
-        """Ids of the stored plays whose content is needed to write this."""
+        """Ids of the stored plays whose content is needed to write the changes."""
         return set[str]().union(*(composition.stored for composition in self.changed))

@@ -1,4 +1,4 @@
-"""Identity of tracks that have no Spotify id: derived from artist and title, the same in every run and source."""
+"""Makes ids for tracks without a Spotify id: from artist and title, the same in every run and source."""
 
 import hashlib
 import string
@@ -9,7 +9,7 @@ import polars as pl
 
 _BASE62 = string.digits + string.ascii_lowercase + string.ascii_uppercase
 _PAIRS = [low + high for high in _BASE62 for low in _BASE62]
-"""Two digits at a time, the lower one first: half the divisions."""
+"""Two digits at a time, the lower one first, which halves the number of divisions."""
 _ID_LENGTH = 22
 
 IdPrefix = Literal["local", "unresolved"]
@@ -17,12 +17,12 @@ IdPrefix = Literal["local", "unresolved"]
 
 
 MADE_UP = ("local:", "unresolved:")
-"""How ids begin that are made of names."""
+"""Prefixes of the ids that are made of names."""
 
 
 def normalised_name(name: str) -> str:
-    """The form in which names are compared: NFKC, case folded, runs of whitespace as one space, none at the ends."""
-    # Folding can undo the composition, so NFKC once more makes a second call change nothing.
+    """The form in which names are compared: NFKC, case folded, whitespace runs as one space, none at the ends."""
+    # Case folding can undo the composition. The second NFKC makes the function idempotent.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return " ".join(folded.split())
 
@@ -35,7 +35,7 @@ def made_up(track_id: pl.Expr) -> pl.Expr:
 def stable_id(prefix: IdPrefix, artist: str, title: str) -> str:
     """``<prefix>:`` and 22 base62 characters from the SHA-256 of normalised artist, NUL, normalised title.
 
-    The colon keeps such an id apart from Spotify's own, which are 22 base62 characters and nothing else.
+    The colon keeps these ids apart from Spotify's own, which are 22 base62 characters and nothing else.
     """
     digest = hashlib.sha256(f"{normalised_name(artist)}\0{normalised_name(title)}".encode()).digest()
     number = int.from_bytes(digest) % len(_BASE62) ** _ID_LENGTH

@@ -1,6 +1,6 @@
-"""Which reported rows are one play: candidates by distance in time, then one-to-one and nearest first (spec section 5).
+"""Finds the reported rows that are one play: pairs them one to one, the nearest in time first.
 
-Belongs here: distances and the choice among candidates. Not here: what becomes of matched rows (``reconciling``).
+Here: distances and the choice among candidates. Not here: what happens with matched rows (``reconciling``).
 """
 
 from collections.abc import Sequence
@@ -10,23 +10,24 @@ import polars as pl
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
 API_TOLERANCE_MS = 30_000
-"""Two API rows of one track this close are one play reported twice."""
+"""Two API rows of one track at most this far apart are one play that was reported twice."""
 EXPORT_TOLERANCE_MS = 90_000
-"""An export row and an API row of one track this close are one play."""
+"""An export row and an API row of one track at most this far apart are one play."""
 MINUTE_MS = 60_000
-"""The account data name the minute in which a play ended: the instant lies anywhere within it."""
+"""Account data have the minute in which a play ended; the exact instant lies anywhere within it."""
 
 
 def lay_out(rows: pl.DataFrame) -> pl.DataFrame:
     """Give every export row an end of its own.
 
-    Rows that share one ``ts`` were uploaded together: they are laid out backwards from it, each ending where the next
-    one began, at least a millisecond apart. Where two uploads would let one track end twice at one instant, the play
-    from the later upload moves back by the milliseconds that keep the two apart.
+    Rows that share one ``ts`` were uploaded together. They are laid out backwards from it: each ends where the next one
+    began, at least a millisecond apart. If two uploads would let one track end twice at the same instant, the play of
+    the later upload is moved back by as many milliseconds as needed.
 
     Args:
         rows: ``import_ts`` (UTC ms), ``offline_at`` (UTC ms, nullable), ``import_key``, ``ms_played`` (nullable),
-            ``track_id``; any more. All rows of a ``ts`` must be present, for the result depends on them all.
+            ``track_id``; other columns are kept. All rows of a ``ts`` must be present, because the result depends on
+            them.
 
     Returns:
         The same rows with ``played_at`` and ``played_at_estimated`` (whether ``ts`` was shared).
@@ -41,14 +42,14 @@ def lay_out(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _apart(rows: pl.DataFrame) -> pl.DataFrame:
-    """Move laid-out rows back by the milliseconds that keep two plays of one track from ending at one instant."""
+    """Move laid-out rows back so that no two plays of one track end at the same instant."""
     place = ["track_id", "played_at"]
     shared = rows.filter(pl.struct(place).is_duplicated())
     if shared.is_empty():
         return rows
     at_ms = pl.col("played_at").dt.epoch("ms")
     tracks = rows.filter(pl.col("track_id").is_in(shared["track_id"].unique().implode()))
-    # Whoever ends exactly at its ts stays there; the others give way in an order that files cannot change.
+    # Rows that end exactly at their ts stay there; the others move, in an order that does not depend on files.
     movable = tracks.filter(pl.col("played_at") != pl.col("import_ts")).sort(
         [*place, "import_ts", "import_key"], descending=[False, True, False, False]
     )
@@ -69,12 +70,12 @@ def _apart(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def without_repeats(items: pl.DataFrame) -> pl.DataFrame:
-    """Drop the rows of one recently-played answer that report a play a second time.
+    """Drop the rows of one recently-played response that report a play a second time.
 
     Two rows of a track less than half its length apart (and less than the tolerance) cannot both be real plays.
 
     Args:
-        items: ``track_id``, ``played_at``, ``duration_ms``; any more columns.
+        items: ``track_id``, ``played_at``, ``duration_ms``; other columns are kept.
     """
     closest_ms = pl.min_horizontal(API_TOLERANCE_MS, pl.col("duration_ms") // 2).clip(lower_bound=1)
     since_same_track = pl.col("played_at").diff().dt.total_milliseconds().over("track_id")
@@ -82,7 +83,7 @@ def without_repeats(items: pl.DataFrame) -> pl.DataFrame:
 
 
 def match_api_rows(items: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Which rows of a recently-played answer the API has reported before.
+    """Find the rows of a recently-played response that the API has reported before.
 
     Args:
         items: ``track_id``, ``played_at`` (UTC ms), without repeats.
@@ -96,7 +97,7 @@ def match_api_rows(items: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
 
 
 def match_export_rows(rows: pl.DataFrame, api_rows: pl.DataFrame) -> pl.DataFrame:
-    """Which rows of an export the API has reported too; some clients report the start of a play.
+    """Find the rows of an export that the API has reported, too; some clients report the start of a play.
 
     Args:
         rows: ``track_id``, ``played_at`` (laid out), ``ms_played``, ``import_key``.
@@ -113,20 +114,21 @@ def match_export_rows(rows: pl.DataFrame, api_rows: pl.DataFrame) -> pl.DataFram
         EXPORT_TOLERANCE_MS,
         on="track_id",
     ).with_columns(to_end_ms=_apart_ms("played_at", "api_played_at"))
-    # Ends first: a row that ends exactly where an API play does must take that one, or both would end there.
+    # Ends first: a row that ends exactly when an API play does must get that play, or both would end there.
     return one_to_one(pairs, "distance_ms", "to_end_ms", "import_key", "api_played_at")
 
 
 def match_named_rows(rows: pl.DataFrame, plays: pl.DataFrame, *, precision_ms: int) -> pl.DataFrame:
-    """Which rows that know no more than names and a rough instant are plays that a better source has told.
+    """Find the rows with only names and a rough instant whose play a better source has reported.
 
     Args:
-        rows: The columns of `name_keys.COMPARED`, ``track_ids`` (Spotify's, of which one is the track's),
+        rows: The columns of `name_keys.COMPARED`, ``track_ids`` (Spotify's ids, one of which is the track's),
             ``ms_played`` (null if unknown), ``import_ts``, ``import_key``.
-        plays: Those of `name_keys.COMPARED`, ``track_ids``, ``ms_played`` (null if unknown), ``told_by`` (what tells
-            plays of one name and end apart), and the instants at which ``import_ts`` may lie: ``ended_at`` and
-            ``started_at``. A row that lasted from ``reported_at`` is the same play, too. Null where that is not so.
-        precision_ms: How long the interval is that begins at ``import_ts`` and holds the instant.
+        plays: The columns of `name_keys.COMPARED`, ``track_ids``, ``ms_played`` (null if unknown), ``told_by``
+            (distinguishes plays with the same name and end), and the instants that ``import_ts`` may mean: ``ended_at``
+            and ``started_at``. A row that began at ``reported_at`` is the same play, too. An instant is null where it
+            cannot be meant.
+        precision_ms: The length of the interval that begins at ``import_ts`` and contains the exact instant.
 
     Returns:
         ``left`` (position in `rows`), ``right`` (position in `plays`).
@@ -148,12 +150,12 @@ def match_named_rows(rows: pl.DataFrame, plays: pl.DataFrame, *, precision_ms: i
         _SAME_ARTIST | (pl.col("unlike") <= SAME_NAMES),
         pl.col("distance_ms") <= tolerance_ms.otherwise(EXPORT_TOLERANCE_MS),
     )
-    # Namesakes are told apart where names tell them apart.
+    # Tracks with similar names are kept apart by the names where these differ.
     return one_to_one(near, "unlike", "distance_ms", "import_key", "ended_at", "told_by")
 
 
 SAME_ID, SAME_NAMES, SPELT_OTHERWISE, OTHER_EDITION = range(4)
-"""How little a row and a play agree in what they say of the track."""
+"""How a row and a play agree about the track, from the best agreement to the worst."""
 _KEYS = pl.concat_list("titles", "bare_title", "track_ids").list.drop_nulls().list.unique(maintain_order=True)
 _UNLIKE = (
     pl.when(pl.col("track_ids").list.set_intersection("track_ids_right").list.len() > 0)
@@ -169,15 +171,15 @@ _SAME_ARTIST = (
     | (pl.col("artist_words").list.set_difference("artist_words_right").list.len() == 0)
     | (pl.col("artist_words_right").list.set_difference("artist_words").list.len() == 0)
 )
-"""Spelt alike, or one credits guests whom the other leaves out."""
+"""The artists are spelt alike, or one side credits guests that the other leaves out."""
 
 
 def one_to_one(pairs: pl.DataFrame, *order: str) -> pl.DataFrame:
-    """Choose among candidate pairs: each side once, the first in `order` first.
+    """Choose among candidate pairs: each side at most once, the first in `order` first.
 
     Args:
         pairs: ``left``, ``right`` and the columns of `order`.
-        *order: Columns that put the pairs in a total order.
+        *order: Columns that give the pairs a total order.
     """
     left = pairs.sort(order).with_row_index("rank").select("left", "right", "rank")
     chosen = [left.clear()]
@@ -198,10 +200,10 @@ def _candidates(
     *,
     on: str,
 ) -> pl.DataFrame:
-    """Pairs with equal `on` of which some instants lie within the tolerance, with the least distance.
+    """Pairs with equal `on` and instants within the tolerance of each other, with the least distance of these.
 
-    Lists are equal if they have one element in common. Instants are put into slots as long as the tolerance, so that
-    only neighbours are compared, however often a track was played.
+    Lists are equal if they have an element in common. Instants are put into slots as long as the tolerance, so that
+    only neighbouring slots are compared, however often a track was played.
     """
     left, right = left.with_row_index("left"), right.with_row_index("right")
     by_key, others_by_key = ((side.explode(on) if side[on].dtype == pl.List else side) for side in (left, right))
@@ -233,6 +235,6 @@ def _apart_ms(one: str, other: str) -> pl.Expr:
 
 
 def _outside_ms(instant: str, start: str, precision_ms: int) -> pl.Expr:
-    """How far an instant lies outside the interval of `precision_ms` that begins at `start`."""
+    """How far an instant lies outside the interval of `precision_ms` that begins at `start`; 0 inside."""
     after = (pl.col(instant) - pl.col(start)).dt.total_milliseconds()
     return pl.when(after.is_not_null()).then(pl.max_horizontal(-after, after - precision_ms, 0))

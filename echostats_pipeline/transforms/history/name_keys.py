@@ -1,7 +1,7 @@
-"""Names as less exact sources spell them: without commas and quotes, with guests, without what names an edition.
+"""Reduces names to comparable keys: no commas and quotes, no guests, no words that mark an edition.
 
-Keys serve to find out whether two sources tell of one play, whose instants decide too. They are no identities: ids are
-made of names as they are (``identity``).
+The keys help to find out whether two sources report the same play, together with its instants. They are no identities:
+ids are made of the full names (``identity``).
 """
 
 import re
@@ -20,10 +20,10 @@ COMPARED = {
     "artist": pl.String(),
     "artist_words": pl.List(pl.String()),
 }
-"""Names as they are compared.
+"""The forms in which names are compared.
 
-The id made of them; forms of the title, of which one has to agree; the title without what names a remaster; the artist
-in one piece, and in words.
+The id made of the names; forms of the title, one of which has to agree; the title without words that mark a remaster;
+the artist in one piece, and in words.
 """
 
 _GUESTS_IN_BRACKETS = re.compile(r"[(\[{]\s*(?:feat|ft|featuring|with)\b[^)\]}]*[)\]}]")
@@ -33,11 +33,11 @@ _REMASTER = re.compile(
 )
 _CONNECTING = frozenset(("and", "feat", "ft", "featuring", "with"))
 _WITHIN_WORDS = "'`\u00b4\u02bc\u2018\u2019"
-"""Apostrophes, and what stands for them."""
+"""Apostrophes, and characters used in their place."""
 
 
 def compared(names: Iterable[tuple[str, str]]) -> pl.DataFrame:
-    """Pairs of artist and title in the forms in which they are compared: a frame of `COMPARED`, in their order."""
+    """Artists and titles in the forms in which they are compared: a frame of `COMPARED`, in the same order."""
     names = list(names)
     forms = {pair: _forms(*pair) for pair in set(names)}
     columns = pl.DataFrame([forms[pair] for pair in names], schema=list(COMPARED)[1:], orient="row")
@@ -55,12 +55,12 @@ def _forms(artist: str, title: str) -> tuple[list[str], str, str, list[str]]:
 
 
 def _in_one_piece(name: str, *, instead: str = "") -> str:
-    """The letters and digits of a name; of one that has none, all of it."""
+    """The letters and digits of a name; the whole name if it has none."""
     return "".join(_words(name if name.strip() or not instead else instead))
 
 
 def _words(name: str) -> list[str]:
-    """The words of a normalised name, without those that join artists; of one that has no letter, all of it."""
+    """The words of a normalised name, without words that join artists; the whole name if it has no letter."""
     kept = "".join(
         each if each.isalnum() or unicodedata.category(each)[0] == "M" else "" if each in _WITHIN_WORDS else " "
         for each in name

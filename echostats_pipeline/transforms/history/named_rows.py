@@ -1,8 +1,8 @@
-r"""Rows that know names and a rough instant only: account data, and what scrobbling services and players export.
+r"""Reads the import keys of rows with only names and a rough instant: account data, exports of scrobbles and players.
 
-Their import keys hold all they say: ``<kind>|<instant>|<artist>\x1f<title>|<ms or nothing>|<n>``; where a listen tells
-the id of the track at Spotify, ``<title>\x1f<id>``, and where it tells the ISRC only, ``<title>\x1f<ISRC>``, which the
-keys of earlier versions lack.
+A key contains all that its row says: ``<kind>|<instant>|<artist>\x1f<title>|<ms or nothing>|<n>``. If a listen has the
+Spotify id of the track, the title is ``<title>\x1f<id>``; if it has only the ISRC, ``<title>\x1f<ISRC>``. Keys of
+earlier versions may lack the id or the ISRC.
 """
 
 import re
@@ -16,39 +16,39 @@ from echostats_pipeline.transforms.history.identity import stable_id
 from echostats_pipeline.transforms.history.matching import MINUTE_MS
 
 NAMED_KINDS = ("basic", "listenbrainz", "koito", "maloja", "scrobblerlog", "lastfm")
-"""Sources that know names and a rough instant, the most precise first."""
+"""Sources with only names and a rough instant, the most precise first."""
 PRECISION_MS = {
     "basic": MINUTE_MS,
     **dict.fromkeys(("listenbrainz", "koito", "maloja", "scrobblerlog"), 0),
     "lastfm": MINUTE_MS,
 }
-"""How long the interval is in which the instant lies; Last.fm's exports may give minutes."""
+"""The length of the interval that contains the exact instant. Exports of Last.fm may have minutes only."""
 STAMPED_AT_START = ("listenbrainz", "koito", "maloja", "scrobblerlog", "lastfm")
 """Sources whose instant is the start of a play, unless a client has sent the end."""
 ROUGH_LENGTHS = ("maloja",)
-"""Sources that round how long a play lasted, or have it from clients: it tells no two plays apart."""
+"""Sources whose lengths are rounded or come from clients, so that a length does not distinguish plays."""
 
 
 def kind_of(import_key: str) -> pl.Expr:
-    """The kind of source a column of import keys names: one of `NAMED_KINDS`, else null."""
+    """The kind of source that each import key of a column names: one of `NAMED_KINDS`, else null."""
     kind = pl.col(import_key).str.extract(r"^([a-z]+)\|")
     return pl.when(kind.is_in(NAMED_KINDS)).then(kind)
 
 
 def kind_of_key(import_key: str) -> str | None:
-    """As `kind_of`, of one key."""
+    """As `kind_of`, for a single key."""
     kind = import_key.partition("|")[0]
     return kind if kind in NAMED_KINDS else None
 
 
 ISRC = "[A-Z]{2}[A-Z0-9]{3}[0-9]{7}"
-"""The code of a recording, without the hyphens with which it is printed."""
-_TELLING = re.compile(rf"(.*)\x1f(?:([0-9A-Za-z]{{22}})|({ISRC}))", re.DOTALL)
-_TOLD = rf"(?s)\x1f([0-9A-Za-z]{{22}}|{ISRC})(\|[0-9]*\|[0-9]+)$"
+"""A recording code, without the hyphens of its printed form."""
+_TITLE_WITH_ID = re.compile(rf"(.*)\x1f(?:([0-9A-Za-z]{{22}})|({ISRC}))", re.DOTALL)
+_ID_IN_KEY = rf"(?s)\x1f([0-9A-Za-z]{{22}}|{ISRC})(\|[0-9]*\|[0-9]+)$"
 
 
 class ParsedKey(NamedTuple):
-    """What the import key of a named fact says."""
+    """The content of the import key of a named fact."""
 
     stamp: datetime
     artist: str
@@ -63,23 +63,23 @@ def parsed_key(key: str) -> ParsedKey:
     kind, instant, rest = key.split("|", 2)
     names, ms_played, _ = rest.rsplit("|", 2)
     artist, _, title = names.partition("\x1f")
-    told = _TELLING.fullmatch(title)
+    match = _TITLE_WITH_ID.fullmatch(title)
     track_id = isrc = None
-    if told:
-        title, track_id, isrc = told.groups()
+    if match:
+        title, track_id, isrc = match.groups()
     stamp = datetime.fromisoformat(f"{instant}Z") if kind == "basic" else datetime.fromtimestamp(int(instant), UTC)
     return ParsedKey(stamp, artist, title, int(ms_played) if ms_played else None, track_id, isrc)
 
 
 def told_apart(import_key: str) -> tuple[pl.Expr, pl.Expr]:
-    """A column of import keys as ``bare``, without the id or ISRC of the track, and ``tells``, which of them it has."""
+    """Split a column of import keys: ``bare``, without the id or ISRC of the track; ``tells``, the length of either."""
     key = pl.col(import_key)
-    told = key.str.extract(_TOLD, 1).str.len_chars().fill_null(0)
-    return key.str.replace(_TOLD, "$2").alias("bare"), told.alias("tells")
+    length = key.str.extract(_ID_IN_KEY, 1).str.len_chars().fill_null(0)
+    return key.str.replace(_ID_IN_KEY, "$2").alias("bare"), length.alias("tells")
 
 
 def named_identities(names: Iterable[tuple[str, str]]) -> pl.Series:
-    """The ids made of (artist, title): equal where the names are, but for spelling."""
+    """Ids made of (artist, title), which are equal if the names differ only in spelling."""
     names = list(names)
     made = {pair: stable_id("unresolved", *pair) for pair in set(names)}
     return pl.Series([made[pair] for pair in names], dtype=pl.String)

@@ -1,7 +1,7 @@
-"""What tracks without a Spotify id are called by the plays of one user: several spellings are one name.
+"""Chooses one name for each track without a Spotify id, from the spellings in one user's plays.
 
-Of the spellings of a name the one with most plays wins, then with most time, then the first in the alphabet: neither
-other users nor the order of imports decide.
+The spelling with the most plays wins, then the one with the most time, then the first in the alphabet. Neither other
+users nor the order of imports matter.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ NAMED = pl.col("name").is_not_null()
 
 
 def own_names(variants: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
-    """The names that variants go by.
+    """The names under which variants are shown.
 
     Args:
         variants: ``variant``, ``track_id`` and `TRACK_NAMES`, as plays have them.
-        days: ``variant``, ``plays``, ``ms``: as often as they like.
+        days: ``variant``, ``plays``, ``ms``; a variant may have any number of rows.
 
     Returns:
-        The same rows; titles are alike of one track, artists where they differ in nothing but spelling, and albums of
-        one artist likewise. Plays without
-        any name go by those of their track. ``first`` is true for one variant of each track: the most played.
+        The same rows with one spelling of each name: of the title per track, of the artist among spellings of the same
+        artist, of the album among those of the same album of one artist. Plays without any name get those of their
+        track. ``first`` is true for one variant of each track: the most played.
     """
     if variants.is_empty():
         return variants.with_columns(first=pl.lit(value=True))
@@ -48,7 +48,7 @@ def own_names(variants: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _folded(column: str) -> pl.Expr:
-    """A name without what spellings differ in; itself if nothing is left of it."""
+    """A name in the form that all its spellings share; the name itself if nothing is left."""
 
     def folded(names: pl.Series) -> pl.Series:
         forms = {name: normalised_name(name) or name for name in names.unique()}
@@ -58,7 +58,7 @@ def _folded(column: str) -> pl.Expr:
 
 
 def _most_played(named: pl.DataFrame, column: str, of: Sequence[str]) -> pl.DataFrame:
-    """The rows with the most played spelling of a name in place of each."""
+    """The rows, with each name replaced by its most played spelling."""
     spellings = named.group_by(*of, column).agg(pl.col("plays", "ms").sum())
     ranked = spellings.sort(pl.col(column) == "", "plays", "ms", column, descending=[False, True, True, False])
     best = ranked.unique(of, keep="first", maintain_order=True)

@@ -1,9 +1,9 @@
-"""One play, one document: which documents follow from all that the sources have told (spec section 5).
+"""Decides which plays follow from all facts, so that each play is one document.
 
-Which facts are one play depends on the facts alone, not on the order in which they came: around new facts everything is
-decided anew, and what comes out as it is stored already is left alone.
+The result depends on the facts alone, not on the order in which they arrived. Around new facts everything is decided
+again; plays that come out as they are stored are left alone.
 
-Belongs here: the decision. Not here: the content of documents (``changes``).
+Here: the decision. Not here: the content of documents (``changes``).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -35,13 +35,13 @@ from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
 
 class TrackIds(Protocol):
-    """Where Spotify's ids of tracks are found."""
+    """Finds Spotify's ids of tracks."""
 
     def resolved(self, identities: Collection[str]) -> Mapping[str, str]:
-        """Spotify's track id by the id made of names (`naming.named_identities`); unknown ones are left out."""
+        """Spotify's track id by the id made of names (`named_rows.named_identities`); unknown ones are left out."""
 
     def recordings(self, isrcs: Collection[str]) -> Mapping[str, Sequence[str]]:
-        """Spotify's track ids by ISRC, the least first; unknown ones are left out."""
+        """Spotify's track ids by ISRC, the smallest first; unknown ones are left out."""
 
 
 EXPORT_FACTS = {
@@ -85,7 +85,7 @@ TOLD = {
 
 
 def named_facts(stored: pl.DataFrame) -> bool:
-    """Whether any stored play holds a fact of `NAMED_KINDS`, so that names decide."""
+    """Whether any stored play holds a fact of `NAMED_KINDS`, so that names have to be compared."""
     main = stored.select(kind_of("import_key").is_not_null().any()).item()
     return bool(main or stored["also_imported"].list.len().sum())
 
@@ -99,16 +99,16 @@ def reconcile(
     anew: pl.Series | None = None,
     renamed: Mapping[str, str] | None = None,
 ) -> Reconciliation:
-    """Decide which plays the stored facts and the new ones are.
+    """Decide which plays the stored facts and the new ones make.
 
     Args:
         stored: Frame of `STORED_SCHEMA` that reaches `READ_AROUND` further than the new facts on both sides.
-        catalogue: What it knows of tracks that facts do not name by Spotify's ids.
+        catalogue: Looks up Spotify's ids of tracks that facts name otherwise.
         rows: New rows of an export, all of one kind: frame of `importers.rows.EXPORT_SCHEMA`.
         items: New rows of recently-played: ``track_id``, ``track_name``, ``artist_name``, ``duration_ms``,
             ``api_played_at``.
-        anew: Instants of stored facts of which the catalogue knows more than it did.
-        renamed: Import keys by the ids of stored plays that are to have other ones.
+        anew: Instants of stored facts about which the catalogue knows more than before.
+        renamed: New import keys of stored plays, by their ids.
     """
     if renamed:
         new_key = pl.col("id").replace_strict(renamed, default=pl.col("import_key"), return_dtype=pl.String())
@@ -118,10 +118,10 @@ def reconcile(
     named_rows = None if rows is None else rows.filter(of_names)
     exports = lay_out(_export_facts(known.filter(~of_names), None if rows is None else rows.filter(~of_names)))
     api = _api_facts(stored, items)
-    told = _told(exports, api)
+    play_rows = _exact_plays(exports, api)
     if (named_rows is not None and named_rows.height) or named_facts(stored):
-        told = _with_named(told, _named_facts(stored, named_rows, catalogue), catalogue)
-    return _differences(told, stored, _core(rows, items, anew), renamed or {})
+        play_rows = _with_named(play_rows, _named_facts(stored, named_rows, catalogue), catalogue)
+    return _differences(play_rows, stored, _core(rows, items, anew), renamed or {})
 
 
 def _core(rows: pl.DataFrame | None, items: pl.DataFrame | None, anew: pl.Series | None) -> tuple[datetime, datetime]:
@@ -142,12 +142,12 @@ def _export_facts(known: pl.DataFrame, rows: pl.DataFrame | None) -> pl.DataFram
 def _api_facts(stored: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:
     known = stored.with_columns(api_played_at=API_STAMP).drop_nulls("api_played_at").rename({"id": "play"})
     facts = pl.concat([_shaped(known, API_FACTS), _numbered(items, API_FACTS)])
-    # Twice only where a crash came between writing a fact to one play and taking it from another.
+    # Duplicates come from a crash between writing a fact to one play and removing it from another.
     return facts.unique(["track_id", "api_played_at"], keep="first", maintain_order=True)
 
 
-def _told(exports: pl.DataFrame, api: pl.DataFrame) -> pl.DataFrame:
-    """Every play that the extended history or the API tells of: a frame of `TOLD`."""
+def _exact_plays(exports: pl.DataFrame, api: pl.DataFrame) -> pl.DataFrame:
+    """Every play that the extended history or the API reports: a frame of `TOLD`."""
     pairs = pl.DataFrame(schema={"left": pl.UInt32, "right": pl.UInt32})
     if exports.height and api.height:
         pairs = match_export_rows(exports, api)
@@ -160,15 +160,15 @@ def _told(exports: pl.DataFrame, api: pl.DataFrame) -> pl.DataFrame:
     of_api = reported.join(pairs, on="right", how="anti").with_columns(
         played_at="api_played_at", played_at_estimated=pl.lit(value=False)
     )
-    told = pl.concat([_shaped(of_exports, TOLD), _shaped(of_api, TOLD)])
-    return told.with_columns(number=pl.int_range(pl.len(), dtype=pl.UInt32))
+    play_rows = pl.concat([_shaped(of_exports, TOLD), _shaped(of_api, TOLD)])
+    return play_rows.with_columns(number=pl.int_range(pl.len(), dtype=pl.UInt32))
 
 
-def _with_named(told: pl.DataFrame, named: pl.DataFrame, catalogue: TrackIds) -> pl.DataFrame:
-    """Attach the facts of `NAMED_KINDS` to the plays they tell of; those that fit none are plays of their own."""
-    names = told.select(pl.col("artist_name", "track_name").fill_null(""))
+def _with_named(play_rows: pl.DataFrame, named: pl.DataFrame, catalogue: TrackIds) -> pl.DataFrame:
+    """Attach the facts of `NAMED_KINDS` to the plays they report; facts that fit no play become plays of their own."""
+    names = play_rows.select(pl.col("artist_name", "track_name").fill_null(""))
     ended_at = pl.coalesce("import_ts", "api_played_at")
-    plays = told.select(
+    plays = play_rows.select(
         "number",
         "ms_played",
         *compared(names.iter_rows()),
@@ -183,17 +183,17 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, catalogue: TrackIds) ->
     named = named.with_row_index("fact")
     for kind in NAMED_KINDS:
         facts = named.filter(pl.col("kind") == kind)
-        # Account data tell when a play ended, scrobbling services when it began, and some of them when it ended.
+        # Account data have the end of a play; scrobbling services have its start, some of them its end.
         starts = {} if kind in STAMPED_AT_START else {"started_at": pl.lit(None, UTC_MS)}
         lengths = {"ms_played": pl.lit(None, pl.Int64())} if kind in ROUGH_LENGTHS else {}
-        told_as = plays.with_columns(**starts)
-        matches = match_named_rows(facts.with_columns(**lengths), told_as, precision_ms=PRECISION_MS[kind])
+        candidates = plays.with_columns(**starts)
+        matches = match_named_rows(facts.with_columns(**lengths), candidates, precision_ms=PRECISION_MS[kind])
         members.extend(
             zip(plays["number"].gather(matches["right"]), facts["fact"].gather(matches["left"]), strict=True)
         )
         rest = facts.with_row_index("left").join(matches, on="left", how="anti")
-        # A less precise source may tell of the same play again.
-        first = told.height + len(alone)
+        # A less precise source may report the same play again.
+        first = play_rows.height + len(alone)
         stamp = pl.col("import_ts")
         new = rest.select(
             number=pl.int_range(first, first + rest.height, dtype=pl.UInt32),
@@ -210,29 +210,29 @@ def _with_named(told: pl.DataFrame, named: pl.DataFrame, catalogue: TrackIds) ->
         alone.extend(rest["fact"])
     first_ids = named["track_ids"].list.first().to_list()
     ids: dict[int, str] = {}
-    for number, fact in members:  # The most precise one that tells an id.
+    for number, fact in members:  # The most precise fact with an id decides.
         if first_ids[fact] is not None:
             ids.setdefault(number, first_ids[fact])
-    told_ids = [ids.get(number) for number in range(told.height, told.height + len(alone))]
-    told = pl.concat([told, _alone(told, named[alone], told_ids, catalogue)])
+    named_ids = [ids.get(number) for number in range(play_rows.height, play_rows.height + len(alone))]
+    play_rows = pl.concat([play_rows, _alone(play_rows, named[alone], named_ids, catalogue)])
     by_play = (
         pl.DataFrame(members, schema={"number": pl.UInt32, "fact": pl.UInt32}, orient="row")
         .join(named.select("fact", named=pl.struct("import_key", "play", "row")), on="fact", maintain_order="left")
         .group_by("number", maintain_order=True)
         .agg("named")
     )
-    return told.drop("named").join(by_play, on="number", how="left", maintain_order="left")
+    return play_rows.drop("named").join(by_play, on="number", how="left", maintain_order="left")
 
 
 def _alone(
-    told: pl.DataFrame, named: pl.DataFrame, told_ids: Sequence[str | None], catalogue: TrackIds
+    play_rows: pl.DataFrame, named: pl.DataFrame, named_ids: Sequence[str | None], catalogue: TrackIds
 ) -> pl.DataFrame:
-    """Plays that only names tell of, each with an end of its own, in the order of `named` and of the ids they tell."""
+    """Plays that only names report, each with its own end, in the order of `named` and of `named_ids`."""
     resolved = catalogue.resolved(named["identity"].to_list())
-    pairs = zip(told_ids, named["identity"], strict=True)
-    track_ids = pl.Series([told_id or resolved.get(names, names) for told_id, names in pairs], dtype=pl.String)
+    pairs = zip(named_ids, named["identity"], strict=True)
+    track_ids = pl.Series([named_id or resolved.get(names, names) for named_id, names in pairs], dtype=pl.String)
     placed = lay_out(named.with_columns(track_id=track_ids, offline_at=pl.lit(None, UTC_MS)))
-    taken = set(told.select("track_id", pl.col("played_at").dt.epoch("ms")).iter_rows())
+    taken = set(play_rows.select("track_id", pl.col("played_at").dt.epoch("ms")).iter_rows())
     ends = {}
     for track, end, fact in (
         placed.sort("played_at", "fact", descending=[True, False])
@@ -244,7 +244,7 @@ def _alone(
             free -= 1
         taken.add((track, free))
         ends[fact] = free
-    numbers = pl.int_range(told.height, told.height + named.height, dtype=pl.UInt32)
+    numbers = pl.int_range(play_rows.height, play_rows.height + named.height, dtype=pl.UInt32)
     plays = named.with_columns(
         number=numbers,
         track_id=track_ids,
@@ -273,19 +273,21 @@ def _named_facts(stored: pl.DataFrame, rows: pl.DataFrame | None, catalogue: Tra
 
 
 def _differences(
-    told: pl.DataFrame, stored: pl.DataFrame, core: tuple[datetime, datetime], renamed: Collection[str]
+    play_rows: pl.DataFrame, stored: pl.DataFrame, core: tuple[datetime, datetime], renamed: Collection[str]
 ) -> Reconciliation:
-    """What of the plays in `told` has to be written, those of `renamed` in any case."""
-    facts = _facts(told)
+    """The plays in `play_rows` that have to be written; those of `renamed` in any case."""
+    facts = _facts(play_rows)
     of_stored = facts.drop_nulls("play").group_by("play").agg(facts_stored=pl.len())
-    of_told = facts.group_by("number", maintain_order=True).agg(
+    of_plays = facts.group_by("number", maintain_order=True).agg(
         pl.col("play").first(),
         facts=pl.len(),
         new=pl.col("row").is_not_null().any(),
         plays=pl.col("play").n_unique(),
     )
     was = stored.select(play="id", was_at="played_at", was_estimated="played_at_estimated", was_track="track_id")
-    judged = told.join(of_told, on="number").join(of_stored, on="play", how="left").join(was, on="play", how="left")
+    judged = (
+        play_rows.join(of_plays, on="number").join(of_stored, on="play", how="left").join(was, on="play", how="left")
+    )
     same = (
         ~pl.col("new")
         & (pl.col("plays") == 1)
@@ -299,7 +301,7 @@ def _differences(
     of_names = pl.when(pl.col("api_row").is_null()).then(pl.col("named").list.first().struct.field("row"))
     differing = differing.with_columns(only_row=pl.when(pl.col("facts") == 1).then(pl.coalesce("export_row", of_names)))
     plain = pl.col("only_row").is_not_null()
-    # Of a stored play whose facts part, the best one keeps the id.
+    # If the facts of a stored play are split, the best fact keeps its id.
     owners = dict(
         facts.drop_nulls("play").unique("play", keep="first", maintain_order=True).select("play", "number").iter_rows()
     )
@@ -312,33 +314,33 @@ def _differences(
     )
 
 
-def _facts(told: pl.DataFrame) -> pl.DataFrame:
-    """Every fact with its play's ``number`` and its own ``play`` and ``row``, the best kind first."""
-    named = told.select("number", "named").explode("named").drop_nulls("named").unnest("named")
+def _facts(play_rows: pl.DataFrame) -> pl.DataFrame:
+    """Every fact with the ``number`` of its play and its own ``play`` and ``row``, the best kind first."""
+    named = play_rows.select("number", "named").explode("named").drop_nulls("named").unnest("named")
     return pl.concat(
         [
-            told.select("number", play="export_play", row="export_row"),
-            told.select("number", play="api_play", row="api_row"),
+            play_rows.select("number", play="export_play", row="export_row"),
+            play_rows.select("number", play="api_play", row="api_row"),
             named.select("number", "play", "row"),
         ]
     ).filter(pl.any_horizontal(pl.col("play", "row").is_not_null()))
 
 
-def _composition(told: dict[str, Any], owners: Mapping[str, int]) -> Composition:
+def _composition(row: dict[str, Any], owners: Mapping[str, int]) -> Composition:
     def source(kind: str) -> Source | None:
-        found = Source(told[f"{kind}_play"], told[f"{kind}_row"])
+        found = Source(row[f"{kind}_play"], row[f"{kind}_row"])
         return None if found == (None, None) else found
 
     composition = Composition(
         play=None,
-        track_id=told["track_id"],
+        track_id=row["track_id"],
         export=source("export"),
         api=source("api"),
-        named=tuple(NamedFact(fact["import_key"], Source(fact["play"], fact["row"])) for fact in told["named"] or ()),
-        played_at=told["played_at"],
-        played_at_estimated=told["played_at_estimated"],
+        named=tuple(NamedFact(fact["import_key"], Source(fact["play"], fact["row"])) for fact in row["named"] or ()),
+        played_at=row["played_at"],
+        played_at_estimated=row["played_at_estimated"],
     )
-    owned = [play for play in sorted(composition.stored) if owners[play] == told["number"]]
+    owned = [play for play in sorted(composition.stored) if owners[play] == row["number"]]
     best = [source.play for source in composition.sources if source.play in owned]
     return replace(composition, play=best[0] if best else None)
 

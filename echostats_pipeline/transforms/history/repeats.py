@@ -1,12 +1,12 @@
-"""Which rows of an extended history are new: rows of one identity may be copies, or plays of their own.
+"""Finds the new rows of an extended history: rows with equal identity may be copies, or separate plays.
 
-An identity is instant, track and time played. Rows that share it within one file are as many plays. Across files, those
-of one import or of many, rows are copies of each other where `DETAILS` agree, as far as both sides tell them, and plays
-of their own where these differ. So it does not matter how the rows of an export are split over files, nor in which
-order files come; a zip beside its own folder, or an export beside a later one, adds nothing twice.
+An identity is instant, track and time played. Rows that share it within one file are separate plays. Rows of different
+files, in one import or in several, are copies of each other if their `DETAILS` agree as far as both have them; if these
+differ, they are separate plays. So neither the split of an export into files nor the order of files matters; a zip
+beside its own folder, or an export beside a later one, adds nothing twice.
 
-Rows of one identity are numbered in the order of their details. Where a new one comes in between, the stored ones are
-numbered anew.
+Rows of one identity are numbered in the order of their details. If a new row belongs between stored ones, the stored
+ones get new numbers.
 """
 
 from collections import Counter
@@ -16,17 +16,17 @@ from typing import NamedTuple
 import polars as pl
 
 DETAILS = ("reason_start", "reason_end", "shuffle")
-"""What tells apart rows of one identity; empty where an export does not say."""
+"""What distinguishes rows of one identity; empty where an export does not have it."""
 REWORDED_FROM = 20
-"""So many rows of a part of a file, and one in `REWORDED_SHARE`, do not differ by chance from those stored for them: an
-exporter words things otherwise, and they are copies."""
+"""If more rows of one part of a file than this, and than one in `REWORDED_SHARE`, differ from the stored ones, the
+exporter has changed its wording: the rows are copies."""
 REWORDED_SHARE = 20
 
 _NUMBERED = r"(?s)^(.*)\|([0-9]+)$"
 
 
 class NumberedRow(NamedTuple):
-    """A row of one identity: how it began and ended, its number, and where it stands: a play's id, or a row's place."""
+    """A row of one identity: its details, its number and its place (the id of a stored play, or the row's position)."""
 
     details: tuple[str, ...]
     number: int
@@ -34,14 +34,14 @@ class NumberedRow(NamedTuple):
 
 
 class FreshRows(NamedTuple):
-    """The rows of an export that no stored play holds, and new import keys of stored plays by their ids."""
+    """The rows of an export that no stored play contains, and new import keys of stored plays by their ids."""
 
     rows: pl.DataFrame
     renamed: Mapping[str, str]
 
 
 def fresh_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
-    """Tell new rows from those stored already.
+    """Separate new rows from those already stored.
 
     Args:
         rows: Rows of one file of the extended history: frame of `importers.rows.EXPORT_SCHEMA`; ``import_key`` ends
@@ -50,16 +50,16 @@ def fresh_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
     """
     given = _with_details(rows.with_row_index("place"))
     known = _with_details(stored.filter(pl.col("import_key").is_not_null()).rename({"id": "place"}))
-    # The few identities that either has several times are those with a key that ends with another number than 1.
+    # Few identities have several rows on either side. They have a key that ends with a number other than 1.
     import_keys = pl.concat([given["import_key"], known["import_key"]])
     several = import_keys.filter(~import_keys.str.ends_with("|1")).str.replace(_NUMBERED, "$1|1").unique().implode()
     once = given.filter(pl.col("import_key").str.ends_with("|1"), ~pl.col("import_key").is_in(several))
     alone = once.join(known, on="import_key", how="anti").select("place", "import_key")
     copies = once.join(known, on=["import_key", *DETAILS], how="semi").select("place", "import_key")
-    undecided = _told(given.join(pl.concat([alone, copies]), on="place", how="anti"))
+    undecided = _with_identity(given.join(pl.concat([alone, copies]), on="place", how="anti"))
     if undecided.is_empty() and alone.height == rows.height:
         return FreshRows(rows, {})
-    known = _told(known.head(0) if undecided.is_empty() else known).join(undecided, on="identity", how="semi")
+    known = _with_identity(known.head(0) if undecided.is_empty() else known).join(undecided, on="identity", how="semi")
     keys, renamed = _decided(_groups(undecided), _groups(known), rows.height)
     numbered = pl.DataFrame({"place": list(keys), "fresh": list(keys.values())}, schema=_FRESH)
     named = pl.concat([alone.rename({"import_key": "fresh"}), numbered])
@@ -75,16 +75,16 @@ def _with_details(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select("place", "import_key", *(pl.col(name).cast(pl.String).fill_null("") for name in DETAILS))
 
 
-def _told(rows: pl.DataFrame) -> pl.DataFrame:
-    """The same, with ``identity`` and ``number`` in place of the key; what is no key of an identity is left out."""
+def _with_identity(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with ``identity`` and ``number`` in place of the key; keys without an identity are left out."""
     key = pl.col("import_key").str.extract_groups(_NUMBERED)
     columns = {"identity": key.struct.field("1"), "number": key.struct.field("2").cast(pl.UInt32)}
     return rows.select("place", *DETAILS, **columns).drop_nulls("identity")
 
 
-def _groups(told: pl.DataFrame) -> dict[str, list[NumberedRow]]:
+def _groups(rows: pl.DataFrame) -> dict[str, list[NumberedRow]]:
     groups: dict[str, list[NumberedRow]] = {}
-    for identity, number, place, *details in told.select("identity", "number", "place", *DETAILS).iter_rows():
+    for identity, number, place, *details in rows.select("identity", "number", "place", *DETAILS).iter_rows():
         groups.setdefault(identity, []).append(NumberedRow(tuple(details), number, place))
     return groups
 
@@ -96,8 +96,8 @@ def _decided(
 
     Args:
         given: Rows by their identities.
-        known: Stored plays by the same ones.
-        row_count: How many rows there are in all.
+        known: Stored plays by the same identities.
+        row_count: The number of all rows.
     """
     judged = {identity: _unknown(rows, known.get(identity, ())) for identity, rows in given.items()}
     differing = sum(len(apart) for identity, (apart, _) in judged.items() if identity in known)
@@ -122,7 +122,7 @@ def _decided(
 
 
 def _unknown(rows: Iterable[NumberedRow], have: Iterable[NumberedRow]) -> tuple[list[NumberedRow], list[NumberedRow]]:
-    """Rows of one identity that differ from all stored ones; and the others, those last that a stored one equals."""
+    """Split rows of one identity: those that differ from all stored ones, and the others, exact copies last."""
     left = Counter(row.details for row in have)
     stored = set(left)
     apart, further, equal = [], [], []

@@ -1,1 +1,1 @@
-"""From plays to rollups, and from rollups to snapshots."""
+"""Builds rollups from plays, and snapshots from rollups."""

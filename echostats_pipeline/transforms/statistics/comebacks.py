@@ -1,4 +1,4 @@
-"""Artists heard again after a long time."""
+"""Finds artists that a user heard again after a long time."""
 
 from collections.abc import Collection, Sequence
 from datetime import date
@@ -10,10 +10,10 @@ from echostats_pipeline.transforms.statistics.frames import collected
 from echostats_pipeline.transforms.statistics.periods import Rows, by_span, within_spans
 
 AWAY_DAYS = 180
-"""So many days without the artist make the next one a comeback: half a year, longer than a season or a tour."""
+"""Days without an artist after which a play is a comeback: half a year, longer than a season or a tour."""
 MOST = 10
 STRIDE = 1_000_000
-"""More days than there are between two dates."""
+"""Larger than the number of days between any two dates."""
 
 
 def comebacks(
@@ -22,19 +22,20 @@ def comebacks(
     spans: Sequence[DayWindow],
     unknown: Collection[date] = (),
 ) -> Rows:
-    """The artists who came back in each span, after the longest absence first.
+    """The artists who came back in each span, the longest absence first.
 
     Args:
-        heard: ``date``, ``artist``, ``plays``, as often as they like: all plays of the history that count.
+        heard: ``date``, ``artist``, ``plays`` of all counted plays of the history; a pair may have several rows.
         shown: How an artist is shown: ``artist``, ``spotify_id``, ``name``, ``image_url``.
-        spans: What ``span`` numbers.
-        unknown: Dates of which nothing is known: who was away across one may have been heard on it.
+        spans: The spans that ``span`` numbers.
+        unknown: Dates of which nothing is known. An absence across such a date is not reported: the artist may have
+            been heard on it.
 
     Returns:
-        Documents of `model.statistics.Comeback` by span: of an artist the longest absence that ended within it (the
-        latest of equals), at most `MOST` artists.
+        Documents of `model.statistics.Comeback` by span, for at most `MOST` artists: for each the longest absence that
+        ended within the span (the latest of equals).
     """
-    # An artist and a date as one number: sorted and compared ten times as fast as two.
+    # An artist and a date as one number, which sorts and compares ten times as fast as two.
     day = pl.col("artist").cast(pl.Int64) * STRIDE + pl.col("date").cast(pl.Int32)
     returns = collected(
         heard.lazy()
@@ -51,7 +52,7 @@ def comebacks(
         .sort("away_days", "date", descending=True),
         heard.height,
     )
-    # Plays and names decide among few: all others are out by their absence.
+    # Plays and names only order the few candidates; the length of the absence has excluded all others.
     candidates = (
         within_spans(returns, spans)
         .unique(["span", "artist"], keep="first", maintain_order=True)
@@ -65,7 +66,7 @@ def comebacks(
         .group_by("span", maintain_order=True)
         .head(MOST)
     )
-    told = longest.select(
+    documents = longest.select(
         "span",
         "spotify_id",
         "name",
@@ -74,18 +75,18 @@ def comebacks(
         returned_on=pl.col("date").dt.strftime("%Y-%m-%d"),
         play_count="plays",
     )
-    return by_span(told)
+    return by_span(documents)
 
 
 def _known_throughout(unknown: Collection[date]) -> pl.Expr:
-    """Whether no date between ``date`` and ``away_days`` before it is unknown."""
+    """Whether every date between ``date`` and ``away_days`` before it is known."""
     dates = pl.lit(pl.Series(sorted(unknown), dtype=pl.Date))
     left = pl.col("date") - pl.duration(days=pl.col("away_days"))
     return dates.search_sorted(pl.col("date"), side="left") == dates.search_sorted(left.cast(pl.Date), side="right")
 
 
 def _plays_since(heard: pl.DataFrame, candidates: pl.DataFrame, spans: Sequence[DayWindow]) -> pl.DataFrame:
-    """``span``, ``artist``, ``plays``: of each who came back, from that date to the end of the span."""
+    """``span``, ``artist``, ``plays``: the plays of each candidate from the return to the end of the span."""
     ends = pl.Series([span.last for span in spans], dtype=pl.Date)
     since = candidates.select("span", "artist", returned="date").with_columns(last=pl.lit(ends).gather(pl.col("span")))
     theirs = heard.join(since.select("artist").unique(), on="artist", how="semi").join(since, on="artist", how="inner")

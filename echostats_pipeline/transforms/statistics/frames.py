@@ -1,4 +1,4 @@
-"""What statistics are computed from: rollups taken apart and the catalogue, as frames, with their schemas."""
+"""Frames from which statistics are computed: rollups taken apart and the catalogue, with their schemas."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ DAYS_SCHEMA = pl.Schema(
 )
 HOURS_SCHEMA = pl.Schema({"date": pl.Date(), "hour": pl.Int64(), "plays": pl.Int64(), "ms": pl.Int64()})
 TRACK_DAYS_SCHEMA = pl.Schema({"date": pl.Date(), "track": pl.UInt32(), "plays": pl.Int64(), "ms": pl.Int64()})
-"""`track` is a row of the frame of `TRACK_IDS_SCHEMA`."""
+"""`track` is the row number in the frame of `TRACK_IDS_SCHEMA`."""
 TRACK_NAMES = ("name", "artist_name", "album_name")
 TRACK_IDS_SCHEMA = pl.Schema({"track_id": pl.String(), **dict.fromkeys(TRACK_NAMES, pl.String())})
-"""Ids of tracks; each row is in use, perhaps not the only one of its track.
+"""Ids of tracks. Each row is in use; a track may have several rows.
 
-A track whose id is made of names has a row for each way in which plays name it. Of others names are null, and where
-rollups do not tell them, for an earlier version has built those.
+A track whose id is made of names has a row for each set of names in its plays. For other tracks the names are null.
+They are also null where an earlier version built the rollups, which then have no names of plays.
 """
 SESSIONS_SCHEMA = pl.Schema({"date": pl.Date(), "started_at": UTC_MS, "ended_at": UTC_MS, "continues": pl.Boolean()})
 REPEATS_SCHEMA = pl.Schema(
@@ -39,7 +39,7 @@ CATALOG_TRACKS_SCHEMA = pl.Schema(
         **dict.fromkeys(AVERAGED_FEATURES, pl.Float64()),
     }
 )
-"""Known tracks; ids are empty where only names are known, features are all null where there are none."""
+"""Known tracks; ids are empty where only names are known, and features are all null where there are none."""
 CATALOG_ARTISTS_SCHEMA = pl.Schema(
     {"artist_id": pl.String(), "name": pl.String(), "image_url": pl.String(), "genres": pl.List(pl.String)}
 )
@@ -50,8 +50,8 @@ CATALOG_ALBUMS_SCHEMA = pl.Schema({"album_id": pl.String(), "name": pl.String(),
 class RollupFrames:
     """Rollups of one user, taken apart: a row per day, day and hour, day and track, part of a session, repeat.
 
-    Days are in order of date, sessions and repeats in order of time. Tracks of a day go by numbers, for their ids are
-    three quarters of what a day holds.
+    Days are in order of date, sessions and repeats in order of time. Tracks are numbered, because their ids would be
+    three quarters of the data of a day.
     """
 
     days: pl.DataFrame
@@ -67,7 +67,7 @@ class RollupFrames:
 
     @classmethod
     def of_documents(cls, frames: Mapping[str, pl.DataFrame]) -> "RollupFrames":
-        """From frames of `DOCUMENT_SCHEMAS`."""
+        """Build from frames of `DOCUMENT_SCHEMAS`."""
         named = frames["named"]
         unnamed = (
             frames["tracks"] if named.is_empty() else frames["tracks"].join(named, on=["date", "track_id"], how="anti")
@@ -78,7 +78,7 @@ class RollupFrames:
 
     @classmethod
     def _numbered(cls, frames: Mapping[str, pl.DataFrame]) -> "RollupFrames":
-        """From frames of which that of tracks has the columns of `TRACK_IDS_SCHEMA` in place of a number."""
+        """Build from frames whose tracks have the columns of `TRACK_IDS_SCHEMA` in place of a number."""
         keys = TRACK_IDS_SCHEMA.names()
         ids = frames["tracks"].select(keys).unique().with_row_index("track")
         numbered = frames["tracks"].join(ids, on=keys, how="left", nulls_equal=True).select(TRACK_DAYS_SCHEMA.names())
@@ -86,7 +86,7 @@ class RollupFrames:
 
     @classmethod
     def joined(cls, parts: Sequence["RollupFrames"]) -> "RollupFrames":
-        """All of the parts, of which no two tell of one date."""
+        """All parts as one; no two parts may have the same date."""
         frames = {name: [schema.to_frame()] for name, schema in ROLLUP_SCHEMAS.items()}
         ids = 0
         for part in parts:
@@ -101,18 +101,18 @@ class RollupFrames:
         return cls(**dated, track_ids=pl.concat([TRACK_IDS_SCHEMA.to_frame(), *(part.track_ids for part in parts)]))
 
     def of_dates(self, wanted: pl.Expr) -> "RollupFrames":
-        """The rollups of some dates; some ids may not be in use any more."""
+        """The rollups of some dates; some ids may then be unused."""
         dated = {name: frame.filter(wanted) for name, frame in self.dated().items()}
         return RollupFrames(**dated, track_ids=self.track_ids)
 
     def untold_dates(self) -> list[date]:
-        """Dates whose rollups do not tell how plays name tracks without a Spotify id: an earlier version built them."""
+        """Dates whose rollups lack the names of tracks without a Spotify id, because an earlier version built them."""
         untold = made_up(pl.col("track_id")) & pl.col("name").is_null()
         tracks = self.track_ids.with_row_index("track").filter(untold)
         return self.tracks.join(tracks, on="track", how="semi")["date"].unique().sort().to_list()
 
     def compact(self) -> "RollupFrames":
-        """The same with ids that are in use, each once."""
+        """The same rollups with only the ids in use, each once."""
         named = self.track_ids[self.tracks["track"]]
         return RollupFrames._numbered({**self.dated(), "tracks": self.tracks.drop("track").hstack(named)})
 
@@ -124,19 +124,19 @@ ROLLUP_SCHEMAS = {
     "sessions": SESSIONS_SCHEMA,
     "repeats": REPEATS_SCHEMA,
 }
-"""Of the frames that have rows of dates."""
+"""Schemas of the frames whose rows have a date."""
 IN_ORDER_OF = {"days": "date", "sessions": "ended_at", "repeats": "ended_at"}
 DOCUMENT_SCHEMAS = {
     **ROLLUP_SCHEMAS,
     "tracks": pl.Schema({"date": pl.Date(), "track_id": pl.String(), "plays": pl.Int64(), "ms": pl.Int64()}),
     "named": pl.Schema({"date": pl.Date(), **TRACK_IDS_SCHEMA, "plays": pl.Int64(), "ms": pl.Int64()}),
 }
-"""As documents tell it: tracks go by their ids, and those of names by these too."""
+"""Schemas of the frames read from documents: tracks have ids, and tracks with ids made of names also have names."""
 
 
 @dataclass(frozen=True, eq=False)
 class CatalogFrames:
-    """What the catalogue knows of the tracks, artists and albums of a user's plays; tracks are the many."""
+    """The catalogue entries of a user's tracks, artists and albums. Tracks are lazy, because there are many."""
 
     tracks: pl.LazyFrame
     artists: pl.DataFrame
@@ -144,13 +144,13 @@ class CatalogFrames:
 
 
 STREAMED_ABOVE = 1_000_000
-"""Rows; a heavy listener's fourteen years are a fifth of it."""
+"""Number of rows above which a query is streamed; fourteen years of a heavy listener are a fifth of it."""
 
 
 def collected(query: pl.LazyFrame, rows: int) -> pl.DataFrame:
-    """What a query over so many rows gives.
+    """The result of a query over the given number of rows.
 
-    Polars' streaming engine, its default, needs less memory for many. It takes milliseconds for each query, however few
-    they are, and the other one tenths of a millisecond.
+    Polars' streaming engine, its default, needs less memory for many rows. But each query takes milliseconds, however
+    few the rows; the in-memory engine takes a tenth of a millisecond.
     """
     return query.collect(engine="streaming" if rows > STREAMED_ABOVE else "in-memory")

@@ -1,4 +1,4 @@
-"""Under what a track, its artist and its album are counted and shown."""
+"""Assigns each track the artist and album it is counted under."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,26 +14,26 @@ from echostats_pipeline.transforms.statistics.frames import CatalogFrames, Rollu
 
 IDS_AND_NAMES = ("artist_id", "album_id", *NAMES)
 FEATURE_UNIT = 10**9
-"""Features are summed as whole parts of this, so that the order of summation never shows."""
+"""Features are stored as whole multiples of one over this, so that the order of summation does not matter."""
 
 
 @dataclass(frozen=True, eq=False)
 class ListeningFrames:
-    """What a user has heard, where tracks, artists and albums go by numbers.
+    """What a user has heard, with numbers for tracks, artists and albums.
 
     Attributes:
-        days: As in `frames.RollupFrames`, as are `hours`, `sessions` and `repeats`.
-        tracks: By date and variant: ``date``, ``variant``, ``plays``, ``ms``. A track is one variant, but for those
-            without a Spotify id: of them each way in which plays name them.
+        days: As in `frames.RollupFrames`, like `hours`, `sessions` and `repeats`.
+        tracks: ``date``, ``variant``, ``plays``, ``ms``. A variant is a track, or, for tracks without a Spotify id, one
+            set of names that plays give the track.
         known: One row per variant ever played, in order of ``variant``: ``track_id``, ``track`` (the number of its
-            first variant), ``artist``, ``album`` (null for nobody), and the features in whole parts of `FEATURE_UNIT`
-            (null if unknown).
-        names: How tracks are shown: ``track_id``, `NAMES`, ``image_url`` (empty if unknown); lazily, for few of them
+            first variant), ``artist``, ``album`` (null if there is none), and the features in whole parts of
+            `FEATURE_UNIT` (null if unknown).
+        names: How tracks are shown: ``track_id``, `NAMES`, ``image_url`` (empty if unknown). Lazy, because few tracks
             are ever shown.
         artists: How an artist is shown: ``artist``, ``spotify_id`` and ``image_url`` (empty if unknown), ``name``.
-        albums: As `artists`, by ``album``.
+        albums: Like `artists`, by ``album``.
         genres: ``artist``, ``genre``: a row for each genre of each artist.
-        has_variants: Whether a track may have several.
+        has_variants: Whether a track may have several variants.
     """
 
     days: pl.DataFrame
@@ -49,7 +49,7 @@ class ListeningFrames:
     has_variants: bool
 
     def until(self, last: date) -> "ListeningFrames":
-        """The same up to a date, that one included; numbers mean what they did."""
+        """The same up to and including a date; the numbers keep their meaning."""
         if (self.days["date"] <= last).all():
             return self
         dated = {name: getattr(self, name) for name in ("days", "hours", "sessions", "repeats", "tracks")}
@@ -65,18 +65,18 @@ class ListeningFrames:
 def identified(
     rollups: RollupFrames, catalog: CatalogFrames, played_names: Callable[[pl.Series], pl.DataFrame]
 ) -> ListeningFrames:
-    """Give tracks, artists and albums the numbers under which they are counted.
+    """Number the tracks, artists and albums of a user, as they are counted.
 
-    An artist or album goes by its id. Where the catalogue does not know the track, its names decide: they mean the one
-    known artist (or album of that artist) of that name, and stand for themselves if there is none or more than one.
-    Unnamed and unknown ones get no number: nobody is not an artist. What plays of tracks without a Spotify id are of,
-    they tell themselves (``own_names``): the catalogue is everybody's.
+    An artist or album is identified by its id. If the catalogue does not know the track, names decide: they mean the
+    one known artist (or album of that artist) with that name. If there is none or more than one, the name itself is
+    counted. Tracks without any artist get no artist number. For tracks without a Spotify id, the artist and album in
+    the plays decide (``own_names``), because the catalogue is shared by all users.
 
     Args:
-        rollups: All of a user.
-        catalog: At least the tracks the rollups mention, their artists and albums, as far as known.
-        played_names: Tells the names of tracks as of their last play: ``track_id``, `NAMES`. Tracks go by these where
-            the catalogue has none.
+        rollups: All rollups of a user.
+        catalog: At least the tracks in the rollups, their artists and albums, as far as known.
+        played_names: Returns the names of tracks in their last play: ``track_id``, `NAMES`. They are used where the
+            catalogue has none.
     """
     variants = rollups.track_ids.unique()
     numbers = variants.with_row_index("variant")
@@ -110,13 +110,13 @@ def identified(
 def _identified_tracks(
     nameless: pl.DataFrame, own: pl.DataFrame, catalog: pl.LazyFrame, played_names: Callable[[pl.Series], pl.DataFrame]
 ) -> tuple[pl.DataFrame, pl.LazyFrame]:
-    """The variants as `Heard.known`, with ``artist_id`` and ``album_id`` too, and `Heard.names`.
+    """The variants as in `ListeningFrames.known`, with ``artist_id`` and ``album_id``, and `ListeningFrames.names`.
 
     Args:
-        nameless: Variants that go by the id of their track: ``variant``, ``track_id``.
-        own: Those with names of their own, as `own_names` gives them.
-        catalog: As `identified`, like `played_names`.
-        played_names: See there.
+        nameless: Variants identified by the id of their track: ``variant``, ``track_id``.
+        own: Variants with names of their own, as `own_names` returns them.
+        catalog: As in `identified`.
+        played_names: As in `identified`.
     """
     whole = pl.all_horizontal(pl.col(IDS_AND_NAMES) != "")
     features = {name: (pl.col(name) * FEATURE_UNIT).round().cast(pl.Int64) for name in AVERAGED_FEATURES}
@@ -155,7 +155,7 @@ def _identified_tracks(
 def _named(
     variants: pl.DataFrame, catalog: pl.LazyFrame, played_names: Callable[[pl.Series], pl.DataFrame]
 ) -> pl.DataFrame:
-    """Tracks as the catalogue has them, with the names of their last play where it has none."""
+    """Tracks with the names in the catalogue, or those of their last play where the catalogue has none."""
     some = pl.col("track_id").is_in(variants["track_id"].implode()) & ~made_up(pl.col("track_id"))
     known = catalog.filter(some).select("track_id", *IDS_AND_NAMES, "image_url").collect()
     texts = pl.exclude("variant", "track_id").fill_null("")
@@ -171,7 +171,7 @@ def _named(
 
 
 def _completed(tracks: pl.DataFrame, others: pl.DataFrame, catalog: pl.LazyFrame) -> pl.DataFrame:
-    """Tracks with the ids that their names mean, as far as they themselves and other tracks of the user tell."""
+    """Tracks with the ids that their names mean, as far as these and other tracks of the user show it."""
     lacking = tracks.filter((pl.col("artist_id") == "") | (pl.col("album_id") == ""))["artist_name"].unique()
     alike = catalog.filter(pl.col("artist_name").is_in(lacking.implode())).select("track_id", *IDS_AND_NAMES).collect()
     every = pl.concat([alike.join(others, on="track_id", how="semi"), tracks.select(alike.columns)])
@@ -183,8 +183,8 @@ def _completed(tracks: pl.DataFrame, others: pl.DataFrame, catalog: pl.LazyFrame
             .filter(pl.col("ids") == 1)
             .drop("ids")
         )
-        told = pl.coalesce(_non_empty(id_column), "only", pl.lit("")).alias(id_column)
-        tracks = tracks.join(only, on=names, how="left").with_columns(told).drop("only")
+        completed = pl.coalesce(_non_empty(id_column), "only", pl.lit("")).alias(id_column)
+        tracks = tracks.join(only, on=names, how="left").with_columns(completed).drop("only")
     return tracks
 
 
@@ -193,15 +193,15 @@ def _shown(
 ) -> pl.DataFrame:
     """How the artists or albums (`key`) of tracks are shown.
 
-    What the catalogue does not know goes by the last in the alphabet of the names its tracks give it.
+    Those that the catalogue does not know get the alphabetically last of the names in their tracks.
     """
     id_column, name_column = f"{key}_id", f"{key}_name"
     shown = known.drop_nulls(key).group_by(key).agg(pl.col(id_column).first()).join(catalog, on=id_column, how="left")
     nameless = shown.filter(pl.col("name").is_null())
     variants = known.with_row_index("variant").select("variant", "track_id", key)
     theirs = variants.join(nameless, on=key, how="semi").join(own, on="variant", how="anti")
-    told = names.select("track_id", name_column).filter(pl.col("track_id").is_in(theirs["track_id"].implode()))
-    named = [theirs.join(told.collect(), on="track_id", how="left").select(key, name_column)]
+    their_names = names.select("track_id", name_column).filter(pl.col("track_id").is_in(theirs["track_id"].implode()))
+    named = [theirs.join(their_names.collect(), on="track_id", how="left").select(key, name_column)]
     named.append(variants.join(own, on="variant", how="inner").select(key, name_column))
     last = pl.concat(named).group_by(key).agg(pl.col(name_column).max())
     return shown.join(last, on=key, how="left").select(

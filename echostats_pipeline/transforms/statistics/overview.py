@@ -1,4 +1,4 @@
-"""Rollups to what a picture shows: plays of each of the last days, and of each hour of the week."""
+"""Sums up rollups for charts: plays of each of the last days, and of each hour of the week."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -12,7 +12,7 @@ def plays_per_day(days: pl.DataFrame, *, last: date, count: int) -> dict[date, i
     """Counted plays of the `count` dates that end with `last`, in order; 0 where there were none.
 
     Args:
-        days: As `snapshots.DAYS_SCHEMA`.
+        days: As `frames.DAYS_SCHEMA`.
         last: The last date.
         count: How many dates.
     """
@@ -25,7 +25,7 @@ def plays_per_weekday_and_hour(hours: pl.DataFrame, *, last: date, count: int) -
     """Counted plays within the `count` dates that end with `last`: 7 rows from Monday, 24 hours each.
 
     Args:
-        hours: As `snapshots.HOURS_SCHEMA`.
+        hours: As `frames.HOURS_SCHEMA`.
         last: The last date.
         count: How many dates.
     """

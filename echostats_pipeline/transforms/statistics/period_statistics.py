@@ -1,8 +1,8 @@
-"""Rollups to the statistics of spans of dates, all spans in one pass.
+"""Computes the statistics of any spans of dates from rollups, all spans in one pass.
 
-The dates are cut into pieces at every end of a span, everything is summed up by piece, and each span adds up its
-pieces: fourteen years of one listener are read once, however many spans there are. Sums are of whole numbers, so that
-no order of summation ever shows.
+The dates are cut into pieces at both ends of every span. Everything is summed up by piece, and each span adds up its
+pieces. So fourteen years of one user are read once, however many spans there are. All sums are of whole numbers, so the
+order of summation does not matter.
 """
 
 import math
@@ -31,25 +31,25 @@ KINDS = ("artists", "tracks", "genres", "albums")
 
 @dataclass(frozen=True, eq=False)
 class Listening:
-    """What a user has heard, cut into pieces by spans; a span is meant by its position."""
+    """What a user has heard, cut into pieces by spans; a span is identified by its position."""
 
     heard: ListeningFrames
     spans: Sequence[DayWindow]
 
     def collected(self, query: pl.LazyFrame) -> pl.DataFrame:
-        """What a query over `heard` gives."""
+        """The result of a query over `heard`."""
         return collected(query, self.heard.tracks.height)
 
     @cached_property
     def piece(self) -> pl.Expr:
-        """In which piece a ``date`` lies."""
+        """The piece in which a ``date`` lies."""
         ends = {span.first for span in self.spans} | {span.following for span in self.spans}
         cuts = pl.Series(sorted(ends), dtype=pl.Date)
         return pl.lit(cuts).search_sorted(pl.col("date"), side="right").cast(pl.UInt32).alias("piece")
 
     @cached_property
     def members(self) -> pl.DataFrame:
-        """``piece``, ``span``: which pieces a span consists of."""
+        """``piece``, ``span``: the pieces of each span."""
         of_piece = self.heard.days.group_by(self.piece).agg(pl.col("date").first())
         rows = [
             (piece, number)
@@ -61,12 +61,12 @@ class Listening:
 
     @cached_property
     def _members_by_number(self) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-        """`members` of the spans that are one piece, and of the others."""
+        """`members` of the spans of a single piece, and of the other spans."""
         alone = pl.len().over("span") == 1
         return self.members.filter(alone).lazy(), self.members.filter(~alone).lazy()
 
     def summed(self, by_piece: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
-        """Sums by ``span`` and keys of whatever else the columns hold, from sums by ``piece`` and keys."""
+        """Sums of all other columns by ``span`` and keys, from sums by ``piece`` and keys."""
         single, several = (
             by_piece.join(members, on="piece", how="inner").select("span", *keys, pl.exclude("span", "piece", *keys))
             for members in self._members_by_number
@@ -74,7 +74,7 @@ class Listening:
         return pl.concat([single, several.group_by("span", *keys).agg(pl.all().sum())])
 
     def of_variants(self, frame: pl.DataFrame, key: str) -> pl.DataFrame:
-        """A frame with ``track``, ``artist`` or ``album`` of its ``variant``, without the rows of nobody."""
+        """A frame with the ``track``, ``artist`` or ``album`` of each ``variant``, without rows that have none."""
         return frame.with_columns(self.heard.known[key].gather(frame["variant"])).drop_nulls(key)
 
     @cached_property
@@ -93,7 +93,7 @@ class Listening:
 
     @cached_property
     def firsts(self) -> dict[str, pl.DataFrame]:
-        """``date`` of the first play ever that counts, by ``track`` and by ``artist``."""
+        """``date`` of the first counted play ever, by ``track`` and by ``artist``."""
         counted = self.heard.tracks.lazy().filter(pl.col("plays") > 0)
         variants = self.collected(counted.group_by("variant").agg(pl.col("date").min()))
         return {
@@ -104,15 +104,15 @@ class Listening:
 def span_statistics(
     heard: ListeningFrames, spans: Sequence[DayWindow], unknown: Collection[date] = ()
 ) -> list[dict[str, Any]]:
-    """What is told of each span: the fields of `model.statistics.PeriodStatistics` but its bounds and streaks.
+    """The statistics of each span: the fields of `model.statistics.PeriodStatistics` without bounds and streaks.
 
     Args:
-        heard: All that a user has heard up to today, for what is new or comes back follows from what was before.
-        spans: Of any length, overlapping as they like.
+        heard: All that a user has heard up to today, because what is new or comes back depends on earlier plays.
+        spans: Spans of any length; they may overlap.
         unknown: Dates of which nothing is known.
     """
     listening = Listening(heard, spans)
-    # Of a long history each of these is large: no two are held at a time.
+    # With a long history each of these frames is large: no two are kept at the same time.
     tracks = listening.grouped("track")
     features = _audio_features(tracks, heard.known)
     rankings = {"tracks": _ranking(tracks, heard.shown)}
@@ -172,7 +172,7 @@ _NOTHING = {"plays": 0, "ms": 0, "skips": 0, "skips_known": 0, "active_days": 0}
 
 
 class Ranking(NamedTuple):
-    """By span: how many items of a kind were played, and the first of them by plays and by time."""
+    """By span: how many items of a kind were played, and the top items by plays and by time."""
 
     counts: Mapping[int, int]
     by_plays: Rows
@@ -180,7 +180,7 @@ class Ranking(NamedTuple):
 
 
 def _ranking(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) -> Ranking:
-    """Of items and how they are shown, both as for `ranking.top_items`."""
+    """The ranking of items; `items` and `shown` are as in `ranking.top_items`."""
     counts = dict(items.filter(pl.col("plays") > 0).group_by("span").len().iter_rows())
     return Ranking(counts, *top_items(items, shown))
 
@@ -192,7 +192,7 @@ def _totals(listening: Listening) -> pl.DataFrame:
 
 
 def _distributions(listening: Listening) -> dict[str, dict[int, list[dict[str, int]]]]:
-    """By ``hour``, by ``day`` of the week, by both (``weekday_hours``): the buckets that have plays, per span."""
+    """The buckets with plays per span, by ``hour``, by ``day`` of the week, and by both (``weekday_hours``)."""
     weekday = pl.col("date").dt.weekday().cast(pl.Int64) - 1
     by_piece = (
         listening.heard.hours.lazy()
@@ -213,7 +213,7 @@ def _distributions(listening: Listening) -> dict[str, dict[int, list[dict[str, i
 
 
 def _audio_features(tracks: pl.DataFrame, known: pl.DataFrame) -> dict[int, tuple[int, dict[str, float]]]:
-    """Plays of tracks that have features, and their means weighted by plays."""
+    """Plays of tracks with audio features, and the means of the features weighted by plays."""
     heard = (
         tracks.lazy()
         .filter(pl.col("plays") > 0)
@@ -237,8 +237,8 @@ def _audio_features(tracks: pl.DataFrame, known: pl.DataFrame) -> dict[int, tupl
 def _entropies(artists: pl.DataFrame) -> dict[int, float]:
     """Shannon entropy of the artists' shares of plays, in bits.
 
-    Two to the power of it is the effective number of artists: as many equally played ones would be as diverse (Hill
-    number of order 1; Hill, Ecology 54, 1973; Jost, Oikos 113, 2006).
+    Two to the power of the entropy is the effective number of artists: that many equally played artists would be as
+    diverse (Hill number of order 1; Hill, Ecology 54, 1973; Jost, Oikos 113, 2006).
     """
     alike = artists.filter(pl.col("plays") > 0).group_by("span", "plays").len("artists")
     by_span: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -247,7 +247,7 @@ def _entropies(artists: pl.DataFrame) -> dict[int, float]:
     entropies = {}
     for span, counts in by_span.items():
         total = sum(plays * number for plays, number in counts)
-        # fsum is exact, so the order of the artists does not show.
+        # fsum is exact, so the order of the artists does not matter.
         bits = math.fsum(-number * plays / total * math.log2(plays / total) for plays, number in counts)
         entropies[span] = max(bits, 0.0)
     return entropies
@@ -263,7 +263,7 @@ def _new_by_span(listening: Listening) -> dict[str, dict[int, int]]:
 
 
 def _months(listening: Listening) -> dict[int, list[dict[str, Any]]]:
-    """Calendar months of each span: plays, time, what was new."""
+    """Calendar months of each span: plays, time, and what was new."""
     month = pl.col("date").dt.strftime("%Y-%m").alias("month")
     sums = (
         listening.heard.days.lazy()

@@ -1,4 +1,4 @@
-"""The spans of dates that statistics are told of: rolling periods, calendar periods, finished years."""
+"""The spans of dates that have statistics: rolling periods, calendar periods, finished years."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +13,11 @@ from echostats_pipeline.transforms.statistics.frames import collected
 
 WEEK_DAYS = 7
 Rows = Mapping[int, list[dict[str, Any]]]
-"""Documents by the position of the span that they tell of."""
+"""Documents by the position of their span."""
 
 
 def rolling_spans(today: date, earliest: date) -> dict[Period, DayWindow]:
-    """The periods that end today; all time begins with the earliest date there is (today, if that is later)."""
+    """The periods that end today. All time begins with the earliest date, or today if that is earlier."""
     return {
         period: DayWindow(min(earliest, today) if (first := first_date(period, today)) is None else first, today)
         for period in PERIODS
@@ -54,15 +54,15 @@ def year_span(year: int) -> DayWindow:
 def within_spans(
     frame: pl.DataFrame, spans: Sequence[DayWindow], **columns: Callable[[DayWindow], pl.Expr]
 ) -> pl.DataFrame:
-    """The rows that lie in each span by their ``date``, in order, span after span.
+    """The rows whose ``date`` lies in each span, in order, span after span.
 
     Args:
         frame: With ``date``.
-        spans: Of any length, overlapping as they like.
+        spans: Spans of any length; they may overlap.
         columns: More columns, which depend on the span.
 
     Returns:
-        The rows with ``span``, the position of theirs, and the other columns.
+        The rows with ``span``, the position of their span, and the other columns.
     """
     within = (
         frame.lazy()
@@ -74,7 +74,7 @@ def within_spans(
 
 
 def by_span(frame: pl.DataFrame) -> Rows:
-    """Rows by their ``span``, without it."""
+    """Rows by their ``span``, without that column."""
     rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in frame.to_dicts():
         rows[row.pop("span")].append(row)

@@ -1,9 +1,9 @@
-"""What a play is worth: which plays count, and how long each lasted."""
+"""Decides which plays count and how long each lasted."""
 
 import polars as pl
 
 UTC_MS = pl.Datetime("ms", "UTC")
-"""Every instant in a frame: UTC with millisecond precision, as BSON keeps it."""
+"""The type of every instant in a frame: UTC with millisecond precision, as BSON keeps it."""
 
 PLAYS_SCHEMA = pl.Schema(
     {
@@ -21,14 +21,14 @@ PLAYS_SCHEMA = pl.Schema(
 """One row per stored play of one user. `ms_played`, `skipped` and `reason_end` are null where unknown."""
 
 SKIP_REASONS = ("fwdbtn", "backbtn")
-"""``reason_end`` values by which the listener left a track; many exports leave ``skipped`` null or false."""
+"""``reason_end`` values of tracks that the user left early; many exports leave ``skipped`` null or false."""
 
 
 SESSION_GAP_MS = 30 * 60_000
 """A longer pause ends a session, as in web analytics and in research on listening logs (Google Analytics; Last.fm)."""
 SAME_SESSION_MS = 23 * 3_600_000
-"""Plays whose ends lie further apart are never one session, however long the later one claims to be: a rebuild of a day
-looks back 24 hours and has to decide as one of the whole history does."""
+"""Plays whose ends lie further apart are never one session, however long the later one is reported to be. The rebuild
+of a day reads only 24 hours back and must decide as the rebuild of the whole history does."""
 
 
 def with_local_day(plays: pl.LazyFrame, timezone: str) -> pl.LazyFrame:
@@ -38,7 +38,7 @@ def with_local_day(plays: pl.LazyFrame, timezone: str) -> pl.LazyFrame:
 
 
 def with_listening_time(plays: pl.LazyFrame, min_play_ms: int) -> pl.LazyFrame:
-    """Add what a play is worth, in the total order of a listener's plays (`played_at`, then track id).
+    """Add which plays count and how long they lasted, in the total order of plays (`played_at`, then track id).
 
     Args:
         plays: Frame of `PLAYS_SCHEMA` and ``listener``, a number: all plays of one user or several, from a day before
@@ -46,7 +46,7 @@ def with_listening_time(plays: pl.LazyFrame, min_play_ms: int) -> pl.LazyFrame:
         min_play_ms: Plays known to be shorter do not count.
 
     Returns:
-        The same rows, those of a listener in order, with ``since_previous_ms: Int64`` (null for the first),
+        The same rows, in order for each listener, with ``since_previous_ms: Int64`` (null for the first),
         ``counted: Boolean``, ``left_early: Boolean`` (false where unknown), ``left_known: Boolean`` and ``ms: Int64``:
         the reported time, else the track's length but never more than has passed since the previous play.
     """
@@ -65,15 +65,15 @@ def with_listening_time(plays: pl.LazyFrame, min_play_ms: int) -> pl.LazyFrame:
 
 
 def with_sessions(timed: pl.LazyFrame) -> pl.LazyFrame:
-    """Add which session, and which repeat of a track, a play belongs to, as far as it lies on one local date.
+    """Add the session, and the repeat of a track, that a play belongs to; both are cut at the ends of local dates.
 
     Args:
         timed: As `with_listening_time` returns it, with ``bucket``: one number for each date of each listener.
 
     Returns:
-        The same rows with numbers ``part`` and ``repeat`` (rows of one number follow each other), of the first row of
-        each whether it goes on from another date, ``part_continues``, ``repeat_continues``, and ``leaves``: whether
-        the next play is on another date.
+        The same rows with numbers ``part`` and ``repeat`` (rows with the same number are adjacent). ``part_continues``
+        and ``repeat_continues`` are, in the first row of a part or repeat, whether it began on another date.
+        ``leaves`` is whether the next play is on another date.
     """
     pause_ms = pl.col("since_previous_ms") - pl.col("ms")
     goes_on = (pause_ms <= SESSION_GAP_MS) & (pl.col("since_previous_ms") <= SAME_SESSION_MS)

@@ -1,4 +1,4 @@
-"""Rankings: the fifty first of something, in a total order."""
+"""Ranks the fifty top items of each span, in a total order."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from echostats_pipeline.transforms.statistics.periods import Rows, by_span
 TOP_LENGTH = 50
 TOP_COLUMNS = ("spotify_id", "name", "play_count", "total_ms", "image_url", "rank")
 ORDERS = (("plays", "ms"), ("ms", "plays"))
-"""What decides, and what decides among equals before the name does: by plays, and by time."""
+"""The orders of a ranking, by plays and by time: the deciding number, then the number that decides among equals."""
 
 
 def top_items(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) -> tuple[Rows, Rows]:
@@ -17,13 +17,13 @@ def top_items(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) -
 
     Args:
         items: ``span``, the items' number or name, ``plays``, ``ms``.
-        shown: Tells how items are shown: their numbers or names, ``spotify_id``, ``name``, ``image_url``.
+        shown: Returns how items are shown: their numbers or names, ``spotify_id``, ``name``, ``image_url``.
 
     Returns:
-        Documents of `model.statistics.TopItem` by span, in either order, without the items of which nothing counted.
+        Documents of `model.statistics.TopItem` by span, in both orders, without items that have no counted play.
     """
     (key,) = set(items.columns) - {"span", "plays", "ms"}
-    # Names decide among few: all others are out by the number that decides first.
+    # Names only order the few candidates; the deciding number has excluded all others.
     counted = items.filter(pl.col("plays") > 0)
     least = counted.group_by("span").agg(pl.col("plays", "ms").top_k(TOP_LENGTH).min().name.prefix("least_"))
     reaching = [pl.col(first) >= pl.col(f"least_{first}") for first, _ in ORDERS]

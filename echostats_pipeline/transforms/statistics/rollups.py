@@ -1,4 +1,4 @@
-"""Plays to daily rollups: one document per user and local date that has a play."""
+"""Builds daily rollups from plays: one document per user and local date with a play."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,25 +21,25 @@ RollupDocument = dict[str, Any]
 Row = TypeVar("Row")
 TRACK_FIELDS = ("spotify_id", "name", "artist_name", "count", "album_name", "ms")
 TWICE = 2
-"""A track is repeated from the second time on."""
+"""A track is repeated from its second play on."""
 LONG_NAME, WIDTHS = 250, (500, 250, 100, 50, 20, 8)
-"""Bytes of a name that real ones hardly have; characters to which those of a day are cut that has too many of them."""
+"""Bytes that real names hardly exceed; characters to which names are cut, on days with too many long names."""
 MOST_BYTES = 15 << 20
-"""MongoDB's documents have 16 MiB at most."""
+"""The size limit for a document in bytes, below MongoDB's limit of 16 MiB."""
 NAME_COPIES, TRACK_BYTES = 3, 450
-"""How often a name may stand in the document of its day; what a track takes there beside its names."""
+"""How often a name may appear in the document of its day; the bytes of a track there without its names."""
 LISTENER_STRIDE = 10_000_000
-"""A day of a listener is one number, which groups faster than two: listener x this + days since 0001-01-01."""
+"""A listener's day is one number, which groups faster than two: listener x this + days since 0001-01-01."""
 
 
 @dataclass(frozen=True, eq=False)
 class Listener:
-    """Whose rollups are to be built, of what.
+    """A user and the plays from which to build rollups.
 
     Attributes:
         user_id: Owner of the plays.
-        timezone: IANA zone in which days begin and hours are told.
-        plays: Frame of `PLAYS_SCHEMA` in any order, reaching a day further back than `days`.
+        timezone: IANA zone of the user's days and hours.
+        plays: Frame of `PLAYS_SCHEMA` in any order, which begins a day before `days`.
         days: Local dates to build; None builds every date with a play.
     """
 
@@ -53,19 +53,19 @@ def build_daily_rollups(listeners: Sequence[Listener], *, min_play_ms: int) -> l
     """Build the rollups of one user or many, in one pass.
 
     Args:
-        listeners: Each with what they played.
+        listeners: The users with their plays.
         min_play_ms: Plays known to be shorter do not count; their time does.
 
     Returns:
         For each listener the documents of ``daily_rollups`` as `model.statistics.DailyRollup` describes them, by date,
-        without ``_id``. A date without any play has none. Lists are in a total order, so equal plays give equal
+        without ``_id``. A date without plays has no document. Lists are in a total order, so equal plays give equal
         documents.
     """
     documents: list[list[RollupDocument]] = [[] for _ in listeners]
     if not listeners:
         return documents
     every = pl.concat([_located(listener, number) for number, listener in enumerate(listeners)])
-    # Computed once: each of the parts below would sort all plays anew.
+    # Computed once; otherwise each of the parts below would sort all plays again.
     heard = with_sessions(with_listening_time(every, min_play_ms)).filter("wanted").collect()
     timed = heard.lazy()
     totals, hours, artists, albums, tracks, named, sessions, repeats = pl.collect_all(
@@ -115,12 +115,12 @@ def build_daily_rollups(listeners: Sequence[Listener], *, min_play_ms: int) -> l
 
 
 def _records(frame: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows as documents; by columns, which is half the work of polars' own way by rows."""
+    """The rows as documents. Built by columns, which takes half the time of polars' own conversion by rows."""
     return [dict(zip(names, row, strict=True)) for row in zip(*(frame[name].to_list() for name in names), strict=True)]
 
 
 def _by_day(frame: pl.DataFrame, rows: list[Row]) -> dict[int, list[Row]]:
-    """What the rows of a frame have become, by ``bucket``; it is sorted by that."""
+    """The converted rows of a frame by ``bucket``; the frame is sorted by it."""
     found, at = {}, 0
     for bucket, count in frame.group_by("bucket", maintain_order=True).len().iter_rows():
         found[bucket] = rows[at : at + count]
@@ -140,17 +140,17 @@ def _located(listener: Listener, number: int) -> pl.LazyFrame:
 
 
 def _fitting(dated: pl.LazyFrame, plays: pl.DataFrame) -> pl.LazyFrame:
-    """The plays with names of which the document of each day can hold all; on days where it could not, they are cut."""
+    """The plays, with names cut on days whose names would not fit into one document."""
     names = pl.col("track_name", "artist_name", "album_name")
     if not plays.select((names.str.len_bytes() > LONG_NAME).any()).transpose().to_series().any():
         return dated
-    told = dated.select("date", "track_id", names).unique().collect()
+    names_by_day = dated.select("date", "track_id", names).unique().collect()
     widths: dict[date, int] = {}
     for width, next_width in pairwise((None, *WIDTHS)):
         shown = names if width is None else names.str.head(width)
-        bytes_told = NAME_COPIES * pl.sum_horizontal(shown.str.len_bytes().sum()) + TRACK_BYTES * pl.len()
-        told = told.filter(bytes_told.over("date") > MOST_BYTES)
-        widths |= dict.fromkeys(told["date"].unique(), next_width)
+        size = NAME_COPIES * pl.sum_horizontal(shown.str.len_bytes().sum()) + TRACK_BYTES * pl.len()
+        names_by_day = names_by_day.filter(size.over("date") > MOST_BYTES)
+        widths |= dict.fromkeys(names_by_day["date"].unique(), next_width)
     if not widths:
         return dated
     of_day = pl.col("date").replace_strict(widths, default=None, return_dtype=pl.Int64())
@@ -192,7 +192,7 @@ def _names(timed: pl.LazyFrame, column: str) -> pl.LazyFrame:
 def _tracks(timed: pl.LazyFrame) -> pl.LazyFrame:
     """Tracks of a day: ``bucket``, `TRACK_FIELDS`; most played first, then by time and id.
 
-    A track goes by the names of its last play of the day.
+    A track gets the names of its last play of the day.
     """
     return (
         timed.group_by("bucket", "track_id", maintain_order=True)
@@ -211,7 +211,7 @@ def _tracks(timed: pl.LazyFrame) -> pl.LazyFrame:
 def _named_tracks(timed: pl.LazyFrame) -> pl.LazyFrame:
     """Tracks of a day whose id is made of names, by the names of their plays; most played first, then by time and name.
 
-    Plays of one such id may be spelt in several ways, and be on several albums.
+    Plays with one of these ids may be spelt in several ways, and be on several albums.
     """
     keys = ("track_id", "track_name", "artist_name", "album_name")
     return (
@@ -239,9 +239,10 @@ def _sessions(timed: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _repeats(timed: pl.LazyFrame) -> pl.LazyFrame:
-    """What tells of the longest repeats, in order of day and time.
+    """The repeats that are needed to find the longest ones, in order of day and time.
 
-    The longest of the day (the first of equals), the one that goes on from another day, and the one that may go on.
+    These are the longest of the day (the first of equals), one that continues from another day, and the last of the
+    day.
     """
     repeats = timed.group_by("repeat", maintain_order=True).agg(
         pl.col("bucket").first(),

@@ -1,4 +1,4 @@
-"""What goes on over midnight: sessions and repeats, joined from their parts on single days."""
+"""Joins sessions and repeats that cross midnight from their parts on single days."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,8 @@ def session_totals(parts: pl.DataFrame, spans: Sequence[DayWindow]) -> list[dict
         spans: Of any length.
 
     Returns:
-        Documents of `model.statistics.SessionTotals`; a length is from the first play's begin to the last one's end.
+        Documents of `model.statistics.SessionTotals`; a length is from the start of the first play to the last one's
+        end.
     """
     lengths = (
         _joined(parts, spans)
@@ -43,7 +44,7 @@ def most_replayed(
     Args:
         repeats: As `frames.REPEATS_SCHEMA`, in order of time.
         spans: Of any length.
-        names: As `identified.Heard.names`.
+        names: As `listening.ListeningFrames.names`.
 
     Returns:
         Documents of `model.statistics.MostReplayed`.
@@ -56,12 +57,12 @@ def most_replayed(
         .sort("span", "plays", "whole", descending=[False, True, False])
         .unique("span", keep="first", maintain_order=True)
     )
-    told = (
+    titles = (
         names.filter(pl.col("track_id").is_in(longest["track_id"].unique().implode()))
         .select("track_id", "name", "artist_name")
         .collect()
     )
-    rows = longest.join(told, on="track_id", how="left").select(
+    rows = longest.join(titles, on="track_id", how="left").select(
         "span",
         pl.col("track_id").alias("spotify_id"),
         "name",
@@ -74,8 +75,8 @@ def most_replayed(
 
 
 def _joined(parts: pl.DataFrame, spans: Sequence[DayWindow]) -> pl.DataFrame:
-    """The parts in each ``span``, with ``whole``, a number that parts of one whole share."""
-    # Where clocks go back over midnight the part before may lie on a later date, and outside the span.
+    """The parts in each ``span``, with ``whole``, a number that all parts of one session or repeat share."""
+    # Where clocks go back across midnight, the previous part may lie on a later date, outside the span.
     before = parts.with_columns(before=pl.col("date").shift())
 
     def goes_on(span: DayWindow) -> pl.Expr:

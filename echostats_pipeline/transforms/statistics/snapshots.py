@@ -1,4 +1,4 @@
-"""Daily rollups and the catalogue to what is told of periods: snapshots, calendar snapshots, yearly reviews."""
+"""Builds the documents of all periods from rollups and the catalogue: snapshots, calendar snapshots, yearly reviews."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,14 +43,14 @@ def build_snapshots(
     today: date,
     unknown: UnknownDays = NOTHING_UNKNOWN,
 ) -> PeriodDocuments:
-    """Build what is told of all periods of one user.
+    """Build the documents of all periods of one user.
 
     Args:
-        heard: All rollups of the user; later dates than `today` are left out.
+        heard: All rollups of the user; dates after `today` are left out.
         user_id: Owner of the rollups.
         timezone: IANA zone whose midnights bound the periods.
         today: The user's local date, the last day of every rolling period.
-        unknown: Dates that no source covers: no absence, and no end of a streak, is concluded from them.
+        unknown: Dates that no source covers. They count neither as an absence nor as the end of a streak.
     """
     zone = ZoneInfo(timezone)
     heard = heard.until(today)
@@ -61,9 +61,9 @@ def build_snapshots(
     reviewed = [year for year in heard.days["date"].dt.year().unique().sort().to_list() if year < today.year]
     rolling, calendar = rolling_spans(today, earliest), calendar_spans(today)
     whole = [*rolling.values(), *calendar.values(), *map(year_span, reviewed)]
-    # Spans that differ only where nothing was played are alike.
+    # Spans that differ only in dates without plays are treated as one.
     spans = list(dict.fromkeys(_within(span, earliest, today) for span in whole))
-    told = dict(zip(spans, span_statistics(heard, spans, unknown.whole), strict=True))
+    statistics = dict(zip(spans, span_statistics(heard, spans, unknown.whole), strict=True))
 
     def document(names: Document, span: DayWindow, bounds: tuple[date | None, date], runs: Runs) -> Document:
         first, following = bounds
@@ -72,7 +72,7 @@ def build_snapshots(
             **names,
             "period_start": None if first is None else local_midnight(first, zone),
             "period_end": local_midnight(following, zone),
-            **told[_within(span, earliest, today)],
+            **statistics[_within(span, earliest, today)],
             **{
                 field: value
                 for name, run in zip(("listening_streak", "longest_streak"), runs, strict=True)
@@ -103,15 +103,15 @@ def build_snapshots(
 
 
 def _within(span: DayWindow, earliest: date, today: date) -> DayWindow:
-    """The span as far as there can be plays; what lies outside altogether is empty."""
+    """The part of the span in which there can be plays; an empty window if there is none."""
     within = span.overlap(DayWindow(earliest, today))
     return within if within.length > 0 else DayWindow(date.max, date.min)
 
 
 def _current_run(runs: Sequence[DayWindow], today: date, unknown: UnknownDays) -> DayWindow | None:
-    """The run of dates with plays that ends today or yesterday, so that none is broken before the day is over.
+    """The run of dates with plays that ends today or yesterday, so that a streak is not broken before the day is over.
 
-    One before that goes on, for all anybody knows, if no day since is known.
+    An earlier run counts as current if every day since then is unknown: it may have continued.
     """
     if not runs:
         return None
@@ -120,7 +120,7 @@ def _current_run(runs: Sequence[DayWindow], today: date, unknown: UnknownDays) -
 
 
 def _borders(run: DayWindow, unknown: UnknownDays) -> bool:
-    """Whether a run may have been longer than is known."""
+    """Whether unknown days adjoin a run, so that it may have been longer."""
     return run.first - timedelta(days=1) in unknown.touched or run.following in unknown.touched
 
 
@@ -132,7 +132,7 @@ def _streaks_within(runs: Sequence[DayWindow], span: DayWindow) -> Runs:
 
 
 def _busiest_days(days: pl.DataFrame) -> dict[int, Document]:
-    """Of each year the date with most plays, then the longest time, then the first."""
+    """For each year the date with the most plays, then the longest time, then the earliest."""
     ordered = days.filter(pl.col("plays") > 0).sort("plays", "ms", "date", descending=[True, True, False])
     busiest = ordered.group_by(year=pl.col("date").dt.year()).first().select("year", "date", "plays", "ms")
     return {
