@@ -1,1 +1,1 @@
-"""Readers of Spotify's export files: one per format, all giving the same frame. No database, no Dagster."""
+"""Readers of export files: one per format, all returning the same frame. No database, no Dagster."""

@@ -1,4 +1,4 @@
-"""The account data's streaming history: the plays of the last year by name, to the minute, without track ids."""
+"""Reads the account data's streaming history: the plays of the last year by name, to the minute, without track ids."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,7 +25,7 @@ BASIC_SCHEMA = {"endTime": pl.String(), "artistName": pl.String(), "trackName": 
 NO_MUSIC_SCHEMA = dict.fromkeys(
     ("podcastName", "episodeName", "audiobookName", "audiobookTitle", "chapterName", "chapterTitle"), pl.String()
 )
-"""The keys of podcasts; those of audiobooks are guesses, as no such file was seen."""
+"""Keys of podcasts and audiobooks. The audiobook keys are guesses, because no example file was available."""
 END_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-5][0-9](:[0-5][0-9])?$"
 
 
@@ -38,11 +38,11 @@ def read_basic(stream: BinaryIO, name: str, now: datetime, chunk_rows: int = CHU
 
 
 def _classified(raw: pl.DataFrame, now: datetime) -> ClassifiedRow:
-    """What the rows are.
+    """Sort rows into plays, podcasts and audiobooks, and rejected rows.
 
     Args:
         raw: ``row_number`` and the columns of `BASIC_SCHEMA` and `NO_MUSIC_SCHEMA`.
-        now: The present instant; aware.
+        now: The current instant; aware.
     """
     not_music = pl.any_horizontal(pl.col(*NO_MUSIC_SCHEMA).is_not_null()) & pl.col("trackName").is_null()
     music = storable_columns(raw).filter(~not_music)
@@ -62,7 +62,7 @@ def _end_time() -> pl.Expr:
 
 
 def _reason(now: datetime) -> pl.Expr:
-    """Why a row is no play; null where it is one."""
+    """Why a row is not a play; null if it is one."""
     return pl.coalesce(
         fault(pl.col("import_ts").is_null(), "endTime is not an instant like 2020-05-21 03:09"),
         fault(pl.col("ms_played").is_null(), "msPlayed is not a whole number of milliseconds"),
@@ -71,7 +71,8 @@ def _reason(now: datetime) -> pl.Expr:
             pl.any_horizontal(pl.col("artist_name", "track_name").fill_null("") == ""),
             "the row does not name both artist and track",
         ),
-        # One of the two may be called so, or have been lost alone: the other one still tells of a play.
+        # An artist or track may really have that name, or only one name was lost: the other one still identifies the
+        # play.
         fault(
             known_name("artist_name").is_null() & known_name("track_name").is_null(),
             "Spotify no longer knows what was played",
@@ -80,7 +81,7 @@ def _reason(now: datetime) -> pl.Expr:
 
 
 def _plays(rows: pl.DataFrame) -> pl.DataFrame:
-    """Valid rows as a frame of `EXPORT_SCHEMA`; they lie at the beginning of the minute in which they ended."""
+    """Valid rows as a frame of `EXPORT_SCHEMA`; their instant is the start of the minute in which they ended."""
     names = pl.concat_str("artist_name", "track_name", separator="\x1f")
     known = {
         "import_key": pl.concat_str(pl.lit("basic"), "endTime", names, "ms_played", separator="|"),

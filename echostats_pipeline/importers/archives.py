@@ -1,4 +1,4 @@
-"""Zips that strangers may have made: what is refused, and how a member is read. Nothing is ever unpacked to disk."""
+"""Reads files in untrusted zips: refuses dangerous ones, and never unpacks to disk."""
 
 import gzip
 import io
@@ -17,15 +17,15 @@ from typing import IO, BinaryIO, cast
 from echostats_pipeline.errors import ExportError
 
 RATIO_FROM = 10 << 20
-"""Smaller members may be packed as tightly as they like, in bytes."""
+"""Size in bytes below which a file may have any compression ratio."""
 STEP = 1 << 14
-"""Unpacked at once, in bytes: what comes before a damage in the zip is read but for so much."""
+"""Bytes unpacked at once. If the zip is damaged, at most this much before the damage is lost."""
 OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|\0|(^|[/\\])\.\.([/\\]|$)")
-"""Names that leave the folder; some tools of Windows part folders by backslashes."""
+"""Names that point outside the folder; some Windows tools separate folders by backslashes."""
 ENCRYPTED = 0x1 | 0x40
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 FAILURES = (OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, zipfile.BadZipFile)
-"""What `zipfile` raises over damaged zips."""
+"""Errors that `zipfile` raises for damaged zips."""
 ZIP_START = b"PK\x03\x04"
 
 
@@ -34,9 +34,9 @@ class ArchiveLimits:
     """How large a zip may be.
 
     Attributes:
-        entries: Its files and folders.
-        total_bytes: All of its files unpacked.
-        ratio: How many times larger than packed a file may be that is larger than `RATIO_FROM`; real exports reach 20.
+        entries: Number of its files and folders.
+        total_bytes: Unpacked size of all files.
+        ratio: Unpacked size divided by packed size, for a file larger than `RATIO_FROM`; real exports reach 20.
     """
 
     entries: int = 10_000
@@ -46,7 +46,7 @@ class ArchiveLimits:
 
 @dataclass(frozen=True)
 class ArchiveMember:
-    """A file on disk or in a zip; `open` gives its bytes, `size` is how many those are."""
+    """A file on disk or in a zip; `open` returns its content, `size` is the length in bytes."""
 
     name: str
     size: int
@@ -57,7 +57,7 @@ def archive_files(path: Path, limits: ArchiveLimits) -> list[ArchiveMember]:
     """The files in a zip.
 
     Raises:
-        ExportError: it cannot be read, or it is not safe to.
+        ExportError: the zip cannot be read, or it is not safe to read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -88,10 +88,10 @@ def _name(entry: zipfile.ZipInfo) -> str:
 
 
 def _danger(entries: list[zipfile.ZipInfo], limits: ArchiveLimits) -> str | None:
-    """Why the zip must not be read, if so.
+    """Why the zip must not be read; None if it may.
 
-    What it says of its sizes can be believed: `zipfile` gives no more of a member than that, so that a lie shows as a
-    wrong checksum.
+    The sizes in its directory can be trusted: `zipfile` returns no more bytes of a file than that, so a false size
+    leads to a wrong checksum.
     """
     if len(entries) > limits.entries:
         return f"has {len(entries)} entries, more than {limits.entries}"
@@ -107,30 +107,30 @@ def _danger(entries: list[zipfile.ZipInfo], limits: ArchiveLimits) -> str | None
 
 def _member_danger(entry: zipfile.ZipInfo, limits: ArchiveLimits) -> str | None:
     if OUTSIDE.search(entry.orig_filename):
-        return "has a file that would lie outside of it"
+        return "has a file with a path outside the zip"
     if entry.flag_bits & ENCRYPTED:
         return "has a file with a password"
     if entry.filename.lower().endswith(".zip"):
         return "holds another zip"
     if entry.compress_type not in COMPRESSIONS:
-        return "has a file in a compression that is not known here"
+        return "has a file with an unknown compression method"
     if entry.file_size > max(RATIO_FROM, limits.ratio * entry.compress_size):
         return f"has a file that is packed to less than 1/{limits.ratio}"
     return None
 
 
 def _open_member(path: Path, entry: zipfile.ZipInfo) -> BinaryIO:
-    # Readers need no more than read, tell and seek(0), which a raw stream has.
+    # Readers use only read, tell and seek(0), which a raw stream has.
     return cast(BinaryIO, _Member(path, entry))
 
 
 def open_gzip(opened: Callable[[], BinaryIO], most: int) -> BinaryIO:
-    """The content of a file packed by gzip, of which no more than `most` bytes are given."""
+    """The unpacked content of a gzip file, at most `most` bytes."""
     return cast(BinaryIO, _Gzip(opened(), most))
 
 
 class _Gzip(gzip.GzipFile):
-    """Gives no more than a limit, for a few kilobytes may unpack to any size."""
+    """Stops at a size limit, because a few kilobytes may unpack to any size."""
 
     def __init__(self, packed: BinaryIO, most: int) -> None:
         super().__init__(fileobj=packed, mode="rb")
@@ -140,7 +140,7 @@ class _Gzip(gzip.GzipFile):
         """The next bytes.
 
         Raises:
-            OSError: it is damaged, or larger than the limit.
+            OSError: the file is damaged, or larger than the limit.
         """
         block = super().read(size)
         if self.tell() > self._most:
@@ -153,9 +153,9 @@ class _Gzip(gzip.GzipFile):
 
 
 class _Member(io.RawIOBase):
-    """A file in a zip as a stream that gives all it can before it fails, as `zipfile` does not.
+    """A file in a zip as a stream that returns all it can before it fails; `zipfile` itself does not.
 
-    Reading raises `zipfile.BadZipFile`, whatever is wrong.
+    Reading raises `zipfile.BadZipFile` for every kind of damage.
     """
 
     def __init__(self, path: Path, entry: zipfile.ZipInfo) -> None:
@@ -163,7 +163,7 @@ class _Member(io.RawIOBase):
         self._path = path
         self._checksum = entry.CRC
         self._unchecked = copy(entry)
-        # Without the attribute zipfile leaves the checksum to us; it would keep back the end of a member.
+        # Without this attribute zipfile leaves the checksum to us. Otherwise it would withhold the end of the file.
         del self._unchecked.CRC
         self._source: IO[bytes] | None = None
         self._failure: Exception | None = None
@@ -174,14 +174,14 @@ class _Member(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """To the beginning only."""
+        """Only to the beginning."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Back to the beginning.
+        """Go back to the beginning.
 
         Raises:
-            io.UnsupportedOperation: elsewhere.
+            io.UnsupportedOperation: any other position was requested.
         """
         if offset or whence != io.SEEK_SET:
             raise io.UnsupportedOperation("a file in a zip can only be read from its beginning")
@@ -195,7 +195,7 @@ class _Member(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill the buffer, with less at the end or before a damage."""
+        """Fill the buffer, with fewer bytes at the end or before damage."""
         filled = 0
         while filled < len(buffer) and not self._failure and (block := self._step(len(buffer) - filled)):
             buffer[filled : filled + len(block)] = block

@@ -1,7 +1,7 @@
-"""JSON arrays of objects out of a stream, some thousand rows at a time. What the objects mean is not known here.
+"""Reads JSON arrays of objects from a stream, some thousand rows at a time. What the objects mean is not known here.
 
-The array is the file, or stands in an object or in many. Most of a file is parsed in blocks that end between two
-objects. Where a block does not parse, its rows are taken one by one, so that a damaged row costs only itself.
+The array is the whole file, or one or several arrays inside objects. Most of a file is parsed in blocks that end
+between two objects. If a block cannot be parsed, its rows are parsed one by one, so that only damaged rows are lost.
 """
 
 import codecs
@@ -20,29 +20,29 @@ from echostats_pipeline.importers.text import UnreadText, chunked, text_encoding
 CHUNK_ROWS = 20_000
 BLOCK_BYTES = 1 << 18
 LONGEST_ROW = 8 << 20
-"""Characters; a row of an export has about a thousand. A longer one is passed over, for it would be held whole."""
+"""Characters; an export row has about a thousand. Longer rows are skipped, because a row is held in memory."""
 LONGEST_ENVELOPE = 1 << 12
-"""Characters; what stands around arrays of rows has some hundreds. Where there are more, rows may be among them."""
+"""Characters around the arrays of rows, which are usually some hundreds. If there are more, they may contain rows."""
 UNDECIDED = 16
-r"""So many characters before the end of what was read, what follows may mend a failure: ``Infinity``, ``\u00e9``."""
+r"""A parse error this close to the end of the buffer may be a truncated token: ``Infinity``, ``\u00e9``."""
 
 SEARCHED = 1 << 16
-"""How far before the end of a block a place between two objects is looked for, in characters."""
+"""How far before the end of a block to look for a boundary between two objects, in characters."""
 INDENT = 64
-"""So many characters of white space may stand before an object there."""
+"""How many white-space characters may precede an object at that boundary."""
 
 NEXT_ROW = re.compile(r"(?P<end>[,}])\s*\{\s*[\"}]")
 FIRST_KEY = re.compile(r"\s*\{\s*(?P<key>\"[^\"\\]{1,60}\")")
 FIRST_KEYS = 8
-"""So many keys are known by which rows begin: objects within a damaged row, which begin otherwise, are no rows."""
+"""How many different first keys of rows are remembered. Objects that begin otherwise lie inside a damaged row."""
 STRAY = re.compile(r"[^\s{}\]]?\s*(?=\{\s*\")")
-"""What stands between two objects in place of a comma, if anything: damage that costs neither of them."""
+"""A stray character, or none, in place of the comma between two objects; neither object is lost by it."""
 STRAY_BEFORE = re.compile(r"\S\s*(?=\{\s*\")")
-"""What stands before an object, where it cannot be parsed with it."""
+"""A stray character before an object, which prevents parsing."""
 EARLY_END = re.compile(r"\s*,?\s*(?=\{\s*\")")
-"""What follows a bracket that does not end an array: a further object."""
+"""The text after a bracket that does not end the array, because another object follows."""
 LAST_ROW = re.compile(r"\}\s*(?P<end>\])\s*\Z")
-# NaN and the infinities are no JSON; what stands there is unknown.
+# NaN and the infinities are not JSON; such a value is unknown.
 DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 READ_FAILURES = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
 
@@ -56,9 +56,9 @@ NO_ARRAYS = {
 
 @dataclass(frozen=True)
 class ObjectChunk:
-    """Consecutive rows of an array: its objects with their numbers, and what is none. 0 is the first row of the file.
+    """Consecutive rows of an array: objects with their numbers, and rejected rows. The first row is number 0.
 
-    `bytes_read` is how far the file was parsed.
+    `bytes_read` is how far the file has been parsed.
     """
 
     rows: int
@@ -75,19 +75,20 @@ def read_objects(
     block_bytes: int = BLOCK_BYTES,
     opening: re.Pattern[str] | None = None,
 ) -> Iterator[ObjectChunk]:
-    """The rows of JSON arrays in chunks; UTF-8 or UTF-16, with or without a byte-order mark.
+    """Yield the rows of JSON arrays in chunks; the file is UTF-8 or UTF-16, with or without a byte-order mark.
 
     Args:
         stream: The bytes of the file.
-        name: What to call it in messages.
-        chunk_rows: Rows per chunk, at least 1; only the last has fewer.
-        block_bytes: How much is read at once.
-        opening: What arrays of rows open with, up to the bracket, in a file that holds them within other things; where
-            it ends without one, an object follows that is the only row. None where the file is the array.
+        name: The file's name for messages.
+        chunk_rows: Rows per chunk, at least 1; only the last chunk has fewer.
+        block_bytes: How many bytes to read at once.
+        opening: Matches the text before arrays of rows, up to the bracket, in a file that holds them inside other
+            values. If a match does not end with a bracket, a single object follows, which is the only row. None if the
+            whole file is the array.
 
     Raises:
-        ExportError: it is no JSON array, or holds none.
-        BrokenExportError: it cannot be read to its end, or goes on after the array; the rows before that were given.
+        ExportError: the file is not a JSON array, or contains none.
+        BrokenExportError: the file cannot be read to its end, or continues after the array; earlier rows were yielded.
     """
     text = _Text(stream, name, block_bytes, opening)
     first = 0
@@ -97,7 +98,7 @@ def read_objects(
 
 
 def object_chunk(first: int, rows: list[Any], position: int) -> ObjectChunk:
-    """The chunk of consecutive values, `UnreadText` among them, whose first one has the number `first`."""
+    """The chunk of consecutive values, possibly with `UnreadText` among them; `first` is the number of the first."""
     rejects = []
     for number, row in enumerate(rows, first):
         if isinstance(row, UnreadText):
@@ -128,13 +129,13 @@ def _rows(text: "_Text") -> Iterator[Any]:
 
 
 class _Text:
-    """What was read of a file and is not parsed yet.
+    """The part of a file that has been read and is not parsed yet.
 
     Attributes:
-        position: The byte at which it begins.
+        position: The byte at which the part begins.
         closed: Whether the array has ended.
-        unread: Why rows that were passed over are not given.
-        weight: What all rows weigh that were given, about, in bytes of memory.
+        unread: The reasons why rows were skipped.
+        weight: The approximate size of all returned rows, in bytes of memory.
     """
 
     def __init__(self, stream: BinaryIO, name: str, block_bytes: int, opening: re.Pattern[str] | None) -> None:
@@ -153,16 +154,17 @@ class _Text:
             head += self._read()
         self._encoding, mark = text_encoding(head)
         head, self.position = head.removeprefix(mark), len(mark) if head.startswith(mark) else 0
-        # What is no UTF-8 becomes lone surrogates: they find their way back to bytes, and strict encoding finds them.
+        # Bytes that are no UTF-8 become lone surrogates: they can be turned back into bytes, and strict encoding finds
+        # them.
         self._errors = "surrogateescape" if self._encoding == "utf-8" else "surrogatepass"
         self._decoder = codecs.getincrementaldecoder(self._encoding)(self._errors)
         self._take(head)
 
     def open_array(self) -> None:
-        """Pass over the bracket at the beginning, or what stands before the first array.
+        """Skip the opening bracket, or everything before the first array.
 
         Raises:
-            ExportError: it is not there.
+            ExportError: there is no array.
         """
         if self._opening:
             if not self._opened(self._opening):
@@ -182,7 +184,7 @@ class _Text:
         self._learn_row(0)
 
     def ended(self) -> bool:
-        """Whether no rows follow: the array has ended, and none opens behind it."""
+        """Whether no rows follow: the array has ended, and no other array begins after it."""
         if not self.closed:
             return False
         while len(self._rest.lstrip()) < INDENT and not self._ended:
@@ -195,10 +197,10 @@ class _Text:
         return not early and not (self._opening and self._opened(self._opening))
 
     def read_on(self) -> None:
-        """Read a further block, or pass over a row that is too long.
+        """Read another block, or skip a row that is too long.
 
         Raises:
-            BrokenExportError: nothing follows what was read.
+            BrokenExportError: the file has already ended.
         """
         if self._ended:
             raise self._broken(self._failure or "breaks off")
@@ -224,7 +226,7 @@ class _Text:
         return rows
 
     def one_by_one(self) -> Iterator[Any]:
-        """The rows that end in what was read, `UnreadText` for one that cannot be parsed."""
+        """The rows that end in the buffer; `UnreadText` for a row that cannot be parsed."""
         at = 0
         while not self.closed:
             start = end = _skip_space(self._rest, at)
@@ -247,10 +249,10 @@ class _Text:
         self._rest = self._rest[at:]
 
     def expect_nothing(self) -> None:
-        """Read to the end of the file, behind the array.
+        """Read to the end of the file after the array.
 
         Raises:
-            BrokenExportError: something is there, or the end cannot be read.
+            BrokenExportError: there is more content, or the end cannot be read.
         """
         if self._opening:
             self._expect_whole_envelope()
@@ -265,7 +267,7 @@ class _Text:
             raise self._broken(self._failure)
 
     def _row(self, start: int) -> tuple[Any, int] | None:
-        """The row at `start` and where the comma or bracket behind it stands; None if it does not end in `_rest`."""
+        """The row at `start` and the position of the comma or bracket after it; None if it ends after the buffer."""
         try:
             row, end = DECODER.raw_decode(self._rest, start)
             self._learn_row(start)
@@ -280,7 +282,7 @@ class _Text:
         except json.JSONDecodeError as error:
             reason, failed = error.msg, error.pos
         except UnicodeEncodeError:
-            reason, failed = f"it holds bytes that are no {self._encoding.upper()}", start
+            reason, failed = f"it has bytes that are not {self._encoding.upper()}", start
         except (ValueError, RecursionError) as error:
             deep = isinstance(error, RecursionError)
             reason, failed = "it is nested too deeply" if deep else "a number is too long", start
@@ -298,7 +300,7 @@ class _Text:
         return (damaged, next_row.start("end")) if next_row else None
 
     def _learn_row(self, at: int) -> None:
-        """Remember by which key the row begins that stands there."""
+        """Remember the first key of the row at this position."""
         found = FIRST_KEY.match(self._rest, at)
         if found and found["key"] not in self._first_keys and len(self._first_keys) < FIRST_KEYS:
             self._first_keys.add(found["key"])
@@ -306,14 +308,14 @@ class _Text:
             self._known_row = re.compile(rf"(?P<end>[,}}])\s*\{{\s*(?:{keys})")
 
     def _opened(self, opening: re.Pattern[str]) -> bool:
-        """Pass over everything up to the next array of rows; False if there is none."""
+        """Skip everything up to the next array of rows; False if there is none."""
         position, passed = self.position, 0
         while not (found := opening.search(self._rest)) and not self._ended:
             passed += self._drop(len(self._rest) - INDENT)
             self._take(self._read())
         passed += found.start() if found else len(self._rest)
         if passed > LONGEST_ENVELOPE:
-            self.unread.append(UnreadText("what stands between plays is no list of them", position))
+            self.unread.append(UnreadText("the text between the plays is not a list of plays", position))
         if found:
             self._single = not found[0].endswith("[")
             self._drop(found.end())
@@ -329,10 +331,10 @@ class _Text:
         self._drop(len(self._rest))
 
     def _pass_over(self) -> None:
-        """Pass over the row at the beginning, which is too long.
+        """Skip the row at the beginning of the buffer, which is too long.
 
         Raises:
-            BrokenExportError: it does not end.
+            BrokenExportError: the row does not end.
         """
         start, passed = self._broken(f"has a row of more than {LONGEST_ROW} characters"), 0
         while not (found := self._known_row.search(self._rest, 0 if passed else 1)):
@@ -347,7 +349,7 @@ class _Text:
         try:
             block = self._stream.read(self._block_bytes)
         except READ_FAILURES as error:
-            self._failure, self._ended = f"cannot be read on ({error})", True
+            self._failure, self._ended = f"cannot be read further ({error})", True
             return b""
         self._ended = not block
         return block
@@ -356,7 +358,7 @@ class _Text:
         self._rest += self._decoder.decode(block)
 
     def _drop(self, characters: int) -> int:
-        """Pass over so many characters, if there are any; returns how many."""
+        """Skip this number of characters, or fewer if there are fewer; return how many were skipped."""
         passed, self._rest = self._rest[: max(characters, 0)], self._rest[max(characters, 0) :]
         self.position += self._size(passed)
         return len(passed)
@@ -373,7 +375,7 @@ class _Text:
 
 
 def _weight(text: str) -> int:
-    """What JSON takes once it is parsed: three bytes of ``[],`` become 72."""
+    """The approximate memory of parsed JSON in bytes: three bytes of ``[],`` become 72."""
     return len(text) + 16 * text.count(",") + 64 * (text.count("{") + text.count("["))
 
 
@@ -384,7 +386,7 @@ def _skip_space(text: str, at: int) -> int:
 
 
 def _last_boundary(text: str) -> int:
-    """Where the last comma between two objects stands, or -1."""
+    """The position of the last comma between two objects, or -1."""
     brace = len(text)
     while (brace := text.rfind("{", max(0, len(text) - SEARCHED), brace)) > 0:
         before = text[max(0, brace - INDENT) : brace].rstrip()

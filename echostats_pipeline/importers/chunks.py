@@ -1,4 +1,4 @@
-"""From JSON objects to typed columns, and from classified rows to the common form; what every format agrees on."""
+"""Turns JSON objects into typed columns, and classified rows into the common form; shared by all readers."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,28 +17,28 @@ from echostats_pipeline.model.base import storable_text
 from echostats_pipeline.transforms.history.identity import IdPrefix, stable_id
 
 LONGEST_NAME = 2_000
-"""Bytes; the longest titles have some hundreds, and the document of a day holds artist and album of all its plays."""
+"""Bytes. The longest titles have some hundreds, and a day's document holds artist and album of all its plays."""
 LONGEST_SHOWN = 500
-"""Characters that are kept of a text of a rejected row."""
+"""Characters kept of each text in a rejected row."""
 NO_NAMES = ("", "Unknown", "Unknown Track", "Unknown Artist", "Unknown Album")
-"""What stands in place of a name that Spotify no longer knows."""
+"""Placeholders for a name that Spotify no longer knows."""
 EARLIEST = datetime(2006, 1, 1, tzinfo=UTC)
-"""Spotify was founded in this year; no play is older."""
+"""Start of the year in which Spotify was founded; no play is older."""
 AHEAD = timedelta(days=1)
-"""How far a clock may be wrong before an instant is one of the future."""
+"""How far a clock may be wrong before an instant counts as in the future."""
 LONGEST_MS = 24 * 60 * 60 * 1000
-"""No track is played for more than a day at a stretch."""
+"""No track is played for more than a day without a break."""
 PYTHON_TYPES: Mapping[pl.DataType, type] = {pl.String(): str, pl.Int64(): int, pl.Boolean(): bool}
 
 
 @dataclass(frozen=True)
 class ClassifiedRow:
-    """What rows turned out to be.
+    """Rows sorted by what they are.
 
     Attributes:
-        plays: `EXPORT_SCHEMA`; ``import_key`` still lacks the number of its occurrence (`Occurrences.numbered`).
+        plays: `EXPORT_SCHEMA`; ``import_key`` still lacks the occurrence number (`Occurrences.numbered`).
         rejected: ``row_number`` and ``reason``.
-        not_music: How many rows are podcasts or audiobooks.
+        not_music: The number of rows of podcasts and audiobooks.
     """
 
     plays: pl.DataFrame
@@ -47,7 +47,7 @@ class ClassifiedRow:
 
 
 def sorted_out(rows: pl.DataFrame, plays: Callable[[pl.DataFrame], pl.DataFrame], not_music: int) -> ClassifiedRow:
-    """Rows of music parted into what `plays` makes plays of, and those with a ``reason`` against it."""
+    """Split rows of music: those with a ``reason`` are rejected, the others become plays by `plays`."""
     return ClassifiedRow(
         plays=plays(rows.filter(pl.col("reason").is_null())),
         rejected=rows.filter(pl.col("reason").is_not_null()).select("row_number", "reason"),
@@ -56,7 +56,7 @@ def sorted_out(rows: pl.DataFrame, plays: Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def typed_frame(chunk: ObjectChunk, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """The objects as ``row_number`` and one column per key of `schema`; a value of another type is null."""
+    """The objects as ``row_number`` and one column per key of `schema`; a value of another type becomes null."""
     values = _columns(chunk.objects, tuple(schema))
     columns = [pl.Series("row_number", chunk.numbers, dtype=pl.UInt32)]
     columns += [_series(key, column, schema[key]) for key, column in values.items()]
@@ -65,7 +65,7 @@ def typed_frame(chunk: ObjectChunk, schema: Mapping[str, pl.DataType]) -> pl.Dat
 
 def _columns(objects: list[dict[str, Any]], keys: tuple[str, ...]) -> dict[str, Sequence[Any]]:
     try:
-        # Much the fastest way, but it needs every key in every object, and an object.
+        # By far the fastest way, but it needs every key in every object, and at least one object.
         return dict(zip(keys, zip(*map(itemgetter(*keys), objects), strict=True), strict=True))
     except (KeyError, ValueError):
         return {key: [row.get(key) for row in objects] for key in keys}
@@ -88,12 +88,12 @@ def _fitting(value: Any, expected: type) -> Any:
 
 
 def storable_columns(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame without the NULs in its texts, which MongoDB does not hold in keys."""
+    """The frame without NUL characters in its texts, which MongoDB does not allow in keys."""
     return frame.with_columns(pl.col(pl.String).str.replace_all("\0", "", literal=True))
 
 
 def storable(value: Any) -> Any:
-    """A value of JSON as polars and MongoDB can hold it: no number beyond 64 bits, of a list or object its type."""
+    """A JSON value as polars and MongoDB can hold it: None for numbers beyond 64 bits, type names for containers."""
     if isinstance(value, str):
         return storable_text(value)
     if isinstance(value, int):
@@ -104,7 +104,7 @@ def storable(value: Any) -> Any:
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a rejected row: its values as MongoDB can hold them, the beginnings of long texts."""
+    """The part of a rejected row that is kept: values as MongoDB can hold them, and the beginnings of long texts."""
     kept = {key: storable(value) for key, value in row.items()}
     return {key: value[:LONGEST_SHOWN] if isinstance(value, str) else value for key, value in kept.items()}
 
@@ -112,7 +112,7 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
 def export_chunk(
     chunk: ObjectChunk, found: ClassifiedRow, occurrences: Occurrences, kept_keys: Iterable[str]
 ) -> ExportChunk:
-    """The chunk in its common form; of a rejected row nothing but `kept_keys` is shown."""
+    """The chunk in its common form; a rejected row shows only `kept_keys`."""
     rejects = list(chunk.rejects)
     if not found.rejected.is_empty():
         by_number = dict(zip(chunk.numbers, chunk.objects, strict=True))
@@ -130,12 +130,12 @@ def export_chunk(
 
 
 def impossible(now: datetime) -> list[pl.Expr]:
-    """Why ``import_ts`` (not null) or ``ms_played`` cannot be those of a play, each null where nothing is wrong."""
+    """Reasons why ``import_ts`` (not null) or ``ms_played`` cannot be those of a play; each is null if all is well."""
     ts, ms = pl.col("import_ts"), pl.col("ms_played")
     return [
         fault(ts > now + AHEAD, "the play lies in the future"),
         fault(ts < EARLIEST, f"the play is older than Spotify (before {EARLIEST:%Y-%m-%d})"),
-        fault(ms < 0, "the play lasted less than nothing"),
+        fault(ms < 0, "the play has a negative length"),
         fault(ms > LONGEST_MS, "the play lasted longer than a day"),
         fault(
             pl.any_horizontal(pl.col("^(artist|track|album)_name$").str.len_bytes() > LONGEST_NAME),
@@ -145,21 +145,21 @@ def impossible(now: datetime) -> list[pl.Expr]:
 
 
 def fault(condition: pl.Expr, reason: str) -> pl.Expr:
-    """The reason where the condition holds, else null."""
+    """The reason if the condition holds, else null."""
     return pl.when(condition).then(pl.lit(reason))
 
 
 def known_name(column: str) -> pl.Expr:
-    """The name, null where the text says that there is none."""
+    """The name; null if the text is a placeholder for no name."""
     text = pl.col(column)
     return pl.when(~text.is_in(NO_NAMES)).then(text)
 
 
 def stable_ids(prefix: IdPrefix, names: pl.DataFrame) -> pl.Series:
-    """`stable_id` of every row, derived once per pair.
+    """The `stable_id` of every row, computed once per pair.
 
     Args:
-        prefix: What kind of id.
+        prefix: The kind of id.
         names: Two columns: artist, title.
     """
     made: dict[tuple[str, str], str] = {}

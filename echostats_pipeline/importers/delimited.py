@@ -1,4 +1,4 @@
-"""Rows of CSVs, whatever separates their columns. A stray quote costs its own row at most, wherever it stands."""
+"""Reads the rows of CSV files with any delimiter. A stray quote damages at most its own row."""
 
 import csv
 import re
@@ -10,27 +10,27 @@ from echostats_pipeline.importers.text import LONGEST_LINE, UnreadText, is_damag
 
 DELIMITERS = (",", ";", "\t")
 WIDEST = 100
-"""Columns; so many no export has."""
+"""Number of columns that no export has."""
 LINES_OF_A_ROW = 100
-"""So many lines a row with line breaks in its values may have; a quote that closes later than that is a stray one."""
+"""How many lines a row with line breaks in its values may have; a quote that closes later is a stray one."""
 
 
 def header_of(line: str, delimiter: str = ",") -> list[str]:
-    """The names of columns. They need no quotes, so that a stray one is just left out."""
+    """The names of columns. They need no quotes, so stray quotes are simply removed."""
     names = _fields(line, delimiter) or line.removesuffix("\n").split(delimiter)
     return [name.replace('"', "").strip() for name in names]
 
 
 def csv_rows(lines: Iterable[str | UnreadText], delimiter: str = ",", width: int = 0) -> Iterator[list[str] | str]:
-    r"""The rows of a CSV, blank lines left out: its values, or in place of a row that has none, why.
+    r"""Yield the rows of a CSV without blank lines: the values, or the reason why a row has none.
 
-    Every row must have the width of the first one, if not another. A quote that nothing closes, or that closes only by
-    swallowing a line that is a row by itself, belongs to a damaged line, and reading goes on with the next line.
+    All rows must have the same width: that of the first row unless `width` is given. A quote that is never closed, or
+    only by swallowing a line that is a row by itself, belongs to a damaged line; reading continues with the next line.
 
     Args:
-        lines: Lines with their ``\n``, as `text_lines` gives them.
-        delimiter: What separates the columns.
-        width: How many of them there are, where a header has told that.
+        lines: Lines with their ``\n``, as `text_lines` yields them.
+        delimiter: The character between columns.
+        width: The number of columns, if a header has shown it.
     """
     ahead = _Ahead(lines)
     for line in ahead:
@@ -45,7 +45,7 @@ def csv_rows(lines: Iterable[str | UnreadText], delimiter: str = ",", width: int
 
 
 class _Ahead:
-    """Lines of which the next ones can be looked at before they are taken."""
+    """Lines with a look-ahead: the next lines can be read before they are taken."""
 
     def __init__(self, lines: Iterable[str | UnreadText]) -> None:
         self._lines = iter(lines)
@@ -62,7 +62,7 @@ class _Ahead:
             raise self._broken
 
     def look(self) -> Iterator[str]:
-        """The lines that come next, up to one that is not given; they stay."""
+        """The next lines, up to the first unreadable one; they are not taken."""
         for number in range(LINES_OF_A_ROW):
             if number == len(self._looked_at):
                 line = self._next()
@@ -74,12 +74,12 @@ class _Ahead:
             yield line
 
     def take(self, count: int) -> None:
-        """Pass over lines that were looked at."""
+        """Take lines that were looked at."""
         for _ in range(count):
             self._looked_at.popleft()
 
     def _next(self) -> str | UnreadText | None:
-        """The next line of the file; where it cannot be read on, that is said when the lines before are taken."""
+        """The next line of the file. A read error is raised later, after the lines before it have been taken."""
         try:
             return None if self._broken else next(self._lines, None)
         except ExportError as error:
@@ -88,7 +88,7 @@ class _Ahead:
 
 
 def _row(line: str, ahead: _Ahead, delimiter: str, width: int) -> list[str] | str:
-    """The row that begins with the line, or why there is none; takes further lines if they belong to it."""
+    """The row that begins with the line, or the reason why there is none; takes further lines if they belong to it."""
     row = _fields(line, delimiter)
     if row is None and line.count('"') % 2:
         row = _row_of_lines(line, ahead, delimiter, width)
@@ -102,7 +102,7 @@ def _row(line: str, ahead: _Ahead, delimiter: str, width: int) -> list[str] | st
 
 
 def _fields(text: str, delimiter: str) -> list[str] | None:
-    """The values of exactly one row, or None where the text is none."""
+    """The values of exactly one row; None if the text is not one row."""
     if '"' not in text:
         return text.removesuffix("\n").split(delimiter)
     try:
@@ -113,7 +113,7 @@ def _fields(text: str, delimiter: str) -> list[str] | None:
 
 
 def _row_of_lines(line: str, ahead: _Ahead, delimiter: str, width: int) -> list[str] | None:
-    """The row of several lines that begins with one whose last quote is open; None if the next lines are their own."""
+    """The row over several lines whose first line has an open quote; None if the next lines are rows by themselves."""
     text = line
     for taken, more in enumerate(ahead.look(), 1):
         own = _fields(more, delimiter)
@@ -130,7 +130,7 @@ def _row_of_lines(line: str, ahead: _Ahead, delimiter: str, width: int) -> list[
 
 
 def _mended(line: str, delimiter: str, width: int) -> list[str] | None:
-    """The values of a line by a tool that does not double the quotes in them, if they can only be meant in one way."""
+    """The values of a line written without doubling quotes in values, if there is only one way to read them."""
     text, border = line.removesuffix("\n"), re.escape(delimiter)
     if text.count(delimiter) > 2 * (width or WIDEST):
         return None  # the search for closing quotes would take long

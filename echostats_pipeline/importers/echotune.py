@@ -1,4 +1,4 @@
-"""EchoTune's CSV: the extended streaming history joined with tables about the tracks, up to 57 columns."""
+"""Reads EchoTune's CSV: the extended streaming history joined with tables about the tracks, up to 57 columns."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,18 +17,18 @@ from echostats_pipeline.model.base import storable_text
 NEEDED = ("ts", "ms_played", "spotify_track_uri")
 PERSONAL = ("username", "ip_addr", "ip_addr_decrypted", "user_agent_decrypted")
 OWN = {*RAW_SCHEMA, *PERSONAL, "episode_show_name"}
-"""The extended history's columns; every other one was joined to them."""
+"""The columns of the extended history; all other columns were joined to them."""
 DURATION = "track duration (ms)_releases"
-DOUBLED = "the join of tables has doubled an earlier row"
+DOUBLED = "a join of tables has duplicated an earlier row"
 
 
 class CsvLayout(NamedTuple):
-    """Where the columns stand.
+    """The positions of the columns.
 
     Attributes:
-        raw: The place of each column of `RAW_SCHEMA` that the file has.
-        own: The places of all columns of the extended history.
-        duration: The place of the track's length, or None.
+        raw: The position of each column of `RAW_SCHEMA` that the file has.
+        own: The positions of all columns of the extended history.
+        duration: The position of the track's length, or None.
     """
 
     raw: dict[str, int]
@@ -37,18 +37,18 @@ class CsvLayout(NamedTuple):
 
 
 class Joins:
-    """Finds the rows that a join has doubled, over the chunks of one file.
+    """Finds the rows that a join has duplicated, over all chunks of one file.
 
-    A history with m equal rows, joined with a table that holds j rows for their track, gives each of j different rows m
-    times. So rows that are equal in the history's own columns are as many plays as the most frequent of them has
-    copies: a row is doubled where the n-th copy of another one was there before its own n-th copy.
+    If a history has m equal rows and the joined table has j rows for their track, the join gives j different rows, each
+    m times. So rows that are equal in the history's own columns are as many plays as the most frequent of these rows
+    has copies. A row is a duplicate if the n-th copy of another row came before its own n-th copy.
     """
 
     def __init__(self) -> None:
         self._copies, self._plays = Occurrences(), Occurrences()
 
     def doubled(self, rows: list[list[str]], own: list[int]) -> list[bool]:
-        """Whether each row is an earlier one joined with something else; its own columns stand at the places `own`."""
+        """Whether each row repeats an earlier one with other joined values; `own` are the history's columns."""
         whole = pl.Series(["\x1f".join(row) for row in rows], dtype=pl.String).hash()
         played = pl.Series(["\x1f".join([row[place] for place in own]) for row in rows], dtype=pl.String).hash()
         copies = self._copies.numbered(pl.DataFrame({"import_key": whole.cast(pl.String)}))
@@ -60,24 +60,24 @@ class Joins:
 def read_echotune(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> Iterator[ExportChunk]:
     """Read EchoTune's CSV.
 
-    Its rows are rows of the extended history, with the same identity, so that either file may be imported after the
-    other. Columns may carry the suffix ``_x`` of the join or not.
+    The rows are rows of the extended history with the same identity, so the two files can be imported in any order.
+    Columns may have the suffix ``_x`` of the join.
 
-    Rows that are equal in every column of the history and differ in what was joined are one play: the first is kept,
-    the others are rejected as doubled (`Joins`). Rows that are equal in all columns, and rows that differ in a column
-    of the history, are plays of their own, as in the JSON. A published part of such a file has no doubled row among
-    its 12,409: its repeats of instant, track and time all differ in ``reason_start`` or ``shuffle``, as only rows of
-    the history itself can. To merge by identity alone would lose them.
+    Rows that are equal in every column of the history but differ in joined columns are one play: the first is kept, the
+    others are rejected as duplicates (`Joins`). Rows that are equal in all columns, and rows that differ in a column of
+    the history, are separate plays, as in the JSON. A published part of one file has no duplicated row among its
+    12,409 rows: repeats of instant, track and time all differ in ``reason_start`` or ``shuffle``, as only rows of the
+    history itself can. Merging by identity alone would lose these plays.
 
     Args:
         stream: The file.
-        name: Its name, for messages.
+        name: The file's name for messages.
         now: The current instant; later plays are rejected.
         chunk_rows: Rows per chunk, at least 1.
 
     Raises:
-        ExportError: its first row is not the header of such a CSV.
-        BrokenExportError: it breaks off; the rows before the break were given.
+        ExportError: the first row is not the header of EchoTune's CSV.
+        BrokenExportError: the file breaks off; the rows before the break were yielded.
     """
     lines = (line for line in text_lines(stream, name) if line != "\n")
     header = next(lines, "")
@@ -130,14 +130,14 @@ def _raw(rows: dict[int, list[str]], layout: CsvLayout) -> pl.DataFrame:
 
 
 def _texts(rows: dict[int, list[str]], place: int | None) -> pl.Series:
-    """One column; empty text is none."""
+    """One column; empty text becomes null."""
     if place is None:
         return pl.Series([None] * len(rows), dtype=pl.String)
     return pl.Series([row[place] or None for row in rows.values()], dtype=pl.String)
 
 
 def _whole(text: pl.Expr) -> pl.Expr:
-    """Whole numbers; pandas writes those of a column with gaps as ``84834.0``."""
+    """Whole numbers; in a column with gaps, pandas writes them as ``84834.0``."""
     return text.str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
 
 
@@ -159,7 +159,7 @@ def _with_durations(plays: pl.DataFrame, rows: dict[int, list[str]], layout: Csv
 
 
 def _kept(row: list[str] | None, layout: CsvLayout) -> dict[str, Any]:
-    """What a rejected row shows: its columns of the history that tell nothing about the person."""
+    """The part of a rejected row that is kept: the columns of the history that say nothing about the person."""
     if row is None:
         return {}
     return {key: storable_text(row[place]) for key, place in layout.raw.items() if key in KEPT_KEYS}

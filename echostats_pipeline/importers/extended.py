@@ -1,6 +1,6 @@
-"""The extended streaming history: JSON arrays of plays with track ids, the whole life of an account.
+"""Reads the extended streaming history: JSON arrays of plays with track ids, over the whole life of an account.
 
-`classified` is for every reader whose rows have the same columns, whatever kind of file they stand in.
+`classified` also serves other readers whose rows have the same columns, in any kind of file.
 """
 
 import re
@@ -53,9 +53,9 @@ RAW_SCHEMA = {
     "offline_timestamp": pl.Int64(),
     "incognito_mode": pl.Boolean(),
 }
-"""The keys that are read. Personal ones (address, user agent, user name, device) are never taken over."""
+"""The keys that are read. Personal ones (address, user agent, user name, device) are never stored."""
 KEPT_KEYS = tuple(key for key in RAW_SCHEMA if key != "platform")
-"""What is kept of a rejected row: older files name the listener's device in ``platform``."""
+"""The keys kept of a rejected row. Not ``platform``: older files name the user's device in it."""
 
 NAMES = {
     "track_name": "master_metadata_track_name",
@@ -65,12 +65,12 @@ NAMES = {
 NO_MUSIC_KEYS = tuple(key for key in RAW_SCHEMA if "episode" in key or "audiobook" in key)
 TRACK_URI = r"^spotify:track:([0-9A-Za-z]{22})$"
 INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-5][0-9]:[0-5][0-9]([.,][0-9]+)? ?(Z|z|UTC|GMT|[+-]00:?00)?$"
-"""An instant in UTC as Spotify has written it over the years and pandas does, with or without fractions of a second."""
+"""An instant in UTC as Spotify has written it over the years, and as pandas does, with or without fractions."""
 NAMELESS = "the row names neither a track, an episode nor an audiobook"
 MILLISECONDS_FROM = 100_000_000_000
-"""``offline_timestamp`` is in seconds or milliseconds by era; seconds reach this in the year 5138."""
+"""Values from here on are milliseconds: ``offline_timestamp`` has changed its unit. In seconds, this is year 5138."""
 MILLISECONDS_UNTIL = 253_402_300_799_999
-"""The end of the year 9999: later instants are none."""
+"""The end of the year 9999; later values are no instants."""
 PLATFORM_FAMILIES = (
     ("web", "web"),
     ("android", "android"),
@@ -84,21 +84,21 @@ PLATFORM_FAMILIES = (
     ("cast", "cast"),
     ("linux", "linux"),
 )
-"""What a family's free text contains, first match wins; anything else is ``other``."""
+"""Texts that identify a platform family; the first match decides, and all other platforms are ``other``."""
 
 
 def read_extended(stream: BinaryIO, name: str, now: datetime, chunk_rows: int = CHUNK_ROWS) -> Iterator[ExportChunk]:
     """Read one file of the extended streaming history.
 
     Args:
-        stream: Its bytes.
-        name: For messages.
-        now: The present instant; aware.
+        stream: The bytes of the file.
+        name: The file's name for messages.
+        now: The current instant; aware.
         chunk_rows: Rows per chunk.
 
     Raises:
-        ExportError: it is no JSON array.
-        BrokenExportError: it breaks off; the rows before that were given.
+        ExportError: the file is not a JSON array.
+        BrokenExportError: the file breaks off; the rows before the break were yielded.
     """
     occurrences = Occurrences()
     for chunk in _objects(stream, name, chunk_rows):
@@ -106,7 +106,7 @@ def read_extended(stream: BinaryIO, name: str, now: datetime, chunk_rows: int = 
 
 
 def read_video(stream: BinaryIO, name: str, now: datetime, chunk_rows: int = CHUNK_ROWS) -> Iterator[ExportChunk]:
-    """Read one file of videos: those of tracks are plays, marked as videos; arguments and errors as `read_extended`."""
+    """Read one file of videos. Videos of tracks become plays; arguments and errors as `read_extended`."""
     for chunk in read_extended(stream, name, now, chunk_rows):
         plays = chunk.plays.filter(~made_up(pl.col("track_id"))).with_columns(video=pl.lit(value=True))
         rejects = [reject for reject in chunk.rejects if reject.reason != NAMELESS]
@@ -115,7 +115,7 @@ def read_video(stream: BinaryIO, name: str, now: datetime, chunk_rows: int = CHU
 
 
 def _objects(stream: BinaryIO, name: str, chunk_rows: int) -> Iterator[ObjectChunk]:
-    """The rows of the array as Spotify sends it, or of lines as tools make of it."""
+    """The rows of the array that Spotify sends, or of the JSON lines into which some tools convert it."""
     head = text_start(stream, name)
     lines = head.startswith("{") and '"ms_played"' in head
     yield from read_object_lines(stream, name, chunk_rows) if lines else read_objects(stream, name, chunk_rows)
@@ -134,11 +134,11 @@ def read_no_music(
 
 
 def classified(raw: pl.DataFrame, now: datetime) -> ClassifiedRow:
-    """What the rows are: plays, podcasts and audiobooks, or neither.
+    """Sort rows into plays, podcasts and audiobooks, and rejected rows.
 
     Args:
         raw: ``row_number`` and the columns of `RAW_SCHEMA`.
-        now: The present instant; aware.
+        now: The current instant; aware.
     """
     named = storable_columns(raw).with_columns(**{name: known_name(column) for name, column in NAMES.items()})
     no_track = pl.col("spotify_track_uri").is_null() | (pl.col("spotify_track_uri") == "")
@@ -153,7 +153,7 @@ def classified(raw: pl.DataFrame, now: datetime) -> ClassifiedRow:
 
 
 def _stamp() -> pl.Expr:
-    """The instant in the one spelling that identifies a row, with milliseconds if there are any; null if it is none."""
+    """The instant in the one form that identifies a row, with milliseconds if it has any; null if it is no instant."""
     ts = pl.col("ts")
     milliseconds = ts.str.extract(r"[.,]([0-9]{1,3})").str.pad_end(3, "0")
     fraction = pl.when(milliseconds != "000").then("." + milliseconds).otherwise(pl.lit(""))
@@ -168,7 +168,7 @@ def _instant() -> pl.Expr:
 
 
 def _reason(now: datetime) -> pl.Expr:
-    """Why a row is no play; null where it is one."""
+    """Why a row is not a play; null if it is one."""
     return pl.coalesce(
         fault(pl.col("import_ts").is_null(), "ts is not an instant like 2023-03-19T18:31:37Z"),
         fault(pl.col("ms_played").is_null(), "ms_played is not a whole number of milliseconds"),
@@ -201,7 +201,7 @@ def _plays(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _identified(rows: pl.DataFrame) -> pl.DataFrame:
-    """With ids for the rows without one: files from the listener's own disk, known by artist and title only."""
+    """Rows with ids for files from the user's own disk, which have only artist and title."""
     local = rows.filter(pl.col("track_id").is_null())
     if local.is_empty():
         return rows
@@ -212,7 +212,7 @@ def _identified(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _platform_family(platform: pl.Series) -> pl.Series:
-    """Families of the platforms; worked out once per text, of which a file has few."""
+    """Platform families; computed once per text, because a file has few different ones."""
     text = pl.col("platform").str.to_lowercase()
     families = [fault(text.str.contains(rf"(^|[^a-z]){re.escape(part)}"), family) for part, family in PLATFORM_FAMILIES]
     stated = text.is_not_null() & ~text.is_in(["", "not_applicable"])

@@ -1,4 +1,4 @@
-"""Finding the files of exports in what the user points at: files, folders, and zips as they were downloaded."""
+"""Finds export files in the paths that the user gives: files, folders, and zips as they were downloaded."""
 
 import re
 from collections import Counter
@@ -30,15 +30,15 @@ COMPANIONS = re.compile(
     r"|VoiceInput|Wrapped\d*|YourLibrary|YourSoundCapsule)\.jsonl?",
     re.IGNORECASE,
 )
-"""What else lies in the packages of Spotify and ListenBrainz."""
+"""Other files in the packages of Spotify and ListenBrainz."""
 MEANT = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".scrobbler.log")
-"""Whoever gives files of such names means them."""
+"""Suffixes of files that the user most probably wants to import."""
 SUFFIXES = (*MEANT, ".txt", ".log")
 GZIP = ".gz"
 LOOKED_AT = 1 << 16
-"""Bytes at the beginning of a file by which it is recognised."""
+"""Bytes at the beginning of a file from which its format is recognised."""
 STRANGE_NAMED = 3
-"""So many files of no known kind are named where there are no others."""
+"""How many unknown files a message names if there are no known ones."""
 RANKS: dict[ExportFormat, int] = {"extended": 0, "basic": 1}
 EXPECTED = (
     "Give the zip from Spotify, its folder, or files like Streaming_History_Audio_2019-2020_3.json, endsong_0.json or "
@@ -48,25 +48,25 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class IgnoredFile:
-    """A file that looks as if it were meant and is of no known kind, and what it is."""
+    """A file that looks like an export but has no known format, and a description of it."""
 
     name: str
     what: str
 
     @property
     def reason(self) -> str:
-        """Why it is not read."""
-        return f"it is no listening history of a known kind, but {self.what}"
+        """Why the file is not read."""
+        return f"it is not a listening history of a known kind but {self.what}"
 
 
 @dataclass(frozen=True)
 class ExportListing:
-    """The files to read, in this order, and those left out.
+    """The files to read, in this order, and the files left out.
 
     Attributes:
-        files: What is to be read.
-        ignored: What is of no known kind.
-        refused: Why files cannot be read, or paths hold nothing to read, beside others that can and do.
+        files: Files to read.
+        ignored: Files of no known format.
+        refused: Why some files cannot be read, or some paths hold nothing to read, while others can be read.
     """
 
     files: list[ExportFile]
@@ -78,11 +78,11 @@ def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> ExportLis
     """The files of known formats at `paths`: the extended history first, then the account data, then the others.
 
     Args:
-        paths: Files, folders that are searched to their depth, zips.
+        paths: Files, zips, and folders, which are searched with their subfolders.
         limits: How large a zip may be.
 
     Raises:
-        ExportError: at none of them is anything that is known and safe to read.
+        ExportError: none of the paths holds a file that is known and safe to read.
     """
     files: list[ExportFile] = []
     ignored: list[IgnoredFile] = []
@@ -111,7 +111,7 @@ def find_export_files(paths: Sequence[Path], limits: ArchiveLimits) -> ExportLis
 
 
 def _stored(path: Path, label: str, limits: ArchiveLimits, prefix: str, refused: list[str]) -> Iterator[ArchiveMember]:
-    """The files at a path; what cannot be read is added to `refused` and holds up nothing else."""
+    """The files at a path. Errors are added to `refused` and do not affect other files."""
     try:
         if path.is_dir():
             for found in sorted(path.rglob("*")):
@@ -132,7 +132,7 @@ def _stored(path: Path, label: str, limits: ArchiveLimits, prefix: str, refused:
 
 
 def _unpacked(stored: ArchiveMember, limits: ArchiveLimits) -> ArchiveMember:
-    """What a file packed by gzip holds; any other one as it is."""
+    """The content of a gzip file; any other file as it is."""
     if not stored.name.lower().endswith(GZIP):
         return stored
     return ArchiveMember(stored.name[: -len(GZIP)], stored.size, partial(open_gzip, stored.open, limits.total_bytes))
@@ -143,9 +143,9 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _format(stored: ArchiveMember, *, given: bool) -> tuple[ExportFormat | None, str]:
-    """What the file holds, by its name or else by its beginning; and what it looks like, for it may be nothing known.
+    """The format of the file, by its name or else by its beginning, and a description in case the format is unknown.
 
-    Only what the user named may have any name.
+    Only a file that the user named may have any name.
     """
     base = PurePosixPath(stored.name).name
     if is_hidden(base):
@@ -162,7 +162,7 @@ def _format(stored: ArchiveMember, *, given: bool) -> tuple[ExportFormat | None,
 
 
 def is_hidden(base: str) -> bool:
-    """Whether nobody means a file of this name: macOS puts a shadow ._x beside every x; players hide their logs."""
+    """Whether to skip a hidden file, like the ._x that macOS adds to every x; hidden logs of players are read."""
     return base.startswith(".") and (base.startswith("._") or not base.lower().endswith(".log"))
 
 
@@ -172,6 +172,6 @@ def _looks_meant(name: str) -> bool:
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """The order in which people count: 2 before 10."""
+    """A sort key in natural order: 2 before 10."""
     parts = re.findall(r"\d+|\D+", name.lower())
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name

@@ -1,4 +1,4 @@
-"""The export of Koito: one JSON object whose ``listens`` are plays, with all known names of what was played."""
+"""Reads the export of Koito: one JSON object whose ``listens`` are plays, with all known names of track and artists."""
 
 import re
 from collections.abc import Iterator
@@ -24,19 +24,19 @@ INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[
 def read_koito(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> Iterator[ExportChunk]:
     """Read an export of version 1.
 
-    ``listened_at`` is what the client said, which is the start of the play by the rules of ListenBrainz and Last.fm;
-    plays that Koito itself has imported from Spotify carry the end. ``duration`` is the track's, in seconds, 0 where it
-    is unknown.
+    ``listened_at`` is the value that the client sent, which is the start of the play by the rules of ListenBrainz and
+    Last.fm. For plays that Koito itself has imported from Spotify it is the end. ``duration`` is the length of the
+    track in seconds, 0 if unknown.
 
     Args:
         stream: The file.
-        name: Its name, for messages.
-        now: The current instant; later plays, by more than a day, are rejected.
+        name: The file's name for messages.
+        now: The current instant; plays more than a day later are rejected.
         chunk_rows: Rows per chunk, at least 1.
 
     Raises:
-        ExportError: it holds no listens.
-        BrokenExportError: it breaks off; the rows before the break were given.
+        ExportError: the file holds no listens.
+        BrokenExportError: the file breaks off; the rows before the break were yielded.
     """
     elements = array_elements(stream, name, LISTENS)
     outcomes = (element if isinstance(element, Rejected) else _outcome(element, now) for element in elements)

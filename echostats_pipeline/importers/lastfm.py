@@ -1,6 +1,6 @@
-"""What others export from Last.fm, which has no export of its own: CSVs, and the pages of ``user.getRecentTracks``.
+"""Reads what tools export from Last.fm, which has no export itself: CSVs, and pages of ``user.getRecentTracks``.
 
-Every row is a play with the second of its start, by name: no Spotify id, no length, no time listened.
+Every row is a play by name with its start to the second: no Spotify id, no length, no time played.
 """
 
 import re
@@ -25,32 +25,32 @@ from echostats_pipeline.importers.scrobbles import flat, instant, joined_instant
 from echostats_pipeline.importers.text import text_lines, text_start
 
 EARLIEST = datetime(2005, 1, 1, tzinfo=UTC)
-"""Nothing older is real: Last.fm stamps plays of unknown time with 1970."""
+"""Nothing older is real: Last.fm gives plays of unknown time a stamp in 1970."""
 PAGES = re.compile(r'"(?:tracks?|scrobbles)"\s*:\s*(?:\[|(?=\{\s*"))')
-"""What the tracks of a page open with; where there is one only, it stands there without an array."""
+"""Matches the text before the tracks of a page; a single track stands there without an array."""
 LISTS = re.compile(r"\[\s*(?=\{)")
-"""What the tracks of a page open with where pages are arrays and nothing else."""
+"""Matches the text before the tracks of a page if pages are plain arrays."""
 
-STILL_PLAYING = "still playing: no instant"
+STILL_PLAYING = "still playing: no time yet"
 NO_INSTANT = "the row has no instant that can be read"
 
 
 def read_lastfm(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> Iterator[ExportChunk]:
     """Read a CSV or JSON of plays at Last.fm.
 
-    CSVs have a header with an artist, a title and an instant in words of `scrobbles.NAMES`, or none and columns of
-    `scrobbles.HEADERLESS`. JSON is one page of ``user.getRecentTracks``, an array of pages, of arrays or of tracks, or
-    the ``scrobbles`` of lastfmstats.com.
+    CSVs have a header with an artist, a title and an instant, under the names in `scrobbles.NAMES`; or no header and
+    the columns of `scrobbles.HEADERLESS`. JSON is one page of ``user.getRecentTracks``, an array of pages, arrays or
+    tracks, or the ``scrobbles`` of lastfmstats.com.
 
     Args:
         stream: The file, seekable.
-        name: Its name, for messages.
-        now: The current instant; later plays, by more than a day, are rejected.
+        name: The file's name for messages.
+        now: The current instant; plays more than a day later are rejected.
         chunk_rows: Rows per chunk, at least 1.
 
     Raises:
-        ExportError: it is none of these.
-        BrokenExportError: it breaks off; the rows before the break were given.
+        ExportError: the file is none of these.
+        BrokenExportError: the file breaks off; the rows before the break were yielded.
     """
     head = text_start(stream, name)
     rows = _json_rows if head.startswith(("[", "{")) else _csv_rows
@@ -59,7 +59,7 @@ def read_lastfm(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> 
 
 
 def _outcome(row: dict[str, str], now: datetime) -> Outcome:
-    """What became of a row: its values by the keys of `scrobbles.NAMES`."""
+    """The outcome of a row, given by its values under the keys of `scrobbles.NAMES`."""
     uts, written = row.get("uts", ""), row.get("utc_time", "")
     started = seconds(uts) if uts else instant(written)
     if started is None:
@@ -96,7 +96,7 @@ def _json_rows(stream: BinaryIO, name: str, head: str) -> Iterator[dict[str, str
 
 
 def opening_of(head: str) -> re.Pattern[str] | None:
-    """What arrays of tracks open with in JSON that begins so; None where the file is one array of them."""
+    """Matches the text before arrays of tracks in JSON with this beginning; None if the whole file is one array."""
     if head.startswith("{"):
         return PAGES
     if re.match(r"\[\s*\[", head):
@@ -110,7 +110,7 @@ def opening_of(head: str) -> re.Pattern[str] | None:
 
 
 def _tracks(element: Any) -> list[Any]:
-    """The tracks of a page that stands among tracks, or the element, which is a track."""
+    """The tracks of a page among the elements; or the element itself, if it is a track."""
     page = element.get("recenttracks", element) if isinstance(element, dict) else element
     tracks = page.get("track", page) if isinstance(page, dict) else page
     if isinstance(tracks, str):

@@ -1,4 +1,4 @@
-"""JSON objects line by line, as tools write them that append to a file."""
+"""Reads JSON objects line by line, as written by tools that append to a file."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -10,14 +10,14 @@ from echostats_pipeline.importers.text import UnreadText, chunked, is_damaged, t
 
 
 def json_lines(stream: BinaryIO, name: str) -> Iterator[Any]:
-    """The values of the lines, and why other lines are rejected; several objects may share a line.
+    """Yield the values of the lines, or why a line is rejected; several objects may share a line.
 
     Args:
         stream: The file, from its beginning.
-        name: Its name, for messages.
+        name: The file's name for messages.
 
     Raises:
-        BrokenExportError: it cannot be read on, or its last line breaks off; that line was given as rejected.
+        BrokenExportError: the file cannot be read further, or its last line breaks off and was yielded as rejected.
     """
     for line in text_lines(stream, name):
         if isinstance(line, UnreadText):
@@ -35,7 +35,7 @@ def json_lines(stream: BinaryIO, name: str) -> Iterator[Any]:
 
 
 def read_object_lines(stream: BinaryIO, name: str, chunk_rows: int) -> Iterator[ObjectChunk]:
-    """The objects of the lines in chunks, as `arrays.read_objects` gives those of an array; errors as `json_lines`."""
+    """Yield the objects of the lines in chunks, like `arrays.read_objects` for an array; errors as `json_lines`."""
     values = (UnreadText(value.reason) if isinstance(value, Rejected) else value for value in json_lines(stream, name))
     first = 0
     for rows in chunked(values, chunk_rows, stream.tell):
@@ -44,7 +44,7 @@ def read_object_lines(stream: BinaryIO, name: str, chunk_rows: int) -> Iterator[
 
 
 def _values(line: str) -> list[Any]:
-    """The objects of a line, the last one rejected where it cannot be parsed; or the one thing that it is."""
+    """The objects of a line, the last one rejected if it cannot be parsed; or the single other value of the line."""
     if is_damaged(line):
         return [Rejected("the line is not UTF-8", {})]
     values: list[Any] = []

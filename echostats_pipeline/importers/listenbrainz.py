@@ -1,4 +1,4 @@
-"""The export of ListenBrainz: one JSON object per play, as lines of a zip's members or, formerly, as one array."""
+"""Reads the export of ListenBrainz: one JSON object per play, as lines of files in a zip or, formerly, as one array."""
 
 import re
 from collections.abc import Iterator
@@ -19,34 +19,34 @@ from echostats_pipeline.importers.text import text_start
 from echostats_pipeline.transforms.history.named_rows import ISRC
 
 EARLIEST = datetime(2002, 10, 1, tzinfo=UTC)
-"""ListenBrainz's own ``LISTEN_MINIMUM_DATE``: it refuses what is older, because most of that was rubbish."""
+"""ListenBrainz's own ``LISTEN_MINIMUM_DATE``: it refuses older listens, because most were wrong."""
 
 SPOTIFY_PAGE = r"(?:https?://)?(?:open|play)\.spotify\.com/(?:intl-[A-Za-z-]+/)?(?:embed/)?"
 SPOTIFY_TRACK = re.compile(rf"(?:(?:spotify:|{SPOTIFY_PAGE})track[:/])?([0-9A-Za-z]{{22}})(?:[/?#].*)?")
-"""A track of Spotify as clients name it: its page in any language, its URI, or the id alone."""
+"""A Spotify track as clients name it: its page in any language, its URI, or the id alone."""
 SPOTIFY_EPISODE = re.compile(rf"(?:spotify:|{SPOTIFY_PAGE})(?:episode|show|chapter)[:/]")
 RECORDING = re.compile(ISRC)
 LISTENS = re.compile(r'"listens"\s*:\s*\[')
 SPOTIFY_FIELDS = ("spotify_id", "spotify_track_id", "origin_url")
-"""Where clients name a track of Spotify, the most reliable first."""
+"""Fields in which clients name a Spotify track, the most reliable first."""
 LONGEST_MS = 2**53
-"""Larger numbers are no lengths, and not whole any more where they were floats."""
+"""Larger numbers are no lengths, and floats of that size are not exact."""
 
 
 def read_listenbrainz(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> Iterator[ExportChunk]:
-    """Read one ``.jsonl`` of the zip, the array of the older export, or the ``listens`` that the API answers.
+    """Read one ``.jsonl`` of the zip, the array of the older export, or the ``listens`` of an API response.
 
-    ``listened_at`` is the start of the play by ListenBrainz's rules; what it imported from Spotify itself carries the
-    end. The file does not tell which, so that it is taken as it stands.
+    ``listened_at`` is the start of the play by ListenBrainz's rules; in its own imports from Spotify it is the end. The
+    file does not show which, so the value is stored as it is.
 
     Args:
         stream: The file, seekable.
-        name: Its name, for messages.
-        now: The current instant; later plays, by more than a day, are rejected.
+        name: The file's name for messages.
+        now: The current instant; plays more than a day later are rejected.
         chunk_rows: Rows per chunk, at least 1.
 
     Raises:
-        BrokenExportError: it breaks off; the rows before the break were given.
+        BrokenExportError: the file breaks off; the rows before the break were yielded.
     """
     head = text_start(stream, name)
     if head.startswith("["):
@@ -67,7 +67,7 @@ def _outcome(listen: Any, now: datetime) -> Outcome:
     kept = dict(zip(("artist_name", "track_name", "release_name"), names, strict=True))
     started = listen.get("listened_at")
     if type(started) is not int:
-        reason = "still playing: no instant" if started is None else "listened_at is not a whole number of seconds"
+        reason = "still playing: no time yet" if started is None else "listened_at is not a whole number of seconds"
         return Rejected(reason, kept)
     kept["listened_at"] = str(started)[:20]
     if any(SPOTIFY_EPISODE.match(link) for link in links):
@@ -95,7 +95,7 @@ def _text(value: Any) -> str:
 
 
 def _isrc(value: Any) -> str | None:
-    """The first code of a recording, in the form in which Spotify has it, where clients send one or several."""
+    """The first recording code, in Spotify's form; clients may send one or several."""
     codes = value if isinstance(value, list) else [value]
     plain = (re.sub(r"[\s-]", "", _text(code)).upper().removeprefix("ISRC:") for code in codes)
     return next((code for code in plain if RECORDING.fullmatch(code)), None)
@@ -106,5 +106,5 @@ def _ms_played(value: Any) -> int | None:
 
 
 def _milliseconds(value: Any, unit: int = 1) -> int | None:
-    """A length as clients send it, whole or not, in units of so many milliseconds; nothing where it is none."""
+    """A length that clients send, whole or not, in units of `unit` milliseconds; None if it is no length."""
     return round(value * unit) if type(value) in (int, float) and 0 < value * unit < LONGEST_MS else None

@@ -1,4 +1,4 @@
-"""The export of Maloja: one JSON object whose ``scrobbles`` are plays with the names of all artists."""
+"""Reads the export of Maloja: one JSON object whose ``scrobbles`` are plays with the names of all artists."""
 
 import re
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ LONGEST_S = 24 * 60 * 60
 def read_maloja(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> Iterator[ExportChunk]:
     """Read an export.
 
-    ``time`` is the second that the client said, which is the start of the play by the rules of ListenBrainz and
-    Last.fm; plays that Maloja itself has imported from Spotify carry the start or the end, moved on by seconds where
-    two had the same. ``duration`` is how long was listened and ``length`` the track's, both in seconds.
+    ``time`` is the second that the client sent, which is the start of the play by the rules of ListenBrainz and
+    Last.fm. In plays that Maloja itself has imported from Spotify it is the start or the end, moved by seconds if two
+    plays had the same. ``duration`` is the time played and ``length`` the length of the track, both in seconds.
 
     Args:
         stream: The file.
-        name: Its name, for messages.
-        now: The current instant; later plays, by more than a day, are rejected.
+        name: The file's name for messages.
+        now: The current instant; plays more than a day later are rejected.
         chunk_rows: Rows per chunk, at least 1.
 
     Raises:
-        ExportError: it holds no scrobbles.
-        BrokenExportError: it breaks off; the rows before the break were given.
+        ExportError: the file holds no scrobbles.
+        BrokenExportError: the file breaks off; the rows before the break were yielded.
     """
     elements = array_elements(stream, name, SCROBBLES)
     outcomes = (element if isinstance(element, Rejected) else _outcome(element, now) for element in elements)
@@ -65,7 +65,7 @@ def _outcome(scrobble: dict[str, Any], now: datetime) -> Outcome:
 
 
 def _primary(artists: list[str], of_album: list[str]) -> str:
-    """The artist by whom others know the play: Maloja keeps no order among those of a track, but the album has one."""
+    """The main artist, as other sources name it. Maloja orders the artists of an album, but not those of a track."""
     return next((artist for artist in of_album if artist in artists), artists[0] if artists else "")
 
 

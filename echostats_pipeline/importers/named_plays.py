@@ -1,4 +1,4 @@
-"""What the exports of other services share: plays by name, stamped with their start, without playback details."""
+"""Shared code for exports of other services: plays by name, with their start, without playback details."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -16,11 +16,11 @@ from echostats_pipeline.importers.text import chunked
 from echostats_pipeline.model.base import storable_text
 
 ELEMENTS_HELD = 1000
-"""So many objects of an array are held at a time; with pictures and aliases each takes some kB."""
+"""How many objects of an array are held at a time; with pictures and aliases each takes some kB."""
 
 
 class NamedPlay(NamedTuple):
-    """One play: the second of its start, names, and what else the service knows."""
+    """One play: the second of its start, names, and whatever else the service knows."""
 
     started: int
     artist: str
@@ -33,18 +33,18 @@ class NamedPlay(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """Why a row cannot become a play, and what is kept of it."""
+    """Why a row cannot become a play, and the part of the row that is kept."""
 
     reason: str
     row: dict[str, Any]
 
 
 Outcome = NamedPlay | Rejected | None
-"""What a row became; None where it is no music."""
+"""The outcome of a row; None if it is not music."""
 
 
 def judged(play: NamedPlay, kept: dict[str, Any], earliest: datetime, now: datetime) -> NamedPlay | Rejected:
-    """The play as it can be stored, or why it cannot: without a name, or out of the time the service can know of."""
+    """The play as it can be stored, or why it cannot: a name is missing or too long, or the instant is impossible."""
     artist, track, album = (storable_text(name).strip() for name in (play.artist, play.track, play.album))
     play = play._replace(artist=artist, track=track, album=album)
     if not play.artist or not play.track:
@@ -61,16 +61,16 @@ def judged(play: NamedPlay, kept: dict[str, Any], earliest: datetime, now: datet
 def array_elements(
     stream: BinaryIO, name: str, opening: re.Pattern[str] | None = None
 ) -> Iterator[dict[str, Any] | Rejected]:
-    """The objects of a JSON array in their order, and why other elements are rejected.
+    """Yield the objects of a JSON array in order, or why an element is rejected.
 
     Args:
         stream: The file, from its beginning.
-        name: Its name, for messages.
-        opening: What the array opens with where it is not the file, as `read_objects` takes it.
+        name: The file's name for messages.
+        opening: Matches the text before the array if the file is not the array itself, as in `read_objects`.
 
     Raises:
-        ExportError: there is no such array.
-        BrokenExportError: it breaks off.
+        ExportError: there is no array after `opening`.
+        BrokenExportError: the array breaks off.
     """
     for chunk in read_objects(stream, name, ELEMENTS_HELD, opening=opening):
         elements: list[tuple[int, dict[str, Any] | Rejected]] = list(zip(chunk.numbers, chunk.objects, strict=True))
@@ -81,16 +81,16 @@ def array_elements(
 def export_chunks(
     outcomes: Iterable[Outcome], service: str, chunk_rows: int, bytes_read: Callable[[], int]
 ) -> Iterator[ExportChunk]:
-    """Chunks of at most `chunk_rows` rows.
+    """Yield chunks of at most `chunk_rows` rows.
 
     Args:
-        outcomes: What each row of the file became, in its order.
+        outcomes: The outcome of each row of the file, in order.
         service: The first part of every ``import_key``.
         chunk_rows: Rows per chunk, at least 1.
-        bytes_read: How far into the file the outcomes have come.
+        bytes_read: Returns how far into the file the outcomes have come.
 
     Raises:
-        ExportError: what `outcomes` raises, after a chunk with the rows before it.
+        ExportError: an error raised by `outcomes`, after a chunk with the rows before it.
     """
     occurrences, first = Occurrences(), 0
     for rows in chunked(outcomes, chunk_rows, bytes_read):
@@ -106,7 +106,7 @@ def export_chunks(
 
 
 def _frame(plays: list[tuple[int, NamedPlay]], service: str) -> pl.DataFrame:
-    """A frame of `EXPORT_SCHEMA`; its keys still lack the occurrence."""
+    """A frame of `EXPORT_SCHEMA`; its keys still lack the occurrence number."""
     columns: dict[str, list[Any]] = {
         "row_number": [number for number, _ in plays],
         "import_key": [_import_key(service, play) for _, play in plays],
@@ -128,8 +128,8 @@ def _frame(plays: list[tuple[int, NamedPlay]], service: str) -> pl.DataFrame:
 
 
 def _import_key(service: str, play: NamedPlay) -> str:
-    r"""As `naming.parsed_key` reads it, without the number of the occurrence."""
-    told = play.track_id or play.isrc
-    told_id = f"\x1f{told}" if told else ""
+    r"""The key that `named_rows.parsed_key` reads, without the occurrence number."""
+    known_id = play.track_id or play.isrc
+    suffix = f"\x1f{known_id}" if known_id else ""
     lasted = "" if play.ms_played is None else play.ms_played
-    return f"{service}|{play.started}|{play.artist}\x1f{play.track}{told_id}|{lasted}"
+    return f"{service}|{play.started}|{play.artist}\x1f{play.track}{suffix}|{lasted}"

@@ -1,7 +1,7 @@
-"""Reading large exports in a process of its own: parsing and writing then do not wait for one interpreter.
+"""Reads large exports in a separate process, so that parsing and writing do not share one interpreter.
 
-The process is this module. It gets the files on its standard input and gives chunks on its standard output, no more
-than one ahead of who takes them.
+The process runs this module. It receives the files on standard input and sends chunks on standard output, at most one
+chunk ahead of the caller.
 """
 
 import os
@@ -24,7 +24,7 @@ Read = Callable[[ExportFile], Iterator[ExportChunk]]
 
 @dataclass(frozen=True)
 class EndOfFile:
-    """The end of a file, and why it came before its last row, if it did."""
+    """The end of a file, and the error if the file ended before its last row."""
 
     message: str = ""
     position: int | None = None
@@ -32,12 +32,12 @@ class EndOfFile:
 
 @contextmanager
 def reading_ahead(files: Sequence[ExportFile], now: datetime, zone: tzinfo) -> Iterator[Read]:
-    """A function like `read_export` for these files, to be called for each of them in this order.
+    """A function like `read_export` for these files; call it for each file in this order.
 
     Args:
-        files: What to read.
-        now: The present instant.
-        zone: The user's.
+        files: The files to read.
+        now: The current instant.
+        zone: The user's time zone.
     """
     command = [sys.executable, "-m", __name__]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - ourselves
@@ -71,9 +71,9 @@ def _received(file: ExportFile, stream: IO[bytes]) -> Iterator[ExportChunk]:
 
 
 def main() -> None:
-    """Read files until nobody takes their chunks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this ends it
-    files, now, zone = pickle.load(sys.stdin.buffer)  # noqa: S301 - from whoever started this
+    """Read files until the parent process stops taking their chunks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends this one
+    files, now, zone = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the parent process
     try:
         for file in files:
             try:
@@ -94,7 +94,7 @@ def _give(what: ExportChunk | EndOfFile) -> None:
 
 
 if __name__ == "__main__":
-    # Pickles name the classes of the imported module, which this one, being run, is not.
+    # Pickles name the classes of the imported module, and this one runs as __main__.
     from echostats_pipeline.importers.prefetch import main as imported_main
 
     imported_main()

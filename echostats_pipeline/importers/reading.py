@@ -1,4 +1,4 @@
-"""Reading a found file, whatever its format."""
+"""Opens an export file and reads it with the reader of its format."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
@@ -36,17 +36,17 @@ READERS: Mapping[ExportFormat, Reader] = {
 def read_export(
     file: ExportFile, now: datetime, chunk_rows: int = CHUNK_ROWS, zone: tzinfo = UTC
 ) -> Iterator[ExportChunk]:
-    """The rows of a file in chunks; every row is in one of them as a play, no music, or rejected.
+    """Yield the rows of a file in chunks; every row is a play, not music, or rejected.
 
     Args:
-        file: Where it is and what it holds.
-        now: The present instant; aware. Plays of the future are rejected.
+        file: The file and its format.
+        now: The current instant; aware. Plays in the future are rejected.
         chunk_rows: Rows per chunk, at least 1.
-        zone: The user's, for files that hold local times.
+        zone: The user's time zone, for files with local times.
 
     Raises:
-        ExportError: the file is not what its format says; nothing of it was given.
-        BrokenExportError: it cannot be read to its end; the rows before that were given.
+        ExportError: the file does not have its format; no rows were yielded.
+        BrokenExportError: the file cannot be read to its end; the rows before that were yielded.
     """
     try:
         opened = file.open()

@@ -1,4 +1,4 @@
-"""What a file holds, by its beginning; and what one of no known kind looks like."""
+"""Recognises the format of a file by its beginning, and describes files of no known format."""
 
 import re
 
@@ -30,12 +30,12 @@ SHAPES: tuple[tuple[ExportFormat, re.Pattern[str], set[str]], ...] = (
     ("extended", ARRAY, {"ts", "ms_played"}),
     ("basic", ARRAY, {"endTime", "msPlayed"}),
 )
-"""What JSON of a format holds somewhere, and the keys of its rows; the first match wins."""
+"""Patterns and row keys by which the JSON of a format is recognised; the first match decides."""
 SHOWN_KEYS = 8
 
 
 def recognised(head: bytes) -> ExportFormat | None:
-    """What a file holds that begins so."""
+    """The format of a file with this beginning."""
     text = _text(head)
     if text.startswith(("[", "{")):
         keys = set(KEY.findall(text))
@@ -50,7 +50,7 @@ def recognised(head: bytes) -> ExportFormat | None:
 
 
 def looks_like(head: bytes) -> str:
-    """What a file is that begins so and is of no known kind, in words that go on after "it is"."""
+    """A description of a file of no known format, in words that continue "it is"."""
     text = _text(head)
     if not text.strip("\0 \r\n\t"):
         return "empty"

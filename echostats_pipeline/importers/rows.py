@@ -1,4 +1,4 @@
-"""The common form of export rows, whatever file they came from."""
+"""Defines the common form of export rows, for files of all formats."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ ExportFormat = Literal[
     "scrobblerlog",
     "lastfm",
 ]
-"""What a file holds: ``video`` are the extended history's videos, of which those of songs are plays; ``basic_other``
-the account data's podcasts and audiobooks, which are counted and not stored; ``echotune`` is EchoTune's CSV of 57
-columns, ``scrobblerlog`` the log of a portable player."""
+"""The kind of a file. ``video``: the extended history's videos, of which those of songs are plays. ``basic_other``: the
+account data's podcasts and audiobooks, which are counted and not stored. ``echotune``: EchoTune's CSV of 57 columns.
+``scrobblerlog``: the log of a portable player."""
 
 EXPORT_SCHEMA = {
     "row_number": pl.UInt32(),
@@ -47,17 +47,17 @@ EXPORT_SCHEMA = {
 }
 """One row per play.
 
-``row_number`` is the position in the file, 0 the first. ``import_key`` identifies the row by its raw content, the n-th
-time that the file holds it. ``import_ts`` is the instant as the file has it. ``ms_played`` is null only where the
-format does not know it, ``duration_ms`` (of the track) where it does not say. ``track_id`` is a Spotify id, or made by
-`transforms.history.identity.stable_id`. Names are empty where unknown. Everything from ``reason_start`` on is null
-where the export does not say; ``video`` is true for the video of a song.
+``row_number`` is the position in the file, from 0. ``import_key`` identifies the row by its raw content and by the
+number of earlier rows with the same content. ``import_ts`` is the instant in the file. ``ms_played`` is null only if
+the format does not have it, ``duration_ms`` (of the track) if the row does not have it. ``track_id`` is a Spotify id,
+or made by `transforms.history.identity.stable_id`. Names are empty if unknown. All columns from ``reason_start`` on
+are null if the export does not have them; ``video`` is true for the video of a song.
 """
 
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that cannot become a play: its position in the file (0 is the first), why, and what it held."""
+    """A row that cannot become a play: its position in the file (from 0), the reason, and its content."""
 
     row_number: int
     reason: str
@@ -66,7 +66,7 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class ExportChunk:
-    """Consecutive rows of a file: plays, what was no music, what was rejected. The three add up to `rows`.
+    """Consecutive rows of a file: plays, rows that are not music, rejected rows. The three add up to `rows`.
 
     `bytes_read` is how far into the file the chunk reaches.
     """
@@ -80,7 +80,7 @@ class ExportChunk:
 
 @dataclass(frozen=True)
 class ExportFile:
-    """One file of an export, on disk or in a zip; `open` gives its bytes, `size` is how many those are."""
+    """One file of an export, on disk or in a zip; `open` returns its content, `size` is the length in bytes."""
 
     name: str
     format: ExportFormat

@@ -1,7 +1,7 @@
-"""The log of portable players, ``.scrobbler.log``: Rockbox and others note in it what they have played.
+"""Reads ``.scrobbler.log``, in which portable players (Rockbox and others) record what they have played.
 
-Its first lines name the format, the time zone and the player; every other one is a play in columns separated by tabs:
-artist, album, title, position, length in seconds, rating, start, MusicBrainz's id.
+The first lines name the format, the time zone and the player. Every other line is a play in columns separated by tabs:
+artist, album, title, position, length in seconds, rating, start, MusicBrainz id.
 """
 
 import re
@@ -18,12 +18,12 @@ from echostats_pipeline.importers.text import UnreadText, is_damaged, text_lines
 HEADER = "#AUDIOSCROBBLER/"
 ZONE = "#TZ/"
 ROW = re.compile(r"^(?:[^\t\n]*\t){4}-?[0-9]*\t[LS]?\t[0-9]+(?:\t[^\n]*)?$", re.MULTILINE | re.IGNORECASE)
-"""A play, by which a log is known that has lost its first lines."""
+"""A play; recognises a log that has lost its first lines."""
 COLUMNS = ("artist", "album", "track", "position", "length", "rating", "start")
 FAILED = "# FAILED"
-"""How Rockbox begins a line that it could not write."""
+"""The beginning of a line that Rockbox could not write."""
 UNTAGGED = "<untagged>"
-"""What Rockbox writes in place of a name that the file does not tell."""
+"""Rockbox's placeholder for a missing name."""
 LONGEST_S = 24 * 60 * 60
 
 
@@ -32,18 +32,18 @@ def read_scrobbler_log(
 ) -> Iterator[ExportChunk]:
     """Read a log.
 
-    A play that the player calls skipped (rating S: less than half was heard) is rejected, as everybody does who takes
-    such logs: how long it was heard is not known, so that it would count as a whole one.
+    Plays that the player marked as skipped (rating S: less than half was heard) are rejected, as all other readers of
+    these logs do: the time played is unknown, so the play would count as a whole one.
 
     Args:
         stream: The file.
-        name: Its name, for messages.
-        now: The current instant; later plays, by more than a day, are rejected.
+        name: The file's name for messages.
+        now: The current instant; plays more than a day later are rejected.
         chunk_rows: Rows per chunk, at least 1.
-        zone: Where the player's clock was set, unless the log says that it tells UTC.
+        zone: The time zone of the player's clock, unless the log says that its times are UTC.
 
     Raises:
-        BrokenExportError: it cannot be read to its end; the rows before that were given.
+        BrokenExportError: the file cannot be read to its end; the rows before that were yielded.
     """
     outcomes = _outcomes(text_lines(stream, name), now, zone)
     yield from export_chunks(outcomes, "scrobblerlog", chunk_rows, stream.tell)
@@ -76,14 +76,14 @@ def _outcome(line: str, now: datetime, zone: tzinfo) -> Outcome:
     stamp, length = seconds(row["start"]), seconds(row["length"])
     started = _instant(stamp, zone) if stamp else None
     if started is None:
-        return Rejected("the player has no clock: no instant" if stamp == 0 else NO_INSTANT, row)
+        return Rejected("the player has no clock, so the play has no time" if stamp == 0 else NO_INSTANT, row)
     duration_ms = length * 1000 if length and length < LONGEST_S else None
     play = NamedPlay(started, row["artist"], row["track"], row["album"], duration_ms=duration_ms)
     return judged(play, row, EARLIEST, now)
 
 
 def _instant(stamp: int, zone: tzinfo) -> int | None:
-    """The second at which a clock in the zone shows so many seconds since the beginning of 1970."""
+    """The second at which a clock in the zone shows this number of seconds since the beginning of 1970."""
     try:
         return int(datetime.fromtimestamp(stamp, UTC).replace(tzinfo=zone).timestamp())
     except (ValueError, OverflowError):

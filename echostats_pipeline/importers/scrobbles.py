@@ -1,4 +1,4 @@
-"""What the tools that save plays from Last.fm call their columns and keys, and how they write instants."""
+"""Column names and time formats of the tools that save plays from Last.fm."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,13 +17,13 @@ NAMES: Mapping[str, Sequence[str]] = {
         *("scrobbledat", "scrobbletime", "scrobbledate", "date", "time"),
     ),
 }
-"""What each value is called, without case, blanks and signs, the clearest name first; ``uts`` are whole seconds."""
+"""Names of each value, without case, blanks and signs, the clearest first; ``uts`` are whole seconds."""
 OWN = {"uts", "utctime"}
-"""Names that nobody but these tools uses."""
+"""Names that only these tools use."""
 HEADERLESS = (("artist", "album", "track", "utc_time"), ("date", "time", "artist", "track"))
 """The columns of tools that write no header."""
 LOOKED_AT = 50
-"""Rows by which a file is known that says little or nothing of its columns."""
+"""How many rows are examined to recognise a file whose columns say little or nothing."""
 
 SECONDS = re.compile(r"[0-9]{1,12}")
 EPOCH = re.compile(r"([0-9]{9,11})([0-9]{3})?")
@@ -39,7 +39,7 @@ COMMA_IN_INSTANT = re.compile(
 
 
 class ScrobbleLayout(NamedTuple):
-    """What separates the columns of a CSV, how many there are, whether they have a header, and what stands where."""
+    """The layout of a CSV: delimiter, number of columns, whether there is a header, and the position of each value."""
 
     delimiter: str
     width: int
@@ -55,10 +55,10 @@ class ScrobbleLayout(NamedTuple):
 
 
 def layout_of(head: str) -> ScrobbleLayout | None:
-    """How a CSV of plays is laid out that begins so; None if it is none.
+    """The layout of a CSV of plays with this beginning; None if it is no such file.
 
-    Names that mean something only here are enough. Others must be those of an artist, a title and an instant, and an
-    instant must be found under it, or in the right column of a file without a header.
+    Names that only these tools use are enough. Otherwise there must be names of an artist, a title and an instant, and
+    an instant in that column; in a file without a header, an instant in the right column.
     """
     lines = [f"{line}\n" for line in joined_instants(head.lstrip().split("\n")[:LOOKED_AT])]
     for delimiter in DELIMITERS:
@@ -77,14 +77,14 @@ def layout_of(head: str) -> ScrobbleLayout | None:
 
 
 def joined_instants(lines: Iterable[Any]) -> Iterable[Any]:
-    """Lines of which the instants, which may contain a comma, are one value also where tools do not quote them."""
+    """Lines in which an instant with a comma is one value, even if a tool did not quote it."""
     return (COMMA_IN_INSTANT.sub(r"\1 \2", line) if isinstance(line, str) else line for line in lines)
 
 
 def flat(track: Mapping[str, Any]) -> dict[str, str]:
-    """A track of ``user.getRecentTracks``, or what tools make of it, by the keys of `NAMES`.
+    """A track of ``user.getRecentTracks``, or a tool's version of it, by the keys of `NAMES`.
 
-    Its artist carries a name or, in short answers, a ``#text``.
+    The artist has a name or, in short responses, a ``#text``.
     """
     values = {_squeezed(key): value for key, value in track.items()}
     row = {
@@ -97,12 +97,12 @@ def flat(track: Mapping[str, Any]) -> dict[str, str]:
 
 
 def seconds(text: str) -> int | None:
-    """Whole seconds since 1970, or None where the text is something else."""
+    """Whole seconds since 1970; None if the text is something else."""
     return int(text) if SECONDS.fullmatch(text.strip()) else None
 
 
 def instant(text: str) -> int | None:
-    """The second of an instant, in UTC unless it says otherwise; None where the text is none.
+    """An instant in seconds since 1970, read as UTC unless it names an offset; None if the text is no instant.
 
     ``14 Nov 2023, 22:13``, with or without comma and seconds; ISO 8601 with a time; seconds or milliseconds since 1970.
     """
@@ -130,7 +130,7 @@ def _month(name: str) -> int:
 
 
 def _places(names: Sequence[str]) -> dict[str, int]:
-    """Where the columns of a header stand, by the keys of `NAMES`; date and time apart where there are both."""
+    """The positions of the columns of a header, by the keys of `NAMES`; date and time separately if there are both."""
     found = {name: next((key for key in keys if key in names), None) for name, keys in NAMES.items()}
     places = {name: names.index(key) for name, key in found.items() if key}
     if found["utc_time"] == "date" and "time" in names:
@@ -142,7 +142,7 @@ def _places(names: Sequence[str]) -> dict[str, int]:
 def _stamped(layout: ScrobbleLayout, lines: Iterable[str]) -> bool:
     rows = csv_rows(lines, layout.delimiter, layout.width)
     stamps = (layout.row(row).get("utc_time", "") for row in rows if isinstance(row, list))
-    # Without a header, a number may be anything.
+    # Without a header, a number may have any meaning.
     return any(instant(stamp) is not None and (layout.header or not EPOCH.fullmatch(stamp)) for stamp in stamps)
 
 

@@ -1,4 +1,4 @@
-"""Lines of files that people have saved, edited and cut off. What a line means belongs to the readers."""
+"""Reads lines of text files that users may have edited or truncated. The meaning of a line is left to the readers."""
 
 import codecs
 import io
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 BLOCK_BYTES = 1 << 18
 CHUNK_BYTES = 32 << 20
-"""What rows are held of a file at once; 20,000 of an export have some 20 MB."""
+"""How many bytes of a file's rows are held at once; 20,000 rows of an export have some 20 MB."""
 LONGEST_LINE = 1 << 20
-"""Characters; the longest real row has some thousands. A longer line is passed over, for it would be held whole."""
+"""Characters; the longest real row has some thousands. Longer lines are skipped, because a line is held in memory."""
 
 
 @dataclass(frozen=True)
 class UnreadText:
-    """In the place of a row that is not given: why, and where it begins, in bytes, where that is known."""
+    """Stands in place of a row that could not be read: the reason, and the byte at which it begins, if known."""
 
     reason: str
     position: int | None = None
@@ -39,13 +39,13 @@ def text_start(stream: BinaryIO, name: str) -> str:
 
 
 def text_lines(stream: BinaryIO, name: str) -> Iterator[str | UnreadText]:
-    r"""The lines of a text with their ``\n``, which also stands for ``\r\n`` and ``\r``.
+    r"""Yield the lines of a text with their ``\n``, which replaces ``\r\n`` and ``\r``.
 
-    The encoding is what `text_encoding` finds; what is no text in it becomes lone surrogates, by which `is_damaged`
-    knows its line.
+    The encoding is detected by `text_encoding`. Bytes that it cannot decode become lone surrogates, by which
+    `is_damaged` finds their line.
 
     Raises:
-        BrokenExportError: the stream cannot be read on.
+        BrokenExportError: the stream cannot be read further.
     """
     decoder, rest, passed_over = None, "", False
     while block := read_block(stream, name):
@@ -67,15 +67,15 @@ def text_lines(stream: BinaryIO, name: str) -> Iterator[str | UnreadText]:
 
 
 def chunked(items: Iterable[T], size: int, position: Callable[[], int]) -> Iterator[list[T]]:
-    """Lists of at most `size` items, or of fewer that took `CHUNK_BYTES` of the file, or of memory.
+    """Yield lists of at most `size` items, or of fewer that took `CHUNK_BYTES` of the file or of memory.
 
     Args:
         items: Rows of a file.
-        size: How many a list holds, at least 1.
-        position: How far into the file they have come, or how much memory they take, in bytes.
+        size: The most items in a list, at least 1.
+        position: Returns how far into the file the items have come, or how much memory they take, in bytes.
 
     Raises:
-        ExportError: what `items` raises, after the items before it were given.
+        ExportError: an error raised by `items`, after the items before it were yielded.
     """
     chunk: list[T] = []
     start, broken = position(), None
@@ -94,7 +94,7 @@ def chunked(items: Iterable[T], size: int, position: Callable[[], int]) -> Itera
 
 
 def is_damaged(text: str) -> bool:
-    """Whether the text holds bytes that could not be decoded."""
+    """Whether the text contains bytes that could not be decoded."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -106,7 +106,7 @@ def read_block(stream: BinaryIO, name: str, size: int = BLOCK_BYTES) -> bytes:
     """The next bytes of the stream, at most `size`.
 
     Raises:
-        BrokenExportError: the stream cannot be read on.
+        BrokenExportError: the stream cannot be read further.
     """
     try:
         return stream.read(size)
@@ -119,7 +119,7 @@ def read_block(stream: BinaryIO, name: str, size: int = BLOCK_BYTES) -> bytes:
 
 
 def text_encoding(head: bytes) -> tuple[str, bytes]:
-    """The encoding of a file that begins so, and its byte-order mark; exports begin with characters of ASCII."""
+    """The encoding of a file with this beginning, and its byte-order mark; exports begin with ASCII characters."""
     if head.startswith(codecs.BOM_UTF8):
         return "utf-8", codecs.BOM_UTF8
     if head.startswith(codecs.BOM_UTF16_LE) or (head[1:2] == b"\0" and head[:1] != b"\0"):
@@ -130,7 +130,7 @@ def text_encoding(head: bytes) -> tuple[str, bytes]:
 
 
 class _Decoder:
-    """Text out of consecutive blocks of a file that begins with `head`."""
+    """Decodes consecutive blocks of a file that begins with `head`."""
 
     def __init__(self, head: bytes) -> None:
         encoding, self._mark = text_encoding(head)
@@ -143,7 +143,7 @@ class _Decoder:
         return text
 
     def end(self) -> str:
-        """What remains when the file has ended; a character that lacks its last bytes is a lone surrogate."""
+        """The rest at the end of the file; a character without its last bytes becomes a lone surrogate."""
         try:
             return self._decoder.decode(b"", final=True)
         except UnicodeDecodeError:

@@ -63,7 +63,7 @@ def test_repeats_are_told_apart_over_chunks() -> None:
         ({"endTime": "2005-12-31 23:59"}, "older than Spotify"),
         ({"msPlayed": None}, "msPlayed is not a whole number"),
         ({"msPlayed": "1"}, "msPlayed is not a whole number"),
-        ({"msPlayed": -1}, "less than nothing"),
+        ({"msPlayed": -1}, "negative length"),
         ({"msPlayed": 86_400_001}, "longer than a day"),
         ({"artistName": "Unknown Artist", "trackName": "Unknown Track"}, "no longer knows"),
         ({"artistName": "Unknown", "trackName": "Unknown"}, "no longer knows"),

@@ -118,7 +118,7 @@ def test_a_damaged_row_is_reported_with_its_byte_and_without_its_content() -> No
     (chunk,), error = read(data)
     (reject,) = chunk.rejects
     assert error is None
-    assert (reject.reason, reject.row) == ("the row is not valid JSON: it holds bytes that are no UTF-8", {"byte": 9})
+    assert (reject.reason, reject.row) == ("the row is not valid JSON: it has bytes that are not UTF-8", {"byte": 9})
     (chunk,), _ = read(b'[{"a": bad}]')
     (reject,) = chunk.rejects
     assert (reject.reason, reject.row) == ("the row is not valid JSON: Expecting value", {"byte": 1})

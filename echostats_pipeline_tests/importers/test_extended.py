@@ -170,7 +170,7 @@ def test_a_name_as_long_as_a_book_is_none() -> None:
         ({"ts": "2023-03-19T18:31:37+02:00"}, "ts is not an instant"),
         ({"ts": f"{NOW + timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}"}, "in the future"),
         ({"ts": "1970-01-01T00:00:00Z"}, "older than Spotify"),
-        ({"ms_played": -1}, "less than nothing"),
+        ({"ms_played": -1}, "negative length"),
         ({"ms_played": 86_400_001}, "longer than a day"),
         ({"ms_played": 2**70}, "ms_played is not a whole number"),
         ({"ms_played": math.nan}, "ms_played is not a whole number"),

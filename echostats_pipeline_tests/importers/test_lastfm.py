@@ -107,7 +107,7 @@ def test_every_form_gives_the_same_play(data: str | bytes) -> None:
 
 def test_what_is_still_playing_has_no_instant() -> None:
     plays, (reject,) = read(json.dumps([page([PLAYING, TRACK]), page([TRACK])]))
-    assert (reject.row_number, reject.reason) == (0, "still playing: no instant")
+    assert (reject.row_number, reject.reason) == (0, "still playing: no time yet")
     assert [key[-2:] for key in plays["import_key"]] == ["|1", "|2"]
     assert "canary" not in repr(reject)
 
@@ -123,7 +123,7 @@ def test_what_is_still_playing_has_no_instant() -> None:
 def test_a_csv_made_while_a_track_plays_rejects_that_row_only(text: str) -> None:
     plays, (reject,) = read(text)
     assert recognised(text.encode()) == "lastfm"
-    assert (reject.row_number, reject.reason, reject.row["track"]) == (0, "still playing: no instant", "Now Playing")
+    assert (reject.row_number, reject.reason, reject.row["track"]) == (0, "still playing: no time yet", "Now Playing")
     assert plays["track_name"].to_list() == ["Hidden Place"]
 
 
