@@ -1,4 +1,4 @@
-"""The access token on every API call, and its one renewal when Spotify rejects it."""
+"""Adds the access token to every API call, and renews the token once if Spotify rejects it."""
 
 from dataclasses import replace
 from typing import Protocol
@@ -9,19 +9,19 @@ _UNAUTHORIZED = 401
 
 
 class AccessTokens(Protocol):
-    """Where the access tokens of one user come from. Both methods may raise `ReauthorizationNeeded`."""
+    """Source of access tokens for one user. Both methods may raise `ReauthorizationNeeded`."""
 
     def access_token(self) -> str:
-        """A token that should be valid now; refreshed first if need be."""
+        """A token that should be valid now; it is refreshed first if necessary."""
 
     def renewed_token(self, rejected: str) -> str:
-        """A token other than the rejected one: another process's newer one, or a fresh one."""
+        """A token other than the rejected one: a newer one from another process, or a new one."""
 
 
 class AuthorisingHandler:
     """A handler that sends requests with a user's access token.
 
-    A 401 is answered by exactly one more attempt with a renewed token; a second 401 is returned as it is.
+    After a 401 there is exactly one more attempt, with a renewed token. A second 401 is returned as it is.
     """
 
     def __init__(self, handler: Handler, tokens: AccessTokens) -> None:
@@ -29,7 +29,7 @@ class AuthorisingHandler:
         self._tokens = tokens
 
     def __call__(self, request: Request) -> Response:
-        """Send the request with the token of the user."""
+        """Send the request with the user's token."""
         token = self._tokens.access_token()
         response = self._handler(_with_token(request, token))
         if response.status_code != _UNAUTHORIZED:

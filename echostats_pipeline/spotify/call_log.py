@@ -1,4 +1,4 @@
-"""One record of `api_logs` per HTTP attempt. The innermost layer, so that retries and token calls are seen too."""
+"""Writes one record of `api_logs` per HTTP attempt. It is the innermost layer, so it sees retries and token calls."""
 
 import logging
 from collections.abc import Callable
@@ -11,13 +11,13 @@ logger = logging.getLogger(__name__)
 
 
 class LoggingHandler:
-    """A handler that reports every attempt, whatever becomes of it, and changes nothing.
+    """A handler that records every attempt, successful or not, and changes nothing.
 
     Args:
         handler: Makes the attempt.
-        sink: Takes the record. What it raises is logged and forgotten: a call never fails for its record.
+        sink: Stores the record. Its errors are logged and ignored: a call never fails because of its record.
         clock: Monotonic seconds, for the latency.
-        new_request_id: A new identifier for each attempt.
+        new_request_id: Returns a new identifier for each attempt.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class LoggingHandler:
         self._new_request_id = new_request_id
 
     def __call__(self, request: Request) -> Response:
-        """Pass the request on; returns or raises exactly what the inner handler does."""
+        """Pass the request on; return or raise exactly what the inner handler does."""
         started = self._clock()
         try:
             response = self._handler(request)
@@ -63,7 +63,7 @@ class LoggingHandler:
 
 
 def _short_cause(request: Request, outcome: Response | BaseException) -> str:
-    """Empty for success, Spotify's words for an error, class names for an exception: its text may quote headers."""
+    """Empty for success, Spotify's words for an error, class names for an exception, whose text may quote headers."""
     if isinstance(outcome, Response):
         return "" if outcome.ok else str(explanation(request, outcome)) or "no reason given"
     return " from ".join(type(error).__name__ for error in (outcome, outcome.__cause__) if error is not None)

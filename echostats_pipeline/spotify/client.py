@@ -1,11 +1,11 @@
-"""Spotify's Web API as the pipeline reads it: whole objects, whole lists, and pages of lists that may be long.
+"""Reads Spotify's Web API: whole objects, whole lists, and single pages of lists that may be long.
 
-Every method either returns all that was asked for or raises a `SpotifyError`; a page that fails is never an empty or a
-shorter list. The iterators hand out what is read as it is read, so that `WaitRequired` in between loses nothing.
-Waiting, repeating and authorisation belong to the handler. What the objects mean: `mapping`.
+Every method either returns all that was requested or raises a `SpotifyError`. A failed page never becomes an empty or
+shorter list. Iterators yield objects as they are read, so a `WaitRequired` in between loses nothing. The handler is
+responsible for waiting, repeating and authorisation; `mapping` knows the meaning of the objects.
 
-Which endpoints the app may use is found out at run time (`regimes`): catalogue objects are read in batches, and one by
-one where Spotify refuses the batches.
+Which endpoints the app may use is learned at run time (`endpoint_access`): catalogue objects are read in batches, or
+one by one if Spotify refuses batches.
 """
 
 import re
@@ -25,13 +25,13 @@ from echostats_pipeline.spotify.retry_after import Clock
 from echostats_pipeline.spotify.transport import Handler, Request, Response
 
 Asked = tuple[str, JsonObject | None]
-"""The id that was asked for, and the object; None for what Spotify does not know."""
+"""The requested id and the object; None if Spotify does not know it."""
 
 PAGE_LIMIT = 50
 MOST_PAGES = 2_000
-"""Of one list. Spotify's offsets end at 100,000, which is this many pages."""
+"""The most pages of one list. Spotify's offsets end at 100,000, which is this number of pages."""
 MOST_IDS: Mapping[str, int] = {"tracks": 50, "artists": 50, "albums": 20, "audio-features": 100}
-"""Of one call, by kind of object."""
+"""The most ids in one call, by kind of object."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class ListPage:
     """A page of a list that is read over several runs.
 
     Attributes:
-        entries: As Spotify sent them; null for what it has withdrawn.
-        offset: The place of the first in the list.
-        total: How long the list is, says Spotify.
-        following: Where the next page begins; None at the end.
+        entries: As Spotify sent them; null for withdrawn content.
+        offset: The position of the first entry in the list.
+        total: The length of the list, according to Spotify.
+        following: The position at which the next page begins; None at the end.
     """
 
     entries: Sequence[JsonObject | None]
@@ -55,14 +55,14 @@ _CATALOGUE_ID = re.compile(r"[0-9A-Za-z]+")
 
 
 class SpotifyClient:
-    """Reads on behalf of one user.
+    """Reads the Web API on behalf of one user.
 
     Args:
         handler: The outermost layer.
         api_url: Origin of the API, without a path; also the only origin to which a ``next`` may lead.
-        user_id: For whom, in the records of calls; empty while the user is not known yet.
-        regimes: Which endpoints are refused to the app; without it, that is learnt anew by each client.
-        clock: The current instant, aware; for how long a refusal is remembered.
+        user_id: The user, for the records of calls; empty while unknown.
+        regimes: Remembers which endpoints are refused to the app. Without it, each client learns that again.
+        clock: The current instant, aware; decides how long a refusal is remembered.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class SpotifyClient:
         self._has_no_items_route = False
 
     def me(self) -> JsonObject:
-        """The profile of the user."""
+        """The user's profile."""
         request = self._request("/me", "reading the user's profile")
         return json_object(request, self._handler(request))
 
     def recently_played(self, limit: int = PAGE_LIMIT) -> JsonObject:
-        """The newest plays, newest first: one page with ``items``, for Spotify reaches back no further than 50 plays.
+        """The newest plays, newest first: one page with ``items``. Spotify returns no more than the last 50 plays.
 
-        No cursor is sent: plays that Spotify learns of late appear with old stamps, before any cursor.
+        No cursor is sent, because plays that Spotify learns of late appear with old stamps, before any cursor.
         """
         request = self._request("/me/player/recently-played", "reading the recently played tracks", limit=str(limit))
         response = self._handler(request)
@@ -98,10 +98,10 @@ class SpotifyClient:
         return page
 
     def tracks(self, ids: Iterable[str]) -> dict[str, JsonObject | None]:
-        """Full tracks by the id that was asked for; None for what Spotify does not know.
+        """Full tracks by the requested id; None for ids that Spotify does not know.
 
-        This and its siblings ask for each id once, in as few calls as Spotify allows. Ids that cannot be Spotify's own
-        (``local:``, ``unresolved:``) are not sent: they are unknown.
+        This method and the similar ones request each id once, in as few calls as Spotify allows. Ids that cannot be
+        Spotify's own (``local:``, ``unresolved:``) are not sent and count as unknown.
         """
         return _whole(ids, self.tracks_iter)
 
@@ -117,13 +117,13 @@ class SpotifyClient:
         """Audio features by track id, as `tracks`.
 
         Raises:
-            EndpointRefused: the app is refused, as those registered since November 2024 are. Spotify is asked once;
-                while that is remembered, this is raised without a call.
+            EndpointRefused: Spotify refuses the app, as it does all apps registered since November 2024. While the
+                refusal is remembered, this is raised without a call.
         """
         return _whole(ids, self.audio_features_iter)
 
     def tracks_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
-        """As `tracks`, one by one as they are read: an error later on loses nothing that was handed out."""
+        """As `tracks`, one by one as they are read: a later error does not lose objects already yielded."""
         return self._catalogue("tracks", ids)
 
     def artists_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
@@ -136,7 +136,7 @@ class SpotifyClient:
 
     def audio_features_iter(self, ids: Iterable[str]) -> Iterator[Asked]:
         """As `audio_features`, one by one as they are read."""
-        sendable, unknown = _told_apart(ids)
+        sendable, unknown = _sendable_and_unknown(ids)
         yield from unknown
         route = batch_route("audio-features")
         for batch in _batches(sendable, MOST_IDS["audio-features"]):
@@ -165,13 +165,13 @@ class SpotifyClient:
         return self._page("/me/playlists", "reading the playlists", offset)
 
     def playlist_items(self, playlist_id: str, offset: int = 0) -> ListPage | None:
-        """A page of the rows of a playlist, ``{added_at, item}`` or, from before 2026, ``{added_at, track}``.
+        """A page of the rows of a playlist: ``{added_at, item}`` or, before 2026, ``{added_at, track}``.
 
         Returns:
-            None where Spotify does not show the contents, as those of others' playlists.
+            None if Spotify does not show the contents, for example of playlists of other users.
 
         Raises:
-            NotFoundOnSpotify: the playlist does not exist any more.
+            NotFoundOnSpotify: the playlist no longer exists.
         """
         try:
             if not self._has_no_items_route:
@@ -179,7 +179,7 @@ class SpotifyClient:
                     return self._playlist_rows(playlist_id, "items", offset)
                 except NotFoundOnSpotify:
                     page = self._playlist_rows(playlist_id, "tracks", offset)
-                    self._has_no_items_route = True  # it is not about this playlist
+                    self._has_no_items_route = True  # the route is missing for all playlists
                     return page
             return self._playlist_rows(playlist_id, "tracks", offset)
         except EndpointRefused:
@@ -190,15 +190,16 @@ class SpotifyClient:
 
     def _playlist_rows(self, playlist_id: str, route: str, offset: int) -> ListPage:
         path = f"/playlists/{quote(playlist_id, safe='')}/{route}"
-        # Without the types, episodes come disguised as tracks.
+        # Without the types, Spotify returns episodes in the form of tracks.
         return self._page(path, "reading the items of a playlist", offset, additional_types="track,episode")
 
     def _catalogue(self, kind: str, ids: Iterable[str]) -> Iterator[Asked]:
-        """In batches; one by one where batches are refused.
+        """Read in batches, or one by one if batches are refused.
 
-        That they are is remembered once a single read was not refused as well: only then is it about batches.
+        The refusal of batches is remembered only after a single read has succeeded, because only then is it about
+        batches.
         """
-        sendable, unknown = _told_apart(ids)
+        sendable, unknown = _sendable_and_unknown(ids)
         yield from unknown
         endpoint = batch_route(kind)
         known = self._is_refused(endpoint)
@@ -231,7 +232,7 @@ class SpotifyClient:
             return None
 
     def _batch(self, kind: str, ids: Sequence[str]) -> list[JsonObject | None]:
-        """One call; answers keep the order of the ids, and an object may carry another id (relinked tracks)."""
+        """One call. Objects come in the order of the ids; a relinked track has another id than the requested one."""
         request = self._request(f"/{kind}", f"reading {kind}", ids=",".join(ids))
         response = self._handler(request)
         objects = _objects(request, response, json_object(request, response), kind.replace("-", "_"))
@@ -240,7 +241,7 @@ class SpotifyClient:
         return objects
 
     def _page(self, path: str, purpose: str, offset: int, **params: str) -> ListPage:
-        """The entries of an offset-paged list from one place on."""
+        """The entries of a list with offsets, from one position on."""
         start = {"offset": str(offset)} if offset else {}
         request = self._request(path, purpose, limit=str(PAGE_LIMIT), **start, **params)
         response = self._handler(request)
@@ -253,7 +254,7 @@ class SpotifyClient:
         return ListPage(entries, offset, total, place)
 
     def _all_pages(self, path: str, purpose: str, **params: str) -> list[JsonObject]:
-        """All entries of an offset-paged list; entries that Spotify sends as null are left out."""
+        """All entries of a list with offsets; entries that Spotify sends as null are left out."""
         first = self._request(path, purpose, limit=str(PAGE_LIMIT), **params)
         return [entry for page in self._pages(first) for entry in page if entry is not None]
 
@@ -272,7 +273,7 @@ class SpotifyClient:
             request = Request("GET", following, user_id=self._user_id, purpose=request.purpose)
 
     def _next(self, request: Request, response: Response, page: JsonObject) -> str | None:
-        """Address of the next page. It is followed with the user's token, so it must stay with the API."""
+        """Address of the next page. The user's token is sent to it, so it must belong to the API."""
         following = page.get("next", "")
         if following is None or (isinstance(following, str) and self._is_own(following)):
             return following
@@ -291,27 +292,27 @@ class SpotifyClient:
 
 
 def _place(request: Request, response: Response, following: str, offset: int) -> int:
-    """Where the next page begins, by its address."""
-    told = parse_qs(urlsplit(following).query).get("offset", [""])[-1]
-    place = int(told) if re.fullmatch(r"[0-9]{1,6}", told) else 0
+    """The position at which the next page begins, read from its address."""
+    offset_text = parse_qs(urlsplit(following).query).get("offset", [""])[-1]
+    place = int(offset_text) if re.fullmatch(r"[0-9]{1,6}", offset_text) else 0
     if not offset < place <= MOST_PAGES * PAGE_LIMIT:
         raise unexpected_body(request, response, "an end of the list: its pages lead in a circle or too far")
     return place
 
 
 def batch_route(kind: str) -> str:
-    """The name under which it is remembered that Spotify refuses objects of a kind in batches."""
+    """The key under which a refusal of batches of a kind of object is remembered."""
     return f"/{kind}?ids"
 
 
 def _whole(ids: Iterable[str], read: Callable[[Iterable[str]], Iterator[Asked]]) -> dict[str, JsonObject | None]:
-    """Everything that `read` hands out, in the order of the ids."""
+    """All objects that `read` yields, in the order of the ids."""
     asked: dict[str, JsonObject | None] = dict.fromkeys(ids)
     return {**asked, **dict(read(asked))}
 
 
-def _told_apart(ids: Iterable[str]) -> tuple[list[str], list[Asked]]:
-    """Each id once: those that can be asked for, and those that Spotify cannot know."""
+def _sendable_and_unknown(ids: Iterable[str]) -> tuple[list[str], list[Asked]]:
+    """Each id once: ids that can be requested, and ids that Spotify cannot know."""
     asked = list(dict.fromkeys(ids))
     return (
         [spotify_id for spotify_id in asked if _CATALOGUE_ID.fullmatch(spotify_id)],

@@ -1,13 +1,13 @@
-"""Tokens at rest: AES-256-GCM, bound to their user.
+"""Encrypts tokens for storage: AES-256-GCM, bound to their user.
 
-Own form, written by default::
+The pipeline's own form, which is written by default::
 
     v1.<key id>.<base64url without padding of: nonce (12 bytes), ciphertext, tag (16 bytes)>
 
-The key id is the first 8 hex digits of the key's SHA-256, so that a rotated key is recognised and not taken for damage.
-The user id is associated data: a value copied to another user cannot be decrypted. EchoStats' own form,
-``<nonce hex>:<ciphertext and tag hex>`` without associated data, is read, and written where it was found, so that
-EchoStats can go on reading it. The two differ in their separators.
+The key id is the first 8 hex digits of the key's SHA-256, so that a value of an old key is not taken for damaged. The
+user id is associated data: a value copied to another user cannot be decrypted. EchoStats' own form,
+``<nonce hex>:<ciphertext and tag hex>`` without associated data, can be read, too. A value found in that form is
+written back in it, so that EchoStats can still read it. The separators distinguish the two forms.
 """
 
 import base64
@@ -31,7 +31,7 @@ _ECHOSTATS_FORM = re.compile(r"([0-9a-fA-F]{24}):((?:[0-9a-fA-F]{2}){16,})")
 
 @dataclass(frozen=True, repr=False)
 class _Key:
-    """One key, and the name that values of our own form know it by."""
+    """One key, and the id of the key in values of the pipeline's own form."""
 
     id: str
     aead: AESGCM
@@ -48,11 +48,11 @@ class _Key:
 
 
 class TokenCipher:
-    """Encrypts the tokens of all users with the present key, and decrypts them with that or an old one.
+    """Encrypts the tokens of all users with the current key, and decrypts them with that key or an old one.
 
     Args:
-        key_hex: The present key, 64 hex digits (32 bytes).
-        old_keys_hex: Keys that stored values may still be encrypted with.
+        key_hex: The current key, 64 hex digits (32 bytes).
+        old_keys_hex: Keys with which stored values may still be encrypted.
 
     Raises:
         SettingsError: a key is not 64 hex digits.
@@ -65,21 +65,21 @@ class TokenCipher:
 
     @property
     def key_id(self) -> str:
-        """What values of our own form call the present key."""
+        """The id of the current key in values of the pipeline's own form."""
         return self._key.id
 
     @property
     def key_ids(self) -> tuple[str, ...]:
-        """What values of our own form call the configured keys, the present one first."""
+        """The ids of all configured keys in values of the pipeline's own form, the current one first."""
         return tuple(self._keys)
 
     def encrypt(self, plaintext: str, user_id: str) -> str:
-        """The text in our own form, readable for this user id only."""
+        """The text in the pipeline's own form, readable for this user id only."""
         nonce, ciphertext = self._sealed(plaintext, user_id.encode())
         return f"v1.{self._key.id}.{_base64url(nonce + ciphertext)}"
 
     def encrypt_like(self, previous_value: str, plaintext: str, user_id: str) -> str:
-        """The text in the form of the value it replaces: EchoStats' where that was EchoStats', else our own."""
+        """The text in the form of the value it replaces: EchoStats' form, or else the pipeline's own."""
         if not _ECHOSTATS_FORM.fullmatch(previous_value):
             return self.encrypt(plaintext, user_id)
         nonce, ciphertext = self._sealed(plaintext, None)
@@ -94,7 +94,7 @@ class TokenCipher:
         return self._opened(value, user_id)[0]
 
     def renewed(self, value: str, user_id: str) -> str:
-        """The value in its own form under the present key; the very value if that is its key already.
+        """The value in its own form under the current key; the unchanged value if it has that key already.
 
         Raises:
             DecryptionError: as `decrypt`.
@@ -103,7 +103,7 @@ class TokenCipher:
         return value if key.id == self._key.id else self.encrypt_like(value, plaintext, user_id)
 
     def key_id_of(self, value: str, user_id: str) -> str | None:
-        """The id of the key that a value names or, naming none, is read with; None if no configured key reads it."""
+        """The id of the key that a value names or, if it names none, can be read with; None if no known key fits."""
         if own := _OWN_FORM.fullmatch(value):
             return own[1]
         try:
@@ -112,17 +112,18 @@ class TokenCipher:
             return None
 
     def _sealed(self, plaintext: str, associated: bytes | None) -> tuple[bytes, bytes]:
-        # Never an argument: a nonce used twice with one key gives both texts away.
+        # The nonce is never an argument: using one twice with the same key reveals both texts.
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return nonce, self._key.aead.encrypt(nonce, plaintext.encode(), associated)
 
     def _opened(self, value: str, user_id: str) -> tuple[str, _Key]:
-        """The text of a value, and the key it was encrypted with."""
+        """The text of a value, and the key with which it was encrypted."""
         if echostats := _ECHOSTATS_FORM.fullmatch(value):
             nonce, ciphertext = (bytes.fromhex(part) for part in echostats.groups())
             return self._tried(self._keys.values(), nonce, ciphertext, user_id, associated=None)
         own = _OWN_FORM.fullmatch(value)
-        # Unused bits at the end of base64 could differ without a difference in meaning: only the written form counts.
+        # Unused bits at the end of base64 may differ without changing the meaning; only the form as written is
+        # accepted.
         if own is None or _base64url(sealed := base64.urlsafe_b64decode(f"{own[2]}==")) != own[2]:
             raise DecryptionError(
                 f"The stored token of user {user_id} is in a form that this version cannot read, or was cut. "
@@ -142,7 +143,7 @@ class TokenCipher:
         self, keys: Iterable[_Key], nonce: bytes, ciphertext: bytes, user_id: str, *, associated: bytes | None
     ) -> tuple[str, _Key]:
         for key in keys:
-            # Nothing is chained to what is raised below: a UnicodeDecodeError holds the decrypted bytes.
+            # The error below is not chained to anything: a UnicodeDecodeError contains the decrypted bytes.
             with suppress(InvalidTag, UnicodeDecodeError):
                 return key.aead.decrypt(nonce, ciphertext, associated).decode(), key
         raise DecryptionError(

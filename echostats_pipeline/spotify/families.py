@@ -1,7 +1,7 @@
-"""Families of endpoints: what calls are counted, budgeted and postponed by.
+"""Families of endpoints, by which calls are counted, budgeted and postponed.
 
-Spotify groups its endpoints into quota buckets and does not publish them; what was measured fits "one kind of object,
-one bucket", so that is a family here. Reading an object alone and reading it in a batch is the same family.
+Spotify groups its endpoints into quota buckets and does not publish them. Measurements fit "one bucket per kind of
+object", so a family is a kind of object. Reading objects one by one or in batches belongs to the same family.
 """
 
 import re
@@ -41,7 +41,7 @@ _OUTSIDE_THE_APP: frozenset[Family] = frozenset({"token", "reccobeats"})
 
 
 def family_of(path: str, service: Service = "spotify") -> Family:
-    """The family of a path such as ``/v1/tracks/{id}``, without query; ``other`` for paths this package never asks."""
+    """The family of a path like ``/v1/tracks/{id}``, without query; ``other`` for paths that are never used here."""
     if service == "reccobeats":
         return "reccobeats"
     path = path.rstrip("/")
@@ -49,5 +49,5 @@ def family_of(path: str, service: Service = "spotify") -> Family:
 
 
 def rate_limit_of(family: Family) -> str:
-    """Whose calls share a short-term limit: the whole Web API's do, the accounts service and ReccoBeats stand alone."""
+    """The group of calls with one short-term limit: the whole Web API, the accounts service, or ReccoBeats."""
     return family if family in _OUTSIDE_THE_APP else APP_FAMILY

@@ -1,6 +1,6 @@
-"""Single fields of Spotify's objects, read leniently: what is absent, null or of another type is None.
+"""Reads single fields of Spotify's objects leniently: a missing field, null or another type becomes None.
 
-Belongs here: reading a field, and building a document from the fields that are known. What a field means: `mapping`.
+Here: reading a field, and building a document from the known fields. Not here: the meaning of a field (`mapping`).
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from echostats_pipeline.spotify.responses import JsonObject
 T = TypeVar("T", bound=BaseModel)
 
 _STAND_INS: Mapping[str, Any] = {"name": "", "artist_name": "", "album_name": "", "duration_ms": 0}
-"""What a required field holds where Spotify does not say; it does not count as set either."""
+"""Values of required fields that Spotify does not send; these fields do not count as set."""
 
 
 def build(model: type[T], **fields: Any) -> T:
-    """The model from the fields that are known, so that the others keep their defaults and count as not set."""
+    """Build the model from the known fields; the others keep their defaults and do not count as set."""
     known = {name: value for name, value in fields.items() if value is not None}
     stand_ins = {
         name: value
@@ -38,13 +38,13 @@ def text(parent: Mapping[str, Any], name: str) -> str | None:
 
 
 def texts(parent: Mapping[str, Any], name: str) -> list[str] | None:
-    """The texts of a list; None where there is no list."""
+    """The texts of a list; None if there is no list."""
     value = parent.get(name)
     return [storable_text(text) for text in value if isinstance(text, str)] if isinstance(value, list) else None
 
 
 def whole(parent: Mapping[str, Any], name: str) -> int | None:
-    """A whole number; None for anything else, truth values included."""
+    """A whole number; None for anything else, including truth values."""
     value = parent.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -62,13 +62,13 @@ def json_object(parent: Mapping[str, Any], name: str) -> JsonObject | None:
 
 
 def json_objects(parent: Mapping[str, Any], name: str) -> list[JsonObject]:
-    """The JSON objects of a list; none where there is no list."""
+    """The JSON objects of a list; empty if there is no list."""
     value = parent.get(name)
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def instant(parent: Mapping[str, Any], name: str) -> datetime | None:
-    """An RFC 3339 instant; None where it is missing, malformed or names no zone."""
+    """An RFC 3339 instant; None if it is missing, malformed or has no time zone."""
     try:
         return to_utc(datetime.fromisoformat(text(parent, name) or ""))
     except (ValueError, OverflowError):

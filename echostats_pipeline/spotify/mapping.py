@@ -1,11 +1,11 @@
-"""Spotify's objects as our documents. Pure: the instant of reading is an argument.
+"""Converts Spotify's objects into documents. Pure: the instant of reading is an argument.
 
-Parsing is lenient, for Spotify adds and removes fields without notice: unknown ones are ignored, and what is absent,
-null or of another type is left to the document's default. It is then not among the document's `model_fields_set`
-either, so that a writer can tell "Spotify says 0" from "Spotify does not say"; `model.base.known_fields` is what may be
-written over an older document. Dates of releases stay as Spotify gives them: ``1981``, ``1981-12`` or ``1981-12-15``.
+Parsing is lenient, because Spotify adds and removes fields without notice. Unknown fields are ignored. A field that is
+missing, null or of another type gets the document's default, and is not in the document's `model_fields_set`. So a
+writer can distinguish "Spotify says 0" from "Spotify does not say"; `model.base.known_fields` are the fields that may
+be written over an older document. Release dates stay as Spotify sends them: ``1981``, ``1981-12`` or ``1981-12-15``.
 
-Full objects become documents with `enriched_at`; what is embedded in a track becomes stubs without it.
+Full objects become documents with `enriched_at`; objects inside a track become stubs without it.
 """
 
 from collections.abc import Sequence
@@ -42,12 +42,12 @@ from echostats_pipeline.transforms.history.identity import stable_id
 
 @dataclass(frozen=True)
 class RecentlyPlayedCounts:
-    """What became of the rows of one recently-played answer; `rows` is the sum of the other four.
+    """Outcomes of the rows of one recently-played response; `rows` is the sum of the other four.
 
     Attributes:
-        tracks: Plays of tracks, handed on.
+        tracks: Plays of tracks, which are returned.
         without_track: Rows whose track is null (content that Spotify has withdrawn).
-        not_music: Episodes and the like.
+        not_music: Episodes and other content.
         unreadable: Rows whose ``played_at`` is not an instant.
     """
 
@@ -59,17 +59,17 @@ class RecentlyPlayedCounts:
 
 
 def content(row: JsonObject) -> JsonObject | None:
-    """The track or episode of a row of a list: ``item`` since February 2026, ``track`` before; either or both occur.
+    """The track or episode of a row of a list: ``item`` since February 2026, ``track`` before; rows may have both.
 
-    None for what Spotify has withdrawn.
+    None for content that Spotify has withdrawn.
     """
     return json_object(row, "item") or json_object(row, "track")
 
 
 def user_profile(profile: JsonObject) -> dict[str, str]:
-    """Fields of `users` from ``GET /me``; those that the app may not see are absent, not empty.
+    """Fields of `users` from ``GET /me``; fields that the app may not see are absent, not empty.
 
-    `spotify_id` is Spotify's ``id``, the key that EchoStats uses, and not the newer ``account_id``.
+    `spotify_id` is Spotify's ``id``, the key that EchoStats uses, not the newer ``account_id``.
     """
     fields = {
         "spotify_id": text(profile, "id"),
@@ -82,7 +82,7 @@ def user_profile(profile: JsonObject) -> dict[str, str]:
 
 
 def recently_played_items(page: JsonObject) -> tuple[list[RecentlyPlayedItem], RecentlyPlayedCounts]:
-    """Plays of tracks in Spotify's order (newest first), and what became of every row."""
+    """Plays of tracks in Spotify's order (newest first), and the outcomes of all rows."""
     items: list[RecentlyPlayedItem] = []
     without_track = not_music = unreadable = 0
     rows = page["items"]
@@ -103,7 +103,7 @@ def recently_played_items(page: JsonObject) -> tuple[list[RecentlyPlayedItem], R
 
 
 def withheld_stamps(page: JsonObject) -> list[datetime]:
-    """When plays ended whose content Spotify no longer names (``track: null``), in Spotify's order."""
+    """The ends of plays whose content Spotify no longer names (``track: null``), in Spotify's order."""
     nameless = [row for row in page["items"] if row and content(row) is None]
     return [played_at for row in nameless if (played_at := instant(row, "played_at")) is not None]
 
@@ -114,7 +114,7 @@ def track_document(track: JsonObject, read_at: datetime, *, spotify_id: str | No
     Args:
         track: Spotify's object.
         read_at: When it was read.
-        spotify_id: The id that was asked for; Spotify may answer with the same recording under another one.
+        spotify_id: The requested id; Spotify may return the same recording under another id.
     """
     return build(
         Track,
@@ -157,14 +157,14 @@ def album_document(album: JsonObject, read_at: datetime, *, spotify_id: str | No
 
 
 def album_stub(track: JsonObject, read_at: datetime) -> Album | None:
-    """The simplified album inside a track, which lacks genres and popularity; None where it has no id."""
+    """The simplified album inside a track, without genres and popularity; None if it has no id."""
     album = json_object(track, "album") or {}
     spotify_id = text(album, "id")
     return _album(album, read_at, spotify_id=spotify_id) if spotify_id else None
 
 
 def artist_stubs(track: JsonObject, read_at: datetime) -> list[Artist]:
-    """The simplified artists inside a track, of which only id, name and address are known; none without an id."""
+    """The simplified artists inside a track, with only id, name and address; artists without an id are left out."""
     return [
         build(
             Artist,
@@ -180,7 +180,7 @@ def artist_stubs(track: JsonObject, read_at: datetime) -> list[Artist]:
 
 
 def audio_features_document(features: JsonObject) -> AudioFeatures | None:
-    """The audio features of one track; None if any is missing: a zero in its place would distort the averages."""
+    """The audio features of one track; None if any is missing, because a zero would distort the averages."""
     try:
         return AudioFeatures.model_validate({name: features.get(name) for name in AudioFeatures.model_fields})
     except ValidationError:
@@ -190,16 +190,16 @@ def audio_features_document(features: JsonObject) -> AudioFeatures | None:
 def playlist_document(
     playlist: JsonObject, items: Sequence[JsonObject] | None, user_id: str, read_at: datetime
 ) -> Playlist:
-    """A playlist with its tracks, or what is known about it where Spotify does not show its contents.
+    """A playlist with its tracks, or the known fields of it if Spotify does not show its contents.
 
     Rows without content (removed) and episodes are left out; `total_tracks` is Spotify's own count and includes them.
-    ``public: null`` ("not relevant", says Spotify) becomes False: a reader may show public playlists to others, and
-    nothing is shown that Spotify does not call public.
+    ``public: null`` ("not relevant" in Spotify's words) becomes False: a reader may show public playlists to other
+    people, and only playlists that Spotify calls public may be shown.
 
     Args:
         playlist: The simplified or full playlist.
-        items: All rows of it; None where they cannot be read: `tracks` then counts as not set.
-        user_id: Whose list of playlists it stands in.
+        items: All rows of the playlist; None if they cannot be read: `tracks` then counts as not set.
+        user_id: The user in whose list of playlists it is.
         read_at: When it was read.
     """
     owner = json_object(playlist, "owner") or {}
@@ -211,7 +211,7 @@ def playlist_document(
         spotify_id=text(playlist, "id") or "",
         user_id=user_id,
         name=text(playlist, "name"),
-        # null is how Spotify says that there is none.
+        # Spotify sends null if there is no description.
         description="" if playlist.get("description", "") is None else text(playlist, "description"),
         public=False if playlist.get("public", True) is None else flag(playlist, "public"),
         collaborative=flag(playlist, "collaborative"),
@@ -232,7 +232,7 @@ def playlist_tracks(items: Sequence[JsonObject]) -> list[PlaylistTrack]:
 
 
 def saved_track_document(row: JsonObject, user_id: str, read_at: datetime) -> SavedTrack | None:
-    """A track of the user's library; None where the row holds no track or no instant."""
+    """A track of the user's library; None if the row has no track or no instant."""
     track, added_at = content(row), instant(row, "added_at")
     if track is None or added_at is None:
         return None
@@ -242,7 +242,7 @@ def saved_track_document(row: JsonObject, user_id: str, read_at: datetime) -> Sa
 def top_items_document(
     items: Sequence[JsonObject], *, user_id: str, kind: TopItemKind, time_range: TimeRange, read_at: datetime
 ) -> TopItems:
-    """Spotify's ranking, numbered from 1 in the order given."""
+    """Spotify's ranking, numbered from 1 in the given order."""
     ranked = [
         RankedItem(rank=rank, spotify_id=text(item, "id") or "", name=text(item, "name") or "")
         for rank, item in enumerate(items, start=1)
@@ -251,7 +251,7 @@ def top_items_document(
 
 
 def track_id(track: JsonObject) -> str:
-    """Spotify's id, or for a local file (id null) ``local:`` and 22 characters of its artist and title."""
+    """Spotify's id, or for a local file (id null) ``local:`` and 22 characters made of its artist and title."""
     return text(track, "id") or stable_id("local", _artist_name(track), text(track, "name") or "")
 
 
@@ -261,7 +261,7 @@ def _snapshot(track: JsonObject) -> TrackSnapshot:
 
 
 def _listed(track: JsonObject) -> dict[str, Any]:
-    """The fields that every list of tracks repeats for its readers' sake."""
+    """The fields of a track that every list of tracks repeats for its readers."""
     return {
         "spotify_id": track_id(track),
         "name": text(track, "name"),
@@ -336,7 +336,7 @@ def _images(parent: JsonObject) -> list[Image] | None:
 
 
 def _image_url(parent: JsonObject) -> str | None:
-    """The first image, the widest; empty when there is none, None when Spotify does not say."""
+    """The first image, which is the widest; empty if there is none, None if Spotify does not say."""
     images = _images(parent)
     return None if images is None else first_image_url(images)
 

@@ -1,7 +1,7 @@
-"""Consent and tokens: Spotify's authorization-code flow, with a client secret or with PKCE.
+"""Obtains consent and tokens: Spotify's authorization-code flow, with a client secret or with PKCE.
 
 Rules: https://developer.spotify.com/documentation/web-api/tutorials/code-flow, .../code-pkce-flow and
-.../refreshing-tokens. Nothing here stores a token or knows the time.
+.../refreshing-tokens. This module stores no token and does not know the time.
 """
 
 import base64
@@ -28,7 +28,7 @@ SCOPES = (
     "playlist-read-collaborative",
     "user-read-private",
 )
-"""What the pipeline reads; adding one needs a new consent of every user."""
+"""The permissions for all that the pipeline reads; a new one needs a new consent of every user."""
 
 
 _ENDED_WITHOUT_CONSENT = {
@@ -47,7 +47,7 @@ class SpotifyApp:
     """The app as registered in Spotify's developer dashboard.
 
     Attributes:
-        client_secret: None for PKCE: the client id then stands in the body of each token call.
+        client_secret: None for PKCE; the client id is then sent in the body of each token call.
         redirect_uri: Exactly as registered.
         accounts_url: Origin of the accounts service.
     """
@@ -59,7 +59,7 @@ class SpotifyApp:
 
 
 def _sendable(token: SecretStr) -> SecretStr:
-    """A token goes into a header, so it must be visible ASCII (RFC 6749, appendix A)."""
+    """Check that a token is visible ASCII, because it is sent in a header (RFC 6749, appendix A)."""
     text = token.get_secret_value()
     if not text or not all("!" <= character <= "~" for character in text):
         raise ValueError("not a token")
@@ -70,12 +70,12 @@ Token = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
 class TokenGrant(BaseModel):
-    """What the token endpoint granted. Tokens never appear in its ``repr`` or in validation errors.
+    """The response of the token endpoint. Tokens never appear in its ``repr`` or in validation errors.
 
     Attributes:
-        refresh_token: None where Spotify sent none: the present one stays valid and must be kept.
-        expires_in: Life of the access token in seconds; the refresh token's life is told nowhere.
-        scope: Granted scopes, space separated.
+        refresh_token: None if Spotify sent none: the current one stays valid and must be kept.
+        expires_in: Life of the access token in seconds; the life of the refresh token is unknown.
+        scope: Granted scopes, separated by spaces.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -87,7 +87,7 @@ class TokenGrant(BaseModel):
 
 
 def new_verifier() -> str:
-    """A fresh PKCE code verifier: 86 characters of 512 random bits. Secret until the code is exchanged."""
+    """A new PKCE code verifier: 86 characters of 512 random bits. It is secret until the code is exchanged."""
     return secrets.token_urlsafe(64)
 
 
@@ -97,12 +97,12 @@ def challenge(verifier: str) -> str:
 
 
 def authorize_url(app: SpotifyApp, *, state: str, code_challenge: str | None = None) -> str:
-    """Where the user gives consent; with `code_challenge` for PKCE, without it for the flow with a client secret.
+    """The page where the user gives consent; with `code_challenge` for PKCE, without it for a client secret.
 
     Args:
         app: The registered app.
-        state: Unguessable text that must come back with the code.
-        code_challenge: `challenge` of the verifier that will be given to `exchange_code`.
+        state: Unguessable text that must be returned with the code.
+        code_challenge: `challenge` of the verifier that `exchange_code` will get.
     """
     query = {
         "client_id": app.client_id,
@@ -121,8 +121,8 @@ def code_from_redirect(app: SpotifyApp, address: str, *, state: str) -> str:
 
     Args:
         app: The registered app.
-        address: Where Spotify redirected to, or whatever a person pasted instead of it.
-        state: What was given to `authorize_url`.
+        address: The address to which Spotify redirected, or any text that the user pasted.
+        state: The state given to `authorize_url`.
 
     Raises:
         ConsentNotGiven: there is no code, or it belongs to another attempt; the message says what to do.
@@ -141,7 +141,7 @@ def code_from_redirect(app: SpotifyApp, address: str, *, state: str) -> str:
 
 
 def _single_parameters(address: str) -> dict[str, str]:
-    """The parameters of the query that are there exactly once: a repeated one has no meaning (RFC 6749, 3.1)."""
+    """The query parameters that occur exactly once; a repeated one has no meaning (RFC 6749, 3.1)."""
     try:
         query = urlsplit(address.strip()).query
         return {name: values[0] for name, values in parse_qs(query).items() if len(values) == 1}
@@ -180,11 +180,11 @@ def _unregistered_redirect(app: SpotifyApp) -> str:
 def exchange_code(
     handler: Handler, app: SpotifyApp, *, code: str, verifier: str | None = None, user_id: str = ""
 ) -> TokenGrant:
-    """Exchange the code of a fresh consent for tokens; `verifier` is required for PKCE.
+    """Exchange the code of a new consent for tokens; `verifier` is required for PKCE.
 
     Raises:
-        ReauthorizationNeeded: the code is used up or too old; the user has to start again.
-        SpotifyError: Spotify refused otherwise, answered with something else, or not at all.
+        ReauthorizationNeeded: the code has been used or is too old; the user has to start again.
+        SpotifyError: Spotify refused for another reason, sent an unexpected response, or none.
     """
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": app.redirect_uri}
     if verifier is not None:
@@ -193,11 +193,11 @@ def exchange_code(
 
 
 def refresh(handler: Handler, app: SpotifyApp, *, refresh_token: str, user_id: str = "") -> TokenGrant:
-    """Obtain a new access token. A new refresh token that comes with it replaces the present one at once.
+    """Obtain a new access token. A new refresh token in the response replaces the current one at once.
 
     Raises:
-        ReauthorizationNeeded: the refresh token is expired or revoked; repeating is of no use.
-        SpotifyError: Spotify refused otherwise, answered with something else, or not at all; the token may be fine.
+        ReauthorizationNeeded: the refresh token is expired or revoked; repeating does not help.
+        SpotifyError: Spotify refused for another reason, sent an unexpected response, or none. The token may be valid.
     """
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
     return _grant(handler, app, form, user_id=user_id, purpose="refreshing an access token")
@@ -218,5 +218,5 @@ def _grant(handler: Handler, app: SpotifyApp, form: Mapping[str, str], *, user_i
         return TokenGrant.model_validate(body)
     except ValidationError as error:
         wrong = ", ".join(sorted({str(detail["loc"][0]) for detail in error.errors(include_input=False)}))
-        # Not chained: the error still refers to the body, and that may hold a valid token.
+        # Not chained: the error still refers to the body, which may contain a valid token.
         raise unexpected_body(request, response, f"a usable {wrong}") from None

@@ -1,10 +1,10 @@
-"""Staying below Spotify's limits, and obeying when it says that one is reached.
+"""Keeps calls below Spotify's limits, and obeys when Spotify says that a limit is reached.
 
-Two limits exist and neither number is published
+There are two limits, and neither number is published
 (https://developer.spotify.com/documentation/web-api/concepts/rate-limits and .../quota-modes): calls of the app in a
 rolling 30 seconds, and calls of a developer account to a group of endpoints in a rolling 24 hours (600 were measured).
-Every attempt counts here, refused ones included. Counting and asking are two steps, so processes that call at the very
-same time may exceed a limit by one each; so may the second attempt of `Authorised`. The default budget leaves room.
+Every attempt counts here, including refused ones. Counting and recording are two steps, so processes that call at the
+same moment may exceed a limit by one each. So may the second attempt of `Authorised`. The default budget leaves room.
 """
 
 from bisect import bisect_right, insort
@@ -23,18 +23,18 @@ from echostats_pipeline.spotify.transport import Handler, Request, Response
 QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 """Spotify's ``reason`` for a used-up quota, since July 2026."""
 QUOTA_PROBE = timedelta(hours=1)
-"""When to ask again after a used-up quota that names no time."""
+"""When to try again after a used-up quota without a given time."""
 RATE_LIMIT_WAIT = timedelta(seconds=300)
-"""A longer wait cannot come from a window of 30 seconds: it is a quota, whatever the body says or omits."""
+"""A longer wait cannot come from a window of 30 seconds: it means a quota, even if the body does not say so."""
 UNLIMITED_FAMILIES: frozenset[Family] = frozenset({"recently-played", "token"})
-"""Counted, but not held back by the budget: a play that is not read in time is lost, and without tokens all stops."""
+"""Counted, but not limited by the budget: a play not read in time is lost, and without tokens everything stops."""
 
-_SHORTEST_NAP_S = 0.05  # so that a ledger which counts in another way cannot keep us looping
+_SHORTEST_NAP_S = 0.05  # prevents an endless loop if a ledger counts differently
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How many calls this installation allows itself.
+    """The number of calls that this installation allows itself.
 
     Attributes:
         calls: Per family within any `window`.
@@ -48,19 +48,19 @@ class Budget:
 
 
 class CallLedger(Protocol):
-    """Remembers calls and postponements across processes. ``app`` stands for all families of the Web API together."""
+    """Remembers calls and postponements across processes. ``app`` means all families of the Web API together."""
 
     def calls(self, family: str, since: datetime) -> tuple[int, datetime | None]:
-        """How many calls were made after `since` (exclusive), and when the oldest of them was; None without any."""
+        """The number of calls after `since` (exclusive), and the instant of the oldest of these; None without any."""
 
     def record(self, family: str, at: datetime) -> None:
-        """A call is made at this instant. A call of the Web API is recorded under its family and under ``app``."""
+        """Record a call at this instant. A call of the Web API is recorded under its family and under ``app``."""
 
     def not_before(self, family: str) -> datetime | None:
-        """Until when the family is postponed; it may have passed. None if it never was."""
+        """The time until which the family is postponed; it may have passed. None if it was never postponed."""
 
     def postpone(self, family: str, until: datetime, reason: str) -> None:
-        """Postpone the family; of several postponements the longest holds."""
+        """Postpone the family; the longest of several postponements counts."""
 
 
 class MemoryLedger:
@@ -71,20 +71,20 @@ class MemoryLedger:
         self._postponed: dict[str, datetime] = {}
 
     def calls(self, family: str, since: datetime) -> tuple[int, datetime | None]:
-        """How many calls were made after `since`, and the oldest of them."""
+        """The number of calls after `since`, and the oldest of these."""
         stamps = self._calls[family]
         first = bisect_right(stamps, since)
         return len(stamps) - first, stamps[first] if first < len(stamps) else None
 
     def record(self, family: str, at: datetime) -> None:
-        """A call is made."""
+        """Record a call."""
         insort(self._calls[family], at)
 
     def not_before(self, family: str) -> datetime | None:
-        """Until when the family is postponed."""
+        """The time until which the family is postponed."""
         return self._postponed.get(family)
 
-    def postpone(self, family: str, until: datetime, reason: str) -> None:  # noqa: ARG002 - nobody reads it here
+    def postpone(self, family: str, until: datetime, reason: str) -> None:  # noqa: ARG002 - not read here
         """Postpone the family."""
         self._postponed[family] = max(until, self._postponed.get(family, until))
 
@@ -94,10 +94,10 @@ class Quota:
 
     Args:
         handler: Makes the call.
-        ledger: Shared by everything that calls on behalf of the same app.
-        budget: What this installation allows itself.
+        ledger: Shared by all code that makes calls for the same app.
+        budget: The calls that this installation allows itself.
         clock: The current instant, aware.
-        sleep: Waits for so many seconds; only for the burst limit, and no longer than a minute.
+        sleep: Waits for a number of seconds; only for the burst limit, and no longer than a minute.
     """
 
     def __init__(self, handler: Handler, ledger: CallLedger, budget: Budget, clock: Clock, sleep: Sleep) -> None:
@@ -108,7 +108,7 @@ class Quota:
         self._sleep = sleep
 
     def __call__(self, request: Request) -> Response:
-        """Make the call, or say when it may be made. A 429 that asks for a short wait is returned as it is.
+        """Make the call, or raise the time when it may be made. A 429 that asks for a short wait is returned as it is.
 
         Raises:
             WaitRequired: the family is postponed or its budget used up (no call was made), or Spotify has just said so.
@@ -141,7 +141,7 @@ class Quota:
             raise WaitRequired(family, until, f"the {self._budget.calls} calls allowed in {hours:g} hours are used up")
 
     def _keep_pace(self, family: Family, shared: str) -> None:
-        """Wait for a place among the calls of 30 seconds; a tenth of them is left to what may not wait."""
+        """Wait for a place among the calls of 30 seconds; a tenth is reserved for families that may not wait."""
         burst, slept = self._budget.burst, 0.0
         if family not in UNLIMITED_FAMILIES and shared == APP_FAMILY:
             burst -= burst // 10
@@ -160,9 +160,9 @@ class Quota:
     def _obey(self, request: Request, response: Response) -> None:
         """Store a long wait.
 
-        Quotas are counted per group of endpoints, so a used-up one postpones the family alone: recently-played must go
-        on. The 30-second limit counts all calls of the app, so a wait that can come from it postpones them all. Before
-        July 2026 a used-up quota gave no reason; its waits of hours tell it.
+        Quotas are counted per group of endpoints, so a used-up quota postpones only the family: recently-played must go
+        on. The 30-second limit counts all calls of the app, so a wait that may come from it postpones all families.
+        Before July 2026 a used-up quota gave no reason; it is recognised by its waits of hours.
         """
         now = self._clock()
         wait = retry_after(response.header("Retry-After"), now)

@@ -1,7 +1,7 @@
-"""Audio features from ReccoBeats (https://reccobeats.com/docs), which serves them to apps that Spotify refuses.
+"""Reads audio features from ReccoBeats (https://reccobeats.com/docs), which serves apps that Spotify refuses.
 
-No key is needed; the rate limit is unpublished, so calls go through the same layers as Spotify's, without a token.
-ReccoBeats tells neither `duration_ms` nor `time_signature`: the answers hold what there is and nothing is made up.
+No key is needed. The rate limit is unpublished, so calls go through the same layers as Spotify's, without a token.
+ReccoBeats has neither `duration_ms` nor `time_signature`; these values stay absent and are not made up.
 """
 
 import math
@@ -15,10 +15,10 @@ from echostats_pipeline.spotify.transport import Handler, Request
 
 RECCOBEATS_URL = "https://api.reccobeats.com"
 MOST_IDS = 40
-"""Of one call; further ids would be dropped silently."""
+"""The most ids in one call; further ids would be dropped silently."""
 
 KnownFeatures = dict[str, float]
-"""Values under the names of `AudioFeatures`, those that are known."""
+"""The known values, under the names of `AudioFeatures`."""
 
 _SPOTIFY_ID = re.compile(r"[0-9A-Za-z]+")
 _WHOLE = {name for name, field in AudioFeatures.model_fields.items() if field.annotation is int}
@@ -27,11 +27,11 @@ _WHOLE = {name for name, field in AudioFeatures.model_fields.items() if field.an
 def audio_features(
     handler: Handler, ids: Iterable[str], base_url: str = RECCOBEATS_URL
 ) -> dict[str, KnownFeatures | None]:
-    """Known audio features by Spotify track id; None for what ReccoBeats does not know.
+    """Known audio features by Spotify track id; None for tracks that ReccoBeats does not know.
 
     Raises:
-        WaitRequired: ReccoBeats must not be asked now.
-        SpotifyError: ReccoBeats did not answer, or with something else.
+        WaitRequired: ReccoBeats must not be called now.
+        SpotifyError: ReccoBeats sent no response, or an unexpected one.
     """
     asked = dict.fromkeys(ids)
     return {**asked, **dict(audio_features_iter(handler, asked, base_url))}
@@ -40,7 +40,7 @@ def audio_features(
 def audio_features_iter(
     handler: Handler, ids: Iterable[str], base_url: str = RECCOBEATS_URL
 ) -> Iterator[tuple[str, KnownFeatures | None]]:
-    """As `audio_features`, one by one as they are read: an error later on loses nothing that was handed out."""
+    """As `audio_features`, one by one as they are read: a later error does not lose objects already yielded."""
     asked = list(dict.fromkeys(ids))
     yield from ((other, None) for other in asked if not _SPOTIFY_ID.fullmatch(other))
     sendable = [spotify_id for spotify_id in asked if _SPOTIFY_ID.fullmatch(spotify_id)]
@@ -51,7 +51,7 @@ def audio_features_iter(
 
 
 def _read(handler: Handler, ids: list[str], base_url: str) -> dict[str, KnownFeatures]:
-    """One call. The answer has its own order and its own ids; Spotify's is the end of each row's address."""
+    """One call. The response has its own order and its own ids; Spotify's id is the end of each row's address."""
     request = Request(
         "GET",
         f"{base_url.rstrip('/')}/v1/audio-features",

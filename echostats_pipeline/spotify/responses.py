@@ -1,6 +1,6 @@
-"""What Spotify's answers say: the JSON object that was asked for, or the error it means.
+"""Interprets Spotify's responses: returns the requested JSON object, or raises the error that the response means.
 
-Three shapes of error bodies occur: the Web API's ``{"error": {"status", "message", "reason"?}}``, OAuth's
+There are three shapes of error bodies: the Web API's ``{"error": {"status", "message", "reason"?}}``, OAuth's
 ``{"error", "error_description"?}`` from the token endpoint, and plain text (developer dashboard, owner's subscription).
 """
 
@@ -57,9 +57,9 @@ class Explanation(NamedTuple):
 
 
 def explanation(request: Request, response: Response) -> Explanation:
-    """Spotify's own words for an error, in whichever shape they came, without credentials of the request.
+    """Spotify's own words for an error, in any of the three shapes, without credentials of the request.
 
-    `reason` is the Web API's ``reason`` or OAuth's ``error``. An HTML page explains nothing and counts as empty.
+    `reason` is the Web API's ``reason`` or OAuth's ``error``. An HTML page explains nothing and gives empty texts.
     """
     try:
         body = response.json()
@@ -74,9 +74,9 @@ def explanation(request: Request, response: Response) -> Explanation:
 
 
 def error_of(request: Request, response: Response) -> SpotifyError:
-    """The exception that an answer other than 2xx stands for.
+    """The exception for a response other than 2xx.
 
-    ``invalid_grant`` is recognised by OAuth's ``error`` alone: its description varies for one and the same cause.
+    ``invalid_grant`` is recognised by OAuth's ``error`` alone, because its description varies for the same cause.
     """
     why = explanation(request, response)
     if why.reason == "invalid_grant" and response.status_code == HTTPStatus.BAD_REQUEST:
@@ -94,7 +94,7 @@ def error_of(request: Request, response: Response) -> SpotifyError:
 
 
 def unexpected_body(request: Request, response: Response, expected: str) -> SpotifyResponseError:
-    """The exception for a 2xx answer that does not hold what was expected; quotes nothing of the body."""
+    """The exception for a 2xx response without the expected content; it quotes nothing of the body."""
     return SpotifyResponseError(
         f"{request.service_name} answered {response.status_code} to {request.description}, but without {expected}. "
         "Try again later; if it persists, update echostats_pipeline.",
@@ -103,10 +103,10 @@ def unexpected_body(request: Request, response: Response, expected: str) -> Spot
 
 
 def json_object(request: Request, response: Response) -> JsonObject:
-    """The JSON object of a 2xx answer.
+    """The JSON object of a 2xx response.
 
     Raises:
-        ReauthorizationNeeded: the answer is OAuth's ``invalid_grant``.
+        ReauthorizationNeeded: the response is OAuth's ``invalid_grant``.
         SpotifyResponseError: any other status, as the subclass of its meaning, or a body that is not a JSON object.
     """
     if not response.ok:
@@ -114,7 +114,7 @@ def json_object(request: Request, response: Response) -> JsonObject:
     try:
         body = response.json()
     except ValueError:
-        # The parser's error holds the whole body, and that may hold tokens.
+        # The parser's error contains the whole body, which may contain tokens.
         raise unexpected_body(request, response, "readable JSON") from None
     if not isinstance(body, dict):
         raise unexpected_body(request, response, "a JSON object")
@@ -122,7 +122,7 @@ def json_object(request: Request, response: Response) -> JsonObject:
 
 
 class _Refusal(NamedTuple):
-    """What the meaning of an error is read from; texts in lower case."""
+    """The parts of a response that determine the meaning of an error; texts in lower case."""
 
     status: int
     words: str
@@ -131,7 +131,7 @@ class _Refusal(NamedTuple):
     by_spotify: bool
 
 
-# The first that holds. JSON or plain text, with a reason or without: only the words count, for Spotify varies the rest.
+# The first match decides. Only the words count, because Spotify varies the rest: JSON or plain text, reason or none.
 _MEANINGS: tuple[tuple[type[SpotifyResponseError], Callable[[_Refusal], bool]], ...] = (
     (SpotifyUnavailable, lambda refusal: refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR),
     (RateLimited, lambda refusal: refusal.status == HTTPStatus.TOO_MANY_REQUESTS),
@@ -141,7 +141,7 @@ _MEANINGS: tuple[tuple[type[SpotifyResponseError], Callable[[_Refusal], bool]], 
     (AccessTokenRejected, lambda refusal: refusal.status == HTTPStatus.UNAUTHORIZED),
     (UserNotRegistered, lambda refusal: refusal.status == HTTPStatus.FORBIDDEN and _is_about_registration(refusal)),
     (PremiumRequired, lambda refusal: refusal.status == HTTPStatus.FORBIDDEN and "premium" in refusal.words),
-    # A page comes from something between us and Spotify.
+    # An HTML page comes from a system between this machine and Spotify.
     (EndpointRefused, lambda refusal: refusal.status == HTTPStatus.FORBIDDEN and not refusal.is_page),
     (NotFoundOnSpotify, lambda refusal: refusal.status == HTTPStatus.NOT_FOUND or _is_about_an_id(refusal)),
     (RequestRefused, lambda refusal: refusal.status in range(300, 500)),
@@ -172,12 +172,12 @@ def _is_about_registration(refusal: _Refusal) -> bool:
 
 
 def _is_about_an_id(refusal: _Refusal) -> bool:
-    """An id that cannot exist (``invalid id``, ``Invalid base62 id``) is refused with 400 instead of 404."""
+    """Whether the request had an impossible id: Spotify sends 400 (``invalid id``, ``Invalid base62 id``), not 404."""
     return refusal.status == HTTPStatus.BAD_REQUEST and refusal.words.endswith(("invalid id", "invalid base62 id"))
 
 
 def printable_line(text: str) -> str:
-    """The text as one printable line of limited length, fit for a message."""
+    """The text as one printable line of limited length, suitable for a message."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:_LONGEST_MESSAGE]
 

@@ -1,4 +1,4 @@
-"""Repeating what may succeed a moment later."""
+"""Repeats calls that may succeed a moment later."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,19 +10,19 @@ from echostats_pipeline.spotify.transport import Handler, Request, Response
 
 
 class Retrying:
-    """A handler that repeats a call after a 5xx, a short 429, or no answer at all.
+    """A handler that repeats a call after a 5xx, a short 429, or no response.
 
-    Every other answer is returned as it is, at once. What outlasts the repetitions is returned or raised as it came,
-    but a 429, which becomes `WaitRequired`. Only calls that change nothing are repeated blindly: reads, and those of
-    the token endpoint, where the same grant can be asked for again.
+    Any other response is returned at once, as it is. After the last attempt, the outcome is returned or raised as it
+    is, except that a 429 becomes `WaitRequired`. Only calls that can safely be repeated are: reads, and calls of the
+    token endpoint, where the same grant can be requested again.
 
     Args:
         handler: Makes one attempt.
-        sleep: Waits for so many seconds.
+        sleep: Waits for a number of seconds.
         clock: The current instant, aware.
-        jitter: Seconds to add to each wait, so that several processes do not come back at once.
-        attempts: How often a call is made at most.
-        total_seconds: No wait ends later than this after the first attempt began; nor do all waits last longer.
+        jitter: Seconds to add to each wait, so that several processes do not repeat at the same moment.
+        attempts: The most attempts per call.
+        total_seconds: No wait ends later than this after the first attempt began, and all waits together are no longer.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class Retrying:
         self._total_seconds = total_seconds
 
     def __call__(self, request: Request) -> Response:
-        """Make the call until it is settled or the patience is used up.
+        """Make the call until it succeeds, fails for good, or uses up its attempts or time.
 
         Raises:
-            SpotifyUnreachable: no attempt was answered.
-            WaitRequired: Spotify asks for a longer wait than there is patience for.
+            SpotifyUnreachable: no attempt got a response.
+            WaitRequired: Spotify asks for a longer wait than is allowed here.
         """
         started, slept = self._clock(), 0.0
         attempt = 1
@@ -57,7 +57,7 @@ class Retrying:
                 return _settled(outcome)
             asked = self._asked_wait(outcome)
             wait = (2.0 ** (attempt - 1) if asked is None else max(asked.total_seconds(), 1.0)) + self._jitter()
-            # The clock may be set back meanwhile; what was slept cannot.
+            # The clock may be set back meanwhile, but the time slept is certain.
             spent = max(slept, (self._clock() - started).total_seconds())
             if attempt >= self._attempts or spent + wait > self._total_seconds:
                 return _given_up(request, outcome, self._clock() + timedelta(seconds=wait))

@@ -1,4 +1,4 @@
-"""How long an answer asks to wait, and what counts as a wait short enough to sit out."""
+"""Reads how long a response asks to wait, and defines which waits are short enough to sleep."""
 
 import re
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from email.utils import parsedate_to_datetime
 Clock = Callable[[], datetime]
 """The current instant, aware."""
 Sleep = Callable[[float], None]
-"""Waits for so many seconds."""
+"""Waits for a number of seconds."""
 
 SHORT_WAIT = timedelta(seconds=60)
 """Longer waits are not slept: they are stored, and the run ends."""
 LONGEST_WAIT = timedelta(days=7)
-"""Longer ones are taken for this: Spotify's longest window is a day, so more can only be a mistake."""
+"""Longer waits are cut to this: Spotify's longest window is a day, so more can only be a mistake."""
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 
@@ -21,10 +21,10 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
     """The wait that a ``Retry-After`` header asks for, from zero to `LONGEST_WAIT`.
 
-    Seconds and HTTP dates are understood (RFC 9110, section 10.2.3); a date that has passed is no wait.
+    The value is in seconds or an HTTP date (RFC 9110, section 10.2.3); a date in the past means no wait.
 
     Returns:
-        None where the header is missing or says neither.
+        None if the header is missing or is neither.
     """
     text = (value or "").strip()
     wait = timedelta(seconds=min(float(text), LONGEST_WAIT.total_seconds())) if _SECONDS.fullmatch(text) else None
@@ -37,7 +37,7 @@ def retry_after(value: str | None, now: datetime) -> timedelta | None:
 def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-        # Of the three forms of HTTP dates, the oldest names no zone; all mean UTC.
+        # Of the three forms of HTTP dates, the oldest has no time zone; all mean UTC.
         return moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

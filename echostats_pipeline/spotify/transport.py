@@ -1,7 +1,7 @@
-"""One HTTP attempt: what is asked, what comes back, and the handler that goes to the network.
+"""Makes one HTTP attempt: the request, the response, and the handler that uses the network.
 
-Every layer of this package is a `Handler` around a `Handler`. This module knows nothing of Spotify's bodies
-(see `answers`), of tokens (see `authorised`) or of waiting and repeating.
+Every layer of this package is a `Handler` around a `Handler`. This module knows nothing of Spotify's bodies (see
+`responses`), of tokens (see `authorised`), or of waiting and repeating.
 """
 
 import json
@@ -35,12 +35,12 @@ class Request:
 
     Attributes:
         method: ``GET`` or ``POST``.
-        url: Absolute address; may carry a query of its own (Spotify's ``next`` does).
+        url: Absolute address; it may contain a query (Spotify's ``next`` does).
         params: Further query parameters.
-        form: Fields of a form body; no body when empty.
-        user_id: For whom the call is made; empty when nobody is known yet.
-        purpose: What the call is for, as it reads after "while": ``reading the saved tracks``.
-        service: Who is asked.
+        form: Fields of a form body; no body if empty.
+        user_id: The user for whom the call is made; empty while unknown.
+        purpose: The purpose of the call, in words that follow "while": ``reading the saved tracks``.
+        service: The service that is called.
     """
 
     method: str
@@ -54,28 +54,28 @@ class Request:
 
     @property
     def family(self) -> Family:
-        """By what the call is counted, budgeted and postponed."""
+        """The family under which the call is counted, budgeted and postponed."""
         return family_of(urlsplit(self.url).path, self.service)
 
     @property
     def service_name(self) -> str:
-        """Who is asked, as it reads in a message."""
+        """The name of the service in messages."""
         return _SERVICE_NAMES[self.service]
 
     @property
     def endpoint(self) -> str:
-        """Path and query, fit for logs: values of parameters outside `LOGGED_QUERY_NAMES` read ``…``."""
+        """Path and query, suitable for logs: values of parameters outside `LOGGED_QUERY_NAMES` are shown as ``…``."""
         parts = urlsplit(self.url)
         query = "&".join(_shown(name, value) for name, value in self._query())
         return f"{parts.path}?{query}" if query else parts.path
 
     @property
     def description(self) -> str:
-        """The request in the words of an error message: method, endpoint, purpose."""
+        """The request in words for an error message: method, endpoint, purpose."""
         return f"{self.method} {self.endpoint}" + (f" while {self.purpose}" if self.purpose else "")
 
     def redacted(self, text: str) -> str:
-        """The text without any credential that this request carries: for answers that echo what they were sent."""
+        """The text without credentials of this request, for responses that repeat what they were sent."""
         for secret in sorted(self._secrets(), key=len, reverse=True):
             text = text.replace(secret, REDACTED)
         return text
@@ -92,7 +92,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP answer. The body may hold tokens, so ``repr`` shows the status only."""
+    """One HTTP response. The body may contain tokens, so ``repr`` shows only the status."""
 
     status_code: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -100,11 +100,11 @@ class Response:
 
     @property
     def ok(self) -> bool:
-        """Whether the status is 2xx. A redirect is not: it is never followed."""
+        """Whether the status is 2xx. A redirect does not count: it is never followed."""
         return 200 <= self.status_code < 300  # noqa: PLR2004 - the bounds of HTTP's class "successful"
 
     def header(self, name: str) -> str | None:
-        """The header's value, its name in any case; None when it was not sent."""
+        """The header's value, by its name in any case; None if it was not sent."""
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
 
     def json(self) -> Any:
@@ -123,13 +123,13 @@ class RequestsHandler:
     """Sends each request exactly once through a `requests.Session`: no redirects, no cookies, no hidden retries.
 
     Args:
-        session: Kept open by the caller for connection reuse; its cookie jar is closed here.
+        session: Kept open by the caller to reuse connections; its cookie jar is disabled here.
         connect_timeout: Seconds to wait for a connection.
-        read_timeout: Seconds to wait for each part of the answer.
+        read_timeout: Seconds to wait for each part of the response.
     """
 
     def __init__(self, session: requests.Session, connect_timeout: float, read_timeout: float) -> None:
-        # Cookies of one account must not travel with the calls of another.
+        # Cookies of one account must not be sent with the calls of another.
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session = session
         self._timeout = (connect_timeout, read_timeout)
@@ -138,7 +138,7 @@ class RequestsHandler:
         """Send the request.
 
         Raises:
-            SpotifyUnreachable: no whole answer arrived.
+            SpotifyUnreachable: no complete response arrived.
         """
         try:
             answer = self._session.request(
@@ -157,7 +157,7 @@ class RequestsHandler:
 
 
 def _as_it_is(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep our Authorization header: without an `auth`, requests replaces it by what a ~/.netrc may hold."""
+    """Keep our Authorization header: without an `auth`, requests replaces it by one from ~/.netrc."""
     return prepared
 
 
@@ -175,7 +175,7 @@ def _unreachable(request: Request, error: requests.RequestException) -> str:
 
 
 def _cause(error: requests.RequestException) -> str:
-    """The cause in words; never the error's own text, which quotes addresses and headers."""
+    """The cause in words; never the text of the error, which quotes addresses and headers."""
     causes: tuple[tuple[type[requests.RequestException], str], ...] = (
         (requests.exceptions.ConnectTimeout, "the connection timed out"),
         (requests.exceptions.ReadTimeout, "the answer timed out"),
