@@ -1,1 +1,1 @@
-"""MongoDB: connection, indexes, reads into frames, idempotent writes, and the embedded server. No Dagster."""
+"""MongoDB: connection, indexes, reads into frames, idempotent writes. No Dagster."""

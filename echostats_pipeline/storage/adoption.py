@@ -1,7 +1,7 @@
-"""Taking over what EchoStats has set up: its users, and what it left that this package reads otherwise.
+"""Adopts what EchoStats has set up: its users, and documents that this package reads differently.
 
-EchoStats' API may add users at any time, so users are adopted whenever a run, a command or the roster opens the
-database. Fields are only added, for EchoStats goes on reading these documents.
+EchoStats' API may add users at any time, so users are adopted whenever a run, a command or the sensor roster opens the
+database. Fields are only added, because EchoStats continues to read these documents.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from echostats_pipeline.storage.rebuilds import RebuildQueue
 from echostats_pipeline.transforms.history.identity import stable_id
 
 TRACES = ("_migrations", "genre_distributions")
-"""Collections that only EchoStats makes."""
+"""Collections that only EchoStats creates."""
 TRACE_INDEXES = (("sync_jobs", "sync_job_ttl"), ("artists", "artist_text_search"), ("tracks", "track_text_search"))
 UNIQUE_HERE = {
     "spotify_tokens": ("user_id",),
@@ -29,15 +29,15 @@ NOT_ADOPTED: Document = {"partition_key": {"$exists": False}}
 
 
 def adopt_users(db: Db, *, simulated: bool) -> list[str]:
-    """Give the users whom EchoStats has added what this package needs of a user, and have all their days built.
+    """Give users that EchoStats has added the fields that this package needs, and mark all their days for a rebuild.
 
     Args:
-        db: Where.
-        simulated: Whether this installation talks to the simulator. Tokens of EchoStats say nothing about it: its
-            users belong to whichever Spotify is asked, and follow when that changes.
+        db: The database.
+        simulated: Whether this installation uses the simulator. EchoStats' tokens do not show this: its users belong to
+            the Spotify that is in use, and follow when that changes.
 
     Returns:
-        The partition keys of the users who are new.
+        The partition keys of the adopted users.
     """
     users, queue = db["users"], RebuildQueue(db)
     adopted = []
@@ -45,7 +45,7 @@ def adopt_users(db: Db, *, simulated: bool) -> list[str]:
         user_id = str(user["_id"])
         key = partition_key(str(user.get("display_name") or ""), user_id)
         _name_tracks(db, user_id)
-        # Marked first: an adoption that is interrupted is repeated.
+        # Marked first: an interrupted adoption is repeated.
         queue.mark(user_id, "daily_rollups", _dates(db, user_id))
         queue.mark(user_id, "analytics_snapshots")
         mine = {"_id": user["_id"], **NOT_ADOPTED}
@@ -53,7 +53,7 @@ def adopt_users(db: Db, *, simulated: bool) -> list[str]:
         lacking = {name: value for name, value in fresh.items() if name not in user}
         try:
             users.update_one(mine, {"$set": lacking})
-        except DuplicateKeyError:  # ids that end alike
+        except DuplicateKeyError:  # two ids with the same ending
             key = f"user-{user_id}"
             users.update_one(mine, {"$set": {**lacking, "partition_key": key}})
         adopted.append(key)
@@ -64,9 +64,10 @@ def adopt_users(db: Db, *, simulated: bool) -> list[str]:
 
 
 def keep_one_of_each(db: Db) -> None:
-    """Of what EchoStats has stored twice of users who are not adopted yet, keep one: it is unique from now on.
+    """Remove duplicates that EchoStats has stored for users who are not adopted yet: keys are unique from now on.
 
-    EchoStats' own indexes did not see to that in all of its versions; it reads one of them, and removes doubles itself.
+    Not all versions of EchoStats' own indexes prevented them. EchoStats reads one of the duplicates, and removes them,
+    too.
     """
     ids = [str(user["_id"]) for user in db["users"].find(NOT_ADOPTED, {"_id": 1})]
     for name, key in UNIQUE_HERE.items() if ids else ():
@@ -81,7 +82,7 @@ def keep_one_of_each(db: Db) -> None:
 
 
 def _name_tracks(db: Db, user_id: str) -> None:
-    """Give plays that EchoStats has imported from account data, without an id, the one made of their names."""
+    """Give plays without an id, which EchoStats imported from account data, the id made of their names."""
     history = db["listening_history"]
     nameless = {"user_id": user_id, "track.spotify_id": ""}
     names: list[Document] = [
@@ -95,7 +96,7 @@ def _name_tracks(db: Db, user_id: str) -> None:
 
 
 def _dates(db: Db, user_id: str) -> set[str]:
-    """Every date that has a rollup or plays; a user's days begin at midnight UTC until they say otherwise."""
+    """Every date that has a rollup or plays; a new user's days begin at midnight UTC."""
     of_user = {"user_id": user_id}
     day = {"$dateToString": {"date": "$played_at", "format": "%Y-%m-%d"}}
     plays: list[Document] = [
@@ -108,14 +109,14 @@ def _dates(db: Db, user_id: str) -> set[str]:
 
 
 def echostats_traces(db: Db) -> list[str]:
-    """What tells that EchoStats itself uses this database."""
+    """Collections and indexes that show that EchoStats itself uses this database."""
     collections = set(db.list_collection_names())
     found = [f"collection {name}" for name in TRACES if name in collections]
     return found + [f"index {name}" for collection, name in TRACE_INDEXES if name in db[collection].index_information()]
 
 
 def mend_nulls(db: Db) -> int:
-    """Take away nulls that earlier versions stored where EchoStats reads a number; returns in how many tracks."""
+    """Remove nulls that earlier versions stored where EchoStats expects a number; return the number of tracks."""
     fields = ("audio_features.duration_ms", "audio_features.time_signature")
     return sum(
         db["tracks"].update_many({field: {"$type": "null"}}, {"$unset": {field: ""}}).modified_count for field in fields

@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 
 class ApiLogBuffer:
-    """Collects entries and writes them by the batch, and on leaving the ``with`` block, however it is left.
+    """Collects entries and writes them in batches, and at the end of the ``with`` block, even after an error.
 
-    Losing the log must not lose the sync: a failed write is reported and forgotten.
+    A failed write is logged and ignored, because losing the log must not fail the sync.
     """
 
     def __init__(self, db: Db) -> None:
@@ -28,13 +28,13 @@ class ApiLogBuffer:
         self.flush()
 
     def add(self, entry: ApiLog) -> None:
-        """Keep one entry; write all of them when a batch is full."""
+        """Add one entry; write all entries when a batch is full."""
         self._entries.append(entry)
         if len(self._entries) >= BATCH:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been collected."""
+        """Write the collected entries."""
         entries, self._entries = self._entries, []
         if not entries:
             return

@@ -1,6 +1,6 @@
-"""What audits read: plain facts and sums, straight from the collections.
+"""Reads facts and sums for audits, directly from the collections.
 
-Reads only, and past the stores that the pipeline itself writes and reads with, so that their mistakes show.
+It only reads, and does not use the stores with which the pipeline reads and writes, so that their mistakes show.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,11 +32,11 @@ ROLLUP_SUMS: Document = {
     "track_plays": {"$add": [{"$sum": "$track_plays.count"}, {"$sum": "$uncounted_tracks.count"}]},
     "track_ms": {"$add": [{"$sum": "$track_plays.ms"}, {"$sum": "$uncounted_tracks.ms"}]},
 }
-"""The server sums up, so that the lists of a rollup need not travel."""
+"""The server computes the sums, so that the lists of a rollup are not transferred."""
 
 
 class AuditStore:
-    """Every collection, for reading."""
+    """Read access to every collection."""
 
     def __init__(self, db: Db) -> None:
         self._db = db
@@ -62,7 +62,7 @@ class AuditStore:
             yield PlayFacts(**play)
 
     def rollups(self, user_id: str, dates: tuple[date, date] | None) -> dict[date, RollupSums]:
-        """The sums of a user's rollups by date, of all or of those from one date to another, both included."""
+        """The sums of a user's rollups by date: all, or from the first to the second date, both included."""
         query: Document = {"user_id": user_id}
         if dates is not None:
             query["date"] = {"$gte": dates[0].isoformat(), "$lte": dates[1].isoformat()}
@@ -70,7 +70,7 @@ class AuditStore:
         return {date.fromisoformat(sums.pop("date")): sums for sums in found}
 
     def last_heard(self, user_id: str, until: date) -> dict[date, int]:
-        """How many tracks were last heard on each date up to `until`, according to the rollups."""
+        """For each date up to `until`, the number of tracks last heard on it, according to the rollups."""
         pipeline: list[Document] = [
             {"$match": {"user_id": user_id, "date": {"$lte": until.isoformat()}}},
             {"$project": {"date": 1, "track_plays.spotify_id": 1}},
@@ -107,7 +107,7 @@ class AuditStore:
         }
 
     def plays_after(self, user_id: str, instant: datetime) -> tuple[int, datetime | None]:
-        """How many plays of a user ended later, and when the last one did."""
+        """The number of a user's plays that ended after the instant, and the end of the last play."""
         later = {"user_id": user_id, "played_at": {"$gt": instant}}
         newest = self._db["listening_history"].find_one(later, {"played_at": 1}, sort=[("played_at", -1)])
         if newest is None:
@@ -115,7 +115,7 @@ class AuditStore:
         return self._db["listening_history"].count_documents(later), newest["played_at"]
 
     def equal_plays(self, user_id: str, instants: Instants) -> dict[str, int]:
-        """How many plays too many are in one place (same track and end), and stem from one row of an export."""
+        """How many plays are duplicates: of the same track and end, and of the same row of an export."""
         played = _played(user_id, instants)
         imported = {**played, "import_key": {"$type": "string"}}
         return {
@@ -124,14 +124,14 @@ class AuditStore:
         }
 
     def equal_documents(self, name: str, user_id: str, field: str, bounds: tuple[str, str] | None = None) -> int:
-        """How many documents of a user too many have the same `field`, of all or of those within bounds."""
+        """How many of a user's documents are duplicates in `field`, among all or within bounds."""
         query: Document = {"user_id": user_id}
         if bounds is not None:
             query[field] = {"$gte": bounds[0], "$lte": bounds[1]}
         return self._too_many(name, query, (field,))
 
     def open_gaps(self, user_id: str) -> list[ListeningGap]:
-        """Gaps that nothing has closed, in order."""
+        """Gaps that are still open, in order."""
         query = {"user_id": user_id, "closed_by": None}
         return [ListeningGap.model_validate(gap) for gap in self._db["listening_gaps"].find(query).sort("from")]
 
@@ -164,7 +164,7 @@ class AuditStore:
         return Coverage(**{each["_id"]: each["plays"] for each in found})
 
     def call_statuses(self, since: datetime) -> dict[tuple[str, int], int]:
-        """Calls to Spotify since an instant by family and HTTP status."""
+        """Calls to Spotify since an instant, by family and HTTP status."""
         pipeline: list[Document] = [
             {"$match": {"service": "spotify", "timestamp": {"$gte": since}}},
             {"$group": {"_id": {"family": "$family", "status": "$status_code"}, "calls": {"$sum": 1}}},
@@ -175,9 +175,9 @@ class AuditStore:
         }
 
     def _by_end(self, instants: Instants) -> dict[str, Any]:
-        """How plays of an interval are found.
+        """The index for plays of an interval.
 
-        An audit of everything needs no index: it is to tell which one is missing.
+        An audit of everything uses no index, because it must find out which one is missing.
         """
         return {} if instants is None else index_hint(self._db["listening_history"], BY_END)
 
@@ -185,7 +185,7 @@ class AuditStore:
         return self._too_many("listening_history", query, fields, **self._by_end(instants))
 
     def _too_many(self, name: str, query: Document, fields: Sequence[str], **options: Any) -> int:
-        """How many documents would have to go for those that match to differ in the fields."""
+        """How many matching documents are duplicates in the fields."""
         pipeline: list[Document] = [
             {"$match": query},
             {"$group": {"_id": [f"${field}" for field in fields], "count": {"$sum": 1}}},
@@ -203,7 +203,7 @@ def _played(user_id: str, instants: Instants) -> Document:
 
 
 def _whole(value: object) -> int | None:
-    """A number that another program has written in some other way; None where it is none."""
+    """A number that another program has written in another form; None if it is not a number."""
     try:
         return int(value) if isinstance(value, int | float | str) else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""The shared catalogue: stubs for what plays mention, full documents, and frames for the statistics."""
+"""The shared catalogue: stubs of tracks, artists and albums in plays, full documents, and frames for statistics."""
 
 import math
 from collections import Counter
@@ -23,29 +23,29 @@ from echostats_pipeline.transforms.statistics.frames import CatalogFrames
 
 CatalogName = Literal["tracks", "artists", "albums"]
 NOT_ON_SPOTIFY = r"^(local|unresolved):"
-"""Ids this pipeline made up for plays Spotify has no id for; the catalogue endpoints are never asked for them."""
+"""Ids that this pipeline made for plays without a Spotify id; the catalogue endpoints are never called for them."""
 
 ASK_AGAIN_AFTER = timedelta(days=30)
-"""What Spotify does not know, or has no audio features of, it may know later."""
+"""When to ask Spotify again for objects, or audio features, that it did not know."""
 TRACKS_HAVE = {"artists": "artists.spotify_id", "albums": "album.spotify_id"}
-"""Where a track says which they are."""
+"""Where a track contains the ids of its artists and its album."""
 STALE_AFTER = timedelta(days=365)
-"""Names, genres and pictures change, but so seldom that what is missing comes first."""
+"""When names, genres and pictures are read again. They change so rarely that missing objects come first."""
 
 
 CHANGED: Document = {"$currentDate": {"changed_at": True}}
-"""By the database's clock, the one that all processes share."""
+"""Sets the time of a change by the database's clock, which all processes share."""
 MENTIONED, MENTIONED_ALBUM = Track(spotify_id="", name="").to_bson(), AlbumRef(spotify_id="", name="").model_dump()
 
 
 @dataclass(frozen=True)
 class CatalogProgress:
-    """How far a part of the catalogue is.
+    """Progress of one part of the catalogue.
 
     Attributes:
-        known: Of how much everything is known that Spotify tells.
-        total: How much there is.
-        days_left: Days until nothing is left to ask, at most; None if nobody can be asked.
+        known: Number of objects that are completely known.
+        total: Number of all objects.
+        days_left: Most days until nothing is left to read; None if there is no budget.
     """
 
     known: int
@@ -54,12 +54,12 @@ class CatalogProgress:
 
     @property
     def percent(self) -> float:
-        """Known of all, in percent; 100 of nothing."""
+        """Share of known objects in percent; 100 if there are none."""
         return round(100 * self.known / self.total, 1) if self.total else 100.0
 
     @property
     def text(self) -> str:
-        """As a person would say it."""
+        """The progress in words."""
         ready = f", ready in at most {self.days_left:,} days at today's budget" if self.days_left else ""
         return f"{self.known:,} of {self.total:,} known{ready}"
 
@@ -72,28 +72,28 @@ class CatalogStore:
         self._frames = CatalogFrameStore(db)
 
     def add_stubs(self, name: CatalogName, documents: Iterable[Track | Artist | Album]) -> int:
-        """Add documents that are not there yet; what is known already stays as it is.
+        """Add documents that do not exist yet; existing ones are not changed.
 
         Returns:
-            How many were new.
+            The number of new documents.
         """
         return self._add_missing(name, {stub.spotify_id: partial(_named, stub) for stub in documents})
 
     def mention(self, tracks: Iterable[Document], now: datetime) -> int:
-        """Add tracks of which plays know the names only, so that statistics have them; returns how many were new.
+        """Add tracks of which plays know only the names, so that statistics have them; return the number of new ones.
 
         Args:
             tracks: As plays embed them.
-            now: The present.
+            now: The current instant.
         """
         return self._add_missing("tracks", {track["spotify_id"]: partial(_mentioned, track, now) for track in tracks})
 
     def introduce(self, tracks: Sequence[Document], now: datetime) -> None:
-        """Add tracks whose names somebody else than Spotify tells; of known ones, that they bear these names too.
+        """Add tracks whose names come from a source other than Spotify; give known ones the ids of these names, too.
 
         Args:
             tracks: As plays embed them.
-            now: The present.
+            now: The current instant.
         """
         self.mention(tracks, now)
         operations = [
@@ -112,16 +112,16 @@ class CatalogStore:
         try:
             return len(self._db[name].insert_many([stub() for stub in stubs.values()], ordered=False).inserted_ids)
         except BulkWriteError as error:
-            return len(stubs) - len(duplicates(error))  # another process was faster with those
+            return len(stubs) - len(duplicates(error))  # another process has just added the others
 
     def forget_made_up(self, track_ids: Collection[str]) -> None:
-        """Remove entries of tracks with ids of our own making."""
+        """Remove tracks whose ids this pipeline has made."""
         if track_ids:
             made_up = {"$in": list(track_ids), "$regex": NOT_ON_SPOTIFY}
             self._db["tracks"].delete_many({"spotify_id": made_up})
 
     def known_tracks(self, track_ids: Collection[str]) -> dict[str, KnownTrack]:
-        """What full documents say of tracks, by id."""
+        """The content of full documents of tracks, by id."""
         if not track_ids:
             return {}
         fields = {
@@ -136,7 +136,7 @@ class CatalogStore:
         return {track["spotify_id"]: _known(track) for track in self._db["tracks"].find(full, fields)}
 
     def resolved(self, identities: Collection[str]) -> dict[str, str]:
-        """Spotify's track ids by the ids made of names; of several that bear a name, the least."""
+        """Spotify's track ids by the ids made of names; the smallest if several tracks have a name."""
         wanted = set(identities)
         if not wanted:
             return {}
@@ -147,7 +147,7 @@ class CatalogStore:
         }
 
     def recordings(self, isrcs: Collection[str]) -> dict[str, list[str]]:
-        """Spotify's track ids by ISRC in capitals, the least first; Spotify has some in small letters."""
+        """Spotify's track ids by ISRC in capitals, the smallest first; Spotify has some ISRCs in lower case."""
         if not isrcs:
             return {}
         wanted = sorted({form for isrc in isrcs for form in (isrc, isrc.lower())})
@@ -158,23 +158,23 @@ class CatalogStore:
         return ids
 
     def wanting(self, name: CatalogName, now: datetime) -> list[str]:
-        """Spotify ids to ask for, the most played first.
+        """Spotify ids to read, the most played first.
 
-        Stubs and what Spotify did not know some time ago; after them what was read so long ago that it may be stale.
+        Stubs come first, including those that Spotify did not know some time ago; then objects that may be stale.
         """
         counts = self._play_counts(name)
         found = self._db[name].find(_wanting(now), {"spotify_id": 1, "enriched_at": 1})
         return _most_played_first(found, counts)
 
     def wanting_audio_features(self, now: datetime, sources: Iterable[str] = ()) -> dict[str, list[str]]:
-        """Known tracks whose audio features are to be asked for, the most played first.
+        """Known tracks whose audio features are to be read, the most played first.
 
         Args:
-            now: The present instant.
-            sources: Who is to be asked about every track.
+            now: The current instant.
+            sources: Sources to ask about every track.
 
         Returns:
-            By Spotify id, the sources that have said lately that they know nothing.
+            By Spotify id, the sources that have recently answered that they have no features.
         """
         fields = {"spotify_id": 1, "audio_features_checked_at": 1, "audio_features_asked": 1}
         found = {track["spotify_id"]: track for track in self._db["tracks"].find(_unheard(now, sources), fields)}
@@ -182,18 +182,18 @@ class CatalogStore:
         return {spotify_id: _asked_lately(found[spotify_id], now) for spotify_id in ranked}
 
     def lacking(self, now: datetime, sources: Iterable[str] = ()) -> dict[str, int]:
-        """By family of endpoints how much is to be asked for; families that lack nothing are left out.
+        """How many objects are to be read, by family of endpoints; families without any are left out.
 
-        Audio features lack where nobody has been asked lately, or one of the `sources` has not.
+        Audio features are missing if no source was asked recently, or if one of the `sources` was not.
         """
         counts = {name: self._db[name].count_documents(_wanting(now)) for name in get_args(CatalogName)}
         counts["audio-features"] = self._db["tracks"].count_documents(_unheard(now, sources))
         return {family: count for family, count in counts.items() if count}
 
     def _play_counts(self, name: CatalogName) -> Counter[str]:
-        """Plays of everybody per id: of tracks from the history, of artists and albums through their tracks."""
+        """Plays of all users per id: of tracks from the history, of artists and albums through their tracks."""
         by_track: list[Any] = [
-            {"$sort": {"track.spotify_id": 1}},  # lets the index answer alone
+            {"$sort": {"track.spotify_id": 1}},  # so that the index alone suffices
             {"$group": {"_id": "$track.spotify_id", "plays": {"$sum": 1}}},
         ]
         of_tracks = Counter({row["_id"]: row["plays"] for row in self._db["listening_history"].aggregate(by_track)})
@@ -209,16 +209,16 @@ class CatalogStore:
     def put(
         self, name: CatalogName, documents: Sequence[EnrichedDocument], *, missing: Iterable[str], at: datetime
     ) -> None:
-        """Store full documents, and remember what Spotify does not know.
+        """Store full documents, and record which ids Spotify does not know.
 
-        Only fields that Spotify sent are set; those it left out, and the first `fetched_at`, stay as they are.
+        Only fields that Spotify sent are set. Fields that it left out, and the first `fetched_at`, stay as they are.
         """
         operations = []
         for document in documents:
             known, whole = known_fields(document), document.to_bson()
             spotify_id = known.pop("spotify_id")
             known.pop("fetched_at", None)
-            # Defaults complete a new document; Spotify's silence never overwrites what it said before.
+            # Defaults complete a new document. A field that Spotify leaves out never overwrites what it sent before.
             first = {key: value for key, value in whole.items() if key not in known and key != "spotify_id"}
             first.pop("unavailable_at", None)
             first.pop("changed_at", None)
@@ -247,7 +247,7 @@ class CatalogStore:
         at: datetime,
         asked: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
-        """Store the audio features of tracks; None records that those who were `asked` have none, never a zero."""
+        """Store audio features of tracks. None records that the `asked` sources have none; zeros are never stored."""
         operations = [
             UpdateOne(
                 {"spotify_id": spotify_id},
@@ -266,10 +266,11 @@ class CatalogStore:
             self._db["tracks"].bulk_write(operations, ordered=False)
 
     def pass_genres_to_tracks(self, artists: Iterable[Artist]) -> None:
-        """Give tracks the genres of their primary artist: Spotify tells genres of artists only."""
+        """Give tracks the genres of their primary artist, because Spotify has genres of artists only."""
         operations = [
             UpdateMany(
-                # The second finds the same tracks; the first alone has no index, and would read all for every artist.
+                # The second condition finds the same tracks by an index; the first alone has none, and would read all
+                # tracks.
                 {"artists.0.spotify_id": artist.spotify_id, "artists.spotify_id": artist.spotify_id},
                 {"$set": {"genres": artist.genres}},
             )
@@ -289,7 +290,7 @@ class CatalogStore:
         return list(self._db[name].find({"spotify_id": {"$in": list(spotify_ids)}}, {"_id": 0}))
 
     def progress(self, asset: str, now: datetime, a_day: int) -> "CatalogProgress":
-        """How far the catalogue is: known of all, and days to go at so many objects a day."""
+        """Progress of one part of the catalogue; `a_day` is the number of objects that can be read per day."""
         name = "tracks" if asset == "audio_features" else asset
         left = self.lacking(now).get(asset.replace("_", "-"), 0)
         total = self._db[name].estimated_document_count()
@@ -297,7 +298,7 @@ class CatalogStore:
         return CatalogProgress(known=total - left, total=total, days_left=days if left else 0)
 
     def artist_and_album(self, track_ids: Collection[str]) -> dict[str, tuple[str | None, str | None]]:
-        """The ids of the first artist and of the album of tracks, as far as both track and id are known."""
+        """The ids of the first artist and the album of each track, as far as known."""
         fields = {"_id": 0, "spotify_id": 1, "artists.spotify_id": 1, "album.spotify_id": 1}
         found = {}
         for track in self._db["tracks"].find({"spotify_id": {"$in": [*track_ids]}}, fields):
@@ -306,22 +307,22 @@ class CatalogStore:
         return found
 
     def has_frames(self, user_id: str) -> bool:
-        """Whether the frames of a user were ever read: if so, they are read again in no time."""
+        """Whether the frames of a user have been cached, so that reading them is quick."""
         return self._frames.has(user_id)
 
     def frames(self, user_id: str, track_ids: pl.Series) -> CatalogFrames:
-        """The catalogue of the given tracks of a user, their artists and albums, for the snapshots."""
+        """The catalogue frames of a user's tracks, with their artists and albums, for the snapshots."""
         return self._frames.read(user_id, track_ids)
 
 
 def _named(document: Track | Artist | Album) -> Document:
-    """The document as it is stored; a track with the id made of its names."""
+    """The document as it is stored; a track also has the id made of its names."""
     names = {"name_ids": _name_ids(document)} if isinstance(document, Track) else {}
     return {**document.to_bson(), **names}
 
 
 def _mentioned(track: Document, now: datetime) -> Document:
-    """The entry of a track that a play embeds. Copied, not modelled: an import has as many as it has tracks."""
+    """The entry of a track that a play embeds. A plain copy, not a model: an import has one per track."""
     artist, album = track["artist_name"], track["album_name"]
     return {
         **MENTIONED,
@@ -336,7 +337,7 @@ def _mentioned(track: Document, now: datetime) -> Document:
 
 
 def _name_ids(document: EnrichedDocument) -> list[str]:
-    """The ids that rows with these names have as long as nobody knows a better one."""
+    """The ids of rows that have only these names, until a Spotify id is known."""
     if not isinstance(document, Track) or not document.name or not document.artists:
         return []
     return [stable_id("unresolved", document.artists[0].name, document.name)]
@@ -370,13 +371,13 @@ def _unheard(now: datetime, sources: Iterable[str]) -> Document:
 
 
 def _asked_lately(track: Document, now: datetime) -> list[str]:
-    """Which sources have said that they know no audio features of the track, and need not be asked again yet."""
+    """The sources that have recently answered that they have no audio features of the track."""
     at: datetime | None = track.get("audio_features_checked_at")
     return [] if at is None or at < now - ASK_AGAIN_AFTER else track.get("audio_features_asked") or []
 
 
 def _most_played_first(found: Iterable[Document], counts: Counter[str]) -> list[str]:
-    """Ids by plays, those never read before the stale ones."""
+    """Ids by number of plays; ids never read come before stale ones."""
     ranked = [
         (document.get("enriched_at") is not None, -counts[document["spotify_id"]], document["spotify_id"])
         for document in found

@@ -1,4 +1,4 @@
-"""Documents that other programs have written, read as ours; and those whose values our models do not take."""
+"""Reads documents that other programs have written, and finds values that do not fit the models."""
 
 import types
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from echostats_pipeline.storage.database import Db, Document
 Stored = TypeVar("Stored", bound=Model)
 
 CHECKED = ("spotify_tokens", "listening_history", "tracks", "artists", "albums", "playlists", "sync_jobs", "api_logs")
-"""Collections that EchoStats writes and this package reads; rollups and snapshots of EchoStats' are replaced."""
+"""Collections that EchoStats writes and this package reads; EchoStats' rollups and snapshots are replaced."""
 BSON_TYPES: Mapping[Any, list[str]] = {
     str: ["string"],
     int: ["int", "long"],
@@ -30,13 +30,13 @@ BSON_TYPES: Mapping[Any, list[str]] = {
 
 @dataclass(frozen=True)
 class Misfit:
-    """A value that is not what its field holds.
+    """A value that does not fit its field.
 
     Attributes:
-        collection: Where.
-        document: Its ``_id``.
-        field: Which field, dotted.
-        reason: What is wrong, without the value: it may be personal.
+        collection: Name of the collection.
+        document: The document's ``_id``.
+        field: The field, with dots.
+        reason: What is wrong. The value itself is left out, because it may be personal.
     """
 
     collection: str
@@ -46,45 +46,45 @@ class Misfit:
 
     @property
     def text(self) -> str:
-        """As a person would say it."""
+        """The same in words."""
         return f"{self.collection} {self.document}: {self.field} ({self.reason})"
 
 
 def stored_as(model: type[Stored], collection: str, document: Document) -> Stored:
-    """A stored document as ours; fields that others have added are left aside.
+    """Read a stored document as a model; fields that other programs have added are ignored.
 
     Raises:
-        StorageError: a value is not what its field holds; document and field are named.
+        StorageError: a value does not fit its field; the message names document and field.
     """
     try:
         return model.stored(document)
     except ValidationError as error:
-        told = "; ".join(misfit.text for misfit in _told(error, collection, document))
-        raise StorageError(f"A document cannot be read: {told}. `echostats doctor` lists all of them.") from None
+        described = "; ".join(misfit.text for misfit in _misfits_of(error, collection, document))
+        raise StorageError(f"A document cannot be read: {described}. `echostats doctor` lists all of them.") from None
 
 
 def misfits(db: Db, most: int) -> Iterator[Misfit]:
-    """Values in the collections shared with EchoStats that our models do not take, at most so many a collection."""
+    """Values in the collections shared with EchoStats that do not fit the models, at most `most` per collection."""
     for document in db["users"].find():
         try:
-            User.stored({"partition_key": "to-come", **document})  # those whom nothing has adopted yet have none
+            User.stored({"partition_key": "to-come", **document})  # users who are not adopted yet have no key
         except ValidationError as error:
-            yield from _told(error, "users", document)
+            yield from _misfits_of(error, "users", document)
     for name in CHECKED:
         model = COLLECTIONS[name].document
-        # The server looks at all, and only what does not fit travels.
+        # The server checks all documents, and only those that do not fit are transferred.
         found = db[name].find({"$nor": [{"$jsonSchema": json_schema(model)}]}).limit(most)
         for document in found:
             try:
                 model.stored(document)
             except ValidationError as error:
-                yield from _told(error, name, document)
+                yield from _misfits_of(error, name, document)
             else:
                 yield Misfit(name, str(document["_id"]), "a number", "of another type than the field's")
 
 
 def json_schema(model: type[BaseModel]) -> Document:
-    """What the server has to know to find documents that do not fit a model; other fields may be there."""
+    """The schema by which the server finds documents that do not fit a model; other fields are allowed."""
     properties = {info.alias or name: _kind(info.annotation) for name, info in model.model_fields.items()}
     required = [info.alias or name for name, info in model.model_fields.items() if info.is_required()]
     return {
@@ -111,7 +111,7 @@ def _kind(annotation: Any) -> Document:
     return {"bsonType": known} if known else {}
 
 
-def _told(error: ValidationError, collection: str, document: Document) -> Iterator[Misfit]:
+def _misfits_of(error: ValidationError, collection: str, document: Document) -> Iterator[Misfit]:
     for each in error.errors(include_input=False, include_url=False, include_context=False):
         field = ".".join(map(str, each["loc"]))
         yield Misfit(collection, str(document.get("_id", "")), field, each["type"].replace("_", " "))

@@ -1,4 +1,4 @@
-"""Which time is covered by whom, and what nobody covers (collections ``covered_spans`` and ``listening_gaps``)."""
+"""Stores which time each source covers, and which time none covers (``covered_spans`` and ``listening_gaps``)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,16 +18,16 @@ class CoverageStore:
         self._gaps = db["listening_gaps"]
 
     def spans(self, user_id: str) -> list[CoveredSpan]:
-        """All that is covered of a user, by source and time."""
+        """All covered spans of a user, by source and time."""
         found = self._spans.find({"user_id": user_id}).sort([("source", 1), ("from", 1)])
         return [CoveredSpan.model_validate(span) for span in found]
 
     def stretches(self, user_id: str, source: str | None = None) -> list[Stretch]:
-        """What is covered, by one source or any."""
+        """The covered time of a user, by one source or by any."""
         return [Stretch(span.from_, span.to) for span in self.spans(user_id) if source is None or span.source == source]
 
     def replace(self, user_id: str, source: str, stretches: Sequence[Stretch]) -> None:
-        """Make these the spans of a user and source: what is new first, so that no reader finds less than there is."""
+        """Replace the spans of a user and source. New ones are written first, so that no reader misses covered time."""
         documents = [
             CoveredSpan.model_validate({"user_id": user_id, "source": source, "from": start, "to": end})
             for start, end in stretches
@@ -44,10 +44,10 @@ class CoverageStore:
         return [ListeningGap.model_validate(gap) for gap in found]
 
     def replace_unknown(self, user_id: str, unknown: Sequence[Stretch], now: datetime, closed_by: str) -> int:
-        """Make these the unknown stretches of a user: one that is covered now is closed, one that shrank is replaced.
+        """Replace the unknown stretches of a user. A stretch that is covered now is closed; a shorter one is replaced.
 
         Returns:
-            How many were closed.
+            The number of closed stretches.
         """
         wanted = {stretch.start: stretch.end for stretch in unknown}
         closed = 0

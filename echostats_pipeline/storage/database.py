@@ -1,4 +1,4 @@
-"""The connection to MongoDB, configured or embedded."""
+"""Opens the connection to MongoDB."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ Db = Database[Document]
 
 SERVER_SELECTION_TIMEOUT_MS = 5_000
 DUPLICATE_KEY = 11000
-"""MongoDB's code for a write that a unique index refuses."""
+"""MongoDB's error code for a write that a unique index refuses."""
 AWARE = CodecOptions[Document](tz_aware=True)
 
 
@@ -29,11 +29,11 @@ def connected(uri: str, database: str, home: Path | None = None) -> Iterator[Db]
     Args:
         uri: MongoDB connection string.
         database: Name of the database; it need not exist.
-        home: State folder of the embedded server, if it is the one.
+        home: State folder of the embedded server, if that is used.
 
     Raises:
-        StorageError: the server cannot be used, at first or later in the block: says where, why and what to do. The
-            message never quotes `uri`.
+        StorageError: the server cannot be used, at the start or later in the block. The message says where, why and
+            what to do. It never quotes `uri`.
     """
     if wrong := bad_option(uri):
         raise StorageError(wrong)
@@ -43,7 +43,7 @@ def connected(uri: str, database: str, home: Path | None = None) -> Iterator[Db]
             appname="echostats_pipeline",
             serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
         )
-    except (PyMongoError, ValueError, OSError) as error:  # OSError: a certificate file that is not there
+    except (PyMongoError, ValueError, OSError) as error:  # OSError: a missing certificate file
         raise StorageError(bad_uri(error, uri)) from error
     with client:
         try:

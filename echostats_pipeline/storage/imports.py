@@ -1,4 +1,4 @@
-"""The outcome of imports: one document per file, one per rejected row."""
+"""Records the outcome of imports: one document per file, one per rejected row."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,22 +28,22 @@ class ImportStore:
         self._imports.update_one({"_id": import_id}, {"$set": fields})
 
     def close_run(self, dagster_run_id: str, at: datetime, error: str) -> None:
-        """Fail the files that a run left unfinished."""
+        """Mark the files that a run left unfinished as failed."""
         fields = {"status": "failed", "completed_at": at, "error_message": error}
         self._imports.update_many({"dagster_run_id": dagster_run_id, "status": "running"}, {"$set": fields})
 
     def of_run(self, dagster_run_id: str) -> list[FileImport]:
-        """What a run imported, in the order it was read."""
+        """The files that a run imported, in the order they were read."""
         found = self._imports.find({"dagster_run_id": dagster_run_id}).sort("_id")
         return [FileImport.model_validate(document) for document in found]
 
     def of_user(self, user_id: str) -> list[FileImport]:
-        """Everything that was imported for a user."""
+        """All files that were imported for a user."""
         found = self._imports.find({"user_id": user_id}).sort("_id")
         return [FileImport.model_validate(document) for document in found]
 
     def keep_rejects(self, rejects: Sequence[ImportReject]) -> None:
-        """Keep rejected rows; a row rejected again replaces its earlier copy, and none of another file of that name."""
+        """Store rejected rows. One rejected again replaces its earlier copy, not a row of another file."""
         if rejects:
             self._rejects.bulk_write(
                 [

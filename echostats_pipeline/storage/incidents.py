@@ -1,7 +1,7 @@
-"""Incidents (collection ``incidents``): what is wrong, since when, and who has been told.
+"""Stores incidents (collection ``incidents``): what is wrong, since when, and who has been notified.
 
-One document per key, the last incident of that key. Processes may see, close and tell of an incident at once: every
-change is one conditional write.
+There is one document per key, for the latest incident of that key. Several processes may see, close and notify an
+incident at the same time, so every change is one conditional write.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from echostats_pipeline.model.operations import Incident, IncidentKind
 from echostats_pipeline.storage.database import Db, Document
 
 RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 720, 720))
-"""How long to wait after each failed attempt to tell; after the last one the notice is given up."""
+"""How long to wait after each failed attempt to send a notice; after the last one the notice is given up."""
 
 
 class IncidentStore:
@@ -23,9 +23,9 @@ class IncidentStore:
         self._incidents = db["incidents"]
 
     def see(self, seen: Incident) -> bool:
-        """Record that something is wrong; True if that opens an incident, False if it is one already.
+        """Record that something is wrong. True if that opens an incident, False if it is already open.
 
-        What was seen at the same time or before counts once.
+        A report that is not newer than the last one is not counted.
         """
         while True:
             if self.get(seen.key, open_only=True) is not None:
@@ -37,20 +37,20 @@ class IncidentStore:
             if self._incidents.replace_one(again, seen.to_bson()).matched_count:
                 return True
             if self.get(seen.key) is not None:
-                return False  # it was put right after this
+                return False  # it was solved after this report
             try:
                 self._incidents.insert_one(seen.to_bson())
             except DuplicateKeyError:
-                continue  # somebody else has just opened it
+                continue  # another process has just opened it
             return True
 
     def close(self, key: str, at: datetime, *, tell: bool = True) -> bool:
-        """Record that something is right again; False if nothing was known to be wrong.
+        """Record that a problem is solved; False if no incident was open.
 
         Args:
-            key: What.
-            at: Since when.
-            tell: Whether those who were told of the incident are to be told of its end.
+            key: Key of the incident.
+            at: When it was solved.
+            tell: Whether to notify the receivers of the first notice that it has ended.
         """
         fresh: Document = {"closed_at": at, "attempts": 0, "next_attempt_at": None, "accepted_by": []}
         was_told = {"$and": [tell, {"$ne": ["$notified_at", None]}]}
@@ -58,12 +58,12 @@ class IncidentStore:
         return self._incidents.update_one({"key": key, "closed_at": None}, change).modified_count == 1
 
     def get(self, key: str, *, open_only: bool = False) -> Incident | None:
-        """The last incident of a key, if there was one."""
+        """The latest incident of a key, if there is one."""
         found = self._incidents.find_one({"key": key, **({"closed_at": None} if open_only else {})})
         return None if found is None else Incident.model_validate(found)
 
     def open(self, kinds: Iterable[IncidentKind] = ("run", "check", "user")) -> list[Incident]:
-        """What is wrong at present, the oldest first."""
+        """Open incidents, the oldest first."""
         found = self._incidents.find({"closed_at": None, "kind": {"$in": list(kinds)}})
         return [Incident.model_validate(each) for each in found.sort([("opened_at", 1), ("key", 1)])]
 
@@ -78,15 +78,15 @@ class IncidentStore:
         return [Incident.model_validate(each) for each in found]
 
     def claim(self, incident: Incident, now: datetime) -> bool:
-        """Take the right to send the notice that is due, this once; False if somebody else has it.
+        """Reserve the notice that is due for one attempt to send it; False if another process has reserved it.
 
-        Whoever dies with it leaves the notice to the next attempt.
+        If the process dies meanwhile, the notice is sent at the next attempt.
         """
         change = {"$inc": {"attempts": 1}, "$set": {"next_attempt_at": now + RETRY_AFTER[incident.attempts]}}
         return self._incidents.update_one(_as_seen(incident, incident.attempts), change).modified_count == 1
 
     def sent(self, incident: Incident, accepted_by: Sequence[str], now: datetime, *, complete: bool) -> None:
-        """Record who has accepted a notice that was claimed; `complete` if nobody is left who has not."""
+        """Record which addresses have accepted a reserved notice; `complete` if all have."""
         fields: Document = {"accepted_by": list(accepted_by)}
         if complete:
             fields |= {"pending": ""}

@@ -1,8 +1,9 @@
-"""The declared indexes, made to exist beside those of EchoStats.
+"""Creates the declared indexes beside those of EchoStats.
 
-MongoDB keeps two indexes on the same keys if they differ in one of `TELLING` and in their names. So ours live beside
-EchoStats' as long as neither takes the other's name: an index with the keys and options of a declared one is that one,
-whatever it is called, and one of other options is EchoStats' own business unless it stands in the way.
+MongoDB allows two indexes on the same keys if they differ in one of `TELLING` and in their names. So the indexes of
+this package and of EchoStats can exist side by side, as long as neither takes the other's name. An index with the keys
+and options of a declared one counts as that one, under any name. An index with other options belongs to EchoStats and
+is left alone, unless it prevents a declared one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,20 +23,20 @@ CONFLICT_CODES = {85, 86}  # IndexOptionsConflict, IndexKeySpecsConflict
 INDEX_NOT_FOUND = 27
 EXPIRES = "expireAfterSeconds"
 TELLING = ("unique", "sparse", "partialFilterExpression", "collation")
-"""Options in which two indexes on the same keys may differ."""
+"""Options by which MongoDB distinguishes two indexes on the same keys."""
 Existing = Mapping[str, Mapping[str, Any]]
-"""Indexes of a collection by their names, as `index_information` tells them."""
+"""Indexes of a collection by name, as `index_information` returns them."""
 
 
 def ensure_indexes(db: Db, databases: Iterable[Database] = INSTALLED) -> None:
-    """Create every declared index that is missing; run again it changes nothing.
+    """Create every declared index that is missing; a second call changes nothing.
 
-    Indexes that an earlier version has made under MongoDB's automatic names are replaced by those declared, for
-    EchoStats may want these names; what must be unique stays so all the while.
+    Indexes that an earlier version created under MongoDB's automatic names are replaced by the declared ones, because
+    EchoStats may need these names. Unique fields stay unique at every moment.
 
     Raises:
-        IndexConflictError: indexes contradict declared ones; the message names them. All others exist then.
-        StorageError: a unique index cannot be built because the collection holds duplicates.
+        IndexConflictError: some indexes contradict declared ones; the message names them. All others have been created.
+        StorageError: a unique index cannot be built because the collection contains duplicates.
     """
     problems = []
     for _, declared, stored in installed(db, databases):
@@ -60,7 +61,7 @@ def repair_indexes(db: Db, databases: Iterable[Database] = INSTALLED) -> list[st
         The rebuilt indexes as ``collection.index``.
 
     Raises:
-        StorageError: a unique index cannot be built because the collection holds duplicates; its indexes are as before.
+        StorageError: a unique index cannot be built because of duplicates in the collection. Its indexes are unchanged.
     """
     repaired = []
     for label, declared, stored in installed(db, databases):
@@ -85,9 +86,9 @@ class IndexProblem:
     """A declared index that the database does not have as declared.
 
     Attributes:
-        collection: Where it belongs.
-        index: Its name, or that of what stands in its place.
-        found: The options of what stands in its place; None if nothing does.
+        collection: Name of its collection.
+        index: Its name, or the name of the index in its place.
+        found: The options of the index in its place; None if there is none.
     """
 
     collection: str
@@ -101,7 +102,7 @@ class IndexProblem:
 
 
 def index_problems(db: Db, databases: Iterable[Database] = INSTALLED) -> list[IndexProblem]:
-    """Every declared index that is missing, or has contradicting ones in its place."""
+    """Every declared index that is missing, or is replaced by contradicting ones."""
     problems = []
     for label, declared, stored in installed(db, databases):
         existing: Existing = stored.index_information()
@@ -114,15 +115,15 @@ def index_problems(db: Db, databases: Iterable[Database] = INSTALLED) -> list[In
 
 
 def present(existing: Existing, index: Index) -> list[str]:
-    """Names under which an index with the keys and options of the declared one exists."""
+    """Names of the existing indexes with the keys and options of the declared one."""
     return [name for name, known in existing.items() if _is(known, index)]
 
 
 def contradicting(existing: Existing, index: Index) -> dict[str, Mapping[str, Any]]:
-    """Of the indexes of a collection those that a declared one cannot live with.
+    """The existing indexes of a collection that prevent a declared one.
 
-    They bear its name, or MongoDB takes them for it, or they let documents expire at another time. What an earlier
-    version of this package has made is none of them.
+    These have its name, or are the same index for MongoDB, or let documents expire at another time. Indexes of an
+    earlier version of this package are not included.
     """
     return {
         name: known
@@ -132,9 +133,9 @@ def contradicting(existing: Existing, index: Index) -> dict[str, Mapping[str, An
 
 
 def index_hint(collection: MongoCollection[Document], index: Index) -> dict[str, Any]:
-    """How a query names an index, whatever it is called in this database; nothing while it does not exist.
+    """The hint by which a query names an index, under its name in this database; empty if it does not exist.
 
-    The keys alone would not do: the server refuses them where two indexes have the same ones.
+    The keys alone are not enough: the server refuses them if two indexes have the same keys.
     """
     names = present(collection.index_information(), index)
     return {"hint": names[0]} if names else {}
@@ -146,13 +147,13 @@ def existing_options(existing: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ensure(stored: MongoCollection[Document], index: Index, existing: Existing) -> None:
-    """Have a declared index exist, given those that do, none of which contradicts it."""
+    """Make sure that a declared index exists, given the existing ones, none of which contradicts it."""
     former = [name for name, known in existing.items() if _is_former(name, known, index)]
     made = [name for name in present(existing, index) if name not in former]
     bridge = f"{index.name}_while_renamed"
-    bridged = bridge in existing  # by a process that was killed
+    bridged = bridge in existing  # left by a process that was killed
     if not made and any(_telling(existing[name]) == _telling(index.options) for name in former):
-        # MongoDB takes the two for one: a third, which it tells from both, keeps documents unique in between.
+        # MongoDB takes the two for the same index. A third, different from both, keeps documents unique in between.
         _create(stored, index, name=bridge, sparse=True)
         bridged = True
         _drop(stored, former)
@@ -188,7 +189,7 @@ def _drop(stored: MongoCollection[Document], names: Iterable[str]) -> None:
 
 
 def _is_former(name: str, known: Mapping[str, Any], index: Index) -> bool:
-    """Whether an earlier version of this package has made an index for what the declared one is for now."""
+    """Whether an index is what an earlier version of this package created in place of the declared one."""
     options = {option: index.options[option] for option in ("unique", EXPIRES) if option in index.options}
     named = name == index.automatic_name != index.name
     return named and _keys(known) == index.keys and existing_options(known) == options

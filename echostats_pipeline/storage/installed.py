@@ -1,4 +1,4 @@
-"""The collections of all installed databases, as the server has them."""
+"""Lists the collections of all installed databases on the server."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,10 +10,10 @@ from echostats_pipeline.storage.database import AWARE, Db, Document
 
 
 class InstalledCollection(NamedTuple):
-    """A declared collection and its documents.
+    """A declared collection and the stored one.
 
     Attributes:
-        label: Its name, with that of its database unless that is the core.
+        label: The collection's name, with its database unless that is the core.
     """
 
     label: str

@@ -1,8 +1,8 @@
-"""Who may change a user's data now (collection ``user_leases``): one run at a time, whoever launched it.
+"""Leases on a user's data (collection ``user_leases``): only one run at a time may change it.
 
-Dagster's limit of one run per user looks at a tag that backfills of the UI lack, and knows nothing of the command line.
-A lease is renewed while its holder lives and lapses by itself when it has died. Time is the database's, the one clock
-that all processes share.
+Dagster's limit of one run per user relies on a tag that backfills of the UI lack, and does not include the command
+line. A lease is renewed while its holder lives and expires when the holder has died. All times are by the database's
+clock, which all processes share.
 """
 
 import time
@@ -17,7 +17,7 @@ from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.removals import RemovalStore
 
 LASTS = timedelta(seconds=60)
-"""Without a renewal; four times as long as the pause between two."""
+"""How long a lease lasts without renewal; four times the pause between two renewals."""
 POLL_S = 0.5
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,7 +32,7 @@ class Lease:
 
 
 class LeaseStore:
-    """Takes, renews and gives back leases."""
+    """Takes, renews and releases leases."""
 
     def __init__(self, db: Db) -> None:
         self._leases = db["user_leases"]
@@ -42,17 +42,16 @@ class LeaseStore:
     def held(
         self, lease: Lease, *, patience_s: float, sleep: Callable[[float], None] = time.sleep
     ) -> Iterator[Callable[[], bool]]:
-        """Hold a lease for the length of the block, which must call what it is given every few seconds.
+        """Hold a lease for the duration of the block, which must call the yielded function every few seconds.
 
         Args:
-            lease: Which.
-            patience_s: How long to wait for another run's lease to end.
-            sleep: Waits so many seconds.
+            lease: The lease to hold.
+            patience_s: How many seconds to wait for another run's lease to end.
+            sleep: Waits for a number of seconds.
 
         Raises:
-            UserBusyError: another run holds it and goes on holding it.
-            LeaseLostError: the block was over, but the lease had lapsed meanwhile and another run has taken it.
-            UserRemovedError: the user was removed.
+            UserBusyError: another run holds the lease and keeps it.
+            LeaseLostError: the block has ended, but the lease had expired meanwhile and another run has taken it.
         """
         waited = 0.0
         while not self.take(lease):
@@ -69,7 +68,7 @@ class LeaseStore:
             raise LeaseLostError(self.holder(lease))
 
     def take(self, lease: Lease) -> bool:
-        """Take a lease that is free, has lapsed, or is this run's already; False if another run holds it.
+        """Take a lease that is free, has expired, or belongs to this run; False if another run holds it.
 
         Raises:
             UserRemovedError: the user was removed.
@@ -85,19 +84,19 @@ class LeaseStore:
         return self._leases.update_one({**of_user, **free}, taken).matched_count == 1
 
     def renew(self, lease: Lease) -> bool:
-        """Hold a lease for longer; False if another run has it."""
+        """Renew a lease; False if another run has it."""
         return self._leases.update_one(_owned(lease), {"$currentDate": {"renewed_at": True}}).matched_count == 1
 
     def release(self, lease: Lease) -> bool:
-        """Give a lease back; False if another run has it."""
+        """Release a lease; False if another run has it."""
         return self._leases.delete_one(_owned(lease)).deleted_count == 1
 
     def release_run(self, dagster_run_id: str) -> None:
-        """Give back whatever a run held that has died."""
+        """Release all leases of a run that has died."""
         self._leases.delete_many({"dagster_run_id": dagster_run_id})
 
     def holder(self, lease: Lease) -> str:
-        """The run that holds a user's lease of this scope; empty if it has just been given back."""
+        """The run that holds a user's lease of this scope; empty if it has just been released."""
         found = self._leases.find_one({"user_id": lease.user_id, "scope": lease.scope})
         return "" if found is None else found["dagster_run_id"]
 

@@ -1,4 +1,4 @@
-"""What users keep: playlists, saved tracks, Spotify's own top items."""
+"""Stores the libraries of users: playlists, saved tracks, Spotify's own top items."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,9 +19,9 @@ class LibraryStore:
         self._db = db
 
     def put_playlists(self, playlists: Sequence[Playlist]) -> None:
-        """Store playlists, each at once.
+        """Store playlists, each in one write.
 
-        Only what Spotify has sent is set: a playlist without contents keeps those it had.
+        Only fields that Spotify has sent are set: a playlist without contents keeps its stored ones.
         """
         operations = []
         for playlist in playlists:
@@ -38,11 +38,11 @@ class LibraryStore:
             self._db["playlists"].bulk_write(operations, ordered=False)
 
     def keep_playlists(self, user_id: str, kept: Sequence[str]) -> None:
-        """Remove the playlists of a user but for these ids."""
+        """Remove all playlists of a user except these ids."""
         self._db["playlists"].delete_many({"user_id": user_id, "spotify_id": {"$nin": list(kept)}})
 
     def remove_playlist(self, user_id: str, spotify_id: str) -> None:
-        """Remove one playlist of a user, if it is there."""
+        """Remove one playlist of a user, if it exists."""
         self._db["playlists"].delete_one({"user_id": user_id, "spotify_id": spotify_id})
 
     def snapshot_ids(self, user_id: str) -> dict[str, str]:
@@ -51,33 +51,33 @@ class LibraryStore:
         return {playlist["spotify_id"]: playlist.get("snapshot_id", "") for playlist in found}
 
     def playlist_count(self, user_id: str) -> int:
-        """How many playlists of a user are stored."""
+        """The number of a user's stored playlists."""
         return self._db["playlists"].count_documents({"user_id": user_id})
 
     def saved_count(self, user_id: str) -> int:
-        """How many saved tracks of a user are stored."""
+        """The number of a user's stored saved tracks."""
         return self._db["saved_tracks"].count_documents({"user_id": user_id})
 
     def put_saved_tracks(self, tracks: Sequence[SavedTrack]) -> None:
-        """Store saved tracks, each with the pass that has come upon it."""
+        """Store saved tracks, each with the number of the pass that has seen it."""
         self._upsert("saved_tracks", tracks, ("user_id", "spotify_id"))
 
     def keep_seen_tracks(self, user_id: str, number: int) -> None:
-        """Remove the saved tracks of a user that the pass of this number has not come upon."""
+        """Remove a user's saved tracks that the pass with this number has not seen."""
         self._db["saved_tracks"].delete_many({"user_id": user_id, "seen_in": {"$ne": number}})
 
     def forget_pass(self, user_id: str) -> None:
-        """Take the marks of a pass that has ended from the saved tracks of a user."""
+        """Remove the number of a finished pass from a user's saved tracks."""
         self._db["saved_tracks"].update_many(
             {"user_id": user_id, "seen_in": {"$ne": None}}, {"$set": {"seen_in": None}}
         )
 
     def put_top_items(self, ranking: TopItems) -> None:
-        """Replace a ranking Spotify computed for a user."""
+        """Replace a ranking that Spotify computed for a user."""
         self._upsert("top_items", [ranking], ("user_id", "kind", "time_range"))
 
     def top_items_read(self) -> dict[str, dict[tuple[str, str], datetime]]:
-        """By user id, when each of their rankings was read, by its kind and time range."""
+        """When each ranking was read: by user id, then by kind and time range."""
         found: dict[str, dict[tuple[str, str], datetime]] = {}
         fields = {"user_id": 1, "kind": 1, "time_range": 1, "fetched_at": 1}
         for each in self._db["top_items"].find({}, fields):
@@ -85,7 +85,7 @@ class LibraryStore:
         return found
 
     def _upsert(self, name: str, documents: Sequence[Model], key: tuple[str, ...]) -> None:
-        """Set all fields of documents; what others have added to one stays."""
+        """Set all fields of documents; fields that other programs have added stay."""
         bodies: list[dict[str, Any]] = [document.to_bson() for document in documents]
         if bodies:
             self._db[name].bulk_write(

@@ -1,4 +1,4 @@
-"""Spotify's limits as every process of this installation sees them: calls made, waits imposed, routes refused."""
+"""Stores Spotify's limits for all processes of this installation: calls made, waits imposed, endpoints refused."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,7 +22,7 @@ class LimitStore:
         self._calls.insert_one({"family": family, "at": at})
 
     def calls(self, family: str, since: datetime) -> tuple[int, datetime | None]:
-        """How many calls of a family were made after `since`, and when the oldest of them was."""
+        """The number of a family's calls after `since`, and the instant of the oldest of these."""
         within = {"family": family, "at": {"$gt": since}}
         oldest = self._calls.find_one(within, {"at": 1}, sort=[("at", 1)])
         if oldest is None:
@@ -30,12 +30,12 @@ class LimitStore:
         return self._calls.count_documents(within), oldest["at"]
 
     def not_before(self, family: str) -> datetime | None:
-        """Until when no call of a family is made; None if that was never said. The instant may have passed."""
+        """The time before which no call of a family is made; it may have passed. None if it was never set."""
         found = self._limits.find_one({"family": family})
         return None if found is None else found["not_before"]
 
     def postpone(self, family: str, until: datetime, reason: str) -> None:
-        """Make no call of a family before `until`; an earlier word for longer stays."""
+        """Make no call of a family before `until`; a longer postponement stays."""
         self._limits.update_one(
             {"family": family},
             [
@@ -50,15 +50,15 @@ class LimitStore:
         )
 
     def waiting(self, families: Sequence[str], now: datetime) -> dict[str, tuple[datetime, str]]:
-        """Of the given families those that wait, with until when and why."""
+        """The given families that are postponed, with the time and the reason."""
         found = self._limits.find({"family": {"$in": list(families)}, "not_before": {"$gt": now}})
         return {limit["family"]: (limit["not_before"], limit["reason"]) for limit in found}
 
     def refused_until(self, endpoint: str) -> datetime | None:
-        """Until when a route is taken as refused; None if it never was."""
+        """The time until which an endpoint counts as refused; None if it was never refused."""
         found = self._refused.find_one({"endpoint": endpoint})
         return None if found is None else found["until"]
 
     def remember_refused(self, endpoint: str, until: datetime) -> None:
-        """Take a route as refused until then."""
+        """Record that an endpoint counts as refused until then."""
         self._refused.update_one({"endpoint": endpoint}, {"$set": {"until": until}}, upsert=True)

@@ -1,4 +1,4 @@
-"""Counts for the metrics. Every query is answered by an index: a scrape comes every few seconds."""
+"""Counts documents for the metrics. Every query is answered by an index, because metrics are read every few seconds."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ class Measures:
         self._db = db
 
     def calls(self, since: datetime) -> dict[tuple[str, int], int]:
-        """HTTP attempts after an instant, by family of endpoints and status code; 0 is no answer."""
+        """HTTP attempts after an instant, by family of endpoints and status code; 0 means no response."""
         return self._grouped("api_logs", {"timestamp": {"$gt": since}}, ("family", "status_code"))
 
     def jobs(self, user_ids: Sequence[str], since: datetime) -> dict[tuple[str, str], int]:
@@ -28,11 +28,11 @@ class Measures:
         return self._grouped("sync_jobs", recent, ("job_type", "status"))
 
     def open_jobs(self) -> int:
-        """Jobs that run, or seem to."""
+        """The number of jobs with the status running."""
         return self._db["sync_jobs"].count_documents({"status": "running"})
 
     def gaps(self, user_id: str) -> int:
-        """Intervals in which plays of a user may have passed unseen."""
+        """The number of intervals in which plays of a user may be missing."""
         return self._db["listening_gaps"].count_documents({"user_id": user_id})
 
     def _grouped(self, name: str, query: dict[str, Any], fields: tuple[str, str]) -> dict[tuple[Any, Any], int]:

@@ -1,7 +1,7 @@
-"""What is wrong between us and MongoDB, in words: where, why, and what to do about it.
+"""Explains errors of MongoDB in words: where the problem is, why, and what to do about it.
 
-The driver tells most causes apart in the text of its errors alone. Here: reading them. Not here: raising, retrying. No
-message holds a password: an address is reduced to its hosts before anything is said of it.
+Most causes can be distinguished only by the text of the driver's errors. Here: reading these texts. Not here: raising,
+retrying. No message contains a password: an address is reduced to its hosts before it is used in a message.
 """
 
 import re
@@ -60,17 +60,17 @@ _NETWORK = (
         "Check that the server in MONGO_URI runs, and that no firewall is between.",
     ),
 )
-"""Patterns of the driver's words, with the reason and the remedy; the first that fits."""
+"""Patterns of the driver's words, with the reason and the remedy; the first match decides."""
 
 
 @dataclass(frozen=True)
 class MongoAddress:
-    """Where a server is, without what is secret.
+    """The address of a server, without secrets.
 
     Attributes:
-        hosts: As they stand in the connection string.
-        tls: Whether TLS is asked for.
-        home: The state folder of the embedded server; None for another one.
+        hosts: As written in the connection string.
+        tls: Whether TLS is requested.
+        home: The state folder of the embedded server; None for another server.
     """
 
     hosts: str
@@ -79,14 +79,14 @@ class MongoAddress:
 
     @classmethod
     def of(cls, uri: str, home: Path | None = None) -> Self:
-        """From a connection string, well-formed or not: all up to the last ``@`` may be part of a password."""
+        """Read a connection string, well-formed or not: everything before the last ``@`` may be part of a password."""
         scheme, _, rest = uri.partition("://")
         hosts = re.split(r"[/?]", rest.rpartition("@")[2])[0]
         tls = scheme == "mongodb+srv" or re.search(r"[?&](tls|ssl)=true", uri, re.IGNORECASE) is not None
         return cls(hosts if re.fullmatch(r"[\w.:,\[\]-]+", hosts) else "", tls, home)
 
     def __str__(self) -> str:
-        """For a sentence."""
+        """The server as named in a sentence."""
         return f"MongoDB at {self.hosts}" if self.hosts else "MongoDB"
 
 
@@ -106,7 +106,7 @@ def explanation(error: PyMongoError, address: MongoAddress = UNKNOWN) -> str:
 
 
 def bad_uri(error: Exception, uri: str) -> str:
-    """Why a connection string cannot be used; quotes nothing of it but hosts."""
+    """Why a connection string cannot be used; only its hosts are quoted."""
     address, text = MongoAddress.of(uri), str(error)
     if "DNS" in text or type(error).__module__.startswith("dns."):
         return f"{address} cannot be found: the name is not known to DNS. Check the spelling of the host in MONGO_URI."
@@ -122,7 +122,7 @@ def bad_uri(error: Exception, uri: str) -> str:
 
 
 def bad_option(uri: str) -> str | None:
-    """What is wrong with an option of a connection string, of which the driver would only warn; None if nothing."""
+    """What is wrong with an option of a connection string for which the driver only warns; None if nothing is."""
     query = uri.partition("://")[2].rpartition("@")[2].partition("?")[2]
     for option in filter(None, re.split("[&;]", query)):
         try:
@@ -131,7 +131,7 @@ def bad_option(uri: str) -> str | None:
             name, said = option.partition("=")[0], _without_password(str(error), uri)
             return f"The option {name} of MONGO_URI cannot be used: {said}. Correct it, or remove it from MONGO_URI."
         except OSError:
-            continue  # a file that is missing, which is told when it is opened
+            continue  # a missing file, which is reported when it is opened
     return None
 
 
@@ -144,7 +144,7 @@ def _refusal(error: OperationFailure, address: MongoAddress) -> str:
             mine or "Check both in MONGO_URI, and authSource: the database in which the user was made, usually admin."
         )
     if error.code == _UNAUTHORIZED and "requires authentication" in text:
-        return f"{address} requires authentication, and nobody is signed in. " + (
+        return f"{address} requires authentication, and no user is signed in. " + (
             mine or "Put a user and password into MONGO_URI: mongodb://user:password@host/?authSource=admin"
         )
     if error.code == _UNAUTHORIZED:
@@ -193,7 +193,7 @@ def _is_full(home: Path, error: PyMongoError) -> bool:
 
 
 def _without_password(text: str, uri: str) -> str:
-    """The text, without any part of what stands before the hosts."""
+    """The text without any part of the connection string before the hosts."""
     secret = uri.partition("://")[2].rpartition("@")[0]
     for part in {secret, *re.split(r"[:@/?#]", secret)} - {""}:
         text = text.replace(part, "***")

@@ -1,4 +1,4 @@
-"""What is a user's own, in all collections of all databases: counted and read. `storage.removals` deletes it."""
+"""Counts and reads a user's own documents, in all collections of all databases. `storage.removals` deletes them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,7 +10,7 @@ from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.installed import InstalledCollection, installed
 
 IN_ORDER = {"listening_history": "played_at"}
-"""The field by which a collection is read, where an index gives that order. Others are read as they are stored."""
+"""The sort field of a collection, if an index has that order. Other collections are read in the stored order."""
 
 
 def owned_by(collection: Collection, user_ids: list[str]) -> Document:
@@ -27,13 +27,13 @@ def owned_collections(db: Db, databases: Iterable[Database] = INSTALLED) -> dict
 
 
 class OwnedStore:
-    """Every collection with documents of users, for reading."""
+    """Read access to every collection with documents of users."""
 
     def __init__(self, db: Db, databases: Iterable[Database] = INSTALLED) -> None:
         self.collections = owned_collections(db, databases)
 
     def counts(self, user: User) -> dict[str, int]:
-        """How many documents of each collection are this user's own; collections without any are left out."""
+        """The number of this user's documents in each collection; collections without any are left out."""
         counts = {
             label: each.stored.count_documents(owned_by(each.declared, [user.user_id]))
             for label, each in self.collections.items()
@@ -41,9 +41,9 @@ class OwnedStore:
         return {label: count for label, count in counts.items() if count}
 
     def documents(self, user: User, label: str) -> Iterator[Document]:
-        """A user's documents of one collection as they are stored, but for its secrets.
+        """A user's documents of one collection as they are stored, without secrets.
 
-        Of a collection with secrets only the fields are read that are known to be none.
+        Of a collection with secrets, only fields that are known to be harmless are read.
         """
         _, collection, stored = self.collections[label]
         known = [info.alias or field for field, info in collection.document.model_fields.items()]

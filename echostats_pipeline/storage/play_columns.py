@@ -1,4 +1,4 @@
-"""What the server makes of plays before they travel: columns of fields, also where other programs wrote the plays."""
+"""Projections with which the server turns plays into columns, including plays written by other programs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,19 +24,19 @@ CONVERTED: Mapping[pl.DataType, tuple[str, Any]] = {
     pl.String(): ("string", ""),
     pl.Boolean(): ("bool", None),
 }
-"""What MongoDB calls the type of a column, and what stands for a value that is none of it."""
+"""MongoDB's name for the type of a column, and the replacement for a value of another type."""
 
 
 def converted(columns: Document, schema: Mapping[str, pl.DataType]) -> Document:
-    """The same columns where a field may hold anything, for other programs write too: what it should not is unknown."""
+    """The same columns for fields of any type, because other programs write plays; wrong values become unknown."""
 
     def as_it_should_be(value: Any, name: str) -> Any:
         if schema.get(name) not in CONVERTED or isinstance(value, dict):
             return value
         kind, unknown = CONVERTED[schema[name]]
-        length = name == "duration_ms"  # 0 while it is unknown
-        told = {"input": f"${name}" if value == 1 else value, "to": kind}
-        return {"$convert": {**told, "onError": 0 if length else unknown, "onNull": 0 if length else None}}
+        length = name == "duration_ms"  # 0 if unknown
+        conversion = {"input": f"${name}" if value == 1 else value, "to": kind}
+        return {"$convert": {**conversion, "onError": 0 if length else unknown, "onNull": 0 if length else None}}
 
     return {name: as_it_should_be(value, name) for name, value in columns.items()}
 
@@ -47,10 +47,10 @@ def _by_day(columns: Document) -> Document:
 
 
 BY_DAY, CONVERTED_BY_DAY = _by_day(PLAY_COLUMNS), _by_day(converted(PLAY_COLUMNS, PLAYS_SCHEMA))
-"""Plays of a day as columns, made by the server: names of fields travel once a day, which halves the decoding."""
+"""A day's plays as columns, built by the server: field names are transferred once a day, which halves the decoding."""
 
 CONVERTED_PLAY: Document = {"_id": 0, **converted(PLAY_COLUMNS, PLAYS_SCHEMA)}
-"""The same one by one, for days that are too large for one document."""
+"""The same for single plays, for days that are too large for one document."""
 
 STORED_PLAY: Document = {
     "_id": 0,

@@ -1,4 +1,4 @@
-"""Plays: read as frames, written as what merging decided (collections ``listening_history``, ``recently_played``)."""
+"""Stores plays: reads them as frames, and writes what merging decided (``listening_history``, ``recently_played``)."""
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA, UTC_MS
 BATCH = 2_000
 IDS_AT_ONCE = 50_000
 WRITERS = 2
-"""One batch is encoded while the server works on the other."""
+"""Number of threads: one batch is encoded while the server processes the other."""
 UNRESOLVED = "unresolved:"
 
 TELLS_ISRC = rf"^listenbrainz\|(?s:.*)\x1f{ISRC}\|[0-9]*\|[0-9]+$"
@@ -48,12 +48,12 @@ BY_END = index_on("listening_history", "user_id", "-played_at")
 BY_TS = index_on("listening_history", "user_id", "import_ts")
 BY_KEY = index_on("listening_history", "user_id", "import_key")
 BY_TRACK = index_on("listening_history", "user_id", "track.spotify_id", "played_at")
-"""Indexes of the history. They are asked for: left to itself the server remembers the plan that was best while
-the history was empty, and then reads all that a user ever played for a day of it."""
+"""Indexes of the history, requested by name. Otherwise the server remembers the plan that was best while the history
+was empty, and then reads all plays of a user to find those of one day."""
 
 
 class PlayStore:
-    """The listening history and the pages on their way into it."""
+    """The listening history and the recently-played pages that wait to be merged into it."""
 
     def __init__(self, db: Db) -> None:
         self._history = db["listening_history"]
@@ -64,7 +64,8 @@ class PlayStore:
     def read(self, user_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
         """Plays of one user that ended in ``[start, end)`` as a frame of `PLAYS_SCHEMA`, in no particular order.
 
-        Names are without NULs: what other programs wrote into the history may hold them, a key of a rollup cannot.
+        NUL characters are removed from names: other programs may have stored some, and keys of rollups cannot contain
+        them.
         """
         match = _between(user_id, start, end)
         try:
@@ -75,7 +76,7 @@ class PlayStore:
         return plays.cast({"played_at": UTC_MS}).with_columns(names)
 
     def _converted(self, match: Document) -> pl.DataFrame:
-        """Plays that other programs have written, or days of which are more than one answer of the server may hold."""
+        """Plays that other programs have written, or days that are too large for one document of the server."""
         try:
             return pl.DataFrame(self._columns(match, CONVERTED_BY_DAY))
         except OperationFailure:
@@ -94,14 +95,14 @@ class PlayStore:
             }
 
     def track_ids(self, user_id: str) -> pl.Series:
-        """The ids of all tracks that a user has played, from the index alone: a step of the server for each."""
+        """The ids of all tracks that a user has played, read from the index alone, in one step per track."""
         pipeline: list[Document] = [{"$match": {"user_id": user_id}}, {"$group": {"_id": "$track.spotify_id"}}]
         with bulk_decoding():
             found = [each["_id"] for each in self._history.aggregate(pipeline, **index_hint(self._history, BY_TRACK))]
         return pl.Series("track_id", found, dtype=pl.String)
 
     def last_names(self, user_id: str, track_ids: pl.Series) -> pl.DataFrame:
-        """What tracks were called when a user last played them.
+        """The names of tracks when a user last played them.
 
         Returns:
             ``track_id``, ``name``, ``artist_name``, ``album_name``: a row for each of the tracks that was played.
@@ -125,26 +126,28 @@ class PlayStore:
         """Plays that ended in ``[start, end)``, or were exported with a ``ts`` in it, as a frame of `STORED_SCHEMA`.
 
         Args:
-            user_id: Whose.
+            user_id: Owner of the plays.
             start: First instant.
-            end: First instant after.
-            names: Whether to read the names too.
+            end: First instant after the interval.
+            names: Whether to read names, too.
         """
         instants = {"$gte": start, "$lt": end}
-        told = STORED_PLAY | (STORED_NAMES if names else {})
+        projection = STORED_PLAY | (STORED_NAMES if names else {})
         exported = {"user_id": user_id, "import_ts": {**instants, "$type": "date"}, "played_at": {"$not": instants}}
-        asked = [(_between(user_id, start, end), BY_END), (exported, BY_TS)]
+        queries = [(_between(user_id, start, end), BY_END), (exported, BY_TS)]
         try:
-            return self._told(asked, told)
+            return self._stored_rows(queries, projection)
         except UNREADABLE:
-            return self._told([(_dated(match), index) for match, index in asked], converted(told, STORED_SCHEMA))
+            return self._stored_rows(
+                [(_dated(match), index) for match, index in queries], converted(projection, STORED_SCHEMA)
+            )
 
-    def _told(self, asked: Iterable[tuple[Document, Index]], told: Document) -> pl.DataFrame:
-        rows = [play for match, index in asked for play in self._projected(match, index, told)]
+    def _stored_rows(self, queries: Iterable[tuple[Document, Index]], projection: Document) -> pl.DataFrame:
+        rows = [play for match, index in queries for play in self._projected(match, index, projection)]
         return _frame(rows, STORED_SCHEMA, INSTANTS)
 
-    def _projected(self, match: Document, index: Index, told: Document) -> list[Document]:
-        pipeline = [{"$match": match}, {"$project": told}]
+    def _projected(self, match: Document, index: Index, projection: Document) -> list[Document]:
+        pipeline = [{"$match": match}, {"$project": projection}]
         return list(self._history.aggregate(pipeline, **index_hint(self._history, index)))
 
     def documents(self, ids: Collection[str]) -> dict[str, Document]:
@@ -153,9 +156,9 @@ class PlayStore:
         return {str(play.pop("_id")): play for play in found}
 
     def apply(self, changes: PlayChanges) -> None:
-        """Write what a merge decided: changes of stored plays, all of them even if this process dies, then new ones.
+        """Write what a merge decided: first the changes of stored plays, which survive a crash, then new ones.
 
-        New plays that a dead process has not written are still to be merged: their source holds them.
+        New plays that a crash has prevented will be merged again, because their source still has them.
         """
         if changes.rewrites:
             self.finish(self._begin(changes))
@@ -170,7 +173,7 @@ class PlayStore:
                 insert.result()
 
     def unfinished(self, user_id: str) -> list[UnfinishedMerge]:
-        """Merges that a dead process left, as one part each; those it had not wholly written down are thrown away."""
+        """Merges that a crash left unfinished, as one part each; incompletely recorded ones are deleted."""
         parts = [UnfinishedMerge.model_validate(part) for part in self._merges.find({"user_id": user_id}).sort("_id")]
         if not parts:
             return []
@@ -181,19 +184,19 @@ class PlayStore:
         return complete
 
     def finish(self, merge: UnfinishedMerge) -> None:
-        """Change stored plays as a merge wants them; doing it again changes nothing."""
+        """Change stored plays as a merge has decided; a second call changes nothing."""
         waiting = self._replace(merge.plays)
         if merge.vanished:
             self._history.delete_many({"_id": {"$in": merge.vanished}})
-        # Those that want a place which the next one leaves: whatever their order was, this is the better one.
+        # Some plays wait for a place that a later one leaves; the reverse order frees these places first.
         waiting = self._replace(waiting[::-1])
-        if waiting:  # They want each other's.
+        if waiting:  # These plays exchange places.
             self._history.delete_many({"_id": {"$in": [play["_id"] for play in waiting]}})
             self._insert(waiting)
         self._merges.delete_many({"user_id": merge.user_id, "merge_id": merge.merge_id})
 
     def _begin(self, changes: PlayChanges) -> UnfinishedMerge:
-        """Write down how stored plays are to change."""
+        """Record how stored plays are to change."""
         plays = [{**play, "_id": ObjectId(play_id)} for play_id, play in changes.rewrites]
         merge_id, user_id = ObjectId(), plays[0]["user_id"]
         parts = [
@@ -209,7 +212,7 @@ class PlayStore:
         return last.model_copy(update={"plays": plays})
 
     def _replace(self, plays: Sequence[Document]) -> list[Document]:
-        """Put plays in the place of those with their ids; returns those whose place another one holds."""
+        """Replace plays by id; return the plays whose place is taken by another one."""
         if not plays:
             return []
         try:
@@ -221,7 +224,7 @@ class PlayStore:
         return []
 
     def _insert(self, plays: Sequence[Document]) -> None:
-        """Insert plays; an export row whose place another play of its track holds goes a millisecond earlier."""
+        """Insert plays; an export row whose place another play of its track has moves a millisecond earlier."""
         while plays:
             try:
                 self._history.insert_many(plays, ordered=False)
@@ -235,7 +238,7 @@ class PlayStore:
                 return
 
     def _is_stored(self, play: Document) -> bool:
-        """Whether the very row is stored: an interrupted batch may have written it before."""
+        """Whether this very row is stored: an interrupted batch may have written it before."""
         return self._history.find_one({"user_id": play["user_id"], "import_key": play["import_key"]}) is not None
 
     def newest(self, user_id: str) -> datetime | None:
@@ -244,16 +247,16 @@ class PlayStore:
         return None if found is None else found["played_at"]
 
     def oldest_reported(self, user_id: str) -> datetime | None:
-        """When the oldest play ended that Spotify's API has told of."""
+        """The end of the oldest play that Spotify's API has reported."""
         reported = {"user_id": user_id, "$or": [{"source": "api"}, {"api_played_at": {"$type": "date"}}]}
         found = self._history.find_one(reported, {"played_at": 1}, sort=[("played_at", 1)])
         return None if found is None else found["played_at"]
 
     def keep_page(self, page: RecentlyPlayedPage) -> bool:
-        """Keep an answer of recently-played until it is merged.
+        """Store a recently-played response until it is merged.
 
         Returns:
-            False if it is empty or the newest kept answer holds the same rows already; nothing was written then.
+            False if it is empty or has the same rows as the newest stored response; nothing is written then.
         """
         document = page.to_bson()
         newest = self._pages.find_one({"user_id": page.user_id}, {"items": 1, "withheld": 1}, sort=[("fetched_at", -1)])
@@ -264,16 +267,16 @@ class PlayStore:
         return True
 
     def unmerged_pages(self, user_id: str) -> list[RecentlyPlayedPage]:
-        """Answers of recently-played that are not in the history yet, oldest first."""
+        """Recently-played responses that have not been merged yet, oldest first."""
         query = {"user_id": user_id, "merged_at": None}
         return [RecentlyPlayedPage.model_validate(page) for page in self._pages.find(query).sort("fetched_at")]
 
     def page_merged(self, page: RecentlyPlayedPage, at: datetime) -> None:
-        """Record that an answer is in the history."""
+        """Record that a response has been merged."""
         self._pages.update_one({"_id": page.id}, {"$set": {"merged_at": at}})
 
     def record_gaps(self, gaps: Iterable[ListeningGap]) -> int:
-        """Record intervals in which plays may be missing, and return how many are new; the same twice is one gap."""
+        """Record intervals in which plays may be missing; return how many are new. The same interval is stored once."""
         operations = [
             UpdateOne({"user_id": gap.user_id, "from": gap.from_}, {"$setOnInsert": gap.to_bson()}, upsert=True)
             for gap in gaps
@@ -281,17 +284,17 @@ class PlayStore:
         return self._gaps.bulk_write(operations).upserted_count if operations else 0
 
     def close_instants(self, user_id: str, stamps: Sequence[datetime], closed_by: str) -> None:
-        """Close the gaps that are nothing but one of `stamps`: what ended then is known now."""
+        """Close the gaps that consist of one of `stamps` only: the play that ended then is known now."""
         instants = {"user_id": user_id, "closed_by": None, "from": {"$in": stamps}, "$expr": {"$eq": ["$from", "$to"]}}
         self._gaps.update_many(instants, {"$set": {"closed_by": closed_by}})
 
     def close_gaps(self, user_id: str, start: datetime, end: datetime, closed_by: str) -> int:
-        """Close the gaps that lie within ``[start, end]``; returns how many those were."""
+        """Close the gaps that lie within ``[start, end]``; return how many there were."""
         within = {"user_id": user_id, "closed_by": None, "from": {"$gte": start}, "to": {"$lte": end}}
         return self._gaps.update_many(within, {"$set": {"closed_by": closed_by}}).modified_count
 
     def untimed(self, track_ids: Collection[str]) -> dict[str, list[datetime]]:
-        """When plays of these tracks ended of which neither their own nor the track's length is known, by user id."""
+        """The ends of plays of these tracks with unknown length and unknown time played, by user id."""
         lacking = {"track.spotify_id": {"$in": list(track_ids)}, "track.duration_ms": 0, "ms_played": None}
         ends: dict[str, list[datetime]] = {}
         for play in self._history.find(lacking, {"user_id": 1, "played_at": 1}):
@@ -299,7 +302,7 @@ class PlayStore:
         return ends
 
     def fill_tracks(self, tracks: Iterable[Track]) -> None:
-        """Fill length and cover of stored plays that lack them."""
+        """Fill in length and cover of stored plays without them."""
         operations = [
             UpdateMany(
                 {"track.spotify_id": track.spotify_id, "track.duration_ms": 0},
@@ -317,24 +320,24 @@ class PlayStore:
             self._history.bulk_write(operations, ordered=False)
 
     def unresolved(self, user_id: str) -> list[str]:
-        """Ids made of names that stand for the Spotify id in plays of a user."""
+        """Ids made of names that stand in for the Spotify id in plays of a user."""
         of_names = {"user_id": user_id, "track.spotify_id": {"$gte": UNRESOLVED, "$lt": UNRESOLVED + "\uffff"}}
         return self._history.distinct("track.spotify_id", of_names)
 
     def of_recordings(self, user_id: str) -> list[tuple[str, datetime, str]]:
-        """Of plays whose best fact is a listen with an ISRC: its import key, ``import_ts``, and the id of the track."""
+        """For plays whose best fact is a listen with an ISRC: the import key, ``import_ts`` and track id."""
         keys = {"$type": "string", "$gte": "listenbrainz|", "$lt": "listenbrainz}", "$regex": TELLS_ISRC}
-        told = {"user_id": user_id, "import_key": keys, "api_played_at": None}
+        query = {"user_id": user_id, "import_key": keys, "api_played_at": None}
         fields = {"import_key": 1, "import_ts": 1, "track.spotify_id": 1}
-        found = self._history.find(told, fields, **index_hint(self._history, BY_KEY))
+        found = self._history.find(query, fields, **index_hint(self._history, BY_KEY))
         return [(play["import_key"], play["import_ts"], play["track"]["spotify_id"]) for play in found]
 
     def played(self, track_ids: Collection[str]) -> set[str]:
-        """Which of the tracks anybody has played."""
+        """The tracks among these that any user has played."""
         return set(self._history.distinct("track.spotify_id", {"track.spotify_id": {"$in": list(track_ids)}}))
 
     def listeners(self, track_ids: Iterable[str]) -> set[str]:
-        """Who has played any of the tracks, by user id."""
+        """The ids of users who have played any of the tracks."""
         some, others = set[str](), iter(track_ids)
         while batch := list(islice(others, IDS_AT_ONCE)):
             some.update(self._history.distinct("user_id", {"track.spotify_id": {"$in": batch}}))
@@ -346,24 +349,24 @@ class PlayStore:
         return [play["played_at"] for play in found]
 
     def resolve(self, user_id: str, track_ids: Mapping[str, str], known: Mapping[str, KnownTrack]) -> None:
-        """Put Spotify's ids in the place of ids made of names; a play whose place is taken then goes a bit earlier.
+        """Replace ids made of names by Spotify's ids; a play whose place is then taken is moved earlier.
 
         Args:
-            user_id: Whose plays.
-            track_ids: Spotify's ids by those made of names.
-            known: What the catalogue knows of these tracks: length and cover are filled.
+            user_id: Owner of the plays.
+            track_ids: Spotify's ids by the ids made of names.
+            known: What the catalogue knows of these tracks, to fill in length and cover.
         """
         for made, track_id in track_ids.items():
             track = known.get(track_id)
-            told = {"duration_ms": track.duration_ms, "album_image_url": track.album_image_url} if track else {}
-            filled = {f"track.{name}": value for name, value in told.items() if value}
+            fields = {"duration_ms": track.duration_ms, "album_image_url": track.album_image_url} if track else {}
+            filled = {f"track.{name}": value for name, value in fields.items() if value}
             for play in self._history.find({"user_id": user_id, "track.spotify_id": made}, {"played_at": 1}):
                 end = play["played_at"]
                 while not self._set(play["_id"], {**filled, "track.spotify_id": track_id, "played_at": end}):
                     end -= timedelta(milliseconds=1)
 
     def _set(self, play: ObjectId, fields: Document) -> bool:
-        """Set fields of a play, unless that would make it equal to another one."""
+        """Set fields of a play, unless this would make it equal to another one."""
         try:
             self._history.update_one({"_id": play}, {"$set": fields})
         except DuplicateKeyError:
@@ -381,12 +384,12 @@ class PlayStore:
         return {date.fromisoformat(each["_id"]) for each in found}
 
     def count(self, user_id: str, start: datetime, end: datetime) -> int:
-        """How many plays ended in ``[start, end)``."""
+        """The number of plays that ended in ``[start, end)``."""
         return self._history.count_documents(_between(user_id, start, end), **index_hint(self._history, BY_END))
 
 
 def _dated(match: Document) -> Document:
-    """Of what a query finds, plays whose end is an instant."""
+    """The query, limited to plays whose end is an instant."""
     return {"$and": [match, {"played_at": {"$type": "date"}}]}
 
 

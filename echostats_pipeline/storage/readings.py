@@ -1,6 +1,6 @@
-"""How far the libraries of users are read (collections ``library_readings``, ``unread_playlists``).
+"""Stores how far the libraries of users have been read (``library_readings``, ``unread_playlists``).
 
-A pass over a library may take days and several runs. Whatever it needs to go on stands here after every call.
+A pass over a library may take days and several runs. After every call, all that it needs to continue is stored here.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from echostats_pipeline.storage.database import Db, Document
 
 @dataclass(frozen=True)
 class UnreadCounts:
-    """The playlists of a user that wait for their contents.
+    """Counts of a user's playlists whose contents are still to be read.
 
     Attributes:
-        playlists: How many.
-        stored: How many of them are stored in an earlier version.
-        rows: How many rows each of them still has to show.
-        failed: How many of them could not be read when they were asked for.
+        playlists: The number of playlists.
+        stored: How many of these are stored in an earlier version.
+        rows: For each playlist, the number of rows still to be read.
+        failed: How many of these could not be read at the last attempt.
     """
 
     playlists: int = 0
@@ -32,7 +32,7 @@ class UnreadCounts:
 
 
 class ReadingStore:
-    """Remembers where reading goes on, and who has made how many calls for it."""
+    """Remembers where reading continues, and how many calls were made for each user."""
 
     def __init__(self, db: Db) -> None:
         self._db = db
@@ -40,12 +40,12 @@ class ReadingStore:
         self._unread = db["unread_playlists"]
 
     def get(self, user_id: str, part: LibraryPart) -> LibraryReading:
-        """How far a part of a user's library is read; of one that never was, the beginning."""
+        """How far a part of a user's library has been read; the initial state if it never was."""
         found = self._readings.find_one({"user_id": user_id, "part": part})
         return LibraryReading.model_validate(found or {"user_id": user_id, "part": part})
 
     def all(self, part: LibraryPart) -> dict[str, LibraryReading]:
-        """The same of everybody who was ever read, by user id, without what is only of use to the pass itself."""
+        """The same for all users, by user id, without the fields that only the pass itself needs."""
         found = self._readings.find({"part": part}, {"listed": 0, "newest": 0, "in_vain": 0})
         return {each["user_id"]: LibraryReading.model_validate(each) for each in found}
 
@@ -54,13 +54,13 @@ class ReadingStore:
         self._readings.update_one({"user_id": user_id, "part": part}, {"$set": fields}, upsert=True)
 
     def spend(self, user_id: str, part: LibraryPart, at: datetime, since: datetime) -> None:
-        """Count a call that is made now, and forget when those before `since` were."""
+        """Count a call made now, and forget the times of calls before `since`."""
         lately = {"$filter": {"input": {"$ifNull": ["$called_at", []]}, "cond": {"$gt": ["$$this", since]}}}
         counted = {"calls": {"$add": [{"$ifNull": ["$calls", 0]}, 1]}, "called_at": {"$concatArrays": [lately, [at]]}}
         self._readings.update_one({"user_id": user_id, "part": part}, [{"$set": counted}], upsert=True)
 
     def list_playlists(self, user_id: str, ids: Sequence[str], *, nameless: int, place: int, total: int) -> None:
-        """Note a page of the list of playlists: what it names, and where the next one begins."""
+        """Record a page of the list of playlists: the playlists on it, and where the next page begins."""
         self._readings.update_one(
             {"user_id": user_id, "part": "playlists"},
             {
@@ -71,62 +71,62 @@ class ReadingStore:
         )
 
     def in_vain(self, user_id: str, asked: AskedInVain) -> None:
-        """Remember that a playlist does not show its contents."""
+        """Record that Spotify does not show the contents of a playlist."""
         self._readings.update_one(
             {"user_id": user_id, "part": "playlists"}, {"$push": {"in_vain": asked.model_dump()}}, upsert=True
         )
 
     def put_unread(self, playlists: Sequence[UnreadPlaylist]) -> None:
-        """Have the contents of playlists read; what was read of the same version already is kept."""
+        """Add playlists whose contents are to be read; contents already read of the same version are kept."""
         operations = []
         for playlist in playlists:
             key = {"user_id": playlist.user_id, "spotify_id": playlist.spotify_id}
-            anew = {name: value for name, value in playlist.to_bson().items() if name not in ("told", "number")}
-            told = {"told": playlist.told, "number": playlist.number}
+            fresh = {name: value for name, value in playlist.to_bson().items() if name not in ("told", "number")}
+            listed = {"told": playlist.told, "number": playlist.number}
             same = {**key, "snapshot_id": playlist.snapshot_id}
             operations += [
-                UpdateOne({**key, "snapshot_id": {"$ne": playlist.snapshot_id}}, {"$set": anew}),
-                UpdateOne(key, {"$setOnInsert": {n: v for n, v in anew.items() if n not in key}}, upsert=True),
-                UpdateOne(same, {"$set": told}),
+                UpdateOne({**key, "snapshot_id": {"$ne": playlist.snapshot_id}}, {"$set": fresh}),
+                UpdateOne(key, {"$setOnInsert": {n: v for n, v in fresh.items() if n not in key}}, upsert=True),
+                UpdateOne(same, {"$set": listed}),
             ]
         if operations:
             self._unread.bulk_write(operations)
 
     def unread_count(self, user_id: str) -> int:
-        """How many playlists of a user wait for their contents."""
+        """The number of a user's playlists whose contents are still to be read."""
         return self._unread.count_documents({"user_id": user_id})
 
     def next_unread(self, user_id: str, but: Sequence[str]) -> UnreadPlaylist | None:
-        """The playlist to read next, but for some: those that never failed first, in Spotify's order."""
+        """The playlist to read next, except `but`: playlists that never failed first, in Spotify's order."""
         wanted = {"user_id": user_id, "spotify_id": {"$nin": list(but)}}
         found = self._unread.find_one(wanted, sort=[("failures", 1), ("number", 1), ("spotify_id", 1)])
         return None if found is None else UnreadPlaylist.model_validate(found)
 
     def keep_page(self, playlist: UnreadPlaylist, tracks: Sequence[PlaylistTrack], *, place: int, total: int) -> None:
-        """Add a page of contents to what is read of a playlist."""
+        """Add a page of rows to the contents read so far."""
         rows = [track.model_dump() for track in tracks]
         self._unread.update_one(
             _of(playlist), {"$push": {"tracks": {"$each": rows}}, "$set": {"place": place, "total": total}}
         )
 
     def start_over(self, playlist: UnreadPlaylist) -> None:
-        """Forget what is read of a playlist: it has changed meanwhile."""
+        """Forget the contents read so far, because the playlist has changed meanwhile."""
         self._unread.update_one(_of(playlist), {"$set": {"tracks": [], "place": 0}})
 
     def fail(self, playlist: UnreadPlaylist) -> None:
-        """Note that a playlist could not be read."""
+        """Record that a playlist could not be read."""
         self._unread.update_one(_of(playlist), {"$inc": {"failures": 1}})
 
     def is_read(self, playlist: UnreadPlaylist) -> None:
-        """Let a playlist wait no longer."""
+        """Remove a playlist whose contents have been read."""
         self._unread.delete_one(_of(playlist))
 
     def drop_unlisted(self, user_id: str, listed: Sequence[str]) -> None:
-        """Let no playlist wait that Spotify does not list any more."""
+        """Remove the playlists that Spotify no longer lists."""
         self._unread.delete_many({"user_id": user_id, "spotify_id": {"$nin": list(listed)}})
 
     def unread(self) -> dict[str, UnreadCounts]:
-        """Of every user with playlists that wait for their contents, how much that is."""
+        """For every user with playlists to read, how much there is to read."""
         stages: list[Document] = [
             {
                 "$lookup": {

@@ -1,9 +1,9 @@
-"""Users who were removed (collection ``removed_users``), and the deletion of what is theirs.
+"""Deletes the documents of removed users, and remembers these users (collection ``removed_users``).
 
-What a run that was under way writes after that would stay for ever, for nobody knows the user any more. So their id is
-remembered: runs are refused that work for it, and whatever has slipped through is deleted by a sweep: when a step for
-such a user ends, when somebody is removed or connects, and every night. Without removed users a sweep asks one thing
-of an empty collection.
+If a run in progress writes documents after a removal, these would stay for ever, because the user is no longer known.
+So the id is remembered. Runs for it are refused, and a sweep deletes all documents that were still written: when a step
+for a removed user ends, when a user is removed or connects, and every night. Without removed users a sweep costs one
+query of an empty collection.
 """
 
 import re
@@ -19,11 +19,11 @@ from echostats_pipeline.storage.installed import InstalledCollection
 from echostats_pipeline.storage.owned import owned_by, owned_collections
 
 GENRES = Collection("genre_distributions", Model, ())
-"""EchoStats' own, which this pipeline neither reads nor writes."""
+"""EchoStats' own collection, which this pipeline neither reads nor writes."""
 
 
 class RemovalStore:
-    """Remembers removed users and deletes what is theirs."""
+    """Remembers removed users and deletes their documents."""
 
     def __init__(self, db: Db, databases: Iterable[Database] = INSTALLED) -> None:
         self._removed = db["removed_users"]
@@ -31,32 +31,32 @@ class RemovalStore:
         self._theirs = {genres.label: genres, **owned_collections(db, databases)}
 
     def remember(self, user_id: str, at: datetime) -> None:
-        """Remember that a user is removed; from now on nothing of theirs is to be kept."""
+        """Remember that a user is removed; from now on none of the user's documents are kept."""
         removed = RemovedUser(user_id=user_id, removed_at=at)
         self._removed.update_one({"user_id": user_id}, {"$setOnInsert": removed.to_bson()}, upsert=True)
 
     def ids(self, among: Sequence[str] | None = None) -> list[str]:
-        """Ids of removed users: of all, or of those among some."""
+        """Ids of removed users: all, or those in `among`."""
         query: Document = {} if among is None else {"user_id": {"$in": list(among)}}
         return [found["user_id"] for found in self._removed.find(query).sort("user_id")]
 
     def refuse(self, user_id: str) -> None:
-        """Make sure that a user was not removed.
+        """Raise an error if the user was removed.
 
         Raises:
-            UserRemovedError: they were.
+            UserRemovedError: the user was removed.
         """
         if self.ids([user_id]):
             raise UserRemovedError
 
     def had_key(self, partition_key: str) -> bool:
-        """Whether a partition key was that of a removed user."""
+        """Whether a partition key belonged to a removed user."""
         ending = re.escape(partition_key[-ID_DIGITS:])
         known = self._removed.find_one({"user_id": {"$regex": f"{ending}$", "$options": "i"}})
         return known is not None and partition_key.endswith(ending_of_key(known["user_id"]))
 
     def leftovers(self) -> dict[str, int]:
-        """How many documents of removed users there are, by collection; collections without any are left out."""
+        """The number of documents of removed users by collection; collections without any are left out."""
         ids = self.ids()
         if not ids:
             return {}
@@ -66,10 +66,10 @@ class RemovalStore:
         return {label: count for label, count in counts.items() if count}
 
     def sweep(self, among: Sequence[str] | None = None) -> dict[str, int]:
-        """Delete whatever there is of removed users, or of those among some.
+        """Delete all documents of removed users: of all, or of those in `among`.
 
         Returns:
-            How many documents of which collection; those that had none are left out.
+            The number of deleted documents by collection; collections without any are left out.
         """
         ids = self.ids(among)
         if not ids:
@@ -82,13 +82,13 @@ class RemovalStore:
 
 
 def keys_of_removed(keys: Iterable[str], removed_ids: Iterable[str]) -> list[str]:
-    """Which of some partition keys were those of removed users."""
+    """The partition keys among these that belonged to removed users."""
     endings = {ending_of_key(user_id) for user_id in removed_ids}
     return [key for key in keys if key[-ID_DIGITS - 1 :] in endings]
 
 
 def _of_removed(collection: Collection, user_ids: list[str]) -> Document:
-    """The query for documents of removed users; incidents of a run name the user, or several, by key alone."""
+    """The query for documents of removed users. Incidents of a run name their users by partition key only."""
     owned = owned_by(collection, user_ids)
     if collection.name != "incidents":
         return owned

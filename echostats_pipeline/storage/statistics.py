@@ -1,4 +1,4 @@
-"""Rollups, snapshots and reviews: replaced in place, never with a hole for a reader."""
+"""Stores rollups, snapshots and reviews; they are replaced in place, so that readers never see a gap."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -34,10 +34,10 @@ class StatisticsStore:
         self._frames = RollupFrameStore(db, self._changes)
 
     def replace_rollups(self, user_id: str, days: Iterable[date], documents: Sequence[Document]) -> int:
-        """Make `documents` the rollups of `days`: replace what differs, remove what is no longer there.
+        """Replace the rollups of `days` by `documents`: write those that differ, delete those that no longer exist.
 
         Returns:
-            How many documents were written or removed; 0 if nothing had changed.
+            The number of documents written or deleted; 0 if nothing had changed.
         """
         dates = {day.isoformat() for day in days}
         span = {"user_id": user_id, "date": {"$gte": min(dates, default=""), "$lte": max(dates, default="")}}
@@ -60,7 +60,7 @@ class StatisticsStore:
         return {date.fromisoformat(each["date"]) for each in self._rollups.find(within, {"_id": 0, "date": 1})}
 
     def rollup_frames(self, user_id: str) -> RollupFrames:
-        """All rollups of one user, taken apart for the snapshots; only what has changed is read anew."""
+        """All rollups of one user as frames for the snapshots; only changed rollups are read again."""
         return self._frames.read(user_id)
 
     def has_changed_rollups(self, user_id: str) -> bool:
@@ -68,9 +68,9 @@ class StatisticsStore:
         return self._changes.has_stale(user_id)
 
     def replace_snapshots(self, documents: Sequence[Document], computed_at: datetime) -> int:
-        """Replace snapshots of periods, each in one write; `computed_at` moves even if nothing else did.
+        """Replace snapshots of periods, each in one write; `computed_at` changes even if nothing else does.
 
-        In order, and that of the week, which `period_ends` reads, last of all.
+        They are written in order, and the one of the week, which `period_ends` reads, is the last.
         """
         return _replace(
             self._snapshots, "period", sorted(documents, key=lambda each: each["period"] == "week"), computed_at
@@ -81,10 +81,10 @@ class StatisticsStore:
         return _replace(self._calendar, "period", documents, computed_at)
 
     def replace_reviews(self, user_id: str, documents: Sequence[Document], computed_at: datetime) -> int:
-        """Make `documents` the reviews of a user; those that have not changed are left alone.
+        """Replace the reviews of a user by `documents`; unchanged ones are left alone.
 
         Returns:
-            How many were written or removed.
+            The number of reviews written or deleted.
         """
         new, old = _compared(self._reviews, {"user_id": user_id}, documents, "year", computed_at=0)
         changed = [document for document in documents if document["year"] in new]
@@ -104,7 +104,7 @@ class StatisticsStore:
         return stored_as(AnalyticsSnapshot, "analytics_snapshots", found)
 
     def period_ends(self) -> dict[str, datetime]:
-        """User ids with the end of their current periods: from then on their snapshots are yesterday's."""
+        """The end of each user's current periods, by user id; from then on the snapshots are outdated."""
         found = self._snapshots.find(
             {"period": "week", "period_end": {"$type": "date"}}, {"user_id": 1, "period_end": 1}
         )
@@ -112,7 +112,7 @@ class StatisticsStore:
 
 
 def _replace(collection: Collection[Document], key: str, documents: Sequence[Document], computed_at: datetime) -> int:
-    """Replace documents of a user and `key`, each in one write; returns how many."""
+    """Replace documents of a user and `key`, each in one write; return how many there were."""
     mine = {"user_id": {"$in": sorted({document["user_id"] for document in documents})}}
     kept = {"user_id", key}
     ours = {name: 0 for name in COLLECTIONS[collection.name].document.model_fields if name not in {*kept, "id"}}
@@ -136,12 +136,12 @@ def _replace(collection: Collection[Document], key: str, documents: Sequence[Doc
 def _compared(
     collection: Collection[Document], query: Document, documents: Iterable[Document], key: str, **projection: int
 ) -> tuple[dict[Any, bytes], set[Any]]:
-    """What differs between documents and those that a query finds, ``_id`` and what is projected away left aside.
+    """The differences between documents and stored ones, without ``_id`` and excluded fields.
 
-    Compared as bytes: what is as it should be is never taken apart, and what is not is encoded once.
+    They are compared as bytes: an unchanged document is never decoded, and a changed one is encoded once.
 
     Returns:
-        Documents that are not stored as they are, encoded, by `key`; and the keys of stored ones that are not wanted.
+        Encoded documents that are new or differ, by `key`; and the keys of stored documents that are no longer wanted.
     """
     wanted = {bson.encode(document): document[key] for document in documents}
     others: dict[Any, RawBSONDocument] = {}
@@ -159,13 +159,13 @@ def _compared(
 
 
 def _foreign(collection: Collection[Document], stored: Mapping[str, Any]) -> Document:
-    """Fields that other programs have added to a document; they survive when ours replaces it."""
+    """Fields that other programs have added to a document; they are kept when the document is replaced."""
     known = COLLECTIONS[collection.name].document.model_fields
     return {name: value for name, value in stored.items() if name not in known and name != "_id"}
 
 
 def _each(batches: Iterable[Any]) -> Iterator[bytes]:
-    """The documents in batches of them; each begins with its length."""
+    """Split batches into documents; each begins with its length."""
     for batch in batches:
         at = 0
         while at < len(batch):

@@ -1,4 +1,4 @@
-"""The database as the rest of the code sees it: one object, one attribute per family of collections."""
+"""Gives access to the database: one object with one attribute per family of collections."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,33 +68,33 @@ class Store:
         )
 
     def adopt_users(self, *, simulated: bool) -> list[str]:
-        """Take over the users whom EchoStats has added to this database; returns their partition keys."""
+        """Adopt the users whom EchoStats has added to this database; return their partition keys."""
         return adopt_users(self.db, simulated=simulated)
 
     def mark_all_snapshots(self) -> None:
-        """Ask for new snapshots of everyone: the catalogue they take names and genres from may have changed."""
+        """Request new snapshots of all users, because names and genres in the catalogue may have changed."""
         for user in self.users.all():
             self.rebuilds.mark(user.user_id, "analytics_snapshots")
 
     def mark_snapshots_of_listeners(self, track_ids: Iterable[str]) -> None:
-        """Ask for new snapshots of whoever has played one of these tracks: they are shown or counted otherwise."""
+        """Request new snapshots of users who have played these tracks, which are now shown or counted differently."""
         for user_id in self.plays.listeners(track_ids):
             self.rebuilds.mark(user_id, "analytics_snapshots")
 
     def documents_in(self, collection: str) -> int:
-        """How many documents a collection holds, as the server keeps count of them."""
+        """The number of documents in a collection, as estimated by the server."""
         return self.db[collection].estimated_document_count()
 
     def close_run(self, dagster_run_id: str, at: datetime, error: str) -> None:
-        """Fail what a run left open that died without a chance to close it itself, and free what it held."""
+        """Mark the open records of a run that died as failed, and release its leases."""
         self.leases.release_run(dagster_run_id)
         if self.jobs.close_run(dagster_run_id, at, error):
-            # It may have changed the catalogue, and has told nobody.
+            # The run may have changed the catalogue without marking the snapshots.
             self.mark_all_snapshots()
         self.imports.close_run(dagster_run_id, at, error)
 
     def condemn_run(self, dagster_run_id: str, user_ids: Iterable[str], at: datetime, error: str) -> None:
-        """Fail the records of a run whose output is wrong: all that are open, and those of `user_ids` it completed."""
+        """Mark the records of a run with wrong output as failed: open ones, and completed ones of `user_ids`."""
         self.close_run(dagster_run_id, at, error)
         self.jobs.condemn(dagster_run_id, user_ids, at, error)
 

@@ -1,4 +1,4 @@
-"""Job records (collection ``sync_jobs``): one document per user and Dagster run, open until its last step ends."""
+"""Records jobs (collection ``sync_jobs``): one document per user and Dagster run, open until its last step ends."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from echostats_pipeline.storage.removals import RemovalStore
 
 ERROR_LENGTH = 500
 SILENT_AFTER = timedelta(minutes=2)
-"""Without a sign of life a run is taken for dead; eight times as long as the pause between two."""
+"""How long a run may be silent before it counts as dead; eight times the pause between two heartbeats."""
 ALIVE = {"$currentDate": {"heartbeat_at": True}}
 
 
 @dataclass(frozen=True)
 class JobKey:
-    """Which job: a user's part of a run."""
+    """Identifies a job: one user's part of a run."""
 
     user_id: str
     dagster_run_id: str
 
     def running(self) -> dict[str, str]:
-        """The filter of every change to a job: one that was closed by someone else is never reopened."""
+        """The filter for every change to a job: a job that another process has closed is never reopened."""
         return {"user_id": self.user_id, "dagster_run_id": self.dagster_run_id, "status": "running"}
 
 
@@ -35,7 +35,7 @@ class JobStore:
         self._removals = RemovalStore(db)
 
     def open(self, key: JobKey, job_type: JobType, at: datetime) -> None:
-        """Record that a job runs; a job of this key that exists already is left as it is.
+        """Record that a job is running; an existing job with this key is left as it is.
 
         Raises:
             UserRemovedError: the user was removed.
@@ -55,7 +55,7 @@ class JobStore:
         self._jobs.update_one(key.running(), ALIVE)
 
     def beat(self, dagster_run_id: str) -> None:
-        """Give a sign of life of a run."""
+        """Record that a run is alive."""
         self._jobs.update_many({"dagster_run_id": dagster_run_id, "status": "running"}, ALIVE)
 
     def expect(self, key: JobKey, items: int) -> None:
@@ -75,7 +75,7 @@ class JobStore:
         """Append a step that has ended.
 
         Returns:
-            The status of each step of the job so far, by its action; empty if the job is closed already.
+            The status of each step of the job so far, by its action; empty if the job has been closed already.
 
         Raises:
             UserRemovedError: the user was removed meanwhile.
@@ -89,24 +89,24 @@ class JobStore:
         return {step["action"]: step["status"] for step in document["steps"]}
 
     def close(self, key: JobKey, status: JobStatus, at: datetime, error: str = "") -> bool:
-        """Close a running job; False if somebody else had closed it."""
+        """Close a running job; False if another process had closed it."""
         fields = {"status": status, "completed_at": at, "error_message": error[:ERROR_LENGTH]}
         return self._jobs.update_one(key.running(), {"$set": fields}).modified_count == 1
 
     def complete_earlier(self, key: JobKey, actions: Iterable[str]) -> None:
-        """Complete the user's earlier jobs that were left pending by one of these steps: a later one is through."""
+        """Complete the user's earlier jobs that one of these steps left pending, because a later one has succeeded."""
         waiting = {"user_id": key.user_id, "status": "pending", "steps.action": {"$in": list(actions)}}
         self._jobs.update_many(waiting, {"$set": {"status": "completed"}})
 
     def close_run(self, dagster_run_id: str, at: datetime, error: str) -> int:
-        """Fail whatever a run left open; returns how many jobs that were."""
+        """Mark all jobs that a run left open as failed; return how many there were."""
         fields = {"status": "failed", "completed_at": at, "error_message": error[:ERROR_LENGTH]}
         return self._jobs.update_many(
             {"dagster_run_id": dagster_run_id, "status": "running"}, {"$set": fields}
         ).modified_count
 
     def condemn(self, dagster_run_id: str, user_ids: Iterable[str], at: datetime, error: str) -> int:
-        """Fail the jobs of users that a run had completed, because what it wrote turned out wrong."""
+        """Mark completed jobs of a run as failed for these users, because the run wrote wrong data."""
         fields = {"status": "failed", "completed_at": at, "error_message": error[:ERROR_LENGTH]}
         return self._jobs.update_many(
             {"dagster_run_id": dagster_run_id, "user_id": {"$in": list(user_ids)}, "status": "completed"},
@@ -114,13 +114,13 @@ class JobStore:
         ).modified_count
 
     def open_runs(self) -> list[str]:
-        """Ids of the Dagster runs that have a job open."""
+        """Ids of the Dagster runs with an open job."""
         return sorted(self._jobs.distinct("dagster_run_id", {"status": "running"}))
 
     def silent_runs(self) -> set[str]:
-        """Ids of the Dagster runs with an open job that have not given a sign of life for `SILENT_AFTER`."""
+        """Ids of the Dagster runs with an open job that have been silent for `SILENT_AFTER`."""
         since = {"$subtract": ["$$NOW", int(SILENT_AFTER.total_seconds() * 1000)]}
-        # A job that was opened this moment has given none yet; its id is as old as the job.
+        # A new job has no heartbeat yet; its id is as old as the job.
         last_sign = {"$ifNull": ["$heartbeat_at", {"$toDate": "$_id"}]}
         silent = {
             "status": "running",
@@ -130,11 +130,11 @@ class JobStore:
         return {job["dagster_run_id"] for job in self._jobs.find(silent, {"dagster_run_id": 1})}
 
     def busy_users(self) -> set[str]:
-        """Ids of the users who have a job open; one of EchoStats' own, which nobody may ever close, does not count."""
+        """Ids of the users with an open job. EchoStats' own jobs do not count, because they may never be closed."""
         return set(self._jobs.distinct("user_id", {"status": "running", "dagster_run_id": {"$type": "string"}}))
 
     def syncing_together(self) -> set[str]:
-        """Ids of the users whose run is still syncing somebody, themselves or others."""
+        """Ids of the users whose run is still syncing any user."""
         syncs = {
             "status": "running",
             "job_type": {"$in": ["initial", "periodic"]},

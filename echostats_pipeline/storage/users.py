@@ -1,4 +1,4 @@
-"""Users and their encrypted tokens, as stored."""
+"""Stores users and their encrypted tokens."""
 
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -14,9 +14,9 @@ from echostats_pipeline.storage.database import Db, Document
 
 Stored = TypeVar("Stored", User, SpotifyTokens)
 ADOPTED: Document = {"partition_key": {"$exists": True}}
-"""Users whom EchoStats has added a moment ago are none yet (`storage.adoption`)."""
+"""Selects adopted users; those whom EchoStats has just added are not (`storage.adoption`)."""
 LEASE = timedelta(minutes=5)
-"""Longer than a refresh can take, with four attempts of half a minute and a minute of waits between them."""
+"""Longer than a refresh can take, with four attempts of half a minute and a minute of waits between these."""
 
 
 class UserStore:
@@ -29,23 +29,24 @@ class UserStore:
         self._tokens = db["spotify_tokens"]
 
     def all(self, *, simulated: bool | None = None) -> list[User]:
-        """All users in the order they were added; those of one kind if `simulated` is given.
+        """All users in the order they were added; only simulated or only real ones if `simulated` is given.
 
-        One whose document cannot be read is left out, and stops nobody else; `echostats doctor` names it.
+        A user whose document cannot be read is left out, so that the others are not affected; `echostats doctor` names
+        it.
         """
         query: Document = {} if simulated is None else {"simulated": True if simulated else {"$ne": True}}
         found = self._users.find(query | ADOPTED).sort("_id")
         return [user for document in found if (user := _readable(User, document)) is not None]
 
     def not_adopted(self) -> int:
-        """How many users EchoStats has added that nothing has adopted yet."""
+        """The number of users whom EchoStats has added and who are not adopted yet."""
         return self._users.count_documents({"partition_key": {"$exists": False}})
 
     def by_partition_key(self, key: str) -> User:
-        """The user a Dagster partition stands for.
+        """The user of a Dagster partition.
 
         Raises:
-            NotFoundError: nobody has this key; the message lists who there is.
+            NotFoundError: no user has this key; the message lists the existing keys.
         """
         document = self._users.find_one({"partition_key": key})
         if document is None:
@@ -54,10 +55,10 @@ class UserStore:
         return stored_as(User, "users", document)
 
     def find(self, name: str) -> User:
-        """The user of a partition key, else of a Spotify id, else of a display name if it is the only one.
+        """The user with a partition key, else with a Spotify id, else with a display name if only one user has it.
 
         Raises:
-            NotFoundError: no user answers to the name, or several do by their display names.
+            NotFoundError: no user has the name, or several have it as their display name.
         """
         named = {"$or": [{"partition_key": name}, {"display_name": name}, {"spotify_id": name}]}
         found = self._users.find(named | ADOPTED).sort("_id")
@@ -73,18 +74,18 @@ class UserStore:
         return self.by_partition_key(name)
 
     def bad_timezones(self) -> dict[str, str]:
-        """Stored zones that are none of the IANA database, by partition key."""
+        """Stored time zones that are not in the IANA database, by partition key."""
         stored = self._users.find({"timezone": {"$exists": True, "$nin": sorted(timezones())}})
         return {str(each.get("partition_key") or each["_id"]): str(each["timezone"]) for each in stored.sort("_id")}
 
     def connect(self, profile: Document, *, authorized_at: datetime, simulated: bool, timezone: str = "UTC") -> User:
-        """Store a user who has just consented: a new one, or a known one renewed (same id, same partition key).
+        """Store a user who has just given consent: a new one, or a known one updated (same id, same partition key).
 
         Args:
-            profile: Fields of ``users`` taken from Spotify's profile; must hold ``spotify_id``.
+            profile: Fields of ``users`` from Spotify's profile; must contain ``spotify_id``.
             authorized_at: When the consent was given.
             simulated: Whether the account is the simulator's.
-            timezone: IANA zone of a new user; a known user keeps theirs.
+            timezone: IANA zone of a new user; a known user's zone stays.
 
         Raises:
             ValueError: there is no such zone.
@@ -111,7 +112,7 @@ class UserStore:
         return stored_as(User, "users", document or {})
 
     def set_status(self, user_id: str, status: UserStatus, reason: str = "") -> None:
-        """Record whether a user is synced, paused, or has to consent again; and why, unless a person has asked."""
+        """Record that a user is synced, paused, or has to give consent again; and why, unless a person asked for it."""
         self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"status": status, "status_reason": reason}})
 
     def synced(self, user_id: str, at: datetime) -> None:
@@ -119,12 +120,12 @@ class UserStore:
         self._users.update_one({"_id": ObjectId(user_id)}, {"$max": {"last_synced_at": at}})
 
     def saved_tracks_version(self, user_id: str) -> str:
-        """Which state of their saved tracks was read last; empty if none was."""
+        """The version of the user's saved tracks that was read last; empty if none was."""
         found = self._users.find_one({"_id": ObjectId(user_id)}, {"saved_tracks_version": 1})
         return str((found or {}).get("saved_tracks_version", ""))
 
     def set_saved_tracks_version(self, user_id: str, version: str) -> None:
-        """Record which state of their saved tracks is stored."""
+        """Record which version of the user's saved tracks is stored."""
         self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"saved_tracks_version": version}})
 
     def tokens(self, user_id: str) -> SpotifyTokens:
@@ -144,23 +145,23 @@ class UserStore:
         return str((found or {}).get("refresh_token_encrypted", ""))
 
     def store_tokens(self, tokens: SpotifyTokens, *, renewed: bool = False) -> None:
-        """Store other tokens of one user; if they are `renewed`, only while the former ones are still there.
+        """Store new tokens of one user; `renewed` ones only if the old ones still exist.
 
-        A user may have been removed while Spotify was renewing them.
+        The user may have been removed while Spotify was renewing the tokens.
         """
         self._tokens.update_one({"user_id": tokens.user_id}, {"$set": tokens.to_bson()}, upsert=not renewed)
 
     def lease_refresh(self, seen: SpotifyTokens) -> bool:
-        """Take the right to refresh a user's tokens, unless somebody has it or has stored others since `seen`.
+        """Take the right to refresh a user's tokens, unless another process has it or has stored others since `seen`.
 
-        The lease ends when new tokens are stored, when it is released, or after `LEASE`, should its holder have died.
+        The lease ends when new tokens are stored, when it is released, or after `LEASE`, in case its holder has died.
         """
         free = {"$lt": ["$refresh_leased_at", {"$subtract": ["$$NOW", int(LEASE.total_seconds() * 1000)]}]}
         taken = self._tokens.update_one({**_unchanged(seen), "$expr": free}, [{"$set": {"refresh_leased_at": "$$NOW"}}])
         return taken.modified_count == 1
 
     def release_refresh(self, user_id: str) -> None:
-        """Give the right to refresh back."""
+        """Release the right to refresh."""
         self._tokens.update_one({"user_id": user_id}, {"$set": {"refresh_leased_at": None}})
 
     def replace_ciphertexts(self, seen: SpotifyTokens, *, refresh_token: str, access_token: str) -> bool:
@@ -171,16 +172,16 @@ class UserStore:
         )
 
     def all_tokens(self) -> list[SpotifyTokens]:
-        """The encrypted tokens of everybody, but those that cannot be read."""
+        """The encrypted tokens of all users, except those that cannot be read."""
         found = (_readable(SpotifyTokens, document) for document in self._tokens.find())
         return [tokens for tokens in found if tokens is not None]
 
     def set_timezone(self, user_id: str, timezone: str) -> None:
-        """Record in which IANA zone a user's days begin."""
+        """Record the IANA zone in which a user's days begin."""
         self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"timezone": known_timezone(timezone)}})
 
     def history_span(self, user_id: str) -> tuple[datetime, datetime] | None:
-        """When the user's first and last stored play ended; None without plays."""
+        """The ends of the user's first and last stored play; None without plays."""
         ends = [
             self._history.find_one({"user_id": user_id}, {"played_at": 1}, sort=[("played_at", direction)])
             for direction in (ASCENDING, DESCENDING)
@@ -189,13 +190,13 @@ class UserStore:
         return None if first is None or last is None else (first, last)
 
     def first_plays(self) -> dict[str, datetime]:
-        """When each user's first stored play ended, by user id; one look at the index for each of them."""
+        """The end of each user's first stored play, by user id; it takes one index lookup per user."""
         first = {"_id": "$user_id", "played_at": {"$first": "$played_at"}}
         found = self._history.aggregate([{"$sort": {"user_id": -1, "played_at": 1}}, {"$group": first}])
         return {each["_id"]: each["played_at"] for each in found}
 
     def plays_stored(self, user_id: str) -> int:
-        """How many plays of a user are stored."""
+        """The number of a user's stored plays."""
         return self._history.count_documents({"user_id": user_id})
 
 
@@ -207,7 +208,7 @@ def _readable(model: type[Stored], document: Document) -> Stored | None:
 
 
 def _unchanged(seen: SpotifyTokens) -> Document:
-    """The query for the tokens of a user as long as they are those; EchoStats stores no access token at all."""
+    """The query for a user's tokens as long as they are these; EchoStats stores no access token at all."""
     return {
         "user_id": seen.user_id,
         "refresh_token_encrypted": seen.refresh_token_encrypted,

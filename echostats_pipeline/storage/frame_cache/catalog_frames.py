@@ -1,9 +1,9 @@
-"""The catalogue as frames for the statistics of a user, kept as columns so that only what has changed is read again.
+"""Reads the catalogue as frames for a user's statistics, cached as columns so that only changes are read again.
 
-A document of ``statistics_catalog`` holds some of the tracks, artists or albums that a user's plays mention, as they
-were at an instant of the database's clock. What has changed since says so itself (``changed_at``); it is read again
-with what is new. Each document is replaced only by whoever has read it as it is, so that of two readers neither can
-bring back what the other has renewed. Dropping the collection costs reading the catalogue once.
+A document of ``statistics_catalog`` holds some of the tracks, artists or albums in a user's plays, as they were at an
+instant of the database's clock. Documents that have changed since then are found by ``changed_at``; they are read again
+together with new ones. A cached document is replaced only if it is still as the process has read it, so two processes
+cannot overwrite each other's newer content. If the collection is dropped, the catalogue is read once more.
 """
 
 import secrets
@@ -29,23 +29,23 @@ from echostats_pipeline.transforms.statistics.frames import (
 )
 
 LAYOUT = 1
-"""Of the columns kept; what was kept in another one is read anew. Change it with the schemas."""
+"""Version of the cached columns; those of another version are read again. Change it with the schemas."""
 ROWS_PER_DOCUMENT = 20_000
-"""Rows of a document: two or three megabytes, of which one new track has one written."""
+"""Rows of a document: two or three megabytes, which are written again when one track is added."""
 ROWS_AT_ONCE = 5_000
-"""Of an answer of the server."""
+"""Rows of one batch of the server."""
 MOST_OF = 2
 SLACK = timedelta(minutes=1)
-"""A change is looked for from so long before the last look: it may have been under way then."""
+"""Overlap between two reads, for changes that were being committed during the first."""
 RENEWED_AFTER = timedelta(hours=1)
-"""What has not changed is written down as looked at so seldom."""
+"""How often to refresh `as_of` of a cache entry that did not change."""
 
 
 UNREADABLE = (TypeError, pl.exceptions.PolarsError)
 
 
 class Kind(NamedTuple):
-    """A collection of the catalogue: the schema of its frame, and where the server finds each value of a row."""
+    """A collection of the catalogue: the schema of its frame, and the expression for each value of a row."""
 
     schema: pl.Schema
     values: list[Any]
@@ -76,18 +76,18 @@ KINDS: Mapping[str, Kind] = {
 
 
 class CatalogFrameStore:
-    """What statistics need of ``tracks``, ``artists`` and ``albums``, and ``statistics_catalog``, where it is kept."""
+    """Reads ``tracks``, ``artists`` and ``albums`` for statistics, and caches them in ``statistics_catalog``."""
 
     def __init__(self, db: Db) -> None:
         self._db = db
         self._kept = db["statistics_catalog"]
 
     def has(self, user_id: str) -> bool:
-        """Whether anything is kept of a user."""
+        """Whether anything is cached for a user."""
         return self._kept.find_one({"user_id": user_id, "layout": LAYOUT}, {"_id": 1}) is not None
 
     def read(self, user_id: str, track_ids: pl.Series) -> CatalogFrames:
-        """The catalogue of the given tracks, and perhaps some more, with their artists and albums."""
+        """The catalogue of the given tracks, and perhaps of more, with their artists and albums."""
         now = self._db.command("hello", codec_options=AWARE)["localTime"]
         tracks = self._read(user_id, "tracks", track_ids, now)
         ids = tracks.select("artist_id", "album_id").collect()
@@ -97,7 +97,7 @@ class CatalogFrameStore:
             return CatalogFrames(tracks, artists.result().collect(), albums.result().collect())
 
     def _read(self, user_id: str, name: str, wanted: pl.Series, now: datetime) -> pl.LazyFrame:
-        """Rows of a kind; they stay packed, for of a long history they are many."""
+        """Rows of a kind; they stay compressed, because a long history has many."""
         kind = KINDS[name]
         key = kind.schema.names()[0]
         kept = list(self._kept.find({"user_id": user_id, "kind": name, "layout": LAYOUT}).sort("number"))
@@ -111,12 +111,12 @@ class CatalogFrameStore:
                 renewed = _renew(parts, key, changed, self._frames(kind, name, pl.concat([new, changed])))
         self._keep({"user_id": user_id, "kind": name}, kept, parts, renewed, now)
         whole = pl.concat([kind.schema.to_frame().lazy(), *map(scanned, parts)])
-        # Two readers may have added the same to different documents.
+        # Two processes may have added the same rows to different documents.
         ids = whole.select(pl.col(key).hash()).collect()[key]
         return whole if ids.n_unique() == ids.len() else whole.unique(key, keep="last", maintain_order=True)
 
     def _changed(self, name: str, kept: Iterable[Document], known: pl.Series) -> pl.Series:
-        """Which of the known ids have changed since they were looked at."""
+        """The known ids that have changed since they were read."""
         looked_at = min((each["as_of"] for each in kept), default=None)
         if looked_at is None:
             return known.clear()
@@ -127,13 +127,13 @@ class CatalogFrameStore:
     def _keep(
         self, scope: Document, kept: list[Document], parts: list[bytes], renewed: Collection[int], now: datetime
     ) -> None:
-        """Keep the parts that are new or have changed, unless somebody else has meanwhile."""
+        """Store the new and changed parts, unless another process has stored them meanwhile."""
         for number, part in enumerate(parts):
             place = {**scope, "number": number}
             content = {"layout": LAYOUT, "as_of": now, "revision": secrets.token_hex(8)}
             there = kept[number] if number < len(kept) else None
             if there is None:
-                # In the place of one in another layout, if there is one; another reader may have been faster.
+                # Replaces a document of another layout, if there is one; another process may have been faster.
                 with suppress(DuplicateKeyError):
                     new = {"$set": {**content, "columns": part}}
                     self._kept.update_one({**place, "layout": {"$ne": LAYOUT}}, new, upsert=True)
@@ -146,7 +146,7 @@ class CatalogFrameStore:
     def _frames(self, kind: Kind, name: str, ids: pl.Series) -> Iterator[pl.DataFrame]:
         """The rows of the given ids, at most `ROWS_PER_DOCUMENT` at a time."""
         wanted = set(ids)
-        # Looking up half of a collection costs more than reading all of it.
+        # Looking up half of a collection costs more than reading it completely.
         most = self._db[name].estimated_document_count() < MOST_OF * len(wanted)
         matched: list[Document] = [] if most else [{"$match": {"spotify_id": {"$in": list(wanted)}}}]
         pipeline = [*matched, {"$project": {"_id": 0, "row": kind.values}}]
@@ -155,7 +155,7 @@ class CatalogFrameStore:
                 rows = [row for row in some if row[0] in wanted] if most else some
                 try:
                     yield _frame(kind, rows)
-                except UNREADABLE:  # other programs may have written anything: what cannot be read is not known
+                except UNREADABLE:  # other programs may have written any value: unreadable rows are left out
                     yield pl.concat([_frame(kind, []), *_readable(kind, rows)])
 
 
@@ -171,10 +171,10 @@ def _readable(kind: Kind, rows: Iterable[list[Any]]) -> Iterator[pl.DataFrame]:
 
 
 def _renew(parts: list[bytes], key: str, changed: pl.Series, found: Iterable[pl.DataFrame]) -> set[int]:
-    """Put rows into packed parts: changed ones in place of what they were, others at the end.
+    """Put rows into compressed parts: changed rows replace their old versions, new rows are appended.
 
     Returns:
-        Which parts are other than before.
+        The numbers of the changed parts.
     """
     ids = [scanned(part).select(key).collect()[key] for part in parts]
     renewed = set()

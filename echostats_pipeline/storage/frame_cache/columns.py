@@ -1,4 +1,4 @@
-"""Frames as bytes within a document: Arrow's IPC format, compressed."""
+"""Stores frames as bytes in documents: Arrow's IPC format, compressed."""
 
 from io import BytesIO
 
@@ -19,5 +19,5 @@ def unpacked(value: bytes) -> pl.DataFrame:
 
 
 def scanned(value: bytes) -> pl.LazyFrame:
-    """The frame that was `packed`, of which only the columns that are asked for are ever unpacked."""
+    """The frame that was `packed`, lazily: only the columns in use are decompressed."""
     return pl.scan_ipc(value)

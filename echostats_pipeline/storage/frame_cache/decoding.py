@@ -1,4 +1,4 @@
-"""Decoding documents by the thousand."""
+"""Speeds up the decoding of thousands of documents."""
 
 import gc
 import threading
@@ -12,12 +12,13 @@ _resume = False
 
 @contextmanager
 def bulk_decoding() -> Iterator[None]:
-    """Keep Python from looking for unreachable cycles while many documents are decoded.
+    """Pause Python's garbage collector while many documents are decoded.
 
-    There are none among documents, yet each time many have come Python looks through all it has: an eighth of the time
-    that snapshots take. This goes for the process; blocks of several threads may overlap.
+    Documents contain no cycles, but Python searches all of its objects for cycles as their number grows. That takes an
+    eighth of the time of building snapshots. The pause affects the whole process; blocks in several threads may
+    overlap.
     """
-    global _at_work, _resume  # noqa: PLW0603 - so is the collector of a process
+    global _at_work, _resume  # noqa: PLW0603 - the garbage collector is global, too
     with _lock:
         if not _at_work:
             _resume = gc.isenabled()

@@ -1,13 +1,14 @@
-"""Which rollups have changed since they were last read for snapshots, and which of what was read then still holds.
+"""Records which rollups have changed since they were read for snapshots, and which cached columns are still valid.
 
-A document of ``rollup_changes`` tells of one user and calendar year. It is small, for it is written with every rollup:
-what was read is kept elsewhere (`rollup_frames`), under a token that this document vouches for. Rules that keep
-it true without a lock:
+A document of ``rollup_changes`` is about one user and calendar year. It is small, because it is written with every
+rollup; the cached columns are stored elsewhere (`rollup_frames`), under a token that this document confirms. These
+rules keep it correct without a lock:
 
-- Whoever writes rollups names their dates as stale before and after the writes, and is listed as a writer in between.
-- Whoever reads takes stale dates from the rollups themselves. What was read so is vouched for only if nobody is
-  writing, and only if no date has become stale meanwhile. A writer that was killed counts as gone after `OPEN_FOR`,
-  like the marks of `storage.rebuilds`.
+- A process that writes rollups marks their dates as stale before and after the writes, and is listed as a writer in
+  between.
+- A process that reads takes stale dates from the rollups themselves. Its result is confirmed only if no other process
+  is writing, and only if no date has become stale meanwhile. A writer that was killed is ignored after `OPEN_FOR`, like
+  the marks of `storage.rebuilds`.
 """
 
 import secrets
@@ -38,7 +39,7 @@ class RollupChangeStore:
 
     @contextmanager
     def changing(self, user_id: str, dates: Iterable[str]) -> Iterator[None]:
-        """Name dates as stale before and after the block that writes their rollups."""
+        """Mark dates as stale before and after the block that writes their rollups."""
         by_year: dict[int, list[str]] = {}
         for day in sorted(dates):
             by_year.setdefault(int(day[:4]), []).append(day)
@@ -74,11 +75,11 @@ class RollupChangeStore:
         )
 
     def has_stale(self, user_id: str) -> bool:
-        """Whether a date has become stale since it was last read."""
+        """Whether any date has become stale since the rollups were last read."""
         return self._changes.find_one({"user_id": user_id, "stale.0": {"$exists": True}}, {"_id": 1}) is not None
 
     def of(self, user_id: str, years: Iterable[int]) -> dict[int, RollupChanges]:
-        """What is known of all years of a user; `years`, which may be new, are among them."""
+        """The records of all years of a user; years without a record get a new one."""
         found = self._read(user_id)
         if new := set(years) - found.keys():
             nothing = {"stale": [], "writers": [], "revision": secrets.token_hex(8)}
@@ -92,16 +93,16 @@ class RollupChangeStore:
         return {each.year: each for each in found}
 
     def may_keep(self, seen: RollupChanges) -> bool:
-        """Whether what was read since `seen` would be vouched for."""
+        """Whether `keep` would confirm what was read since `seen`."""
         return self._changes.find_one(self._unchanged(seen), {"_id": 1}) is not None
 
     def keep(self, seen: RollupChanges, token: str) -> None:
-        """Vouch for what was read since `seen`, unless somebody writes, or has written since."""
+        """Confirm what was read since `seen`, unless another process is writing, or has written since."""
         self._changes.update_one(self._unchanged(seen), {"$set": {"kept": token, "stale": [], "writers": []}})
 
     def _unchanged(self, seen: RollupChanges) -> Document:
         return {"user_id": seen.user_id, "year": seen.year, "revision": seen.revision, "$expr": NOBODY_WRITES}
 
     def forget(self, seen: RollupChanges) -> None:
-        """Forget a year that has no rollup, unless somebody writes, or has written since."""
+        """Forget a year without rollups, unless another process is writing, or has written since."""
         self._changes.delete_one(self._unchanged(seen))

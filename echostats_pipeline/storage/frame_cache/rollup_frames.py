@@ -1,8 +1,8 @@
-"""Rollups read back as frames, and kept as columns so that only days that have changed are read again.
+"""Reads rollups as frames, cached as columns so that only changed days are read again.
 
-A document of ``statistics_years`` holds the rollups of one user and calendar year in columns. It is true as far as
-`rollup_changes` vouches for it; and the number of rollups must agree, so that rollups that others have removed
-or added are noticed too. Dropping the collection costs reading all rollups once.
+A document of ``statistics_years`` holds the rollups of one user and calendar year in columns. It is valid only as far
+as `rollup_changes` confirms it. The number of rollups must also match, so that rollups removed or added by other
+programs are noticed. If the collection is dropped, all rollups are read once more.
 """
 
 import secrets
@@ -33,16 +33,16 @@ from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
 BY_DATE = index_on("daily_rollups", "user_id", "date")
 LAYOUT = 5
-"""Of the columns kept; what was kept in another one is read anew. Change it with `frames.ROLLUP_SCHEMAS`."""
+"""Version of the cached columns; those of another version are read again. Change it with `frames.ROLLUP_SCHEMAS`."""
 READERS = 2
 DAYS_AT_ONCE = 183
-"""Rollups that are objects of Python at a time: a year of many plays takes ten times the memory of its columns."""
+"""Rollups held as Python objects at a time: a year of many plays takes ten times the memory of its columns."""
 MOST_BYTES = 15 * 2**20
-"""A year that would not fit into a document is read from its rollups each time."""
+"""The most bytes of a cached year; a larger one would not fit into a document and is read from rollups each time."""
 
 
 class Array(NamedTuple):
-    """An array of rollups: the frame that its elements are rows of, and its fields by the frame's columns."""
+    """An array in rollups: the frame that gets its elements as rows, and its fields by the frame's columns."""
 
     frame: str
     fields: Mapping[str, str]
@@ -66,7 +66,7 @@ TOTALS = ("total_plays", "total_ms", "total_skips", "total_skips_known")
 
 
 def _values(array: str, field: str) -> Document:
-    """The values of a field of an array's elements; instants as whole milliseconds, which are cheaper to decode."""
+    """The values of one field of an array; instants as whole milliseconds, which are cheaper to decode."""
     if field not in INSTANTS:
         return {"$ifNull": [f"${array}.{field}", []]}
     return {"$map": {"input": {"$ifNull": [f"${array}", []]}, "in": {"$toLong": f"$$this.{field}"}}}
@@ -78,11 +78,11 @@ PROJECTION: Document = {
     **{total: {"$ifNull": [f"${total}", 0]} for total in TOTALS},
     **{f"{array}_{field}": _values(array, field) for array, (_, fields) in ARRAYS.items() for field in fields.values()},
 }
-"""The server makes columns: names of fields travel once a day."""
+"""The server builds columns, so that field names are transferred once a day."""
 
 
 class RollupFrameStore:
-    """Collections ``daily_rollups``, as far as it is read whole, and ``statistics_years``."""
+    """Collections ``statistics_years`` and, where it is read completely, ``daily_rollups``."""
 
     def __init__(self, db: Db, changes: RollupChangeStore) -> None:
         self._rollups = db["daily_rollups"]
@@ -93,7 +93,7 @@ class RollupFrameStore:
         """All rollups of one user."""
         rollups = self._rollups_by_year(user_id)
         changes = self._changes.of(user_id, rollups)
-        with ThreadPoolExecutor(READERS) as readers:  # one year is taken apart here while the server reads another
+        with ThreadPoolExecutor(READERS) as readers:  # one year is converted here while the server reads another
             years = list(readers.map(lambda year: self._year(changes[year], rollups[year]), sorted(rollups)))
         if gone := changes.keys() - rollups.keys():
             for year in gone:
@@ -102,7 +102,7 @@ class RollupFrameStore:
         return RollupFrames.joined(years)
 
     def _rollups_by_year(self, user_id: str) -> dict[int, int]:
-        """How many rollups each year has."""
+        """The number of rollups of each year."""
         by_year = {"_id": {"$substrBytes": ["$date", 0, 4]}, "rollups": {"$sum": 1}}
         found = self._rollups.aggregate(
             [
@@ -115,11 +115,11 @@ class RollupFrameStore:
         return {int(each["_id"]): each["rollups"] for every in found for each in every["years"]}
 
     def _year(self, changes: RollupChanges, rollups: int) -> RollupFrames:
-        """The rollups of a year: what is kept, with what is stale read anew."""
+        """The rollups of a year: cached ones, and stale ones read again."""
         frames = self._kept(changes)
         if frames is not None and changes.stale:
-            anew = self._taken_apart(changes.user_id, {"$in": changes.stale})
-            frames = RollupFrames.joined([frames, anew]).compact()
+            changed = self._taken_apart(changes.user_id, {"$in": changes.stale})
+            frames = RollupFrames.joined([frames, changed]).compact()
         if frames is None or frames.days.height != rollups:
             dates = {"$gte": f"{changes.year}-01-01", "$lte": f"{changes.year}-12-31"}
             frames = self._taken_apart(changes.user_id, dates)
@@ -129,7 +129,7 @@ class RollupFrameStore:
         return frames
 
     def _kept(self, changes: RollupChanges) -> RollupFrames | None:
-        """What is kept of a year, without the rows of stale dates; None if nothing is that still holds."""
+        """The cached rollups of a year without stale dates; None if no valid ones are cached."""
         query = {"user_id": changes.user_id, "year": changes.year, "layout": LAYOUT, "token": changes.kept}
         found = self._years.find_one(query) if changes.kept else None
         if found is None:
@@ -141,7 +141,7 @@ class RollupFrameStore:
         return frames.of_dates(~pl.col("date").is_in(stale)) if stale else frames
 
     def _keep(self, changes: RollupChanges, frames: RollupFrames) -> None:
-        """Keep what was read, unless somebody writes, or has written since."""
+        """Cache what was read, unless another process is writing, or has written since."""
         columns = {name: packed(frame) for name, frame in {**frames.dated(), "track_ids": frames.track_ids}.items()}
         if sum(map(len, columns.values())) > MOST_BYTES or not self._changes.may_keep(changes):
             return
@@ -152,7 +152,7 @@ class RollupFrameStore:
 
     def _taken_apart(self, user_id: str, dates: Document) -> RollupFrames:
         """The rollups of some dates, from their documents."""
-        # EchoStats' own rollups tell less; they count for nothing until they are replaced.
+        # EchoStats' own rollups lack fields; they are ignored until they are replaced.
         match: Document = {"user_id": user_id, "date": dates, "total_rows": {"$exists": True}}
         pipeline: list[Document] = [{"$match": match}, {"$sort": {"date": 1}}, {"$project": PROJECTION}]
         parts = [_columns([])]
@@ -167,7 +167,7 @@ class RollupFrameStore:
 
 
 def _columns(found: list[Document]) -> dict[str, pl.Series]:
-    """Rollups as `PROJECTION` has them in columns: of arrays the lengths, and the values of all one after the other."""
+    """Rollups in the form of `PROJECTION` as columns: for arrays their lengths, and all values in one column."""
     columns = [
         pl.Series("date", [date.fromisoformat(each["date"]) for each in found], dtype=pl.Date),
         *(pl.Series(total, list(map(itemgetter(total), found)), dtype=pl.Int64) for total in TOTALS),
@@ -178,13 +178,13 @@ def _columns(found: list[Document]) -> dict[str, pl.Series]:
         for column, field in fields.items():
             dtype = DOCUMENT_SCHEMAS[frame][column]
             values = chain.from_iterable(map(itemgetter(f"{array}_{field}"), found))
-            told_as = pl.Int64() if dtype == UTC_MS else dtype
-            columns.append(pl.Series(f"{array}_{field}", list(values), dtype=told_as))
+            column_type = pl.Int64() if dtype == UTC_MS else dtype
+            columns.append(pl.Series(f"{array}_{field}", list(values), dtype=column_type))
     return {column.name: column for column in columns}
 
 
 def _frames(columns: Mapping[str, pl.Series]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The frames of `DOCUMENT_SCHEMAS` from columns of rollups, of tracks two."""
+    """The frames of `DOCUMENT_SCHEMAS` from columns of rollups; ``tracks`` comes in two parts."""
     yield "days", pl.DataFrame([columns[name] for name in ("date", *TOTALS)], schema=DAYS_SCHEMA)
     for array, (frame, fields) in ARRAYS.items():
         dates = pl.lit(columns["date"]).repeat_by(pl.lit(columns[array])).explode(empty_as_null=False).alias("date")
