@@ -262,7 +262,7 @@ class _Text:
             self._take(self._read())
         self._drop(_skip_space(self._rest, 0))
         if self._rest:
-            raise self._broken("goes on after the end of its array")
+            raise self._broken("continues after the end of its array")
         if self._failure:
             raise self._broken(self._failure)
 

@@ -20,7 +20,7 @@ ELEMENTS_HELD = 1000
 
 
 class NamedPlay(NamedTuple):
-    """One play: the second of its start, names, and whatever else the service knows."""
+    """One play: the second of its start, names, and other facts that the service knows."""
 
     started: int
     artist: str

@@ -1,7 +1,7 @@
 """Talks to Spotify, in layers of one shape: a handler takes a request and returns a response.
 
-    Retrying(Quota(Authorised(Logged(RequestsHandler))))      the Web API on behalf of a user
-    Retrying(Quota(Logged(RequestsHandler)))                  the token endpoint, and ReccoBeats
+    Retrying(Quota(AuthorisingHandler(LoggingHandler(RequestsHandler))))      the Web API on behalf of a user
+    Retrying(Quota(LoggingHandler(RequestsHandler)))                          the token endpoint, and ReccoBeats
 
 `transport` sends requests over the network, `call_log` writes one record per attempt, `authorised` adds the access
 token, `quota` keeps below Spotify's limits and obeys its postponements, and `retries` repeats calls that may succeed a

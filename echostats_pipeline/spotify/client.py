@@ -142,7 +142,7 @@ class SpotifyClient:
         for batch in _batches(sendable, MOST_IDS["audio-features"]):
             if self._is_refused(route):
                 raise EndpointRefused(
-                    "Spotify has refused this app the audio features lately and is not asked again for some days.",
+                    "Spotify recently refused audio features to this app and will not be asked again for some days.",
                     status_code=HTTPStatus.FORBIDDEN,
                 )
             try:

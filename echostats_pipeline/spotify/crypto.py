@@ -132,7 +132,7 @@ class TokenCipher:
         key = self._keys.get(own[1])
         if key is None:
             raise DecryptionError(
-                f"The stored token of user {user_id} was encrypted with key {own[1]}, but the present key is "
+                f"The stored token of user {user_id} was encrypted with key {own[1]}, but the current key is "
                 f"{self._key.id}. Set ENCRYPTION_KEY to the former key, name that key in ENCRYPTION_KEYS_OLD, or "
                 "connect the Spotify account again."
             )

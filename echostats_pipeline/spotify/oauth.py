@@ -36,7 +36,7 @@ _ENDED_WITHOUT_CONSENT = {
     "run `echostats connect` again and choose Agree.",
     "server_error": "Spotify could not complete the sign-in. Run `echostats connect` again in a few minutes.",
     "temporarily_unavailable": "Spotify's sign-in is overloaded. Run `echostats connect` again in a few minutes.",
-    "invalid_scope": "Spotify does not know a permission that was asked for. Update echostats_pipeline.",
+    "invalid_scope": "Spotify does not know one of the requested permissions. Update echostats_pipeline.",
     "unauthorized_client": "Spotify does not let this app sign users in. Check that its API is the Web API "
     "at https://developer.spotify.com/dashboard.",
 }

@@ -31,7 +31,7 @@ JsonObject = dict[str, Any]
 _LONGEST_MESSAGE = 200
 _NEXT_STEPS: dict[type[SpotifyResponseError], str] = {
     SpotifyResponseError: "Try again later; if it persists, update echostats_pipeline.",
-    SpotifyUnavailable: "The trouble is on {service}'s side; try again later.",
+    SpotifyUnavailable: "The problem is on {service}'s side; try again later.",
     RateLimited: "{service} limits the number of calls; wait before the next one.",
     PremiumRequired: "The owner of the app needs Spotify Premium; some hours after renewing it, calls work again.",
     RequestRefused: "The request is not what {service} expects; if it persists, update echostats_pipeline.",
@@ -40,7 +40,7 @@ _NEXT_STEPS: dict[type[SpotifyResponseError], str] = {
     "e-mail address of their Spotify account; after that let them connect again.",
     InsufficientScope: "The user's consent does not cover this; connect the account again.",
     AccessTokenRejected: "Spotify does not accept the access token; if it persists, connect the account again.",
-    EndpointRefused: "Spotify does not offer this to the app, or not for this object; asking again is of no use.",
+    EndpointRefused: "Spotify does not offer this to the app, or not for this object; asking again does not help.",
     NotFoundOnSpotify: "It does not exist, or is not visible to this account or app.",
 }
 

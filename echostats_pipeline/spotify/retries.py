@@ -90,6 +90,6 @@ def _settled(outcome: Response | SpotifyUnreachable) -> Response:
 
 def _given_up(request: Request, outcome: Response | SpotifyUnreachable, until: datetime) -> Response:
     if isinstance(outcome, Response) and outcome.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-        reason = f"{request.service_name} limits the number of calls and did not relent"
+        reason = f"{request.service_name} limits the number of calls, also after several attempts"
         raise WaitRequired(request.family, until, reason)
     return _settled(outcome)

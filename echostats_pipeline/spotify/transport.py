@@ -169,7 +169,7 @@ def _shown(name: str, value: str) -> str:
 
 def _unreachable(request: Request, error: requests.RequestException) -> str:
     return (
-        f"{urlsplit(request.url).netloc} gave no answer to {request.description}: {_cause(error)}. "
+        f"{urlsplit(request.url).netloc} did not respond to {request.description}: {_cause(error)}. "
         f"Check the network of this machine and {_STATUS_PAGES[request.service]}, then try again."
     )
 
@@ -178,11 +178,11 @@ def _cause(error: requests.RequestException) -> str:
     """The cause in words; never the text of the error, which quotes addresses and headers."""
     causes: tuple[tuple[type[requests.RequestException], str], ...] = (
         (requests.exceptions.ConnectTimeout, "the connection timed out"),
-        (requests.exceptions.ReadTimeout, "the answer timed out"),
+        (requests.exceptions.ReadTimeout, "the response timed out"),
         (requests.exceptions.ProxyError, "the proxy could not be used"),
         (requests.exceptions.SSLError, "no trusted TLS connection could be made"),
         (requests.exceptions.ConnectionError, "the connection was refused, broken off or the name not resolved"),
-        (requests.exceptions.ChunkedEncodingError, "the answer broke off"),
-        (requests.exceptions.ContentDecodingError, "the answer could not be decompressed"),
+        (requests.exceptions.ChunkedEncodingError, "the response broke off"),
+        (requests.exceptions.ContentDecodingError, "the response could not be decompressed"),
     )
     return next((words for kind, words in causes if isinstance(error, kind)), type(error).__name__)

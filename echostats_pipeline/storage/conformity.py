@@ -80,7 +80,7 @@ def misfits(db: Db, most: int) -> Iterator[Misfit]:
             except ValidationError as error:
                 yield from _misfits_of(error, name, document)
             else:
-                yield Misfit(name, str(document["_id"]), "a number", "of another type than the field's")
+                yield Misfit(name, str(document["_id"]), "a number", "not of the field's type")
 
 
 def json_schema(model: type[BaseModel]) -> Document:

@@ -1,9 +1,9 @@
 """Creates the declared indexes beside those of EchoStats.
 
-MongoDB allows two indexes on the same keys if they differ in one of `TELLING` and in their names. So the indexes of
-this package and of EchoStats can exist side by side, as long as neither takes the other's name. An index with the keys
-and options of a declared one counts as that one, under any name. An index with other options belongs to EchoStats and
-is left alone, unless it prevents a declared one.
+MongoDB allows two indexes on the same keys if they differ in one of `DISTINGUISHING` and in their names. So the indexes
+of this package and of EchoStats can exist side by side, as long as neither takes the other's name. An index with the
+keys and options of a declared one counts as that one, under any name. An index with other options belongs to EchoStats
+and is left alone, unless it prevents a declared one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ REPAIR_COMMAND = "echostats indexes --repair"
 CONFLICT_CODES = {85, 86}  # IndexOptionsConflict, IndexKeySpecsConflict
 INDEX_NOT_FOUND = 27
 EXPIRES = "expireAfterSeconds"
-TELLING = ("unique", "sparse", "partialFilterExpression", "collation")
+DISTINGUISHING = ("unique", "sparse", "partialFilterExpression", "collation")
 """Options by which MongoDB distinguishes two indexes on the same keys."""
 Existing = Mapping[str, Mapping[str, Any]]
 """Indexes of a collection by name, as `index_information` returns them."""
@@ -49,7 +49,7 @@ def ensure_indexes(db: Db, databases: Iterable[Database] = INSTALLED) -> None:
                 _ensure(stored, index, existing)
     if problems:
         raise IndexConflictError(
-            f"Indexes contradict those that are needed: {', '.join(problems)}. Documents are as they were. "
+            f"Indexes contradict those that are needed: {', '.join(problems)}. Documents are unchanged. "
             f"Rebuild these indexes with: {REPAIR_COMMAND}"
         )
 
@@ -152,7 +152,7 @@ def _ensure(stored: MongoCollection[Document], index: Index, existing: Existing)
     made = [name for name in present(existing, index) if name not in former]
     bridge = f"{index.name}_while_renamed"
     bridged = bridge in existing  # left by a process that was killed
-    if not made and any(_telling(existing[name]) == _telling(index.options) for name in former):
+    if not made and any(_distinguishing(existing[name]) == _distinguishing(index.options) for name in former):
         # MongoDB takes the two for the same index. A third, different from both, keeps documents unique in between.
         _create(stored, index, name=bridge, sparse=True)
         bridged = True
@@ -207,8 +207,8 @@ def _in_the_way(name: str, known: Mapping[str, Any], index: Index) -> bool:
     if _keys(known) != index.keys or name == index.name:
         return name == index.name
     other_expiry = EXPIRES in known and known[EXPIRES] != index.expire_after_seconds
-    return other_expiry or _telling(known) == _telling(index.options)
+    return other_expiry or _distinguishing(known) == _distinguishing(index.options)
 
 
-def _telling(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {option: options[option] for option in TELLING if option in options}
+def _distinguishing(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {option: options[option] for option in DISTINGUISHING if option in options}

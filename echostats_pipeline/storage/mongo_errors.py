@@ -31,12 +31,12 @@ _NETWORK = (
     ("CERTIFICATE_VERIFY_FAILED", "its TLS certificate is not trusted here", _TRUST),
     (
         "alert certificate required|alert handshake failure|alert bad certificate|alert unknown ca",
-        "it does not accept this client's TLS certificate, or misses one",
+        "it does not accept this client's TLS certificate, or requires one",
         "MONGO_URI needs tlsCertificateKeyFile=<certificate and key>.",
     ),
     (
         "SSL|TLS",
-        "TLS was spoken to it and it does not answer in TLS",
+        "it does not answer in TLS",
         "If the server has no TLS, remove tls=true (ssl=true) from MONGO_URI; otherwise check its TLS settings.",
     ),
     (
@@ -46,8 +46,8 @@ _NETWORK = (
     ),
     (
         "[Rr]eplica set|ReplicaSet|[Pp]rimary",
-        "it is no member of that replica set, or the set has no primary now",
-        "Check replicaSet=... in MONGO_URI against rs.status() on the server; leave it out for a server that is none.",
+        "it is not a member of that replica set, or the set has no primary now",
+        "Check replicaSet=... in MONGO_URI against rs.status() on the server; leave it out for a single server.",
     ),
     (
         "[Rr]efused",

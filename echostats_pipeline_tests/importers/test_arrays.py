@@ -163,7 +163,7 @@ def test_what_follows_the_array_is_an_error_after_its_rows(garbage: bytes) -> No
     chunks, error = read(b'[{"a": 1}]\n ' + garbage)
     assert objects(chunks) == [{"a": 1}]
     assert isinstance(error, BrokenExportError)
-    assert "goes on after the end" in str(error)
+    assert "continues after the end" in str(error)
     assert error.position == 12 + (len(garbage) - len(garbage.lstrip()))
 
 

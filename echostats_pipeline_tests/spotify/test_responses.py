@@ -165,7 +165,7 @@ def test_an_error_without_words_still_says_what_where_and_next(body: bytes) -> N
     message = str(error_of(REQUEST, answer(body, 502)))
     assert message == (
         "Spotify answered 502 (no reason given) to GET /v1/me while reading the user's profile. "
-        "The trouble is on Spotify's side; try again later."
+        "The problem is on Spotify's side; try again later."
     )
 
 

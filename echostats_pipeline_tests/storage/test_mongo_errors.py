@@ -136,7 +136,7 @@ def test_tls_and_its_absence_are_told(tmp_path: Path, mongo_server: EmbeddedServ
 def test_a_replica_set_that_is_not_there_is_told(tmp_path: Path) -> None:
     with mongod(tmp_path, "--replSet", "rs0") as port:
         for name in ("rs0", "rs9"):
-            assert "no member of that replica set, or the set has no primary" in said(
+            assert "not a member of that replica set, or the set has no primary" in said(
                 f"mongodb://127.0.0.1:{port}/?replicaSet={name}"
             )
 

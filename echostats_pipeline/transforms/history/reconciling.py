@@ -64,7 +64,7 @@ API_FACTS = {
     "duration_ms": pl.Int64(),
     "api_played_at": UTC_MS,
 }
-TOLD = {
+PLAY_ROWS = {
     "number": pl.UInt32(),
     "track_id": pl.String(),
     "track_name": pl.String(),
@@ -147,7 +147,7 @@ def _api_facts(stored: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame
 
 
 def _exact_plays(exports: pl.DataFrame, api: pl.DataFrame) -> pl.DataFrame:
-    """Every play that the extended history or the API reports: a frame of `TOLD`."""
+    """Every play that the extended history or the API reports: a frame of `PLAY_ROWS`."""
     pairs = pl.DataFrame(schema={"left": pl.UInt32, "right": pl.UInt32})
     if exports.height and api.height:
         pairs = match_export_rows(exports, api)
@@ -160,7 +160,7 @@ def _exact_plays(exports: pl.DataFrame, api: pl.DataFrame) -> pl.DataFrame:
     of_api = reported.join(pairs, on="right", how="anti").with_columns(
         played_at="api_played_at", played_at_estimated=pl.lit(value=False)
     )
-    play_rows = pl.concat([_shaped(of_exports, TOLD), _shaped(of_api, TOLD)])
+    play_rows = pl.concat([_shaped(of_exports, PLAY_ROWS), _shaped(of_api, PLAY_ROWS)])
     return play_rows.with_columns(number=pl.int_range(pl.len(), dtype=pl.UInt32))
 
 
@@ -251,7 +251,7 @@ def _alone(
         played_at=pl.Series([ends[fact] for fact in named["fact"]], dtype=pl.Int64).cast(UTC_MS),
         played_at_estimated=pl.lit(value=True),
     )
-    return _shaped(plays.drop("play", "row", "import_ts"), TOLD)
+    return _shaped(plays.drop("play", "row", "import_ts"), PLAY_ROWS)
 
 
 def _named_facts(stored: pl.DataFrame, rows: pl.DataFrame | None, catalogue: TrackIds) -> pl.DataFrame:
