@@ -167,7 +167,7 @@ class Incident(Document):
 
     Attributes:
         key: The problem and the user or part it affects. While an incident is open, every report with its key is added.
-        subject: The same in words.
+        subject: The problem and whom it affects, in words.
         cause: Why, in one line without secrets.
         advice: What a person can do about it.
         job_name: For the kind ``run``: the job whose success closes the incident.

@@ -3,9 +3,9 @@
 There are two limits, and neither number is published
 (https://developer.spotify.com/documentation/web-api/concepts/rate-limits and .../quota-modes): calls of the app in a
 rolling 30 seconds, and calls of a developer account to a group of endpoints in a rolling 24 hours (600 were measured).
-Every attempt counts here, including refused ones. Checking a limit and recording a call are two steps, so processes
-that call at the same moment may exceed a limit by one each. So may the second attempt of `AuthorisingHandler`. The default
-budget leaves room.
+Every attempt counts here, including refused ones. Checking a limit and recording a call are two steps, so several
+processes that call at the same moment may exceed a limit by one each. So may the second attempt of
+`AuthorisingHandler`. The default budget leaves room.
 """
 
 from bisect import bisect_right, insort

@@ -46,7 +46,7 @@ class Misfit:
 
     @property
     def text(self) -> str:
-        """The same in words."""
+        """The misfit in words."""
         return f"{self.collection} {self.document}: {self.field} ({self.reason})"
 
 

@@ -134,7 +134,7 @@ class PlayChanges:
         deletes: Stored plays that have lost all of their facts to other plays.
         plain: New plays that a single row reports.
         inserts: Other new documents of ``listening_history`` that take over nothing from stored plays.
-        touched: Ends of plays that disappear, change in a field that statistics use, or have several rows.
+        touched: Ends of plays that disappear, change in a field that statistics use, or have several facts.
         inserted_at: The ends of all other new plays, UTC.
         left: Ids of tracks that plays no longer have, because a better id is known.
         outcomes: The number of reported rows by outcome.
