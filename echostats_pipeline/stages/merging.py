@@ -14,16 +14,11 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import touched_days
-from echostats_pipeline.transforms.history.changes import (
-    KnownTrack,
-    PlayChanges,
-    merge_anew,
-    merge_export,
-    merge_recently_played,
-)
+from echostats_pipeline.transforms.history.changes import merge_anew, merge_export, merge_recently_played
 from echostats_pipeline.transforms.history.facts import READ_AROUND
 from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.history.named_rows import kind_of_key, parsed_key
+from echostats_pipeline.transforms.history.play_changes import KnownTrack, PlayChanges
 from echostats_pipeline.transforms.history.reconciling import named_facts
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
 

@@ -17,8 +17,8 @@ from echostats_pipeline.model.base import known_fields
 from echostats_pipeline.model.catalog import Album, AlbumRef, Artist, AudioFeatures, EnrichedDocument, Track
 from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.storage.frame_cache.catalog_frames import CatalogFrameStore
-from echostats_pipeline.transforms.history.changes import KnownTrack
 from echostats_pipeline.transforms.history.identity import stable_id
+from echostats_pipeline.transforms.history.play_changes import KnownTrack
 from echostats_pipeline.transforms.statistics.frames import CatalogFrames
 
 CatalogName = Literal["tracks", "artists", "albums"]

@@ -14,7 +14,7 @@ from echostats_pipeline.spotify.transport import Request, Response
 from echostats_pipeline.stages.ingestion import MergeResult, merge_pages, read_recently_played
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.history.changes import PlayChanges
+from echostats_pipeline.transforms.history.play_changes import PlayChanges
 from echostats_pipeline_tests.conftest import NOW, Installation, documents
 
 API = "https://api.spotify.com"

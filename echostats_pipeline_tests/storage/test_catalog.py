@@ -12,8 +12,8 @@ from echostats_pipeline.model.plays import Play, TrackSnapshot
 from echostats_pipeline.storage.catalog import ASK_AGAIN_AFTER, CatalogName
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.history.changes import KnownTrack
 from echostats_pipeline.transforms.history.identity import stable_id
+from echostats_pipeline.transforms.history.play_changes import KnownTrack
 from echostats_pipeline_tests.conftest import NOW, documents
 
 LATER = NOW + timedelta(days=1)

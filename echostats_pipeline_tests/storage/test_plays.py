@@ -21,8 +21,8 @@ from echostats_pipeline.model.plays import (
 from echostats_pipeline.storage import plays as plays_module
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.history.changes import KnownTrack, PlayChanges, Rewrite
 from echostats_pipeline.transforms.history.facts import STORED_SCHEMA
+from echostats_pipeline.transforms.history.play_changes import KnownTrack, PlayChanges, Rewrite
 from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
 from echostats_pipeline_tests.conftest import NOW, documents
 

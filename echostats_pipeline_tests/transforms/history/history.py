@@ -10,14 +10,9 @@ from typing import Any
 import polars as pl
 
 from echostats_pipeline.model.plays import RecentlyPlayedItem
-from echostats_pipeline.transforms.history.changes import (
-    KnownTrack,
-    PlayChanges,
-    Rewrite,
-    merge_export,
-    merge_recently_played,
-)
+from echostats_pipeline.transforms.history.changes import merge_export, merge_recently_played
 from echostats_pipeline.transforms.history.facts import STORED_SCHEMA
+from echostats_pipeline.transforms.history.play_changes import KnownTrack, PlayChanges, Rewrite
 from echostats_pipeline.transforms.history.repeats import DETAILS
 
 Document = dict[str, Any]
