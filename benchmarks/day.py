@@ -41,7 +41,7 @@ from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import local_date
 from echostats_pipeline_tests.integration.consent import connect
-from echostats_pipeline_tests.integration.graphql import Graphql
+from echostats_pipeline_tests.integration.graphql_client import Graphql
 from echostats_pipeline_tests.integration.processes import environment, eventually, interrupt, started
 
 INTERVAL = timedelta(minutes=15)

@@ -32,7 +32,7 @@ from echostats_pipeline.orchestration.instance.sensor_roster import Roster
 from echostats_pipeline.orchestration.partitions import day_partition
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.state_folder import StateFolder
-from echostats_pipeline_tests.integration.graphql import Graphql
+from echostats_pipeline_tests.integration.graphql_client import Graphql
 from echostats_pipeline_tests.integration.processes import environment, eventually, started
 
 DAYS = 5_110

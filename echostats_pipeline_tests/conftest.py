@@ -45,7 +45,7 @@ from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.costs import mark_costs
 from echostats_pipeline_tests.databases import KeptDatabase, new_database
-from echostats_pipeline_tests.examples import register_profiles
+from echostats_pipeline_tests.hypothesis_profiles import register_profiles
 
 NOW = datetime(2025, 6, 15, 12, 0, tzinfo=UTC)
 KEY = "5e" * 32

@@ -3,7 +3,7 @@
 from echostats_pipeline.model.operations import Incident
 from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import NOW, Installation
-from echostats_pipeline_tests.receivers import Webhook, listening
+from echostats_pipeline_tests.fake_receivers import Webhook, listening
 
 CANARY = "canary-topic-or-token"
 

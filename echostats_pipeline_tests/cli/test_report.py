@@ -13,7 +13,7 @@ from echostats_pipeline.stages.statistics import rebuild_rollups
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation
-from echostats_pipeline_tests.report.pages import assert_loads_nothing, text_of
+from echostats_pipeline_tests.report.page_assertions import assert_loads_nothing, text_of
 
 
 @pytest.fixture

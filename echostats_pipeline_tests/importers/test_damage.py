@@ -16,7 +16,7 @@ from echostats_pipeline.importers import arrays
 from echostats_pipeline.importers.reading import READERS, read_export
 from echostats_pipeline.importers.recognition import recognised
 from echostats_pipeline.importers.rows import ExportFile, ExportFormat
-from echostats_pipeline_tests.importers.whole import Whole, read_whole
+from echostats_pipeline_tests.importers.whole_files import Whole, read_whole
 
 ROWS = 400
 EVERY = 10

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from echostats_pipeline.errors import BrokenExportError
 from echostats_pipeline.importers.extended import NAMES, RAW_SCHEMA, read_extended, read_video
 from echostats_pipeline.transforms.history.identity import stable_id
-from echostats_pipeline_tests.importers.whole import NOW, Reader, Whole, read_whole
+from echostats_pipeline_tests.importers.whole_files import NOW, Reader, Whole, read_whole
 
 NAME = "Streaming_History_Audio_2023_0.json"
 TRACK_ID = "2kRFrWaLWifQkBFasAWgMo"

@@ -16,7 +16,7 @@ from echostats_pipeline.importers.reading import READERS
 from echostats_pipeline.importers.rows import ExportFile
 from echostats_pipeline.simulator.exports import ExportTruth, write_extended_export
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline_tests.importers.whole import Whole, read_whole
+from echostats_pipeline_tests.importers.whole_files import Whole, read_whole
 
 SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "samples" / "Spotify Extended Streaming History"
 

@@ -16,8 +16,8 @@ from echostats_pipeline.importers.archives import ArchiveLimits
 from echostats_pipeline.importers.files import find_export_files
 from echostats_pipeline.importers.reading import READERS, read_export
 from echostats_pipeline.importers.rows import ExportFile, ExportFormat
-from echostats_pipeline_tests.examples import examples
-from echostats_pipeline_tests.importers.whole import NOW, read_whole
+from echostats_pipeline_tests.hypothesis_profiles import examples
+from echostats_pipeline_tests.importers.whole_files import NOW, read_whole
 
 EXTENDED = {
     "ts": "2023-03-19T18:31:37Z",

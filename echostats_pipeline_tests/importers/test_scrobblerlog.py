@@ -9,7 +9,7 @@ import pytest
 from echostats_pipeline.importers.recognition import recognised
 from echostats_pipeline.importers.scrobblerlog import read_scrobbler_log
 from echostats_pipeline.transforms.history.identity import stable_id
-from echostats_pipeline_tests.importers.whole import Whole, read_whole
+from echostats_pipeline_tests.importers.whole_files import Whole, read_whole
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ROW = "Björk\tVespertine\tHidden Place\t1\t328\tL\t1700000000\t8a5bd9ab-0fd1-4bd2-9b4f-1a5d5e5a2d2b"

@@ -11,7 +11,7 @@ from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline_tests.integration.processes import eventually
-from echostats_pipeline_tests.integration.ui import BACKFILL, RUN, Ui
+from echostats_pipeline_tests.integration.up_process import BACKFILL, RUN, Ui
 
 BACKFILL_RUNS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
   ... on PartitionBackfill { status runs { status tags { key value } } } } }"""

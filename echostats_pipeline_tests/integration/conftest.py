@@ -17,10 +17,10 @@ from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline_tests.integration.browser import OTHER_SITE, Browser, browser
+from echostats_pipeline_tests.integration.browser_driver import OTHER_SITE, Browser, browser
 from echostats_pipeline_tests.integration.consent import connect
 from echostats_pipeline_tests.integration.processes import environment, processes_of
-from echostats_pipeline_tests.integration.ui import Shown, shown
+from echostats_pipeline_tests.integration.up_process import Shown, shown
 
 
 @pytest.fixture(scope="session")

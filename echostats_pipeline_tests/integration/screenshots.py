@@ -13,9 +13,9 @@ from pathlib import Path
 from PIL import Image
 
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline_tests.integration.browser import SHOW_PICTURE, Browser, browser, save_picture
+from echostats_pipeline_tests.integration.browser_driver import SHOW_PICTURE, Browser, browser, save_picture
 from echostats_pipeline_tests.integration.processes import environment
-from echostats_pipeline_tests.integration.ui import CHECKOUT, Shown, shown
+from echostats_pipeline_tests.integration.up_process import CHECKOUT, Shown, shown
 
 DESK, PHONE, MARGIN, GROUND = (1180, 980), (390, 844), 40, "#d9d6cf"
 PATIENCE_S = 240.0

@@ -18,7 +18,7 @@ from echostats_pipeline.storage.indexes import ensure_indexes, index_problems
 from echostats_pipeline.transforms.history.identity import stable_id
 from echostats_pipeline_tests.cli.conftest import Echostats, echostats
 from echostats_pipeline_tests.conftest import NOW, Installation, Pipeline
-from echostats_pipeline_tests.echostats import THEIRS, catalogue, decrypted, echostats_starts, encrypted, listener
+from echostats_pipeline_tests.fake_echostats import THEIRS, catalogue, decrypted, echostats_starts, encrypted, listener
 from echostats_pipeline_tests.integration.test_documents import SEED, violations
 
 __all__ = ["echostats"]

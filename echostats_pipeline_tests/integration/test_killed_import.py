@@ -15,7 +15,7 @@ from echostats_pipeline.simulator import exports
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation, documents
-from echostats_pipeline_tests.integration.killable import killable_imports
+from echostats_pipeline_tests.integration.import_processes import killable_imports
 from echostats_pipeline_tests.integration.processes import PATIENCE_S
 from echostats_pipeline_tests.stages.test_ingestion import sync
 

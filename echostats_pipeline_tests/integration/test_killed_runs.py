@@ -32,7 +32,7 @@ from echostats_pipeline.storage.rebuilds import OPEN_FOR
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import Counted
 from echostats_pipeline_tests.integration.processes import eventually, interrupt, processes_of, started
-from echostats_pipeline_tests.integration.ui import LAUNCH, RUN, Ui
+from echostats_pipeline_tests.integration.up_process import LAUNCH, RUN, Ui
 
 pytestmark = [
     pytest.mark.xdist_group("killed"),

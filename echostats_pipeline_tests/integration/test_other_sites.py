@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from echostats_pipeline_tests.integration.browser import CHROMEDRIVER, CHROMIUM, OTHER_SITE, Browser
-from echostats_pipeline_tests.integration.ui import Shown
+from echostats_pipeline_tests.integration.browser_driver import CHROMEDRIVER, CHROMIUM, OTHER_SITE, Browser
+from echostats_pipeline_tests.integration.up_process import Shown
 
 pytestmark = [
     pytest.mark.xdist_group("ui"),

@@ -22,8 +22,8 @@ from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 from echostats_pipeline_tests.docs.pages import blocks, page
-from echostats_pipeline_tests.integration.printed import PAGE, furnish, run_printed
-from echostats_pipeline_tests.integration.profiled import Operation, profiled
+from echostats_pipeline_tests.integration.operation_profiler import Operation, profiled
+from echostats_pipeline_tests.integration.readme_examples import PAGE, furnish, run_printed
 
 pytestmark = pytest.mark.xdist_group("queries")
 OVERVIEW = {

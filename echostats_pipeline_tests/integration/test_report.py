@@ -12,7 +12,7 @@ from echostats_pipeline.report.build import build_report
 from echostats_pipeline.report.document import ReportInput
 from echostats_pipeline.report.page import Picture, render
 from echostats_pipeline.simulator.pictures import drawn
-from echostats_pipeline_tests.integration.browser import CHROMEDRIVER, CHROMIUM, Browser, browser
+from echostats_pipeline_tests.integration.browser_driver import CHROMEDRIVER, CHROMIUM, Browser, browser
 from echostats_pipeline_tests.report import samples
 
 pytestmark = [

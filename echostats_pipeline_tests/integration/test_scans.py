@@ -29,7 +29,7 @@ from echostats_pipeline.storage.audit import AuditStore
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Pipeline
-from echostats_pipeline_tests.integration.profiled import Operation, profiled
+from echostats_pipeline_tests.integration.operation_profiler import Operation, profiled
 from echostats_pipeline_tests.orchestration.automation.test_sensors import tick
 
 pytestmark = pytest.mark.xdist_group("scans")

@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from echostats_pipeline.orchestration.automation.sensors import SENSORS
-from echostats_pipeline_tests.integration.browser import CHROMEDRIVER, CHROMIUM, SHOW_PICTURE, Browser
+from echostats_pipeline_tests.integration.browser_driver import CHROMEDRIVER, CHROMIUM, SHOW_PICTURE, Browser
 from echostats_pipeline_tests.integration.processes import eventually
-from echostats_pipeline_tests.integration.ui import FRESHNESS, Shown
+from echostats_pipeline_tests.integration.up_process import FRESHNESS, Shown
 
 pytestmark = [
     pytest.mark.xdist_group("ui"),

@@ -36,7 +36,7 @@ from echostats_pipeline_tests.integration.backfills import (
 )
 from echostats_pipeline_tests.integration.consent import connect
 from echostats_pipeline_tests.integration.processes import environment, eventually, interrupt, processes_of, started
-from echostats_pipeline_tests.integration.ui import BACKFILL, BACKFILL_STATUS, RUN, Ui
+from echostats_pipeline_tests.integration.up_process import BACKFILL, BACKFILL_STATUS, RUN, Ui
 
 pytestmark = [
     pytest.mark.xdist_group("up"),

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.monitoring.notifier import Notifier
-from echostats_pipeline_tests.receivers import Mailbox, Webhook, listening
+from echostats_pipeline_tests.fake_receivers import Mailbox, Webhook, listening
 
 CAUSE = "StorageError: the cause\nmore"
 SLACK = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"

@@ -13,8 +13,8 @@ from echostats_pipeline.report.document import ReportInput
 from echostats_pipeline.report.page import Picture, hue, render, spotify_link
 from echostats_pipeline.report.palette import COLOURS, colour_rules
 from echostats_pipeline_tests.report import samples
-from echostats_pipeline_tests.report.documents import NASTY, materials
-from echostats_pipeline_tests.report.pages import assert_loads_nothing, parsed, text_of
+from echostats_pipeline_tests.report.document_factories import NASTY, materials
+from echostats_pipeline_tests.report.page_assertions import assert_loads_nothing, parsed, text_of
 
 PICTURE = Picture("image/png", b"\x89PNG\r\n\x1a\n")
 

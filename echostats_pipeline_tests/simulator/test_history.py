@@ -13,7 +13,7 @@ from echostats_pipeline.simulator.history import LATE_INTERVAL, ApiTruth, Histor
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World, is_shown
-from echostats_pipeline_tests.examples import examples
+from echostats_pipeline_tests.hypothesis_profiles import examples
 from echostats_pipeline_tests.simulator.conftest import NOW, Get
 
 RECENT = "/me/player/recently-played"

@@ -3,7 +3,7 @@ import pytest
 from echostats_pipeline.errors import ReauthorizationNeeded
 from echostats_pipeline.spotify.authorised import AuthorisingHandler
 from echostats_pipeline.spotify.transport import Request
-from echostats_pipeline_tests.spotify.scripted import Script, answer
+from echostats_pipeline_tests.spotify.fake_transport import Script, answer
 
 REQUEST = Request("GET", "https://api.spotify.com/v1/me", headers={"X-Own": "1"}, user_id="u1")
 EXPIRED = answer({"error": {"status": 401, "message": "The access token expired"}}, 401)

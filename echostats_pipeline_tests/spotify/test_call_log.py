@@ -8,7 +8,7 @@ from echostats_pipeline.errors import SpotifyUnreachable
 from echostats_pipeline.model.operations import ApiLog
 from echostats_pipeline.spotify.call_log import LoggingHandler
 from echostats_pipeline.spotify.transport import Handler, Request, Response
-from echostats_pipeline_tests.spotify.scripted import Script, answer
+from echostats_pipeline_tests.spotify.fake_transport import Script, answer
 
 CANARY = "BQ-canary-1f3a9c"
 REQUEST = Request(

@@ -10,7 +10,7 @@ from echostats_pipeline.errors import SpotifyResponseError, SpotifyUnreachable
 from echostats_pipeline.spotify import client as client_module
 from echostats_pipeline.spotify.client import ListPage, SpotifyClient
 from echostats_pipeline.spotify.transport import Request, Response
-from echostats_pipeline_tests.spotify.scripted import EPISODE, HEAT_WAVES, Script, answer, page
+from echostats_pipeline_tests.spotify.fake_transport import EPISODE, HEAT_WAVES, Script, answer, page
 
 API = "https://api.spotify.com"
 BATCHES = [("tracks", 50), ("artists", 50), ("albums", 20), ("audio_features", 100)]

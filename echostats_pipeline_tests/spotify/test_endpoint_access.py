@@ -20,7 +20,7 @@ from echostats_pipeline.errors import (
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.endpoint_access import REMEMBERED_FOR, MemoryRegimes
 from echostats_pipeline.spotify.transport import Handler, Request, Response
-from echostats_pipeline_tests.spotify.scripted import Script, Time, answer, page
+from echostats_pipeline_tests.spotify.fake_transport import Script, Time, answer, page
 
 API = "https://api.spotify.com"
 FORBIDDEN = answer({"error": {"status": 403, "message": "Forbidden"}}, 403)

@@ -11,7 +11,7 @@ from echostats_pipeline.spotify.quota import Budget, MemoryLedger, Quota
 from echostats_pipeline.spotify.reccobeats import audio_features
 from echostats_pipeline.spotify.retries import Retrying
 from echostats_pipeline.spotify.transport import Response
-from echostats_pipeline_tests.spotify.scripted import Script, Time, answer
+from echostats_pipeline_tests.spotify.fake_transport import Script, Time, answer
 
 EXPIRED = answer({"error": {"status": 401, "message": "The access token expired"}}, 401)
 USED_UP = answer(

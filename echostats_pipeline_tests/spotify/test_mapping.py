@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from echostats_pipeline.model.base import Document, known_fields
 from echostats_pipeline.model.catalog import Album, Artist, ArtistRef, AudioFeatures, Track
 from echostats_pipeline.spotify import mapping
-from echostats_pipeline_tests.spotify.scripted import DREAMLAND, EPISODE, GLASS_ANIMALS, HEAT_WAVES, LOCAL_FILE
+from echostats_pipeline_tests.spotify.fake_transport import DREAMLAND, EPISODE, GLASS_ANIMALS, HEAT_WAVES, LOCAL_FILE
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LOCAL_ID = mapping.stable_id("local", "my  BAND", "basement")

@@ -19,7 +19,7 @@ from echostats_pipeline.spotify.oauth import (
     new_verifier,
     refresh,
 )
-from echostats_pipeline_tests.spotify.scripted import Script, answer
+from echostats_pipeline_tests.spotify.fake_transport import Script, answer
 
 REDIRECT = "http://127.0.0.1:8888/callback"
 PKCE = SpotifyApp(client_id="id1", redirect_uri=REDIRECT)

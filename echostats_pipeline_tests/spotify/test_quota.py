@@ -10,7 +10,7 @@ from echostats_pipeline.errors import WaitRequired
 from echostats_pipeline.spotify.families import Family
 from echostats_pipeline.spotify.quota import Budget, CallLedger, MemoryLedger, Quota
 from echostats_pipeline.spotify.transport import Request, Response
-from echostats_pipeline_tests.spotify.scripted import Script, Time, answer
+from echostats_pipeline_tests.spotify.fake_transport import Script, Time, answer
 
 API = "https://api.spotify.com"
 REQUESTS: dict[Family, Request] = {

@@ -9,7 +9,7 @@ from echostats_pipeline.errors import SpotifyResponseError, SpotifyUnavailable, 
 from echostats_pipeline.model.catalog import AudioFeatures
 from echostats_pipeline.spotify.reccobeats import audio_features, audio_features_iter
 from echostats_pipeline.spotify.transport import Request, Response
-from echostats_pipeline_tests.spotify.scripted import Script, Time, answer
+from echostats_pipeline_tests.spotify.fake_transport import Script, Time, answer
 
 HEAT_WAVES_ID = "02MWAaffLxlfxAUY7c5dvx"
 ROW: dict[str, Any] = {

@@ -21,7 +21,7 @@ from echostats_pipeline.errors import (
 )
 from echostats_pipeline.spotify.responses import error_of, explanation, json_object
 from echostats_pipeline.spotify.transport import Request, Response
-from echostats_pipeline_tests.spotify.scripted import answer
+from echostats_pipeline_tests.spotify.fake_transport import answer
 
 REQUEST = Request("GET", "https://api.spotify.com/v1/me", purpose="reading the user's profile")
 TOKEN_CALL = Request("POST", "https://accounts.spotify.com/api/token", form={"refresh_token": "AQ-canary-9"})

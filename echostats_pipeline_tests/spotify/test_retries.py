@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from echostats_pipeline.errors import SpotifyUnreachable, WaitRequired
 from echostats_pipeline.spotify.retries import Retrying
 from echostats_pipeline.spotify.transport import Handler, Request, Response
-from echostats_pipeline_tests.spotify.scripted import Script, Time, answer
+from echostats_pipeline_tests.spotify.fake_transport import Script, Time, answer
 
 READ = Request("GET", "https://api.spotify.com/v1/tracks")
 TOKEN = Request("POST", "https://accounts.spotify.com/api/token", form={"grant_type": "refresh_token"})

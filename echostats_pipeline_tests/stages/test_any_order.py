@@ -31,10 +31,10 @@ from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import local_date
 from echostats_pipeline_tests.conftest import Counted
-from echostats_pipeline_tests.examples import UNHURRIED, examples
-from echostats_pipeline_tests.stages import derived, sources
-from echostats_pipeline_tests.stages.merges import DiedError, dying
-from echostats_pipeline_tests.stages.mortal import dying_statistics
+from echostats_pipeline_tests.hypothesis_profiles import UNHURRIED, examples
+from echostats_pipeline_tests.stages import source_factories, statistics_oracle
+from echostats_pipeline_tests.stages.dying_rebuilds import dying_statistics
+from echostats_pipeline_tests.stages.merge_steps import DiedError, dying
 from echostats_pipeline_tests.stages.test_ingestion import answering
 
 STEPS = 15
@@ -81,14 +81,14 @@ class AnyOrder(RuleBasedStateMachine):
         for name in COLLECTIONS:
             self.db[name].delete_many({})
         self.store = Store.of(self.db)
-        self.rows: list[list[sources.Row]] = [[], []]
+        self.rows: list[list[source_factories.Row]] = [[], []]
         self.files = 0
 
     @initialize(
         beginning=st.sampled_from(BEGINNINGS),
-        users=st.tuples(st.tuples(zones, sources.bursts), st.tuples(zones, sources.bursts)),
+        users=st.tuples(st.tuples(zones, source_factories.bursts), st.tuples(zones, source_factories.bursts)),
     )
-    def two_users(self, beginning: datetime, users: tuple[tuple[str, list[sources.Row]], ...]) -> None:
+    def two_users(self, beginning: datetime, users: tuple[tuple[str, list[source_factories.Row]], ...]) -> None:
         self.beginning, self.now = beginning, beginning + timedelta(days=4)
         for number, (zone, heard) in enumerate(users):
             self._connect(number, zone)
@@ -105,12 +105,18 @@ class AnyOrder(RuleBasedStateMachine):
     def clock(self) -> datetime:
         return self.now
 
-    @rule(number=numbers, fresh=sources.bursts, again=st.integers(0, 6), kind=sources.kinds, lived=st.none() | lives)
-    def imports(self, number: int, fresh: list[sources.Row], again: int, kind: str, lived: int | None) -> None:
+    @rule(
+        number=numbers,
+        fresh=source_factories.bursts,
+        again=st.integers(0, 6),
+        kind=source_factories.kinds,
+        lived=st.none() | lives,
+    )
+    def imports(self, number: int, fresh: list[source_factories.Row], again: int, kind: str, lived: int | None) -> None:
         rows = fresh + self.rows[number][:again]
         self.rows[number] = fresh + self.rows[number]
         self.files += 1
-        path = sources.write_export(self.folder, self.files, kind, self.beginning, rows)
+        path = source_factories.write_export(self.folder, self.files, kind, self.beginning, rows)
         user = self.user(number)
         if lived is not None:
             with suppress(DiedError):
@@ -124,11 +130,13 @@ class AnyOrder(RuleBasedStateMachine):
     def _import(self, store: Store, user: User, path: Path) -> None:
         import_export(store, user, [path], progress=Counted(), clock=self.clock)
 
-    @rule(number=numbers, fresh=sources.bursts, again=st.integers(0, 4), data=st.data())
-    def syncs(self, number: int, fresh: list[sources.Row], again: int, data: st.DataObject) -> None:
+    @rule(number=numbers, fresh=source_factories.bursts, again=st.integers(0, 4), data=st.data())
+    def syncs(self, number: int, fresh: list[source_factories.Row], again: int, data: st.DataObject) -> None:
         user, rows = self.user(number), fresh + self.rows[number][:again]
         self.rows[number] = fresh + self.rows[number]
-        page = sources.recently_played(self.beginning, rows, lambda track: data.draw(sources.versions(track)))
+        page = source_factories.recently_played(
+            self.beginning, rows, lambda track: data.draw(source_factories.versions(track))
+        )
         self.now += timedelta(seconds=1)
         read_recently_played(self.store, answering(*page), user, self.now)
         merge_pages(self.store, user, self.now)
@@ -142,8 +150,10 @@ class AnyOrder(RuleBasedStateMachine):
             remove_user(self.store, user, self.now)
             self._connect(number, zone)
         elif what == "import":
-            kind = data.draw(sources.kinds)
-            self._delete(user, plays, [play for play in plays if sources.is_of(kind, play.get("import_key", ""))])
+            kind = data.draw(source_factories.kinds)
+            self._delete(
+                user, plays, [play for play in plays if source_factories.is_of(kind, play.get("import_key", ""))]
+            )
         else:
             every = {"some": 5, "half": 2, "all": 1}[what]
             self._delete(user, plays, plays[data.draw(st.integers(0, every - 1)) :: every])
@@ -155,7 +165,7 @@ class AnyOrder(RuleBasedStateMachine):
         for play in gone:
             later = [other["played_at"] for other in plays if other["played_at"] > play["played_at"]]
             days |= {local_date(instant, ZoneInfo(user.timezone)) for instant in (play["played_at"], *later[:1])}
-        derived.rebuild_days(self.store, user, days)
+        statistics_oracle.rebuild_days(self.store, user, days)
 
     @rule(number=numbers, zone=zones)
     def moves(self, number: int, zone: str) -> None:
@@ -164,7 +174,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(number=numbers, first=st.integers(-2, 6), length=st.integers(1, 8))
     def backfills(self, number: int, first: int, length: int) -> None:
         days = {self.beginning.date() + timedelta(days=first + day) for day in range(length)}
-        derived.rebuild_days(self.store, self.user(number), days)
+        statistics_oracle.rebuild_days(self.store, self.user(number), days)
 
     @rule(number=numbers, what=st.sampled_from(("days", "snapshots", "both")), lived=st.none() | lives)
     def rebuilds(self, number: int, what: str, lived: int | None) -> None:
@@ -173,12 +183,12 @@ class AnyOrder(RuleBasedStateMachine):
         store = self.store if lived is None else dying_statistics(self.db, lived)
         with suppress(DiedError):
             if what != "snapshots":
-                derived.rebuild_waiting(store, user)
+                statistics_oracle.rebuild_waiting(store, user)
             if what != "days":
                 rebuild_snapshots(store, user, self.now)
 
-    @rule(learned=sources.learned)
-    def learns(self, learned: sources.Learned) -> None:
+    @rule(learned=source_factories.learned)
+    def learns(self, learned: source_factories.Learned) -> None:
         """The catalogue, as the functions of `stages.catalog` keep answers."""
         catalog, kind, told = self.store.catalog, learned.kind, learned.told
         if kind == "track":
@@ -203,17 +213,17 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(looked_at=st.sampled_from((False, False, True)))
     def the_sensors_catch_up(self, looked_at: bool) -> None:
-        derived.catch_up(self.store, self.now)
+        statistics_oracle.catch_up(self.store, self.now)
         if looked_at:
             self.everything_is_true()
 
     def everything_is_true(self) -> None:
-        self.counted["documents"] += derived.check_truth(self.store, self.place.scratch, self.now)
+        self.counted["documents"] += statistics_oracle.check_truth(self.store, self.place.scratch, self.now)
 
     @invariant()
     def nothing_is_anybody_elses(self) -> None:
         ids = {user.user_id for user in self.store.users.all()}
-        for name in derived.KEYS:
+        for name in statistics_oracle.KEYS:
             assert set(self.db[name].distinct("user_id")) <= ids
 
     def teardown(self) -> None:
@@ -228,7 +238,7 @@ class AnyOrder(RuleBasedStateMachine):
 def test_any_order_of_anything_ends_in_the_same_documents(
     store: Store, scratch: Store, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    assert derived.has_all_that_is_derived()
+    assert statistics_oracle.has_all_that_is_derived()
     place = Place(store.db, scratch, tmp_path)
     run_state_machine_as_test(
         type("AnyOrder", (AnyOrder,), {"place": place}),

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline_tests.stages.derived import check_truth, rebuild_waiting
-from echostats_pipeline_tests.stages.merges import DiedError
-from echostats_pipeline_tests.stages.mortal import dying_statistics
+from echostats_pipeline_tests.stages.dying_rebuilds import dying_statistics
+from echostats_pipeline_tests.stages.merge_steps import DiedError
+from echostats_pipeline_tests.stages.statistics_oracle import check_truth, rebuild_waiting
 
 SUNDAY = datetime(2023, 12, 31, 12, tzinfo=UTC)
 """The day after it, week, month and year are new."""

@@ -9,9 +9,9 @@ from echostats_pipeline.stages.imports import resolve_named_plays
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, documents
-from echostats_pipeline_tests.stages.merges import DiedError, Step, dying, facts, forget, merge
+from echostats_pipeline_tests.stages.merge_steps import DiedError, Step, dying, facts, forget, merge
 from echostats_pipeline_tests.transforms.history.test_named_rows import named, of_artist
-from echostats_pipeline_tests.transforms.rows import export, item, row
+from echostats_pipeline_tests.transforms.row_factories import export, item, row
 
 SITUATIONS: dict[str, list[Step]] = {
     "a new row of an upload moves the stored ones": [

@@ -21,8 +21,8 @@ from echostats_pipeline.stages.library_progress import (
 from echostats_pipeline.stages.playlists import sync_playlists
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted, documents
-from echostats_pipeline_tests.examples import examples
-from echostats_pipeline_tests.stages.shelf import Shelf
+from echostats_pipeline_tests.hypothesis_profiles import examples
+from echostats_pipeline_tests.stages.fake_library import Shelf
 
 A_DAY = timedelta(days=1)
 

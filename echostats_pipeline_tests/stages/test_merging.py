@@ -22,11 +22,11 @@ from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.history.facts import READ_AROUND
 from echostats_pipeline_tests.conftest import NOW, documents
-from echostats_pipeline_tests.examples import examples
-from echostats_pipeline_tests.stages.merges import DiedError, Step, dying, facts, forget, merge
+from echostats_pipeline_tests.hypothesis_profiles import examples
+from echostats_pipeline_tests.stages.merge_steps import DiedError, Step, dying, facts, forget, merge
 from echostats_pipeline_tests.transforms.history.test_changes import distinct
 from echostats_pipeline_tests.transforms.history.test_named_rows import named, of_artist
-from echostats_pipeline_tests.transforms.rows import EPOCH, at, export, item, row, track_id
+from echostats_pipeline_tests.transforms.row_factories import EPOCH, at, export, item, row, track_id
 
 through_the_database = settings(
     max_examples=examples(10),

@@ -15,7 +15,7 @@ from echostats_pipeline.stages.ingestion import merge_pages, read_recently_playe
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted
-from echostats_pipeline_tests.stages.derived import check_truth
+from echostats_pipeline_tests.stages.statistics_oracle import check_truth
 from echostats_pipeline_tests.stages.test_ingestion import answering
 from echostats_pipeline_tests.stages.test_ingestion import row as api_row
 

@@ -17,7 +17,7 @@ from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapsh
 from echostats_pipeline.storage.database import AWARE, Db, Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted
-from echostats_pipeline_tests.stages.derived import KEYS
+from echostats_pipeline_tests.stages.statistics_oracle import KEYS
 
 DAYS = 5_000
 ALL, LONG = 0, 30_000

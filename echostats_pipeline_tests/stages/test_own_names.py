@@ -17,7 +17,7 @@ from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Counted
-from echostats_pipeline_tests.stages.derived import catch_up, check_truth, rebuild_waiting
+from echostats_pipeline_tests.stages.statistics_oracle import catch_up, check_truth, rebuild_waiting
 
 Row = tuple[str, str, str, str]
 """Artist, album, title, and the minute of the start."""

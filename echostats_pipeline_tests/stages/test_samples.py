@@ -21,7 +21,7 @@ from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.ingestion import merge_pages
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import Counted, documents
-from echostats_pipeline_tests.stages.derived import MIN_PLAY_MS, catch_up, check_truth, stored_plays
+from echostats_pipeline_tests.stages.statistics_oracle import MIN_PLAY_MS, catch_up, check_truth, stored_plays
 from echostats_pipeline_tests.transforms import oracle
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"

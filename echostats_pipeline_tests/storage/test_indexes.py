@@ -14,7 +14,7 @@ from echostats_pipeline.model.collections import COLLECTIONS, Collection, Index
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.indexes import REPAIR_COMMAND, ensure_indexes, index_problems, repair_indexes
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline_tests.echostats import echostats_starts
+from echostats_pipeline_tests.fake_echostats import echostats_starts
 
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 PRIMARY = {"key": (("_id", 1),)}

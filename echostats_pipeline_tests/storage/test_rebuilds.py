@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.rebuilds import NEWEST, WHOLE, RebuildQueue
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline_tests.examples import examples
+from echostats_pipeline_tests.hypothesis_profiles import examples
 
 FIRST = date(2025, 1, 1)
 DAYS = [FIRST + timedelta(days=number) for number in range(3)]

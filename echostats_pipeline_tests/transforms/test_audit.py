@@ -26,7 +26,7 @@ from echostats_pipeline.transforms.audit import (
 from echostats_pipeline.transforms.days import local_date, local_midnight
 from echostats_pipeline.transforms.statistics.rollups import RollupDocument
 from echostats_pipeline.transforms.statistics.snapshots import build_snapshots
-from echostats_pipeline_tests.transforms.histories import (
+from echostats_pipeline_tests.transforms.listening_factories import (
     daily_rollups,
     listened,
     quick,

@@ -16,7 +16,7 @@ from echostats_pipeline.transforms.days import (
     windows,
 )
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
-from echostats_pipeline_tests.transforms.histories import STARTS, daily_rollups, quick, zoned_histories
+from echostats_pipeline_tests.transforms.listening_factories import STARTS, daily_rollups, quick, zoned_histories
 from echostats_pipeline_tests.transforms.oracle import OraclePlay
 from echostats_pipeline_tests.transforms.oracle_periods import first_instant
 

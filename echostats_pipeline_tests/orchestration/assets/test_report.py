@@ -8,8 +8,8 @@ from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.orchestration.automation.schedules import daily_report
 from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline_tests.conftest import NOW, Pipeline
-from echostats_pipeline_tests.orchestration.instances import OURS, instance_with
-from echostats_pipeline_tests.report.pages import assert_loads_nothing
+from echostats_pipeline_tests.orchestration.instance_factories import OURS, instance_with
+from echostats_pipeline_tests.report.page_assertions import assert_loads_nothing
 
 
 def test_a_run_writes_the_report_and_links_it(pipeline: Pipeline) -> None:

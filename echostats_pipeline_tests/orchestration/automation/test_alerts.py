@@ -23,7 +23,7 @@ from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline_tests.conftest import NOW, Pipeline, documents
-from echostats_pipeline_tests.receivers import Webhook, listening
+from echostats_pipeline_tests.fake_receivers import Webhook, listening
 
 CANARY = "canary-S3cret-0123456789"
 

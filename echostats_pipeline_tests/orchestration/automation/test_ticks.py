@@ -11,7 +11,7 @@ from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
 from echostats_pipeline.orchestration.automation.sensors import SENSORS, fan_out_sensor, sync_sensor
 from echostats_pipeline.orchestration.partitions import RANGE_START
 from echostats_pipeline_tests.conftest import Pipeline
-from echostats_pipeline_tests.orchestration.instances import OURS, instance_with
+from echostats_pipeline_tests.orchestration.instance_factories import OURS, instance_with
 
 # Those that follow runs are ticked by the daemon with a cursor of its own; the first tick only sets it.
 TICKED = [*SENSORS, *ALERT_SENSORS, fan_out_sensor(15, 50)]

@@ -7,7 +7,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from echostats_pipeline.orchestration.dagster_patches import migration_cache
-from echostats_pipeline_tests.orchestration.instances import OURS, instance_with
+from echostats_pipeline_tests.orchestration.instance_factories import OURS, instance_with
 
 
 def test_however_often_dagster_opens_its_databases_migrations_are_read_once(

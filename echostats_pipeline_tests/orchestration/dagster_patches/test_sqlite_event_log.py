@@ -14,7 +14,7 @@ from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import (
     BatchingSqliteEventLogStorage,
 )
 from echostats_pipeline.orchestration.partitions import RANGE_END, RANGE_START
-from echostats_pipeline_tests.orchestration.instances import OURS, STOCK, instance_with
+from echostats_pipeline_tests.orchestration.instance_factories import OURS, STOCK, instance_with
 
 DAYS = dg.DailyPartitionsDefinition("2025-01-01")
 LAST = "2025-02-09"

@@ -14,7 +14,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from echostats_pipeline.orchestration.instance.retention import RetentionResult, remove_runs
 from echostats_pipeline.orchestration.partitions import RANGE_END, RANGE_START
 from echostats_pipeline_tests.conftest import Pipeline
-from echostats_pipeline_tests.orchestration.instances import OURS, STOCK, instance_with
+from echostats_pipeline_tests.orchestration.instance_factories import OURS, STOCK, instance_with
 
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 

@@ -10,9 +10,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.plays import Play, RecentlyPlayedItem
-from echostats_pipeline_tests.transforms.histories import quick
-from echostats_pipeline_tests.transforms.history.history import History
-from echostats_pipeline_tests.transforms.rows import ExportRow, at, export, item, row, track_id
+from echostats_pipeline_tests.transforms.history.fake_history import History
+from echostats_pipeline_tests.transforms.listening_factories import quick
+from echostats_pipeline_tests.transforms.row_factories import ExportRow, at, export, item, row, track_id
 
 TRACKS = "abc"
 

@@ -22,7 +22,7 @@ from echostats_pipeline.transforms.history.matching import (
 )
 from echostats_pipeline.transforms.history.name_keys import compared
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
-from echostats_pipeline_tests.transforms.rows import at
+from echostats_pipeline_tests.transforms.row_factories import at
 
 LAY_OUT_SCHEMA = {
     "import_ts": UTC_MS,

@@ -8,7 +8,7 @@ import pytest
 from echostats_pipeline.transforms.history.matching import match_named_rows
 from echostats_pipeline.transforms.history.name_keys import compared
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
-from echostats_pipeline_tests.transforms.rows import at
+from echostats_pipeline_tests.transforms.row_factories import at
 
 Names = tuple[str, str]
 """Artist and title."""

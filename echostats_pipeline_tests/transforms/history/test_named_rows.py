@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from echostats_pipeline.importers.rows import EXPORT_SCHEMA
 from echostats_pipeline.model.plays import Play
 from echostats_pipeline.transforms.history.identity import stable_id
-from echostats_pipeline_tests.transforms.histories import quick
-from echostats_pipeline_tests.transforms.history.history import History
-from echostats_pipeline_tests.transforms.rows import ExportRow, at, export, item, row, track_id
+from echostats_pipeline_tests.transforms.history.fake_history import History
+from echostats_pipeline_tests.transforms.listening_factories import quick
+from echostats_pipeline_tests.transforms.row_factories import ExportRow, at, export, item, row, track_id
 
 Named = tuple[int, str, int | None]
 """Seconds after the epoch, track, milliseconds."""

@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echostats_pipeline_tests.examples import examples
-from echostats_pipeline_tests.transforms.history.history import History
-from echostats_pipeline_tests.transforms.rows import export, row
+from echostats_pipeline_tests.hypothesis_profiles import examples
+from echostats_pipeline_tests.transforms.history.fake_history import History
+from echostats_pipeline_tests.transforms.row_factories import export, row
 
 Details = tuple[str, str, bool]
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostats_pipeline_tests.transforms.histories import STARTS, daily_rollups, histories, quick
+from echostats_pipeline_tests.transforms.listening_factories import STARTS, daily_rollups, histories, quick
 from echostats_pipeline_tests.transforms.oracle import OraclePlay
 from echostats_pipeline_tests.transforms.oracle_periods import first_instant
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echostats_pipeline_tests.examples import UNHURRIED, examples
+from echostats_pipeline_tests.hypothesis_profiles import UNHURRIED, examples
 from echostats_pipeline_tests.transforms import oracle, oracle_periods
-from echostats_pipeline_tests.transforms.comparing import differences
-from echostats_pipeline_tests.transforms.histories import catalogues, daily_rollups
+from echostats_pipeline_tests.transforms.document_differences import differences
+from echostats_pipeline_tests.transforms.listening_factories import catalogues, daily_rollups
 from echostats_pipeline_tests.transforms.oracle import Catalogue, OraclePlay
 from echostats_pipeline_tests.transforms.statistics.test_snapshots import build_all, listeners
 

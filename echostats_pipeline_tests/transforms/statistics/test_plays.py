@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.transforms.statistics.plays import with_listening_time, with_local_day
 from echostats_pipeline_tests.transforms import oracle
-from echostats_pipeline_tests.transforms.histories import plays_frame, zoned_histories
+from echostats_pipeline_tests.transforms.listening_factories import plays_frame, zoned_histories
 from echostats_pipeline_tests.transforms.oracle import OraclePlay
 
 AT = datetime(2024, 5, 1, tzinfo=UTC)

@@ -13,7 +13,7 @@ from echostats_pipeline.model.statistics import DailyRollup
 from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
 from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline_tests.transforms import oracle
-from echostats_pipeline_tests.transforms.histories import (
+from echostats_pipeline_tests.transforms.listening_factories import (
     daily_rollups,
     plays_frame,
     quick,

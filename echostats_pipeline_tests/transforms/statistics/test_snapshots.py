@@ -13,8 +13,8 @@ from echostats_pipeline.transforms.coverage import Stretch, unknown_days
 from echostats_pipeline.transforms.statistics import frames
 from echostats_pipeline.transforms.statistics.snapshots import PeriodDocuments, build_snapshots
 from echostats_pipeline_tests.transforms import oracle_periods
-from echostats_pipeline_tests.transforms.comparing import differences
-from echostats_pipeline_tests.transforms.histories import (
+from echostats_pipeline_tests.transforms.document_differences import differences
+from echostats_pipeline_tests.transforms.listening_factories import (
     catalogues,
     daily_rollups,
     histories,

@@ -6,7 +6,7 @@ from pymongo.collection import Collection
 
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline_tests.stages.merges import Dying, Lives
+from echostats_pipeline_tests.stages.merge_steps import Dying, Lives
 
 WRITES = ("update_many", "update_one", "replace_one", "delete_one", "find_one_and_update")
 

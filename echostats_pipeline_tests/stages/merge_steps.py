@@ -15,7 +15,7 @@ from echostats_pipeline.stages.ingestion import merge_pages
 from echostats_pipeline.stages.merging import RowMerger
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline_tests.transforms.rows import NOW
+from echostats_pipeline_tests.transforms.row_factories import NOW
 
 Step = pl.DataFrame | Sequence[RecentlyPlayedItem]
 

@@ -17,7 +17,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date
 from echostats_pipeline_tests.conftest import Counted
 from echostats_pipeline_tests.transforms import oracle, oracle_periods
-from echostats_pipeline_tests.transforms.comparing import differences
+from echostats_pipeline_tests.transforms.document_differences import differences
 from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Known, KnownTrack, OraclePlay
 
 MIN_PLAY_MS = 30_000

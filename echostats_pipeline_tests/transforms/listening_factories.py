@@ -19,7 +19,7 @@ from echostats_pipeline.transforms.statistics.frames import (
 from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
 from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
 from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
-from echostats_pipeline_tests.examples import examples
+from echostats_pipeline_tests.hypothesis_profiles import examples
 from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Known, KnownTrack, OraclePlay
 
 STARTS = {

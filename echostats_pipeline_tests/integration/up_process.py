@@ -11,7 +11,7 @@ from typing import Any
 import requests
 
 import echostats_pipeline
-from echostats_pipeline_tests.integration.graphql import Graphql
+from echostats_pipeline_tests.integration.graphql_client import Graphql
 from echostats_pipeline_tests.integration.processes import environment, eventually, started
 
 CHECKOUT = {"PYTHONPATH": str(Path(echostats_pipeline.__file__).parents[1])}
@@ -86,9 +86,15 @@ class Shown(Graphql):
 
 @contextmanager
 def shown(home: Path, *, days: int, people: int) -> Iterator[Shown]:
-    """Furnish the state folder `home` (see `furnished`) and serve its UI for the length of the block."""
+    """Furnish the state folder `home` (see `state_folder_factory`) and serve its UI for the length of the block."""
     home.mkdir(mode=0o700, parents=True)
-    furnish = [sys.executable, "-m", "echostats_pipeline_tests.integration.furnished", str(days), str(people)]
+    furnish = [
+        sys.executable,
+        "-m",
+        "echostats_pipeline_tests.integration.state_folder_factory",
+        str(days),
+        str(people),
+    ]
     subprocess.run(furnish, env={**environment(home), **CHECKOUT}, cwd=home.parent, check=True)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
