@@ -1,1 +1,1 @@
-"""Everything that imports Dagster."""
+"""All code that imports Dagster."""

@@ -1,7 +1,7 @@
-"""Asset checks: whether what is there is right. Each is a shell around an examination of `stages`.
+"""Asset checks: each calls a function of `monitoring` that examines stored data.
 
-Where wrong data would spread to what is built from it, a check blocks: the run fails before that, and so do the job
-records of its users, with the check's reason.
+If wrong data would spread to later assets, the check blocks: the run fails first, and the job records of its users fail
+with the check's reason.
 """
 
 import inspect
@@ -31,11 +31,11 @@ BLOCKING: frozenset[Examination] = frozenset(
         audit.daily_rollups_are_unique,
     }
 )
-"""What is wrong by these is built upon within a run."""
+"""Checks that fail the run, because later assets would build on wrong data."""
 
 
 def examined_users(context: dg.AssetCheckExecutionContext, store: StoreResource) -> list[AuditedUser]:
-    """The users and days of the run, without users who were removed meanwhile; without partitions everybody, whole."""
+    """Users and days of the run, without users removed meanwhile. Without partitions: all users with all their days."""
     users = store.get().users
     asked = windows_of_run(context.run.tags, context.instance.get_dynamic_partitions("users"))
     if asked is None:
@@ -51,7 +51,7 @@ def examined_users(context: dg.AssetCheckExecutionContext, store: StoreResource)
 
 
 def _checks(asset: dg.AssetsDefinition | dg.AssetSpec, *examinations: Examination) -> dg.AssetChecksDefinition:
-    """Checks of one asset that share a step, as every step of a run costs it time; each can be run alone."""
+    """Make the checks of one asset. They share a step, because every step costs a run time; each can be run alone."""
     specs = {
         examine: dg.AssetCheckSpec(
             examine.__name__, asset=asset.key, description=inspect.getdoc(examine), blocking=examine in BLOCKING
@@ -79,10 +79,12 @@ def _checks(asset: dg.AssetsDefinition | dg.AssetSpec, *examinations: Examinatio
 
 
 class _Result(dg.AssetCheckResult):
-    """A result that knows what was checked without listing all partitions of the asset.
+    """A check result that knows what was checked without listing all partitions of the asset.
 
-    Dagster does that for a check without partitions of its own, to compute a data version that nobody asks for: a tenth
-    of a second for each check and user. This builds on internals of Dagster 1.13, hence the pinned minor version.
+    Dagster lists them for a check without partitions of its own, to compute a data version that nothing uses. That
+    takes a
+    tenth of a second for each check and user. This class relies on internals of Dagster 1.13, hence the pinned minor
+    version.
     """
 
     def _get_unpartitioned_target_materialization_data(
@@ -124,7 +126,7 @@ of_tracks = _checks(tracks, operation.tracks_are_enriched)
 of_spotify = _checks(spotify, operation.users_are_synced, operation.consents_last, operation.spotify_answers)
 
 CHECKS: Sequence[dg.AssetChecksDefinition] = (before_rollups, of_rollups, of_snapshots, of_tracks, of_spotify)
-"""Whatever builds an asset evaluates all of its checks, or the UI would call them not evaluated until the next audit.
+"""All checks. A run of an asset evaluates all its checks, else the UI would show them as not evaluated until the audit.
 
-Those of Spotify belong to the nightly audit alone: no run builds it, and their findings are about everybody.
+The checks of Spotify run only in the nightly audit: no run builds that asset, and its findings are about all users.
 """

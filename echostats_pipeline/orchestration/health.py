@@ -1,6 +1,6 @@
-"""What `echostats doctor` finds on Dagster's side: daemon, sensors and schedules, runs that do not end.
+"""Dagster's half of `echostats doctor`: daemon, sensors and schedules, runs that do not end.
 
-The other half, which knows nothing of Dagster, is `monitoring.health`.
+The other half, which does not use Dagster, is `monitoring.health`.
 """
 
 from collections.abc import Collection
@@ -19,18 +19,18 @@ from echostats_pipeline.orchestration.tags import MAX_RUNTIME
 from echostats_pipeline.storage.store import Store
 
 QUEUED_LONG = timedelta(minutes=30)
-"""Runs of one user follow each other, and an import may take minutes: longer is no ordinary queue."""
+"""Runs of one user wait for each other, and an import may take minutes. A longer wait is no ordinary queue."""
 DAY = timedelta(days=1)
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
 AT_WORK = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
 
 def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime) -> HealthFindings:
-    """Whether sensors and schedules are looked at; expected only if `up` runs, or a daemon ever did."""
+    """Whether a daemon runs the sensors and schedules. It is expected only if `up` runs, or a daemon ever ran."""
     beats = instance.get_daemon_heartbeats()
     if url is None and not beats:
         yield HealthFinding(
-            "daemon", "warning", "No Dagster daemon has run yet: nothing is synced by itself.", "echostats up"
+            "daemon", "warning", "No Dagster daemon has run yet: no user is synced automatically.", "echostats up"
         )
         return
     statuses = instance.get_daemon_statuses().values()
@@ -56,7 +56,7 @@ def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime) -> Heal
 
 
 def switched_off(instance: dg.DagsterInstance, user_keys: Collection[str]) -> HealthFindings:
-    """Sensors and schedules that somebody has stopped in the UI; all are on unless somebody does."""
+    """Sensors and schedules that a person has stopped in the UI; all are on by default."""
     known = {each.name for each in (*SENSORS, *ALERT_SENSORS, *SCHEDULES)}
     known |= {f"sync_{key.replace('-', '_')}" for key in user_keys}
     stopped = instance.all_instigator_state(instigator_statuses={InstigatorStatus.STOPPED})
@@ -69,7 +69,7 @@ def switched_off(instance: dg.DagsterInstance, user_keys: Collection[str]) -> He
 
 
 def runs(instance: dg.DagsterInstance, store: Store | None, now: datetime) -> HealthFindings:
-    """Runs that do not end, do not begin, or have ended without closing their job; and how many have failed."""
+    """Runs that do not end, do not begin, or ended without closing their job; and the number of failed runs."""
     limit_s = instance.run_monitoring_max_runtime_seconds or DAY.total_seconds()
     for record in instance.get_run_records(dg.RunsFilter(statuses=[*AT_WORK, *WAITING])):
         run, at_work = record.dagster_run, record.dagster_run.status in AT_WORK

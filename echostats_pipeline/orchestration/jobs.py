@@ -1,4 +1,4 @@
-"""The jobs people and sensors launch: which assets make up a run."""
+"""Jobs that people and sensors launch: each selects the assets of a run."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,19 +24,19 @@ from echostats_pipeline.orchestration.tags import AFTER_PLAYS, READS_ONLY, RETRI
 def _selection(
     assets: Iterable[dg.AssetsDefinition], checks: Iterable[dg.AssetChecksDefinition] = ()
 ) -> dg.AssetSelection:
-    """Assets with just these of their checks: every other one waits for the audit, so that runs stay short."""
+    """Assets with only the checks named here. All other checks wait for the audit, so that runs stay short."""
     return dg.AssetSelection.assets(*assets).without_checks() | dg.AssetSelection.checks(*checks)
 
 
 def import_config(paths: Iterable[Path | str]) -> dict[str, Any]:
-    """The configuration of a run of `history_import`; relative paths are looked for in the user's import folder."""
+    """The configuration of a run of `history_import`. A relative path is resolved in the user's import folder."""
     return {"ops": {streaming_history_import.op.name: {"config": {"paths": [str(path) for path in paths]}}}}
 
 
 user_sync = dg.define_asset_job(
     "user_sync",
     _selection([recently_played, listening_history, daily_rollups], [before_rollups, of_rollups]),
-    description="Read a user's recent plays, merge them into the history, rebuild the days they touch.",
+    description="Read a user's recent plays, merge them into the history, rebuild the days that changed.",
     tags=at_most(minutes=15),
 )
 rollup_build = dg.define_asset_job(
@@ -72,14 +72,14 @@ history_import = dg.define_asset_job(
 catalog_enrichment = dg.define_asset_job(
     "catalog_enrichment",
     _selection([tracks, artists, albums, audio_features], [of_tracks]),
-    description="Complete the catalogue for everything that has been played.",
+    description="Complete the catalogue for all played tracks.",
 )
 
 
 audit = dg.define_asset_job(
     "audit",
     dg.AssetSelection.all_asset_checks(),
-    description="Check everything of everybody: whether plays, days and periods agree, and how the pipeline is doing. "
+    description="Check all data of all users: whether plays, days and periods agree, and whether the pipeline works. "
     "It writes nothing; the results are at the assets, under Checks.",
     tags=READS_ONLY,
 )

@@ -1,4 +1,4 @@
-"""How the data is divided: by user, and by user and local day."""
+"""Partitions of the data: by user, and by user and local day."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -11,33 +11,33 @@ USERS = dg.DynamicPartitionsDefinition(name="users")
 """One partition per user, named by `User.partition_key`."""
 
 EARLIEST = date(2002, 1, 1)
-"""Before then no service counted plays. Earlier ones, as of devices without a clock, go with the first day there is."""
+"""No service counted plays before this date. Earlier plays, as of devices with a wrong clock, go to the first day."""
 FIRST_DAY = date(2008, 10, 1)
-"""Where the days begin as long as nobody has said when the first play was: when Spotify began."""
+"""First day until the first play is known: when Spotify began."""
 
 
 def user_days(first: date) -> dg.MultiPartitionsDefinition:
-    """Every user's calendar dates since the first one: their own, for east of Greenwich tomorrow has begun already."""
+    """Every user's local dates since the first one. The last is tomorrow, which has already begun east of Greenwich."""
     days = dg.DailyPartitionsDefinition(start_date=first.isoformat(), timezone="UTC", end_offset=2)
     return dg.MultiPartitionsDefinition({"date": days, "user": USERS})
 
 
 USER_DAYS = user_days(FIRST_DAY)
-"""What assets by day are declared with; the definitions begin it with the first known play."""
+"""Partitions that assets by day are declared with. The definitions replace its first day by that of the first play."""
 
 PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 DAYS_TAG = "echostats/days"
-"""Run tag for people, which days a run spans: ``2025-01-15``, or ``2025-01-14..2025-01-15``."""
+"""Run tag for people with the days that a run spans: ``2025-01-15``, or ``2025-01-14..2025-01-15``."""
 
 
 def is_by_day(definition: dg.PartitionsDefinition | None) -> bool:
-    """Whether something is divided by user and day, whenever the days begin."""
+    """Whether partitions are by user and day, whatever their first day is."""
     return isinstance(definition, dg.MultiPartitionsDefinition)
 
 
 def first_day(definition: dg.PartitionsDefinition | None) -> date:
-    """The first date of what is divided by user and day; it stands for every date before it too."""
+    """The first date of partitions by user and day. It also stands for every date before it."""
     if not isinstance(definition, dg.MultiPartitionsDefinition):
         return FIRST_DAY
     days = definition.get_partitions_def_for_dimension("date")
@@ -45,21 +45,21 @@ def first_day(definition: dg.PartitionsDefinition | None) -> date:
 
 
 def last_day(now: datetime) -> date:
-    """The last date there is at an instant: tomorrow, as seen from Greenwich."""
+    """The last date at an instant: tomorrow in UTC."""
     return now.astimezone(UTC).date() + timedelta(days=1)
 
 
 def range_tags(
     first: date, last: date, first_user: str, last_user: str | None = None, *, since: date = EARLIEST
 ) -> dict[str, str]:
-    """Run tags that ask for a rectangle of days and users in one run, and say so to people.
+    """Run tags that request a rectangle of days and users in one run, and show its days to people.
 
     Args:
-        first: First date; one before `since` is served by that.
+        first: First date; the partition of `since` serves an earlier date.
         last: Last date, included.
         first_user: Partition key of the first user.
         last_user: Partition key of the last user, in the order users were added; None for the first alone.
-        since: The first date there is.
+        since: The first date with a partition.
     """
     first, last = max(first, since), max(last, since)
     return {
@@ -82,10 +82,10 @@ def days_by_user(keys: Iterable[str]) -> dict[str, list[date]]:
 
 
 def windows_of_run(tags: Mapping[str, str], order: Sequence[str]) -> dict[str, DayWindow | None] | None:
-    """What a run is about: the days of each user key; None for a user as a whole, None at all for everybody.
+    """The days of each user key that a run serves; None for a user without days; None alone for all users.
 
     Args:
-        tags: The run's; a check without partitions of its own is told of them in no other way.
+        tags: The run's tags. A check without partitions can learn the partitions of its run only from them.
         order: All user keys in the order they were added, by which Dagster understands a range.
     """
     key = tags.get(PARTITION)
@@ -96,7 +96,7 @@ def windows_of_run(tags: Mapping[str, str], order: Sequence[str]) -> dict[str, D
     if {first_user, last_user} <= set(order):
         users = order[order.index(first_user) : order.index(last_user) + 1]
     else:
-        users = sorted({first_user, last_user})  # of somebody who has been removed
+        users = sorted({first_user, last_user})  # of a user who has been removed
     window = DayWindow(date.fromisoformat(first_day), date.fromisoformat(last_day)) if first_day else None
     return dict.fromkeys(users, window)
 

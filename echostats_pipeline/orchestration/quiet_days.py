@@ -1,8 +1,8 @@
-"""Days on which there is nothing to do, reported as built, so that the UI counts as missing only what is.
+"""Reports days without work as built, so that the UI shows as missing only what is missing.
 
-Users and days make a rectangle, and nobody's history fills it: it begins with the first play of any of them, and has
-gaps. What no run will ever be asked for is reported once, by the first run of a user that finds it. Which days those
-are is kept in the Dagster instance, beside the events that say so.
+Users and days form a rectangle, and no user's history fills it: it begins with the first play of any user, and has
+gaps. The first run of a user that finds a day without work reports it, once. The Dagster instance stores which days
+were reported, beside the events themselves.
 """
 
 import re
@@ -16,21 +16,21 @@ from echostats_pipeline.orchestration.partitions import USER_DAYS, day_partition
 from echostats_pipeline.transforms.days import DayWindow
 
 MOST_KEYS = 100_000
-"""Of an asset; beyond, its page is too slow to be looked at, and all that is reported only makes it slower."""
+"""Most days reported for an asset. With more, its page is too slow to use, and each report makes it slower."""
 NOTHING_TO_DO = "Nothing to do for this day"
 
 Unbuilt = Callable[[str, DayWindow], Collection[date]]
 
 
 def report_quiet_days(context: dg.AssetExecutionContext, now: datetime, unbuilt: Unbuilt = lambda *_: ()) -> None:
-    """Report the days of the run's users that are neither the run's nor were reported before.
+    """Report the days of the run's users that are not the run's own and were not reported before.
 
-    Does nothing as long as nobody has said when the days begin.
+    Does nothing until the first day is known.
 
     Args:
-        context: Of an asset by day whose work is done.
-        now: The present; the last day is tomorrow.
-        unbuilt: Those of a user's days that there is something to do for, by partition key.
+        context: Context of an asset by day whose work is done.
+        now: The present instant; the last day is tomorrow.
+        unbuilt: A user's days that still need work, by partition key.
     """
     definition, instance = context.assets_def.partitions_def, context.instance
     if definition is None or definition == USER_DAYS:
@@ -53,7 +53,7 @@ def report_quiet_days(context: dg.AssetExecutionContext, now: datetime, unbuilt:
         if open_days:
             open_days -= set(unbuilt(user, DayWindow(min(open_days), max(open_days))))
         _report(context, user, sorted(open_days))
-    # What is missing now is what there is something to do for, and is reported when that is done.
+    # A day that is missing now still needs work; it is reported when that work is done.
     instance.daemon_cursor_storage.set_cursor_values(
         {_place(context, user): f"{every.first}|{every.last}" for user in new}
     )
@@ -69,7 +69,7 @@ def _window(text: str | None) -> DayWindow | None:
 
 
 def _built(context: dg.AssetExecutionContext) -> Mapping[str, Collection[date]]:
-    """The days that Dagster knows as built already, as of an earlier version or of a past that was reported anew."""
+    """Days that Dagster already shows as built, as by an earlier version or after the first day has moved back."""
     keys = context.instance.get_materialized_partitions(context.asset_key)
     found: dict[str, set[date]] = {}
     for key in keys:
@@ -79,7 +79,7 @@ def _built(context: dg.AssetExecutionContext) -> Mapping[str, Collection[date]]:
 
 
 def _report(context: dg.AssetExecutionContext, user: str, days: Collection[date]) -> None:
-    """Store materializations of these days in batches, for each transaction costs Dagster some 7 ms."""
+    """Store materializations of these days in batches, because each transaction costs Dagster some 7 ms."""
     for number, day in enumerate(days, start=1):
         made = dg.AssetMaterialization(context.asset_key, description=NOTHING_TO_DO, partition=day_partition(user, day))
         event = dg.DagsterEvent(

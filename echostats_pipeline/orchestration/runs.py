@@ -1,4 +1,4 @@
-"""Job records around the work of assets: one per user and run, one step per asset."""
+"""Protocol of a run: job records around the work of assets, one per user and run, with one step per asset."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,9 +31,9 @@ from echostats_pipeline.storage.mongo_errors import UNKNOWN, MongoAddress, expla
 from echostats_pipeline.storage.sync_jobs import ERROR_LENGTH, JobKey, JobStore
 
 READ_OVER_DAYS = {"playlists", "saved_tracks", "top_items"}
-"""Steps that a job may leave unfinished for want of calls: it stays pending until one of a later run is through."""
+"""Steps that a job may leave unfinished if the calls are used up. It stays pending until a later run finishes them."""
 NEEDED_FOR_PLAYS = ("recently-played", "token", APP_FAMILY)
-"""Families of endpoints; while one of them waits, plays were not read, and nobody was synced."""
+"""Families of endpoints. While one waits, plays are not read and no user is synced."""
 Result = TypeVar("Result")
 RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
 """Whether Dagster's run retries apply to a run whose step has failed."""
@@ -41,12 +41,12 @@ RETRY_TAG = "dagster/retry_on_asset_or_op_failure"
 
 @dataclass(frozen=True)
 class Exclusive:
-    """What an asset changes that no two runs may change at once.
+    """Data that an asset changes and that no two runs may change at once.
 
     Attributes:
         scope: Which of a user's data.
-        patience_s: How long to wait for another run to end.
-        needed: Whether it is a failure if the other run does not end; else the step is left to that run.
+        patience_s: Seconds to wait for another run to end.
+        needed: Whether it is a failure if the other run does not end. If False, the step is left to the other run.
     """
 
     scope: LeaseScope
@@ -64,12 +64,12 @@ class Step:
     """A running step, as its asset sees it; satisfies `stages.Progress`.
 
     Attributes:
-        store: Where it is recorded.
-        key: Its job.
-        detail: What it did, in one sentence.
-        items: How many it has processed.
-        counts: What `detail` says in numbers.
-        is_unfinished: Whether a later run has to go on with it.
+        store: Where the step is recorded.
+        key: The key of its job.
+        detail: What the step did, in one sentence.
+        items: Number of items it has processed.
+        counts: The numbers in `detail`.
+        is_unfinished: Whether a later run has to continue the step.
     """
 
     store: JobStore
@@ -80,7 +80,7 @@ class Step:
     is_unfinished: bool = False
 
     def expect(self, items: int) -> None:
-        """Announce items still to be processed."""
+        """Announce items that will be processed."""
         self.store.expect(self.key, items)
 
     def advance(self, items: int) -> None:
@@ -89,7 +89,7 @@ class Step:
         self.store.advance(self.key, items)
 
     def done(self, items: int, detail: str) -> None:
-        """Say in one sentence what the step did."""
+        """Report in one sentence what the step did."""
         self.expect(items)
         self.advance(items)
         self.detail = detail
@@ -103,25 +103,27 @@ class SyncJobsResource(dg.ConfigurableResource):
 
     @contextmanager
     def step(self, context: dg.AssetExecutionContext, user: User) -> Iterator[Step]:
-        """Record the work of one asset for one user, and leave nothing behind if they are removed meanwhile.
+        """Record the work of one asset for one user. If the user is removed meanwhile, keep nothing.
 
         Raises:
-            UserRemovedError: they were removed before that, or while there was still something to do.
+            UserRemovedError: the user was removed before the step, or while it still had something to do.
         """
         try:
             with self._recorded(context, user) as step:
                 yield step
         finally:
-            with suppress(PyMongoError):  # of a database that is gone the work has told; retention makes up for it
+            with suppress(PyMongoError):  # the work reports a database that is gone
                 self.store.get().removals.sweep([user.user_id])
 
     @contextmanager
     def _recorded(self, context: dg.AssetExecutionContext, user: User) -> Iterator[Step]:
         """Record the work of one asset for one user.
 
-        The job is completed by the last of the run's assets, and failed by the first exception, whatever it is; but
-        a limit of Spotify's is no failure: it is stored for every process to heed, and the step ends. Nor is another
-        run that does the same: the step stays ``pending``.
+        The last asset of the run completes the job, and the first exception fails it, with two exceptions. A limit of
+        Spotify
+        is no failure: it is stored, so that every process respects it, and the step ends. Another run that does the
+        same work
+        is no failure either: the step stays ``pending``.
         """
         jobs = self.store.get().jobs
         key = JobKey(user.user_id, context.run.run_id)
@@ -148,14 +150,14 @@ class SyncJobsResource(dg.ConfigurableResource):
         try:
             with beating(lambda: jobs.beat(key.dagster_run_id)):
                 yield step
-        except WaitRequired as wait:  # nothing is wrong: what is missing is read after that
+        except WaitRequired as wait:  # no failure: a later run reads what is missing
             self.store.get().limits.postpone(wait.family, wait.until, wait.reason)
             step.detail = f"Waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
         except _LeftToAnotherRun as left:
             outcome, step.detail = "pending", str(left)
         except BaseException as failure:
             error = f"{type(failure).__name__}: {self._said(failure)}"
-            with suppress(UserRemovedError):  # there is no record any more
+            with suppress(UserRemovedError):  # the record no longer exists
                 jobs.append_step(key, ended("failed", error))
                 jobs.close(key, "failed", self.clock.now(), error)
             raise
@@ -173,7 +175,7 @@ class SyncJobsResource(dg.ConfigurableResource):
                 self.store.get().users.synced(user.user_id, started_at)
 
     def _close(self, key: JobKey, steps: Mapping[str, JobStatus]) -> None:
-        """Close a job whose last step has ended: a library that is not read through leaves it pending."""
+        """Close a job whose last step has ended. An unfinished library leaves it pending."""
         jobs, through = self.store.get().jobs, READ_OVER_DAYS & steps.keys()
         if any(steps[action] == "pending" for action in through):
             jobs.close(key, "pending", self.clock.now())
@@ -183,7 +185,7 @@ class SyncJobsResource(dg.ConfigurableResource):
             jobs.complete_earlier(key, through)
 
     def _said(self, failure: BaseException) -> str:
-        """The words of a failure; the driver's own name neither host nor remedy."""
+        """The message of a failure. The driver's own messages name neither host nor remedy."""
         if not isinstance(failure, PyMongoError):
             return str(failure)
         uri = self.store.settings.mongo_uri
@@ -191,7 +193,7 @@ class SyncJobsResource(dg.ConfigurableResource):
 
     @contextmanager
     def _alone(self, step: Step, changes: Exclusive | None) -> Iterator[None]:
-        """Keep other runs from changing the same for the length of the block."""
+        """Keep other runs from changing the same data for the length of the block."""
         if changes is None:
             yield
             return
@@ -213,22 +215,23 @@ class SyncJobsResource(dg.ConfigurableResource):
         changes: Exclusive | None = None,
         at_once: int = 1,
     ) -> dict[str, Result]:
-        """Do the work of an asset for every user of its partitions, each with a step of their own.
+        """Do the work of an asset for every user of its partitions, with one step per user.
 
-        One user's failure does not keep the others from being served. Only if every failure may pass by itself, the run
-        may be retried. That somebody was removed meanwhile is no failure.
+        A failure of one user does not stop the work for the others. The run may be retried only if every failure may
+        pass by
+        itself. A user who was removed meanwhile is no failure.
 
         Args:
-            context: Of the asset.
-            work: What is to be done for a user on these days; called in threads if several are served at once.
-            changes: What no other run may change meanwhile.
-            at_once: How many users are served at the same time.
+            context: Context of the asset.
+            work: Function that works for one user on these days; called in threads if `at_once` is more than one.
+            changes: Data that no other run may change meanwhile.
+            at_once: Number of users served at the same time.
 
         Returns:
             What `work` returned, by partition key in the order of the partitions; None is left out.
 
         Raises:
-            dg.Failure: something went wrong for somebody; says for whom and what.
+            dg.Failure: the work failed for at least one user; the message names each such user and the error.
         """
         failures: dict[str, Exception] = {}
         details: dict[str, str] = {}
@@ -252,7 +255,7 @@ class SyncJobsResource(dg.ConfigurableResource):
         asked = days_by_user(context.partition_keys)
         with _in_turn(at_once if len(asked) > 1 else 1) as in_turn:
             in_turn(serve, asked.keys(), asked.values())
-        # One entry, for each is a transaction of Dagster's: 20 ms for each of many users.
+        # One entry for all users, because an entry is a transaction of Dagster's: 20 ms.
         if details:
             context.log.info("%s", "\n".join(f"{key}: {details[key]}" for key in asked if key in details))
         if failures:
@@ -266,31 +269,31 @@ class SyncJobsResource(dg.ConfigurableResource):
 
 @contextmanager
 def _in_turn(at_once: int) -> Iterator[Callable[..., object]]:
-    """A function that calls another with each of some arguments: one after the other here, or in so many threads."""
+    """Give a function that calls another with each of some arguments, in turn or in `at_once` threads."""
     if at_once == 1:
         yield lambda call, *arguments: deque(map(call, *arguments), maxlen=0)
         return
     with ThreadPoolExecutor(at_once) as threads:
         try:
             yield lambda call, *arguments: deque(threads.map(call, *arguments), maxlen=0)
-        except BaseException:  # Ctrl-C or a cancelled run: who was not begun is not begun any more
+        except BaseException:  # Ctrl-C or a cancelled run: users not begun yet are not begun any more
             threads.shutdown(cancel_futures=True)
             raise
 
 
 class _LeftToAnotherRun(Exception):  # noqa: N818 - nothing is wrong
-    """Another run does what this step is for."""
+    """Another run does the work of this step."""
 
 
 def _is_transient(failure: Exception) -> bool:
-    """Whether the same may succeed later without anybody doing anything."""
+    """Whether the same work may succeed later without anyone changing anything."""
     if isinstance(failure, SpotifyError):
         return not failure.permanent
     return isinstance(failure, UserBusyError | LeaseLostError | PyMongoError)
 
 
 def job_type(assets: frozenset[str], user: User, *, calls_spotify: bool) -> JobType:
-    """What kind of job a run of these assets is for a user."""
+    """The type of job that a run of these assets is for a user."""
     if "streaming_history_import" in assets:
         return "import"
     if calls_spotify:
@@ -304,6 +307,6 @@ def _assets_of_run(context: dg.AssetExecutionContext) -> frozenset[str]:
 
 
 def _calls_spotify(context: dg.AssetExecutionContext, assets: frozenset[str]) -> bool:
-    """Whether one of these assets calls Spotify: it is then in the pool of those that do."""
+    """Whether one of these assets calls Spotify, that is, belongs to Spotify's pool."""
     nodes = (context.job_def.asset_layer.get(dg.AssetKey(name)) for name in assets)
     return any(SPOTIFY_POOL in (node.pools or ()) for node in nodes)

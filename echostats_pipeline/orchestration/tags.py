@@ -1,4 +1,4 @@
-"""Tags of runs: whom a run serves, and how Dagster queues, repeats and ends it."""
+"""Tags of runs: which user a run serves, and how Dagster queues, repeats and ends it."""
 
 import dagster as dg
 
@@ -9,17 +9,17 @@ USERS_TAG = "echostats/users"
 FILES_TAG = "echostats/files"
 """Number of exports that a run imports."""
 READS_ONLY = {"echostats/reads_only": "true"}
-"""Tags of jobs that write nothing to the database, indexes included."""
+"""Tags of jobs that write nothing to the database, not even indexes."""
 MAX_RUNTIME, MAX_RETRIES = "dagster/max_runtime", "dagster/max_retries"
-"""Dagster's own tags: seconds after which a run is ended, and how often a failed one is repeated."""
+"""Dagster's own tags: seconds after which a run is ended, and the number of repeats of a failed run."""
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 """States of runs that have ended."""
 AFTER_PLAYS = {"dagster/priority": "-1"}
-"""Tags of jobs that let a sync pass in Dagster's queue: plays that are not read in time are lost."""
+"""Tags of jobs that let a sync go first in Dagster's queue: plays that are not read in time are lost."""
 RETRIED = {MAX_RETRIES: "2", "dagster/retry_on_asset_or_op_failure": "true"}
 """Tags of jobs that no sensor requests again after a failure. A permanent failure withdraws the second tag."""
 
 
 def at_most(minutes: int) -> dict[str, str]:
-    """Tags that end a run after this time. The default is an hour."""
+    """Tags that end a run after this time, which is an hour by default."""
     return {MAX_RUNTIME: str(minutes * 60)}

@@ -76,9 +76,9 @@ def test_an_asset_is_described_in_a_sentence_a_user_understands(asset: dg.Assets
 @each_asset
 def test_an_asset_says_whose_data_it_holds_for_whom_and_where_they_come_from(asset: dg.AssetsDefinition) -> None:
     what, _, how = (spec(asset).description or "").partition("\n\n")
-    assert how, "a line to tell what it is, then for whom, and how it gets there"
+    assert how, "a line that says what it is, then for whom, and how it gets there"
     assert re.search(r"\buser|\bAll users share", f"{what} {how}")
-    assert re.search(r"\bFor readers|\bFor this pipeline|\bFor whoever started it", how)
+    assert re.search(r"\bFor readers|\bFor this pipeline|\bFor the user who started it", how)
 
 
 @each_asset

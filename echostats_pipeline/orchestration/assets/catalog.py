@@ -1,4 +1,4 @@
-"""The catalogue all users share: tracks, artists, albums and audio features of what has been played."""
+"""Assets of the catalogue that all users share: tracks, artists, albums and audio features of what was played."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -29,12 +29,12 @@ from echostats_pipeline.stages.catalog import (
 from echostats_pipeline.storage.store import Store
 
 FEATURE_FIELDS = ("spotify_id", "audio_features", "audio_features_checked_at", "audio_features_asked")
-"""Of a track's document, what the audio features are found by and what they consist of."""
+"""Fields of a track's document that hold its audio features, and those that identify the track for their sources."""
 Enrich = Callable[[SpotifyResource, User, Store, datetime, Progress], EnrichmentResult]
 
 
 def _with_client(enrich: Callable[[Store, SpotifyClient, datetime, Progress], EnrichmentResult]) -> Enrich:
-    """Enrichment that reads Spotify's objects on behalf of the reader."""
+    """Return an enrichment that reads Spotify's objects on behalf of the reader."""
 
     def run(
         spotify: SpotifyResource, reader: User, store: Store, now: datetime, progress: Progress
@@ -48,7 +48,7 @@ def _with_client(enrich: Callable[[Store, SpotifyClient, datetime, Progress], En
 def _with_sources(
     spotify: SpotifyResource, reader: User, store: Store, now: datetime, progress: Progress
 ) -> EnrichmentResult:
-    """Enrichment with audio features, which have several sources."""
+    """Return an enrichment for audio features, which have several sources."""
     with spotify.feature_sources(reader) as sources:
         return enrich_audio_features(store, sources, now, progress)
 
@@ -60,7 +60,7 @@ def _catalog_asset(
     deps: Sequence[dg.AssetsDefinition | dg.AssetSpec],
     metadata: Mapping[str, Any],
 ) -> dg.AssetsDefinition:
-    """The four differ in what they read and nothing else."""
+    """Make one of the four catalogue assets. They differ only in what they read."""
 
     @dg.asset(
         name=name,
@@ -102,8 +102,8 @@ def _catalog_asset(
 
 
 HOW = (
-    "\n\nFor readers, and for the names, pictures and genres of all statistics. All users share it. Read from Spotify "
-    "when plays mention something unknown, the most played first, as far as the day's budget of calls goes."
+    "\n\nFor readers, and for the names, pictures and genres of all statistics. All users share it. A run reads missing "
+    "entries from Spotify, the most played first, until the day's budget of calls is used up."
 )
 
 tracks = _catalog_asset(
@@ -129,9 +129,9 @@ albums = _catalog_asset(
 )
 audio_features = _catalog_asset(
     "audio_features",
-    "Danceability, energy, tempo and the like, kept in each track's document; null where nobody knows them.\n\nFor "
-    "readers, and for the averages of all statistics. All users share them. Asked for once a track is known, of "
-    "Spotify, ReccoBeats or a file, as the settings say.",
+    "Danceability, energy, tempo and similar values, stored in each track's document; null where no source knows "
+    "them.\n\nFor readers, and for the averages of all statistics. All users share them. Read once a track is known, "
+    "from Spotify, ReccoBeats or a file, as the settings say.",
     _with_sources,
     [spotify, feature_sources, listening_history, tracks],
     collection_metadata("tracks", only=FEATURE_FIELDS),

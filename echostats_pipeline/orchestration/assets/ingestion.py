@@ -1,4 +1,4 @@
-"""Plays: from Spotify's recently-played and from exports into ``listening_history``."""
+"""Assets for plays: from Spotify's recently-played and from exports into ``listening_history``."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -31,21 +31,21 @@ GROUP = "ingestion"
 
 
 CALLS_AT_ONCE = 4
-"""Users whose plays one run reads at the same time: most of it is waiting for the answer."""
+"""Number of users whose plays one run reads at the same time. A read mostly waits for Spotify's response."""
 
 
 class ImportConfig(dg.Config):
-    """What to import."""
+    """Run configuration: the exports to import."""
 
     paths: list[str] = Field(
         default=["."],
         description="Zips as Spotify sent them, folders, or files, on the machine where the run executes, as in "
-        "[/home/ann/my_spotify_data.zip]. A relative path is looked for in the user's import folder; a dot is all of "
-        "it.",
+        "[/home/ann/my_spotify_data.zip]. A relative path is resolved in the user's import folder; a dot means the whole "
+        "folder.",
     )
 
     def paths_in(self, folder: Path) -> list[Path]:
-        """Where they are, for the user of that import folder; the folder itself if none is given."""
+        """Return the paths in the user's import folder, or the folder itself if no path is given."""
         return [folder / path for path in self.paths or ["."]]
 
 
@@ -68,11 +68,13 @@ def recently_played(
     jobs: SyncJobsResource,
     clock: ClockResource,
 ) -> dg.MaterializeResult:
-    """The newest 50 plays of each user as Spotify reports them, on their way into listening_history.
+    """The newest 50 plays of each user as Spotify reports them, before they are merged into listening_history.
 
-    For this pipeline: readers find them in the history, and here for a week. Read every 15 minutes by the user's own
-    sensor, one call per user and run, whatever days are asked for: Spotify reaches back no further than 50 plays.
-    Freshness says that somebody was read; the check users_are_synced, that everybody was.
+    For this pipeline, which keeps them for a week; readers find the plays in listening_history. The user's own sensor
+    reads
+    them every 15 minutes, with one call per user and run, whatever days are requested: Spotify reaches back no further
+    than
+    50 plays. Freshness shows that at least one user was read; the check users_are_synced shows that every user was.
     """
     read = partial(_read_plays, store.get(), spotify, clock)
     counts = by_user(jobs.for_each_user(context, read, HISTORY, at_once=CALLS_AT_ONCE))
@@ -85,7 +87,7 @@ def recently_played(
 def _read_plays(
     store: Store, spotify: SpotifyResource, clock: ClockResource, user: User, _: Sequence[date], step: Step
 ) -> dict[str, int] | None:
-    """Keep the newest plays of a user, and count them; None if the user is not active."""
+    """Store the newest plays of a user and count them. Return None if the user is not active."""
     if user.status != "active":
         step.done(0, f"Not read: the user is {user.status}")
         return None
@@ -113,9 +115,9 @@ def streaming_history_import(
 ) -> dg.MaterializeResult:
     """Plays from a user's exports: Spotify's, EchoTune's CSV, and those of scrobbling services and players.
 
-    Drop exports into the user's import folder, or launch it with their paths. Importing the same export again changes
-    nothing. The days it touches are rebuilt by themselves. The plays go into listening_history.
-    For whoever started it, a document in imports accounts for every row of each file.
+    For the user who started it: a document in imports accounts for every row of each file. Drop exports into the user's
+    import folder, or launch the job with their paths. Importing the same export again changes nothing. The days that an
+    import touches are rebuilt automatically. The plays go into listening_history.
     """
     run_id = context.run.run_id
     try:
@@ -139,7 +141,7 @@ def _import(
     """Import the exports of a user.
 
     Raises:
-        ExportError: one could not be read whole; what was read of it is imported.
+        ExportError: an export could not be read to its end; the rows before the error are imported.
     """
     files = import_export(
         store.get(),
@@ -168,10 +170,10 @@ def _import(
 def listening_history(
     context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
 ) -> dg.MaterializeResult:
-    """Every play of every user, one document each: what Spotify reported and what exports hold, without doubles.
+    """Every play of every user, one document each, from Spotify and from exports, without duplicates.
 
-    For readers, and the source of every statistic. What was read from Spotify is merged in after every sync; exports
-    are merged in by streaming_history_import.
+    For readers, and the source of every statistic. Each sync merges the plays that it has read from Spotify;
+    streaming_history_import merges the plays of exports.
     """
     served = jobs.for_each_user(context, partial(_merge, store.get(), clock), HISTORY)
     report_quiet_days(context, clock.now())
@@ -182,14 +184,14 @@ def listening_history(
 
 
 class _MergedUser(NamedTuple):
-    """What merging did for a user, and what the run says of them."""
+    """What merging did for a user, and the metadata that the run shows of it."""
 
     merged: MergeResult
     counts: dict[str, int]
 
 
 def _merge(store: Store, clock: ClockResource, user: User, days: Sequence[date], step: Step) -> _MergedUser:
-    """Merge what was read of a user into their history, and count what these days hold then."""
+    """Merge the plays that were read of a user into their history, and count the plays that these days then hold."""
     merged = merge_pages(store, user, clock.now())
     window, zone = DayWindow(days[0], days[-1]), ZoneInfo(user.timezone)
     stored = store.plays.count(user.user_id, local_midnight(window.first, zone), local_midnight(window.following, zone))

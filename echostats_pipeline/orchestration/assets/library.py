@@ -1,4 +1,4 @@
-"""What users keep on Spotify: playlists, saved tracks, Spotify's own rankings."""
+"""Assets of a user's library on Spotify: playlists, saved tracks, Spotify's own rankings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ Sync = Callable[[Store, SpotifyClient, User, datetime, Progress, int], int]
 
 
 class _ReadUser(NamedTuple):
-    """What was read of a user, in numbers, and how far that part of their library is."""
+    """Counts of what was read for a user, and how much of that part of their library is read."""
 
     counts: dict[str, int]
     progress: str
@@ -38,7 +38,7 @@ class _ReadUser(NamedTuple):
 
 @dataclass(frozen=True)
 class _PartOfLibrary:
-    """Reads a part of users' libraries; `counted` is what `sync` counts."""
+    """Reads one part of users' libraries. `counted` names what `sync` counts."""
 
     name: LibraryPart
     sync: Sync
@@ -48,7 +48,7 @@ class _PartOfLibrary:
     clock: ClockResource
 
     def of(self, user: User, _: Sequence[date], step: Step) -> _ReadUser | None:
-        """Read it for a user as far as the calls go; None if the user is not active."""
+        """Read this part for a user until the calls are used up. Return None if the user is not active."""
         if user.status != "active":
             step.done(0, f"Not read: the user is {user.status}")
             return None
@@ -70,7 +70,7 @@ class _PartOfLibrary:
 
 
 def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: str) -> dg.AssetsDefinition:
-    """The three differ in what they read and nothing else; `counted` is what `sync` counts."""
+    """Make one of the three library assets. They differ only in what they read; `counted` names what `sync` counts."""
 
     @dg.asset(
         name=name,
@@ -105,15 +105,15 @@ def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: 
 
 playlists = _library_asset(
     "playlists",
-    "The playlists each user owns or follows, with all their tracks.\n\nFor readers. Read from Spotify once a day; of "
-    "playlists that have not changed since, only the list; of many, each day as many as the budget of calls reads.",
+    "The playlists each user owns or follows, with all their tracks.\n\nFor readers. Read from Spotify once a day. Only "
+    "changed playlists are read again; large libraries take several days, within the budget of calls.",
     sync_playlists,
     counted="playlists",
 )
 saved_tracks = _library_asset(
     "saved_tracks",
     "The tracks in each user's library (liked songs).\n\nFor readers. Read from Spotify once a day, as far as they "
-    "have changed; of many, each day as many as the budget of calls reads.",
+    "have changed. Large libraries take several days, within the budget of calls.",
     sync_saved_tracks,
     counted="saved_tracks",
 )

@@ -1,6 +1,6 @@
-"""What a run shows of its work: tables and pictures where a person would rather look than read.
+"""Metadata that a run shows of its work: tables and charts.
 
-A run may serve several users: its tables have a line for each, and pictures are drawn of one user alone.
+A run may serve several users. Its tables then have a line for each user; charts are drawn only for a single user.
 """
 
 from collections import Counter
@@ -30,9 +30,9 @@ Cell = str | int | float | bool | None
 
 
 def by_user(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    """The sums of what is counted, and of several users a line for each, by partition key.
+    """The sums of the counts, and for several users also a line for each, by partition key.
 
-    A run over 5,000 days of one user keeps its metadata 5,000 times, so that nothing is told twice.
+    A run over 5,000 days of one user stores its metadata 5,000 times, so no number is repeated.
     """
     sums: Counter[str] = Counter()
     for row in rows.values():
@@ -41,12 +41,12 @@ def by_user(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
 
 
 def row_counts(store: Store, collection: str, of_run: int) -> dict[str, Any]:
-    """How many documents a collection holds, and how many of them a run was about: Dagster's own names for both."""
+    """Number of documents in a collection, and number of documents the run was about, under Dagster's own names."""
     return {"dagster/row_count": store.documents_in(collection), "dagster/partition_row_count": of_run}
 
 
 def import_outcomes(files: Sequence[FileImport]) -> dict[str, Any]:
-    """What became of the rows of each file, and of all."""
+    """A table of the outcome of the rows of each file, and of all files."""
     return {
         **{key: sum(getattr(file, key) for file in files) for key in OUTCOMES},
         **_table("files", map(_outcome, files)),
@@ -54,12 +54,12 @@ def import_outcomes(files: Sequence[FileImport]) -> dict[str, Any]:
 
 
 def calls_table(calls: Iterable[FamilyCalls]) -> dict[str, Any]:
-    """Calls of the last 24 hours against the budget, and what waits."""
+    """A table of the calls of the last 24 hours against the budget, and of the families that wait."""
     return _table("api_calls", map(_against_budget, calls))
 
 
 def progress_numbers(progress: CatalogProgress) -> dict[str, Any]:
-    """How far the catalogue is, in numbers that Dagster plots over time; without days if nobody can be asked."""
+    """Numbers on the completeness of the catalogue, plotted by Dagster over time; no days if no source can be asked."""
     return {
         "progress": progress.text,
         "known": progress.known,
@@ -70,14 +70,14 @@ def progress_numbers(progress: CatalogProgress) -> dict[str, Any]:
 
 
 def snapshot_overview(rebuilt: Mapping[str, Snapshots]) -> dict[str, Any]:
-    """The statistics by user's partition key; of one user alone the periods, rankings and pictures."""
+    """Statistics by partition key of the user; for a single user also periods, rankings and charts."""
     if len(rebuilt) == 1:
         return _of_one(*rebuilt.values())
     return _table("users", ({"user": user, **_totals(made)} for user, made in rebuilt.items()))
 
 
 def report_links(written: Mapping[str, WrittenReport]) -> dict[str, Any]:
-    """Where reports are by the user's partition key, how large, and what is in them; of one user alone, as a link."""
+    """Path, size and content of each report by partition key of the user; for a single user also a link."""
     counted = {user: {name: getattr(made, name) for name in REPORTED} for user, made in written.items()}
     sums = {name: sum(row[name] for row in counted.values()) for name in REPORTED} if written else {}
     if len(written) != 1:
@@ -142,7 +142,7 @@ def _of_one(snapshots: Snapshots) -> dict[str, Any]:
 
 
 def _mondays(days: Iterable[date]) -> dict[str, str]:
-    """What is written below the Mondays among some days: with the year where it differs from the Monday before."""
+    """Labels for the Mondays among some days, with the year where it differs from that of the Monday before."""
     found, year = {}, 0
     for day in days:
         if day.weekday() == 0:
@@ -167,6 +167,6 @@ def _picture(svg: str, description: str) -> dg.MarkdownMetadataValue:
 
 
 def _table(name: str, lines: Iterable[Mapping[str, Cell]]) -> dict[str, Any]:
-    """A table under its name; nothing without lines, for Dagster reads the columns off them."""
+    """A table under its name. Without lines there is no table, because Dagster takes the columns from them."""
     records = [dg.TableRecord(dict(line)) for line in lines]
     return {name: dg.MetadataValue.table(records)} if records else {}

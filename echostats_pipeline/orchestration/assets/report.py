@@ -1,4 +1,4 @@
-"""``listening_report``: what is known of a user, as a page for people who look."""
+"""Asset ``listening_report``: the statistics of a user as an HTML page."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -25,7 +25,7 @@ from echostats_pipeline.state_folder import StateFolder
 
 
 class ReportConfig(dg.Config):
-    """Which report."""
+    """Run configuration: which report to write."""
 
     year: int | None = Field(default=None, description="A calendar year; all time if it is left out.")
     pictures: bool = Field(default=True, description="Whether to fetch pictures that are not cached yet.")
@@ -47,10 +47,11 @@ def listening_report(
     jobs: SyncJobsResource,
     clock: ClockResource,
 ) -> dg.MaterializeResult:
-    """One HTML file per user: totals, rankings with pictures, calendar, habits, discoveries, and what is not known.
+    """One HTML file per user: totals, rankings with pictures, calendar, habits, discoveries, and gaps in the data.
 
-    For readers who look rather than query: it opens in any browser without network, and prints. Written every night
-    from the statistics of all time; `echostats report --user USER --year 2025` writes that of a year.
+    For readers who prefer a page to a query. It opens in any browser without network, and can be printed. A run each
+    night
+    writes it from the statistics of all time; `echostats report --user USER --year 2025` writes the report of one year.
     """
     written = jobs.for_each_user(context, partial(_write, store, clock, config))
     return dg.MaterializeResult(metadata=report_links(written))
@@ -59,10 +60,10 @@ def listening_report(
 def _write(
     store: StoreResource, clock: ClockResource, config: ReportConfig, user: User, _: Sequence[date], step: Step
 ) -> WrittenReport | None:
-    """Write the report of a user; None if there is nothing to report of all time.
+    """Write the report of a user. Return None if there is nothing to report of all time.
 
     Raises:
-        NotFoundError: there is nothing to report of the year that was asked for.
+        NotFoundError: there is nothing to report for the requested year.
     """
     folder = StateFolder(store.settings.home)
     fetch = picture_source(store.settings, user) if config.pictures else None

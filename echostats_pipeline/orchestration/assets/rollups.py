@@ -1,4 +1,4 @@
-"""``daily_rollups``: one document per user and local day."""
+"""Asset ``daily_rollups``: one document per user and local day."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -38,9 +38,11 @@ def daily_rollups(
 ) -> dg.MaterializeResult:
     """One document per user and local day: plays, time, hours, artists, albums, tracks.
 
-    For readers: calendars, trends and any period of their own. Built from the user's plays after every sync, in the
-    user's time zone; days outside the range that late plays have touched are rebuilt in the same run. The first day
-    there is stands for every day before it.
+    For readers: calendars, trends and any period of their own. Every sync rebuilds the documents from the user's plays,
+    in
+    the user's time zone. If late plays changed days outside the requested range, the same run rebuilds those days too.
+    The
+    first day also stands for every day before it.
     """
     there_is = DayWindow(first_day(context.assets_def.partitions_def), last_day(clock.now()))
     asked = days_by_user(context.partition_keys)
@@ -53,7 +55,7 @@ def daily_rollups(
 
 
 class _BuiltUser(NamedTuple):
-    """How many rollups of a user there are in the days that were built, and what the run says of them."""
+    """Number of rollups of a user in the days that were built, and the metadata that the run shows."""
 
     rollups: int
     counts: dict[str, int]
@@ -67,7 +69,7 @@ def _build(
     days: Sequence[date],
     step: Step,
 ) -> _BuiltUser:
-    """Build the days of a user, and report those beyond the range that was asked for."""
+    """Build the days of a user, and report the days that were built outside the requested range."""
     every, rebuilt = shared.rebuild(user, step)
     for day in sorted(day for day in every - set(days) if there_is.first <= day <= there_is.last):
         context.log_event(dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day)))

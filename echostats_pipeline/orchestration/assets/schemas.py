@@ -1,4 +1,4 @@
-"""Columns of a collection as the Dagster UI shows them, from the documents that `model.collections` declares."""
+"""Columns of a collection in the Dagster UI, derived from the documents that `model.collections` declares."""
 
 import types
 from collections.abc import Iterator, Mapping
@@ -26,18 +26,18 @@ BSON_TYPES: Mapping[Any, str] = {
 
 
 def collection_metadata(name: str, *, only: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The metadata of what writes a collection: its name and its columns.
+    """Return the metadata of an asset that writes a collection: the collection's name and columns.
 
     Args:
-        name: The collection; which database it is in is a setting.
-        only: The top-level fields it writes; all of them if empty.
+        name: The collection. A setting says in which database it is.
+        only: The top-level fields that the asset writes; all of them if empty.
     """
     columns = [column for column in columns_of(COLLECTIONS[name]) if not only or column.name.split(".")[0] in only]
     return {"dagster/table_name": name, "dagster/column_schema": dg.TableSchema(columns)}
 
 
 def columns_of(collection: Collection) -> Iterator[dg.TableColumn]:
-    """Every field, those of sub-documents dotted as in queries (``track.spotify_id``), also within arrays."""
+    """Return every field. Nested fields have dotted names as in queries (``track.spotify_id``), also within arrays."""
     unique = [{field for field, _ in index.keys} for index in collection.indexes if index.unique]
     for name, kind, nullable, told in _fields(collection.document):
         together = [" and ".join(sorted(fields - {name})) for fields in unique if name in fields and len(fields) > 1]
@@ -54,7 +54,7 @@ def columns_of(collection: Collection) -> Iterator[dg.TableColumn]:
 
 
 def bson_type(kind: Any) -> str:
-    """What MongoDB calls values of a type; ``array<…>`` for lists."""
+    """Return MongoDB's name for the values of a type; ``array<…>`` for lists."""
     kind = _without_metadata(kind)
     origin = get_origin(kind)
     if origin is list:
@@ -77,7 +77,7 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:
-    """The type beside None, and whether None is allowed."""
+    """Return the type without None, and whether None is allowed."""
     if get_origin(kind) not in (Union, types.UnionType):
         return kind, False
     (some,) = (each for each in get_args(kind) if each is not type(None))

@@ -1,4 +1,4 @@
-"""``analytics_snapshots``: the statistics of each period, ready to be shown."""
+"""Asset ``analytics_snapshots``: the statistics of each period, ready for a dashboard."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -43,9 +43,13 @@ def analytics_snapshots(
 ) -> dg.MaterializeResult:
     """Five documents per user: the last week, month, quarter and year, and all time, with rankings and averages.
 
-    For readers: a dashboard shows them as they are. `calendar_snapshots` tell the same of this and the last week, month
-    and year, `yearly_reviews` of every finished year. Built from the user's days and the catalogue when either has
-    changed, and at the user's midnight. A run for one user draws their plays per day and hour and lists their tops.
+    For readers: a dashboard can show them as they are. `calendar_snapshots` holds the same statistics for this and the
+    last
+    week, month and year; `yearly_reviews` holds them for every finished year. Snapshots are rebuilt from the user's
+    days
+    and the catalogue when either has changed, and at the user's midnight. A run for a single user also draws their
+    plays
+    per day and hour and lists their top artists and tracks.
     """
     rebuilt = jobs.for_each_user(context, partial(_build, store.get(), clock))
     made = sum(len(snapshots.documents) for snapshots in rebuilt.values())

@@ -1,7 +1,7 @@
-"""Hearing of trouble: what watches runs, checks and users, and tells of each incident once.
+"""Alert sensors: open an incident for failed runs, failed checks and users in trouble; notify once.
 
-Three sensors see what is wrong and record it (collection ``incidents``); a fourth sees what is right again, and sends
-the notices. So trouble is recorded although nobody can be reached, and what could not be sent is tried again later.
+Three sensors detect trouble and record it (collection ``incidents``). A fourth closes what is over and sends the
+notices. Trouble is therefore recorded even if no address can be reached, and a notice that failed is sent again later.
 Instants are Dagster's own where runs are compared with each other.
 """
 
@@ -34,20 +34,18 @@ from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.tags import USER_TAG
 
 MOST_A_TICK = 5
-"""Notices sent in one tick: each address may take seconds, and a tick has a minute."""
+"""Number of notices sent in one tick. Each address may take seconds, and a tick has a minute."""
 CHECKS_LOOKED_AT = 50
-"""Evaluations of a check looked at in one tick, the newest: one per user and sync."""
+"""Number of evaluations of a check examined in one tick, the newest first. Each user and sync makes one."""
 RUNS_LOOKED_AT = 200
 ON = dg.DefaultSensorStatus.RUNNING
 OVERLAP_S = 120.0
-"""Evaluations may be stored in another order than they were made in."""
+"""Seconds of overlap between two ticks: evaluations may be stored in another order than they were made in."""
 
 
-@dg.run_failure_sensor(
-    minimum_interval_seconds=15, default_status=ON, description="Records failed runs as incidents to be told of."
-)
+@dg.run_failure_sensor(minimum_interval_seconds=15, default_status=ON, description="Records failed runs as incidents.")
 def run_failure_alerts(context: dg.RunFailureSensorContext, store: StoreResource, clock: ClockResource) -> None:
-    """Open an incident for the job and user of a failed run; nothing is returned, or ticks would see one run each."""
+    """Open an incident for the job and user of a failed run. It returns nothing, else a tick would see only one run."""
     run, user_key = context.dagster_run, user_of(context.dagster_run)
     recorded = [job.error_message for job in store.get().jobs.of_run(run.run_id) if job.error_message]
     chain = [link for event in context.get_step_failure_events() for link in error_chain(event)]
@@ -56,7 +54,7 @@ def run_failure_alerts(context: dg.RunFailureSensorContext, store: StoreResource
     if user is None and store.get().removals.had_key(user_key):
         return
     trouble = None if user is None or user.status == "active" else user_trouble(user, clock.now())
-    if trouble is not None:  # the run has failed because of it: one incident, one notice
+    if trouble is not None:  # The failed check made the run fail: one incident, one notice.
         store.get().incidents.see(trouble.model_copy(update={"run_id": run.run_id}))
         return
     seen = Incident(
@@ -78,11 +76,11 @@ def run_failure_alerts(context: dg.RunFailureSensorContext, store: StoreResource
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=ON,
-    description="Records failed asset checks as incidents, and passed ones as their end. Its cursor is the time of the "
-    "newest evaluation it has seen, in seconds since 1970; without one it looks at the newest of each check.",
+    description="Records failed asset checks as incidents; a check that passes ends its incident. The cursor is the "
+    "time of the newest evaluation seen, in seconds since 1970. Without a cursor it reads the newest of each check.",
 )
 def check_alerts(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SkipReason:
-    """Open and close an incident per check and user after the newest evaluations of every check there is."""
+    """Open and close one incident per check and user, from the newest evaluations of all checks."""
     known = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
     incidents, opened = store.get().incidents, []
     wrong = {incident.key for incident in incidents.open(["check"])}
@@ -112,11 +110,11 @@ def check_alerts(context: dg.SensorEvaluationContext, store: StoreResource) -> d
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=ON,
-    description="Records users who have to connect again, soon or now, or who are not on the app's allow-list, as "
-    "incidents. It keeps no cursor.",
+    description="Records an incident for each user who must connect again, soon or now, or who is not on the app's "
+    "allow-list. It keeps no cursor.",
 )
 def user_alerts(store: StoreResource, clock: ClockResource) -> dg.SkipReason:
-    """Open an incident for the gravest trouble of each user, and close what is no trouble any more."""
+    """Open an incident for the most serious trouble of each user, and close incidents that are over."""
     incidents, now, in_trouble = store.get().incidents, clock.now(), {}
     known = incidents.open(["user"])
     known_keys = {incident.key for incident in known}
@@ -128,7 +126,7 @@ def user_alerts(store: StoreResource, clock: ClockResource) -> dg.SkipReason:
             incidents.see(trouble)
     for incident in known:
         present = in_trouble.get(incident.user_key)
-        if present != incident.key:  # another trouble has taken its place: that is no end to tell of
+        if present != incident.key:  # another trouble has replaced it: no notice of its end
             incidents.close(incident.key, now, tell=present is None)
     return dg.SkipReason(f"In trouble: {', '.join(in_trouble)}" if in_trouble else "Every user is well")
 
@@ -136,11 +134,11 @@ def user_alerts(store: StoreResource, clock: ClockResource) -> dg.SkipReason:
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=ON,
-    description="Closes incidents of jobs that succeed again, and sends the notices of what was opened or closed to "
-    "ECHOSTATS_ALERTS. It keeps no cursor: collection `incidents` says what was sent.",
+    description="Closes incidents of jobs that succeed again, and sends notices of opened and closed incidents to "
+    "ECHOSTATS_ALERTS. It keeps no cursor: the collection `incidents` records the notices sent.",
 )
 def incident_notices(context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource) -> dg.SkipReason:
-    """Tell everybody of every incident once, and once of its end."""
+    """Send one notice of every incident, and one of its end, to every address."""
     incidents, now = store.get().incidents, clock.now()
     for incident in incidents.open(["run"]):
         if (at := _succeeded_since(context.instance, incident)) is not None:
@@ -161,14 +159,14 @@ def incident_notices(context: dg.SensorEvaluationContext, store: StoreResource, 
                 context.log.warning("A notice was not accepted by address %s: %s", delivery.name, reason)
         incidents.sent(incident, accepted, now, complete=set(notifier.marks) <= set(accepted))
         sent.append(f"{notice.title} ({len(accepted)} of {len(notifier.marks)} addresses)")
-    return dg.SkipReason("; ".join(sent) or "Nothing to tell")
+    return dg.SkipReason("; ".join(sent) or "No notice to send")
 
 
 ALERT_SENSORS = (run_failure_alerts, check_alerts, user_alerts, incident_notices)
 
 
 def user_of(run: dg.DagsterRun) -> str:
-    """The partition key of the user a run serves; a range of them as ``first..last``, and nothing for everybody."""
+    """The partition key of the user a run serves; ``first..last`` for a range, and an empty text for all users."""
     if USER_TAG in run.tags:
         return run.tags[USER_TAG]
     partition = run.tags.get(PARTITION, "")
@@ -198,7 +196,7 @@ def _ended_at(instance: dg.DagsterInstance, run_id: str) -> datetime:
 
 
 def _succeeded_since(instance: dg.DagsterInstance, incident: Incident) -> datetime | None:
-    """When the job of an incident has succeeded for its user after it was last seen; None if it has not."""
+    """When the job of an incident succeeded for its user after the incident was last seen; None if it has not."""
     filters = dg.RunsFilter(
         job_name=incident.job_name, statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=incident.last_seen_at
     )
@@ -212,7 +210,7 @@ def _succeeded_since(instance: dg.DagsterInstance, incident: Incident) -> dateti
 def _evaluated(
     instance: dg.DagsterInstance, key: dg.AssetCheckKey, since: float
 ) -> list[tuple[float, dg.AssetCheckEvaluation, dg.DagsterRun]]:
-    """The newest evaluations of a check after an instant, in the order they were made: when, what, in which run."""
+    """The newest evaluations of a check after an instant, in the order they were made: instant, evaluation, run."""
     history = instance.event_log_storage.get_asset_check_execution_history(
         key, limit=CHECKS_LOOKED_AT, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
     )
@@ -230,7 +228,7 @@ def _evaluated(
 def check_incident(
     evaluation: dg.AssetCheckEvaluation, run: dg.DagsterRun, user: User | None, at: float, secrets: list[str]
 ) -> Incident:
-    """The incident that an evaluation is if it did not pass: of this check, and of the user its run serves."""
+    """The incident for an evaluation that did not pass: for this check and the user its run serves."""
     asset, user_key = evaluation.asset_key.to_user_string(), user_of(run)
     found = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
     warned = " (a warning)" if evaluation.severity == dg.AssetCheckSeverity.WARN else ""

@@ -1,6 +1,6 @@
-"""The import folder: exports dropped there for a user are imported by themselves.
+"""The import folder: exports dropped there for a user are imported automatically.
 
-Belongs here: what lies in the folder, and which of it is new. Not here: reading it (``stages.imports``).
+Belongs here: which files the folder holds, and which are new. Not here: reading them (``stages.imports``).
 """
 
 import json
@@ -12,21 +12,21 @@ from pathlib import Path
 from echostats_pipeline.importers.files import is_hidden
 
 UNFINISHED = (".part", ".crdownload", ".tmp", ".download")
-"""How browsers name what is still being downloaded."""
+"""Name endings that browsers give to unfinished downloads."""
 
 Versions = Mapping[str, str]
-"""Size and time of change by path: another version is another export."""
+"""Size and modification time by path. A file with another version is another export."""
 
 
 def make_user_folders(folder: Path, partition_keys: Iterable[str]) -> None:
-    """Give every user a folder to drop exports into, where nothing else stands in its place."""
+    """Create an import folder for every user, unless something else has its name."""
     for key in partition_keys:
-        with suppress(OSError):  # a file, a link that leads nowhere: that user has no folder, all others do
+        with suppress(OSError):  # A file or a broken link has the name: this user has no folder, all others do.
             (folder / key).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def dropped(folder: Path) -> dict[str, str]:
-    """Files and folders that lie in a user's folder, with their versions; hidden and unfinished ones are left out."""
+    """Files and folders in a user's import folder, with their versions, without hidden and unfinished ones."""
     found = {}
     for path in _entries(folder):
         if is_hidden(path.name) or path.suffix.lower() in UNFINISHED:
@@ -34,7 +34,7 @@ def dropped(folder: Path) -> dict[str, str]:
         try:
             files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
             stats = [entry.stat() for entry in files]
-        except OSError:  # gone meanwhile, a link that leads nowhere or to itself, or not ours to read
+        except OSError:  # Deleted meanwhile, a broken or circular link, or not readable for us.
             continue
         found[str(path)] = (
             f"{len(stats)}:{sum(stat.st_size for stat in stats)}:{max((s.st_mtime_ns for s in stats), default=0)}"
@@ -45,32 +45,32 @@ def dropped(folder: Path) -> dict[str, str]:
 def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
-    except OSError:  # not there, no folder, or not ours to read
+    except OSError:  # Missing, no folder, or not readable for us.
         return []
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """What the sensor remembers: what it saw when it last looked, and what it has asked to import."""
+    """What the sensor remembers: the files of its last look, and the files it has requested to import."""
 
     seen: Versions
     asked: Versions
 
     @classmethod
     def read(cls, text: str | None) -> "Cursor":
-        """From its JSON; nothing is remembered at first."""
+        """Read a cursor from its JSON; a new sensor remembers nothing."""
         state = json.loads(text) if text else {}
         return cls(state.get("seen", {}), state.get("asked", {}))
 
     def write(self) -> str:
-        """As JSON."""
+        """Return the cursor as JSON."""
         return json.dumps({"seen": self.seen, "asked": self.asked}, sort_keys=True)
 
     def complete(self, found: Versions) -> list[str]:
-        """Paths that have not been asked for and have not changed since the last look: nobody writes them any more."""
+        """Paths that were not requested yet and have not changed since the last look: no program still writes them."""
         return [path for path, version in found.items() if self.seen.get(path) == version != self.asked.get(path)]
 
     def after(self, found: Versions, asked: Iterable[str]) -> "Cursor":
-        """The cursor after a look at `found` that asked to import some of it; what is gone is forgotten."""
+        """The cursor after a look at `found` that requested some of it; deleted files are forgotten."""
         known = {path: self.asked[path] for path in found if path in self.asked}
         return Cursor(dict(found), known | {path: found[path] for path in asked})

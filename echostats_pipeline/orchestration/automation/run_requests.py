@@ -1,6 +1,6 @@
-"""What should run now: pure functions from users, states and the clock to run requests.
+"""Which runs are needed now: pure functions from users, states and the clock to run requests.
 
-Sensors and schedules are thin shells around these.
+Sensors and schedules only call these functions.
 """
 
 import hashlib
@@ -20,19 +20,19 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline.transforms.days import DayWindow, local_date
 
 NOON = 12
-"""The hour of UTC from which on a date has ended in every zone."""
+"""The hour of UTC from which a date is over in every zone."""
 MOST_SENSORS = 200
-"""More users than this are synced by one sensor for all, unless the settings say otherwise."""
+"""With more users than this, one sensor syncs all of them, unless the settings say otherwise."""
 FIRST_SYNC_DAYS = 3
-"""Days a first sync spans: 50 plays seldom reach further back, and each day beyond costs an event of its own."""
+"""Days that a first sync spans: 50 plays seldom reach further back, and each further day costs an event."""
 MOST_SYNC_DAYS = 14
-"""Days one sync spans at most: 50 plays hardly reach further back, and older days are found by what touches them."""
+"""Most days that one sync spans: 50 plays hardly reach further back. Older plays mark their days for a rebuild."""
 
 
 def sync_request(user: User, now: datetime, interval_minutes: int) -> dg.RunRequest:
-    """Sync one user: a run over the days from their last sync until today, in their zone.
+    """Request a sync of one user, over the days from their last sync until today, in their zone.
 
-    The run key holds the slot of `interval_minutes` that `now` lies in, so that a slot is asked for once.
+    The run key holds the slot of `interval_minutes` that contains `now`, so each slot is requested once.
     """
     return dg.RunRequest(
         run_key=f"{user.partition_key}@{_slot(now, interval_minutes)}",
@@ -41,7 +41,7 @@ def sync_request(user: User, now: datetime, interval_minutes: int) -> dg.RunRequ
 
 
 def is_due(user: User, now: datetime, interval_minutes: int) -> bool:
-    """Whether a user has to be synced and was not in the present slot of `interval_minutes`."""
+    """Whether a user needs a sync: they are active and were not synced in the present slot of `interval_minutes`."""
     synced = user.last_synced_at
     return user.status == "active" and (
         synced is None or _slot(synced, interval_minutes) < _slot(now, interval_minutes)
@@ -51,10 +51,11 @@ def is_due(user: User, now: datetime, interval_minutes: int) -> bool:
 def sync_requests(
     users: Sequence[User], now: datetime, interval_minutes: int, *, order: Sequence[str], batch_size: int
 ) -> list[dg.RunRequest]:
-    """Sync many users in few runs: a start of a process and a run's records for each of them would cost most.
+    """Request syncs of many users in few runs. A run for each would cost most in process starts and run records.
 
-    A run is a rectangle of days and users, so those batched together follow each other in `order`, the order in which
-    users were added. Whoever was not synced for days gets a run of their own.
+    A run is a rectangle of days and users, so a batch holds users who follow each other in `order`, the order in which
+    they
+    were added. A user who was not synced for days gets a separate run.
     """
     days = {user.partition_key: _sync_days(user, now) for user in users}
     lately = {key for key, (first, last) in days.items() if last - first < timedelta(days=FIRST_SYNC_DAYS)}
@@ -74,13 +75,13 @@ def sync_requests(
 def users_requests(
     keys: Collection[str], *, order: Sequence[str], batch_size: int, day: date | None = None
 ) -> list[dg.RunRequest]:
-    """Runs over what these users have once, at most `batch_size` neighbours in each.
+    """Request runs over assets that are partitioned by user, with at most `batch_size` neighbours in each run.
 
     Args:
-        keys: Whose.
+        keys: Partition keys of the users to serve.
         order: All user keys in the order they were added.
-        batch_size: How many users a run serves at most.
-        day: For schedules, of which Dagster wants several requests told apart: each is then made once that day.
+        batch_size: Most users that a run serves.
+        day: For schedules: part of the run key, so that each request is made once that day.
     """
 
     def request(batch: Sequence[str]) -> dg.RunRequest:
@@ -93,13 +94,13 @@ def users_requests(
 
 
 def users_per_run(settings: Settings, users: int) -> int:
-    """How many users a run serves at most: one as long as each has a sensor of their own."""
+    """Most users that a run serves: one as long as each user has a sensor."""
     many = users > MOST_SENSORS if settings.sensors == "auto" else settings.sensors == "fanout"
     return settings.sync_batch_size if many else 1
 
 
 def neighbours(keys: Collection[str], order: Sequence[str], most: int) -> list[list[str]]:
-    """The keys in batches of at most so many that follow each other in `order` without a gap."""
+    """Divide the keys into batches of at most `most` that follow each other in `order` without a gap."""
     batches: list[list[str]] = []
     previous = None
     for position, key in enumerate(order):
@@ -114,7 +115,7 @@ def neighbours(keys: Collection[str], order: Sequence[str], most: int) -> list[l
 
 
 def _whose(batch: Sequence[str]) -> dict[str, str]:
-    """Tags that say for whom a run is."""
+    """Tags that say which users a run serves."""
     return {USER_TAG: batch[0]} if len(batch) == 1 else {USERS_TAG: str(len(batch))}
 
 
@@ -124,24 +125,24 @@ class Rectangle:
 
     Attributes:
         users: Partition keys that follow each other in the order users were added.
-        days: The same for each of them.
+        days: The days, which are the same for each user.
     """
 
     users: tuple[str, ...]
     days: DayWindow
 
     def tags(self, since: date = EARLIEST) -> dict[str, str]:
-        """The tags of the run, if the days there are begin with `since`."""
+        """The tags of the run, if the partitions by day begin with `since`."""
         days, users = self.days, self.users
         return {**_whose(users), **range_tags(days.first, days.last, users[0], users[-1], since=since)}
 
 
 def rectangles(days: Mapping[str, DayWindow], order: Sequence[str]) -> list[Rectangle]:
-    """The fewest runs that serve each user's days and no others, in the order users were added.
+    """The smallest number of runs that serve each user's days and no others, in the order users were added.
 
     Args:
-        days: Which, by partition key.
-        order: All partition keys in the order users were added; holds those of `days`.
+        days: The days to serve, by partition key.
+        order: All partition keys in the order users were added; contains those of `days`.
     """
     sharing: dict[DayWindow, set[str]] = {}
     for key, window in days.items():
@@ -164,12 +165,12 @@ def _sync_days(user: User, now: datetime) -> tuple[date, date]:
 
 
 def _slot(now: datetime, interval_minutes: int) -> int:
-    """The number of the interval that an instant lies in."""
+    """The number of the interval that contains an instant."""
     return int(now.timestamp()) // (interval_minutes * 60)
 
 
 def import_request(user: User, versions: Mapping[str, str]) -> dg.RunRequest:
-    """Import exports of a user, by path; the run key holds their versions, so that each is asked for once."""
+    """Request an import of a user's exports. The run key holds their versions, so each version is requested once."""
     digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()[:16]
     return dg.RunRequest(
         run_key=f"{user.partition_key}@{digest}",
@@ -186,13 +187,13 @@ def rollup_requests(
     *,
     since: date = EARLIEST,
 ) -> list[dg.RunRequest]:
-    """Rebuild the days that wait: one run per user over the range that holds them all.
+    """Request rebuilds of the days that wait: one run per user, over the range that contains all of these days.
 
     Args:
-        users: Who there is.
-        pending: Dates (``YYYY-MM-DD``, in order) by user id.
-        busy: Ids of users with a job running, whose days may be on their way.
-        since: The first day there is; it stands for all before it.
+        users: The users to consider.
+        pending: Dates that wait (``YYYY-MM-DD``, in order) by user id.
+        busy: Ids of users with a running job, which may rebuild these days itself.
+        since: The first date with a partition; it also stands for all earlier dates.
     """
 
     def tags(user: User, days: Sequence[str]) -> dict[str, str]:
@@ -213,13 +214,13 @@ def stale_users(
     busy: Collection[str],
     now: datetime,
 ) -> set[str]:
-    """Keys of the users whose snapshots are to be rebuilt: rollups or catalogue changed, or a new day has begun.
+    """Partition keys of users whose snapshots need a rebuild: rollups or catalogue changed, or a new day has begun.
 
     Args:
-        users: Who there is.
+        users: The users to consider.
         pending: Ids of users whose snapshots wait for a rebuild.
-        period_ends: When the periods of each user id's present snapshots end.
-        busy: Ids of users with a job running, after which there may be more to tell.
+        period_ends: When the periods of the present snapshots end, by user id.
+        busy: Ids of users with a running job, which may change their rollups again.
         now: The present instant.
     """
     return {
@@ -231,12 +232,12 @@ def stale_users(
 
 
 def catalog_families(lacking: Iterable[str], waiting: Collection[str], sources: Collection[str]) -> set[str]:
-    """Which of the families of endpoints that lack something can be completed now.
+    """Which of the families of endpoints with missing entries can be completed now.
 
     Args:
-        lacking: What lacks something.
-        waiting: Families that must not be called.
-        sources: Who can be asked for audio features now; one of them suffices.
+        lacking: Families with missing entries.
+        waiting: Families that must not be called now.
+        sources: Sources of audio features that can be called now; one is enough.
     """
     return {family for family in lacking if (sources if family == "audio-features" else family not in waiting)}
 
@@ -244,10 +245,11 @@ def catalog_families(lacking: Iterable[str], waiting: Collection[str], sources: 
 def closing_requests(
     users: Sequence[User], now: datetime, *, order: Sequence[str], batch_size: int
 ) -> list[dg.RunRequest]:
-    """Close yesterday for everyone: rebuild each user's last two days in their own zone, once a local day.
+    """Request a rebuild of each user's last two days in their own zone, once a local day, which closes yesterday.
 
-    Users who share runs live in many zones, and neighbours seldom in the same one: they are closed together, when
-    yesterday is over everywhere, over the three days that are somebody's yesterday or today.
+    Users who share a run live in many zones, and neighbours seldom in the same one. Their days are closed together,
+    when
+    yesterday is over everywhere, over the three days that are yesterday or today for at least one of the users.
     """
     keys = {user.partition_key for user in users}
     todays = {user.partition_key: local_date(now, ZoneInfo(user.timezone)) for user in users}

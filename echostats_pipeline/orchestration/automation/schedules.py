@@ -1,4 +1,4 @@
-"""What happens once a day."""
+"""Schedules: the runs of each day."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ ON = dg.DefaultScheduleStatus.RUNNING
 def daily_close(
     context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest]:
-    """Runs every hour, for midnight comes at another hour in every zone; the run key admits one run per local day."""
+    """Run every hour, as midnight comes at another hour in every zone; the run key allows one run per local day."""
     users = store.get().users.all(simulated=store.settings.simulated)
     return closing_requests(
         users,
@@ -42,7 +42,7 @@ def daily_close(
 def daily_library(
     context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest]:
-    """A run for each active user, or for many of them."""
+    """Request a run for each active user, or a few runs for many users."""
     return _once_a_day(context, store, clock, of=lambda user: user.status == "active")
 
 
@@ -53,7 +53,7 @@ def daily_library(
     description="Removes the records of runs older than ECHOSTATS_KEEP_RUNS_DAYS, at 03:45 UTC.",
 )
 def nightly_retention() -> dg.RunRequest:
-    """One run for the whole installation."""
+    """Request one run for the whole installation."""
     return dg.RunRequest()
 
 
@@ -61,10 +61,10 @@ def nightly_retention() -> dg.RunRequest:
     job=audit,
     cron_schedule="15 5 * * *",
     default_status=ON,
-    description="Checks everything of everybody, at 05:15 UTC.",
+    description="Checks all data of all users, at 05:15 UTC.",
 )
 def nightly_audit() -> dg.RunRequest:
-    """One run without partitions, after the library has been read."""
+    """Request one run without partitions, after the libraries were read."""
     return dg.RunRequest()
 
 
@@ -77,14 +77,14 @@ def nightly_audit() -> dg.RunRequest:
 def daily_report(
     context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest]:
-    """A run for each user, or for many of them; those who are paused have something to look at as well."""
+    """Request a run for each user, or a few runs for many. Paused users get a report too."""
     return _once_a_day(context, store, clock, of=lambda _: True)
 
 
 def _once_a_day(
     context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource, *, of: Callable[[User], bool]
 ) -> list[dg.RunRequest]:
-    """Runs over what some users have once, today's of each."""
+    """Request today's runs over assets that are partitioned by user."""
     users = store.get().users.all(simulated=store.settings.simulated)
     return users_requests(
         {user.partition_key for user in users if of(user)},

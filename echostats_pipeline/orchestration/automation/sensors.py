@@ -1,4 +1,4 @@
-"""What starts runs by itself. Each sensor is a shell around a function of `decisions`."""
+"""Sensors that start runs. Each only calls a function of `run_requests`."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -46,16 +46,18 @@ from echostats_pipeline.stages.library_progress import due_libraries
 from echostats_pipeline.storage.catalog import CatalogName
 
 REST_AFTER_FAILURE_S = 15 * 60
-"""What fails is not asked for again at once: the cause is seldom gone by then, and every run leaves its traces."""
+"""Seconds until a failed run is requested again. The cause seldom goes away sooner, and every run adds records."""
 ENDED_WELL = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
 UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED]
 ON = dg.DefaultSensorStatus.RUNNING
 
 
 def sync_sensors(partition_keys: Sequence[str], settings: Settings) -> list[dg.SensorDefinition]:
-    """What syncs the users: a sensor for each of them, or one for all.
+    """The sensors that sync users: one for each user, or one for all.
 
-    A sensor each costs the daemon 40 ms a tick, and the UI a switch: fine for hundreds, not for thousands.
+    A sensor costs the daemon 40 ms a tick and is one switch in the UI. A sensor for each user suits hundreds of users,
+    not
+    thousands.
     """
     interval, batch_size = settings.sync_interval_minutes, users_per_run(settings, len(partition_keys))
     if batch_size > 1 or settings.sensors == "fanout":
@@ -64,7 +66,7 @@ def sync_sensors(partition_keys: Sequence[str], settings: Settings) -> list[dg.S
 
 
 def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinition:
-    """The sensor that syncs one user every `interval_minutes`; switching it off in the UI pauses that user alone."""
+    """The sensor that syncs one user every `interval_minutes`. Switching it off in the UI pauses only that user."""
 
     @dg.sensor(
         name=f"sync_{partition_key.replace('-', '_')}",
@@ -80,11 +82,12 @@ def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinitio
         if user.status != "active":
             return dg.SkipReason(": ".join(filter(None, [f"{partition_key} is {user.status}", user.status_reason])))
         if not _may_start(context, user_sync.name, clock.now(), user):
-            return dg.SkipReason("The previous sync of this user has not finished, or has failed a moment ago")
+            return dg.SkipReason("The previous sync of this user has not finished, or failed a moment ago")
         if waiting := _waiting(store, clock.now(), "recently-played", "token"):
             return dg.SkipReason(f"Waiting: {waiting}")
         if not context.instance.has_dynamic_partition("users", partition_key):
-            # This tick may come before the roster's; a run of a partition that is not there is made and never starts.
+            # This tick may come before the roster's. Dagster makes a run of a missing partition, which then never
+            # starts.
             context.instance.add_dynamic_partitions("users", [partition_key])
         return sync_request(user, clock.now(), interval_minutes)
 
@@ -92,7 +95,7 @@ def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinitio
 
 
 def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinition:
-    """The sensor that syncs everybody every `interval_minutes`, many users in a run."""
+    """The sensor that syncs all users every `interval_minutes`, many users in a run."""
 
     @dg.sensor(
         name="sync_everybody",
@@ -116,8 +119,8 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
         ]
         requests = sync_requests(due, clock.now(), interval_minutes, order=order, batch_size=batch_size)
         if requests:
-            context.log.info("Asking for %d users in %d runs", len(due), len(requests))
-        return requests or dg.SkipReason(f"Nobody is due; {len(resting)} are being synced or have failed a moment ago")
+            context.log.info("Requesting syncs of %d users in %d runs", len(due), len(requests))
+        return requests or dg.SkipReason(f"No user is due; for {len(resting)} a sync is running or failed a moment ago")
 
     return sync_everybody
 
@@ -125,11 +128,11 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
 @dg.sensor(
     minimum_interval_seconds=15,
     default_status=ON,
-    description="Gives every user a partition and a sync sensor, and lets the days begin with the first known play. "
-    "It keeps no cursor.",
+    description="Gives every user a partition and a sync sensor, and sets the first day to that of the first known "
+    "play. It keeps no cursor.",
 )
 def user_roster(context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource) -> dg.SensorResult:
-    """Add the partitions of new users, write what sensors and days are made from, and have it read again."""
+    """Add partitions for new users, write the files that define sensors and days, and reload the code location."""
     store.get().adopt_users(simulated=store.settings.simulated)
     users = _users(store)
     keys = [user.partition_key for user in users]
@@ -149,83 +152,83 @@ def user_roster(context: dg.SensorEvaluationContext, store: StoreResource, clock
     job=rollup_build,
     minimum_interval_seconds=30,
     default_status=ON,
-    description="Rebuilds days whose history changed outside a sync, as after an import. It keeps no cursor.",
+    description="Rebuilds days whose history changed outside a sync, for example in an import. It keeps no cursor.",
 )
 def stale_rollups(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Ask for one run per user over the days that wait."""
+    """Request one run per user over the days that wait."""
     resting = _resting_users(context, rollup_build.name, clock.now())
     idle = [user for user in _users(store) if user.partition_key not in resting]
     pending, since = store.get().rebuilds.pending("daily_rollups"), _first_day(context)
     wanted = rollup_requests(idle, pending, store.get().jobs.busy_users(), since=since)
-    return wanted or dg.SkipReason("No rollup waits")
+    return wanted or dg.SkipReason("No day waits for a rebuild")
 
 
 @dg.sensor(
     job=snapshot_build,
     minimum_interval_seconds=15,
     default_status=ON,
-    description="Rebuilds snapshots whose rollups changed, and everyone's at their midnight. It keeps no cursor.",
+    description="Rebuilds snapshots whose rollups changed, and each user's at their midnight. It keeps no cursor.",
 )
 def stale_snapshots(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Ask for the snapshots of every user who waits."""
+    """Request the snapshots of every user whose snapshots wait."""
     resting = _resting_users(context, snapshot_build.name, clock.now())
     users, jobs = _users(store), store.get().jobs
     stale = stale_users(
         [user for user in users if user.partition_key not in resting],
         store.get().rebuilds.pending("analytics_snapshots"),
         store.get().statistics.period_ends(),
-        # Those who are synced in one run are served in one run here: each costs a process and its imports.
+        # Users who are synced in one run share a run here too: each run costs a process and its imports.
         jobs.busy_users() | jobs.syncing_together(),
         clock.now(),
     )
     order = context.instance.get_dynamic_partitions("users")
     wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
-    return wanted or dg.SkipReason("No snapshot waits")
+    return wanted or dg.SkipReason("No snapshot waits for a rebuild")
 
 
 @dg.sensor(
     jobs=[report_build, audit],
     minimum_interval_seconds=30,
     default_status=ON,
-    description="Runs once, without waiting for the night, what was never run: a new user's report, and the audit. It "
+    description="Starts a new user's first report and the first audit at once, without waiting for the night. It "
     "keeps no cursor.",
 )
 def first_runs(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Ask for the reports that users lack and for the audit, once there are statistics and nobody is at work."""
+    """Request missing reports and the first audit, once there are statistics and no user has a running job."""
     users = _users(store)
     settled = not store.get().jobs.busy_users()
-    told = store.get().statistics.period_ends() if settled else {}
-    lacking = {user.partition_key for user in users if user.user_id in told}
+    built = store.get().statistics.period_ends() if settled else {}
+    lacking = {user.partition_key for user in users if user.user_id in built}
     requests = users_requests(
         lacking - context.instance.get_materialized_partitions(listening_report.key),
         order=context.instance.get_dynamic_partitions("users"),
         batch_size=users_per_run(store.settings, len(users)),
-        day=clock.now().date(),  # once a day, lest a failure be repeated for ever
+        day=clock.now().date(),  # once a day, so that a failure is not repeated forever
     )
     wanted = [request.with_replaced_attrs(job_name=report_build.name) for request in requests]
-    if told and not context.instance.get_run_records(dg.RunsFilter(job_name=audit.name), limit=1):
+    if built and not context.instance.get_run_records(dg.RunsFilter(job_name=audit.name), limit=1):
         wanted.append(dg.RunRequest(run_key=audit.name, job_name=audit.name))
-    return wanted or dg.SkipReason("Everything has run before" if settled else "Somebody is being served")
+    return wanted or dg.SkipReason("Reports and audit have run before" if settled else "A user has a running job")
 
 
 @dg.sensor(
     job=catalog_enrichment,
     minimum_interval_seconds=60,
     default_status=ON,
-    description="Completes the catalogue when plays mention something it lacks. It keeps no cursor.",
+    description="Completes the catalogue when entries of played tracks are missing. It keeps no cursor.",
 )
 def incomplete_catalog(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for enrichment while something lacks it that can be had now, and nobody is at it."""
+    """Request an enrichment while entries are missing that can be read now, and no run is reading them."""
     if not any(user.status == "active" for user in _users(store)):
-        return dg.SkipReason("There is no active user on whose behalf the catalogue could be read")
+        return dg.SkipReason("There is no active user to read the catalogue for")
     waiting = _waiting(store, clock.now(), *get_args(CatalogName), *FAMILIES.values())
     refused_until = store.get().limits.refused_until(batch_route("audio-features"))
     if refused_until is not None and clock.now() < refused_until:
@@ -235,7 +238,7 @@ def incomplete_catalog(
     if APP_FAMILY in waiting or not catalog_families(lacking, waiting, sources):
         return dg.SkipReason(f"Waiting: {waiting}" if waiting else "The catalogue is complete")
     if not _may_start(context, catalog_enrichment.name, clock.now()):
-        return dg.SkipReason("The catalogue is being completed, or that has failed a moment ago")
+        return dg.SkipReason("An enrichment is running, or failed a moment ago")
     return dg.RunRequest()
 
 
@@ -243,13 +246,13 @@ def incomplete_catalog(
     job=library_sync,
     minimum_interval_seconds=300,
     default_status=ON,
-    description="Goes on reading libraries that are not read through, as soon as the budget of calls has room for it, "
-    "and begins those of new users once their plays are read. It keeps no cursor.",
+    description="Continues to read unfinished libraries as soon as the budget of calls allows, and begins the "
+    "libraries of new users once their plays are read. It keeps no cursor.",
 )
 def unfinished_libraries(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Ask for the libraries of those whose turn it is."""
+    """Request reads of the libraries whose turn it is."""
     resting = _resting_users(context, library_sync.name, clock.now())
     users = _users(store)
     idle = [user for user in users if user.partition_key not in resting]
@@ -263,13 +266,13 @@ def unfinished_libraries(
     job=history_import,
     minimum_interval_seconds=15,
     default_status=ON,
-    description="Imports exports dropped into a user's import folder. Its cursor is JSON: the size and time of change "
-    "of every file it last saw, and of those it has asked to import. Change or touch a file to import it again.",
+    description="Imports exports dropped into a user's import folder. Its cursor is JSON: size and modification time "
+    "of every file seen last, and of every file requested. Change or touch a file to import it again.",
 )
 def import_folder(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Ask for one import per user of all that is new and no longer being written."""
+    """Request one import per user, of all new files that no program still writes."""
     folder, cursor = store.settings.imports_dir, Cursor.read(context.cursor)
     order = set(context.instance.get_dynamic_partitions("users"))
     resting = _resting_users(context, history_import.name, clock.now())
@@ -285,7 +288,7 @@ def import_folder(
         if complete and user.partition_key not in resting:
             asked += complete
             requests.append(import_request(user, {path: of_user[path] for path in complete}))
-    reason = dg.SkipReason(f"Nothing new in the folders of {len(users)} users in {folder}")
+    reason = dg.SkipReason(f"No new files in the folders of {len(users)} users in {folder}")
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else reason,
@@ -297,7 +300,7 @@ def import_folder(
     minimum_interval_seconds=5, default_status=ON, description="Closes the job records of failed runs."
 )
 def failed_runs(context: dg.RunFailureSensorContext, store: StoreResource, clock: ClockResource) -> None:
-    """Close what a run left open that died without a chance to do so itself."""
+    """Close the job records of a run that failed without closing them itself."""
     store.get().close_run(context.dagster_run.run_id, clock.now(), context.failure_event.message or "The run failed")
 
 
@@ -308,7 +311,7 @@ def failed_runs(context: dg.RunFailureSensorContext, store: StoreResource, clock
     description="Closes the job records of canceled runs.",
 )
 def canceled_runs(context: dg.RunStatusSensorContext, store: StoreResource, clock: ClockResource) -> None:
-    """Close what a canceled run left open."""
+    """Close the job records of a canceled run."""
     store.get().close_run(context.dagster_run.run_id, clock.now(), "The run was canceled")
 
 
@@ -318,7 +321,7 @@ def canceled_runs(context: dg.RunStatusSensorContext, store: StoreResource, cloc
     description="Closes the job records of runs that died unnoticed. It keeps no cursor.",
 )
 def dead_runs(context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource) -> dg.SkipReason:
-    """Close what nobody else closed."""
+    """Close job records that no other sensor closes."""
     dead = close_dead_runs(context.instance, store.get(), clock.now())
     return dg.SkipReason(f"Closed the jobs of {', '.join(dead)}" if dead else "No job was left open by a dead run")
 
@@ -338,7 +341,7 @@ SENSORS = (
 
 
 def _first_day(context: dg.SensorEvaluationContext) -> date:
-    """Where the days begin in the definitions that are loaded, which follow an import of older plays a moment later."""
+    """The first date of the definitions that are loaded. It moves a moment after an import of older plays."""
     repository = context.repository_def
     graph = None if repository is None else repository.asset_graph
     return first_day(None if graph is None else graph.get(daily_rollups.key).partitions_def)
@@ -349,16 +352,17 @@ def _users(store: StoreResource) -> Sequence[User]:
 
 
 def _may_start(context: dg.SensorEvaluationContext, job_name: str, now: datetime, user: User | None = None) -> bool:
-    """Whether the job's newest run (for the user) has ended, and not failed a moment ago."""
+    """Whether the job's newest run (for the user) has ended, and did not fail a moment ago."""
     filters = dg.RunsFilter(job_name=job_name, tags={USER_TAG: user.partition_key} if user else {})
     return not any(_rests(record, now) for record in context.instance.get_run_records(filters, limit=1))
 
 
 def _resting_users(context: dg.SensorEvaluationContext, job_name: str, now: datetime) -> set[str]:
-    """Partition keys of the users whose newest run of a job has not ended, or has failed a moment ago.
+    """Partition keys of the users whose newest run of a job is still going on, or failed a moment ago.
 
-    Few questions to Dagster for all of them; one for each user takes seconds when they are many. Of the runs that
-    ended well, which are most, only those matter that came after one of the others.
+    This takes few queries to Dagster for all users; a query for each takes seconds with many users. Most runs ended
+    well.
+    They matter only if they came after one that did not.
     """
     lately = now - timedelta(seconds=REST_AFTER_FAILURE_S)
     failed = dg.RunsFilter(job_name=job_name, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=lately)
@@ -378,13 +382,13 @@ def _resting_users(context: dg.SensorEvaluationContext, job_name: str, now: date
 
 
 def _rests(record: dg.RunRecord, now: datetime) -> bool:
-    """Whether a run has not ended, or has failed a moment ago."""
+    """Whether a run is still going on, or failed a moment ago."""
     if record.dagster_run.status == dg.DagsterRunStatus.FAILURE and record.end_time is not None:
         return now.timestamp() - record.end_time <= REST_AFTER_FAILURE_S
     return not record.dagster_run.is_finished
 
 
 def _waiting(store: StoreResource, now: datetime, *families: str) -> dict[str, str]:
-    """Of the families of endpoints, and the app as a whole, those that must not be called now: until when and why."""
+    """Families of endpoints, or the app as a whole, that must not be called now: until when and why."""
     waiting = store.get().limits.waiting([*families, APP_FAMILY], now)
     return {family: f"until {until:%Y-%m-%d %H:%M} UTC, {reason}" for family, (until, reason) in waiting.items()}

@@ -1,8 +1,8 @@
-"""Keeps Dagster from reading all migrations of its databases anew with every tick.
+"""Keeps Dagster from reading all migrations of its databases again with every tick.
 
-Dagster makes its storages for each tick of a sensor, and for each run's file of events, and asks each time whether the
-schema is the newest. Alembic then reads and compiles every migration there has ever been: 55 ms of processor time, half
-of what the code server of an idle `echostats up` used.
+Dagster creates its storages for each tick of a sensor, and for each run's file of events, and checks each time whether
+the schema is the newest. Alembic then reads and compiles every migration: 55 ms of processor time, half of what the
+code server of an idle `echostats up` used.
 """
 
 from alembic.config import Config
@@ -13,7 +13,7 @@ _known: dict[str | None, ScriptDirectory] = {}
 
 
 def read_migrations_once() -> None:
-    """Have this process keep the migrations that it has read; they change with an upgrade only."""
+    """Make this process keep the migrations that it has read. They change only with an upgrade."""
     ScriptDirectory.from_config = staticmethod(_kept)  # type: ignore[method-assign]
 
 

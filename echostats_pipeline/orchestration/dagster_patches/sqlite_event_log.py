@@ -1,11 +1,13 @@
-"""Dagster's SQLite event log, made for many days and many runs.
+"""Dagster's SQLite event log, adapted to many days and many runs.
 
 - The stock storage opens, writes and commits once per event: 7 ms for each day of a backfill, twice. This one stores a
-  batch at once, which Dagster hands over when ``DAGSTER_EVENT_BATCH_SIZE`` is set, as `echostats up` does.
-- The stock storage gives each run a file of 28 nearly empty pages of 4 KiB. These have pages of 1 KiB.
-- The stock storage forgets of a run that is deleted that it has built anything. This one can keep that.
+  whole batch in one transaction. Dagster passes batches if ``DAGSTER_EVENT_BATCH_SIZE`` is set, as under `echostats
+  up`.
+- The stock storage gives each run a file of 28 nearly empty pages of 4 KiB. Files of this one have pages of 1 KiB.
+- When the stock storage deletes a run, it also deletes the record that the run has built something. This one can keep
+  that record.
 
-It builds on internals of Dagster 1.13 (hence the pinned minor version) and falls back to the stock path for everything
+The class relies on internals of Dagster 1.13 (hence the pinned minor version), and uses the stock code for everything
 else.
 """
 
@@ -35,7 +37,7 @@ BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE = 1000
 PAGE_BYTES = 1024
 FILE_SUFFIXES = ("", "-wal", "-shm", "-journal")
-"""What SQLite may leave of a database; the folder is not searched for it, as it holds thousands of them."""
+"""Endings of the files that SQLite may leave beside a database. The folder holds thousands, so it is not searched."""
 BUILT, PLANNED = "ASSET_MATERIALIZATION", "ASSET_MATERIALIZATION_PLANNED"
 
 
@@ -51,16 +53,17 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         return cls(inst_data=inst_data, **config_value)
 
     def run_connection(self, run_id: str | None = None) -> AbstractContextManager[Connection]:
-        """A connection to the file of a run, which has small pages if it is made now."""
+        """A connection to the file of a run. A new file gets small pages."""
         if run_id is not None and not (path := Path(self.path_for_shard(run_id))).exists():
-            # The size holds from the first page on. Whoever else makes the file at this moment makes it as usual.
+            # The page size holds from the first page on. Another process that creates the file at this moment uses the
+            # usual size.
             with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as new:
                 new.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 new.execute("VACUUM")
         return super().run_connection(run_id)  # type: ignore[no-any-return]
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
-        """Store asset events of a run in one transaction per file; other events one by one."""
+        """Store asset events of a run in one transaction per file, and other events one by one."""
         by_run: dict[str, list[dg.EventLogEntry]] = defaultdict(list)
         for event in events:
             kind = event.dagster_event_type
@@ -83,7 +86,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                 connection.execute(SqlEventLogStorageTable.insert(), rows[1:])
             ids = range(first_id, first_id + len(rows))
             self._store_asset_event_tags(connection, events, ids)
-            # The table of assets keeps the newest event of each kind only.
+            # The table of assets keeps only the newest event of each kind.
             newest = {
                 (event.get_dagster_event().asset_key, event.dagster_event_type): (event, event_id)
                 for event, event_id in zip(events, ids, strict=True)
@@ -92,13 +95,14 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                 self._store_asset_event(connection, event, event_id)
 
     def forget_runs(self, run_ids: Sequence[str]) -> list[str]:
-        """Delete the events of ended runs, but not what tells the present state of a partition or a check.
+        """Delete the events of ended runs, except those that show the present state of a partition or a check.
 
-        The newest materialization of a partition stays, and so does the newest evaluation of a check. A run that
-        failed and is the last that tried a partition is left as it is, for its events are what makes it red.
+        The newest materialization of a partition stays, and so does the newest evaluation of a check. A failed run that
+        is the
+        last attempt at a partition stays complete, because its events make the partition red.
 
         Returns:
-            The runs that are gone.
+            The runs whose records can be deleted.
         """
         events, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
         with self.index_transaction() as connection:

@@ -1,8 +1,8 @@
 """Keeps Dagster from listing every day of every user before a step that is not built by day.
 
-Before a step, Dagster lists the partitions of each asset above that the step's own are mapped to. Of a hundred or more
-it then takes the version of the newest event, and throws the list away. The days of 50 users are 331,700 keys: 9 s and
-280 MiB. Above what has no partitions they are the days of everybody.
+Before a step, Dagster lists the partitions of each upstream asset that the step's own partitions are mapped to. If
+there are a hundred or more, Dagster then uses the version of the newest event, and discards the list. The days of 50
+users are 331,700 keys: 9 s and 280 MiB. For a step without partitions these are the days of all users.
 """
 
 from dagster._core.execution.context.system import StepExecutionContext
@@ -13,9 +13,9 @@ _has_partitions = StepExecutionContext.has_asset_partitions_for_input
 
 
 def list_no_days_above_steps() -> None:
-    """Have every step of this process take the version of the newest event at once where days of users are above it.
+    """Make every step of this process use the version of the newest event at once for upstream assets by user and day.
 
-    This builds on internals of Dagster 1.13, hence the pinned minor version.
+    This relies on internals of Dagster 1.13, hence the pinned minor version.
     """
     StepExecutionContext.has_asset_partitions_for_input = _has_partitions_to_list  # type: ignore[assignment, method-assign]
 

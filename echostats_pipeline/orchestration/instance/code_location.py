@@ -1,4 +1,4 @@
-"""Asks a webserver to load the code location again, and whether it is loaded."""
+"""Requests to a webserver: reload the code location, and check whether it is loaded."""
 
 import logging
 
@@ -18,26 +18,26 @@ query Loaded($location: String!) {
 }
 """
 TIMEOUT_S = 60
-"""The webserver answers only after the code has been loaded."""
+"""Seconds to wait. The webserver responds only after the code has been loaded."""
 
 
 def reload_code_location(url: str | None, log: logging.Logger) -> None:
-    """Have the webserver at `url` load the code again, so that new users get their sensors."""
+    """Make the webserver at `url` reload the code, so that new users get their sensors."""
     if url is None:
         log.info("Reload the code location in the Dagster UI to see the sensors of new users.")
         return
     try:
         _ask(url, RELOAD)
     except requests.RequestException as error:
-        log.warning("The code location could not be reloaded (%s); do it in the Dagster UI.", type(error).__name__)
+        log.warning("The code location could not be reloaded (%s); reload it in the Dagster UI.", type(error).__name__)
 
 
 def code_location_is_loaded(url: str) -> bool:
-    """Whether the code is loaded and its server answers, as far as the webserver can tell."""
+    """Whether the code is loaded and its server responds, as far as the webserver knows."""
     try:
         answer = _ask(url, LOADED).json()
     except requests.RequestException:
-        return True  # the webserver is busy, or gone, which is noticed elsewhere
+        return True  # the webserver is busy or gone, which another check detects
     return "PythonError" not in str(answer)
 
 

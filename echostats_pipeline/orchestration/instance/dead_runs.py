@@ -1,10 +1,12 @@
-"""Closing what dead runs left open, whoever notices first: a sensor, the next command, or the next start of Dagster.
+"""Closes the job records of dead runs. Callers: a sensor, the next command, or the next start of Dagster.
 
-A run that ends by an exception closes its own jobs, and one whose worker dies is reported by Dagster and closed by a
-sensor. Left are runs that Dagster knows to have ended while no sensor watched; runs whose watcher died with them, as
-when the machine went down, which Dagster takes for running: none can have outlived the Dagster that `echostats up`
-starts anew, and elsewhere their jobs give no sign of life any more; and runs of the command line, whose process Dagster
-does not watch at all: those carry the process id as a tag.
+A run that ends by an exception closes its own jobs. If a run's worker dies, Dagster reports that, and a sensor closes
+the jobs. Three kinds of runs are left for this module:
+
+- Runs that Dagster knows to have ended while no sensor was running.
+- Runs whose watcher died with them, as when the machine went down. Dagster believes that they still run. None can have
+  outlived the Dagster that `echostats up` starts again; elsewhere their jobs give no sign of life any more.
+- Runs of the command line, whose process Dagster does not watch. They carry the process id as a tag.
 """
 
 import os
@@ -21,18 +23,18 @@ EXECUTING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagst
 
 
 def process_tag() -> dict[str, str]:
-    """The tag of a run that executes in this very process: host and process id."""
+    """The tag of a run that executes in this process: host and process id."""
     return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
 
 
 def close_dead_runs(instance: dg.DagsterInstance, store: Store, now: datetime) -> list[str]:
-    """Fail the jobs of runs that have ended or whose process is gone; returns the ids of those runs."""
+    """Fail the jobs of runs that have ended or whose process is gone. Return the ids of those runs."""
     dead = []
     silent = store.jobs.silent_runs()
     for run_id in store.jobs.open_runs():
         run = instance.get_run_by_id(run_id)
         if run is None:
-            reason = "The run is not known to Dagster any more"
+            reason = "Dagster does not know the run any more"
         elif run.is_finished:
             reason = f"The run ended as {run.status.value} without closing its job"
         elif _has_ended(_process_of(run)):
@@ -49,10 +51,11 @@ def close_dead_runs(instance: dg.DagsterInstance, store: Store, now: datetime) -
 
 
 def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
-    """End the runs that Dagster's last processes were executing, before new ones start; returns their ids.
+    """End the runs that Dagster's last processes were executing, before new processes start. Return their ids.
 
-    Whoever waits for them, as the next sync of their user does, need not wait until they are found to be silent. Their
-    jobs are closed by the sensors of failed and of canceled runs.
+    The next sync of the same user would otherwise wait until such a run has been silent for minutes. The sensors for
+    failed
+    and for canceled runs close their jobs.
     """
     reason = "Dagster ended while it executed the run: it was killed or stopped, or the machine went down"
     interrupted = []
@@ -69,11 +72,11 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def _process_of(run: dg.DagsterRun) -> str:
-    """The process of the command that executes the run, if one does; a run that repeats it has inherited the tag."""
+    """The process of the command that executes the run, if any. A run that repeats another has inherited the tag."""
     return "" if run.parent_run_id else run.tags.get(PROCESS_TAG, "")
 
 
 def _has_ended(process: str) -> bool:
-    """Whether a process of this machine has ended; of other machines' nothing is known."""
+    """Whether a process of this machine has ended. False for a process of another machine, which cannot be seen."""
     host, _, process_id = process.rpartition(":")
     return host == socket.gethostname() and os.name == "posix" and not process_exists(int(process_id))

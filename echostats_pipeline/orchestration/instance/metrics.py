@@ -1,8 +1,8 @@
-"""Metrics in Prometheus' text form: what the database and Dagster say at the moment of the question.
+"""Metrics in Prometheus' text form: the state of the database and of Dagster at the moment of the request.
 
 Here: which metrics there are. Not here: the port at which `echostats up` serves them (`cli.metrics_server`).
-Names follow https://prometheus.io/docs/practices/naming/: base units, and no ``_total`` for what can fall again, as
-what is counted over 24 hours does.
+Names follow https://prometheus.io/docs/practices/naming/: base units, and no ``_total`` for a number that can fall
+again, as a count over 24 hours does.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,14 +29,14 @@ QUEUES = ("tracks", "artists", "albums", "audio-features")
 
 
 def exposition(metrics: Iterable[Metric]) -> bytes:
-    """The metrics as Prometheus reads them."""
+    """The metrics in Prometheus' text form."""
     registry, found = CollectorRegistry(), list(metrics)
     registry.register(_Collected(found))
     return generate_latest(registry)
 
 
 def measured(store: Store, instance: dg.DagsterInstance | None, settings: Settings, now: datetime) -> Iterator[Metric]:
-    """Everything there is to measure; without an instance, what the database alone knows."""
+    """All metrics; without an instance, only those of the database."""
     users = store.users.all(simulated=settings.simulated)
     yield InfoMetricFamily("echostats", "Which version this is.", {"version": __version__, "database": store.db.name})
     yield from _of_users(store, users, now)
@@ -129,7 +129,7 @@ def _gauge(name: str, documentation: str, values: Mapping[Any, float], *labels: 
 
 
 class _Collected:
-    """Metrics that are measured already, as a registry wants them."""
+    """Metrics that are already measured, as a collector for a Prometheus registry."""
 
     def __init__(self, metrics: list[Metric]) -> None:
         self._metrics = metrics
@@ -139,5 +139,5 @@ class _Collected:
 
 
 def failed_runs(instance: dg.DagsterInstance, since: datetime) -> int:
-    """How many runs have failed since."""
+    """Number of runs that failed since an instant."""
     return instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since))

@@ -1,7 +1,7 @@
-"""Old runs: their records are removed, what they have built stays shown. And what came late of removed users goes.
+"""Retention: removes records of old runs but keeps what they built shown, and deletes late data of removed users.
 
-Dagster keeps runs for ever, at 100 KB and more each. Its own `delete_run` takes the materializations along, and the
-days that only that run has built turn grey. What can be removed without that is decided by the event log.
+Dagster keeps runs forever, at 100 KB and more each. Its own `delete_run` also deletes the materializations: days that
+only this run has built turn grey. The event log decides which runs can be deleted without that.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,26 +19,26 @@ from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.tags import FINISHED
 
 RUNS_PER_TRANSACTION = 200
-"""Runs of one transaction, during which no run can write its events."""
+"""Number of runs in one transaction, during which no run can write its events."""
 
 
 @dataclass(frozen=True)
 class RetentionResult:
-    """How many old runs were removed, and how many had to stay."""
+    """Number of old runs that were removed, and of those that had to stay."""
 
     removed: int = 0
     kept: int = 0
 
 
 def remove_runs(instance: dg.DagsterInstance, before: datetime) -> RetentionResult:
-    """Remove the runs that were created before an instant and have ended; what they built stays shown as built.
+    """Remove ended runs that were created before an instant. The partitions they built stay shown as built.
 
-    With another event log than this project's, a run stays that was the last to build something.
+    With an event log other than this project's, a run stays if it was the last to build a partition.
     """
     removed = kept = 0
     for batch in _ended_runs(instance, before):
         gone = _forget(instance, batch)
-        if isinstance(instance.run_storage, SqlRunStorage):  # one by one, it commits each and leaves its tags in SQLite
+        if isinstance(instance.run_storage, SqlRunStorage):  # one by one, Dagster commits each and leaves its tags
             with instance.run_storage.connect() as connection:
                 for table in (RunTagsTable, RunsTable):
                     connection.execute(table.delete().where(table.c.run_id.in_(gone)))
@@ -51,7 +51,7 @@ def remove_runs(instance: dg.DagsterInstance, before: datetime) -> RetentionResu
 
 
 def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[list[str]]:
-    """Ids of all runs in question, a batch at a time."""
+    """Ids of all candidate runs, a batch at a time."""
     filters = dg.RunsFilter(statuses=FINISHED, created_before=before)
     run_ids = [record.dagster_run.run_id for record in instance.get_run_records(filters)]
     for start in range(0, len(run_ids), RUNS_PER_TRANSACTION):
@@ -59,7 +59,7 @@ def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[list
 
 
 def _forget(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> list[str]:
-    """Remove the events of runs where nothing is lost by it; those runs."""
+    """Remove the events of runs where this loses nothing, and return those runs."""
     storage = instance.event_log_storage
     if isinstance(storage, BatchingSqliteEventLogStorage):
         return storage.forget_runs(run_ids)
@@ -71,7 +71,7 @@ def _forget(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> list[str]:
 
 
 def _last_builders(instance: dg.DagsterInstance) -> set[str]:
-    """The runs that were the last to build some partition of some asset."""
+    """The runs that were the last to build a partition of an asset."""
     builders = set()
     for key in instance.event_log_storage.all_asset_keys():
         newest = instance.event_log_storage.get_latest_storage_id_by_partition(
@@ -88,30 +88,34 @@ def _last_builders(instance: dg.DagsterInstance) -> set[str]:
     return builders
 
 
-@dg.op(description="Removes the records of runs older than ECHOSTATS_KEEP_RUNS_DAYS; what they have built stays.")
+@dg.op(description="Removes the records of runs older than ECHOSTATS_KEEP_RUNS_DAYS. What the runs built stays shown.")
 def remove_old_runs(context: dg.OpExecutionContext, store: StoreResource, clock: ClockResource) -> dg.Output[None]:
-    """Remove what is older than the settings allow."""
+    """Remove records that are older than the settings allow."""
     outcome = remove_runs(context.instance, clock.now() - timedelta(days=store.settings.keep_runs_days))
-    context.log.info("Removed %d runs; %d are the last that tried something, and stay", outcome.removed, outcome.kept)
+    context.log.info(
+        "Removed %d runs; %d runs stay, because each is the last attempt at a partition", outcome.removed, outcome.kept
+    )
     return dg.Output(None, metadata={"removed": outcome.removed, "kept": outcome.kept})
 
 
-@dg.op(description="Deletes what runs that were under way have written of users who were removed meanwhile.")
+@dg.op(description="Deletes data of removed users that was written by runs under way at the removal.")
 def sweep_removed_users(context: dg.OpExecutionContext, store: StoreResource) -> dg.Output[None]:
-    """Delete what should not be there; nearly always that is nothing."""
+    """Delete data of removed users that was written after their removal; usually there is none."""
     removals = store.get().removals
     ids, swept = removals.ids(), removals.sweep()
     again = remove_leftovers(context.instance, store.settings, ids)
-    context.log.info("Deleted of %d removed users: %s; partitions or folders: %d", len(ids), swept or 0, len(again))
+    context.log.info(
+        "Deleted late data of %d removed users: %s; partitions or folders: %d", len(ids), swept or 0, len(again)
+    )
     numbers = {"removed_users": len(ids), "documents": sum(swept.values()), "partitions_or_folders": len(again)}
     return dg.Output(None, metadata={**numbers, "by_collection": swept})
 
 
 @dg.job(
-    description="Remove the records of old runs, so that the disk does not fill up, what they have built stays; and "
-    "whatever came late of users who were removed."
+    description="Remove the records of old runs, so that the disk does not fill up; what the runs built stays shown. "
+    "Also delete late data of removed users."
 )
 def retention() -> None:
-    """Two steps that know nothing of each other."""
+    """Run two independent steps."""
     remove_old_runs()
     sweep_removed_users()

@@ -1,8 +1,8 @@
-"""What Dagster's definitions are made of: which users have a sensor of their own, and when their days begin.
+"""Files from which Dagster's definitions are made: the users with a sensor, and the first day.
 
-They are made while Dagster loads the code, when MongoDB may not be asked. So a sensor writes the users' partition keys
-and the day of the first known play to files of the state folder, and has the code loaded again when they have changed
-(`code_location`).
+Dagster makes the definitions while it loads the code, when MongoDB must not be queried. So a sensor writes the users'
+partition keys and the day of the first known play to files of the state folder. If they have changed, it reloads the
+code (`code_location`).
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import local_date
 
 DAYS_AT_LEAST = 16
-"""How far the days reach back in any case: a first sync asks for some that may lie before all plays."""
+"""The days reach back at least this far: a first sync requests days that may lie before all plays."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Roster:
     home: Path
 
     def read(self) -> list[str]:
-        """The partition keys; none if the file was never written."""
+        """Return the partition keys; none if the file was never written."""
         folder = StateFolder(self.home)
         return list(folder.read_json(folder.roster_file) or [])
 
     def write(self, partition_keys: list[str]) -> bool:
-        """Store the partition keys; False if they were the same already."""
+        """Store the partition keys. Return False if they are unchanged."""
         folder = StateFolder(self.home)
         if self.read() == partition_keys:
             return False
@@ -48,12 +48,12 @@ class Beginning:
     home: Path
 
     def read(self) -> date | None:
-        """The day; None if the file was never written."""
+        """Return the day; None if the file was never written."""
         text = StateFolder(self.home).read_json(self._file)
         return date.fromisoformat(text) if isinstance(text, str) else None
 
     def move(self, day: date) -> bool:
-        """Let the days begin as early as that; False if they do already. They never begin later than before."""
+        """Move the first day back to this day. Return False if it is this early already; it never moves forward."""
         known = self.read()
         if known is not None and known <= day:
             return False
@@ -66,7 +66,7 @@ class Beginning:
 
 
 def first_day_of(store: Store, users: Iterable[User], now: datetime) -> date:
-    """The local day of the first play of any of these users, but some days ago at the latest."""
+    """The local day of the first play of any of these users, and at least some days ago."""
     began = store.users.first_plays()
     days = [local_date(began[user.user_id], ZoneInfo(user.timezone)) for user in users if user.user_id in began]
     return max(EARLIEST, min([*days, now.date() - timedelta(days=DAYS_AT_LEAST)]))

@@ -1,6 +1,7 @@
-"""What there is of a user outside MongoDB: a partition, a line of the roster, an import folder, reports.
+"""Removes what exists of a user outside MongoDB: a partition, a line of the roster, an import folder, reports.
 
-It goes when a user is removed. What a sensor puts back that had looked a moment before, retention takes away at night.
+This happens when a user is removed. A sensor that looked a moment before may put something back; the nightly retention
+removes that.
 """
 
 import shutil
@@ -22,7 +23,7 @@ PARTITIONS = str(USERS.name)
 
 
 def user_files(settings: Settings, user: User) -> dict[Path, int]:
-    """Files of a user in the folders of this installation with their bytes: exports for them, their reports."""
+    """Files of a user in the folders of this installation with their bytes: exports and reports."""
     dropped = settings.imports_dir / user.partition_key
     simulated = StateFolder(settings.home).simulated_dir
     found = sorted(dropped.rglob("*")) if dropped.is_dir() and not dropped.is_symlink() else []
@@ -33,7 +34,7 @@ def user_files(settings: Settings, user: User) -> dict[Path, int]:
 
 
 def remove_outside(instance: dg.DagsterInstance, settings: Settings, user: User) -> bool:
-    """Remove what there is of a user outside MongoDB; True if the code has to be loaded again without their sensor.
+    """Remove what exists of a user outside MongoDB. Return True if the code must be reloaded without their sensor.
 
     Raises:
         StorageError: a file cannot be removed.
@@ -57,7 +58,7 @@ def remove_outside(instance: dg.DagsterInstance, settings: Settings, user: User)
 
 
 def remove_leftovers(instance: dg.DagsterInstance, settings: Settings, removed_ids: Iterable[str]) -> list[str]:
-    """Remove partitions and empty import folders that sensors have made anew for removed users; returns whose."""
+    """Remove partitions and empty import folders that sensors made again for removed users. Return the user keys."""
     removed_ids = list(removed_ids)
     partitions = keys_of_removed(instance.get_dynamic_partitions(PARTITIONS), removed_ids)
     for key in partitions:

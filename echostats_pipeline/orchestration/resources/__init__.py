@@ -1,1 +1,1 @@
-"""Dagster resources: the database, Spotify, the clock and the job records, as assets and sensors receive them."""
+"""Dagster resources for assets and sensors: the database, Spotify, the clock and the heartbeat."""

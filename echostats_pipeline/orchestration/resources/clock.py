@@ -1,4 +1,4 @@
-"""The present instant, so that tests and simulations decide what time it is."""
+"""Clock resource: the present instant, so that tests and simulations can set the time."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from echostats_pipeline.model.base import utc_now
 
 
 class ClockResource(dg.ConfigurableResource):
-    """Real time. Where another is wanted, a resource of the same kind takes its place, which launchpads do not show."""
+    """Real time. A test or simulation replaces it by a resource of the same kind, which launchpads do not show."""
 
     def now(self) -> datetime:
         """The present instant in UTC."""

@@ -1,4 +1,4 @@
-"""Signs of life while a step works, from a thread of its own: the work itself may be silent for minutes."""
+"""Signs of life while a step works, sent by a separate thread: the work itself may be silent for minutes."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ BEAT_S = 15.0
 def beating(*beats: Callable[[], object]) -> Iterator[None]:
     """Call every one of `beats` each `BEAT_S` seconds until the block ends.
 
-    A beat that fails is made up for by the next: whether the database is gone is for the work to find out.
+    A failed beat needs no handling: the next one replaces it, and the work itself notices a database that is gone.
     """
     ended = threading.Event()
 

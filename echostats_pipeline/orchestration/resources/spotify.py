@@ -1,4 +1,4 @@
-"""Spotify on behalf of a user."""
+"""Spotify resource: clients that read on behalf of a user."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,21 +25,21 @@ class SpotifyResource(dg.ConfigurableResource):
 
     @contextmanager
     def client(self, user: User) -> Iterator[SpotifyClient]:
-        """A client that reads on behalf of a user."""
+        """Return a client that reads on behalf of a user."""
         with open_client(self.store.settings, self.store.get(), user, self.clock.now) as client:
             yield client
 
     @contextmanager
     def feature_sources(self, user: User) -> Iterator[dict[str, FeatureSource]]:
-        """Where audio features come from; Spotify is asked on behalf of a user."""
+        """Sources of audio features; Spotify is called on behalf of a user."""
         with open_feature_sources(self.store.settings, self.store.get(), user, self.clock.now) as sources:
             yield sources
 
     def catalog_reader(self) -> User:
-        """The user on whose behalf the shared catalogue is read: the first who can be.
+        """The user on whose behalf the shared catalogue is read: the first active one.
 
         Raises:
-            NotFoundError: nobody is connected.
+            NotFoundError: no user is connected.
         """
         for user in self.store.get().users.all(simulated=self.store.settings.simulated):
             if user.status == "active":

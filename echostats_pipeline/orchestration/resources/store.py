@@ -1,4 +1,4 @@
-"""The database for assets and sensors."""
+"""Store resource: the database for assets and sensors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ class StoreResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["StoreResource"]:
-        """Connect; a run that writes also makes the indexes exist.
+        """Connect; a run that writes also creates missing indexes.
 
         Raises:
             SettingsError: MONGO_URI is not set, and this process was not started by an `echostats` command.
@@ -37,7 +37,7 @@ class StoreResource(dg.ConfigurableResource):
             yield self
 
     def read_settings(self) -> Settings:
-        """What the environment says; a resource of the same kind with other settings reads them here."""
+        """Read the settings from the environment. A resource of the same kind with other settings overrides this."""
         return load_settings()
 
     @property
@@ -51,7 +51,7 @@ class StoreResource(dg.ConfigurableResource):
 
 
 def _writes(run: dg.DagsterRun | None) -> bool:
-    """Whether a run may write: neither a tick nor a run of nothing but checks does."""
+    """Whether a run may write: a tick does not, and a run of only checks does not."""
     if run is None or run.tags.items() >= READS_ONLY.items():
         return False
     return bool(run.asset_selection) or not run.asset_check_selection

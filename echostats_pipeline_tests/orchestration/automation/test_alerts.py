@@ -174,11 +174,11 @@ def test_a_webhook_that_is_down_fails_nothing_and_is_tried_again_later(
     told_of(alerted, run.run_id)
     webhook.status = 503
     assert "0 of 1" in tick(alerted, incident_notices)
-    assert tick(alerted, incident_notices) == "Nothing to tell"
+    assert tick(alerted, incident_notices) == "No notice to send"
     alerted.installation.clock.advance(timedelta(minutes=2))
     webhook.status = 200
     assert "1 of 1" in tick(alerted, incident_notices)
-    assert tick(alerted, incident_notices) == "Nothing to tell"
+    assert tick(alerted, incident_notices) == "No notice to send"
     assert len(webhook.posts) == 2
     printed = capfd.readouterr()
     assert "503" in printed.out + printed.err
