@@ -1,1 +1,1 @@
-"""The command line ``echostats``: one module per command group, thin."""
+"""The command line ``echostats``: one thin module per command group."""

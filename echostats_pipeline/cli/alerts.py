@@ -1,4 +1,4 @@
-"""``echostats alerts``: whether notices of trouble arrive, and what there is to tell at present."""
+"""``echostats alerts``: sends test notices, and lists open incidents."""
 
 import click
 
@@ -10,16 +10,16 @@ from echostats_pipeline.settings import load_settings
 
 @click.group()
 def alerts() -> None:
-    """Notices of trouble: to the addresses in ECHOSTATS_ALERTS."""
+    """Send and list notices of trouble, which go to the addresses in ECHOSTATS_ALERTS."""
 
 
 @alerts.command()
 def test() -> None:
-    """Send a test notice to every address and say who has accepted it; exit code 1 if somebody has not."""
+    """Send a test notice to every address and say which accepted it. Exit code 1 if an address did not."""
     settings = load_settings()
     notifier, secrets = Notifier(settings.alerts), configured_secrets(settings)
     if not settings.alerts:
-        click.echo("ECHOSTATS_ALERTS is not set: nobody is told of trouble. Try for example ntfys://ntfy.sh/my-topic")
+        click.echo("ECHOSTATS_ALERTS is not set: no notices are sent. Try for example ntfys://ntfy.sh/my-topic")
         return
     body = "This is a test: nothing is wrong.\n\nNotices of trouble will arrive here. Sent by: echostats alerts test"
     refused = 0
@@ -32,12 +32,14 @@ def test() -> None:
 
 @alerts.command("list")
 def list_open() -> None:
-    """What is wrong at present, the oldest first, and whether somebody was told."""
+    """List open incidents, the oldest first, and whether you were notified of each."""
     with open_database(load_settings()) as store:
         found = store.incidents.open()
     for incident in found:
-        told = f"told {incident.notified_at:%Y-%m-%d %H:%M}" if incident.notified_at else "not told yet"
-        click.echo(f"{incident.opened_at:%Y-%m-%d %H:%M} UTC  {incident.subject}, seen {times(incident.count)}, {told}")
+        notice = f"notified {incident.notified_at:%Y-%m-%d %H:%M}" if incident.notified_at else "not notified yet"
+        click.echo(
+            f"{incident.opened_at:%Y-%m-%d %H:%M} UTC  {incident.subject}, seen {times(incident.count)}, {notice}"
+        )
         click.echo(f"    {incident.cause}")
     if not found:
         click.echo("No incident is open.")

@@ -1,4 +1,4 @@
-"""``echostats backfill``: days of some users or of all, rebuilt from the history in as few runs as can be."""
+"""``echostats backfill``: rebuilds days of some or all users from the history, in as few runs as possible."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date
 
 PIPED_WIDTH = 200
-"""Where no terminal limits it, a table is not cut."""
+"""Width in characters of a table without a terminal, so that no cell is cut."""
 COUNTS = ("days", "plays_read", "documents_written")
 INTERRUPTED = (
     "Interrupted. The jobs of the run are marked failed, and days that were built stay; "
@@ -32,12 +32,12 @@ INTERRUPTED = (
 
 
 class Day(click.ParamType[date]):
-    """A date of the calendar that has partitions."""
+    """A command-line option that takes a calendar date with a partition."""
 
     name = "date"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """The date that an option's text means."""
+        """Return the date that an option's text means."""
         last = last_day(utc_now())
         try:
             day = date.fromisoformat(value)
@@ -52,7 +52,7 @@ class Day(click.ParamType[date]):
 
 @dataclass(frozen=True)
 class BackfillRequest:
-    """A user and the days of theirs to be rebuilt."""
+    """A user and the days to rebuild for them."""
 
     user: User
     days: DayWindow
@@ -60,7 +60,7 @@ class BackfillRequest:
 
 @dataclass(frozen=True)
 class BackfillResult:
-    """A run of this command: for which users, by partition key, and why it failed if it did."""
+    """A run of this command: its users, by partition key, and the reason of its failure if it failed."""
 
     users: Collection[str]
     run_id: str
@@ -73,10 +73,10 @@ class BackfillResult:
 @click.option("--user", "names", multiple=True, help="Partition key, display name or Spotify id; may be repeated.")
 @click.option("--no-snapshots", is_flag=True, help="Leave the statistics of periods as they are.")
 def backfill(first: date | None, last: date | None, names: Sequence[str], no_snapshots: bool) -> None:
-    """Rebuild a range of days from the listening history, for the users named or for all of them.
+    """Rebuild a range of days from the listening history, for the users named or for all users.
 
     Days are each user's own. One run builds a range of one user, or of users with the same range who were added one
-    after the other. Nothing is asked of Spotify, and what has not changed is not written.
+    after the other. The command does not call Spotify, and does not write days that have not changed.
     """
     if first and last and first > last:
         raise click.UsageError(f"--from {first} is after --to {last}; exchange them.")
@@ -103,11 +103,11 @@ def backfill(first: date | None, last: date | None, names: Sequence[str], no_sna
 
 
 def asked_of(store: Store, first: date | None, last: date | None, names: Sequence[str]) -> list[BackfillRequest]:
-    """Whose days to rebuild, in the order users were added; of everybody if nobody is named, but for those without any.
+    """Days to rebuild per user, in the order users were added. If none is named: of all users with plays in the range.
 
     Raises:
-        NotFoundError: there is no such user.
-        EchostatsError: a user who is named has no plays in the range, or nobody has.
+        NotFoundError: a named user does not exist.
+        EchostatsError: a named user has no plays in the range, or no user has.
     """
     named = {store.users.find(name).user_id for name in names}
     asked, without = [], []
@@ -128,16 +128,16 @@ def asked_of(store: Store, first: date | None, last: date | None, names: Sequenc
 
 
 def days_of(user: User, span: tuple[datetime, datetime] | None, first: date | None, last: date | None) -> DayWindow:
-    """From `first` to `last`, where the user's own history begins and ends instead of what is None.
+    """The days from `first` to `last`. A None is replaced by the first or last day of the user's own history.
 
     Args:
-        user: Whose.
+        user: The user.
         span: When their first and last play ended; None without plays.
-        first: First day asked for.
-        last: Last day asked for, included.
+        first: First day requested.
+        last: Last day requested, included.
 
     Raises:
-        EchostatsError: there are no such days; says what to do.
+        EchostatsError: there are no days in that range; says what to do.
     """
     if span is None:
         raise EchostatsError(f"{user.partition_key} has no plays. Sync the user, or import a history, first.")
@@ -151,7 +151,7 @@ def days_of(user: User, span: tuple[datetime, datetime] | None, first: date | No
 
 
 def build_days(runner: Runner, asked: Sequence[BackfillRequest], order: Sequence[str]) -> list[BackfillResult]:
-    """Rebuild the days of everybody in as few runs as can be."""
+    """Rebuild the days of all requested users in as few runs as possible."""
     ran, since = [], runner.first_day()
     names = {each.user.partition_key: each.user.display_name or each.user.partition_key for each in asked}
     for rectangle in rectangles({each.user.partition_key: each.days for each in asked}, order):
@@ -164,14 +164,14 @@ def build_days(runner: Runner, asked: Sequence[BackfillRequest], order: Sequence
 def refresh_snapshots(
     runner: Runner, asked: Iterable[BackfillRequest], ran: Iterable[BackfillResult]
 ) -> list[BackfillResult]:
-    """Rebuild the snapshots of everybody whose days were built."""
+    """Rebuild the snapshots of all users whose days were built."""
     built = {key for run in ran if not run.problem for key in run.users}
     users = [each.user for each in asked if each.user.partition_key in built]
     return [outcome_of([user.partition_key], partial(rebuild_snapshots, runner, user)) for user in users]
 
 
 def outcome_of(users: Collection[str], run: Callable[[], str]) -> BackfillResult:
-    """Execute a run; one that fails does not keep the next from being executed."""
+    """Execute a run. If it fails, the next run is still executed."""
     try:
         return BackfillResult(users, run())
     except RunFailedError as failure:
@@ -179,7 +179,7 @@ def outcome_of(users: Collection[str], run: Callable[[], str]) -> BackfillResult
 
 
 def outcome_table(store: Store, asked: Iterable[BackfillRequest], ran: Iterable[BackfillResult]) -> Table:
-    """What was rebuilt of each user, and in which runs."""
+    """A table of what was rebuilt for each user, and in which runs."""
     numbers = [Column(name, justify="right") for name in ("days", "plays", "documents\nchanged")]
     table = Table(
         Column("user", overflow="fold"), "from", "to", *numbers, "", Column("runs", overflow="fold"), box=None

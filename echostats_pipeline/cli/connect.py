@@ -23,7 +23,7 @@ from echostats_pipeline.settings import load_settings
 from echostats_pipeline.spotify.oauth import SpotifyApp
 
 WAIT_S = 5 * 60.0
-"""How long the browser may take."""
+"""Seconds that the browser may take."""
 LOCALTIME = Path("/etc/localtime")
 UTC_NAMES = {"UTC", "UCT", "Zulu", "Universal", "Etc/UTC", "Etc/UCT", "Etc/Zulu", "Etc/Universal"}
 
@@ -32,7 +32,7 @@ Connect = Callable[[str], User]
 
 
 def _chosen_timezone(context: click.Context, parameter: click.Parameter, name: str | None) -> str:
-    """The zone that was asked for, or the machine's; a ``TZ`` in a form that is no name counts as unset."""
+    """The time zone of the option, else the machine's. A ``TZ`` whose value is no zone name counts as unset."""
     if name is not None and context.get_parameter_source("timezone") is ParameterSource.COMMANDLINE:
         return checked_timezone(context, parameter, name)
     return machine_timezone(name or "", LOCALTIME)
@@ -53,11 +53,11 @@ def machine_timezone(tz: str, localtime: Path) -> str:
     "--timezone",
     envvar="TZ",
     callback=_chosen_timezone,
-    help="IANA time zone in which the days of a new user begin; this machine's if left out.",
+    help="IANA time zone in which the days of a new user begin; by default this machine's.",
 )
-@click.option("--no-browser", is_flag=True, help="Print the address only, and paste where it led to.")
+@click.option("--no-browser", is_flag=True, help="Only print the address; paste the address it leads to.")
 def connect(timezone: str, no_browser: bool) -> None:
-    """Connect a Spotify account, or renew one: opens Spotify's consent in the browser and waits for its end."""
+    """Connect a Spotify account, or renew its consent: opens Spotify's page in the browser and waits for you."""
     settings = load_settings()
     _check_client_id(settings.spotify_client_id)
     attempt = ConsentAttempt.of(configured_spotify(settings).app)
@@ -81,11 +81,11 @@ def connect(timezone: str, no_browser: bool) -> None:
             else:
                 user = finish(_pasted(attempt.app))
     click.secho(f"Connected {_name(user)} as {user.partition_key}, with days in {user.timezone}.", fg="green")
-    click.echo("`echostats up` syncs from now on; `echostats users` shows everybody.")
+    click.echo("`echostats up` syncs from now on; `echostats users` shows all users.")
 
 
 def _check_client_id(client_id: str | None) -> None:
-    """What Spotify would refuse in the browser only, said at once.
+    """Refuse a client id at once that Spotify would refuse only in the browser.
 
     Raises:
         SettingsError: it cannot be a client id.
@@ -98,14 +98,14 @@ def _check_client_id(client_id: str | None) -> None:
 
 
 def _asked_timezone(timezone: str) -> str:
-    """The zone; where it is only what a machine has that was never told one, the person is asked."""
+    """The time zone. A machine that never had one set reports UTC; then the user is asked."""
     given = click.get_current_context().get_parameter_source("timezone") is ParameterSource.COMMANDLINE
     if given or timezone not in UTC_NAMES:
         return timezone
     if not sys.stdin.isatty():
-        click.echo(f"This machine's time zone is {timezone}, and nobody is there to be asked for yours.", err=True)
+        click.echo(f"This machine's time zone is {timezone}, and there is no terminal to ask for yours.", err=True)
         return timezone
-    click.echo("This machine's time zone is UTC. In which zone do days begin for who connects, if new?")
+    click.echo("This machine's time zone is UTC. In which zone do the days of a new user begin?")
     chosen: str = click.prompt("Time zone, like Europe/Berlin", default=timezone, value_proc=_zone_or_again)
     return chosen
 
@@ -133,10 +133,10 @@ def _pasted(app: SpotifyApp) -> str:
 
 
 def _from_browser(attempt: ConsentAttempt, redirects: Redirects, finish: Connect) -> User:
-    """Wait for the browser to come back, finish, and show there what became of it.
+    """Wait for the browser to come back, finish, and show the result in the browser.
 
     Raises:
-        ConsentNotGiven: it did not come back.
+        ConsentNotGiven: the browser did not come back.
         EchostatsError: what `finish` raises; the browser shows it too.
     """
     click.echo("It is open in your browser. Agree there; this ends by itself, or with Ctrl-C.")
@@ -160,7 +160,7 @@ def _from_browser(attempt: ConsentAttempt, redirects: Redirects, finish: Connect
 
 
 def _on_spotifys_page(app: SpotifyApp) -> str:
-    """What to do about errors that Spotify shows in the browser and tells nobody else."""
+    """What to do about errors that Spotify shows only in the browser."""
     return (
         "If Spotify's page says 'INVALID_CLIENT: Invalid client', check SPOTIFY_CLIENT_ID; if it says 'INVALID_CLIENT: "
         f"Invalid redirect URI', add exactly {app.redirect_uri} under Redirect URIs of the app at "

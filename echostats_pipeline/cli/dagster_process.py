@@ -1,7 +1,8 @@
 """Dagster's own processes under `echostats up`: started, watched, restarted when they die, and stopped.
 
-`dagster_services` starts the code server, the webserver and the daemon. It ends if one of them dies while it starts, or
-one of the last two later, and goes on without sensors if the first one cannot be brought back.
+`dagster_services` starts the code server, the webserver and the daemon. It ends if one of the three dies while it
+starts, or if the webserver or the daemon dies later. If the code server cannot be restarted, it goes on without
+sensors.
 """
 
 import contextlib
@@ -32,27 +33,27 @@ HOST = "127.0.0.1"
 START_TIMEOUT_S, STOP_TIMEOUT_S, POLL_S, WATCH_S = 120.0, 30.0, 0.2, 10.0
 LOG_LINES, LOG_BYTES, OLD_LOGS = 5, 10 * 2**20, 2
 RESTARTS_WITHIN_S, BACK_OFF_S = 3600.0, (0, 1, 2, 5, 10)
-"""Whatever dies more often than that has a reason that another start does not remove; pauses before each (seconds)."""
+"""Period of restarts and pause before each, in seconds. A process that dies more often needs more than a restart."""
 SERVICES = "echostats_pipeline.cli.dagster_services"
 
 log = logging.getLogger(__name__)
 
 
 class DagsterDiedError(EchostatsError):
-    """Dagster ended by itself while it started, or never began to answer."""
+    """Dagster ended by itself while it started, or never began to respond."""
 
 
 def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], None], welcome: str) -> None:
-    """Run Dagster until it is interrupted; start it again when it dies, while it starts or later.
+    """Run Dagster until it is interrupted. Restart it when it dies, while it starts or later.
 
     Args:
-        settings: Whose state folder it works in.
-        port: Where the UI listens.
-        say: Tells the person at the terminal.
-        welcome: What to say when the UI answers for the first time.
+        settings: Settings with the state folder to work in.
+        port: Port of the UI.
+        say: Shows a message to the person at the terminal.
+        welcome: Message for when the UI responds for the first time.
 
     Raises:
-        EchostatsError: it does not start, or dies again and again; quotes its last words.
+        EchostatsError: Dagster does not start, or dies again and again; quotes its last words.
     """
     home, url = StateFolder(settings.home), f"http://{HOST}:{port}"
     set_environment({"ECHOSTATS_UI_URL": settings.ui_url or url})  # for the sensors
@@ -78,7 +79,7 @@ def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], Non
 
 
 def stop_orphan(home: StateFolder) -> bool:
-    """Stop the Dagster of an `echostats up` that was killed; False if there is none. Only for who holds the lock."""
+    """Stop the Dagster of an `echostats up` that was killed; False if there is none. The caller must hold the lock."""
     record = home.read_json(orphan_file(home))
     if not isinstance(record, dict) or os.name != "posix":
         return False
@@ -96,15 +97,15 @@ def stop_orphan(home: StateFolder) -> bool:
 
 
 def orphan_file(home: StateFolder) -> Path:
-    """Which processes are to be stopped if `echostats up` is killed."""
+    """The file with the processes to stop if `echostats up` is killed."""
     return home.path / "dagster.json"
 
 
 @contextmanager
 def _dagster(settings: Settings, port: int, url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Webserver and daemon as one child with a session of its own, so that Ctrl-C reaches it only through us."""
+    """Start webserver and daemon as one child in a session of its own: Ctrl-C reaches it only through this process."""
     home = StateFolder(settings.home)
-    with open_instance(settings) as instance:  # sets what processes that are started from now on need to open it too
+    with open_instance(settings) as instance:  # sets what later child processes need to open it too
         end_interrupted_runs(instance)
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and files
         [sys.executable, "-m", SERVICES, str(port), *settings.ui_hosts],
@@ -127,19 +128,19 @@ def _dagster(settings: Settings, port: int, url: str) -> Iterator[subprocess.Pop
 
 
 def _watch(dagster: subprocess.Popen[bytes], url: str) -> None:
-    """Return when Dagster has ended by itself; until then, bring back its code server whenever that has died."""
+    """Return when Dagster has ended by itself. Until then, restart its code server whenever that has died."""
     missing = 0
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             dagster.wait(WATCH_S)
             return
         missing = 0 if code_location_is_loaded(url) else missing + 1
-        if missing > 1:  # once may be a reload that somebody else has asked for
+        if missing > 1:  # a single failure may be a reload that another process requested
             reload_code_location(url, log)
 
 
 def _keep_log(output: IO[bytes], file: Path) -> None:
-    """Write what Dagster prints to a file that does not grow for ever."""
+    """Write Dagster's output to a log file of limited size."""
     handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=OLD_LOGS, encoding="utf-8")
     with contextlib.closing(handler):
         for line in output:
@@ -147,10 +148,10 @@ def _keep_log(output: IO[bytes], file: Path) -> None:
 
 
 def _await_webserver(process: subprocess.Popen[bytes], url: str, home: StateFolder) -> None:
-    """Return when the webserver answers.
+    """Return when the webserver responds.
 
     Raises:
-        DagsterDiedError: a process has died before that, or nothing answers in time.
+        DagsterDiedError: a process has died before that, or no process responds in time.
     """
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -163,7 +164,7 @@ def _await_webserver(process: subprocess.Popen[bytes], url: str, home: StateFold
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt the child, which stops its own children; what is left after a while is killed with its session."""
+    """Interrupt the child, which stops its own children. After a while, kill the rest of its session."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:

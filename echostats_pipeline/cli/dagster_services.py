@@ -1,7 +1,8 @@
 """Dagster's services as one process with children: `python -m echostats_pipeline.cli.dagster_services PORT [NAME ...]`.
 
-What `dagster dev` does, with a guarded webserver: the code server, which is brought back when it dies, the webserver,
-and the daemon. It ends when one of the last two does. Not here: starting this again (`dagster_process`).
+It does the same as `dagster dev`, but with a guarded webserver: it starts the code server, which it restarts when that
+dies, the webserver and the daemon. It ends when the webserver or the daemon ends. Not here: starting this process again
+(`dagster_process`).
 """
 
 import contextlib
@@ -33,7 +34,7 @@ log = logging.getLogger("dagster")
 
 def main(port: str, *names: str) -> int:
     """Serve until interrupted; the exit code is that of the service that has died."""
-    set_environment({"DAGSTER_IS_DEV_CLI": "1"})  # shorter words about code that does not load
+    set_environment({"DAGSTER_IS_DEV_CLI": "1"})  # shorter messages about code that does not load
     configure_loggers(formatter="colored", log_level="INFO")
     setup_interrupt_handlers()
     with (
@@ -56,7 +57,7 @@ def main(port: str, *names: str) -> int:
 
 @contextmanager
 def _code_server(instance: DagsterInstance) -> Iterator[str]:
-    """The code server; gives the file that tells the other services where it is."""
+    """The code server; gives the file that holds its address for the other services."""
     target = WorkspaceFileTarget(paths=[str(project_file("workspace.yaml"))])
     with ProxyServerManager(instance, target, "warning") as servers, tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder, "workspace.yaml")

@@ -1,8 +1,8 @@
 """Dagster's webserver behind a guard: `python -m echostats_pipeline.cli.dagster_webserver WORKSPACE PORT [NAME ...]`.
 
-Dagster's own answers whoever asks, by whatever name, and does what a GET or a form tells it to: any page in the user's
-browser could launch runs. Here: the webserver's application with the guard before it, and serving it. Not here: the
-judgement (`guard`), starting and watching this process (`dagster_services`).
+Dagster's own webserver responds to any client under any host name, and executes what a GET or a form requests. So any
+page in the user's browser could launch runs. Here: the webserver's application behind the guard, and serving it. Not
+here: which requests are refused (`guard`), starting and watching this process (`dagster_services`).
 """
 
 import contextlib
@@ -31,17 +31,17 @@ from echostats_pipeline.cli.guard import GuardedApp, RefusedRequest, refusal
 HOST = "127.0.0.1"
 GRAPHQL = "/graphql"
 DATA = (GRAPHQL, "/logs/", "/download_debug/")
-"""What holds no pages: nobody comes here by a link from elsewhere."""
+"""Paths without pages: no link from another site leads to them."""
 NOTEBOOKS = {"/notebook", "/dagit/notebook"}
-"""Routes that show any notebook file of this machine as a page; this pipeline has none."""
+"""Routes that show any notebook file of this machine as a page; this pipeline has no notebooks."""
 POLL_MS, END_WITHIN_S = 2_000, 5
 
 
 class GuardedUi(GuardedApp):
-    """The guard of Dagster's UI, which asks everything with JSON."""
+    """The guard of Dagster's UI, which sends every request as JSON."""
 
     def refused(self, scope: Scope) -> RefusedRequest | None:
-        """Why a request is refused: also for being sent in a way that needs no permission from other sites."""
+        """Why a request is refused, including requests that browsers let other sites send without permission."""
         method, values = scope.get("method", "GET"), Headers(scope=scope).getlist
         found = refusal(method, values, self.hosts)
         if found or scope["type"] == "websocket":
@@ -53,7 +53,7 @@ class GuardedUi(GuardedApp):
         if not {"same-origin", "none"}.issuperset(values("sec-fetch-site")) and scope["path"].startswith(DATA):
             return RefusedRequest(HTTPStatus.FORBIDDEN, "A link of another site leads here. Begin at the start page: /")
         if method == "GET" and scope["path"] == GRAPHQL and _changes(scope["query_string"]):
-            return RefusedRequest(HTTPStatus.METHOD_NOT_ALLOWED, "Send what changes something by POST, as JSON.")
+            return RefusedRequest(HTTPStatus.METHOD_NOT_ALLOWED, "Send changes by POST, as JSON.")
         return None
 
 
@@ -92,13 +92,13 @@ def _is_json(types: list[str]) -> bool:
 
 
 def _changes(query_string: bytes) -> bool:
-    """Whether a query in an address is anything but a question."""
+    """Whether a GraphQL query in an address does anything but read."""
     for name, text in parse_qsl(query_string.decode("latin-1")):
         if name == "query":
             try:
                 definitions = parse(text).definitions
             except GraphQLError:
-                continue  # which the webserver says
+                continue  # the webserver reports that error
             if any(
                 isinstance(each, OperationDefinitionNode) and each.operation != OperationType.QUERY
                 for each in definitions

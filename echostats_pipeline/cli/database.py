@@ -13,7 +13,7 @@ from echostats_pipeline.storage.store import Store
 
 @contextmanager
 def open_database(settings: Settings, *, indexes: bool = True) -> Iterator[Store]:
-    """The database for the length of a command; an embedded server that is started for it stops with it."""
+    """Open the database for the length of a command. An embedded server started for the command stops with it."""
     server = running(StateFolder(settings.home)) if settings.mongo_uri is None else nullcontext()
     with server, open_store(settings, indexes=indexes) as store:
         if indexes:

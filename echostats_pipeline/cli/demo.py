@@ -1,4 +1,4 @@
-"""``echostats demo``: the whole chain on simulated users, to look at and to play with."""
+"""``echostats demo``: fills the database from simulated users, to try everything out."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -24,10 +24,10 @@ from echostats_pipeline.storage.installed import installed
 from echostats_pipeline.storage.store import Store
 
 SIMULATED = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_BURST_CALLS": "100000"}
-"""The demo never talks to the real Spotify, whatever the environment says, and need not spare the simulated one."""
+"""The demo never calls the real Spotify, whatever the environment says, and need not limit simulated calls."""
 EXPORT_LENGTH = timedelta(days=3 * 365)
 EXPORT_AGE = timedelta(days=1)
-"""The export ends before the present, so that some plays are known from it, some from the API, and some from both."""
+"""The export ends before the present, so that plays come from the export, from the API, or from both."""
 TOP = 5
 
 
@@ -62,7 +62,7 @@ def demo() -> None:
 
 
 def refuse_real_users(store: Store) -> None:
-    """Simulated users do not belong into a database of real ones.
+    """Refuse to add simulated users to a database of real users.
 
     Raises:
         EchostatsError: there are real users.
@@ -76,13 +76,13 @@ def refuse_real_users(store: Store) -> None:
 
 
 def connect_users(settings: Settings, store: Store, simulator: RunningSimulator, console: Console) -> list[User]:
-    """Let every simulated user consent; doing it again renews them."""
+    """Give every simulated user's consent. Running it again renews the consents."""
     people = track(simulator.world.users, "Connecting three simulated users".ljust(44), console=console)
     return [connect_person(settings, store, simulator, person, utc_now()) for person in people]
 
 
 def write_export(settings: Settings, simulator: RunningSimulator, console: Console) -> Path:
-    """Write the streaming history that the first simulated user would get from Spotify; returns the zip."""
+    """Write the streaming history that the first simulated user would get from Spotify. Return the zip."""
     person, end = simulator.world.users[0], utc_now() - EXPORT_AGE
     path = StateFolder(settings.home).ensure().simulated_dir / f"{person.id}_my_spotify_data.zip"
     for _ in track(range(1), f"Writing an export of {person.display_name}".ljust(44), console=console):
@@ -91,7 +91,7 @@ def write_export(settings: Settings, simulator: RunningSimulator, console: Conso
 
 
 def collections_table(store: Store) -> Table:
-    """How many documents each collection holds."""
+    """A table of the number of documents in each collection."""
     table = Table("collection", "documents", title=f"Database {store.db.name}")
     for label, _, stored in installed(store.db):
         table.add_row(label, f"{stored.estimated_document_count():,}")
@@ -99,7 +99,7 @@ def collections_table(store: Store) -> Table:
 
 
 def top_artists_table(store: Store, user: User) -> Table:
-    """The artists a user has played most, of all time."""
+    """A table of the artists a user has played most, of all time."""
     table = Table("", "artist", "plays", "hours", title=f"Top artists of {user.display_name}, all time")
     snapshot = store.statistics.snapshot(user.user_id, "all_time")
     for artist in snapshot.top_artists[:TOP]:
@@ -108,7 +108,7 @@ def top_artists_table(store: Store, user: User) -> Table:
 
 
 def next_steps(settings: Settings, user: User) -> str:
-    """What to type next."""
+    """The commands to try next."""
     command = own_command()
     report = f"{command} report --open --user {user.partition_key}"
     return (

@@ -1,4 +1,4 @@
-"""``echostats doctor``: everything that can be wrong, looked at once, each with what to do about it."""
+"""``echostats doctor``: checks the whole installation, and says what to do about each problem."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ KEY_FIX = "Check ENCRYPTION_KEY, or encryption.key in ECHOSTATS_HOME"
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(as_json: bool) -> None:
-    """Look at everything that can be wrong and say what to do. Exit code 1 with problems, 0 with warnings only."""
+    """Check everything that can be wrong and say what to do. Exit code 1 with problems, 0 with warnings only."""
     findings = diagnosis()
     if as_json:
         click.echo(json.dumps(health.as_json(findings), indent=2))
@@ -47,7 +47,7 @@ def doctor(as_json: bool) -> None:
 
 
 def diagnosis() -> list[HealthFinding]:
-    """Everything that was found, problems or not; nothing that is wrong keeps the rest from being looked at."""
+    """All findings, problems or not. A problem in one place does not stop the checks of the others."""
     findings = examined("versions", health.versions)
     try:
         settings = load_settings()
@@ -73,7 +73,7 @@ def diagnosis() -> list[HealthFinding]:
 
 
 def findings_table(findings: list[HealthFinding]) -> Table:
-    """One row for each finding, with what to do where something is to be done."""
+    """A table with one row for each finding, with what to do if action is needed."""
     table = Table(Column("", no_wrap=True), Column("area", no_wrap=True), "finding", "what to do")
     for each in findings:
         level = Text(each.level.upper() if each.level == "ok" else each.level, STYLES[each.level])
@@ -124,7 +124,7 @@ def _addresses(settings: Settings) -> HealthFindings:
 
 
 def _cipher(settings: Settings) -> TokenCipher | None:
-    """The cipher; None where a key would have to be made first, which is no business of a doctor's."""
+    """The cipher; None if a key would have to be created first, which doctor must not do."""
     if settings.encryption_key is None and not StateFolder(settings.home).encryption_key_file.exists():
         return None
     return token_cipher(settings)

@@ -1,4 +1,4 @@
-"""``echostats export``: everything that is a user's own, as files that other programs read."""
+"""``echostats export``: writes all data of a user as files that other programs read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +19,14 @@ from echostats_pipeline.settings import load_settings
 
 
 @click.command()
-@click.option("--user", "name", required=True, help="Whose data: partition key, display name or Spotify id.")
+@click.option("--user", "name", required=True, help="User to export: partition key, display name or Spotify id.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder to write to; it must not exist yet, or be empty. By default a new one here.",
+    help="Folder to write to, new or empty. By default a new folder in the current one.",
 )
 def export(name: str, output: Path | None) -> None:
-    """Write everything that is stored of a user to a folder: JSON Lines, and the plays as Parquet. No tokens."""
+    """Write all data stored for a user to a folder: JSON Lines, and the plays as Parquet. Tokens are left out."""
     settings, console, now = load_settings(), Console(), utc_now()
     with open_database(settings, indexes=False) as store:
         user = store.users.find(name)
@@ -39,7 +39,7 @@ def export(name: str, output: Path | None) -> None:
 
 
 def files_table(files: list[ExportedFile]) -> Table:
-    """The files with how much they hold."""
+    """A table of the files and the number of documents in each."""
     table = Table("file", Column("documents", justify="right"), Column("size", justify="right"), title="Exported")
     for each in files:
         table.add_row(each.name, f"{each.documents:,}", decimal(each.size))
@@ -47,7 +47,7 @@ def files_table(files: list[ExportedFile]) -> Table:
 
 
 class _Bar:
-    """A bar of documents; satisfies `stages.Progress`."""
+    """A progress bar that counts documents; satisfies `stages.Progress`."""
 
     def __init__(self, bars: Bars, title: str) -> None:
         self._bars = bars

@@ -1,9 +1,9 @@
-"""Which requests to a server of this machine are answered: those of its own pages and of programs here.
+"""Guard for the servers of this machine: allows requests of their own pages and of local programs.
 
-A page of any other site can send requests to 127.0.0.1 from its visitor's browser, and with a name that it lets point
-here (DNS rebinding) even read the answers. What tells them apart are the names that a browser puts into `Host`,
-`Origin` and `Sec-Fetch-Site`. Here: that judgement, for every server that `echostats` starts. Not here: who may see
-what, for whoever reaches a port of this machine sees all of it.
+A page of any other site can send requests to 127.0.0.1 from its visitor's browser. If it lets a name of its own point
+to 127.0.0.1 (DNS rebinding), it can even read the responses. The names that a browser puts into `Host`, `Origin` and
+`Sec-Fetch-Site` reveal these requests. Here: the decision, for every server that `echostats` starts. Not here: who may
+see what. A client that reaches a port of this machine sees everything there.
 """
 
 import re
@@ -26,17 +26,17 @@ Values = Callable[[str], list[str]]
 
 @dataclass(frozen=True)
 class RefusedRequest:
-    """Why a request is not answered."""
+    """Why a request is refused."""
 
     status: HTTPStatus
     reason: str
 
 
 def refusal(method: str, values: Values, hosts: Collection[str]) -> RefusedRequest | None:
-    """Why a request is refused, or None if it is not.
+    """Why a request is refused, or None if it is allowed.
 
     Args:
-        method: Of HTTP; GET for the opening of a WebSocket.
+        method: HTTP method; GET for the opening of a WebSocket.
         values: Its headers.
         hosts: Names, with or without a port, under which the server is reached besides `LOOPBACK_NAMES`.
     """
@@ -56,12 +56,12 @@ def refusal(method: str, values: Values, hosts: Collection[str]) -> RefusedReque
 
 
 class GuardedApp:
-    """An ASGI application of which only requests that are not refused reach `app`.
+    """An ASGI application that passes only allowed requests to `app`.
 
     Attributes:
-        app: What is guarded.
+        app: The guarded application.
         hosts: As in `refusal`.
-        below: Paths that begin otherwise are not guarded.
+        below: Only paths that begin with this are guarded.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = (), below: str = "/") -> None:
@@ -70,7 +70,7 @@ class GuardedApp:
         self.below = below
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a refused request in the place of the application."""
+        """Respond to a refused request instead of the application."""
         answered: ASGIApp = self.app
         if scope["type"] in {"http", "websocket"} and scope["path"].startswith(self.below):
             found = self.refused(scope)
@@ -81,12 +81,12 @@ class GuardedApp:
         await answered(scope, receive, send)
 
     def refused(self, scope: Scope) -> RefusedRequest | None:
-        """Why a request is refused; for subclasses that know more about their application."""
+        """Why a request is refused; subclasses may add rules for their application."""
         return refusal(scope.get("method", "GET"), Headers(scope=scope).getlist, self.hosts)
 
 
 def _follows_a_link(method: str, values: Values) -> bool:
-    """Whether a person comes to a page from elsewhere, as from a notice: what opens is for them alone to read."""
+    """Whether a user follows a link to a page, as from a notice. Only that user can read the page it opens."""
     return method == "GET" and (values("sec-fetch-mode"), values("sec-fetch-dest")) == (["navigate"], ["document"])
 
 
@@ -101,7 +101,7 @@ def _is_named(authority: tuple[str, str | None], hosts: Collection[str]) -> bool
 
 
 def _is_own(origin: str, host: tuple[str, str | None], hosts: Collection[str]) -> bool:
-    """Whether a page comes from this server: from where the request goes, or from a name of its reverse proxy."""
+    """Whether a page comes from this server: from the address requested, or from a name of its reverse proxy."""
     scheme, _, rest = origin.strip().lower().partition("://")
     found = _authority(rest)
     if found is None or scheme not in DEFAULT_PORTS:

@@ -1,4 +1,4 @@
-"""``echostats import``: streaming histories from disk into the listening history."""
+"""``echostats import``: imports streaming histories from disk into the listening history."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ REASONS_SHOWN = 10
 
 @click.command("import")
 @click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--user", "name", required=True, help="Whose history it is: partition key, display name or Spotify id.")
+@click.option("--user", "name", required=True, help="User of the history: partition key, display name or Spotify id.")
 def import_history(paths: tuple[Path, ...], name: str) -> None:
     """Import listening histories: zips as Spotify sends them, folders, or single files.
 
-    Known are Spotify's extended streaming history and account data, EchoTune's CSV, the exports of Last.fm,
-    ListenBrainz, Koito and Maloja, and the logs of portable players. Importing something again changes nothing.
+    Known formats are Spotify's extended streaming history and account data, EchoTune's CSV, the exports of Last.fm,
+    ListenBrainz, Koito and Maloja, and the logs of portable players. Importing the same files again changes nothing.
     """
     settings, console = load_settings(), Console()
     absolute = [path.absolute() for path in paths]
@@ -54,13 +54,13 @@ def import_history(paths: tuple[Path, ...], name: str) -> None:
 
 
 def show_ignored(found: ExportListing, console: Console) -> None:
-    """Name the files that look as if they were meant to be imported, and are not."""
+    """Name the files that look like exports but are not imported."""
     for ignored in found.ignored:
         console.print(f"Not imported: {ignored.name}: {ignored.reason}", highlight=False, markup=False)
 
 
 def import_with(runner: Runner, user: User, paths: Sequence[Path]) -> str:
-    """Run the import of one user; returns the id of the Dagster run."""
+    """Run the import of one user. Return the id of the Dagster run."""
     runner.add_user(user)
     exports = "an export" if len(paths) == 1 else f"{len(paths)} exports"
     return runner.run(
@@ -73,12 +73,12 @@ def import_with(runner: Runner, user: User, paths: Sequence[Path]) -> str:
 
 
 def rebuild_with(runner: Runner, store: Store, user: User) -> None:
-    """Rebuild the days of a user that wait, those of an interrupted run too, then the snapshots."""
+    """Rebuild a user's days that wait, including those of an interrupted run, then the snapshots."""
     interrupted = sorted(store.rebuilds.changing_days(user.user_id))
     if interrupted:
         runner.console.print(
-            f"{plural(len(interrupted), 'day')} between {interrupted[0]} and {interrupted[-1]} still wait: a run that "
-            "changed them was interrupted.",
+            f"{plural(len(interrupted), 'day')} between {interrupted[0]} and {interrupted[-1]} still wait for a "
+            "rebuild: a run that changed them was interrupted.",
             highlight=False,
         )
     waiting = sorted({*store.rebuilds.pending_days(user.user_id), *interrupted})
@@ -88,12 +88,12 @@ def rebuild_with(runner: Runner, store: Store, user: User) -> None:
 
 
 def rebuild_snapshots(runner: Runner, user: User) -> str:
-    """Rebuild the statistics of all periods of a user; returns the id of the Dagster run."""
+    """Rebuild the statistics of all periods of a user. Return the id of the Dagster run."""
     return run_of_user(runner, f"Building snapshots of {user.display_name}", "snapshot_build", user)
 
 
 def run_of_user(runner: Runner, title: str, job_name: str, user: User) -> str:
-    """Run a job over what a user has once; returns the id of the Dagster run."""
+    """Run a job over assets that are partitioned by user. Return the id of the Dagster run."""
     return runner.run(title, job_name, partition_key=user.partition_key, tags={USER_TAG: user.partition_key})
 
 
@@ -110,7 +110,7 @@ def rebuild_days(runner: Runner, user: User, first: date, last: date) -> None:
 
 
 def show_outcomes(store: Store, run_id: str, console: Console, min_play_ms: int) -> None:
-    """What became of the rows of each file that a run imported, and why rows were rejected."""
+    """Print the outcome of the rows of each file that a run imported, and why rows were rejected."""
     console.print(outcome_table(store, run_id))
     files = store.imports.of_run(run_id)
     if short := sum(file.short for file in files):
@@ -123,13 +123,13 @@ def show_outcomes(store: Store, run_id: str, console: Console, min_play_ms: int)
         console.print(f"{count:,} rejected: {reason}", highlight=False, markup=False)
     left_out = sum(file.rejected_ms for file in files)
     if left_out:
-        console.print(f"Rejected rows tell of {duration(left_out)} of listening, which no statistic has.")
+        console.print(f"Rejected rows contain {duration(left_out)} of listening, which no statistic includes.")
     if reasons:
         console.print(f"The collection import_rejects keeps them, the first {KEPT_REJECTS:,} of a file and reason.")
 
 
 def outcome_table(store: Store, run_id: str) -> Table:
-    """What became of the rows of each file that a run imported."""
+    """A table of the outcome of the rows of each file that a run imported."""
     counts = [Column(name.replace("_", "\n"), justify="right", no_wrap=True) for name in OUTCOMES]
     table = Table(Column("file", overflow="fold"), *counts, title="Imported", box=None, padding=(0, 1, 0, 0))
     for file in store.imports.of_run(run_id):

@@ -1,4 +1,4 @@
-"""``echostats indexes``: the declared indexes, made to exist or repaired."""
+"""``echostats indexes``: creates or repairs the declared indexes."""
 
 import click
 
@@ -10,7 +10,7 @@ from echostats_pipeline.storage.indexes import ensure_indexes, repair_indexes
 @click.command()
 @click.option("--repair", is_flag=True, help="Drop and rebuild indexes whose options contradict the declared ones.")
 def indexes(repair: bool) -> None:
-    """Make every declared index exist; documents are never touched."""
+    """Create every declared index that is missing. Documents are never changed."""
     settings = load_settings()
     with open_database(settings, indexes=False) as store:
         if repair:

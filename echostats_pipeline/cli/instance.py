@@ -1,7 +1,7 @@
-"""The Dagster instance of this installation, and runs launched from the command line on it.
+"""The Dagster instance of this installation, and runs launched on it from the command line.
 
-The instance lives in the state folder and is configured by the project's own ``dagster.yaml``, so that what the
-command line runs is there to look at in the UI that `echostats up` opens.
+The instance lives in the state folder and is configured by the project's own ``dagster.yaml``. The UI of `echostats up`
+therefore also shows the runs of the command line.
 """
 
 import logging
@@ -56,7 +56,7 @@ NO_COMPUTE_LOGS = "dagster._core.storage.noop_compute_log_manager"
 INTERRUPTED_REASON = "Interrupted by Ctrl-C"
 POLL_S = 0.2
 NO_RETRIES = {MAX_RETRIES: "0"}
-"""Whoever sits at the command line sees a failure and decides; the daemon would repeat it elsewhere."""
+"""The person at the command line sees a failure and decides what to do. The daemon would repeat the run elsewhere."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -80,10 +80,10 @@ def prepare_dagster_home(home: StateFolder) -> Path:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance in the state folder."""
+    """Open the Dagster instance in the state folder."""
     folder = prepare_dagster_home(StateFolder(settings.home))
     set_environment({"DAGSTER_HOME": str(folder), BATCH_SIZE_VARIABLE: str(BATCH_SIZE), EMBEDDED_MONGO: "1"})
-    # To capture what a run prints, Dagster starts processes, which answer Ctrl-C with a traceback on the terminal.
+    # To capture a run's output, Dagster starts processes that respond to Ctrl-C with a traceback on the terminal.
     quiet = {"compute_logs": {"module": NO_COMPUTE_LOGS, "class": "NoOpComputeLogManager"}}
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=quiet)) as instance:
         yield instance
@@ -91,23 +91,23 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 @contextmanager
 def open_pipeline(settings: Settings) -> Iterator[tuple[Store, dg.DagsterInstance]]:
-    """The database and the Dagster instance for the length of a command."""
+    """Open the database and the Dagster instance for the length of a command."""
     with open_database(settings) as store, open_instance(settings) as instance:
         close_dead_runs(instance, store, utc_now())
         yield store, instance
 
 
 def job_origin(job_name: str) -> RemoteJobOrigin:
-    """Where the UI finds a job: with it, a run of the command line stands among those of its job, and in the timeline.
+    """The origin of a job. With it, the UI lists a run of the command line with those of its job, and in the timeline.
 
-    This builds on internals of Dagster 1.13, hence the pinned minor version.
+    This relies on internals of Dagster 1.13, hence the pinned minor version.
     """
     (location,) = location_origins_from_yaml_paths([str(project_file("workspace.yaml"))])
     return RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME).get_job_origin(job_name)
 
 
 def _first_asked(tags: Mapping[str, str]) -> date | None:
-    """The first of the days that a run is asked for; None if it is not about days."""
+    """The first of the days that a run serves; None if it serves no days."""
     day, _, _ = tags.get(RANGE_START, "").rpartition("|")
     return date.fromisoformat(day) if day else None
 
@@ -116,7 +116,7 @@ class RunFailedError(EchostatsError):
     """A run that this command launched has failed.
 
     Attributes:
-        run_id: Which.
+        run_id: The id of the run.
     """
 
     def __init__(self, message: str, run_id: str) -> None:
@@ -128,20 +128,20 @@ class RateColumn(ProgressColumn):
     """Items per second."""
 
     def render(self, task: Task) -> Text:
-        """The speed of the last half minute, or of all that is done."""
+        """The speed of the last half minute, or the mean speed once all items are done."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
 
 
 class Runner:
-    """Executes jobs in this process, with a progress bar fed by their records in ``sync_jobs``.
+    """Executes jobs in this process, with a progress bar that follows their records in ``sync_jobs``.
 
     Args:
-        instance: Where the runs are recorded.
-        store: Where their progress is read.
-        settings: Whose state folder says when the days begin.
-        console: Where the bars are drawn.
-        resources: What the runs use; what the environment says if None.
+        instance: The instance that records the runs.
+        store: The store from which their progress is read.
+        settings: Settings with the state folder, which holds the first day.
+        console: Console for the bars.
+        resources: Resources of the runs; from the environment if None.
     """
 
     def __init__(
@@ -160,9 +160,9 @@ class Runner:
         self._definitions: tuple[date, dg.Definitions] | None = None
 
     def first_day(self, asked: date | None = None) -> date:
-        """The first day there is: that of the first known play, or one before it that somebody has asked for.
+        """The first day: that of the first known play, or an earlier one that was requested.
 
-        A UI that is running is told if it has changed.
+        If it has changed, a running UI is asked to reload.
         """
         users, home = self._store.users.all(simulated=self._settings.simulated), self._settings.home
         first = first_day_of(self._store, users, utc_now())
@@ -207,7 +207,7 @@ class Runner:
                 )
                 result = execute_run(InMemoryJob(job), run, self._instance)
         except KeyboardInterrupt:
-            self._store.close_run(run_id, utc_now(), INTERRUPTED_REASON)  # between two steps nobody else does
+            self._store.close_run(run_id, utc_now(), INTERRUPTED_REASON)  # between two steps no other code does this
             raise
         if not result.success:
             errors = {job.error_message for job in self._store.jobs.of_run(run_id) if job.error_message}
@@ -217,7 +217,7 @@ class Runner:
         return run_id
 
     def _resolve(self, job_name: str, asked: date | None) -> dg.JobDefinition:
-        """A job over the days that there are now: an import may have told of older plays."""
+        """Resolve a job with the present first day: an import may have found older plays."""
         first = self.first_day(asked)
         if self._definitions is None or self._definitions[0] != first:
             self._definitions = first, build_definitions(self._resources, first=first)
@@ -225,7 +225,7 @@ class Runner:
 
     @contextmanager
     def _progress(self, title: str, run_id: str) -> Iterator[None]:
-        """A bar that follows the items of the run's job records until the block ends."""
+        """Show a bar that follows the items of the run's job records until the block ends."""
         columns = (
             TextColumn("{task.description:<36}"),
             BarColumn(bar_width=12),
@@ -265,7 +265,7 @@ class Runner:
 def _ctrl_c_remembered() -> Iterator[None]:
     """Raise KeyboardInterrupt at the end of the block if Ctrl-C was pressed in it.
 
-    Dagster replaces the handler: it cancels a run whose step it interrupts, and forgets what comes between steps.
+    Dagster replaces the handler. It cancels a run whose step is interrupted, but ignores a Ctrl-C between steps.
     """
     seen, signals = socket.socketpair()
     with seen, signals:

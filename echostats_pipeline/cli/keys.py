@@ -1,4 +1,4 @@
-"""``echostats keys``: which encryption key the stored tokens are under, and moving them to the present one."""
+"""``echostats keys``: shows which key encrypts the stored tokens, and moves them to the present key."""
 
 import click
 
@@ -11,12 +11,12 @@ from echostats_pipeline.spotify.crypto import TokenCipher
 
 @click.group()
 def keys() -> None:
-    """The key that tokens are encrypted with: ENCRYPTION_KEY, before it ENCRYPTION_KEYS_OLD."""
+    """Show and change the key that encrypts tokens: ENCRYPTION_KEY; former keys are in ENCRYPTION_KEYS_OLD."""
 
 
 @keys.command()
 def rotate() -> None:
-    """Encrypt every stored token with the present key; can be interrupted and repeated."""
+    """Encrypt every stored token with the present key. It can be interrupted and repeated."""
     settings = load_settings()
     cipher = token_cipher(settings)
     with open_database(settings) as store:
@@ -29,7 +29,7 @@ def rotate() -> None:
 
 @keys.command()
 def status() -> None:
-    """How many stored tokens each key holds."""
+    """Show how many stored tokens each key encrypts."""
     settings = load_settings()
     cipher = token_cipher(settings)
     with open_database(settings) as store:

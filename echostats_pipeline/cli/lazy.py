@@ -1,6 +1,6 @@
-"""Groups of commands that import a command's module when it is asked for: Dagster alone costs a second.
+"""Command groups that import a command's module only when it runs: Dagster alone costs a second.
 
-To list commands takes their names and help only, which stand beside the module's name.
+A list of commands needs only their names and helps, which stand beside the module's name.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -26,7 +26,7 @@ class ListedCommand:
     help: str
 
     def imported(self) -> click.Command:
-        """The command itself."""
+        """Import the module and return the command."""
         command = getattr(import_module(f"echostats_pipeline.cli.{self.module}"), self.attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"echostats_pipeline.cli.{self.module}.{self.attribute} is no command")
@@ -34,7 +34,7 @@ class ListedCommand:
 
 
 class LazyCommands(MutableMapping[str, click.Command]):
-    """Commands by name: looking one up imports it."""
+    """Commands by name. Looking up a name imports the command."""
 
     def __init__(self, listed: Mapping[str, ListedCommand]) -> None:
         self._known: dict[str, click.Command | ListedCommand] = {**listed}
@@ -58,7 +58,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
         return len(self._known)
 
     def help_lines(self, width: int) -> list[tuple[str, str]]:
-        """Name and short help of each, in the order of names, without importing anything."""
+        """Name and short help of each command, in the order of names, without imports."""
         commands = {
             name: click.Command(name, help=known.help) if isinstance(known, ListedCommand) else known
             for name, known in sorted(self._known.items())
@@ -67,7 +67,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
 
 
 class LazyGroup(click.Group):
-    """A group with commands that are imported when asked for.
+    """A group whose commands are imported on use.
 
     Args:
         listed: These commands by name; others are added as to any group.
@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
         super().__init__(*arguments, **{**options, "commands": self._commands})
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """List the commands as click does, whose own way imports each."""
+        """List the commands as click does. Click's own code would import each."""
         width = formatter.width - 6 - max(map(len, self._commands))
         with formatter.section("Commands"):
             formatter.write_dl(self._commands.help_lines(width))

@@ -1,4 +1,4 @@
-"""The root of ``echostats`` and the one place where errors become messages and exit codes."""
+"""The root of ``echostats``, where errors become messages and exit codes."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ COMMANDS = {
     "connect": ListedCommand(
         "connect",
         "connect",
-        "Connect a Spotify account, or renew one: opens Spotify's consent in the browser and waits for its end.",
+        "Connect a Spotify account, or renew its consent: opens Spotify's page in the browser and waits for you.",
     ),
     "users": ListedCommand(
         "users",
@@ -39,32 +39,34 @@ COMMANDS = {
     "export": ListedCommand(
         "export",
         "export",
-        "Write everything that is stored of a user to a folder: JSON Lines, and the plays as Parquet.",
+        "Write all data stored for a user to a folder: JSON Lines, and the plays as Parquet.",
     ),
     "remove": ListedCommand(
         "remove",
         "remove",
-        "Remove a user and everything that is theirs: documents, import folder, place in Dagster.",
+        "Remove a user and all their data: documents, import folder, place in Dagster.",
     ),
     "backfill": ListedCommand(
         "backfill",
         "backfill",
-        "Rebuild a range of days from the listening history, for the users named or for all of them.",
+        "Rebuild a range of days from the listening history, for the users named or for all users.",
     ),
     "report": ListedCommand(
         "report",
         "report",
-        "Write a listening report: one HTML file that holds everything it shows and needs no network.",
+        "Write a listening report: one HTML file that contains everything it shows and needs no network.",
     ),
     "keys": ListedCommand(
         "keys",
         "keys",
-        "The key that tokens are encrypted with: ENCRYPTION_KEY, before it ENCRYPTION_KEYS_OLD.",
+        "Show and change the key that encrypts tokens: ENCRYPTION_KEY; former keys are in ENCRYPTION_KEYS_OLD.",
     ),
     "mongo": ListedCommand("mongo", "mongo", "Show, start and stop the MongoDB server."),
-    "indexes": ListedCommand("indexes", "indexes", "Make every declared index exist; documents are never touched."),
-    "alerts": ListedCommand("alerts", "alerts", "Notices of trouble: to the addresses in ECHOSTATS_ALERTS."),
-    "doctor": ListedCommand("doctor", "doctor", "Look at everything that can be wrong and say what to do."),
+    "indexes": ListedCommand("indexes", "indexes", "Create every declared index that is missing."),
+    "alerts": ListedCommand(
+        "alerts", "alerts", "Send and list notices of trouble, which go to the addresses in ECHOSTATS_ALERTS."
+    ),
+    "doctor": ListedCommand("doctor", "doctor", "Check everything that can be wrong and say what to do."),
     "metrics": ListedCommand(
         "metrics",
         "metrics",
@@ -76,7 +78,7 @@ COMMANDS = {
         "Serve a simulated Spotify: sign-in, Web API, and users who listen to music.",
     ),
 }
-"""In the order of a first walk through them; `--help` sorts them."""
+"""Commands in the order of a first walk through them; `--help` sorts them."""
 
 
 @click.group(cls=LazyGroup, listed=COMMANDS)
@@ -86,7 +88,7 @@ def echostats() -> None:
 
 
 def main() -> None:
-    """Run the command line; exits 1 after an error with a message, 130 after Ctrl-C."""
+    """Run the command line. Exit 1 after an error with a message, 130 after Ctrl-C."""
     try:
         echostats(standalone_mode=False)
     except click.ClickException as error:
@@ -104,7 +106,7 @@ def main() -> None:
 
 
 def _database_errors() -> "type[PyMongoError]":
-    """What the driver raises; imported only when something was raised that is no error of ours."""
+    """Errors of the database driver. Imports the driver, so it is called only after an unknown error."""
     from pymongo.errors import PyMongoError  # noqa: PLC0415
 
     return PyMongoError

@@ -1,4 +1,4 @@
-"""``echostats metrics``: the metrics once, on the terminal or into a file."""
+"""``echostats metrics``: writes the metrics once, to the terminal or into a file."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,14 +13,14 @@ from echostats_pipeline.settings import load_settings
 from echostats_pipeline.state_folder import StateFolder, replace_file
 
 READABLE = 0o644
-"""node_exporter runs as another user."""
+"""Mode of the file: node_exporter runs as another user and must read it."""
 
 
 @click.command()
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write into this file, at once or not at all, for the textfile collector of node_exporter.",
+    help="File to write atomically, for the textfile collector of node_exporter.",
 )
 def metrics(output: Path | None) -> None:
     """Print metrics in Prometheus' text form; `echostats up --metrics-port 9464` serves them."""

@@ -1,4 +1,4 @@
-"""The port at which `echostats up` serves its metrics: what goes wrong there is an answer, never the end of `up`."""
+"""The port at which `echostats up` serves its metrics. An error there becomes a response and never ends `up`."""
 
 import logging
 import threading
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Scrapes(ThreadingHTTPServer):
-    """One scrape after the other: two at once would cost twice as much and say the same."""
+    """Answers one scrape after the other: two at once would cost twice as much and return the same."""
 
     daemon_threads = True
 
@@ -38,15 +38,15 @@ class _Scrapes(ThreadingHTTPServer):
             began = time.monotonic()
             try:
                 return HTTPStatus.OK, exposition([*self._measure(), *self._own(time.monotonic() - began)])
-            except Exception as error:  # noqa: BLE001 - whoever asks is told, and everything else goes on
+            except Exception as error:  # noqa: BLE001 - the client gets the error, and the server goes on
                 self._failed += 1
                 logger.warning("A scrape of the metrics has failed: %s", type(error).__name__)
                 return HTTPStatus.SERVICE_UNAVAILABLE, f"Nothing can be measured: {type(error).__name__}\n".encode()
 
     def _own(self, lasted_s: float) -> Iterator[Metric]:
-        duration = "Seconds that measuring took."
+        duration = "Seconds that the measurement took."
         yield GaugeMetricFamily("echostats_scrape_duration_seconds", duration, lasted_s)
-        failures = "Scrapes that could not be answered since `echostats up` has begun."
+        failures = "Scrapes that failed since `echostats up` was started."
         yield CounterMetricFamily("echostats_scrape_errors", failures, self._failed)
 
 
@@ -74,12 +74,12 @@ class _Answer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
-        """A scrape every few seconds is nothing to tell."""
+        """Print nothing: a scrape every few seconds would fill the terminal."""
 
 
 @contextmanager
 def serving_metrics(port: int, measure: Measure, hosts: Collection[str] = ()) -> Iterator[str]:
-    """Serve metrics for as long as the block runs, to this machine and under the names `hosts`; gives their address."""
+    """Serve metrics while the block runs, to this machine and under the names `hosts`; give their address."""
     with _Scrapes(port, measure, hosts) as server:
         thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
         thread.start()

@@ -1,6 +1,6 @@
-"""``echostats mongo``: the address of the database, and the embedded server by hand.
+"""``echostats mongo``: shows the address of the database, starts and stops the embedded server.
 
-Only words around `echostats_pipeline.local.mongod`; with MONGO_URI set there is no server of ours to start or stop.
+A thin command around `echostats_pipeline.local.mongod`. With MONGO_URI set, there is no embedded server.
 """
 
 from urllib.parse import urlsplit, urlunsplit
@@ -33,7 +33,7 @@ def uri() -> None:
 
 @mongo.command()
 def status() -> None:
-    """Say whether the embedded server runs; exit code 1 if it does not."""
+    """Say whether the embedded server runs. Exit code 1 if it does not."""
     settings = load_settings()
     if settings.mongo_uri is not None:
         click.echo("MONGO_URI is set: echostats uses that server, the embedded one is not needed.")
@@ -54,12 +54,12 @@ def start() -> None:
 
 @mongo.command()
 def stop() -> None:
-    """Stop the embedded server; its data stays."""
+    """Stop the embedded server. Its data stays."""
     click.echo("Stopped MongoDB" if mongod.stop(_home("stop")) else "MongoDB was not running")
 
 
 def _opening(uri: str, database: str) -> str:
-    """The address with the database in its path; users stay those of ``admin`` unless it says otherwise."""
+    """The address with the database in its path. Users are looked up in ``admin`` unless the address says otherwise."""
     parts = urlsplit(uri)
     if parts.path.strip("/"):
         return uri

@@ -1,4 +1,4 @@
-"""One `echostats up` for each state folder: a lock that ends with its process, however that ends."""
+"""Lock that allows one `echostats up` for each state folder, and ends with its process, however that ends."""
 
 import os
 import socket
@@ -15,10 +15,10 @@ from echostats_pipeline.state_folder import StateFolder
 
 @contextmanager
 def only_up(home: StateFolder, url: str) -> Iterator[None]:
-    """Be the one `echostats up` of a state folder for the length of the block; `url` is where its UI is.
+    """Hold the lock of `echostats up` on a state folder for the length of the block; `url` is the address of its UI.
 
     Raises:
-        EchostatsError: there is one already; says who and where. Nothing was touched.
+        EchostatsError: another process holds it; says which one and its address. Nothing was changed.
     """
     lock = FileLock(home.path / "up.lock", timeout=0, mode=0o600)
     try:

@@ -1,4 +1,4 @@
-"""How this very program is called from where the user is."""
+"""The name of this program as the user can type it."""
 
 import shlex
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def own_command() -> str:
-    """``echostats``, or its path where a shell would not find it: its virtual environment need not be activated."""
+    """``echostats``, or its full path if the shell would not find it because its virtual environment is not active."""
     called = Path(sys.argv[0])
     found = shutil.which("echostats")
     if called.stem != "echostats" or not called.is_file() or (found and Path(found).samefile(called)):

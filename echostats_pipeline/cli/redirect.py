@@ -1,4 +1,4 @@
-"""The end of a sign-in: a server for the one address that Spotify sends the browser back to.
+"""The end of a sign-in: a server for the address to which Spotify sends the browser back.
 
 Here: listening, waiting for the browser, showing it a page. Not here: what the address means (`accounts.consent`).
 """
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1", "::1")
 POLL_S = 0.2
-"""Ctrl-C is heard between two looks: not every system lets it end a wait."""
+"""Seconds between two looks for Ctrl-C, because it does not end a wait on every system."""
 READ_TIMEOUT_S, PAGE_TIMEOUT_S = 10.0, 120.0
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>echostats</title>
 <style>body{{font:18px system-ui;max-width:36rem;margin:5rem auto;padding:0 1rem}}</style>
@@ -30,10 +30,10 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>echostats<
 
 @dataclass(frozen=True)
 class RedirectVisit:
-    """A browser at the redirect address; it waits until it is answered.
+    """A browser at the redirect address. The browser waits until it gets a page.
 
     Attributes:
-        address: Path and query it asked for.
+        address: Path and query that the browser requested.
     """
 
     address: str
@@ -41,26 +41,26 @@ class RedirectVisit:
     _shown: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, title: str, text: str, status: HTTPStatus = HTTPStatus.OK) -> None:
-        """Show a page; returns when it is sent, or the browser is gone."""
+        """Show a page. Return when it is sent, or the browser is gone."""
         self._page.put((status, PAGE.format(title=html.escape(title), text=html.escape(text))))
         self._shown.wait(READ_TIMEOUT_S)
 
     def page(self) -> tuple[HTTPStatus, bytes]:
-        """What to show, as soon as that is known.
+        """Return the page to show, as soon as it is known.
 
         Raises:
-            Empty: nobody has answered.
+            Empty: no page was given.
         """
         status, page = self._page.get(timeout=PAGE_TIMEOUT_S)
         return status, page.encode()
 
     def shown(self) -> None:
-        """The page was sent, or cannot be."""
+        """Record that the page was sent, or cannot be sent."""
         self._shown.set()
 
 
 class _Server(socketserver.ThreadingTCPServer):
-    """Threads, because browsers open connections ahead that they send nothing over."""
+    """A threaded server, because browsers open extra connections over which they send nothing."""
 
     daemon_threads = True
     allow_reuse_address = sys.platform != "win32"  # where it would let two programs listen at once
@@ -72,7 +72,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__((host, port), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: a browser that hangs up, or something else than a browser, is no concern of the person waiting."""
+        """Print nothing: an aborted connection, or a client that is no browser, is no problem of the waiting user."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = READ_TIMEOUT_S
 
     def do_GET(self) -> None:
-        """Hand the address over and show what comes back."""
+        """Pass the address on and show the page that comes back."""
         if urlsplit(self.path).path != self.server.path:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(page)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-        """Nothing: the address holds the code."""
+        """Print nothing: the address contains the code."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Redirects:
     _visits: SimpleQueue[RedirectVisit]
 
     def within(self, seconds: float) -> Iterator[RedirectVisit]:
-        """The visits as they come, until so much time has passed."""
+        """Yield the visits as they come, until this time has passed."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with suppress(Empty):
@@ -125,7 +125,7 @@ class NotServed:
     """A redirect address that is not served.
 
     Attributes:
-        reason: What stands against it on this machine; empty if the address is not this machine's.
+        reason: Why this machine cannot serve it; empty if the address is not this machine's.
     """
 
     reason: str = ""
@@ -133,14 +133,14 @@ class NotServed:
 
 @contextmanager
 def served(redirect_uri: str) -> Iterator[Redirects | NotServed]:
-    """Serve a redirect address for as long as the block runs, if it is this machine's own and free."""
+    """Serve a redirect address while the block runs, if it is this machine's own and free."""
     parts = urlsplit(redirect_uri)
     if parts.scheme != "http" or parts.hostname not in LOOPBACK:
         yield NotServed()
         return
     try:
         server = _Server(parts.hostname, parts.port or 80, parts.path or "/")
-    except (OSError, ValueError) as error:  # taken, not allowed, or no port at all
+    except (OSError, ValueError) as error:  # in use, not allowed, or no valid port
         in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         what = "is in use by another program" if in_use else f"cannot be listened at ({error})"
         yield NotServed(f"{parts.netloc} {what}")

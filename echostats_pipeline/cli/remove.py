@@ -1,4 +1,4 @@
-"""``echostats remove``: a user and everything that is theirs, for good. ``echostats users remove`` is the same."""
+"""``echostats remove``: removes a user and all their data for good. ``echostats users remove`` is the same."""
 
 import logging
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ from echostats_pipeline.settings import load_settings
 
 STAYS = (
     "Not touched: exports and backups you keep elsewhere, the history of runs in Dagster, the catalogue that all users "
-    "share.\nThat this user was removed is remembered by their id alone, so that nothing that comes late brings them "
-    "back. Connecting the account again makes a new user, who starts empty."
+    "share.\nThe pipeline keeps only the id of the removed user, so that late data does not bring them back. "
+    "Connecting the account again creates a new user without data."
 )
 LATE = (
     "A run is working for this user. It stops as soon as it notices; what it writes until then is deleted when it "
@@ -31,10 +31,10 @@ logger = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option("--user", "name", required=True, help="Whom: partition key, display name or Spotify id.")
+@click.option("--user", "name", required=True, help="User to remove: partition key, display name or Spotify id.")
 @yes_option
 def remove(name: str, yes: bool) -> None:
-    """Remove a user and everything that is theirs: documents, import folder, place in Dagster."""
+    """Remove a user and all their data: documents, import folder, place in Dagster."""
     remove_for_good(name, yes=yes)
 
 
@@ -42,15 +42,15 @@ def remove(name: str, yes: bool) -> None:
 @click.argument("name", metavar="USER")
 @yes_option
 def users_remove(name: str, yes: bool) -> None:
-    """The same as `echostats remove --user USER`: remove a user and everything that is theirs."""
+    """Remove a user and all their data, as `echostats remove --user USER` does."""
     remove_for_good(name, yes=yes)
 
 
 def remove_for_good(name: str, *, yes: bool) -> None:
-    """Show what is a user's own, ask unless `yes`, and remove it.
+    """Show a user's data, ask for confirmation unless `yes`, and remove it.
 
     Raises:
-        NotFoundError: nobody is called that.
+        NotFoundError: no user has that name.
         StorageError: a file of theirs cannot be removed.
     """
     settings, console = load_settings(), Console()
@@ -70,7 +70,7 @@ def remove_for_good(name: str, *, yes: bool) -> None:
 
 
 def show_owned(console: Console, title: str, counts: Mapping[str, int], files: Mapping[Path, int]) -> None:
-    """Documents by collection as a table, then files with their size, a line each."""
+    """Print documents by collection as a table, then files with their size, one per line."""
     table = Table("collection", Column("documents", justify="right"), title=title)
     for name, count in counts.items():
         table.add_row(name, f"{count:,}")

@@ -1,4 +1,4 @@
-"""``echostats report``: a user's year, or all time, as one HTML file to look at, to keep and to print."""
+"""``echostats report``: writes a user's year, or all time, as one HTML file."""
 
 import webbrowser
 from collections.abc import Iterator
@@ -20,19 +20,19 @@ FIRST_YEAR, LAST_YEAR = 1970, 9999
 
 
 @click.command()
-@click.option("--user", "name", required=True, help="Partition key, display name or Spotify id.")
+@click.option("--user", "name", required=True, help="User of the report: partition key, display name or Spotify id.")
 @click.option(
     "--year", type=click.IntRange(FIRST_YEAR, LAST_YEAR), metavar="YYYY", help="A calendar year; all time by default."
 )
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write it; by default a file in the folder reports of ECHOSTATS_HOME.",
+    help="File to write; by default a file in the folder reports of ECHOSTATS_HOME.",
 )
-@click.option("--no-pictures", is_flag=True, help="Draw placeholders; nothing is fetched from anywhere.")
-@click.option("--open", "open_it", is_flag=True, help="Show it in the browser.")
+@click.option("--no-pictures", is_flag=True, help="Draw placeholders; fetch no pictures.")
+@click.option("--open", "open_it", is_flag=True, help="Show the report in the browser.")
 def report(name: str, year: int | None, output: Path | None, no_pictures: bool, open_it: bool) -> None:
-    """Write a listening report: one HTML file that holds everything it shows and needs no network."""
+    """Write a listening report: one HTML file that contains everything it shows and needs no network."""
     settings = load_settings()
     folder = StateFolder(settings.home)
     with open_database(settings) as store:
@@ -47,7 +47,7 @@ def report(name: str, year: int | None, output: Path | None, no_pictures: bool, 
 
 @contextmanager
 def pictures_for(settings: Settings, user: User, *, wanted: bool) -> Iterator[Fetch | None]:
-    """How the pictures of a user are fetched: those of simulated users from the simulator, served meanwhile."""
+    """Function that fetches the pictures of a user: for a simulated user from the simulator, which runs meanwhile."""
     if not wanted:
         yield None
     elif not user.simulated:
@@ -58,8 +58,11 @@ def pictures_for(settings: Settings, user: User, *, wanted: bool) -> Iterator[Fe
 
 
 def said_of(made: WrittenReport, *, no_pictures: bool) -> str:
-    """What is in the report, and what is missing."""
+    """What the report contains, and what is missing."""
     text = f"Wrote {made.size_bytes / 1000:,.0f} kB with {made.charts} charts and {made.pictures} pictures."
     if made.pictures_missing and not no_pictures:
-        text += f" {made.pictures_missing} more could not be fetched: placeholders stand in, and the next report tries."
+        text += (
+            f" {made.pictures_missing} more could not be fetched: placeholders replace them, and the next report tries "
+            "again."
+        )
     return text

@@ -1,6 +1,6 @@
-"""``simulate``: serve the simulated Spotify in the foreground, or write the exports of its first user.
+"""``simulate``: serves the simulated Spotify in the foreground, or writes the exports of its first user.
 
-Belongs here: options and what is printed. Not here: anything the simulator does (``simulator``).
+Belongs here: options and output. Not here: anything the simulator does (``simulator``).
 """
 
 import contextlib
@@ -54,8 +54,12 @@ def _parsed_faults(_context: click.Context, _option: click.Parameter, text: str)
 )
 @click.option("--seed", default=1, show_default=True, help="Equal seeds give equal worlds.")
 @click.option("--users", default=3, show_default=True, type=click.IntRange(min=1), help="Number of simulated users.")
-@click.option("--playlists", default=0, type=click.IntRange(0, 11_000), help="Playlists of the first user at least.")
-@click.option("--saved-tracks", default=0, type=click.IntRange(0, 90_000), help="Songs the first user likes at least.")
+@click.option(
+    "--playlists", default=0, type=click.IntRange(0, 11_000), help="Least number of playlists of the first user."
+)
+@click.option(
+    "--saved-tracks", default=0, type=click.IntRange(0, 90_000), help="Least number of songs that the first user likes."
+)
 @click.option(
     "--export",
     "export_to",
@@ -128,7 +132,7 @@ def _serve(world: World, host: str, port: int, behaviour: Behaviour) -> None:
         click.echo(f"Switches:  {base_url}/simulator/behaviour   (GET, POST; /simulator/calls counts calls)")
         click.echo(f'Clock:     POST {base_url}/simulator/clock  {{"advance_seconds": 3600}}')
         server = http_server(guarded_simulator(create_app(world, Clock(), behaviour=behaviour), host))
-        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how this ends
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the normal end
             server.run(sockets=[listener])
 
 

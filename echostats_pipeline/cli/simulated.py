@@ -1,4 +1,4 @@
-"""The simulated Spotify beside a command: served while the command runs, where the pipeline finds it."""
+"""The simulated Spotify beside a command: served while the command runs, at an address that the pipeline finds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +19,14 @@ from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
 SEED = 1
-"""Every installation simulates the same people."""
+"""Seed of the simulator: every installation simulates the same people."""
 
 
 @contextmanager
 def simulated_spotify(settings: Settings, world: World | None = None) -> Iterator[RunningSimulator]:
-    """Serve the simulator and say in the state folder where; the pipeline of this installation uses it meanwhile.
+    """Serve the simulator while the block runs, and write its address to the state folder for the pipeline.
 
-    A simulator that another command of this installation serves is left alone: both give the same answers.
+    If another command of this installation serves a simulator, that one is used: both give the same responses.
     """
     folder = StateFolder(settings.home)
     with running_simulator(world or World(seed=SEED), wrapped=guarded_simulator) as simulator:
@@ -43,7 +43,7 @@ def simulated_spotify(settings: Settings, world: World | None = None) -> Iterato
 def connect_person(
     settings: Settings, store: Store, simulator: RunningSimulator, person: SimulatedUser, now: datetime
 ) -> User:
-    """Let a simulated person consent, without a browser; doing it again renews them."""
+    """Give a simulated user's consent, without a browser. Running it again renews the consent."""
     verifier = new_verifier()
     code = simulator.consent(
         person.id,
@@ -56,7 +56,7 @@ def connect_person(
 
 
 def guarded_simulator(app: ASGIApp, *hosts: str) -> GuardedApp:
-    """The simulator with its switches out of reach of web pages; `hosts` are names of its own."""
+    """The simulator behind a guard, so that no web page reaches its switches; `hosts` are its own names."""
     return GuardedApp(app, hosts, below="/simulator")
 
 

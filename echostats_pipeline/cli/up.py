@@ -1,4 +1,4 @@
-"""``echostats up``: the database, the Dagster webserver and daemon, and the simulator where it is needed."""
+"""``echostats up``: runs the database, Dagster's webserver and daemon, and the simulator where it is needed."""
 
 import contextlib
 import os
@@ -31,13 +31,11 @@ MOST_NAMED = 5
 
 @click.command()
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port of the Dagster UI.")
-@click.option(
-    "--metrics-port", type=click.IntRange(1, 65_535), help="Serve Prometheus metrics there, for example 9464."
-)
+@click.option("--metrics-port", type=click.IntRange(1, 65_535), help="Port for Prometheus metrics, for example 9464.")
 def up(port: int, metrics_port: int | None) -> None:
-    """Run everything in the foreground: database, Dagster UI, sensors and schedules. Ctrl-C stops it all."""
+    """Run everything in the foreground: database, Dagster UI, sensors and schedules. Ctrl-C stops everything."""
     settings = load_settings()
-    Notifier(settings.alerts)  # an address that is not understood is better told now than when it is needed
+    Notifier(settings.alerts)  # Report an invalid address now, not when a notice is due.
     home = StateFolder(settings.home).ensure()
     with only_up(home, f"http://{HOST}:{port}"):
         if stop_orphan(home):
@@ -50,7 +48,7 @@ def up(port: int, metrics_port: int | None) -> None:
 
 
 def _run(settings: Settings, port: int, metrics_port: int | None) -> None:
-    """Everything, until it is interrupted."""
+    """Run everything until it is interrupted."""
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()
     with _interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
         users = store.users.all(simulated=settings.simulated)
@@ -63,7 +61,7 @@ def _run(settings: Settings, port: int, metrics_port: int | None) -> None:
 
 @contextmanager
 def _metrics(settings: Settings, store: Store, port: int | None) -> Iterator[str]:
-    """Metrics at a port of their own; nothing without one."""
+    """Serve metrics at a separate port, if a port is given."""
     if port is None:
         yield "not served; for Prometheus: echostats up --metrics-port 9464"
         return
@@ -99,7 +97,7 @@ def _refuse_taken(port: int, option: str) -> None:
 
 
 def _free_after(port: int) -> int:
-    """A port that is free, close by."""
+    """A free port near this one."""
     for number in range(max(port, 1023) + 1, 65_536):
         with contextlib.suppress(OSError):
             socket.create_server((HOST, number)).close()
@@ -109,10 +107,11 @@ def _free_after(port: int) -> int:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM (service managers) end the block, once: the cleaning up that follows is not disturbed.
+    """Let Ctrl-C and SIGTERM (service managers) end the block, once: nothing interrupts the clean-up that follows.
 
-    Handlers of our own also undo the deafness to Ctrl-C that a process started in a shell's background inherits, and
-    would pass on to Dagster.
+    A process that a shell starts in the background ignores Ctrl-C and would pass that on to Dagster. Handlers of our
+    own
+    also undo this.
     """
     ending = (signal.SIGINT, signal.SIGTERM)
 

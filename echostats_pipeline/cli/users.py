@@ -1,4 +1,4 @@
-"""``echostats users``: who is connected, for how long, and what may be changed about them."""
+"""``echostats users``: lists connected users and the time left of their consent, and changes a user's settings."""
 
 import math
 from collections.abc import Iterable
@@ -24,14 +24,14 @@ from echostats_pipeline.stages.library_progress import libraries
 from echostats_pipeline.storage.store import Store
 
 PIPED_WIDTH = 200
-"""Where no terminal limits it, a table is not cut."""
+"""Width in characters of a table without a terminal, so that no cell is cut."""
 STATUS_STYLES = {"active": "green", "paused": "yellow", "needs_reauth": "bold red"}
 UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
 ELSEWHERE = {
     "remove": ListedCommand(
         "remove",
         "users_remove",
-        "The same as `echostats remove --user USER`: remove a user and everything that is theirs.",
+        "Remove a user and all their data, as `echostats remove --user USER` does.",
     )
 }
 
@@ -62,7 +62,7 @@ def users(context: click.Context) -> None:
 @users.command()
 @user_argument
 def pause(name: str) -> None:
-    """Stop syncing a user until they are resumed; everything stored stays."""
+    """Stop syncing a user until they are resumed. All stored data stays."""
     with open_database(load_settings()) as store:
         user = store.users.find(name)
         if user.status == "needs_reauth":
@@ -86,7 +86,7 @@ def resume_user(name: str) -> None:
 @user_argument
 @click.argument("zone", callback=checked_timezone)
 def timezone(name: str, zone: str) -> None:
-    """Let a user's days begin in another IANA time zone; the days there are get rebuilt."""
+    """Change a user's time zone to another IANA zone. All existing days are rebuilt."""
     with open_database(load_settings()) as store:
         user = store.users.find(name)
         days = move_days(store, user, zone)
@@ -96,7 +96,7 @@ def timezone(name: str, zone: str) -> None:
 
 
 def users_table(store: Store, known: Iterable[User], now: datetime) -> Table:
-    """Everybody: key, name, status, zone, last sync, days until the consent ends, plays."""
+    """A table of all users: key, name, status, zone, last sync, days until the consent ends, plays."""
     plays = Column("plays", justify="right")
     table = Table(Column("user", no_wrap=True), "name", "status", "zone", "last sync", "consent", plays)
     for user in known:
@@ -113,7 +113,7 @@ def users_table(store: Store, known: Iterable[User], now: datetime) -> Table:
 
 
 def consent_text(user: User, now: datetime) -> Text:
-    """How long a user's consent lasts, flagged when it has to be renewed soon."""
+    """Days until a user's consent ends, flagged if it must be renewed soon."""
     left = consent_left(user, now)
     if user.status == "needs_reauth" or (left is not None and left <= timedelta(0)):
         return Text("ended: connect again", "bold red")
@@ -126,7 +126,7 @@ def consent_text(user: User, now: datetime) -> Text:
 
 
 def libraries_lines(store: Store, known: Iterable[User], daily_calls: int, now: datetime) -> list[str]:
-    """One line for each user whose library is not read through: how far it is."""
+    """One line of progress for each user whose library is not completely read."""
     return [
         f"The library of {user.partition_key} is being read: {'; '.join(each.text for each in found)}"
         for user, found in libraries(store, known, daily_calls, now)
@@ -135,7 +135,7 @@ def libraries_lines(store: Store, known: Iterable[User], daily_calls: int, now: 
 
 
 def history_lines(store: Store, known: Iterable[User], min_play_ms: int) -> list[str]:
-    """Of each user how many plays do not count, and how much time nobody has told of."""
+    """For each user: number of plays that do not count, and number of days without any source."""
     reads, lines = ReportStore(store.db), []
     for user in known:
         if short := reads.short_plays(user.user_id, None):
@@ -148,7 +148,7 @@ def history_lines(store: Store, known: Iterable[User], min_play_ms: int) -> list
 
 
 def calls_lines(store: Store, daily_calls: int, now: datetime) -> list[str]:
-    """Calls of the last 24 hours by family against the budget, then one line for each family that waits."""
+    """One line with the calls of the last 24 hours by family against the budget, then one line per waiting family."""
     made = calls_made(store, daily_calls, now)
     counts = [
         f"{each.family} {each.calls:,}{'' if each.budget is None else f'/{each.budget:,}'}"

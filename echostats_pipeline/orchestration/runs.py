@@ -231,7 +231,7 @@ class SyncJobsResource(dg.ConfigurableResource):
             What `work` returned, by partition key in the order of the partitions; None is left out.
 
         Raises:
-            dg.Failure: the work failed for at least one user; the message names each such user and the error.
+            dg.Failure: the work failed for at least one user; the message names these users and their errors.
         """
         failures: dict[str, Exception] = {}
         details: dict[str, str] = {}

@@ -32,5 +32,5 @@ def test_open_incidents_are_listed_with_their_causes(installation: Installation,
     incident = Incident(key="k", kind="run", subject="It failed", cause="why", opened_at=NOW, last_seen_at=NOW)
     installation.store.incidents.see(incident)
     listed = echostats("alerts", "list").stdout
-    for part in ("It failed", "why", "not told yet"):
+    for part in ("It failed", "why", "not notified yet"):
         assert part in listed

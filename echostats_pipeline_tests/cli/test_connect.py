@@ -336,9 +336,9 @@ def test_where_nobody_can_be_asked_for_a_zone_it_is_said(installation: Installat
     desk.set(TZ="UTC")
     ended = desk.connect(browser=desk.visits(person))
     assert ended.exit_code == 0, ended.exception
-    assert "nobody is there to be asked" in ended.output
+    assert "there is no terminal to ask" in ended.output
     assert installation.store.users.all()[0].timezone == "UTC"
-    assert "nobody is there" not in desk.connect("--timezone", "UTC", browser=desk.visits(person)).output
+    assert "there is no terminal" not in desk.connect("--timezone", "UTC", browser=desk.visits(person)).output
 
 
 def test_the_zone_of_this_machine_is_found_or_is_utc(tmp_path: Path) -> None:

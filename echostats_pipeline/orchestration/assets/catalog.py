@@ -102,8 +102,8 @@ def _catalog_asset(
 
 
 HOW = (
-    "\n\nFor readers, and for the names, pictures and genres of all statistics. All users share it. A run reads missing "
-    "entries from Spotify, the most played first, until the day's budget of calls is used up."
+    "\n\nFor readers, and for the names, pictures and genres of all statistics. All users share it. A run reads "
+    "missing entries from Spotify, the most played first, until the day's budget of calls is used up."
 )
 
 tracks = _catalog_asset(

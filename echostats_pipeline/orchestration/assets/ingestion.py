@@ -40,8 +40,8 @@ class ImportConfig(dg.Config):
     paths: list[str] = Field(
         default=["."],
         description="Zips as Spotify sent them, folders, or files, on the machine where the run executes, as in "
-        "[/home/ann/my_spotify_data.zip]. A relative path is resolved in the user's import folder; a dot means the whole "
-        "folder.",
+        "[/home/ann/my_spotify_data.zip]. A relative path is resolved in the user's import folder; a dot means the "
+        "whole folder.",
     )
 
     def paths_in(self, folder: Path) -> list[Path]:

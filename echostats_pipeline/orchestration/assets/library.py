@@ -105,8 +105,8 @@ def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: 
 
 playlists = _library_asset(
     "playlists",
-    "The playlists each user owns or follows, with all their tracks.\n\nFor readers. Read from Spotify once a day. Only "
-    "changed playlists are read again; large libraries take several days, within the budget of calls.",
+    "The playlists each user owns or follows, with all their tracks.\n\nFor readers. Read from Spotify once a day. "
+    "Only changed playlists are read again; large libraries take several days, within the budget of calls.",
     sync_playlists,
     counted="playlists",
 )

@@ -39,12 +39,12 @@ def collection_metadata(name: str, *, only: tuple[str, ...] = ()) -> dict[str, A
 def columns_of(collection: Collection) -> Iterator[dg.TableColumn]:
     """Return every field. Nested fields have dotted names as in queries (``track.spotify_id``), also within arrays."""
     unique = [{field for field, _ in index.keys} for index in collection.indexes if index.unique]
-    for name, kind, nullable, told in _fields(collection.document):
+    for name, kind, nullable, description in _fields(collection.document):
         together = [" and ".join(sorted(fields - {name})) for fields in unique if name in fields and len(fields) > 1]
         yield dg.TableColumn(
             name,
             bson_type(kind),
-            description=told,
+            description=description,
             constraints=dg.TableColumnConstraints(
                 nullable=nullable,
                 unique=name == "_id" or {name} in unique,

@@ -16,8 +16,9 @@ spotify = dg.AssetSpec(
 )
 exports = dg.AssetSpec(
     "exports",
-    description="Files with listening histories that users have requested from Spotify, Last.fm, ListenBrainz and others.\n\n"
-    "Not made here. Drop them into a user's import folder, or give their paths to history_import or `echostats import`.",
+    description="Listening histories as files, which users have requested from Spotify, Last.fm, ListenBrainz and "
+    "others.\n\nNot made here. Drop them into a user's import folder, or give their paths to history_import or "
+    "`echostats import`.",
     group_name=GROUP,
     kinds={"json", "csv"},
     owners=[OWNER],

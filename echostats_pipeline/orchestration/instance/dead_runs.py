@@ -53,7 +53,7 @@ def close_dead_runs(instance: dg.DagsterInstance, store: Store, now: datetime) -
 def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     """End the runs that Dagster's last processes were executing, before new processes start. Return their ids.
 
-    The next sync of the same user would otherwise wait until such a run has been silent for minutes. The sensors for
+    The next sync of the same user would otherwise wait until the dead run has been silent for minutes. The sensors for
     failed
     and for canceled runs close their jobs.
     """
