@@ -1,1 +1,1 @@
-"""Programs that print ratios against a floor measured in the same run; absolute times mean little on a busy machine."""
+"""Benchmarks that print ratios to a floor measured in the same run. Absolute times mean little on a busy machine."""

@@ -1,11 +1,11 @@
-"""How fast statistics are built, as ratios to floors that are measured in the same run.
+"""Measures how fast statistics are built, as ratios to floors that are measured in the same run.
 
     python -m benchmarks
     python -m benchmarks --scale 1 --rounds 3
 
 Scale 1 is a heavy listener's history (208,934 plays, 14 years, 41,918 tracks, 9,821 artists); scale 10 is ten times
-that. Everything runs on a MongoDB server of its own in a temporary folder. What is compared is measured in turn. Not a
-test: it succeeds whatever the numbers are. The numbers of the other programs in this folder are their own.
+that. Everything runs on a separate MongoDB server in a temporary folder. A measurement and its floor take turns. This
+is not a test: it succeeds whatever the numbers are. The other programs in this folder print numbers of their own.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from echostats_pipeline.settings import Settings
 
 ROUNDS = {1: 5, 10: 3}
 MINUTES = {1: 4, 10: 25}
-"""What a scale takes, with `ROUNDS`, on two cores that have nothing else to do."""
+"""Time a scale takes, with `ROUNDS`, on two cores without other work."""
 
 
 class Run:
-    """What has been measured so far."""
+    """Measurements so far."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -34,16 +34,16 @@ class Run:
         self._started = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Tell what comes next, and when."""
+        """Print the next step and the time."""
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         print(f"{minutes:3d}:{seconds:02d}  {text}", flush=True)
 
     def measure(self, place: Scene, scales: list[int], rounds: int | None) -> None:
-        """Everything, in the order of size, so that nothing waits for what it does not need."""
+        """Measure everything in the order of size, so that no measurement waits for data it does not need."""
         self.where = machine(place.store.db)
         self.say(f"a history of {LIGHT.plays:,} plays")
         listeners: list[Listener] = [place.add(LIGHT, number=1)]
-        place.rebuild(listeners[0])  # what is slow the first time in a process is slow here
+        place.rebuild(listeners[0])  # the first call in a process is slow; make it here
         place.snapshots(listeners[0])
         for scale in SIZES:
             if scale > max(scales):
@@ -62,7 +62,7 @@ class Run:
 
 
 def main() -> None:
-    """Measure, print a table and write a file, even of what was measured until somebody interrupts."""
+    """Measure, print a table and write a file. An interrupted run prints what it has measured until then."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

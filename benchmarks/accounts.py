@@ -1,4 +1,4 @@
-"""An installation over a simulated Spotify, and everybody in its world connected."""
+"""An installation over a simulated Spotify, with all simulated users connected."""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from echostats_pipeline.storage.store import Store
 def installation(
     world: World, behaviour: Behaviour, clock: Clock | None = None
 ) -> Iterator[tuple[Settings, Store, RunningSimulator]]:
-    """Settings, an empty database and a simulator in a temporary folder, where other processes find them too."""
+    """Settings, an empty database and a simulator in a temporary folder, where other processes also find them."""
     with tempfile.TemporaryDirectory() as folder:
         home = StateFolder(Path(folder)).ensure()
         settings = Settings(home=home.path, encryption_key=SecretStr("0" * 64))
@@ -38,7 +38,7 @@ def installation(
 
 
 def connect_everybody(settings: Settings, store: Store, simulator: RunningSimulator) -> list[User]:
-    """Let everybody consent before anything goes wrong."""
+    """Give every user's consent before any fault is switched on."""
     faults = simulator.behaviour.faults
     simulator.behave(faults={})
     now = simulator.clock.now()

@@ -1,4 +1,4 @@
-"""Fourteen years of a heavy listener rebuilt by `echostats backfill` in one run: what does it cost to have it recorded?
+"""Measures what the records of a run cost: `echostats backfill` over fourteen years of a heavy listener, in one run.
 
 The floor is the same rebuild without a run: no Dagster, no record of each day, no checks, no process to start.
 

@@ -1,4 +1,4 @@
-"""The catalogue of the tracks of `benchmarks.history`, as the pipeline stores it once Spotify has been asked."""
+"""The catalogue of the tracks of `benchmarks.history`, as the pipeline stores it after Spotify has responded."""
 
 import random
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ READ_AT = datetime(2025, 1, 1, tzinfo=UTC)
 GENRES, GENRES_AT_MOST = 1_500, 4
 WIDTHS = (640, 300, 64)
 MENTIONED_EVERY = 20
-"""Every so manieth track is known by the names that plays bear and nothing else."""
+"""One in this number of tracks is known only by the names in its plays."""
 WITH_FEATURES = 0.7
-"""Share of tracks of which audio features are known."""
+"""Share of tracks with known audio features."""
 FEATURES = AudioFeatures(
     danceability=0,
     energy=0,

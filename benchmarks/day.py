@@ -1,10 +1,10 @@
-"""A day of some users under a real `echostats up`: how long, how much memory, how much disk (Linux only)?
+"""Measures a day of some users under a real `echostats up`: time, memory and disk (Linux only).
 
-The simulated Spotify lives a day behind. Each round moves it on by a quarter of an hour, launches the sync of everybody
-over GraphQL, and waits until the snapshots of all whose plays have changed are fresh: the daemon, its queue, the
-sensors and the processes of runs are real, only the pauses between the rounds are left out. All are launched at once
-and share one place at Spotify, so the last of five waits for four others. The floor of a sync is what the idle
-installation does in the same time.
+The simulated Spotify lives a day behind. Each round moves its clock on by a quarter of an hour, launches a sync of
+every user over GraphQL, and waits until the snapshots of all users with changed plays are fresh. The daemon, its queue,
+the sensors and the processes of runs are real; only the pauses between the rounds are left out. All syncs are launched
+at once and share one slot at Spotify, so the last of five waits for four others. The floor of a sync is the work of the
+idle installation in the same time.
 
     python -m benchmarks.day                   # 96 rounds, about an hour
     python -m benchmarks.day --users 1         # a quarter of that
@@ -47,11 +47,11 @@ from echostats_pipeline_tests.integration.processes import environment, eventual
 INTERVAL = timedelta(minutes=15)
 BEHIND = timedelta(days=1)
 IDLE_S = 65.0
-"""Longer than any sensor pauses."""
+"""Longer than the pause of any sensor."""
 FIRST_S, ROUND_S = 600.0, 300.0
 POLL_S = 0.25
 UNBOUNDED = {"SPOTIFY_DAILY_CALLS": "1000000", "SPOTIFY_BURST_CALLS": "1000000", "SYNC_INTERVAL_MINUTES": "1440"}
-"""A day in an hour does not fit into a day's quota; and only this program asks for syncs."""
+"""A day within an hour does not fit into a day's quota, and only this program requests syncs."""
 CLI = ("-m", "echostats_pipeline.cli.main")
 LAUNCH = """mutation($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
@@ -65,7 +65,7 @@ UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 
 @dataclass
 class Day:
-    """An installation under test, and what was measured."""
+    """An installation under test, and its measurements."""
 
     settings: Settings
     store: Store
@@ -79,7 +79,7 @@ class Day:
     memory: list[tuple[float, Counter[str]]] = field(default_factory=list)
 
     def round(self) -> None:
-        """A quarter of an hour: sync everybody, and wait for everything that follows from it."""
+        """Run a quarter of an hour: sync every user, and wait for all runs that follow."""
         now = move_clock(self.simulator_url, INTERVAL)
         started, cpu, since = time.monotonic(), cpu_seconds(self.settings.home), utc_now()
         runs = {self._launch(user, now): user for user in self.users}
@@ -90,7 +90,7 @@ class Day:
             ended = syncing - self.unfinished()
             self.synced_s += [passed] * len(ended)
             syncing -= ended
-            pending = set(self.store.rebuilds.pending("analytics_snapshots"))  # asked before what clears it
+            pending = set(self.store.rebuilds.pending("analytics_snapshots"))  # read before the step that clears it
             fresh = self._fresh(stale, since)
             self.fresh_s += [passed] * len(fresh)
             waiting = {runs[run].user_id for run in syncing} | pending
@@ -102,11 +102,11 @@ class Day:
         self.cpu_s.append((cpu_seconds(self.settings.home) - cpu) / len(self.users))
 
     def has_begun(self) -> bool:
-        """Whether everybody has their first snapshots."""
+        """Whether every user has first snapshots."""
         return len(self.store.db["analytics_snapshots"].distinct("user_id")) == len(self.users)
 
     def idle_cpu(self) -> float:
-        """CPU seconds a second while nothing is to be done, which is waited for."""
+        """CPU seconds per second while the installation is idle; waits until it is."""
         while True:
             self.settle()
             runs, used = self.runs()["count"], cpu_seconds(self.settings.home)
@@ -116,7 +116,7 @@ class Day:
                 return used / IDLE_S
 
     def failures(self) -> list[str]:
-        """Failed and canceled runs, with what Dagster and their job records say."""
+        """Failed and canceled runs, with the errors in Dagster and in their job records."""
         said = []
         for run in self.runs(statuses=["FAILURE", "CANCELED"])["results"]:
             events = self.ui.ask(LOGS, id=run["runId"])["logsForRun"]["events"]
@@ -134,7 +134,7 @@ class Day:
         return {run["runId"] for run in self.runs(statuses=UNFINISHED)["results"]}
 
     def runs(self, **wanted: Any) -> Any:
-        """How many runs there are, and which."""
+        """Number of runs, and their ids."""
         return self.ui.ask(RUNS, filter=wanted)["runsOrError"]
 
     def _fresh(self, user_ids: set[str], since: datetime) -> set[str]:
@@ -159,12 +159,12 @@ class Day:
         return str(launched["run"]["runId"])
 
     def sample_memory(self) -> None:
-        """Note what every process holds."""
+        """Record the memory of every process."""
         self.memory.append((time.monotonic(), memory_mib(self.settings.home)))
 
 
 def main() -> None:
-    """Live the day and print what it cost."""
+    """Simulate the day and print what it cost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=96)
     parser.add_argument("--users", type=int, default=5)
@@ -183,7 +183,7 @@ def main() -> None:
 
 @contextmanager
 def installation(home: Path, user_count: int) -> Iterator[Day]:
-    """Users with their first sync done, everything running."""
+    """Users with their first sync done, and all processes running."""
     settings = load_settings({**environment(home), **UNBOUNDED}, env_file=None)
     port, simulator_port = free_port(), free_port()
     url = f"http://127.0.0.1:{simulator_port}"
@@ -207,23 +207,23 @@ def installation(home: Path, user_count: int) -> Iterator[Day]:
 
 
 def await_first_snapshots(day: Day) -> None:
-    """The sensors of a new installation see to it."""
+    """Wait until the sensors of a new installation have built the first snapshots."""
     deadline = time.monotonic() + FIRST_S
     while not day.has_begun():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"No first snapshots of everybody in {FIRST_S:.0f} seconds")
+            raise TimeoutError(f"No first snapshots of all users in {FIRST_S:.0f} seconds")
         time.sleep(POLL_S)
 
 
 def move_clock(simulator_url: str, by: timedelta) -> datetime:
-    """Let time pass in the simulator, or go back; its instant then."""
+    """Move the simulator's clock on, or back. Return its instant then."""
     body = {"advance_seconds": by.total_seconds()}
     answer = requests.post(f"{simulator_url}/simulator/clock", json=body, timeout=30)
     return datetime.fromisoformat(answer.json()["now"])
 
 
 def simulator_answers(url: str) -> bool:
-    """Whether the simulator is there."""
+    """Whether the simulator responds."""
     try:
         return requests.get(f"{url}/simulator/clock", timeout=5).ok
     except requests.RequestException:
@@ -231,7 +231,7 @@ def simulator_answers(url: str) -> bool:
 
 
 def report(day: Day, idle: float, runs: int, disk: float) -> None:
-    """Print everything."""
+    """Print all results."""
     failures = day.failures()
     snapshots = f"{len(day.fresh_s)} snapshots, {runs - len(day.synced_s) - len(day.fresh_s)} other runs"
     print(f"{len(day.rounds_s)} rounds: {len(day.synced_s)} syncs, {snapshots}; failed: {len(failures)} (goal 0)")
@@ -248,7 +248,7 @@ def report(day: Day, idle: float, runs: int, disk: float) -> None:
 
 
 def print_memory(samples: Sequence[tuple[float, Counter[str]]]) -> None:
-    """Resident memory at the start, each quarter and the end, and its slope."""
+    """Print resident memory at the start, each quarter and the end, and its slope."""
     quarters = [round(number * (len(samples) - 1) / 4) for number in range(5)]
     hours = [(at - samples[0][0]) / 3600 for at, _ in samples]
     print(f"{'RSS, MiB':<14}{'start':>8}{'1/4':>8}{'1/2':>8}{'3/4':>8}{'end':>8}{'per hour':>10}{'per round':>11}")
@@ -268,7 +268,7 @@ def spread(seconds: Sequence[float]) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port on which no program listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

@@ -1,4 +1,4 @@
-"""One day: does rebuilding it depend on how long the history is, and are many users' days cheaper together?"""
+"""Measures the rebuild of one day: by length of the history, and for many users together."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ def measure_touched(scene: Scene, listeners: Sequence[Listener], scale: str, say
 
 
 def measure_together(scene: Scene, scale: str, say: Callable[[str], None]) -> Row:
-    """The same day of many users, as a run of many users builds it, and one by one."""
+    """Build the same day of many users, as a run of many users does, and one by one."""
     say(f"one day of {USERS} users")
     size = Size(plays=EVEN.plays * EVEN_DAYS, tracks=EVEN.plays)
     users = [scene.add(size, number=FIRST_NUMBER + number) for number in range(USERS)]
@@ -78,13 +78,13 @@ def measure_together(scene: Scene, scale: str, say: Callable[[str], None]) -> Ro
 
 
 def one_by_one(scene: Scene, users: Sequence[Listener]) -> None:
-    """A rebuild of one day for each user."""
+    """Rebuild one day for each user."""
     for listener in users:
         scene.rebuild(listener, ONE_DAY)
 
 
 def in_one_pass(scene: Scene, users: Sequence[Listener]) -> None:
-    """What a run of many users does for them."""
+    """Rebuild the day of many users as one run does."""
     wanted = [(listener.user, list(ONE_DAY.dates())) for listener in users]
     rebuild_rollups_of(scene.store, wanted, min_play_ms=MIN_PLAY_MS)
 

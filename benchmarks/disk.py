@@ -1,9 +1,9 @@
-"""A year of syncing five users every quarter of an hour, with retention every night: how much disk does Dagster take?
+"""Measures Dagster's disk use in a year of syncing five users every quarter of an hour, with retention every night.
 
-One round is made for real, sync and snapshots of everybody, with all that Dagster writes of it. The year consists of
-its copies: rows with new ids, dates and partitions, and hard links for files, which count as if each were a file. Every
-night the real retention removes what is older than a fortnight. Only one sync of `--every` is replayed; what grows with
-the runs is scaled up, what grows with the days is not. The history of sensor ticks is left out: Dagster purges it.
+One round is real: sync and snapshots of every user, with all records that Dagster writes. The year consists of copies
+of it: rows with new ids, dates and partitions, and hard links for files, each counted as a file. Every night the real
+retention removes runs older than a fortnight. Only one sync of `--every` is replayed. What grows with the runs is
+scaled up; what grows with the days is not. The history of sensor ticks is left out, because Dagster purges it.
 
     python -m benchmarks.disk                  # minutes
     python -m benchmarks.disk --days 30 --every 4
@@ -52,7 +52,7 @@ RUN_TABLES = {"runs.db": ("runs", "run_tags"), "index.db": ("event_logs", "asset
 
 @dataclass
 class Year:
-    """A Dagster home that is lived in, and what of a round is copied.
+    """A Dagster home that grows over a year, and the rows of a round that are copied.
 
     Attributes:
         folder: The Dagster home.
@@ -80,7 +80,7 @@ class Year:
 
     @contextmanager
     def opened(self, database: str) -> Iterator[sqlite3.Connection]:
-        """One of Dagster's databases; what is done is committed at the end."""
+        """Open one of Dagster's databases; changes are committed at the end."""
         paths = list(self.folder.rglob(database))
         with closing(sqlite3.connect(paths[0], timeout=60)) as connection, connection:
             yield connection
@@ -112,7 +112,7 @@ class Year:
         _insert(connection, "asset_event_tags", [{name: tag[name] for name in tag if name != "id"} for tag in tags])
 
     def _moved(self, row: Mapping[str, Any], at: datetime, ids: Mapping[str, str]) -> dict[str, Any]:
-        """A row at another time, of another run, about another day."""
+        """A row with another time, run and day."""
         by = at - self.day
         moved: dict[str, Any] = {}
         old = row.get("run_id")
@@ -135,7 +135,7 @@ class Year:
                 shutil.copytree(path, target, copy_function=os.link) if path.is_dir() else os.link(path, target)
 
     def sizes(self) -> dict[str, float]:
-        """What is on disk, in MiB."""
+        """Sizes on disk, in MiB."""
         found = {"index.db": 0.0, "runs.db": 0.0, "run files": 0.0}
         for path in self.folder.rglob("*"):
             name = next((name for name in RUN_TABLES if path.name.startswith(name)), "run files")
@@ -144,10 +144,10 @@ class Year:
 
 
 def main() -> None:
-    """Live the year and print what it takes."""
+    """Simulate the year and print the disk use."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=365)
-    parser.add_argument("--every", type=int, default=16, help="one sync of so many is replayed")
+    parser.add_argument("--every", type=int, default=16, help="replay one of this number of syncs")
     arguments = parser.parse_args()
     world = World(seed=1, user_count=USERS)
     clock = Clock()
@@ -170,7 +170,7 @@ def main() -> None:
 def one_round(
     definitions: dg.Definitions, instance: dg.DagsterInstance, users: Sequence[User], now: datetime
 ) -> list[str]:
-    """Sync everybody and build their snapshots; the ids of the runs."""
+    """Sync every user and build their snapshots. Return the ids of the runs."""
     runs = []
     for user in users:
         tags = {USER_TAG: user.partition_key, **range_tags(now.date(), now.date(), user.partition_key)}
@@ -185,7 +185,7 @@ def one_round(
 
 
 def replay(year: Year, instance: dg.DagsterInstance, days: int, every: int) -> None:
-    """Let the days pass, and print the table."""
+    """Simulate the days, and print the table."""
     first = utc_now().astimezone(UTC) - timedelta(days=days + 1)
     syncs = SYNCS_A_DAY // every
     base, per_run = year.sizes(), 0.0
@@ -210,7 +210,7 @@ def replay(year: Year, instance: dg.DagsterInstance, days: int, every: int) -> N
 
 
 def report(sizes: Mapping[int, Mapping[str, float]], base: Mapping[str, float], every: int, per_run: float) -> None:
-    """Print the sizes, scaled to all syncs, and how they grow once the first runs are removed."""
+    """Print the sizes, scaled to all syncs, and their growth once the first runs are removed."""
     last = max(sizes)
     slopes = dict.fromkeys(base, 0.0)
     if last > STEADY_AFTER:

@@ -1,4 +1,4 @@
-"""An extended streaming history of any length: what Spotify would export of the plays of `benchmarks.history`."""
+"""An extended streaming history of any length: Spotify's export of the plays of `benchmarks.history`."""
 
 import json
 import random
@@ -12,10 +12,10 @@ from benchmarks.history import FIRST, LAST, history
 
 ROWS_PER_FILE = 16_000
 BURST_EVERY, BURST_ROWS = 250, 12
-"""Plays without a connection are told together and all have the stamp of the last one."""
+"""Plays without a connection are reported together, and all have the timestamp of the last one."""
 NOTHING_HEARD_MS = (0, 0, 1_370)
 SKIPS_KNOWN_FROM, SECONDS_FROM = 2021, 2023
-"""Years in which Spotify began to tell what was skipped, and to give ``offline_timestamp`` in seconds."""
+"""Years in which Spotify began to report skips, and to give ``offline_timestamp`` in seconds."""
 NO_MUSIC: dict[str, Any] = dict.fromkeys(
     (
         "episode_name",
@@ -30,7 +30,7 @@ NO_MUSIC: dict[str, Any] = dict.fromkeys(
 
 
 def write_export(path: Path, rows: int, rows_per_file: int = ROWS_PER_FILE) -> None:
-    """Write a zip of so many plays over 14 years, row by row; all tracks of `history` are in it if its plays are."""
+    """Write a zip of `rows` plays over 14 years, row by row. All tracks of `history` are in it if all its plays are."""
     coming = _rows(rows)
     with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=1) as archive:
         for number in range(-(-rows // rows_per_file)):
@@ -45,13 +45,13 @@ def write_export(path: Path, rows: int, rows_per_file: int = ROWS_PER_FILE) -> N
 
 
 def _text(row: dict[str, Any]) -> bytes:
-    # As with `indent`, which makes json many times slower.
+    # The same text as with `indent`, which makes json many times slower.
     fields = json.dumps(row, separators=(",\n    ", ": "), ensure_ascii=False)[1:-1]
     return f"  {{\n    {fields}\n  }}".encode()
 
 
 def _rows(count: int) -> Iterator[dict[str, Any]]:
-    """Rows in order of time, with bursts that share a stamp, plays of no length, and nulls."""
+    """Rows in order of time, with bursts that share a timestamp, plays of no length, and nulls."""
     dice = random.Random(count)
     step = (LAST - FIRST) / count
     for number, play in zip(range(count), cycle(history())):
@@ -63,16 +63,16 @@ def _rows(count: int) -> Iterator[dict[str, Any]]:
         if chance < 0.02:  # noqa: PLR2004
             ms_played = dice.choice(NOTHING_HEARD_MS)
         started_s = ended_at.timestamp() - ms_played / 1000
-        told = chance > 0.002  # noqa: PLR2004 - Spotify forgets the names of what it withdraws
+        named = chance > 0.002  # noqa: PLR2004 - Spotify deletes the names of withdrawn tracks
         yield {
             "ts": f"{ended_at:%Y-%m-%dT%H:%M:%SZ}",
             "platform": dice.choice(("ios", "Android OS 11 API 30 (velno, VM-A515F)", "web_player", "windows")),
             "ms_played": ms_played,
             "conn_country": "ZZ" if chance > 0.99 else "DE",  # noqa: PLR2004
             "ip_addr": f"203.0.113.{number % 254 + 1}",
-            "master_metadata_track_name": track["name"] if told else None,
-            "master_metadata_album_artist_name": track["artist_name"] if told else None,
-            "master_metadata_album_album_name": track["album_name"] if told else None,
+            "master_metadata_track_name": track["name"] if named else None,
+            "master_metadata_album_artist_name": track["artist_name"] if named else None,
+            "master_metadata_album_album_name": track["album_name"] if named else None,
             "spotify_track_uri": f"spotify:track:{track['spotify_id']}",
             **NO_MUSIC,
             "reason_start": dice.choice(("trackdone", "clickrow", None)),

@@ -1,4 +1,4 @@
-"""Filling a database with what was generated, in the least time and memory."""
+"""Fills a database with generated documents, with little time and memory."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ BATCH, WRITERS = 5_000, 2
 
 
 def insert(db: Db, collection: str, documents: Iterable[dict[str, Any]]) -> None:
-    """Insert documents as they come; at most `WRITERS` batches and the next one are held."""
+    """Insert documents as they come. At most `WRITERS` batches and the next one are in memory."""
     coming, under_way = iter(documents), deque[Future[Any]]()
     with ThreadPoolExecutor(max_workers=WRITERS) as pool:
         while batch := list(islice(coming, BATCH)):
@@ -28,7 +28,7 @@ def insert(db: Db, collection: str, documents: Iterable[dict[str, Any]]) -> None
 
 
 def insert_many(db: Db, collection: str, documents: Iterable[dict[str, Any]]) -> None:
-    """As `insert`, for so many that building the indexes anew afterwards, in one pass, is faster than keeping them."""
+    """Insert many documents: drop the indexes first, and build them afterwards in one pass, which is faster."""
     declared = COLLECTIONS[collection].indexes
     db[collection].drop_indexes()
     insert(db, collection, documents)

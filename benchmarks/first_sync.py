@@ -1,4 +1,4 @@
-"""Completing the catalogue after an import of 40,000 tracks, with the process killed again and again.
+"""Completes the catalogue after an import of 40,000 tracks, while the process is killed again and again.
 
 python -m benchmarks.first_sync
 """
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def fill(store: Store, user_id: str, track_ids: list[str]) -> None:
-    """What an import leaves: plays, and a stub of each track."""
+    """Store what an import leaves: plays, and a stub of each track."""
     store.catalog.add_stubs("tracks", [Track(spotify_id=track_id, name="") for track_id in track_ids])
     first = datetime(2020, 1, 1, tzinfo=UTC)
     plays = [
@@ -69,7 +69,7 @@ def fill(store: Store, user_id: str, track_ids: list[str]) -> None:
 
 
 def kill_again_and_again(settings: Settings, store: Store, kills: int) -> int:
-    """Kill as many processes at random moments; returns how many tracks were read too early."""
+    """Kill this number of processes at random moments. Return the number of tracks that were read too early."""
     out_of_order = 0
     for _ in range(kills):
         process = multiprocessing.get_context("spawn").Process(target=enrich, args=(settings,))
@@ -90,7 +90,7 @@ def kill_again_and_again(settings: Settings, store: Store, kills: int) -> int:
 
 
 def enrich(settings: Settings) -> None:
-    """Read what is wanting, to the end."""
+    """Read all missing entries."""
     with open_store(settings) as store, reached(store, UNBOUNDED, utc_now) as reach:
         (user,) = store.users.all()
         spotify = configured_spotify(settings)

@@ -1,7 +1,7 @@
-"""A history of the size of a heavy listener's, generated: 14 years, 208,934 plays, 41,918 tracks, 9,821 artists.
+"""A generated history of the size of a heavy listener's: 14 years, 208,934 plays, 41,918 tracks, 9,821 artists.
 
-Documents come one by one, as the pipeline stores them, so that ten times as many need no more memory. Which artist a
-track is of does not depend on how many there are: one catalogue (`benchmarks.catalogue`) serves histories of all sizes.
+Documents come one by one, as the pipeline stores them, so that ten times the number needs no more memory. The artist of
+a track does not depend on the number of tracks: one catalogue (`benchmarks.catalogue`) serves histories of all sizes.
 """
 
 import hashlib
@@ -18,25 +18,25 @@ FIRST, LAST = datetime(2011, 1, 1, tzinfo=UTC), datetime(2024, 12, 31, 23, 59, t
 USER_ID = "0123456789abcdef01234567"
 DAY_S = 24 * 60 * 60
 EVEN_DAYS = 5
-"""So many days have equally many plays in every history: the day to be touched, and all that its rebuild looks at."""
+"""Number of days with equally many plays in every history: the changed day, and the days its rebuild reads."""
 API_EVERY = 20
-"""Every so manieth play is known from the API alone."""
+"""One in this number of plays is known only from the API."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much a history holds."""
+    """The size of a history."""
 
     plays: int = PLAYS
     tracks: int = TRACKS
 
     def times(self, factor: int) -> "Size":
-        """So many times as much in the same years."""
+        """The size with this many times as many plays and tracks in the same years."""
         return Size(self.plays * factor, self.tracks * factor)
 
     @property
     def artists(self) -> int:
-        """Of how many artists the tracks are."""
+        """Number of artists of the tracks."""
         return artist_of(self.tracks - 1) + 1
 
 
@@ -45,7 +45,7 @@ HEAVY = Size()
 
 @dataclass(frozen=True)
 class EvenDays:
-    """A day that has `plays` plays, as have those around it, however many the rest of the history has."""
+    """A day with `plays` plays, like the days around it, however many plays the rest of the history has."""
 
     middle: date
     plays: int
@@ -61,7 +61,7 @@ def history(
 ) -> Iterator[dict[str, Any]]:
     """Documents of ``listening_history`` of one user, each track played at least once, in order of time."""
     dice = random.Random(seed)
-    # A few tracks are played very often and most of them hardly ever.
+    # A few tracks are played very often and most tracks hardly ever.
     weights = [1 / (rank + 10) for rank in range(size.tracks)]
     chosen = array("L", range(size.tracks))
     chosen.extend(dice.choices(range(size.tracks), weights=weights, k=size.plays - size.tracks))
@@ -71,17 +71,17 @@ def history(
 
 
 def artist_of(track: int) -> int:
-    """The artist of a track, by number: each has four or five tracks."""
+    """The artist of a track, by number: each artist has four or five tracks."""
     return track * ARTISTS // TRACKS
 
 
 def album_of(track: int) -> int:
-    """The album of a track, by number: each artist has two."""
+    """The album of a track, by number: each artist has two albums."""
     return 2 * artist_of(track) + track % 2
 
 
 def spotify_id(kind: str, number: int) -> str:
-    """22 characters without order, as Spotify's ids are."""
+    """22 characters in no order, like Spotify's ids."""
     return hashlib.blake2b(f"{kind} {number}".encode(), digest_size=11).hexdigest()
 
 
@@ -91,7 +91,7 @@ def image_url(kind: str, number: int, width: int = 640) -> str:
 
 
 def duration_ms(track: int) -> int:
-    """Two to six minutes."""
+    """A duration of two to six minutes."""
     return 120_000 + track * 7 % 240_000
 
 
@@ -109,7 +109,7 @@ def _stamps(count: int, dice: random.Random, even: EvenDays | None) -> Sequence[
 
 
 def api_play(user_id: str, track: int, ended_at: datetime) -> dict[str, Any]:
-    """A play as it is stored if only the API has told of it."""
+    """A play as it is stored if only the API has reported it."""
     return {
         "user_id": user_id,
         "track": embedded_track(track),

@@ -1,6 +1,6 @@
-"""Importing an extended streaming history: how much slower than the database alone, and in how much memory?
+"""Measures the import of an extended streaming history against the database alone, and its memory.
 
-The floor is what no import can do without: inserting the documents that it writes, ready-made.
+The floor is the least work of an import: inserting the finished documents that it writes.
 
     python -m benchmarks.imports
     python -m benchmarks.imports --memory
@@ -41,7 +41,7 @@ BATCH = 2_000
 MEMORY_ROWS = (200_000, 2_000_000, 10_000_000)
 ONE_FILE_FROM = 10_000_000
 BYTES_PER_ROW = 2_000
-"""What a row takes of the disk at most: in the zip, and in the database with its indexes and its journal."""
+"""Most bytes of disk that a row takes: in the zip, and in the database with its indexes and its journal."""
 LIMITS = ArchiveLimits(total_bytes=64 << 30)
 
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def measure_times(rows: int) -> None:
-    """Import twice into a database that was empty, between two floors."""
+    """Import twice into an empty database, between two floors."""
     with scene(rows, ROWS_PER_FILE) as (settings, export, server_pid):
         with emptied(settings) as store:
             run_import(store, export)
@@ -89,7 +89,7 @@ def measure_times(rows: int) -> None:
 
 
 def measure_memory(rows: int) -> None:
-    """Import in a process of its own, which tells how large it became."""
+    """Import in a separate process, which reports its peak memory."""
     free, needed = shutil.disk_usage(tempfile.gettempdir()).free, rows * BYTES_PER_ROW
     if free < needed:
         print(f"{rows:,} rows: NOT MEASURED, {tempfile.gettempdir()} has {free >> 30} of {needed >> 30} GiB free")
@@ -111,7 +111,7 @@ def measure_memory(rows: int) -> None:
 
 
 def import_and_tell(settings: Settings, export: Path, sender: Connection) -> None:
-    """Import, and tell the seconds it took, the peak memory with the reader's, and what became of the rows."""
+    """Import, and print the seconds it took, the peak memory with the reader's, and the outcome of the rows."""
     with open_store(settings) as store:
         started = time.perf_counter()
         outcomes = run_import(store, export)
@@ -121,7 +121,7 @@ def import_and_tell(settings: Settings, export: Path, sender: Connection) -> Non
 
 @contextmanager
 def scene(rows: int, rows_per_file: int) -> Iterator[tuple[Settings, Path, int]]:
-    """An export, and a database server of its own with its process id."""
+    """An export, and a separate database server with its process id."""
     with tempfile.TemporaryDirectory() as folder:
         settings, export = Settings(home=Path(folder) / "home"), Path(folder) / "my_spotify_data.zip"
         write_export(export, rows, rows_per_file)
@@ -132,7 +132,7 @@ def scene(rows: int, rows_per_file: int) -> Iterator[tuple[Settings, Path, int]]
 
 @contextmanager
 def emptied(settings: Settings) -> Iterator[Store]:
-    """The database, empty but for its indexes."""
+    """Empty the database but keep its indexes."""
     with open_store(settings) as store:
         store.db.client.drop_database(store.db.name)
     with open_store(settings, indexes=True) as store:
@@ -140,7 +140,7 @@ def emptied(settings: Settings) -> Iterator[Store]:
 
 
 def run_import(store: Store, export: Path) -> dict[str, int]:
-    """Import the export; what became of its rows."""
+    """Import the export. Return the outcome of its rows."""
     user = User.model_validate(
         {"_id": ObjectId(USER_ID), "spotify_id": "b", "partition_key": "benchmark", "timezone": "Europe/Berlin"}
     )

@@ -1,7 +1,7 @@
-"""A user with 600 playlists and 26,000 liked songs beside two others: days, calls, and whether anything is asked twice.
+"""Measures reading a user's 600 playlists and 26,000 liked songs beside two others: days, calls, and repeated calls.
 
-Time is the simulator's. Every day the libraries of all are read once, as the daily schedule does, and once more for
-what the others have left of the calls, as the sensor does.
+Time is the simulator's. Every day, the libraries of all users are read once, as the daily schedule does. They are read
+once more with the calls that the other users have left, as the sensor does.
 
     python -m benchmarks.library
     python -m benchmarks.library --playlists 0 --saved-tracks 0 --daily-calls 8     # the users of the demo
@@ -29,12 +29,12 @@ from echostats_pipeline.stages.playlists import sync_playlists
 from echostats_pipeline.storage.store import Store
 
 DAY = timedelta(days=1, minutes=20)
-"""The calls of a day are made within minutes, and free again a day later."""
+"""The calls of a day are made within minutes, and become free again a day later."""
 QUOTA = 600
 
 
 def main() -> None:
-    """Read until everything is there, day by day."""
+    """Read day by day until everything is read."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--playlists", type=int, default=600)
     parser.add_argument("--saved-tracks", type=int, default=26_000)
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--most-days", type=int, default=60)
     arguments = parser.parse_args()
     size = LibrarySize(arguments.playlists, arguments.saved_tracks)
-    start = utc_now()  # the database forgets calls of former days by its own clock
+    start = utc_now()  # the database deletes calls of former days by its own clock
     world, clock = World(seed=1, user_count=arguments.users, size=size), Clock(frozen_at=start)
     behaviour = Behaviour(regime="restricted_dev", quota=QUOTA)
     with installation(world, behaviour, clock) as (base, store, simulator):
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def one_day(store: Store, users: list[User], settings: Settings, simulator: RunningSimulator) -> None:
-    """The daily reading of everybody, then whoever is due."""
+    """Read all libraries as each day, then those that are due."""
     for user in users:
         read(store, user, settings, simulator)
     due = due_libraries(store, users, settings.daily_calls, simulator.clock.now())
@@ -74,7 +74,7 @@ def one_day(store: Store, users: list[User], settings: Settings, simulator: Runn
 
 
 def read(store: Store, user: User, settings: Settings, simulator: RunningSimulator) -> None:
-    """One run for one user."""
+    """Run once for one user."""
 
     def sleep(seconds: float) -> None:
         simulator.clock.advance(timedelta(seconds=seconds))
@@ -88,19 +88,19 @@ def read(store: Store, user: User, settings: Settings, simulator: RunningSimulat
 
 
 def complete(store: Store, users: list[User], settings: Settings, simulator: RunningSimulator) -> bool:
-    """Whether nothing of anybody's library is missing."""
+    """Whether every user's library is completely read."""
     found = libraries(store, users, settings.daily_calls, simulator.clock.now())
     return all(part.is_complete for _, parts in found for part in parts)
 
 
 def report(store: Store, users: list[User]) -> None:
-    """Print what is stored, and what was asked more than once."""
+    """Print what is stored, and calls made more than once."""
     for user in users:
         mine = {"user_id": user.user_id}
         counts = {name: store.db[name].count_documents(mine) for name in ("playlists", "saved_tracks", "top_items")}
         rows = Counter(call["endpoint"] for call in store.db["api_logs"].find({**mine, "status_code": 200}))
         twice = sum(count - 1 for path, count in rows.items() if "/items" in path or "offset" in path)
-        print(f"{user.partition_key}: {counts}; {rows.total()} calls answered, of them {twice} for pages read before")
+        print(f"{user.partition_key}: {counts}; {rows.total()} calls answered, {twice} for pages read before")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How time and memory are measured, the same way for what is measured and for its floor.
+"""Measures time and memory, in the same way for the work and for its floor.
 
-The garbage collector is on with its own thresholds on both sides, as it is in production. What was alive before is
-collected and then frozen for the time of the work, so that neither side pays for what the benchmark itself holds.
+The garbage collector is on with its own thresholds on both sides, as it is in production. Objects that existed before
+are collected and then frozen during the work, so that neither side pays for what the benchmark itself holds.
 
-This machine may have other work to do. The clock then tells more of that than of the work: processor time, of this
-process and of the server, is told beside it.
+This machine may have other work to do. The clock then measures that more than the work. So the processor time of this
+process and of the server is printed too.
 """
 
 import gc
@@ -24,7 +24,7 @@ MILLI_BELOW_S = 0.5
 
 
 class NoProgress:
-    """Nobody watches a benchmark."""
+    """Progress that is not shown."""
 
     def expect(self, items: int) -> None:
         """Ignore it."""
@@ -49,7 +49,7 @@ class Taken:
 
     @property
     def processor(self) -> float:
-        """Processor time of both."""
+        """Processor time of process and server."""
         return self.own + self.server
 
     @classmethod
@@ -60,12 +60,12 @@ class Taken:
 
 
 def readable(seconds: float) -> str:
-    """Seconds, or milliseconds where there are few."""
+    """Seconds, or milliseconds for short times."""
     return f"{seconds:.2f} s" if seconds >= MILLI_BELOW_S or seconds == 0 else f"{seconds * 1_000:.1f} ms"
 
 
 def timed(server_pid: int, work: Callable[[], Result]) -> tuple[Taken, Result]:
-    """What `work` took and returned."""
+    """Time and result of `work`."""
     gc.collect()
     gc.freeze()
     try:
@@ -78,7 +78,7 @@ def timed(server_pid: int, work: Callable[[], Result]) -> tuple[Taken, Result]:
 
 
 def processor_s(pid: int) -> float:
-    """Processor time of a process in seconds; 0 where there is no /proc."""
+    """Processor time of a process in seconds; 0 without /proc."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return 0.0
@@ -87,7 +87,7 @@ def processor_s(pid: int) -> float:
 
 
 def peak_mib(pid: int) -> int:
-    """The most memory a process has had resident; without /proc, of this process."""
+    """The peak resident memory of a process; without /proc, of this process."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,4 +1,4 @@
-"""How large a process becomes that does one thing only, on a database that is there already.
+"""Measures the peak memory of a process that does one piece of work, on an existing database.
 
 python -m benchmarks.memory HOME USER_NUMBER rollups
 """
@@ -27,34 +27,34 @@ WORKS = {"rollups": "memory, full rollup rebuild", "snapshots": "memory, five sn
 
 
 def measure(scene: Scene, listener: Listener, scale: str, say: Callable[[str], None]) -> list[Row]:
-    """Each work in a process of its own."""
+    """Do each piece of work in a separate process."""
     rows = []
     for work, name in WORKS.items():
         say(f"scale {scale}: {name}")
         scene.clear(listener, rollups=work == "rollups")
-        told = in_own_process(scene.settings, listener.user, work)
+        numbers = in_own_process(scene.settings, listener.user, work)
         rows.append(
             Row(
                 work=name,
                 scale=scale,
-                measured=told["peak_mib"],
-                floor=told["baseline_mib"],
+                measured=numbers["peak_mib"],
+                floor=numbers["baseline_mib"],
                 goal=f"≤ {GOAL_MIB:.0f} MiB ({GOAL_MB} MB)",
-                met=told["peak_mib"] <= GOAL_MIB,
+                met=numbers["peak_mib"] <= GOAL_MIB,
                 unit="MiB",
-                notes=[f"{told['baseline_mib']} MiB of it after all imports, connected"],
-                counts=told,
+                notes=[f"{numbers['baseline_mib']} MiB of it after all imports, connected"],
+                counts=numbers,
             )
         )
     return rows
 
 
 def in_own_process(settings: Settings, user: User, work: str) -> dict[str, int]:
-    """Start a process for the work, and return what it tells."""
+    """Start a process for the work, and return its numbers."""
     command = [sys.executable, "-m", "benchmarks.memory", str(settings.home), user.user_id, work]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603 - our own interpreter and arguments
-    told: dict[str, int] = json.loads(done.stdout)
-    return told
+    numbers: dict[str, int] = json.loads(done.stdout)
+    return numbers
 
 
 def main() -> None:

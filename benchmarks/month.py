@@ -1,4 +1,4 @@
-"""A month of syncing five simulated users within a developer app's limits: is anything lost, and what does it cost?
+"""Measures a month of syncing five simulated users within a developer app's limits: lost plays, and cost.
 
 Time is the simulator's: a month takes minutes. The simulator knows every play it could ever have shown.
 
@@ -35,15 +35,15 @@ INTERVAL = timedelta(minutes=15)
 LIBRARY_AT = time(4, 30)
 QUOTA = 600
 LATEST_ROWS = timedelta(hours=6)
-"""Plays of the last hours may still be on their way, so they are not judged."""
+"""Plays of the last hours may still be under way, so they are not judged."""
 ENRICHMENT = {"tracks", "artists", "albums", "audio-features", "reccobeats"}
 FAULTS = "server-error unauthorized rate-limit disconnect truncated-json late-rows doubled-rows null-track episode-row"
-"""What may go wrong between a working app and Spotify; that the app itself is refused is another story."""
+"""Faults between a working app and Spotify. Refusals of the app itself are not part of this benchmark."""
 
 
 @dataclass
 class Month:
-    """The installation under test and what happened to it."""
+    """The installation under test and its results."""
 
     settings: Settings
     store: Store
@@ -51,7 +51,7 @@ class Month:
     users: list[User]
     failures: Counter[str]
     polls: dict[str, list[datetime]]
-    """When Spotify has answered, by user id: what was out of reach then is nobody's fault."""
+    """Instants of Spotify's responses, by user id. Plays that no response could contain are not counted as lost."""
 
     def now(self) -> datetime:
         """The simulated instant."""
@@ -62,13 +62,13 @@ class Month:
         self.simulator.clock.advance(timedelta(seconds=seconds))
 
     def round(self) -> None:
-        """What the sensors ask for every quarter of an hour: each user's plays first, then what the budget allows."""
+        """Do the work of a quarter of an hour: each user's plays first, then what the budget allows."""
         for user in self.users:
             self._attempt(lambda user=user: self._sync(user))
         self._attempt(self._enrich)
 
     def day(self) -> None:
-        """What the daily schedule asks for."""
+        """Do the work of the daily schedule."""
         for user in self.users:
             self._attempt(lambda user=user: self._library(user))
 
@@ -124,7 +124,7 @@ def main() -> None:
 
 
 def live(month: Month, days: int) -> None:
-    """Let the month pass."""
+    """Simulate the month."""
     for slot in range(days * 96):
         due = START + slot * INTERVAL
         if month.now() < due:
@@ -135,7 +135,7 @@ def live(month: Month, days: int) -> None:
 
 
 def settle(month: Month) -> None:
-    """Go on until everybody has been read once more: a wait that the end of the month cuts off loses nothing."""
+    """Continue until every user has been read once more: a wait at the end of the month loses nothing."""
     end = month.now()
     while any(not polls or polls[-1] <= end for polls in (month.polls.get(user.user_id) for user in month.users)):
         month.simulator.clock.advance(INTERVAL)

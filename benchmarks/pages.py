@@ -1,8 +1,8 @@
-"""How long the asset pages of the Dagster UI wait for the webserver, with fourteen years of days for every user.
+"""Measures how long the asset pages of the Dagster UI wait for the webserver, with fourteen years of days per user.
 
-A SQLite instance of ours is filled with materializations of the three assets by day, and a real webserver is asked what
-the UI asks. The queries are the UI's own, cut down to the fields that cost something. Cold is the first time after the
-webserver's start, warm the median of five. The floor is the query that asks for nothing but the version (Linux only).
+A SQLite instance is filled with materializations of the three assets by day, and a real webserver answers the UI's
+queries. The queries are the UI's own, reduced to the fields that take time. Cold is the first time after the
+webserver's start, warm is the median of five. The floor is the query for the version alone (Linux only).
 
     python -m benchmarks.pages                     # 5 users
     python -m benchmarks.pages --users 5 50        # minutes, and gigabytes
@@ -64,7 +64,7 @@ RUNS = """query { runsOrError(limit: 50) { ... on Runs { results {
 
 
 def main() -> None:
-    """Fill, ask, and print the table for every number of users."""
+    """Fill, query, and print the table for every number of users."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, nargs="+", default=[5])
     parser.add_argument("--days", type=int, default=DAYS)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def measure(home: Path, count: int, days: int) -> None:
-    """Fill an instance and print what its pages cost."""
+    """Fill an instance and print the times of its pages."""
     settings = load_settings(environment(home), env_file=None)
     os.environ["ECHOSTATS_HOME"] = str(home)
     keys = [f"listener-{number:06x}" for number in range(count)]
@@ -104,7 +104,7 @@ def measure(home: Path, count: int, days: int) -> None:
 
 
 def queries(ui: Graphql) -> dict[str, Callable[[], Any]]:
-    """What the UI asks, by page."""
+    """The queries of the UI, by page."""
     key = {"path": [ASSETS[-1]]}
     return {
         "version (floor)": lambda: ui.ask("query { version }"),
@@ -116,14 +116,14 @@ def queries(ui: Graphql) -> dict[str, Callable[[], Any]]:
 
 
 def timed(ask: Callable[[], Any]) -> float:
-    """Seconds until the answer."""
+    """Seconds until the response."""
     started_at = time.perf_counter()
     ask()
     return time.perf_counter() - started_at
 
 
 def fill(instance: dg.DagsterInstance, keys: list[str], days: int) -> int:
-    """All days of all users for every asset, one run per user; and some hundred ordinary runs."""
+    """Store all days of all users for every asset, one run per user, and some hundred ordinary runs."""
     instance.add_dynamic_partitions("users", keys)
     span = [LAST - timedelta(days=number) for number in reversed(range(days))]
     stored = sum(materialize(instance, key, span) for key in keys)
@@ -134,7 +134,7 @@ def fill(instance: dg.DagsterInstance, keys: list[str], days: int) -> int:
 
 
 def materialize(instance: dg.DagsterInstance, key: str, span: list[date]) -> int:
-    """Store that a run of one user has built these days of every asset; returns how many materializations."""
+    """Store materializations of these days of every asset by a run of one user. Return how many were stored."""
     now = utc_now()
     run = dg.DagsterRun(job_name="rollup_build", status=dg.DagsterRunStatus.SUCCESS)
     add_runs(instance, [(run, now)])

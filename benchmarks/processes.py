@@ -1,7 +1,7 @@
-"""What the processes of a running Dagster cost (Linux only).
+"""Measures what the processes of a running Dagster cost (Linux only).
 
-CPU seconds are those of the living processes and of all children they have outlived, so that the runs, which are
-processes of their own, are counted after their end.
+CPU seconds are those of the living processes and of all their ended children. Runs are separate processes, so they are
+counted after their end.
 """
 
 import os
@@ -21,16 +21,16 @@ ROLES = (
     ("simulator", "main simulate"),
     ("echostats up", "main up"),
 )
-"""What a process is, by what its command line holds; the first that fits. Everything else is a run."""
+"""The role of a process, by a part of its command line; the first match counts. All other processes are runs."""
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MIB = 2**20
 TIMEOUT_S = 300
-"""For an answer of the UI on a machine that is kept busy."""
+"""Seconds to wait for a response of the UI on a busy machine."""
 
 
 def cpu_seconds(home: Path) -> float:
-    """CPU seconds of everything that works in a state folder, so far."""
+    """CPU seconds of all processes of a state folder so far."""
     total = 0
     for pid in processes_of(home):
         total += sum(int(field) for field in _fields(pid)[11:15])
@@ -38,7 +38,7 @@ def cpu_seconds(home: Path) -> float:
 
 
 def memory_mib(home: Path) -> Counter[str]:
-    """Resident memory by role, in MiB; pages that processes share count in each of them."""
+    """Resident memory by role, in MiB. Pages that processes share count in each."""
     found: Counter[str] = Counter()
     for pid, command in processes_of(home).items():
         pages = _read(pid, "statm").split() or ["0", "0"]  # it has just ended
@@ -47,12 +47,12 @@ def memory_mib(home: Path) -> Counter[str]:
 
 
 def role(command: str) -> str:
-    """What a process is, after its command line."""
+    """The role of a process, from its command line."""
     return next((name for name, mark in ROLES if mark in command), "runs")
 
 
 def disk_mib(folder: Path) -> float:
-    """What the files of a folder take on disk, in MiB."""
+    """Size of the files of a folder on disk, in MiB."""
     total = 0
     for path in folder.rglob("*"):
         try:
@@ -63,7 +63,7 @@ def disk_mib(folder: Path) -> float:
 
 
 def _fields(pid: int) -> list[str]:
-    """The fields of ``/proc/<pid>/stat`` after the name, which may hold anything."""
+    """The fields of ``/proc/<pid>/stat`` after the name, which may contain any character."""
     return _read(pid, "stat").rpartition(")")[2].split() or ["0"] * 50
 
 

@@ -1,4 +1,4 @@
-"""What was measured, as a table for people and as JSON for everything else."""
+"""Reports the measurements, as a table for people and as JSON for programs."""
 
 import json
 import os
@@ -24,14 +24,14 @@ class Row:
     """One line of the table.
 
     Attributes:
-        work: What was done.
-        scale: On how much.
+        work: The work that was measured.
+        scale: The scale it was measured at.
         measured: Median, in `unit`.
-        floor: What it is compared with, in `unit`.
+        floor: The floor it is compared with, in `unit`.
         ratio: Measured by floor.
-        processor_ratio: The same of processor times.
-        goal: As a person says it.
-        met: Whether it is met; None if there is none.
+        processor_ratio: The same ratio of processor times.
+        goal: The goal as text.
+        met: Whether the goal is met; None if there is none.
         unit: ``s`` or ``MiB``.
         notes: Further findings, a line each.
         single: All single measurements, by what was measured.
@@ -63,16 +63,16 @@ class Row:
         at_most: float,
         **rest: Any,
     ) -> "Row":
-        """Compare sums of medians; of processor times, which nobody disturbs, sums of all.
+        """Make a row that compares sums of medians; for processor times, which stay undisturbed, sums of all times.
 
         Args:
-            work: What was done.
-            scale: On how much.
+            work: The work that was measured.
+            scale: The scale it was measured at.
             single: Single measurements by name.
             measured: The names that make up the work.
             floor: The names that make up the floor.
             at_most: The goal for the ratio.
-            rest: Other attributes; a `met` in it is a condition more.
+            rest: Other attributes; a `met` in it is a further condition.
         """
         names = (*measured, *floor)
         medians = {name: Taken.median(single[name]) for name in names}
@@ -99,7 +99,7 @@ class Row:
 
 
 def machine(db: Db) -> dict[str, Any]:
-    """Where it was measured."""
+    """The machine of the measurements."""
     return {
         "cores": os.cpu_count(),
         "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
@@ -112,7 +112,7 @@ def machine(db: Db) -> dict[str, Any]:
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    """All rows, and below them what else was found."""
+    """Print all rows, and below the rows all notes."""
     table = Table("work", "scale", title="Measured against floors of the same run, medians")
     for column in ("measured", "floor", "ratio", "ratio of processor time"):
         table.add_column(column, justify="right")
@@ -139,7 +139,7 @@ def print_table(rows: Sequence[Row]) -> None:
 
 
 def write_json(path: Path, rows: Sequence[Row], where: Mapping[str, Any], *, complete: bool) -> None:
-    """Everything that was measured."""
+    """Write all measurements."""
     found = {"machine": where, "complete": complete, "results": [asdict(row) for row in rows]}
     path.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -1,7 +1,7 @@
-"""A round of syncing 1,000 users under a real `echostats up`: how long from the first tick to the last fresh snapshot?
+"""Measures a round of syncing 1,000 users under a real `echostats up`, from the first tick to the last fresh snapshot.
 
-Everybody has 50 new plays, the worst there is. The simulated Spotify takes 150 ms to answer. The floor is the time that
-the calls alone would take, as many at once as one run makes.
+Every user has 50 new plays, the worst case. The simulated Spotify takes 150 ms to respond. The floor is the time of the
+calls alone, with as many at once as one run makes.
 
     python -m benchmarks.round
     python -m benchmarks.round --users 100
@@ -40,7 +40,7 @@ MOST_S = 1800.0
 
 
 def main() -> None:
-    """Run two rounds and print what they took."""
+    """Run two rounds and print their times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=1_000)
     users = parser.parse_args().users
@@ -104,7 +104,7 @@ def until(condition: Callable[[], bool], since: datetime) -> float:
 
 @contextmanager
 def up(environ: dict[str, str]) -> Iterator[None]:
-    """`echostats up` on a free port."""
+    """Run `echostats up` on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     command = [sys.executable, "-m", "echostats_pipeline.cli.main", "up", "--port", str(port)]
@@ -118,7 +118,7 @@ def up(environ: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def spotify(settings: Settings, users: int) -> Iterator[None]:
-    """A simulated Spotify in a process of its own, with so many users, all connected."""
+    """A simulated Spotify in a separate process, with this number of users, all connected."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(settings, users, theirs))
@@ -132,7 +132,7 @@ def spotify(settings: Settings, users: int) -> Iterator[None]:
 
 
 def serve(settings: Settings, users: int, control: Connection) -> None:
-    """Serve until told to end; says when everybody is connected."""
+    """Serve until stopped; print a line when every user is connected."""
     home = StateFolder(settings.home)
     epoch = utc_now().date() - timedelta(days=21)
     world = World(seed=1, user_count=users, epoch=epoch)
@@ -142,7 +142,7 @@ def serve(settings: Settings, users: int, control: Connection) -> None:
     ):
         home.write_json(home.simulator_file, {"url": simulator.base_url})
         connect_everybody(settings, store, simulator)
-        for user in world.users:  # what it makes up when it is first asked is not its answering time
+        for user in world.users:  # the first call of each user generates plays, which is not response time
             world.recently_played(user, utc_now())
         simulator.behave(faults={"slow": Fault(rate=1.0)}, slow_seconds=ANSWER_S)
         control.send("ready")

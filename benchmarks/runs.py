@@ -1,4 +1,4 @@
-"""Runs as Dagster's tables have them, many at once and with dates of our choice: through its API each costs 10 ms."""
+"""Writes many runs with chosen dates into Dagster's tables; through Dagster's API each costs 10 ms."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ TOOK = timedelta(seconds=5)
 
 
 def round_of(user_key: str, at: datetime) -> list[tuple[dg.DagsterRun, datetime]]:
-    """The two runs that a quarter of an hour brings for a user who listens: both have succeeded."""
+    """The two runs of a quarter of an hour for a user who listens; both have succeeded."""
     done = dg.DagsterRunStatus.SUCCESS
     days = range_tags(at.date(), at.date(), user_key)
     common = {USER_TAG: user_key, "dagster/max_runtime": "900", "dagster/from_sensor": "true"}

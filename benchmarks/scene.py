@@ -1,4 +1,4 @@
-"""The database that everything is measured on: listeners with histories of several sizes, and their catalogue."""
+"""The database for all measurements: listeners with histories of several sizes, and their catalogue."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,34 +25,34 @@ from echostats_pipeline.transforms.days import DayWindow
 
 LIGHT = Size(plays=10_000, tracks=2_000)
 EVEN = EvenDays(date(2018, 1, 2), plays=50)
-"""The day that is touched, equal in all histories."""
+"""The day that is changed, equal in all histories."""
 NOW = datetime(2024, 12, 31, 22, tzinfo=UTC)
 SPAN = DayWindow(FIRST.date(), LAST.date() + timedelta(days=1))
 MIN_PLAY_MS = 30_000
 SOURCES = ("users", "listening_history", "tracks", "artists", "albums")
-"""What is there before anything is built. Whatever else holds something of a user was made of it."""
+"""Collections that exist before anything is built. Every other collection with a user's data is derived."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A user, and how much their history holds."""
+    """A user, and the size of their history."""
 
     user: User
     size: Size
 
     @property
     def user_id(self) -> str:
-        """As documents name the user."""
+        """The user's id in documents."""
         return self.user.user_id
 
     def play(self, ended_at: datetime) -> Document:
-        """One more play; a second that ends in half of one is free in every history."""
+        """One more play. Its half second is free in every history."""
         return api_play(self.user_id, 7, ended_at + timedelta(milliseconds=500))
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A server of its own and the store on it, whose traffic is counted."""
+    """A separate server and the store on it, whose traffic is counted."""
 
     settings: Settings
     server_pid: int
@@ -60,7 +60,7 @@ class Scene:
     traffic: Traffic
 
     def add(self, size: Size, *, number: int) -> Listener:
-        """Fill in a listener with a history."""
+        """Add a listener with a history."""
         user = User.model_validate(
             {
                 "_id": ObjectId(f"{number:024x}"),
@@ -75,7 +75,7 @@ class Scene:
         return Listener(user, size)
 
     def fill_catalogue(self, size: Size) -> None:
-        """Make the catalogue know the tracks of histories up to this size."""
+        """Fill the catalogue with the tracks of histories up to this size."""
         for name, documents in (
             ("tracks", catalogue.tracks),
             ("artists", catalogue.artists),
@@ -85,7 +85,7 @@ class Scene:
             insert(self.store.db, name, documents(size))
 
     def clear(self, listener: Listener, *, rollups: bool) -> None:
-        """Remove everything that was made of the history; not the rollups, unless those too."""
+        """Remove everything derived from the history; rollups only on request."""
         kept = {*SOURCES, *(() if rollups else ("daily_rollups",))}
         for name in sorted(set(self.store.db.list_collection_names()) - kept):
             self.store.db[name].delete_many({"user_id": listener.user_id})
@@ -107,7 +107,7 @@ class Scene:
 
 
 def toggle(scene: Scene, play: Document) -> None:
-    """Add a play, or remove it if it is there."""
+    """Add a play, or remove it if it exists."""
     plays = scene.store.db["listening_history"]
     same = {"user_id": play["user_id"], "played_at": play["played_at"]}
     if plays.delete_one(same).deleted_count == 0:
@@ -116,7 +116,7 @@ def toggle(scene: Scene, play: Document) -> None:
 
 @contextmanager
 def scene(settings: Settings) -> Iterator[Scene]:
-    """A server for as long as the block runs, with an empty database that has all indexes."""
+    """A server while the block runs, with an empty database that has all indexes."""
     traffic = Traffic()
     with running(StateFolder(settings.home)) as server:
         client: MongoClient[Document] = MongoClient(server.uri, event_listeners=[traffic])
@@ -127,4 +127,4 @@ def scene(settings: Settings) -> Iterator[Scene]:
 
 
 SIZES = {1: HEAVY, 10: HEAVY.times(10)}
-"""By the scale they are measured at."""
+"""Listeners by the scale they are measured at."""

@@ -1,9 +1,9 @@
-"""One tick of every sensor, with few and with many users: which of them do not keep up?
+"""Measures one tick of every sensor, with few and with many users, to find sensors that do not keep up.
 
 The database is a real MongoDB, the Dagster instance a real SQLite one. Every user had two runs in the last quarter of
-an hour, and five of them a day's worth. One user in twenty waits for a snapshot, one in fifty for rollups; one in fifty
-has an open incident. A tick is what the daemon pays besides asking the code server (some 40 ms): resources and
-evaluation. The floor is the cheapest tick there could be, which reads all users and one run.
+an hour, and five users had a day of runs. One user in twenty waits for a snapshot, one in fifty for rollups; one in
+fifty has an open incident. A tick is the daemon's work besides the call to the code server (some 40 ms): resources and
+evaluation. The floor is the cheapest possible tick, which reads all users and one run.
 
     python -m benchmarks.sensors
     python -m benchmarks.sensors --users 5 100 --ticks 3
@@ -49,12 +49,12 @@ SNAPSHOT_BYTES = 20_000
 CHECKS_STORED = 60
 """Syncs whose checks were evaluated a moment ago."""
 SLOW_MS = 100.0
-"""Above the floor."""
+"""Most milliseconds above the floor."""
 
 
 @dg.sensor(name="floor", job_name="user_sync")
 def cheapest(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SkipReason:
-    """What no tick can do without."""
+    """The least work of any tick."""
     users = list(store.get().db["users"].find())
     runs = context.instance.get_run_records(limit=1)
     return dg.SkipReason(f"{len(users)} users, {len(runs)} run")
@@ -90,12 +90,12 @@ def measure(count: int, ticks: int) -> dict[str, float]:
         ):
             keys = fill(store, instance, count)
             first = sync_sensor(keys[0], INTERVAL_MINUTES)
-            everybody = fan_out_sensor(INTERVAL_MINUTES, settings.sync_batch_size)
+            fan_out = fan_out_sensor(INTERVAL_MINUTES, settings.sync_batch_size)
             repository = build_definitions(roster=keys[:1], settings=settings).get_repository_def()
-            sensors = (cheapest, first, everybody, *SENSORS, *ALERT_SENSORS)
+            sensors = (cheapest, first, fan_out, *SENSORS, *ALERT_SENSORS)
             cursors: dict[str, str | None] = {}
             took: dict[str, list[float]] = {sensor.name: [] for sensor in sensors}
-            for _ in range(ticks + 2):  # in turn, so that whatever else the machine does befalls all of them
+            for _ in range(ticks + 2):  # in turn, so that other work of the machine affects all of the sensors
                 for sensor in sensors:
                     took[sensor.name].append(_tick(sensor, instance, repository, cursors))
             return {"sync_<user>" if name == first.name else name: median(each[2:]) for name, each in took.items()}
@@ -107,7 +107,7 @@ def _tick(
     repository: dg.RepositoryDefinition,
     cursors: dict[str, str | None],
 ) -> float:
-    """Milliseconds of a tick that goes on where the sensor's last one ended."""
+    """Milliseconds of a tick that continues from the cursor of the sensor's last one."""
     needed = sensor.required_resource_keys
     started = time.perf_counter()
     with (
@@ -126,7 +126,7 @@ def _tick(
 
 
 def fill(store: Store, instance: dg.DagsterInstance, count: int) -> list[str]:
-    """The users and what they leave behind; their partition keys."""
+    """Store the users and their records. Return their partition keys."""
     now = utc_now()
     users = [_user(number, now) for number in range(count)]
     store.db["users"].insert_many({"_id": user.id, **user.to_bson()} for user in users)
@@ -196,7 +196,7 @@ def _incident(user: User, now: datetime) -> Incident:
 
 
 def _evaluate_checks(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> None:
-    """The two checks of the rollups, passed in each of the runs."""
+    """Store the two checks of the rollups, passed in each of the runs."""
     for run in runs:
         for name in ("daily_rollups_match_history", "no_day_is_overlong"):
             key = dg.AssetKey("daily_rollups")

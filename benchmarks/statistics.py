@@ -1,4 +1,4 @@
-"""Rebuilding everything of one user, against what no rebuild can do without."""
+"""Measures the rebuild of everything of one user, against the least work of any rebuild."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from echostats_pipeline.transforms.days import DayWindow
 
 GOAL_REBUILD, GOAL_UNCHANGED, GOAL_SNAPSHOTS = 1.6, 1.6, 2.0
 CHANGED_DAYS = 2
-"""Rollups that one more play may have changed: of its day, and of the one a session reaches into."""
+"""Rollups that one more play may change: of its day, and of the next day if its session continues."""
 PIECE_DAYS = 366
-"""As many finished documents are held and written at a time."""
+"""Number of finished documents that are held and written at a time."""
 SCAN, UPSERT, READ = "raw scan of the plays", "bulk upsert of the finished rollups", "reading the rollups once"
 FULL, UNCHANGED = "full rollup rebuild", "rebuild, nothing changed"
 SCRATCH, ONE_PLAY = "five snapshots from scratch", "snapshots after one new play"
 
 
 def measure(scene: Scene, listener: Listener, scale: str, rounds: int, say: Callable[[str], None]) -> list[Row]:
-    """Rollups and snapshots, `rounds` times in turn with their floors."""
+    """Measure rollups and snapshots, `rounds` times in turn with their floors."""
     ready_finished(scene)
     single: dict[str, list[Taken]] = defaultdict(list)
     unchanged_writes = 0
@@ -92,7 +92,7 @@ def measure(scene: Scene, listener: Listener, scale: str, rounds: int, say: Call
 def one_new_play(
     scene: Scene, listener: Listener, scale: str, single: dict[str, list[Taken]], stored: dict[str, int]
 ) -> Row:
-    """How much the snapshots read again when one day has changed."""
+    """Measure how much the snapshots read again when one day has changed."""
     change_last_day(scene, listener)
     traffic = scene.traffic
     with traffic.reading():
@@ -130,19 +130,19 @@ def ready_finished(scene: Scene) -> None:
 
 
 def scan(scene: Scene, listener: Listener) -> None:
-    """Read all plays, whole."""
+    """Read all plays completely."""
     for _ in scene.store.db["listening_history"].find({"user_id": listener.user_id}):
         pass
 
 
 def read_rollups(scene: Scene, listener: Listener) -> None:
-    """Read all rollups, whole."""
+    """Read all rollups completely."""
     for _ in scene.store.db["daily_rollups"].find({"user_id": listener.user_id}):
         pass
 
 
 def upsert_finished(scene: Scene, listener: Listener) -> Taken:
-    """Write the rollups that there are to an empty collection, year by year; reading them is not timed."""
+    """Write the existing rollups to an empty collection, year by year. Reading them is not timed."""
     scene.store.db["finished"].delete_many({})
     total = Taken()
     for piece in SPAN.pieces(PIECE_DAYS):
@@ -159,7 +159,7 @@ def finished(scene: Scene, listener: Listener, piece: DayWindow) -> list[Documen
 
 
 def upsert(scene: Scene, documents: list[Document]) -> None:
-    """Write finished rollups as their unique key demands."""
+    """Write finished rollups by their unique key."""
     scene.store.db["finished"].bulk_write(
         [
             ReplaceOne({"user_id": document["user_id"], "date": document["date"]}, document, upsert=True)

@@ -1,6 +1,6 @@
-"""Two processes that want a new access token at the same time, again and again: does the consent survive?
+"""Runs two processes that refresh one access token at the same time, again and again, to see if the consent survives.
 
-Every refresh uses the refresh token up, so that two refreshes with one would end it.
+Every refresh uses up the refresh token, so two refreshes with the same token would end the consent.
 
     python -m benchmarks.tokens
 """
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def race(settings: Settings, rounds: int, barrier: Barrier, results: "multiprocessing.Queue[Counter[str]]") -> None:
-    """Want a token as soon as everybody is ready; the first to arrive makes the stored one too old before."""
+    """Request a token as soon as all processes are ready. The first process makes the stored token too old before."""
     outcomes: Counter[str] = Counter()
     with open_store(settings) as store:
         (user,) = store.users.all()

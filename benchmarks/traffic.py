@@ -1,4 +1,4 @@
-"""What goes over the wire to and from the database: documents and bytes read, documents written, by collection."""
+"""Counts the traffic to and from the database: documents and bytes read, documents written, by collection."""
 
 import threading
 from collections import Counter
@@ -16,7 +16,8 @@ WRITES = ("insert", "update", "delete")
 class Traffic(CommandListener):
     """Counts what the commands of one client read and write.
 
-    Writes are always counted. Reads are only while `reading` is open: weighing decoded documents takes long.
+    Writes are always counted. Reads are counted only while `reading` is open, because weighing decoded documents is
+    slow.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class Traffic(CommandListener):
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Count reads of the block, and nothing from before."""
+        """Count the reads of the block, and no earlier ones."""
         self.documents.clear()
         self.bytes.clear()
         self._weighing = True
@@ -39,12 +40,12 @@ class Traffic(CommandListener):
             self._weighing = False
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Remember which collection a write is for: its reply does not tell."""
+        """Remember the collection of a write, which its reply does not name."""
         if event.command_name in WRITES:
             self._targets[event.request_id] = event.command[event.command_name]
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        """Count."""
+        """Count the command."""
         target = self._targets.pop(event.request_id, None)
         cursor: dict[str, Any] = event.reply.get("cursor", {}) if self._weighing else {}
         with self._lock:
@@ -57,7 +58,7 @@ class Traffic(CommandListener):
                     self.bytes[collection] += size
 
     def failed(self, event: CommandFailedEvent) -> None:
-        """Forget it."""
+        """Forget the command."""
         self._targets.pop(event.request_id, None)
 
 
