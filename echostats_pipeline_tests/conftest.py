@@ -1,7 +1,7 @@
 """A real MongoDB server and a simulated Spotify per test process, an empty database and a state folder per test.
 
-Time stands still at `NOW`, in the simulator and in the pipeline, until a test moves it. Nothing depends on the
-environment; every process is stopped by the fixture that started it.
+The simulator's and the pipeline's clocks stand still at `NOW` until a test moves them. Nothing depends on the
+environment; the fixture that started a process also stops it.
 """
 
 import os
@@ -82,7 +82,7 @@ register_profiles()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each with the mark of its cost; the longest first, one for each process: those with a group of their own."""
+    """Mark each test with its cost, and sort the longest groups first, one for each process."""
     mark_costs(items)
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
@@ -97,7 +97,7 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def mongo_server() -> Iterator[EmbeddedServer]:
-    """The embedded server, in a state folder of its own, in memory where that can be had: indexes cost disk syncs."""
+    """The embedded server in a separate state folder, in memory if possible, because indexes cost disk syncs."""
     try:
         mongod.find_mongod()
     except EmbeddedServerError as error:
@@ -113,7 +113,7 @@ def mongo_server() -> Iterator[EmbeddedServer]:
 @pytest.fixture(scope="session")
 def mongo_client(mongo_server: EmbeddedServer) -> Iterator[MongoClient[Document]]:
     with MongoClient[Document](mongo_server.uri, tz_aware=True) as client:
-        # Time stands still at `NOW`, but the server would remove by its own clock what expires.
+        # Test clocks stand still at `NOW`, but the server would remove expired documents by its own clock.
         client.admin.command({"setParameter": 1, "ttlMonitorEnabled": False})
         yield client
 
@@ -127,7 +127,7 @@ def kept_database(mongo_client: MongoClient[Document]) -> Iterator[KeptDatabase]
 
 @pytest.fixture
 def db(mongo_client: MongoClient[Document], request: pytest.FixtureRequest) -> Iterator[Db]:
-    """A database without collections, gone after the test; that of the store where the test has one."""
+    """A database without collections, deleted after the test; if the test has a store, the database of the store."""
     if "store" in request.fixturenames:
         kept: KeptDatabase = request.getfixturevalue("kept_database")
         yield kept.empty()
@@ -145,7 +145,7 @@ def store(db: Db) -> Store:
 
 @pytest.fixture(scope="session")
 def small_world() -> World:
-    """Two people who began to listen half a year before `NOW`."""
+    """A world of two people who began to listen half a year before `NOW`."""
     return World(seed=1, user_count=2, track_count=400, epoch=date(2025, 1, 1))
 
 
@@ -160,7 +160,7 @@ class Installation:
     """One configured installation: settings and a database over a simulated Spotify.
 
     Attributes:
-        environ: The settings by their environment names, all of them, so that nothing else can leak in.
+        environ: All settings by their environment names, so that no other setting can leak in.
     """
 
     environ: Mapping[str, str]
@@ -176,11 +176,11 @@ class Installation:
         return self.clock.now()
 
     def person(self, user: User) -> SimulatedUser:
-        """Who the stored user is in the simulated world."""
+        """The stored user's person in the simulated world."""
         return self.simulator.world.user(user.spotify_id)
 
     def consent(self, person: SimulatedUser) -> tuple[str, str]:
-        """An authorization code and the verifier that belongs to it."""
+        """An authorization code and its verifier."""
         verifier = new_verifier()
         code = self.simulator.consent(
             person.id,
@@ -192,7 +192,7 @@ class Installation:
         return code, verifier
 
     def connect(self, number: int = 0) -> User:
-        """Connect the person of that number; again renews them."""
+        """Connect the person of that number; calling it again renews them."""
         person = self.simulator.world.users[number]
         code, verifier = self.consent(person)
         return connect_account(
@@ -206,11 +206,11 @@ class Installation:
         return open_feature_sources(self.settings, self.store, user, self.now, self.sleep)
 
     def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass, at once."""
+        """Let this number of seconds pass, at once."""
         self.clock.advance(timedelta(seconds=seconds))
 
     def with_settings(self, **changes: Any) -> "Installation":
-        """The same installation, set otherwise."""
+        """The same installation with other settings."""
         return replace(self, settings=self.settings.model_copy(update=changes))
 
 
@@ -235,7 +235,7 @@ def new_settings(tmp_path: Path, mongo_server: EmbeddedServer, db: Db) -> Callab
 def installation(
     store: Store, new_settings: Callable[..., dict[str, str]], spotify_server: RunningSimulator
 ) -> Iterator[Installation]:
-    """An installation without users; the simulator is as before afterwards: its clock, behaviour and counts."""
+    """An installation without users. Afterwards, the simulator's clock, behaviour and counts are reset."""
     environ = new_settings()
     settings = load_settings(environ, env_file=None)
     folder = StateFolder(settings.home).ensure()
@@ -298,7 +298,7 @@ class Pipeline:
         return user
 
     def run(self, job: str, **arguments: Any) -> dg.ExecuteInProcessResult:
-        """Execute a job to its end; a failure is a result."""
+        """Execute a job to its end. A failure is a result, not an exception."""
         definitions = build_definitions(self.resources())
         return definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance, raise_on_error=False, **arguments

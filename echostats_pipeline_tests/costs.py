@@ -1,6 +1,6 @@
-"""What a test costs, as a marker: every test has exactly one, and each can be run alone, as in ``pytest -m unit``.
+"""Cost markers: every test has exactly one marker of its cost, and each can be run alone, as in ``pytest -m unit``.
 
-It follows from the folder of a test and from the fixtures it uses. A module that these do not tell about marks itself.
+The cost follows from the folder of a test and from the fixtures it uses. If neither decides, the module marks itself.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 COSTS = ("unit", "mongo", "dagster", "ui", "kill", "scale")
-"""From the cheapest on; pyproject.toml says what each is."""
+"""From the cheapest to the most expensive; pyproject.toml describes each."""
 OF_FOLDER = {"orchestration": "dagster", "integration": "dagster"}
 OF_GROUP = {
     "ui": "ui",
@@ -18,25 +18,25 @@ OF_GROUP = {
     "queries": "scale",
     "scans": "scale",
 }
-"""Of tests that are kept on one process, for what they prepare is dear."""
+"""Costs of tests that stay on one process, because their set-up is expensive."""
 DAGSTER_FIXTURES = {"instance", "pipeline"}
 MONGO_FIXTURES = {"kept_database", "mongo_client", "mongo_server"}
 
 
 def mark_costs(items: Iterable[pytest.Item]) -> None:
-    """Give each test that has no such mark the one of its cost."""
+    """Give each test without a cost marker the marker of its cost."""
     for item in items:
         if not marks_of(item):
             item.add_marker(cost_of(item))
 
 
 def marks_of(item: pytest.Item) -> list[str]:
-    """The costs a test is marked with."""
+    """The cost markers of a test."""
     return sorted({mark.name for mark in item.iter_markers() if mark.name in COSTS})
 
 
 def cost_of(item: pytest.Item) -> str:
-    """What a test costs that says nothing about it itself."""
+    """The cost of a test that does not declare it."""
     group = item.get_closest_marker("xdist_group")
     if group is not None and group.args[0] in OF_GROUP:
         return OF_GROUP[group.args[0]]

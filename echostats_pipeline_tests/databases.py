@@ -1,4 +1,4 @@
-"""Databases for tests: indexes cost ten times what emptying a database does, so one with all of them is kept."""
+"""Databases for tests. Creating indexes costs ten times as much as emptying, so one database with indexes is kept."""
 
 import secrets
 from typing import Any
@@ -10,15 +10,15 @@ from echostats_pipeline.storage.indexes import ensure_indexes
 
 
 def new_database(client: MongoClient[Document], prefix: str) -> Db:
-    """A database of a name that nobody has used, and so without collections."""
+    """A database with a new name, and so without collections."""
     return client.get_database(f"{prefix}_{secrets.token_hex(6)}", codec_options=AWARE)
 
 
 class KeptDatabase:
-    """A database with all indexes, emptied for each test that asks for it.
+    """A database with all indexes, emptied for each test that requests it.
 
-    A test may change indexes and validators as it likes: a database that is not as it was made is dropped, and the next
-    test gets a new one.
+    A test may change indexes and validators. A database that is not as it was made is dropped, and the next test gets a
+    new one.
     """
 
     def __init__(self, client: MongoClient[Document], prefix: str) -> None:
@@ -27,7 +27,7 @@ class KeptDatabase:
         self._made: dict[str, Any] = {}
 
     def empty(self) -> Db:
-        """The database without a document, with the declared indexes and nothing else."""
+        """The database without a document, with only the declared indexes."""
         if self._db is not None and not self._emptied(self._db):
             self.drop()
         if self._db is None:
@@ -43,7 +43,7 @@ class KeptDatabase:
             self._db = None
 
     def _emptied(self, db: Db) -> bool:
-        """Whether the database could be made as it was by deleting documents and collections that were not there."""
+        """Whether deleting documents and new collections was enough to restore the database."""
         for name in set(db.list_collection_names()) - self._made.keys():
             db.drop_collection(name)
         for name in with_documents(db, list(self._made)):
@@ -52,7 +52,7 @@ class KeptDatabase:
 
 
 def structure(db: Db) -> dict[str, Any]:
-    """Every collection with its options, its validator among them, and its indexes."""
+    """Every collection with its options, including the validator, and its indexes."""
     return {
         found["name"]: (found["options"], dict(db[found["name"]].index_information()))
         for found in db.list_collections()
@@ -60,7 +60,7 @@ def structure(db: Db) -> dict[str, Any]:
 
 
 def with_documents(db: Db, collections: list[str]) -> list[str]:
-    """Those of the collections that hold anything."""
+    """The collections with documents."""
     first, *others = ((name, [{"$limit": 1}, {"$project": {"_id": 0, "in": name}}]) for name in collections)
     unions = [{"$unionWith": {"coll": name, "pipeline": pipeline}} for name, pipeline in others]
     return [found["in"] for found in db[first[0]].aggregate([*first[1], *unions])]

@@ -1,4 +1,4 @@
-"""EchoStats as far as this pipeline meets it: its indexes, documents and tokens, written from its schema."""
+"""A fake EchoStats, as far as this pipeline meets it: indexes, documents and tokens, written from its schema."""
 
 import secrets
 from contextlib import suppress
@@ -18,11 +18,11 @@ IMAGE = {"url": "https://i.scdn.co/image/ab67", "height": 640, "width": 640}
 
 
 def echostats_starts(db: Db, *, former: bool = False) -> None:
-    """What EchoStats' API does to indexes when it starts, once more written from its schema: its ODM makes them all.
+    """Create the indexes that EchoStats' API creates when it starts, written again from its schema.
 
     Args:
-        db: Where.
-        former: Whether it is a version from before its history had to be unique.
+        db: The database.
+        former: Whether to imitate a version from before its history had to be unique.
     """
     history = db["listening_history"]
     unique_play = [("user_id", 1), ("track.spotify_id", 1), ("played_at", 1)]
@@ -64,13 +64,13 @@ def encrypted(text: str) -> str:
 
 
 def decrypted(value: str) -> str:
-    """What EchoStats reads in a token."""
+    """The token as EchoStats reads it."""
     nonce, ciphertext = map(bytes.fromhex, value.split(":"))
     return AESGCM(bytes.fromhex(KEY)).decrypt(nonce, ciphertext, None).decode()
 
 
 def listener(db: Db, spotify_id: str, refresh_token: str, name: str = "Atul") -> str:
-    """Store a user with tokens, plays, statistics and a job that EchoStats' worker left running; returns their id."""
+    """Store a user with tokens, plays, statistics and a running job of EchoStats' worker. Return the user's id."""
     user: Document = {"spotify_id": spotify_id, "display_name": name, "email": "atul@example.org", "created_at": NOW}
     user_id = str(db["users"].insert_one({**user, "last_synced_at": None, **THEIRS}).inserted_id)
     mine: Document = {"user_id": user_id, **THEIRS}
@@ -85,9 +85,15 @@ def listener(db: Db, spotify_id: str, refresh_token: str, name: str = "Atul") ->
     )
     track = {"spotify_id": "2kRFrWaLWifQkBFasAWgMo", "name": "Kid A", "artist_name": "Radiohead", "album_name": "Kid A"}
     played: Document = {**track, "album_image_url": "", "duration_ms": 250_000}
-    told: Document = {"source": "api", "ms_played": None, "context_type": "", "context_uri": ""}
+    reported: Document = {"source": "api", "ms_played": None, "context_type": "", "context_uri": ""}
     plays = [
-        {**mine, **told, "_id": ObjectId(), "track": played, "played_at": NOW - timedelta(days=day, minutes=4 * each)}
+        {
+            **mine,
+            **reported,
+            "_id": ObjectId(),
+            "track": played,
+            "played_at": NOW - timedelta(days=day, minutes=4 * each),
+        }
         for day in range(2, 6)
         for each in range(3)
     ]
@@ -112,7 +118,7 @@ def listener(db: Db, spotify_id: str, refresh_token: str, name: str = "Atul") ->
 
 
 def catalogue(db: Db) -> None:
-    """Store a track, its artist and its album, with no more than the schema requires or EchoStats fills in."""
+    """Store a track, its artist and its album, with only the fields that the schema requires or EchoStats fills in."""
     ref = {"spotify_id": "4Z8W4fKeB5YxbusRsdQVPb", "name": "Radiohead"}
     album = {"spotify_id": "6GjwtEZcfenmof6l18N7T7", "name": "Kid A", "image_url": "", "release_date": "2000-10-02"}
     track = {

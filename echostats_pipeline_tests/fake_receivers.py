@@ -1,4 +1,4 @@
-"""Who receives notices in tests: a web server that remembers what was posted, and a mailbox."""
+"""Fake receivers of notices: a web server that records what was posted, and a mailbox."""
 
 import json
 import socketserver
@@ -12,7 +12,7 @@ Server = TypeVar("Server", bound=socketserver.BaseServer)
 
 
 class Webhook(ThreadingHTTPServer):
-    """Answers every post with `status`; `posts` holds path and body of each."""
+    """Responds to every post with `status`; `posts` holds path and body of each."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Hook)
@@ -42,7 +42,7 @@ class _Hook(BaseHTTPRequestHandler):
 
 
 class Mailbox(socketserver.ThreadingTCPServer):
-    """Speaks as much SMTP as a sender needs; `mails` holds what was sent."""
+    """Speaks the part of SMTP that a sender needs; `mails` holds what was sent."""
 
     allow_reuse_address = True
 
@@ -76,7 +76,7 @@ class _Smtp(socketserver.StreamRequestHandler):
 
 @contextmanager
 def listening(server: Server) -> Iterator[Server]:
-    """The server at work for as long as the block runs."""
+    """Run the server while the block runs."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Markers by cost: every test has one, and it says what the test needs."""
+"""Cost markers: every test has one, and it matches what the test needs."""
 
 import tomllib
 from pathlib import Path

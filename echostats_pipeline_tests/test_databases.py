@@ -1,4 +1,4 @@
-"""What one test leaves in the database of the next: nothing, and no index but those declared."""
+"""A test leaves nothing in the database of the next test: no document, and no index but those declared."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Tokens of users: used while they are good, renewed once when they are not, given up when consent is gone."""
+"""Users' tokens: used while valid, renewed once when they expire, dropped when the consent is gone."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -241,13 +241,13 @@ def test_the_log_of_calls_survives_a_failure(installation: Installation) -> None
 
 
 def make_stale(installation: Installation, user: User) -> None:
-    """Let the access token be of no use any more, as after an hour."""
+    """Make the access token invalid, as after an hour."""
     installation.store.db["spotify_tokens"].update_one({"user_id": user.user_id}, {"$set": {"expires_at": NOW}})
 
 
 @contextmanager
 def tokens_of(installation: Installation, user: User) -> Iterator[StoredTokens]:
-    """The tokens of a user, with layers of their own as in a process of its own."""
+    """The tokens of a user, with separate layers as in another process."""
     settings, store = installation.settings, installation.store
     with reached(store, Budget(), installation.now, installation.sleep) as reach:
         app = configured_spotify(settings).app
@@ -316,7 +316,7 @@ def test_a_lease_is_given_once_and_never_for_tokens_that_were_replaced_meanwhile
     assert not users.lease_refresh(seen)
     users.release_refresh(user.user_id)
     assert users.lease_refresh(seen)
-    spoil_access_token(installation, user)  # stores others, which ends the lease
+    spoil_access_token(installation, user)  # stores other tokens, which ends the lease
     users.release_refresh(user.user_id)
     assert not users.lease_refresh(seen)
     assert users.lease_refresh(users.tokens(user.user_id))

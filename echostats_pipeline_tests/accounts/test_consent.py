@@ -1,4 +1,4 @@
-"""Consents: attempts, their end, and users whose days move to another zone."""
+"""Consent: attempts, expiry, and users whose days move to another zone."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -26,7 +26,7 @@ def user(store: Store) -> User:
 
 @pytest.fixture
 def play(store: Store, user: User) -> Callable[[datetime], None]:
-    """Stores a play of the user that ended then."""
+    """Store a play of the user that ended then."""
 
     def stored(at: datetime) -> None:
         track = {"spotify_id": "t1", "name": "T", "artist_name": "A", "album_name": "B", "duration_ms": 200_000}

@@ -1,4 +1,4 @@
-"""Exports: everything of a user and nothing of others, read back and compared with the database."""
+"""Data export: all of a user's data and no other user's, read back and compared with the database."""
 
 import inspect
 import json
@@ -30,7 +30,7 @@ CANARY = "canary-secret-0123456789"
 
 
 def exported(store: Store, user: User, target: Path) -> dict[str, list[dict[str, Any]]]:
-    """The lines of the files of a fresh export, by collection."""
+    """The lines of the files of a new export, by collection."""
     progress = Counted()
     files = export_user(store, user, target, progress=progress, at=NOW, min_play_ms=30_000)
     assert progress.expected == progress.processed
@@ -47,7 +47,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def as_told(value: Any) -> Any:
-    """A value of the database as an export tells it, by other means than the export's."""
+    """A value of the database in the form of an export, made independently of the export's code."""
     if isinstance(value, Mapping):
         return {name: as_told(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -58,7 +58,7 @@ def as_told(value: Any) -> Any:
 
 
 def in_database(store: Store, user: User) -> dict[str, list[dict[str, Any]]]:
-    """What an export has to hold, asked of the collections themselves."""
+    """The content that an export must have, read from the collections themselves."""
     found = {name: list(store.db[name].find({"user_id": user.user_id})) for name in EXPORTED}
     found["users"] = list(store.db["users"].find({"_id": user.id}))
     for tokens in found["spotify_tokens"]:
@@ -121,7 +121,7 @@ def test_every_collection_of_theirs_has_a_file_and_nobody_elses_is_in_it(store: 
 def test_a_collection_that_comes_new_is_exported_and_removed_by_itself(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is served follows from the declared collections."""
+    """Exported and removed collections follow from the declared collections."""
     assert set(store.owned.collections) == {name for name, each in COLLECTIONS.items() if each.owned_by_user}
     ann = connect(store, "ann")
     assert list(store.owned.counts(ann)) == list(store.owned.collections)
@@ -149,7 +149,7 @@ def test_names_that_mongodb_finds_hard_survive(store: Store, tmp_path: Path) -> 
 def test_no_secret_is_in_any_file(store: Store, tmp_path: Path) -> None:
     ann = store.users.connect({"spotify_id": "ann", "display_name": "Ann"}, authorized_at=NOW, simulated=False)
     secrets = {name: f"{CANARY}-{name}" for name in ("refresh_token_encrypted", "access_token_encrypted")}
-    # A field that this version does not know, as another program may have stored it, is none to be trusted either.
+    # A field that this version does not know, as another program may have stored it, must not be exported either.
     store.db["spotify_tokens"].insert_one(
         {"user_id": ann.user_id, "expires_at": NOW, "scope": "s", **secrets, "access_token": f"{CANARY}-plain"}
     )

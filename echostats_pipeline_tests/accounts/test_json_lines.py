@@ -1,4 +1,4 @@
-"""Documents as lines: strict JSON that any reader takes, and nothing lost that JSON can hold."""
+"""Documents as lines: strict JSON that any reader accepts, without loss of what JSON can represent."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -42,7 +42,7 @@ def test_names_of_artists_survive_as_keys(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reported"),
     [
         (ObjectId("682a3b1f2e4a5c6d7e8f9012"), "682a3b1f2e4a5c6d7e8f9012"),
         (datetime(2025, 6, 15, 12, 0, tzinfo=UTC), "2025-06-15T12:00:00.000Z"),
@@ -55,8 +55,10 @@ def test_names_of_artists_survive_as_keys(name: str) -> None:
         (Regex("^a"), {"$regularExpression": {"pattern": "^a", "options": ""}}),
     ],
 )
-def test_what_json_does_not_know_is_told_plainly(value: object, told: object) -> None:
-    assert read(json_line({"deep": [{"value": value, "beside": 1.5}]})) == {"deep": [{"value": told, "beside": 1.5}]}
+def test_what_json_does_not_know_is_told_plainly(value: object, reported: object) -> None:
+    assert read(json_line({"deep": [{"value": value, "beside": 1.5}]})) == {
+        "deep": [{"value": reported, "beside": 1.5}]
+    }
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(to_utc))

@@ -1,4 +1,4 @@
-"""A folder is there whole or not at all, and for its owner only."""
+"""A folder is created completely or not at all, and only its owner can read it."""
 
 import os
 import stat

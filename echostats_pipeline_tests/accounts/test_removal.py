@@ -1,4 +1,4 @@
-"""Removing users: all of theirs, nothing of others, and nothing that comes late."""
+"""Removing users: all their data is deleted, other users' data stays, and late writes leave nothing."""
 
 import threading
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ OWNED = {name for name, collection in COLLECTIONS.items() if collection.owned_by
 
 
 def connect(store: Store, name: str) -> User:
-    """A user with one document in every collection of theirs."""
+    """A user with one document in every collection of users' data."""
     user = store.users.connect({"spotify_id": name, "display_name": name}, authorized_at=NOW, simulated=False)
     fill(store, user)
     return user
 
 
 def fill(store: Store, user: User) -> None:
-    """One more document in every collection but ``users``."""
+    """Add a document to every collection but ``users``."""
     for collection in COLLECTIONS.keys() - {"users", "removed_users"}:
         distinct = {
             field: str(ObjectId())
@@ -95,7 +95,7 @@ def test_what_comes_late_is_counted_and_swept_and_nobody_elses(store: Store) -> 
 
 @contextmanager
 def writing(installation: Installation, user: User, *, times: int) -> Iterator[threading.Event]:
-    """A worker that was stopped and goes on once the event is set: it syncs, builds, and logs, with its old user."""
+    """A stopped worker that continues once the event is set: it syncs, builds, and logs, with its old user."""
     store, began, go_on = installation.store, threading.Event(), threading.Event()
     failures: list[BaseException] = []
 

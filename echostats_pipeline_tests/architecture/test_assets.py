@@ -1,4 +1,4 @@
-"""What every asset must declare, and which lacks it."""
+"""The declarations that every asset must have, and the assets that lack one."""
 
 import re
 from pathlib import Path
@@ -15,14 +15,14 @@ from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL
 from echostats_pipeline.settings import Settings
 
 WITHOUT_A_COLLECTION = {
-    # Its rows go into listening_history, whose asset merges the other source; its own record is `imports`.
+    # Its rows go into listening_history, whose asset merges the other source; its own records are `imports`.
     "streaming_history_import": "imports",
     # A field of tracks, read from another endpoint.
     "audio_features": "tracks",
 }
-"""Not named after a collection, with the one they write."""
+"""Assets not named after a collection, with the collection they write."""
 WRITES_FILES = {"listening_report"}
-"""Writes no collection at all."""
+"""Assets that write no collection."""
 FRESH = {"recently_played", "daily_rollups", "analytics_snapshots", "playlists", "saved_tracks", "top_items"}
 CALLS_SPOTIFY = {
     "recently_played",
@@ -37,7 +37,7 @@ CALLS_SPOTIFY = {
 BY_USER_AND_DAY = {"recently_played", "listening_history", "daily_rollups"}
 
 SOURCES = {"spotify", "exports", "feature_sources"}
-"""Not made here."""
+"""Assets that this pipeline does not make."""
 
 ASSETS: list[dg.AssetsDefinition] = [
     asset for asset in build_definitions().assets or [] if isinstance(asset, dg.AssetsDefinition)

@@ -1,4 +1,4 @@
-"""What every asset check must declare, and which lacks it."""
+"""The declarations that every asset check must have, and the checks that lack one."""
 
 import dagster as dg
 import pytest

@@ -1,4 +1,4 @@
-"""The page of `dagster_patches` names every private module of Dagster that the code uses, and the test of each."""
+"""The page of `dagster_patches` names every private module of Dagster that the code uses, and the test for each."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""One arrow: an import only points left. Read from the source, so that imports inside functions count as well."""
+"""Imports only point left. The test reads the source, so that imports inside functions count too."""
 
 import ast
 import os
@@ -48,12 +48,12 @@ Import = tuple[Path, int, str]
 
 
 def part_of(path: Path) -> str:
-    """The part of the package a module belongs to: its folder, or its own name at the top."""
+    """The part of the package that a module belongs to: its folder, or its own name at the top."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imports_of(path: Path) -> Iterator[Import]:
-    """Every imported name of a module, dotted in full."""
+    """Every imported name of a module, with its full dotted name."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((path, node.lineno, alias.name) for alias in node.names)
@@ -71,7 +71,7 @@ def shown(imports: list[Import]) -> list[str]:
 
 
 def internal(name: str) -> str | None:
-    """The part of this package that an imported name lies in."""
+    """The part of this package that contains an imported name."""
     package, _, rest = name.partition(".")
     return rest.split(".")[0] if package == "echostats_pipeline" else None
 

@@ -1,4 +1,4 @@
-"""The command line as it is called, with a state folder in `tmp_path`."""
+"""Fixtures that call the command line, with a state folder in `tmp_path`."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from echostats_pipeline.storage import database
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command left behind."""
+    """Exit code and output of a command that has ended."""
 
     returncode: int
     stdout: str
@@ -31,7 +31,7 @@ def echostats(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Echostats:
-    """Runs a command in this process, with the settings of the test changed by keyword, and nothing on its input."""
+    """Run a command in this process, with the test's settings changed by keyword, and an empty input."""
 
     def run(*arguments: str, **overrides: str) -> Ended:
         capsys.readouterr()

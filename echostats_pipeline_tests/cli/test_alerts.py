@@ -1,4 +1,4 @@
-"""``echostats alerts``: a test to every address, and what is open."""
+"""``echostats alerts``: a test notice to every address, and the open incidents."""
 
 from echostats_pipeline.model.operations import Incident
 from echostats_pipeline_tests.cli.conftest import Echostats, refused

@@ -1,4 +1,4 @@
-"""``echostats backfill``: which days it rebuilds in which runs, what it says, and what it refuses."""
+"""``echostats backfill``: which days it rebuilds in which runs, its output, and what it refuses."""
 
 import os
 import re
@@ -30,7 +30,7 @@ FIRST = date(2025, 3, 1)
 
 
 def listener(installation: Installation, name: str, days: int = 10, *, timezone: str = "UTC") -> User:
-    """Somebody with a play at 23:30 UTC on so many days."""
+    """A user with a play at 23:30 UTC on this number of days."""
     user = installation.store.users.connect(
         {"spotify_id": name, "display_name": name.title()}, authorized_at=NOW, simulated=True, timezone=timezone
     )
@@ -60,7 +60,7 @@ def runs_of(installation: Installation, job: str) -> list[dg.DagsterRun]:
 
 
 def materialized(installation: Installation, asset: str) -> set[str]:
-    """What was built; days on which there was nothing to do are reported as well, and left out here."""
+    """The days that were built. Days without work are also reported as built; they are left out here."""
     with open_instance(installation.settings) as instance:
         found = instance.fetch_materializations(dg.AssetKey(asset), limit=10_000).records
     built = [each.asset_materialization for each in found if each.asset_materialization is not None]

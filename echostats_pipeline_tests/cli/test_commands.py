@@ -1,4 +1,4 @@
-"""What the commands say when something is wrong: what, where and what next, in one line, and nothing is lost."""
+"""Error messages of commands: what, where and what next, in one line; and no data is lost."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def dead_port() -> int:
 
 @pytest.fixture
 def unwritable(tmp_path: Path) -> Path:
-    """A folder nobody can make folders in, not even root: a file is in its place."""
+    """A path where no folder can be made, not even by root: a file is in its place."""
     path = tmp_path / "file"
     path.write_text("")
     return path / "home"

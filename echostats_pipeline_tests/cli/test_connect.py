@@ -1,4 +1,4 @@
-"""Connecting an account, by the browser coming back or by pasting, against the simulated Spotify."""
+"""Connecting an account through the browser or a pasted address, against the simulated Spotify."""
 
 import socket
 import threading
@@ -23,11 +23,11 @@ from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import Installation, documents
 
 Browser = Callable[[str], object]
-"""What becomes of the address of the consent page."""
+"""What happens with the address of the consent page."""
 
 
 class Desk:
-    """A person at a computer: a browser that opens by itself if there is one, and a terminal to paste into."""
+    """A person at a computer: a browser that opens automatically if there is one, and a terminal to paste into."""
 
     def __init__(self, environ: dict[str, str], patch: pytest.MonkeyPatch) -> None:
         self._environ = environ
@@ -37,7 +37,7 @@ class Desk:
         self.opened: list[str] = []
 
     def connect(self, *arguments: str, browser: Browser | None = None, paste: Browser | None = None) -> Result:
-        """Run the command; `browser` fetches from a thread and sees pages, `paste` returns what is pasted."""
+        """Run the command. `browser` fetches pages from a thread; `paste` returns the pasted text."""
         shown: list[str] = []
 
         def opens(address: str) -> bool:
@@ -66,7 +66,7 @@ class Desk:
         self._environ.update(environ)
 
     def visits(self, user_id: str, *before: str) -> Browser:
-        """A browser that signs in, after it has looked at other pages of the redirect address."""
+        """A browser that signs in, after it has opened other pages of the redirect address."""
 
         def browse(address: str) -> None:
             for path in before:
@@ -91,7 +91,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def desk(installation: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
-    """A desk whose redirect address is a free port of this machine, in a zone of its own."""
+    """A desk whose redirect address is a free port of this machine, in a separate time zone."""
     monkeypatch.chdir(tmp_path)
     redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
     return Desk({**installation.environ, "SPOTIFY_REDIRECT_URI": redirect_uri, "TZ": "Asia/Tokyo"}, monkeypatch)
@@ -182,7 +182,7 @@ def test_an_app_that_spotify_does_not_accept_is_said_with_what_to_check(
     spotify = connecting.configured_spotify(installation.settings)
     redirect_uri = desk._environ["SPOTIFY_REDIRECT_URI"]
     with_secret = replace(spotify.app, client_secret=SecretStr("canary"), redirect_uri=redirect_uri)
-    # The consent is asked for as an app with a secret, and the exchange then goes without it.
+    # The consent is requested for an app with a secret, and the exchange then omits the secret.
     monkeypatch.setattr(module, "configured_spotify", lambda _: replace(spotify, app=with_secret))
     ended = desk.connect(browser=desk.visits(person))
     assert isinstance(ended.exception, AppRefused), ended.exception

@@ -1,4 +1,4 @@
-"""Dagster's processes under `echostats up`: one that dies, while it starts or later, is started again."""
+"""Dagster's processes under `echostats up`: a process that dies, while it starts or later, is restarted."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 class Scripted:
-    """Starts of Dagster of which each dies while it starts (True), or later (False); then a person presses Ctrl-C."""
+    """Starts of Dagster that each die while starting (True), or later (False); then a person presses Ctrl-C."""
 
     def __init__(self, settings: Settings, patch: pytest.MonkeyPatch, *deaths: bool) -> None:
         self.said: list[str] = []

@@ -1,4 +1,4 @@
-"""``echostats doctor`` survives what it diagnoses, and says it in one table or as JSON."""
+"""``echostats doctor`` survives the problems it finds, and reports them in one table or as JSON."""
 
 import json
 from pathlib import Path

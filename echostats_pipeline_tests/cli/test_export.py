@@ -1,4 +1,4 @@
-"""``echostats export``: what it prints, what it refuses, and what a kill leaves of it."""
+"""``echostats export``: its output, what it refuses, and what a kill leaves."""
 
 import json
 import signal

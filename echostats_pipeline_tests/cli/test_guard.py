@@ -1,4 +1,4 @@
-"""Who is answered by the servers of this machine: their own pages and programs here, not the pages of other sites."""
+"""The guard answers a server's own pages and local programs, but not the pages of other sites."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def asked(
     headers: dict[str, str] | list[tuple[str, str]],
     kind: str = "http",
 ) -> int:
-    """The status of the answer; for a WebSocket 101, or 403 if it is not opened."""
+    """The status of the response; for a WebSocket 101, or 403 if it is not opened."""
     sent: list[dict[str, Any]] = []
     path, _, query = address.partition("?")
     pairs = headers.items() if isinstance(headers, dict) else headers

@@ -1,4 +1,4 @@
-"""``echostats keys``: stored tokens move to the present key, and nothing is lost on the way."""
+"""``echostats keys``: stored tokens move to the present key, and no token is lost."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -43,7 +43,7 @@ def plain(installation: Installation, user: User) -> tuple[str, str]:
 
 
 def as_of_echostats(installation: Installation, user: User) -> SpotifyTokens:
-    """Store the user's tokens as EchoStats does: the refresh token alone, in its own form."""
+    """Store the user's tokens as EchoStats does: only the refresh token, in EchoStats' form."""
     cipher, users = token_cipher(installation.settings), installation.store.users
     refresh_token, _ = plain(installation, user)
     nonce, sealed = cipher._sealed(refresh_token, None)

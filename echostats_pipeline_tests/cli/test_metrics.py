@@ -1,4 +1,4 @@
-"""``echostats metrics``, and the port of ``echostats up``: an answer whatever happens."""
+"""``echostats metrics``, and the port of ``echostats up``: it always responds."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``echostats mongo``: the embedded server by hand."""
+"""``echostats mongo``: the embedded server, managed by hand."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from echostats_pipeline.state_folder import StateFolder
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateFolder]:
-    """A state folder whose server, if any is started, is stopped."""
+    """A state folder whose server, if one is started, is stopped afterwards."""
     monkeypatch.chdir(tmp_path)
     try:
         mongod.find_mongod()

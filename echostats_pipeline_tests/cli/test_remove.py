@@ -1,4 +1,4 @@
-"""``echostats remove``: everything of a user, wherever this installation keeps it."""
+"""``echostats remove``: removes all data of a user, in every place of this installation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``echostats report`` as it is called: a file that holds everything, or a sentence about what is missing."""
+"""``echostats report``: a file that contains everything it shows, or a sentence about what is missing."""
 
 import stat
 import webbrowser
@@ -18,7 +18,7 @@ from echostats_pipeline_tests.report.page_assertions import assert_loads_nothing
 
 @pytest.fixture
 def user(installation: Installation, monkeypatch: pytest.MonkeyPatch, progress: Counted) -> Any:
-    """Somebody with half a year of plays, built."""
+    """A user with half a year of plays, built."""
     monkeypatch.setattr(command, "utc_now", lambda: NOW)
     user, store = installation.connect(), installation.store
     plays = installation.simulator.world.plays(installation.person(user), NOW.replace(month=1, day=2), NOW)
@@ -89,7 +89,7 @@ def test_pictures_come_from_the_simulator_for_simulated_users(
 
 
 def world_images(installation: Installation, artist: str) -> list[str]:
-    from echostats_pipeline.simulator.bodies import Bodies  # noqa: PLC0415 - the only one who asks
+    from echostats_pipeline.simulator.bodies import Bodies  # noqa: PLC0415 - only this test needs it
 
     body = Bodies("x").artist(installation.simulator.world.catalogue.artists[artist])
     return [image["url"] for image in body["images"]]

@@ -1,4 +1,4 @@
-"""``echostats up``: one for each state folder, and ports that are taken."""
+"""``echostats up``: one process for each state folder, and ports in use."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""``echostats users``: what it shows, and what its commands do."""
+"""``echostats users``: its output, and its commands."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Zips as nobody should make them: each is refused with a reason, or gives what comes before its damage."""
+"""Malformed zips: each is refused with a reason, or read up to its damage."""
 
 import io
 import json
@@ -21,7 +21,7 @@ NAME = "MyData/endsong_0.json"
 def zip_of(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, data in members.items():
-            # Written as it is, where writestr would tidy the name.
+            # Written unchanged; writestr would correct the name.
             info = zipfile.ZipInfo("x")
             info.filename, info.compress_type = name, compression
             archive.writestr(info, data)

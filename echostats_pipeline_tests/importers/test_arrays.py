@@ -1,4 +1,4 @@
-"""Arrays in every encoding, cut, damaged and mistaken, against what `json.loads` makes of the whole."""
+"""JSON arrays in every encoding, truncated, damaged or malformed, compared with `json.loads` of the whole file."""
 
 import json
 import tracemalloc
@@ -187,7 +187,7 @@ def test_a_row_without_an_end_is_not_read_into_memory(monkeypatch: pytest.Monkey
 
 
 class Failing(BytesIO):
-    """A stream that fails where a damaged zip would."""
+    """A stream that fails as a damaged zip would."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         block = super().read(size)

@@ -1,4 +1,4 @@
-"""Damaged quotes, separators and line ends in every text format: each costs its own row at most, and all is counted."""
+"""Damaged quotes, separators and line ends in every text format: each costs at most its own row, and is counted."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from echostats_pipeline_tests.importers.whole_files import Whole, read_whole
 
 ROWS = 400
 EVERY = 10
-"""One row in so many is damaged: those between tell whether damage spreads."""
+"""One row in this number is damaged. The rows between show whether damage spreads."""
 START = 1_700_000_000
 
 
@@ -106,14 +106,14 @@ def basic(number: int) -> dict[str, Any]:
 
 
 def array(row: Callable[[int], Any], before: str = "[", after: str = "]", indent: int | None = None) -> list[str]:
-    """The rows of an array, each with the comma behind it, and what stands around them."""
+    """The rows of an array, each with its comma, and the text around them."""
     rows = [json.dumps(row(number), ensure_ascii=False, indent=indent) for number in range(ROWS)]
     return [before, *(f"{text}," for text in rows[:-1]), rows[-1], after]
 
 
 @dataclass(frozen=True)
 class Form:
-    """A file as pieces: those from `first` on are its rows, and `end` stands behind each."""
+    """A file as pieces: the rows from `first` on, each followed by `end`."""
 
     format: ExportFormat
     pieces: list[str]
@@ -166,7 +166,7 @@ def titles(whole: Whole) -> list[int]:
 
 
 def at_one_of(dice: random.Random, text: str, characters: str) -> int:
-    """A place in the text where one of the characters stands; at its end if there is none."""
+    """The position in the text of one of the characters, or of the end if there is none."""
     places = [place for place, character in enumerate(text) if character in characters]
     return dice.choice(places) if places else len(text)
 
@@ -217,7 +217,7 @@ def test_a_damaged_row_costs_itself_at_most(name: str, mutation: Callable[[rando
     assert whole.error is None
     assert set(range(ROWS)) - set(titles(whole)) <= set(damaged)
     assert len(titles(whole)) == len(set(titles(whole)))
-    # A line break within a row makes two of it, and a lost comma between two objects one.
+    # A line break within a row splits it in two; a lost comma joins two objects into one.
     assert ROWS - len(damaged) <= whole.rows <= ROWS + len(damaged)
     assert ROWS - whole.plays.height <= len(damaged)
     assert all(reject.reason for reject in whole.rejects)

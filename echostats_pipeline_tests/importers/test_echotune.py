@@ -1,4 +1,4 @@
-"""EchoTune's CSV against the extended history that it was made from; its joins, its dirt, a published part of one."""
+"""EchoTune's CSV against the extended history that it was made from: joins, damaged rows, a published part of one."""
 
 import csv
 import json
@@ -219,7 +219,7 @@ def test_ten_thousand_mutated_rows_add_up_whatever_the_chunks() -> None:
 
 
 def plays_and_rejects(data: bytes, chunk_rows: int) -> tuple[pl.DataFrame, list[RejectedRow]]:
-    """As `read`; mutated rows may hold their personal values in any column."""
+    """Plays and rejects as from `read`; mutated rows may hold their personal values in any column."""
     chunks = list(read_echotune(BytesIO(data), NAME, NOW, chunk_rows))
     assert all(chunk.plays.height + chunk.not_music + len(chunk.rejects) == chunk.rows for chunk in chunks)
     return pl.concat([chunk.plays for chunk in chunks]), [reject for chunk in chunks for reject in chunk.rejects]

@@ -1,4 +1,4 @@
-"""Every dirt that published exports carry, row by row."""
+"""Every irregularity of published exports, row by row."""
 
 import json
 import math
@@ -60,7 +60,7 @@ def read(*rows: Any, reader: Reader = read_extended, chunk_rows: int = 20_000) -
 
 
 def play(**changes: Any) -> Row:
-    """The one play of a file with one row."""
+    """The single play of a file with one row."""
     return read({**ROW, **changes}).plays.row(0, named=True)
 
 

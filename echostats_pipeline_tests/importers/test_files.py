@@ -1,4 +1,4 @@
-"""Which files are taken for what, by their names and by their beginnings, and in which order."""
+"""The format of a file, recognised by its name and its beginning, and the order of files."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The exports of Koito and Maloja: every field they carry, what they leave out, and rows that are none."""
+"""The exports of Koito and Maloja: every field, missing fields, and invalid rows."""
 
 import json
 from datetime import UTC, datetime
@@ -133,12 +133,12 @@ def test_a_scrobble_that_cannot_be_a_play_is_rejected(changes: dict[str, Any], r
 
 
 @pytest.mark.parametrize(
-    ("told", "known_ms"), [(200, 200_000), (0, None), (None, None), (-1, None), ("200", None), (1e9, None)]
+    ("reported", "known_ms"), [(200, 200_000), (0, None), (None, None), (-1, None), ("200", None), (1e9, None)]
 )
-def test_lengths_are_taken_where_they_are_some(told: Any, known_ms: int | None) -> None:
-    listen = {**LISTEN, "track": {**LISTEN["track"], "duration": told}}
+def test_lengths_are_taken_where_they_are_some(reported: Any, known_ms: int | None) -> None:
+    listen = {**LISTEN, "track": {**LISTEN["track"], "duration": reported}}
     assert read_whole(read_koito, koito(listen)).plays["duration_ms"].to_list() == [known_ms]
-    scrobble = {**SCROBBLE, "duration": told, "track": {**SCROBBLE["track"], "length": told, "album": None}}
+    scrobble = {**SCROBBLE, "duration": reported, "track": {**SCROBBLE["track"], "length": reported, "album": None}}
     (play,) = read_whole(read_maloja, maloja(scrobble)).plays.to_dicts()
     assert (play["ms_played"], play["duration_ms"]) == (known_ms, known_ms)
     assert (play["artist_name"], play["album_name"]) == ("Matmos", "")

@@ -1,4 +1,4 @@
-"""The forms in which people hold their Last.fm history, and the dirt of each."""
+"""The formats of a Last.fm history, and the irregularities of each."""
 
 import csv
 import json

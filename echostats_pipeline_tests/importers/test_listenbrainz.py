@@ -1,4 +1,4 @@
-"""Listens of every client: with and without a Spotify id, whole and cut off, as lines and as an array."""
+"""Listens of every client: with and without a Spotify id, whole and truncated, as lines and as an array."""
 
 import json
 import random
@@ -35,7 +35,7 @@ LISTEN: dict[str, Any] = {
 
 
 def listen(info: Any = None, **changes: Any) -> dict[str, Any]:
-    """A listen with other metadata, and with this additional information in place of an id."""
+    """A listen with other metadata, and with this additional information instead of an id."""
     changed = deepcopy(LISTEN)
     changed["track_metadata"] |= {"additional_info": info, **changes}
     return changed
@@ -51,7 +51,7 @@ def chunks_of(data: bytes, chunk_rows: int = 1000) -> list[ExportChunk]:
 
 
 def read(*rows: Any, chunk_rows: int = 1000) -> tuple[pl.DataFrame, list[RejectedRow]]:
-    """What the rows give as lines; as an array they give the same."""
+    """Read the rows as lines, and check that an array gives the same."""
     lines = joined(chunks_of("\n".join(map(json.dumps, rows)).encode(), chunk_rows))
     array = joined(chunks_of(json.dumps(rows, ensure_ascii=False).encode("utf-8-sig"), chunk_rows))
     assert lines[0].equals(array[0])
@@ -96,7 +96,7 @@ def test_an_address_of_spotify_gives_the_id(info: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("isrc", "told"),
+    ("isrc", "reported"),
     [
         ("GBAYE0601498", "\x1fGBAYE0601498"),
         (["", 7, "gb-aye-06-01498", "USABC1234567"], "\x1fGBAYE0601498"),
@@ -107,9 +107,9 @@ def test_an_address_of_spotify_gives_the_id(info: Any) -> None:
         ([], ""),
     ],
 )
-def test_the_code_of_a_recording_is_kept_where_no_id_is_told(isrc: Any, told: str) -> None:
+def test_the_code_of_a_recording_is_kept_where_no_id_is_told(isrc: Any, reported: str) -> None:
     frame = read(listen({"isrc": isrc}))[0]
-    assert frame["import_key"].to_list() == [f"listenbrainz|1700000000|Björk\x1fHidden Place{told}||1"]
+    assert frame["import_key"].to_list() == [f"listenbrainz|1700000000|Björk\x1fHidden Place{reported}||1"]
     assert frame["track_id"][0].startswith("unresolved:")
     frame = read(listen({"isrc": isrc, "spotify_id": TRACK_ID}))[0]
     assert frame["import_key"].to_list() == [f"listenbrainz|1700000000|Björk\x1fHidden Place\x1f{TRACK_ID}||1"]

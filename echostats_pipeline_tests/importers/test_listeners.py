@@ -1,4 +1,4 @@
-"""The whole extended histories of a simulated and of a real listener."""
+"""The complete extended histories of a simulated and of a real listener."""
 
 import json
 from collections import Counter
@@ -49,7 +49,7 @@ def test_a_simulated_export_is_read_to_the_last_row(simulated: tuple[Path, Expor
     plays = pl.concat([export.plays for export in exports])
     assert sum(export.rows for export in exports) == truth.rows > 1000
     assert sum(export.not_music for export in exports) == truth.episode_rows > 0
-    # The export does not say which local file was played, so that there is nothing to keep but the row.
+    # The export does not name the local file, so only the row can be stored.
     assert sum(len(export.rejects) for export in exports) == truth.local_rows > 0
     assert plays.height == truth.music_rows
     assert plays.filter(pl.col("track_name") == "").height == truth.nameless_rows
@@ -63,7 +63,7 @@ def test_a_simulated_export_is_read_to_the_last_row(simulated: tuple[Path, Expor
 
 
 def originals_of(data: bytes) -> list[int]:
-    """Numbers of the rows that repeat no earlier one of their file."""
+    """Numbers of the rows that repeat no earlier row of their file."""
     first: dict[str, int] = {}
     for number, row in enumerate(json.loads(data)):
         first.setdefault(json.dumps(row, sort_keys=True), number)

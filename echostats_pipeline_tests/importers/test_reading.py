@@ -1,4 +1,4 @@
-"""All readers by their formats, and what they make of files that a disk, an editor or a stranger has been at."""
+"""All readers by their formats, with files that a disk, an editor or a stranger has damaged."""
 
 import io
 import json
@@ -69,7 +69,7 @@ ODD: list[Any] = [
 
 
 def mutated_row(dice: random.Random, row: dict[str, Any]) -> Any:
-    """The row with some values of any kind, keys gone, or something else in its place."""
+    """The row with some values of any kind, without some keys, or replaced by something else."""
     if dice.random() < 0.02:
         return dice.choice(ODD)
     changed = dict(row)
@@ -85,7 +85,7 @@ def mutated_row(dice: random.Random, row: dict[str, Any]) -> Any:
 
 
 def mutated_bytes(dice: random.Random, data: bytes) -> bytes:
-    """The file with bytes flipped, cut out, doubled or put in, or cut off."""
+    """The file with bytes flipped, removed, doubled or inserted, or truncated."""
     changed = bytearray(data)
     for _ in range(dice.randint(1, 6)):
         at, end = sorted((dice.randrange(len(changed) + 1), dice.randrange(len(changed) + 1)))

@@ -38,7 +38,7 @@ def test_a_row_is_a_play_from_its_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "stamp", "started"),
+    ("reported", "stamp", "started"),
     [
         ("UTC", 1_700_000_000, STARTED),
         ("utc", 1_700_000_000, STARTED),
@@ -49,12 +49,12 @@ def test_a_row_is_a_play_from_its_start() -> None:
     ],
 )
 def test_local_times_are_those_of_the_users_zone_unless_the_log_says_utc(
-    told: str, stamp: int, started: datetime
+    reported: str, stamp: int, started: datetime
 ) -> None:
-    head = f"#AUDIOSCROBBLER/1.1\n#TZ/{told}\n"
+    head = f"#AUDIOSCROBBLER/1.1\n#TZ/{reported}\n"
     row = ROW.replace("1700000000", str(stamp))
     assert read(row, zone=BERLIN, head=head).plays["import_ts"].to_list() == [started]
-    # A log that another player goes on with changes its zone.
+    # If another player continues a log, its zone changes.
     plays = read(row, "#TZ/UTC", row, zone=BERLIN, head=head).plays
     assert plays["import_ts"][-1] == datetime.fromtimestamp(stamp, UTC)
 

@@ -1,4 +1,4 @@
-"""What a reader gives of a file, put together again; every way to read one in the tests goes through here."""
+"""Reads whole files: joins the chunks that a reader returns. Every test that reads a file uses it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Reader = Callable[[BinaryIO, str, datetime, int], Iterator[ExportChunk]]
 
 @dataclass(frozen=True)
 class Whole:
-    """All chunks of a file as one, and how reading it ended."""
+    """All chunks of a file joined, and how reading it ended."""
 
     rows: int
     plays: pl.DataFrame
@@ -27,7 +27,7 @@ class Whole:
 
 
 def read_whole(reader: Reader, data: bytes | BinaryIO, name: str = "F.json", chunk_rows: int = 20_000) -> Whole:
-    """The file, after a check of what holds for every chunk of every file."""
+    """Read the file, and check what holds for every chunk of every file."""
     stream = BytesIO(data) if isinstance(data, bytes) else data
     chunks: list[ExportChunk] = []
     error = None

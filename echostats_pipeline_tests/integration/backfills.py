@@ -1,4 +1,4 @@
-"""Backfills, sensors and checks as the Dagster UI has them, over GraphQL."""
+"""Backfills, sensors and checks of the Dagster UI, over GraphQL."""
 
 from datetime import UTC, date, datetime, time
 from subprocess import Popen
@@ -51,7 +51,7 @@ def play(user: User, day: date, **more: Any) -> Document:
 
 
 def backfill(ui: Ui, assets: tuple[str, ...], days: dict[str, list[date]]) -> str | None:
-    """Click on partitions and launch; returns the id of the backfill, None while there are no such days yet."""
+    """Select partitions and launch. Return the id of the backfill; None while these days do not exist yet."""
     params = {
         "assetSelection": [{"path": [asset]} for asset in assets],
         "partitionNames": [f"{day}|{key}" for key, chosen in days.items() for day in chosen],
@@ -65,7 +65,7 @@ def backfill(ui: Ui, assets: tuple[str, ...], days: dict[str, list[date]]) -> st
 
 
 def ranges_of(ui: Ui, backfill_id: str) -> list[tuple[str, str]] | None:
-    """First and last partition of each of a backfill's runs, when all is over and well."""
+    """First and last partition of each of a backfill's runs, once all have succeeded."""
     answer = ui.ask(BACKFILL_RUNS, id=backfill_id)["partitionBackfillOrError"]
     assert "FAIL" not in answer["status"], answer
     if answer["status"] != "COMPLETED_SUCCESS":
@@ -76,7 +76,7 @@ def ranges_of(ui: Ui, backfill_id: str) -> list[tuple[str, str]] | None:
 
 
 class Statuses:
-    """What the page of `daily_rollups` shows of its partitions."""
+    """The statuses of partitions on the page of `daily_rollups`."""
 
     def __init__(self, ui: Ui) -> None:
         (node,) = ui.ask(STATUSES)["assetNodes"]
@@ -124,7 +124,7 @@ class Switch:
 
 
 def failed_and_healed(ui: Ui, process: Popen[str], store: Store, user: User, days: list[date]) -> str:
-    """A failed run marks its days, a later one heals them; returns the id of the last."""
+    """A failed run marks its days, and a later run clears them. Return the id of the last run."""
     tags = {USER_TAG: user.partition_key, **range_tags(days[0], days[-1], user.partition_key)}
 
     def built() -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The Dagster UI in a headless Chromium, as far as a user's eyes and mouse reach."""
+"""Drives the Dagster UI in a headless Chromium, with the eyes and the mouse of a user."""
 
 import shutil
 import time
@@ -29,7 +29,7 @@ GROUPS = ("ingestion", "catalog", "rollups", "analytics", "library")
 
 
 class Browser:
-    """One window on the UI at `url`. Everything waits for what it asks for, and fails if that never comes."""
+    """One window on the UI at `url`. Every method waits for what it needs, and fails if that never appears."""
 
     def __init__(self, driver: webdriver.Chrome, url: str) -> None:
         self.driver = driver
@@ -37,7 +37,7 @@ class Browser:
         self.patience_s = PATIENCE_S
 
     def open(self, path: str, *texts: str, **query: Any) -> None:
-        """Open a page and wait until it shows all of the texts."""
+        """Open a page and wait until it shows all texts."""
         self.driver.get(f"{self.url}{path}{'?' if query else ''}{urlencode(query)}")
         for text in texts:
             self.until(f"{text!r} on {path}", lambda text=text: text in self.text())
@@ -46,7 +46,7 @@ class Browser:
         return self.driver.find_element(By.TAG_NAME, "body").text
 
     def click(self, xpath: str, number: int = 0) -> None:
-        """Click what is to be found there, from where it is in sight."""
+        """Click the element, once it is in view."""
 
         def clicked() -> bool:
             found: list[WebElement] = self.driver.find_elements(By.XPATH, xpath)
@@ -59,7 +59,7 @@ class Browser:
         self.until(xpath, clicked)
 
     def picture_width(self) -> int:
-        """Pixels across the picture that was opened, as the browser has decoded it."""
+        """Width in pixels of the opened picture, as the browser has decoded it."""
         (width,) = self.until("one picture", lambda: _all_positive(self.driver.execute_script(LOADED_PICTURES)))
         return width
 
@@ -67,7 +67,7 @@ class Browser:
         return self.driver.execute_script(LOADED_PICTURES) == []
 
     def has_loaded(self) -> bool:
-        """Whether nothing on the page is being waited for."""
+        """Whether the page has loaded everything."""
         return not self.driver.find_elements(By.CSS_SELECTOR, "[class*=Spinner]")
 
     def has_settled(self) -> bool:
@@ -77,7 +77,7 @@ class Browser:
         return self.driver.get_screenshot_as_png() == before
 
     def until(self, what: str, ask: Callable[[], T]) -> T:
-        """The first answer that holds; the page may still be changing meanwhile."""
+        """Return the first result that is true. The page may still be changing meanwhile."""
         waiting: WebDriverWait[webdriver.Chrome] = WebDriverWait(
             self.driver, self.patience_s, POLL_S, ignored_exceptions=[WebDriverException]
         )
@@ -87,7 +87,7 @@ class Browser:
             raise AssertionError(f"no {what} in {self.patience_s:.0f} seconds; there is:\n{self.text()}") from timeout
 
     def open_graph(self) -> None:
-        """The graph of everything, with all groups unfolded."""
+        """Open the graph of all assets, with all groups unfolded."""
         unfolded = ",".join(f"global@global:{group}" for group in GROUPS)
         self.open("/asset-groups", *GROUPS, "top_items", "listening_history", "saved_tracks", expanded=unfolded)
 
@@ -104,7 +104,7 @@ def browser(url: str, *options_of_chromium: str, height: int = HEIGHT) -> Iterat
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(CHROMEDRIVER))
     try:
-        # The window's size counts its frame, which pictures do not show.
+        # The window's size includes its frame, which pictures do not show.
         driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False},
@@ -115,8 +115,8 @@ def browser(url: str, *options_of_chromium: str, height: int = HEIGHT) -> Iterat
 
 
 def save_picture(page: Browser, path: Path) -> None:
-    """What the window shows, in few enough colours for a repository."""
-    from PIL import Image  # noqa: PLC0415 - only who takes pictures needs it
+    """Save the window's content, with few colours, so that the repository stays small."""
+    from PIL import Image  # noqa: PLC0415 - only screenshots need it
 
     page.driver.save_screenshot(str(path))
     with Image.open(path) as whole:

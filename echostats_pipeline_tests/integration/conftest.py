@@ -1,4 +1,4 @@
-"""State folders for `echostats up`, and one that runs, with a browser, for all tests that only look at its UI."""
+"""State folders for `echostats up`, and one running UI with a browser for all tests that only read it."""
 
 import socket
 from collections.abc import Iterator
@@ -25,14 +25,14 @@ from echostats_pipeline_tests.integration.up_process import Shown, shown
 
 @pytest.fixture(scope="session")
 def ui(tmp_path_factory: pytest.TempPathFactory, mongo_server: EmbeddedServer) -> Iterator[Shown]:
-    """The UI of one user with 60 imported days. Whoever changes something there changes it back."""
+    """The UI of one user with 60 imported days. A test that changes something there changes it back."""
     with shown(tmp_path_factory.mktemp("ui") / "home", days=60, people=1) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def page(ui: Shown) -> Iterator[Browser]:
-    """A browser on that UI, for which every name of the other site points here."""
+    """A browser on that UI. Every name of the other site resolves to this machine."""
     with browser(ui.url, f"--host-resolver-rules=MAP *{OTHER_SITE} 127.0.0.1") as opened:
         yield opened
 
@@ -50,7 +50,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def prepared(settings: Settings, mongo_client: MongoClient[Document]) -> Iterator[tuple[User, list[Any]]]:
-    """A state folder with one connected user, nothing running; also who could connect."""
+    """A state folder with one connected user and no running process; also who could connect."""
     home = StateFolder(settings.home).ensure()
     with (
         mongod.running(home),
@@ -62,4 +62,4 @@ def prepared(settings: Settings, mongo_client: MongoClient[Document]) -> Iterato
         assert isinstance(simulator, RunningSimulator)
     assert processes_of(settings.home) == {}
     yield user, people
-    assert mongo_client.admin.command("ping")["ok"], "another installation's server is nobody's business"
+    assert mongo_client.admin.command("ping")["ok"], "another installation's server stays untouched"

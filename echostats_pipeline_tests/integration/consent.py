@@ -1,4 +1,4 @@
-"""A simulated person's consent over HTTP, for a simulator that is another process."""
+"""Gives a simulated person's consent over HTTP, to a simulator in another process."""
 
 import requests
 
@@ -11,7 +11,7 @@ from echostats_pipeline.storage.store import Store
 
 
 def connect(settings: Settings, store: Store, simulator_url: str, person_id: str, timezone: str) -> User:
-    """Let a person consent, without a browser."""
+    """Give a person's consent, without a browser."""
     verifier = new_verifier()
     answer = requests.get(
         f"{simulator_url}/authorize",

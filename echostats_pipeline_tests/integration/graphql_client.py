@@ -1,4 +1,4 @@
-"""The questions of the Dagster UI, asked by tests and benchmarks."""
+"""A client for the queries of the Dagster UI, for tests and benchmarks."""
 
 from typing import Any
 
@@ -17,17 +17,17 @@ class Graphql:
         self._timeout_s = timeout_s
 
     def answers(self) -> bool:
-        """Whether the webserver is there."""
+        """Whether the webserver responds."""
         try:
             return requests.get(f"{self.url}/server_info", timeout=5).ok
         except requests.RequestException:
             return False
 
     def ask(self, query: str, **variables: Any) -> Any:
-        """The data of an answer.
+        """The data of a response.
 
         Raises:
-            GraphqlError: the query is wrong, or what it asks for failed.
+            GraphqlError: the query is wrong, or what it requests failed.
         """
         body = {"query": query, "variables": variables}
         answer = requests.post(f"{self.url}/graphql", json=body, timeout=self._timeout_s).json()

@@ -1,7 +1,8 @@
-"""Imports in processes that can be killed at any moment: one that is ready forks another for each attempt.
+"""Import processes that can be killed at any moment: a prepared process forks another for each attempt.
 
-Run as a module: the environment names the database, the arguments the present instant and the export. For each line on
-its standard input, seconds, it imports, kills the import if that is not over by then, and answers the exit code.
+Run as a module: the environment names the database, the arguments are the present instant and the export. Each line on
+its standard input is a number of seconds. For each, the process imports, kills the import if it takes longer, and
+prints the exit code.
 """
 
 import os
@@ -24,12 +25,12 @@ from echostats_pipeline.storage import plays
 
 REPOSITORY = Path(__file__).parents[2]
 ROWS_AT_ONCE, WRITES_AT_ONCE = 125, 20
-"""Small steps, so that there are many moments between two writes to be killed at."""
+"""Small steps, so that a kill can hit many moments between two writes."""
 READY = "ready\n"
 
 
 class NoProgress:
-    """Nobody watches."""
+    """Progress that is not shown."""
 
     def expect(self, items: int) -> None:
         pass
@@ -40,7 +41,7 @@ class NoProgress:
 
 @contextmanager
 def killable_imports(environ: Mapping[str, str], now: datetime, export: Path) -> Iterator[Callable[[float], bool]]:
-    """A function that imports and is killed after so many seconds; it answers whether the import was over before."""
+    """A function that imports and kills the import after some seconds; it returns whether the import had ended."""
     command = [sys.executable, "-m", __name__, now.isoformat(), str(export)]
     with subprocess.Popen(
         command, env=dict(environ), cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

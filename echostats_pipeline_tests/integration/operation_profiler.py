@@ -1,4 +1,4 @@
-"""What the server did for each operation on a database, told by its own profiler: by which index, how much it read."""
+"""Profiles each operation on a database with the server's own profiler: index used, documents read."""
 
 import re
 from collections.abc import Iterator
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from echostats_pipeline.storage.database import Db, Document
 
 ROOM = 64 * 2**20
-"""Left to itself the server keeps a megabyte of what it tells, and forgets the beginning."""
+"""Size of the profile. By default the server keeps only the last megabyte."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation as the server carried it out; the batches of a cursor are one each.
+    """One operation as the server executed it. Each batch of a cursor is one operation.
 
     Attributes:
-        collection: On which.
+        collection: The collection.
         asked: The filter, or the whole of an aggregation.
-        plan: The ways to the documents, as ``planSummary`` has them: ``COLLSCAN``, ``IXSCAN { user_id: 1 }`` …
-        examined: How many documents were read.
-        returned: How many were wanted: found, changed or removed.
+        plan: The plans as in ``planSummary``: ``COLLSCAN``, ``IXSCAN { user_id: 1 }`` …
+        examined: Number of documents read.
+        returned: Number of documents found, changed or removed.
         sorted_afterwards: Whether the order came from no index.
     """
 
@@ -44,7 +44,7 @@ class Operation:
 
 @contextmanager
 def profiled(db: Db) -> Iterator[list[Operation]]:
-    """Gives a list that holds every operation of the block, whichever process asked for it, once the block is over."""
+    """Give a list that, after the block, holds every operation of the block, from any process."""
     db.command("profile", 0)
     db.drop_collection("system.profile")
     db.create_collection("system.profile", capped=True, size=ROOM)

@@ -1,4 +1,4 @@
-"""Commands as processes of their own, and which processes belong to a state folder."""
+"""Runs commands as separate processes, and finds the processes of a state folder."""
 
 import contextlib
 import os
@@ -18,13 +18,13 @@ POLL_S = 0.1
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Nothing but the state folder: the embedded database, a generated key, the simulated Spotify."""
+    """An environment with only the state folder: the embedded database, a generated key, the simulated Spotify."""
     return {"PATH": os.environ["PATH"], "HOME": str(home.parent), "ECHOSTATS_HOME": str(home)}
 
 
 @contextmanager
 def started(home: Path, *command: str, **more: str) -> Iterator[subprocess.Popen[str]]:
-    """A command in a session of its own, as a terminal starts it; whatever is left of it at the end is killed."""
+    """Start a command in a separate session, like a terminal. At the end, kill every process left of it."""
     with (home.parent / "output.txt").open("a+") as output:
         process = subprocess.Popen(
             [sys.executable, *command],
@@ -43,7 +43,7 @@ def started(home: Path, *command: str, **more: str) -> Iterator[subprocess.Popen
                 process.send_signal(signal.SIGINT)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(40)
-            while left := processes_of(home):  # one that is killed may have started another meanwhile
+            while left := processes_of(home):  # a killed process may have started another meanwhile
                 for pid in left:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
@@ -51,13 +51,13 @@ def started(home: Path, *command: str, **more: str) -> Iterator[subprocess.Popen
 
 
 def interrupt(process: subprocess.Popen[str]) -> int:
-    """Ctrl-C: the whole process group of the terminal is told. Returns the exit code."""
+    """Send Ctrl-C to the whole process group, like a terminal. Return the exit code."""
     os.killpg(process.pid, signal.SIGINT)
     return process.wait(PATIENCE_S)
 
 
 def eventually(what: str, ask: Callable[[], T | None], process: subprocess.Popen[str] | None = None) -> T:
-    """The first answer that is not None or False; fails if the process ends or patience does."""
+    """Return the first result that is not None or False; fail if the process ends or the time is up."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         answer = ask()
@@ -69,7 +69,7 @@ def eventually(what: str, ask: Callable[[], T | None], process: subprocess.Popen
 
 
 def processes_of(home: Path) -> Mapping[int, str]:
-    """Process ids with command lines of everything that names the state folder in its command or environment."""
+    """Process ids and command lines of all processes that name the state folder in command or environment."""
     found = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():

@@ -1,4 +1,4 @@
-"""What the queries of the docs are asked of: some months of one user among others. And how printed Python is run."""
+"""Data for the queries in the docs, some months of one user among others, and a runner for printed Python."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ MARK = "== the next block =="
 
 
 def furnish(pipeline: Pipeline, folder: Path) -> User:
-    """A user with an import of `DAYS` days, a sync and statistics; neighbours who have played the same."""
+    """Store a user with an import of `DAYS` days, a sync and statistics, and neighbours with the same plays."""
     user, db = pipeline.connect(), pipeline.store.db
     key, today = user.partition_key, NOW.date()
     end, export = NOW - timedelta(hours=12), folder / "my_spotify_data.zip"
@@ -50,19 +50,19 @@ def furnish(pipeline: Pipeline, folder: Path) -> User:
 
 
 def _copy_to_neighbours(db: Db, name: str, user: User) -> None:
-    """Give the neighbours what the user has, and put it before the user's: what comes first is found by any index.
+    """Copy the user's data to the neighbours, and store it before the user's: any index finds the first document.
 
-    So does the order of a user's own: the month, which is written first, comes last.
+    The user's own order is also adverse: the month, which is written first, comes last.
     """
     stored = list(db[name].find({"user_id": user.user_id}))
     copies = [{**each, "_id": ObjectId(), "user_id": neighbour} for neighbour in NEIGHBOURS for each in stored]
     db[name].delete_many({"user_id": user.user_id})
     db[name].insert_many(copies + stored[::-1])
-    db.command("planCacheClear", name)  # whose plans are from when there was next to nothing
+    db.command("planCacheClear", name)  # whose plans are from when there were nearly no documents
 
 
 def _make_ties(db: Db, user: User) -> None:
-    """Two more plays end in the very millisecond of the last on the first page, so that it lies in their midst."""
+    """Store two more plays that end in the same millisecond as the last one on the first page, before and after it."""
     last = db["listening_history"].find({"user_id": user.user_id}).sort("played_at", -1)[PAGE - 1]
     last.pop("import_key", None)
     for number in range(2):
@@ -71,15 +71,15 @@ def _make_ties(db: Db, user: User) -> None:
 
 
 def _make_silence(db: Db, user: User) -> None:
-    """Nothing was played on two days, three weeks ago."""
+    """Remove the plays of two days, three weeks ago."""
     first = NOW.date() - timedelta(days=21)
     start, end = DayWindow(first, first + timedelta(days=1)).instants(ZoneInfo(user.timezone))
     db["listening_history"].delete_many({"user_id": user.user_id, "played_at": {"$gte": start, "$lt": end}})
 
 
 def _record(db: Db, user: User) -> None:
-    """What the pipeline has written down over ten days of syncs, and reviews of years before the simulated world."""
-    everybody, events = [user.user_id, *NEIGHBOURS], [NOW - EVENT * number for number in range(1, 1_000)]
+    """Store the records of ten days of syncs, and reviews of years before the simulated world."""
+    user_ids, events = [user.user_id, *NEIGHBOURS], [NOW - EVENT * number for number in range(1, 1_000)]
     db["sync_jobs"].insert_many(
         SyncJob(
             user_id=user_id,
@@ -88,7 +88,7 @@ def _record(db: Db, user: User) -> None:
             created_at=at,
             dagster_run_id=f"{user_id}-{number}",
         ).to_bson()
-        for user_id in everybody
+        for user_id in user_ids
         for number, at in enumerate(events, start=1)
     )
     db["api_logs"].insert_many(
@@ -99,7 +99,7 @@ def _record(db: Db, user: User) -> None:
             latency_ms=120.5,
             timestamp=at,
         ).to_bson()
-        for user_id in everybody
+        for user_id in user_ids
         for number, at in enumerate(events, start=1)
     )
     gap = {"user_id": user.user_id, "from": NOW - timedelta(days=200), "to": NOW - timedelta(days=199)}
@@ -111,7 +111,7 @@ def _record(db: Db, user: User) -> None:
     ]
     db["yearly_reviews"].insert_many(
         review.to_bson()
-        for user_id in everybody
+        for user_id in user_ids
         for review in (
             YearlyReview(user_id=user_id, year=2023, total_tracks_played=5),
             YearlyReview(user_id=user_id, year=2024, total_tracks_played=7, new_tracks=3, top_artists=top),
@@ -120,7 +120,7 @@ def _record(db: Db, user: User) -> None:
 
 
 def run_printed(installation: Installation, codes: Sequence[str]) -> list[list[str]]:
-    """Run blocks of Python one after the other in one process; what each of them printed, line by line."""
+    """Run blocks of Python one after the other in one process. Return the lines that each block printed."""
     commands = Path(sys.executable).parent
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", f'\nprint("{MARK}")\n'.join(codes)],

@@ -1,6 +1,6 @@
 """Takes the pictures of the docs: ``python -m echostats_pipeline_tests.integration.screenshots [FOLDER]``.
 
-Three simulated users, of whom the first has imported 400 days. Look at each picture before you commit it.
+There are three simulated users; the first has imported 400 days. Look at each picture before you commit it.
 """
 
 import subprocess
@@ -25,7 +25,7 @@ PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 
 def take(ui: Shown, page: Browser, folder: Path) -> None:
-    """Open each page as a user would, and keep what the window shows."""
+    """Open each page as a user would, and save the window."""
     imported, tags = ui.newest_run("history_import")
     user = tags["echostats/user"]
 
@@ -64,7 +64,7 @@ def _is_green(page: Browser) -> bool:
 
 
 def take_report(home: Path, user: str, folder: Path) -> None:
-    """Write the report of all time as a user would, and show it on a desk by day, on a phone by night."""
+    """Write the report of all time as a user would; show it on a desktop by day, on a phone by night."""
     made = subprocess.run(
         [sys.executable, "-m", "echostats_pipeline.cli.main", "report", "--user", user],
         env={**environment(home), **CHECKOUT},
@@ -83,7 +83,7 @@ def take_report(home: Path, user: str, folder: Path) -> None:
 
 
 def _window(page: Browser, *, width: int, height: int, scheme: str, at: str = "") -> Image.Image:
-    """What a window of that size shows, from the heading `at` on."""
+    """The content of a window of that size, from the heading `at` on."""
     command = page.driver.execute_cdp_cmd
     command("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
     command(

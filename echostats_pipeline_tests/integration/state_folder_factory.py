@@ -1,7 +1,7 @@
-"""A state folder as it looks after a while, for what shows it: ``python -m … DAYS PEOPLE``, with its settings outside.
+"""Fills a state folder as it looks after some use: ``python -m … DAYS PEOPLE``, with settings from the environment.
 
-The first of so many simulated people has imported so many days; all were synced, and everything is built: the sensors
-find nothing to do but the next sync.
+PEOPLE simulated people are connected, and the first has imported DAYS days. All were synced, and everything is built:
+the sensors find no work but the next sync.
 """
 
 import sys

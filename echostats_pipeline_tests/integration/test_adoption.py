@@ -1,4 +1,4 @@
-"""A database that EchoStats has set up and filled: adopted, synced, built, and still EchoStats' to read."""
+"""A database that EchoStats has created and filled is adopted, synced and built, and EchoStats can still read it."""
 
 import json
 from datetime import timedelta
@@ -33,7 +33,7 @@ def refresh_token_of(installation: Installation, number: int) -> tuple[str, str]
 
 @pytest.fixture
 def adoptable(pipeline: Pipeline) -> list[str]:
-    """Ids of the users of EchoStats, in a database that nobody but EchoStats has used."""
+    """Ids of the users of EchoStats, in a database that only EchoStats has used."""
     tokens = [refresh_token_of(pipeline.installation, number) for number in range(2)]
     db = pipeline.store.db
     for name in db.list_collection_names():
@@ -49,7 +49,7 @@ def found(echostats: Echostats, area: str, **settings: str) -> list[dict[str, An
 
 
 def read_strictly(pipeline: Pipeline) -> list[str]:
-    """Where what this pipeline wrote is not of EchoStats' types; what EchoStats left out is its own business."""
+    """List where documents of this pipeline have other types than EchoStats'; absent fields do not count."""
     return [
         each
         for name, shape in SEED.items()
@@ -78,7 +78,7 @@ def test_users_of_echostats_are_adopted_synced_and_built_and_echostats_reads_on(
     days = pipeline.store.rebuilds.pending("daily_rollups")
     for user in users:
         pipeline.instance.add_dynamic_partitions("users", [user.partition_key])
-        assert user.user_id not in pipeline.store.jobs.busy_users(), "a job of a worker that is gone blocks nobody"
+        assert user.user_id not in pipeline.store.jobs.busy_users(), "a job of a worker that is gone blocks no run"
         assert pipeline.run("user_sync", partition_key=today(pipeline, user)).success
     assert pipeline.run("library_sync", partition_key=users[0].partition_key).success
     assert pipeline.run("catalog_enrichment").success
@@ -137,12 +137,12 @@ def test_a_value_that_cannot_be_read_is_told_with_document_and_field_and_stops_n
     db["listening_history"].update_one({"_id": odd[1]["_id"]}, {"$set": {"track.duration_ms": {}}})
     db["tracks"].update_one({"popularity": {"$exists": False}}, {"$set": {"popularity": "high", "artists": "nobody"}})
     db["artists"].update_one({}, {"$set": {"genres": "art rock"}})
-    told = " ".join(each["text"] for each in found(echostats, "values"))
-    assert f"users {ill}: display_name" in told
-    assert f"listening_history {odd[0]['_id']}: ms_played" in told
-    assert f"listening_history {odd[1]['_id']}: track.duration_ms" in told
-    assert "popularity" in told
-    assert "genres" in told
+    reported = " ".join(each["text"] for each in found(echostats, "values"))
+    assert f"users {ill}: display_name" in reported
+    assert f"listening_history {odd[0]['_id']}: ms_played" in reported
+    assert f"listening_history {odd[1]['_id']}: track.duration_ms" in reported
+    assert "popularity" in reported
+    assert "genres" in reported
     assert echostats("backfill").returncode == 0
     snapshot = db["analytics_snapshots"].find_one({**mine, "period": "all_time"})
     assert snapshot is not None

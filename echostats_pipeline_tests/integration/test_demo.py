@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
 
-# Time stands still, or the simulated users would go on listening between two runs.
+# The clock stands still, else the simulated users would listen between two runs.
 AT_ONE_INSTANT = """
 import sys
 from datetime import datetime
@@ -39,7 +39,7 @@ Clock.now = lambda self: now
 main.main()
 """
 APPENDED = {"sync_jobs", "api_logs", "imports", "spotify_tokens", "spotify_calls"}
-"""Collections in which every run leaves something of its own."""
+"""Collections to which every run adds documents."""
 SORTED = {
     "listening_history": ["user_id", "played_at", "track.spotify_id"],
     "daily_rollups": ["user_id", "date"],
@@ -66,11 +66,11 @@ def job_is_running(home: StateFolder) -> bool:
 
 
 def held_in_a_job(home: StateFolder, process: subprocess.Popen[str]) -> bool:
-    """Whether the process now stands still in the middle of a job; if not, it goes on."""
+    """Stop the process if it is in the middle of a job, and return True; otherwise let it continue."""
     if not job_is_running(home):
         return False
     process.send_signal(signal.SIGSTOP)
-    time.sleep(POLL_S)  # for what it had sent to the database by then
+    time.sleep(POLL_S)  # for the data it had sent to the database by then
     if job_is_running(home):
         return True
     process.send_signal(signal.SIGCONT)
@@ -78,7 +78,7 @@ def held_in_a_job(home: StateFolder, process: subprocess.Popen[str]) -> bool:
 
 
 def interrupted(home: StateFolder, command: Sequence[str]) -> list[dict[str, Any]]:
-    """Press Ctrl-C while a job runs; the jobs recorded then."""
+    """Press Ctrl-C while a job runs. Return the jobs recorded then."""
     with started(home.path, *command) as process:
         eventually("running job", lambda: held_in_a_job(home, process), process)
         os.killpg(process.pid, signal.SIGINT)
@@ -90,7 +90,7 @@ def interrupted(home: StateFolder, command: Sequence[str]) -> list[dict[str, Any
 
 
 def completed(home: StateFolder, command: Sequence[str]) -> tuple[dict[str, int], dict[str, str], list[dict[str, Any]]]:
-    """Let the demo run to its end; how many documents there are, what they hold, and the jobs recorded then."""
+    """Let the demo run to its end. Return the number of documents, their content, and the jobs recorded then."""
     with started(home.path, *command) as process:
         assert process.wait(PATIENCE_S) == 0, said(home)
     assert processes_of(home.path) == {}

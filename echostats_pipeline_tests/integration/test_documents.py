@@ -19,7 +19,7 @@ IMAGE = {"url": TEXT, "height": INT + NULL, "width": INT + NULL}
 ARTIST = {"spotify_id": TEXT, "name": TEXT}
 TOP = {"spotify_id": TEXT, "name": TEXT, "play_count": INT, "total_ms": INT, "image_url": TEXT, "rank": INT}
 
-# Field by field what /seeds/echostats-mongodb-schema.md lists: types, [shape] for arrays, {shape} for sub-documents,
+# The fields that /seeds/echostats-mongodb-schema.md lists, with types: [shape] for arrays, {shape} for sub-documents,
 # (shape, None) where it may be null, dict for a dictionary of counts.
 SEED: dict[str, dict[str, Any]] = {
     "users": {
@@ -229,7 +229,7 @@ SEED: dict[str, dict[str, Any]] = {
 
 
 def violations(value: Any, shape: Any, place: str, seen: set[str]) -> list[str]:
-    """Where a value is not of its shape; collects the places that held something, null apart."""
+    """List where a value does not have its shape; collect the places with a value, those with null apart."""
     match shape:
         case (inner, None):
             found = [] if value is None else violations(value, inner, place, seen)
@@ -260,16 +260,16 @@ def leaves(shape: Any, place: str) -> set[str]:
 
 
 MAY_BE_MISSING = {"tracks.audio_features.duration_ms", "tracks.audio_features.time_signature"}
-"""ReccoBeats tells neither; EchoStats then takes its own defaults. Null it does not take."""
+"""ReccoBeats has neither field; EchoStats then uses its own defaults. It does not accept null."""
 NEVER_SAID = {
-    "tracks.preview_url",  # Spotify gives none since 2024
+    "tracks.preview_url",  # Spotify has returned none since 2024
     "albums.genres[]",  # and has always left this empty
 }
 
 
 @pytest.fixture
 def filled(pipeline: Pipeline, tmp_path: Path) -> Pipeline:
-    """Everything the pipeline does, once: a sync, an import of 60 days, the library, the catalogue, the statistics."""
+    """Do every work of the pipeline once: a sync, an import of 60 days, the library, the catalogue, the statistics."""
     user = pipeline.connect()
     end = NOW - timedelta(hours=12)
     person = pipeline.installation.person(user)

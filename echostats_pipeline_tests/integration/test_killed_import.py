@@ -1,4 +1,4 @@
-"""An import that is killed again and again, at any moment, leaves in the end what one that was left alone leaves."""
+"""An import that is killed repeatedly, at any moment, ends with the same data as an import that was not killed."""
 
 import json
 import random
@@ -32,7 +32,7 @@ OUTCOMES = ("inserted", "merged", "duplicate", "not_music", "rejected")
 
 
 def listen(installation: Installation) -> User:
-    """A week that recently-played was asked for every day, but for a pause that left a gap."""
+    """A week in which recently-played was read every day, with a pause that left a gap."""
     installation.clock.advance(timedelta(days=-9))
     user = installation.connect()
     for days in (0, 1, 1, 3, 1, 1, 2):
@@ -44,7 +44,7 @@ def listen(installation: Installation) -> User:
 
 
 def content(db: Db) -> Counter[str]:
-    """All documents that an import writes for good, in words."""
+    """All documents that an import writes for good, as text."""
     return Counter(
         f"{name}: {json.dumps(document, default=str, sort_keys=True)}"
         for name in COMPARED

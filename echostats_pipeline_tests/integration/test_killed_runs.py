@@ -1,6 +1,6 @@
 """Runs that die: workers, the code server, the daemon and the database are killed under `echostats up`.
 
-Whatever is killed when, the run ends as failed with a reason, and the next one completes the work.
+In every case the run ends as failed with a reason, and the next run completes the work.
 """
 
 import os
@@ -41,7 +41,7 @@ pytestmark = [
 ]
 
 LOOKS_FOR_DEAD_RUNS_S = 3
-"""Seconds between two looks of Dagster's daemon for runs whose process is gone: 30 outside tests."""
+"""Seconds between two checks of Dagster's daemon for runs whose process is gone: 30 outside tests."""
 UP = """
 import sys
 from pathlib import Path
@@ -52,7 +52,7 @@ main.main()
 """
 """The command line with another ``dagster.yaml``, its first argument."""
 KILLS = int(os.environ.get("ECHOSTATS_TEST_KILLS", "3"))
-"""More of them take longer."""
+"""More attempts take longer."""
 
 
 def parent(pid: int) -> int:
@@ -61,7 +61,7 @@ def parent(pid: int) -> int:
 
 
 class Installation:
-    """The processes of an `echostats up`, by what they do."""
+    """The processes of an `echostats up`, by role."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -70,7 +70,7 @@ class Installation:
         return {pid for pid, command in processes_of(self.home).items() if words in command}
 
     def workers(self) -> set[int]:
-        """Processes in which runs execute, not those that they have started themselves."""
+        """Processes that execute runs, without their child processes."""
         servers = self.pids("api grpc")
         found = set()
         for pid in self.pids("spawn_main"):
@@ -102,7 +102,7 @@ def plays(store: Store, user_id: str) -> set[tuple[Any, ...]]:
 
 
 def imported_at_once(store: Store, export: Path) -> set[tuple[Any, ...]]:
-    """The plays of the export as an import leaves them that nobody disturbs."""
+    """The plays of the export after an undisturbed import."""
     user = User(_id=ObjectId(), spotify_id="clean", partition_key="clean-000000")
     store.db["users"].insert_one({**user.to_bson(), "_id": user.id})
     import_export(store, user, [export], progress=Counted(), clock=utc_now)
@@ -111,7 +111,7 @@ def imported_at_once(store: Store, export: Path) -> set[tuple[Any, ...]]:
 
 @pytest.fixture
 def command(tmp_path: Path, port: int) -> tuple[str, ...]:
-    """`echostats up`, which soon notices what has died."""
+    """`echostats up` with short intervals, so that it soon notices dead processes."""
     configuration = yaml.safe_load(project_file("dagster.yaml").read_text())
     configuration["run_monitoring"]["poll_interval_seconds"] = LOOKS_FOR_DEAD_RUNS_S
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(configuration))
@@ -135,7 +135,7 @@ def running(
 
 
 def launch(ui: Ui, user: User, config: dict[str, Any] | None = None) -> str | None:
-    """Launch an import, or without a configuration a sync, as the UI does: the run, or None if Dagster is down."""
+    """Launch an import, or without a configuration a sync, as the UI does. Return the run; None if Dagster is down."""
     repository = ui.repository()
     if repository is None:
         return None
@@ -159,7 +159,7 @@ def launch(ui: Ui, user: User, config: dict[str, Any] | None = None) -> str | No
 
 
 def next_one_ends_what_is_left(ui: Ui, process: Popen[str], processes: Installation, command: Sequence[str]) -> None:
-    """`up` itself is killed: its Dagster goes on, until the next `up` ends it and starts another."""
+    """`up` itself is killed. Its Dagster goes on until the next `up` ends it and starts another."""
     home = processes.home
     eventually("its address", lambda: (home / "webserver.json").exists() or None, process)
     left = processes.pids("dagster_services")
@@ -219,12 +219,12 @@ def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_complet
     eventually("the end of Dagster", lambda: not ui.answers(), process)
     eventually("another Dagster", ui.answers, process)
     assert ui.ended(RUN, interrupted) == "FAILURE"
-    for wanted in (config, None):  # the sync needs the slot of those that call Spotify, which dead runs held
+    for wanted in (config, None):  # the sync needs the slot of runs that call Spotify, which dead runs held
         last = eventually("run", lambda wanted=wanted: launch(ui, user, wanted), process)
         assert eventually("end of the last runs", lambda last=last: ui.ended(RUN, last), process) == "SUCCESS"
     with open_store(settings) as own:
         assert plays(own, user.user_id) == imported_at_once(store, export)
-        # What the killed ones were changing counts as changed five minutes later: let these be over.
+        # Days that the killed runs were changing count as changed five minutes later: let these minutes pass.
         began = {"open_since": {"$type": "date"}}
         own.db["rebuild_queue"].update_many(began, {"$set": {"open_since": utc_now() - 2 * OPEN_FOR}})
         eventually("rebuilt days", lambda: not own.rebuilds.pending("daily_rollups"), process)

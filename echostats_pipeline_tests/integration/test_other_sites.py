@@ -1,6 +1,6 @@
-"""Pages of other sites in the user's browser, and a name of theirs that points to this machine: nothing reaches the UI.
+"""Pages of other sites in the user's browser, even under a name that points to this machine, cannot reach the UI.
 
-The switch they reach for is harmless and shows whether it was turned.
+The switch that they try to turn is harmless and shows whether it was turned.
 """
 
 import sys

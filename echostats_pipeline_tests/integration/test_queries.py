@@ -1,6 +1,6 @@
-"""The queries of the docs, run as printed, answer what they promise, each by the index it names.
+"""The queries of the docs, run as printed, return what they promise, each by the index it names.
 
-Against some months of a user among others, a few thousand plays each, so that the server has a reason to choose.
+The database holds some months of a user among others, a few thousand plays each, so that the server must choose.
 """
 
 import json
@@ -31,7 +31,7 @@ OVERVIEW = {
     *("unique_tracks", "unique_artists", "unique_albums", "unique_genres", "top_artists", "top_tracks", "top_genres"),
     *("hourly_distribution", "daily_distribution", "avg_audio_features"),
 }
-"""The fields that EchoStats' endpoint answers."""
+"""The fields of EchoStats' endpoint."""
 PAGE_OF_QUERIES = "use/reading-results.md"
 SECTION = page(PAGE_OF_QUERIES)
 INDEX = r"`([a-z_]+)`:\s+`([\w., ]+)`"
@@ -40,7 +40,7 @@ TABLE = set(re.findall(r"^\| `([a-z_]+)` \| `([\w., ]+)` \|", SECTION, re.MULTIL
 
 @dataclass(frozen=True)
 class Question:
-    """What stands before a printed query, and the query."""
+    """The text before a printed query, and the query."""
 
     asked: str
     indexes: frozenset[tuple[str, str]]
@@ -59,7 +59,7 @@ QUESTIONS = list(questions())
 
 @dataclass(frozen=True)
 class Truth:
-    """What is stored of the user who is asked about, for counting it again by hand."""
+    """The stored data of the user in the queries, to compute the results again by hand."""
 
     db: Db
     user: Document
@@ -86,32 +86,32 @@ class Truth:
 
 
 def numbers(lines: list[str]) -> list[int]:
-    """The number each line begins with."""
+    """The number at the beginning of each line."""
     return [int(line.split(" ", 1)[0]) for line in lines]
 
 
 def overview(truth: Truth, lines: list[str]) -> None:
-    told = json.loads("\n".join(lines))
+    reported = json.loads("\n".join(lines))
     stored = truth.db["analytics_snapshots"].find_one({**truth.mine, "period": "month"})
     assert stored is not None
-    assert told.keys() == OVERVIEW
-    assert told["total_hours"] == round(stored["total_ms_played"] / 3_600_000, 1) > 0
+    assert reported.keys() == OVERVIEW
+    assert reported["total_hours"] == round(stored["total_ms_played"] / 3_600_000, 1) > 0
     for name in OVERVIEW - {"total_hours", "computed_at"}:
-        assert told[name] == (stored[name][:10] if name.startswith("top_") else stored[name]), name
-    assert [artist["rank"] for artist in told["top_artists"]] == list(range(1, 11))
+        assert reported[name] == (stored[name][:10] if name.startswith("top_") else stored[name]), name
+    assert [artist["rank"] for artist in reported["top_artists"]] == list(range(1, 11))
 
 
 def tops(truth: Truth, lines: list[str]) -> None:
     month = [play["track"] for play in truth.plays() if truth.day_of(play) >= truth.today.replace(day=1)]
-    for told, field in ((lines[:10], "spotify_id"), (lines[10:], "artist_name")):
-        assert numbers(told) == [plays for _, plays in Counter(track[field] for track in month).most_common(10)]
+    for reported, field in ((lines[:10], "spotify_id"), (lines[10:], "artist_name")):
+        assert numbers(reported) == [plays for _, plays in Counter(track[field] for track in month).most_common(10)]
 
 
 def months(truth: Truth, lines: list[str]) -> None:
     plays = Counter(f"{truth.day_of(play):%Y-%m}" for play in truth.plays())
-    told = {month: int(count) for month, count in (line.split(" ")[:2] for line in lines)}
-    assert told == dict(sorted(plays.items()))
-    assert list(told) == sorted(told)
+    reported = {month: int(count) for month, count in (line.split(" ")[:2] for line in lines)}
+    assert reported == dict(sorted(plays.items()))
+    assert list(reported) == sorted(reported)
 
 
 def pages(truth: Truth, lines: list[str]) -> None:
@@ -130,8 +130,8 @@ def track(truth: Truth, lines: list[str]) -> None:
     for play in truth.plays(counted=False):
         if play["track"]["name"] == name:
             heard.setdefault(play["track"]["artist_name"], []).append(play["played_at"])
-    told = {f"{len(ends)} times {name} - {by} from {min(ends)} to {max(ends)}" for by, ends in heard.items()}
-    assert set(lines) == told
+    reported = {f"{len(ends)} times {name} - {by} from {min(ends)} to {max(ends)}" for by, ends in heard.items()}
+    assert set(lines) == reported
 
 
 def sessions(truth: Truth, lines: list[str]) -> None:
@@ -181,9 +181,9 @@ def syncs(truth: Truth, lines: list[str]) -> None:
 
 def answers(truth: Truth, lines: list[str]) -> None:
     day = {"timestamp": {"$gte": NOW - timedelta(days=1)}}
-    told = [line.split(" ") for line in lines]
-    assert sum(int(calls) for _, _, calls, _, _ in told) == truth.db["api_logs"].count_documents(day)
-    assert {status for status, *_ in told} == {"200", "429"}
+    reported = [line.split(" ") for line in lines]
+    assert sum(int(calls) for _, _, calls, _, _ in reported) == truth.db["api_logs"].count_documents(day)
+    assert {status for status, *_ in reported} == {"200", "429"}
 
 
 ANSWERS: dict[str, Callable[[Truth, list[str]], None]] = {
@@ -207,11 +207,11 @@ def test_every_query_answers_its_question_by_the_index_it_names(pipeline: Pipeli
     user = furnish(pipeline, tmp_path)
     db = pipeline.store.db
     with profiled(db) as operations:
-        told = run_printed(pipeline.installation, [question.code for question in QUESTIONS])
+        reported = run_printed(pipeline.installation, [question.code for question in QUESTIONS])
     stored = db["users"].find_one({"_id": user.id})
     assert stored is not None
     truth = Truth(db, stored)
-    for question, lines in zip(QUESTIONS[1:], told[1:], strict=True):
+    for question, lines in zip(QUESTIONS[1:], reported[1:], strict=True):
         ANSWERS[question.asked](truth, lines)
 
     named = set().union(*(question.indexes for question in QUESTIONS))
@@ -224,7 +224,7 @@ def test_every_query_answers_its_question_by_the_index_it_names(pipeline: Pipeli
 
 
 def assert_indexed(operations: list[Operation], named: set[tuple[str, str]]) -> None:
-    """No operation read a whole collection, and each went by an index that is named, or by the begin of one."""
+    """Check that no operation read a whole collection, and that each used a named index, or a prefix of one."""
     for each in operations:
         indexes = {index for collection, index in named if collection == each.collection} | {"_id"}
         assert not each.scans, each

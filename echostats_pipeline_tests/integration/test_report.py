@@ -103,10 +103,10 @@ def test_a_list_is_by_plays_until_time_is_chosen_without_a_script(page: Browser)
 def test_days_say_what_they_are_when_pointed_at(page: Browser) -> None:
     shown(page)
     script = "return [...document.querySelectorAll('.calendar title')].map(title => title.textContent)"
-    told = page.driver.execute_script(script)
-    assert len(told) == 365 + 6
-    assert "Thu, 1 May 2025: " in " ".join(told)
-    assert any(text.endswith("plays may be missing") for text in told)
+    reported = page.driver.execute_script(script)
+    assert len(reported) == 365 + 6
+    assert "Thu, 1 May 2025: " in " ".join(reported)
+    assert any(text.endswith("plays may be missing") for text in reported)
 
 
 def test_on_paper_it_is_light_and_a_few_pages(page: Browser, tmp_path: Path) -> None:

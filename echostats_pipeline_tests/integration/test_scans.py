@@ -1,4 +1,4 @@
-"""The pipeline reads nothing that grows from end to end, and a day of a user without all their other days."""
+"""The pipeline never reads a growing collection completely, and reads a user's day without their other days."""
 
 import subprocess
 import sys
@@ -48,15 +48,16 @@ SMALL = {
     "incidents": "a few a month, looked through when a user is removed or has been",
     "rebuild_queue": "what waits for a rebuild, for a minute or two",
 }
-"""Collections that do not grow with time, and why: to read one whole is as good as any index."""
+"""Collections that do not grow with time, and why: reading one completely is as good as any index."""
 CATALOGUE = {"tracks", "artists", "albums"}
-"""May be read whole where all of it is asked for: plays of artists are counted through all tracks there are, and for
-statistics of more than half of a collection, reading all of it costs less than looking up each."""
+"""Collections that a job may read completely if it needs all of it. To count plays of artists, it reads all tracks; for
+statistics of more than half of a collection, reading all of it costs less than a look-up for each document.
+"""
 
 
 @pytest.fixture(scope="module")
 def spotify_server() -> Iterator[RunningSimulator]:
-    """Three people, where other tests have two."""
+    """Three people; other tests have two."""
     world = World(seed=1, user_count=len(DAYS_IMPORTED), track_count=400, epoch=date(2025, 1, 1))
     with running_simulator(world, clock=Clock(frozen_at=NOW)) as running:
         yield running
@@ -64,7 +65,7 @@ def spotify_server() -> Iterator[RunningSimulator]:
 
 @pytest.fixture
 def new_settings(new_settings: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
-    """Limits that nothing here reaches: time stands still, and whoever waited would wait for ever."""
+    """Limits that no test reaches: the clock stands still, so a wait would never end."""
     return partial(new_settings, SPOTIFY_BURST_CALLS="100000", SPOTIFY_DAILY_CALLS="100000")
 
 
@@ -82,7 +83,7 @@ def import_export(pipeline: Pipeline, user: User, days: int, folder: Path) -> No
 
 
 def do_everything(pipeline: Pipeline, users: list[User], folder: Path) -> None:
-    """What the pipeline does in its life, twice where nothing is left to do the second time."""
+    """Do all work of the pipeline, and again when nothing is left to do."""
     for user, days in zip(users, DAYS_IMPORTED, strict=True):
         run(pipeline, "user_sync", user)
         import_export(pipeline, user, days, folder)
@@ -92,7 +93,7 @@ def do_everything(pipeline: Pipeline, users: list[User], folder: Path) -> None:
         assert pipeline.run("catalog_enrichment").success
     for user in users:
         assert pipeline.run("snapshot_build", partition_key=user.partition_key).success
-    pipeline.run("audit")  # fails where the simulated accounts have faults; that all was looked at is what counts
+    pipeline.run("audit")  # fails if the simulated accounts have faults; it only matters that all was read
     for sensor in (user_roster, stale_rollups, stale_snapshots, incomplete_catalog, dead_runs):
         tick(pipeline, sensor)
     installation = pipeline.installation
@@ -118,7 +119,7 @@ def test_what_grows_is_read_with_an_index(pipeline: Pipeline, tmp_path: Path) ->
 
 
 def test_a_day_is_read_without_the_other_days(store: Store) -> None:
-    """The server goes on as it began, when all that a user had played was of that day, unless it is told how."""
+    """Without a hint, the server keeps its first plan, from when all plays of the user were on that day."""
     history, audit = store.db["listening_history"], AuditStore(store.db)
     day = (NOW - timedelta(days=1), NOW + timedelta(seconds=1))
 
@@ -140,7 +141,7 @@ def test_a_day_is_read_without_the_other_days(store: Store) -> None:
 
 
 def plays(user_id: str, first: int, last: int) -> list[Document]:
-    """Plays of some hundred tracks, each five minutes before the one of the number before."""
+    """Plays of some hundred tracks; each ends five minutes before the play with the number before."""
     return [
         Play(
             user_id=user_id,
@@ -154,8 +155,8 @@ def plays(user_id: str, first: int, last: int) -> list[Document]:
 
 def may_scan(operation: Operation) -> bool:
     wants_all = operation.asked == "{}" or operation.asked.startswith("[{'$project'")
-    # A command looks for nulls of earlier versions when it begins: 0.03 s for 50,000 tracks.
+    # At its start, a command looks for nulls of earlier versions: 0.03 s for 50,000 tracks.
     mends = operation.asked.startswith("{'audio_features.") and "'$type': 'null'" in operation.asked
-    # A person who asks the doctor wants every document looked at: 2.5 s for 331,520 plays.
+    # A person who runs the doctor wants every document checked: 2.5 s for 331,520 plays.
     examines = "$jsonSchema" in operation.asked
     return examines or operation.collection in SMALL or (operation.collection in CATALOGUE and (wants_all or mends))

@@ -1,4 +1,4 @@
-"""Planted secrets are looked for wherever anything is written: collections, log lines, Dagster's events, messages."""
+"""Planted secrets must not appear in collections, log lines, Dagster's events or messages."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ CLIENT_SECRET = "canary-client-secret-0123456789"
 
 
 class Planted:
-    """Every secret that passed through, and where it must not be."""
+    """Every secret that was used, and the places where it must not appear."""
 
     def __init__(self, **secrets: str) -> None:
         self._secrets: dict[str, str] = {}
@@ -53,7 +53,7 @@ def planted(
     mongo_server: EmbeddedServer,
     new_settings: Callable[..., Mapping[str, str]],
 ) -> tuple[Pipeline, Planted]:
-    """The pipeline as an app with a client secret, at a real Spotify that the simulator stands in for."""
+    """The pipeline as an app with a client secret; the simulator stands in for the real Spotify."""
     url = pipeline.installation.simulator.base_url
     monkeypatch.setattr(connecting, "SPOTIFY_ACCOUNTS_URL", url)
     monkeypatch.setattr(connecting, "SPOTIFY_API_URL", url)

@@ -1,4 +1,4 @@
-"""The pages a user opens, in a real browser: what they say, and that pictures are pictures."""
+"""The pages that a user opens, in a real browser: their texts, and that pictures are pictures."""
 
 import sys
 
@@ -18,7 +18,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def run(ui: Shown) -> tuple[str, str]:
-    """The newest run that built snapshots, and the user it was for."""
+    """The newest run that built snapshots, and its user."""
     run_id, tags = ui.newest_run("snapshot_build")
     return run_id, tags["echostats/user"]
 

@@ -1,4 +1,4 @@
-"""``echostats up`` as a user runs it: the UI's own questions and clicks over GraphQL, a new user, and the end."""
+"""``echostats up`` as a user runs it: the UI's queries and clicks over GraphQL, a new user, and the end."""
 
 import socket
 import subprocess
@@ -56,7 +56,7 @@ def sensor_of(user: User) -> str:
 
 
 def refused_second(settings: Settings, port: int, process: Popen[str]) -> None:
-    """Another `echostats up` on the same state folder changes nothing and says who is there."""
+    """Another `echostats up` on the same state folder changes nothing and names the running one."""
     record = (settings.home / "webserver.json").read_bytes()
     second = subprocess.run(
         [sys.executable, "-m", "echostats_pipeline.cli.main", "up", "--port", str(port + 1)],
@@ -75,7 +75,7 @@ def refused_second(settings: Settings, port: int, process: Popen[str]) -> None:
 def synced_and_backfilled(
     ui: Ui, process: Popen[str], settings: Settings, repository: Any, user: User, people: list[Any]
 ) -> User:
-    """A sync, a backfill of the newest days and an audit, and meanwhile a new user: who that is."""
+    """Run a sync, a backfill of the newest days and an audit while a new user connects. Return that user."""
     today, key = utc_now().date(), user.partition_key
     tags = {USER_TAG: key, **range_tags(today, today, key)}
     launched = ui.launched(repository, "user_sync", tags)
@@ -116,7 +116,7 @@ def old_days_built(
     together, blocks, healed = day[:10], [*day[14:17], *day[20:22]], day[25:28]
     store.db["listening_history"].insert_many([play(user, when) for user in users for when in day])
 
-    # The days begin with the first known play, a moment after it is there. One run for each user and contiguous range.
+    # The days begin with the first known play, a moment after it is stored. One run for each user and contiguous range.
     chosen = {user.partition_key: together for user in reversed(users)}
     both = eventually("such days", lambda: backfill(ui, ("listening_history", "daily_rollups"), chosen), process)
     apart = backfill(ui, ("daily_rollups",), {ann.partition_key: blocks}) or ""
@@ -145,14 +145,14 @@ def old_days_built(
 
 
 def backfilled_by_command(settings: Settings, user: User, days: list[date]) -> None:
-    """The command line does what the UI does, beside it."""
+    """The command line does the same as the UI, at the same time."""
     command = f"-m echostats_pipeline.cli.main backfill --no-snapshots --from {days[0]} --to {days[-1]} --user"
     besides = [sys.executable, *command.split(), user.partition_key]
     subprocess.run(besides, env=environment(settings.home), cwd=settings.home.parent, check=True)
 
 
 def checked(ui: Ui, run_id: str) -> None:
-    """What the checks of a run found can be read."""
+    """The findings of the checks of a run can be read."""
     (node,) = ui.ask(CHECKS)["assetNodes"]
     checks = {check["name"]: check["blocking"] for check in node["assetChecksOrError"]["checks"]}
     assert checks["daily_rollups_match_history"]
@@ -185,8 +185,8 @@ def test_up_serves_syncs_backfills_takes_new_users_pauses_one_and_stops(
             switch = Switch(ui, repository, sensor_of(bob))
             old_days_built(ui, process, settings, store, (ann, bob), switch)
 
-            # What was asked for before is still done. After it the user who was paused is not synced, the other is,
-            # and when resumed both are.
+            # Earlier requests are still executed. After that the paused user is not synced, the other user is, and when
+            # resumed both are.
             eventually("end of the runs asked for before", lambda: not unfinished(ui, bob), process)
             settled_at = utc_now()
             metrics = requests.get(f"http://127.0.0.1:{metrics_port}/metrics", timeout=30)

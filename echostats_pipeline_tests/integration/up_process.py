@@ -1,4 +1,4 @@
-"""``echostats up`` over a furnished state folder, for tests and screenshots that look at its UI."""
+"""Runs ``echostats up`` over a filled state folder, for tests and screenshots of its UI."""
 
 import socket
 import subprocess
@@ -15,7 +15,7 @@ from echostats_pipeline_tests.integration.graphql_client import Graphql
 from echostats_pipeline_tests.integration.processes import environment, eventually, started
 
 CHECKOUT = {"PYTHONPATH": str(Path(echostats_pipeline.__file__).parents[1])}
-"""Commands run the code that is tested, wherever another copy of it may be installed."""
+"""Environment in which commands run the tested code, wherever another copy of it may be installed."""
 READY = """query { repositoriesOrError { ... on RepositoryConnection { nodes { name assetNodes { id } } } } }"""
 RUNS = """query($job: String!) { runsOrError(filter: {pipelineName: $job}) { ... on Runs { results {
   id status tags { key value } } } } }"""
@@ -38,7 +38,7 @@ FRESHNESS = """query { assetNodes { assetKey { path } internalFreshnessPolicy { 
 
 
 class Ui(Graphql):
-    """What the pages of the Dagster UI show."""
+    """The queries behind the pages of the Dagster UI."""
 
     def repository(self) -> Any:
         nodes = self.ask(OVERVIEW)["repositoriesOrError"].get("nodes", [])
@@ -86,7 +86,7 @@ class Shown(Graphql):
 
 @contextmanager
 def shown(home: Path, *, days: int, people: int) -> Iterator[Shown]:
-    """Furnish the state folder `home` (see `state_folder_factory`) and serve its UI for the length of the block."""
+    """Fill the state folder `home` (see `state_folder_factory`) and serve its UI while the block runs."""
     home.mkdir(mode=0o700, parents=True)
     furnish = [
         sys.executable,
@@ -103,4 +103,4 @@ def shown(home: Path, *, days: int, people: int) -> Iterator[Shown]:
         ui = Shown(port)
         eventually("UI with its assets", ui.is_ready, process)
         yield ui
-        process.kill()  # how it stops is tested elsewhere; what it leaves behind is killed with it
+        process.kill()  # how it stops is tested elsewhere; processes that it leaves are killed with it

@@ -52,7 +52,7 @@ def mongod_path() -> Path:
 
 @pytest.fixture
 def new_home(tmp_path: Path, mongod_path: Path) -> Iterator[Callable[[str], StateFolder]]:
-    """Makes state folders; whatever mongod holds one of them at the end is killed."""
+    """Make state folders. At the end, kill every mongod that still uses one."""
     homes: list[StateFolder] = []
 
     def make(name: str) -> StateFolder:

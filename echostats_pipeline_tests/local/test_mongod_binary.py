@@ -19,7 +19,7 @@ WORKS = "#!/bin/sh\necho 'db version v6.0.5'\n"
 
 @pytest.fixture(autouse=True)
 def no_mongod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither a wheel nor anything on PATH, until a test puts it there."""
+    """Neither a wheel nor a mongod on PATH, until a test adds one."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 

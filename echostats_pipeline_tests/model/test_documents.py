@@ -226,10 +226,10 @@ SCHEMA: dict[str, dict[str, tuple[str, str | None]]] = {
         "timestamp": ("datetime", "utcnow()"),
     },
 }
-"""Type and default (None: the schema gives none) of every field, by collection and embedded object."""
+"""Type and default (None: the schema has none) of every field, by collection and embedded object."""
 
 NULL_TOO = {("tracks.audio_features", "duration_ms"), ("tracks.audio_features", "time_signature")}
-"""Beyond the schema's type our models know none: what a source of audio features does not tell is not stored."""
+"""Fields that our models allow to be missing, unlike the schema: values that no source reports are not stored."""
 
 DEFAULTS = {'""': "", "null": None, "[]": [], "{}": {}, "true": True, "false": False, "0": 0, "0.0": 0.0}
 SCALARS = {str: "string", int: "int", float: "float", bool: "bool", datetime: "datetime"}
@@ -237,7 +237,7 @@ OTHER_TOP_LISTS = ("top_tracks", "top_genres", "top_albums")
 
 
 def seed_type(annotation: Any) -> str:
-    """A Python annotation in the words of the schema."""
+    """A Python annotation in the terms of the schema."""
     arguments = get_args(annotation)
     if get_origin(annotation) in (Union, UnionType):
         (inner,) = (argument for argument in arguments if argument is not NoneType)
@@ -255,7 +255,7 @@ def seed_type(annotation: Any) -> str:
 
 
 def embedded(annotation: Any) -> type[BaseModel]:
-    """The one model within an annotation."""
+    """The single model within an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     (model,) = (embedded(argument) for argument in get_args(annotation) if argument is not NoneType)
@@ -302,7 +302,7 @@ def test_all_top_lists_hold_the_same_items(name: str) -> None:
 
 
 def test_what_goes_beyond_the_schema_may_be_missing() -> None:
-    """A document that EchoStats wrote is one of ours, but for the partition key that every user of ours has."""
+    """A document that EchoStats wrote is valid here, except that our users also have a partition key."""
     for collection in ECHOSTATS_COLLECTIONS:
         extra = collection.document.model_fields.keys() - SCHEMA[collection.name].keys() - {"id"}
         required = {name for name in extra if collection.document.model_fields[name].is_required()}
@@ -350,7 +350,7 @@ def seed_tables() -> dict[str, dict[str, tuple[str, str | None]]]:
 
 
 def cells(rest: str, *, has_default: bool) -> tuple[str, str | None]:
-    """Type and default of a line; the types hold bars of their own (``int | null``)."""
+    """Type and default of a line; the types contain vertical bars (``int | null``)."""
     nullable = re.match(r"([^|]+?) \| null \| ", rest)
     kind = f"{nullable[1]} | null" if nullable else rest.partition(" | ")[0]
     default = rest[len(kind) + 3 :].partition(" | ")[0] if has_default else None

@@ -1,4 +1,4 @@
-"""Every field of every collection is explained, and nothing else is."""
+"""Every field of every collection is explained, and no other."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -35,9 +35,9 @@ FIELDS = sorted(
     ("name", "model"), FIELDS, ids=lambda value: ".".join(value) if isinstance(value, tuple) else ""
 )
 def test_a_field_is_explained_in_a_sentence(name: tuple[str, str], model: type[BaseModel]) -> None:
-    told = meaning(model, name[1])
-    assert told.endswith((".", "…"))
-    assert len(told) > 8
+    reported = meaning(model, name[1])
+    assert reported.endswith((".", "…"))
+    assert len(reported) > 8
 
 
 def test_nothing_is_explained_that_is_not_there() -> None:

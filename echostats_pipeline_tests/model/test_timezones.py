@@ -1,4 +1,4 @@
-"""Time zones are those of the IANA database, whatever lies in the machine's folder of zones."""
+"""Time zones are those of the IANA database, whatever the machine's folder of zones contains."""
 
 from zoneinfo import ZoneInfo
 

@@ -1,4 +1,4 @@
-"""Examinations of documents, on sound data and on a database that was corrupted behind the pipeline's back."""
+"""Examinations of documents: on correct data, and on a database that was corrupted without the pipeline's knowledge."""
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -34,7 +34,7 @@ each_examination = pytest.mark.parametrize("examine", ALL, ids=lambda examine: e
 
 @pytest.fixture
 def listener(installation: Installation) -> User:
-    """A user with plays, rollups and snapshots, and nothing waiting."""
+    """A user with plays, rollups and snapshots, and no waiting rebuild."""
     user = installation.connect()
     sync(installation, user)
     catch_up(installation, user)
@@ -55,7 +55,7 @@ def newest_rollup(installation: Installation) -> dict[str, Any]:
 
 
 def change_rollup(installation: Installation, **changes: Any) -> date:
-    """Change the newest rollup behind the pipeline's back; returns its date."""
+    """Change the newest rollup without the pipeline's knowledge. Return its date."""
     rollup = newest_rollup(installation)
     installation.store.db["daily_rollups"].update_one({"_id": rollup["_id"]}, changes)
     return date.fromisoformat(rollup["date"])
@@ -177,7 +177,7 @@ def test_days_that_wait_for_a_rebuild_are_not_wrong(installation: Installation, 
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, reader: str, act: Callable[[int], None]) -> None:
-    """Let something happen after each time that an audit has read; it is told how often that was."""
+    """Call a function after each read of an audit, with the number of reads so far."""
     read, calls = getattr(AuditStore, reader), iter(range(99))
 
     def reading(store: AuditStore, *arguments: Any) -> Any:
@@ -195,7 +195,7 @@ def test_a_rebuild_while_a_check_reads_is_no_mismatch(
     day = change_rollup(installation, **{"$inc": {"total_plays": 1}})
 
     def rebuild(call: int) -> None:
-        if call == 0:  # after the old rollup was read; its mark is gone before anybody looks for marks
+        if call == 0:  # after the old rollup was read; its mark is removed before the audit looks for marks
             installation.store.rebuilds.mark(listener.user_id, "daily_rollups", [str(day)])
             catch_up(installation, listener)
 

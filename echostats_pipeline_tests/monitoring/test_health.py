@@ -1,4 +1,4 @@
-"""Each thing the doctor looks at, well and not well."""
+"""Each check of the doctor, passing and failing."""
 
 import errno
 import shutil

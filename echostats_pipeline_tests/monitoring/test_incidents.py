@@ -1,4 +1,4 @@
-"""What is told about trouble: the cause first, and never a secret."""
+"""The text of notices: the cause first, and never a secret."""
 
 from datetime import timedelta
 from typing import Any

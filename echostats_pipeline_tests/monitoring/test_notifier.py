@@ -71,11 +71,11 @@ def test_one_that_refuses_does_not_keep_the_others_from_being_told(
     with listening(Webhook()) as broken, caplog.at_level(logging.INFO):
         broken.status = 500
         addresses = [f"json://me:canary-password@127.0.0.1:{port}/" for port in (broken.port, 1, webhook.port)]
-        everybody = notifier(*addresses)
-        deliveries = list(everybody.send("Title", CAUSE))
+        all_addresses = notifier(*addresses)
+        deliveries = list(all_addresses.send("Title", CAUSE))
         assert [delivery.accepted for delivery in deliveries] == [False, False, True]
         assert "500" in deliveries[0].reason
-        again = list(everybody.send("Title", CAUSE, already=[deliveries[2].mark]))
+        again = list(all_addresses.send("Title", CAUSE, already=[deliveries[2].mark]))
     assert [delivery.accepted for delivery in again] == [False, False]
     assert len(webhook.posts) == 1
     assert "canary" not in caplog.text + repr(deliveries)

@@ -1,4 +1,4 @@
-"""Examinations of how the pipeline is doing: one that passes and one that fails for each, with numbers and reason."""
+"""Examinations of the pipeline's operation: one that passes and one that fails for each, with numbers and reason."""
 
 from datetime import timedelta
 from typing import Any

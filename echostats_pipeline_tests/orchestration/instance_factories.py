@@ -1,4 +1,4 @@
-"""Dagster instances on real files."""
+"""Factories for Dagster instances on real files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ OURS = {
 
 
 def instance_with(event_log: dict[str, str], folder: Path) -> dg.DagsterInstance:
-    """An instance in a folder that is made if need be, with one of the two event logs."""
+    """An instance with one of the two event logs, in a folder that is made if it does not exist."""
     folder.mkdir(exist_ok=True)
     config = {
         "event_log_storage": {**event_log, "config": {"base_dir": str(folder / "events")}},

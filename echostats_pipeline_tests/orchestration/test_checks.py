@@ -1,4 +1,4 @@
-"""Asset checks in runs: what they stop, what becomes of the jobs, whom they examine, and the nightly audit."""
+"""Asset checks in runs: what they stop, the jobs afterwards, the users they examine, and the nightly audit."""
 
 from collections.abc import Mapping
 from datetime import timedelta

@@ -66,7 +66,7 @@ print(names, time.process_time() - started, *sorted({name.partition(".")[0] for 
 """
 HEAVY = ("matplotlib", "numpy", "pandas", "pyarrow", "pygal", "PIL", "selenium", "uvicorn", "vl_convert")
 MOST_CPU_SECONDS = 5
-"""It takes half of one; a machine may be slow, and what would take ten times as long is a mistake."""
+"""Loading takes half a second; a machine may be slow, but ten times as long is a mistake."""
 
 
 def test_the_code_location_loads_without_any_environment_quickly_and_touches_nothing(tmp_path: Path) -> None:
@@ -112,6 +112,6 @@ def test_the_launchpad_of_an_import_opens_with_the_users_folder() -> None:
 
 
 def config_fields(resource: dg.ResourceDefinition) -> list[str]:
-    """The fields of a resource's configuration, those of resources within it included."""
+    """The fields of a resource's configuration, including those of nested resources."""
     config_type = resource.config_field.config_type
     return list(getattr(config_type, "fields", {}))

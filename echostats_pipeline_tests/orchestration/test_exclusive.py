@@ -1,4 +1,4 @@
-"""Two runs of one user at once, and which failures are worth another attempt."""
+"""Two runs of one user at once, and failures that are worth another attempt."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_a_sync_leaves_the_history_to_the_run_that_is_changing_it(pipeline: Pipe
         ("daily_rollups", "completed"),
     ]
     assert "the-other-run" in job.steps[0].detail
-    assert pipeline.store.users.find(user.partition_key).last_synced_at is None, "nobody was synced"
+    assert pipeline.store.users.find(user.partition_key).last_synced_at is None, "no user was synced"
     assert pipeline.store.db["listening_history"].count_documents({}) == 0
 
     pipeline.store.leases.release(lease)

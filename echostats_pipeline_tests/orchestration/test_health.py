@@ -27,7 +27,7 @@ URL = "http://127.0.0.1:3000"
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance on disk: an ephemeral one has no daemon."""
+    """An instance on disk, because an ephemeral instance has no daemon."""
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         yield instance
 

@@ -1,4 +1,4 @@
-"""Each job, run to its end by Dagster on an ephemeral instance, against the simulated Spotify and a real MongoDB."""
+"""Each job, executed by Dagster on an ephemeral instance, against the simulated Spotify and a real MongoDB."""
 
 import re
 from collections.abc import Callable
@@ -197,7 +197,7 @@ def test_rollups_of_a_range_and_then_snapshots(pipeline: Pipeline, tmp_path: Pat
     pipeline.run("history_import", partition_key=user.partition_key, run_config=import_config(path))
     waiting = pipeline.store.rebuilds.pending_days(user.user_id)
     assert len(waiting) > MOST_EXTRA_DAYS
-    # Too many days beside the range get a run of their own.
+    # Too many days outside the range get a separate run.
     one = pipeline.run("rollup_build", tags=range_of(TODAY, TODAY, user))
     assert one.success
     assert pipeline.store.rebuilds.pending_days(user.user_id) == waiting - {TODAY}

@@ -1,4 +1,4 @@
-"""What runs and sensors make of Spotify's limits, of a regime, and of a consent that is gone."""
+"""Runs and sensors under Spotify's limits, a regime, and a consent that is gone."""
 
 from dataclasses import replace
 from datetime import timedelta

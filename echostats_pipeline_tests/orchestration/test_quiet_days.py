@@ -1,4 +1,4 @@
-"""Days without plays are no missing days: they are reported once, and nothing that waits is reported with them."""
+"""Days without plays are not missing: they are reported once, and no day that waits is reported with them."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -27,7 +27,7 @@ Run = Callable[..., dg.ExecuteInProcessResult]
 
 @pytest.fixture
 def run(pipeline: Pipeline) -> Run:
-    """Executes a job of definitions whose days begin with `BEGIN`, or another day."""
+    """Execute a job of definitions whose days begin with `BEGIN`, or another day."""
 
     def execute(job: str, *users: User, days: int = 1, begin: date = BEGIN) -> dg.ExecuteInProcessResult:
         definitions = build_definitions(pipeline.resources(), first=begin)

@@ -1,4 +1,4 @@
-"""What kind of job a run is, and what it says of its end."""
+"""The type of a run's job, and its record at the end."""
 
 import dagster as dg
 import pytest

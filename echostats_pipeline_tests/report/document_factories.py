@@ -1,4 +1,4 @@
-"""Statistics as Hypothesis likes them: any that the model admits, names included that nobody should have."""
+"""Hypothesis strategies for statistics documents: any that the model allows, including hostile names."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -115,7 +115,7 @@ days = st.dictionaries(dates, st.tuples(counts, times), max_size=40).map(
 
 @st.composite
 def materials(draw: st.DrawFn) -> ReportInput:
-    """Anything a report may be made of."""
+    """Any input of a report."""
     year = draw(st.sampled_from([None, 2023, 2025, 2026]))
     fields = {"user_id": "5" * 24, **draw(any_statistics)}
     if year is None:

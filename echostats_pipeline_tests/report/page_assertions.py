@@ -1,4 +1,4 @@
-"""What is asked of every page: that it is well-formed, that it loads nothing, and that names are only text."""
+"""Assertions for every HTML page: it is well-formed, it loads nothing, and names are only text."""
 
 import re
 from xml.etree import ElementTree as ET
@@ -8,7 +8,7 @@ FORBIDDEN = {"script", "link", "iframe", "object", "embed", "base", "form", "aud
 
 
 def parsed(html: str) -> ET.Element:
-    """The page; it is written so that an XML parser, which forgives nothing, can read it."""
+    """The page as an XML tree; an XML parser accepts no error."""
     assert html.lstrip().startswith("<!DOCTYPE html>")
     return ET.fromstring(html)
 

@@ -1,4 +1,4 @@
-"""Documents of a listener with three years of history, made up but always the same, for whoever looks at a report."""
+"""Sample documents of a listener with three years of history, always the same, for tests of reports."""
 
 import random
 from datetime import UTC, date, datetime, timedelta
@@ -44,7 +44,7 @@ def user(**changes: object) -> User:
 
 
 def days() -> list[DayTotal]:
-    """More at weekends and in winter; some days without, and two weeks off."""
+    """Days with more plays at weekends and in winter, some days without plays, and two weeks off."""
     dice, found = random.Random(7), []
     for number in range((NOW.date() - FIRST).days + 1):
         day = FIRST + timedelta(days=number)

@@ -1,4 +1,4 @@
-"""What a report says: documents' own numbers, compared with care, and what is unknown called unknown."""
+"""The content of a report: numbers from the documents, fair comparisons, and unknown time named as unknown."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -29,7 +29,7 @@ def test_numbers_are_the_documents_own() -> None:
     assert figure(report, "artists").note == "10 % fewer than 2024"
     assert figure(report, "albums").note == "as many as 2024"
     assert report.rankings[1].by_plays[0].by == samples.ARTISTS[0]
-    assert report.rankings[0].by_plays[0].by == "", "artists are nobody's work"
+    assert report.rankings[0].by_plays[0].by == "", "an artist has no artist"
     assert [ranking.kind for ranking in report.rankings] == ["artists", "tracks", "albums", "genres"]
     assert [line.share for line in report.rankings[0].by_plays][:2] == [1.0, pytest.approx(0.83, abs=0.01)]
 
@@ -43,7 +43,7 @@ def test_a_year_that_runs_is_compared_with_the_same_days_of_the_year_before() ->
     share = round((statistics.total_tracks_played / then - 1) * 100)
     assert figure(report, "plays").note.startswith(f"{abs(share)} %")
     assert figure(report, "plays").note.endswith("2025 by this day")
-    assert figure(report, "tracks").note == "", "documents do not tell them by day"
+    assert figure(report, "tracks").note == "", "documents do not count them by day"
     assert report.calendar.years[0].halves[0][-1].day == samples.NOW.date()
 
 

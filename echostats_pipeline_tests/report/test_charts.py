@@ -1,4 +1,4 @@
-"""Pictures as a browser reads them: well-formed, to scale, small, and without anything from outside."""
+"""Charts as a browser reads them: well-formed, to scale, small, and without external resources."""
 
 import base64
 import re

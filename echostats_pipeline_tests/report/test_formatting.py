@@ -1,4 +1,4 @@
-"""Quantities in words: what a person would say."""
+"""Quantities in words, as a person would say them."""
 
 from datetime import date
 
@@ -8,14 +8,14 @@ from echostats_pipeline.report.formatting import change, duration, hours, initia
 
 
 @pytest.mark.parametrize(
-    ("ms", "told"),
+    ("ms", "reported"),
     [
         (0, "no time"), (20_000, "less than a minute"), (60_000, "1 min"), (3_600_000, "1 h"),
         (3_600_000 + 20 * 60_000, "1 h 20 min"), (3_599_999, "1 h"), (812 * 3_600_000, "812 h"),
     ],
 )  # fmt: skip
-def test_durations(ms: int, told: str) -> None:
-    assert duration(ms) == told
+def test_durations(ms: int, reported: str) -> None:
+    assert duration(ms) == reported
 
 
 def test_hours_are_as_exact_as_they_are_few() -> None:
@@ -29,14 +29,14 @@ def test_shares_are_never_rounded_to_nothing_or_to_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "before", "told"),
+    ("now", "before", "reported"),
     [
         (112, 100, "12 % more than"), (97, 100, "3 % fewer than"), (100, 100, "as many as"), (410, 100, "4 times"),
         (1, 0, ""),
     ],
 )  # fmt: skip
-def test_changes(now: int, before: int, told: str) -> None:
-    assert change(now, before) == told
+def test_changes(now: int, before: int, reported: str) -> None:
+    assert change(now, before) == reported
 
 
 def test_spans_say_nothing_twice() -> None:

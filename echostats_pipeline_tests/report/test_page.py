@@ -1,4 +1,4 @@
-"""The page: whatever the documents hold, it is well-formed, loads nothing, and names stay text."""
+"""The HTML page: for any documents it is well-formed, loads nothing, and names stay text."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -31,8 +31,8 @@ def html_of(material: ReportInput) -> str:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charts are judged elsewhere; drawing thousands of them takes minutes."""
-    monkeypatch.setattr(page, "drawn", lambda _, told: f'<svg role="img" aria-label="{len(told)}"/>')
+    """Replace the charts, which have tests of their own: drawing thousands takes minutes."""
+    monkeypatch.setattr(page, "drawn", lambda _, reported: f'<svg role="img" aria-label="{len(reported)}"/>')
 
 
 @given(material=materials())

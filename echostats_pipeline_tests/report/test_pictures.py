@@ -1,4 +1,4 @@
-"""Pictures: fetched from Spotify's servers alone, once, within bounds; nothing else becomes part of a page."""
+"""Pictures of reports: fetched once, only from Spotify's servers, within limits; nothing else enters a page."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""One world and one served simulator per test process; time stands still."""
+"""One world and one served simulator per test process. Their clock stands still."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def user(world: World) -> SimulatedUser:
 
 @pytest.fixture(scope="session")
 def simulator(world: World) -> Iterator[RunningSimulator]:
-    """Shared by all tests: nobody moves its clock."""
+    """Shared by all tests, so no test moves its clock."""
     with running_simulator(world, clock=Clock(frozen_at=NOW)) as running:
         yield running
 
@@ -56,7 +56,7 @@ def get(simulator: RunningSimulator, access_token: str) -> Get:
 
 @pytest.fixture
 def own_simulator(world: World) -> Iterator[RunningSimulator]:
-    """For one test, which may turn every switch."""
+    """A simulator for one test, which may use every switch."""
     with running_simulator(world, clock=Clock(frozen_at=NOW)) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""Every endpoint: what it answers, how it pages, what it refuses."""
+"""Every endpoint: its responses, its paging, and what it refuses."""
 
 from collections import Counter
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Behaviours: their text and JSON forms, and what cannot be."""
+"""Behaviours: their text and JSON forms, and invalid ones."""
 
 import json
 import re
@@ -77,12 +77,12 @@ def test_faults_are_read_from_text(name: str, rate: float, calls: list[int]) -> 
 
 
 def test_json_takes_rates_numbers_objects_and_text() -> None:
-    told = {
+    reported = {
         "slow": 0.5,
         "rate-limit": [2, 3],
         "server-error": {"rate": 1, "variants": ["502-html"], "families": ["me"]},
     }
-    assert Behaviour().changed({"faults": told}).faults == {
+    assert Behaviour().changed({"faults": reported}).faults == {
         "slow": Fault(rate=0.5),
         "rate-limit": Fault(calls=(2, 3)),
         "server-error": Fault(rate=1, variants=("502-html",), families=("me",)),

@@ -1,4 +1,4 @@
-"""What the catalogue promises to hold."""
+"""The catalogue contains what its description promises."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Two Spotify libraries that know nothing of the simulator drive it through both sign-in flows and every endpoint."""
+"""Two Spotify libraries that do not know of the simulator use it through both sign-in flows and every endpoint."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -117,7 +117,7 @@ def test_spotipy_reports_a_bad_token(simulator: RunningSimulator) -> None:
 
 
 class Rewriting(tekore.SyncSender):
-    """Sends to the simulator what was meant for Spotify."""
+    """Sends requests for Spotify to the simulator."""
 
     def __init__(self, base_url: str) -> None:
         super().__init__()
@@ -152,7 +152,8 @@ def test_tekore_reads_everything(
     assert len(list(client.all_items(client.saved_tracks(limit=50)))) == len(
         world.saved_tracks(user, simulator.clock.now())
     )
-    # The first own playlist and the neighbour's hold local files: tekore 6.2.0 fails on the null of their album type.
+    # The first own playlist and the neighbour's contain local files: tekore 6.2.0 fails on the null of their album
+    # type.
     _, *others, _ = client.followed_playlists().items
     for playlist in others:
         assert len(list(client.all_items(client.playlist_items(playlist.id)))) == playlist.items.total

@@ -1,4 +1,4 @@
-"""The zip files hold what their `ExportTruth` says, found by reading them again without the writer's help."""
+"""The zip files contain what their `ExportTruth` says; the test reads them without the writer's code."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Faults of whole answers: which calls are struck, and what these get."""
+"""Faults of whole responses: which calls are affected, and what these calls get."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,6 +1,6 @@
-"""Every answer of the extended regime against the published OpenAPI description, where that file is present.
+"""Every response of the extended regime against the published OpenAPI description, if that file is present.
 
-The description is weak on null and on local files; `NULLABLE` and `_without_local_files` are all that is relaxed.
+The description is imprecise about null and about local files. Only `NULLABLE` and `_without_local_files` relax it.
 """
 
 import copy
@@ -21,7 +21,7 @@ SPECIFICATION = Path(__file__).parents[3] / "shared" / "spotify-openapi.yml"
 NULLABLE = (
     ("CursorPagingObject", "next"),  # the last page
     ("CursorPagingObject", "cursors"),  # an empty page
-    ("PlayHistoryObject", "context"),  # played from nowhere in particular
+    ("PlayHistoryObject", "context"),  # played without a context
     ("PlaylistTrackObject", "item"),  # removed by Spotify
     ("PlaylistTrackObject", "track"),
     ("PlaylistObject", "images"),  # a fresh playlist
@@ -29,7 +29,7 @@ NULLABLE = (
     ("SimplifiedPlaylistObject", "description"),
 )
 NULLABLE_ITEMS = ("ManyTracks", "ManyArtists", "ManyAlbums", "ManyAudioFeatures")  # unknown ids in a batch
-# Documented keys that the answer of an ordinary user's token need not hold, and real keys nobody documented.
+# Documented keys that the response for an ordinary user's token need not contain, and real keys without documentation.
 OPTIONAL = {
     "TrackObject": {"linked_from", "restrictions"},
     "AlbumObject": {"restrictions"},
@@ -82,7 +82,7 @@ def _validate(specification: Specification, path: str, body: Any) -> None:
 
 
 def _without_local_files(body: Any) -> Any:
-    """Local files have null where the description wants text; Spotify describes them nowhere."""
+    """The object without local files, which have null where the description wants text and are not described."""
     if isinstance(body, list):
         return [_without_local_files(item) for item in body]
     if not isinstance(body, dict):
@@ -152,7 +152,7 @@ def test_the_validation_is_not_blind(specification: Specification, get: Get) -> 
 
 
 def _documented(specification: Specification, schema: Any) -> set[str]:
-    """All property names of a schema, those of the parts it is made of included."""
+    """All property names of a schema, including those of the parts it is made of."""
     if "$ref" in schema:
         schema = specification["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     own = set(schema.get("properties", {}))

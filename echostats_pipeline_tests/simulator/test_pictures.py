@@ -1,4 +1,4 @@
-"""Pictures: at the path of every address that objects name, as wide as they say, the same every time."""
+"""Pictures: served at every address in an object, with the stated width, the same every time."""
 
 from io import BytesIO
 from urllib.parse import urlsplit

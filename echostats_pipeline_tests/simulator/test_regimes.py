@@ -1,4 +1,4 @@
-"""Regimes over HTTP: refused endpoints, keys that are gone, whose playlists show their rows."""
+"""Regimes over HTTP: refused endpoints, missing keys, and whose playlists show their rows."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The command: serves until Ctrl-C, or writes exports and leaves."""
+"""The command: serves until Ctrl-C, or writes exports and exits."""
 
 import re
 import signal
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.kill
 
 @contextmanager
 def serving(options: list[str]) -> Iterator[tuple[str, str]]:
-    """The command in a process: its address and what it printed; Ctrl-C must end it without a word."""
+    """Run the command in a process. Give its address and output; Ctrl-C must end it without output."""
     code = "from echostats_pipeline.cli.simulate import simulate; simulate()"
     with subprocess.Popen(
         [sys.executable, "-c", code, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""Tokens: stateless, limited in time, and refused with Spotify's own words."""
+"""Tokens: stateless, limited in time, and refused with Spotify's own messages."""
 
 from datetime import UTC, datetime, timedelta
 

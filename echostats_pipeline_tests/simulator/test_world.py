@@ -1,4 +1,4 @@
-"""Plays: deterministic, independent of the window, never overlapping; and what Spotify would show of them."""
+"""Plays of the world: deterministic, independent of the window, without overlap; and what Spotify would show."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise

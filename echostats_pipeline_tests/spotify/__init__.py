@@ -1,1 +1,1 @@
-"""Tests of `echostats_pipeline.spotify`; handler functions stand in for the network."""
+"""Tests of `echostats_pipeline.spotify`; handler functions replace the network."""

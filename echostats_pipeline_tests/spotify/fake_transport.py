@@ -1,4 +1,4 @@
-"""Handlers that answer from a script, a clock that sleeping moves, and Spotify's bodies as the tests need them."""
+"""Fakes for HTTP: handlers that answer from a script, a clock that sleeping moves, and bodies in Spotify's form."""
 
 import json
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from echostats_pipeline.spotify.transport import Request, Response
 
 
 def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A response with this JSON body; text and bytes go as they are."""
+    """A response with this JSON body; text and bytes are sent unchanged."""
     content = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
     return Response(status, headers or {}, content)
 
 
 class Script:
-    """A handler that gives these answers in turn and remembers what it was asked."""
+    """A handler that returns these responses in turn and records the requests."""
 
     def __init__(self, *answers: Response | BaseException) -> None:
         self._answers = list(answers)
@@ -30,7 +30,7 @@ class Script:
 
 
 class Time:
-    """A clock that only moves when somebody sleeps or moves it."""
+    """A clock that only moves when code sleeps or a test moves it."""
 
     def __init__(self, now: datetime = datetime(2026, 11, 20, 12, tzinfo=UTC)) -> None:
         self.now = now

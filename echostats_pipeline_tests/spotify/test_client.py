@@ -22,7 +22,7 @@ def client(handler: Callable[[Request], Response]) -> SpotifyClient:
 
 
 class Catalogue:
-    """Knows every id that does not begin with "a" and answers in the order asked."""
+    """Knows every id that does not begin with "a", and returns the objects in the order requested."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind

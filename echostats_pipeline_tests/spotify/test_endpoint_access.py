@@ -1,4 +1,4 @@
-"""What an app is offered, found out at run time: batches or single reads, contents of playlists, audio features."""
+"""Access of an app, found at run time: batches or single reads, contents of playlists, audio features."""
 
 import contextlib
 from collections import Counter
@@ -30,7 +30,7 @@ KINDS = {"tracks": 50, "artists": 50, "albums": 20}
 
 
 class Catalogue:
-    """Knows every id that does not begin with "a"; refuses batches on demand, and asks to wait after so many calls."""
+    """Knows every id that does not begin with "a"; can refuse batches, and demand a wait after a number of calls."""
 
     def __init__(self, *, batches: bool = False, patience: int = 10_000) -> None:
         self.batches = batches
@@ -125,7 +125,7 @@ def test_a_wait_in_between_loses_nothing_that_was_read(asked: list[str], patienc
     first, second = Catalogue(batches=batches, patience=patience), Catalogue(batches=batches)
     found: dict[str, object] = {}
     with contextlib.suppress(WaitRequired):
-        found.update(client(first, time, memory).tracks_iter(asked))  # what came before an error stays
+        found.update(client(first, time, memory).tracks_iter(asked))  # objects read before an error are kept
     assert found.items() <= expected(asked).items()
     missing = [one for one in asked if one not in found]
     found.update(client(second, time, memory).tracks_iter(missing))

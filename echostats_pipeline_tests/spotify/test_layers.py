@@ -1,4 +1,4 @@
-"""The layers together, in the order in which they are meant."""
+"""All layers together, in their intended order."""
 
 import pytest
 

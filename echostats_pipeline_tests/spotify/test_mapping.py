@@ -176,7 +176,7 @@ def test_audio_features_are_whole_or_unknown() -> None:
     features = mapping.audio_features_document(FEATURES | {"id": "x", "type": "audio_features", "new": 1})
     assert features is not None
     assert features.model_dump() == FEATURES
-    for name in ("duration_ms", "time_signature"):  # which other sources do not tell
+    for name in ("duration_ms", "time_signature"):  # which other sources do not report
         known = mapping.audio_features_document({k: v for k, v in FEATURES.items() if k != name})
         assert known is not None
         assert known.model_dump() == FEATURES | {name: None}

@@ -42,7 +42,7 @@ class Setup:
         self.quota = Quota(handler, self.ledger, self.budget, self.time, self.time.sleep)
 
     def wait(self, family: Family) -> WaitRequired | None:
-        """What the call of a family is told; None if it was made."""
+        """The wait that a call of the family gets; None if the call was made."""
         try:
             self.quota(REQUESTS[family])
         except WaitRequired as wait:
@@ -128,7 +128,7 @@ def test_a_burst_is_slowed_down_and_not_refused() -> None:
 @pytest.mark.parametrize("seconds_old", [1, 30, 90])
 def test_a_burst_of_others_that_does_not_end_is_not_waited_for(seconds_old: int) -> None:
     class Busy(MemoryLedger):
-        """Somebody else calls whenever we look."""
+        """A ledger in which another process makes a call at every look."""
 
         def calls(self, family: str, since: datetime) -> tuple[int, datetime | None]:
             return 90, since + timedelta(seconds=30 - seconds_old)

@@ -32,7 +32,7 @@ ROW: dict[str, Any] = {
 
 
 class ReccoBeats:
-    """Knows every id that does not begin with "a", and answers in an order of its own."""
+    """Knows every id that does not begin with "a", and responds in a different order."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -112,6 +112,6 @@ def test_what_was_read_before_a_wait_was_handed_out() -> None:
 
     found: dict[str, object] = {}
     with pytest.raises(WaitRequired):
-        # An update keeps what came before the error.
+        # An update keeps objects read before the error.
         found.update(audio_features_iter(limited, asked))
     assert list(found) == asked[:40]

@@ -76,7 +76,7 @@ TRANSIENT: dict[Meaning, str] = {
 
 
 def bodies(status: int, message: str) -> list[object]:
-    """Every shape in which a message may come."""
+    """Every form in which a message may come."""
     error = {"status": status, "message": message}
     return [{"error": error}, {"error": error | {"reason": "ANY"}}, {"error": message}, message, f"  {message}\n"]
 

@@ -59,7 +59,7 @@ Seen = list[tuple[str, str, dict[str, str], bytes]]
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """Answers by path and notes every request of the test."""
+    """Responds by path and records every request of the test."""
 
     seen: Seen
 
@@ -82,7 +82,7 @@ class Recorder(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - http.server's name
 
     def log_message(self, *args: object) -> None:
-        """Nothing on the console."""
+        """Print nothing on the console."""
 
 
 @pytest.fixture

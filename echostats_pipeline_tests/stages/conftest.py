@@ -1,4 +1,4 @@
-"""What tests of stages share."""
+"""Fixtures that tests of stages share."""
 
 from collections.abc import Iterator
 
@@ -19,5 +19,5 @@ def kept_scratch(mongo_client: MongoClient[Document]) -> Iterator[KeptDatabase]:
 
 @pytest.fixture
 def scratch(kept_scratch: KeptDatabase) -> Store:
-    """A second database, to build in from scratch what the first one keeps up."""
+    """A second database, in which a test rebuilds from scratch what the first one updates."""
     return Store.of(kept_scratch.empty())

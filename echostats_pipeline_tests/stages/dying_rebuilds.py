@@ -1,4 +1,4 @@
-"""A process that dies while it rebuilds statistics, before any single write it makes."""
+"""A fake process that dies while it rebuilds statistics, before any single write."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ WRITES = ("update_many", "update_one", "replace_one", "delete_one", "find_one_an
 
 
 class Mortal(Dying):
-    """A collection whose writer may die before any write, whatever its kind."""
+    """A collection whose writer may die before any write, of any kind."""
 
     def __getattr__(self, name: str) -> Any:
         write = super().__getattr__(name)
@@ -27,7 +27,7 @@ class Mortal(Dying):
 
 
 def dying_statistics(db: Db, lives: int) -> Store:
-    """The store of a process that dies after so many writes to statistics and to what waits for a rebuild."""
+    """The store of a process that dies after `lives` writes to statistics and rebuild marks."""
     store, left = Store.of(db), Lives(lives)
     parts: list[Any] = [store.statistics, store.rebuilds]
     parts += [part for part in vars(store.statistics).values() if not isinstance(part, Collection)]

@@ -1,4 +1,4 @@
-"""A Spotify with one library of any size that changes as a test likes: pages, places and answers, nothing else."""
+"""A fake Spotify with one library of any size, which a test can change: pages and responses, nothing else."""
 
 import json
 from collections.abc import Iterator
@@ -31,12 +31,12 @@ def playlist(name: str, rows: int, version: int = 1) -> JsonObject:
 
 @dataclass
 class Shelf:
-    """What the user keeps, newest first, and what was asked for.
+    """A user's library, newest first, and the calls that were made.
 
     Attributes:
-        calls_left: After so many calls there is a wait; None for ever.
-        statuses: What playlists answer that do not show their contents, by id.
-        dies_at: The number of the call in the middle of which the process dies.
+        calls_left: After this number of calls the client must wait; None for no limit.
+        statuses: HTTP status of playlists that do not show their contents, by id.
+        dies_at: The number of the call in which the process dies.
     """
 
     saved: list[str] = field(default_factory=list)
@@ -84,5 +84,5 @@ class Shelf:
         self.contents[name] = [{"added_at": None, "item": track(f"{name}{version}x{row}")} for row in range(rows)]
 
     def names(self) -> Iterator[str]:
-        """Ids of the playlists that have one."""
+        """Ids of the playlists that have a name."""
         yield from (each["id"] for each in self.playlists if each and isinstance(each.get("id"), str))

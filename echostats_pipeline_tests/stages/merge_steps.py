@@ -1,4 +1,4 @@
-"""Merging step by step through the database: a frame is part of an export, a list an answer of recently-played."""
+"""Steps of merging through the database: a frame is part of an export, a list is a response of recently-played."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ Step = pl.DataFrame | Sequence[RecentlyPlayedItem]
 
 
 def merge(store: Store, user: User, step: Step) -> None:
-    """Merge rows of an export, or an answer of recently-played that is kept until it is merged."""
+    """Merge rows of an export, or a response of recently-played that is stored until it is merged."""
     if isinstance(step, pl.DataFrame):
         list(RowMerger(store, user, lambda: NOW).merge(step))
         return
@@ -49,7 +49,7 @@ def _catalogued(track: TrackSnapshot) -> Track:
 
 
 def forget(db: Db) -> None:
-    """Empty what merging writes."""
+    """Empty the collections that merging writes."""
     for collection in (
         "listening_history",
         "unfinished_merges",
@@ -62,24 +62,24 @@ def forget(db: Db) -> None:
 
 
 def facts(db: Db) -> set[tuple[str, str | datetime]]:
-    """What the sources have told, wherever it is stored."""
+    """The facts that the sources have reported, wherever they are stored."""
     complete = {merge["merge_id"] for merge in db["unfinished_merges"].find({"complete": True})}
     parts = db["unfinished_merges"].find({"merge_id": {"$in": sorted(complete)}})
-    told: set[tuple[str, str | datetime]] = set()
+    reported: set[tuple[str, str | datetime]] = set()
     for play in (*db["listening_history"].find(), *(play for part in parts for play in part["plays"])):
-        told |= {("", key) for key in (play.get("import_key"), *play.get("also_imported", ())) if key}
+        reported |= {("", key) for key in (play.get("import_key"), *play.get("also_imported", ())) if key}
         stamp = play.get("api_played_at") or (None if play.get("import_key") else play["played_at"])
         if stamp:
-            told.add((play["track"]["spotify_id"], stamp))
-    return told
+            reported.add((play["track"]["spotify_id"], stamp))
+    return reported
 
 
 class DiedError(BaseException):
-    """The process that wrote is gone."""
+    """The writing process has died."""
 
 
 class Lives:
-    """How many single writes a process still makes."""
+    """Number of single writes that a process still makes."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -127,7 +127,7 @@ class Dying:
 
 
 def dying(db: Db, lives: int) -> Store:
-    """The store of a process that dies after so many writes to plays."""
+    """The store of a process that dies after `lives` writes to plays."""
     store, left = Store.of(db), Lives(lives)
     for name in ("_history", "_merges"):
         setattr(store.plays, name, Dying(getattr(store.plays, name), left))

@@ -1,4 +1,4 @@
-"""Few tracks, heard by several people, as every source tells of them: files of exports, pages of Spotify, catalogue."""
+"""Factories for the same plays in every source: export files, pages of Spotify, and catalogue entries of few tracks."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ DAY, HOUR = 24 * 60 * 60, 60 * 60
 
 @dataclass(frozen=True)
 class Track:
-    """A track as every source would name it, had nobody renamed anything."""
+    """A track as every source would name it if no source had renamed anything."""
 
     letter: str
     name: str
@@ -41,7 +41,7 @@ TRACKS = (
 
 @dataclass(frozen=True)
 class Row:
-    """A play that ended so many seconds after the beginning."""
+    """A play that ended a number of seconds after the beginning."""
 
     end: int
     track: Track
@@ -55,7 +55,7 @@ _pauses = st.sampled_from((0, 0, 1, 60, 60, 200, 1_800, 1_801, 5 * HOUR, 23 * HO
 
 @st.composite
 def _bursts(draw: st.DrawFn) -> list[Row]:
-    """Some plays in a row, from an instant that is often a midnight somewhere."""
+    """Some consecutive plays, from an instant that is often midnight in some zone."""
     end = draw(st.sampled_from((DAY, 2 * DAY, 12 * HOUR, 36 * HOUR, 0))) + draw(
         st.one_of(st.integers(-HOUR, HOUR), st.sampled_from((-60, -1, 0, 1, 60, 16_200, 18_000, -19_800)))
     )
@@ -91,12 +91,12 @@ SPELLINGS: tuple[Callable[[Track], tuple[str, str, str]], ...] = (
 
 
 def is_of(kind: str, import_key: str) -> bool:
-    """Whether a row with this key is of that kind of export."""
+    """Whether a row with this key comes from that kind of export."""
     return import_key.startswith(kind) if kind in ("basic", "lastfm") else import_key[:1].isdigit()
 
 
 def write_export(folder: Path, number: int, kind: str, beginning: datetime, rows: Sequence[Row]) -> Path:
-    """A file of one kind that tells of the rows."""
+    """Write a file of one kind that contains the rows."""
     ends = [beginning + timedelta(seconds=row.end) for row in rows]
     if kind == "lastfm":
         path = folder / f"scrobbles{number}.csv"
@@ -109,8 +109,8 @@ def write_export(folder: Path, number: int, kind: str, beginning: datetime, rows
                 writer.writerow((started, *spell(row.track)))
         return path
     path = folder / {"extended": f"endsong_{number}.json", "basic": f"StreamingHistory{number}.json"}[kind]
-    tell = {"extended": _extended, "basic": _basic}[kind]
-    path.write_text(json.dumps([tell(row, end) for row, end in zip(rows, ends, strict=True)]))
+    row_of = {"extended": _extended, "basic": _basic}[kind]
+    path.write_text(json.dumps([row_of(row, end) for row, end in zip(rows, ends, strict=True)]))
     return path
 
 
@@ -139,7 +139,7 @@ def _basic(row: Row, end: datetime) -> dict[str, Any]:
 def recently_played(
     beginning: datetime, rows: Sequence[Row], as_known: Callable[[Track], dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """A page of Spotify's, newest first; short plays are not on it."""
+    """A page of Spotify's, newest first. It has no short plays."""
     ends = sorted({(row.end, row.track.letter): row.track for row in rows if row.ms_played >= 30_000}.items())
     return [
         {
@@ -152,7 +152,7 @@ def recently_played(
 
 @st.composite
 def versions(draw: st.DrawFn, track: Track) -> dict[str, Any]:
-    """A track as Spotify may tell it: namesakes with ids of their own, names of now, length unknown."""
+    """A track as Spotify may report it: namesakes with other ids, present names, unknown length."""
     artist_ids = {"Nirvana": f"nirvana-{track.letter}"}
     artist_id = artist_ids.get(track.artist, track.artist) if draw(st.booleans()) else None
     return {
@@ -195,10 +195,10 @@ features = st.none() | st.integers(0, 100).map(
 
 @dataclass(frozen=True)
 class Learned:
-    """Something new to the catalogue: a track, an artist or an album as Spotify tells it, or features by track id."""
+    """New data for the catalogue: a track, an artist or an album as Spotify reports it, or features by track id."""
 
     kind: str
-    told: dict[str, Any]
+    reported: dict[str, Any]
 
 
 learned = st.one_of(

@@ -1,4 +1,4 @@
-"""Everything derived from histories and catalogue: kept up as the sensors do it, from scratch, and by brute force."""
+"""Oracle for derived documents: compares the updated ones with a build from scratch and with brute force."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -27,16 +27,16 @@ KEYS = {
     "calendar_snapshots": "period",
     "yearly_reviews": "year",
 }
-"""What is derived, and what tells the documents of one user apart."""
+"""Derived collections, and the fields that identify a document of a user."""
 CACHES = ("rollup_changes", "statistics_years", "statistics_catalog")
 SOURCES = ("users", "listening_history", "covered_spans", "tracks", "artists", "albums")
-"""What it is derived from."""
+"""Collections from which they are derived."""
 TIMELESS = ("_id", "computed_at")
 MOST_LINES = 20
-"""Of differences that are shown."""
+"""Most differences that are shown."""
 
 Derived = dict[tuple[str, str, Any], Document]
-"""By collection, user id and key."""
+"""Documents by collection, user id and key."""
 
 
 def rebuild_days(store: Store, user: User, days: set[date]) -> None:
@@ -44,12 +44,12 @@ def rebuild_days(store: Store, user: User, days: set[date]) -> None:
 
 
 def rebuild_waiting(store: Store, user: User) -> None:
-    """Rebuild the days of one user that wait for it."""
+    """Rebuild the days of one user that wait."""
     rebuild_days(store, user, store.rebuilds.pending_days(user.user_id))
 
 
 def catch_up(store: Store, now: datetime) -> None:
-    """Rebuild what the sensors would find to be stale, of everybody, and nothing else."""
+    """Rebuild exactly what the sensors would find stale, for all users."""
     for user in store.users.all():
         rebuild_waiting(store, user)
     waiting, ends = store.rebuilds.pending("analytics_snapshots"), store.statistics.period_ends()
@@ -59,10 +59,11 @@ def catch_up(store: Store, now: datetime) -> None:
 
 
 def from_scratch(store: Store, scratch: Store, now: datetime) -> None:
-    """Build every day and every period of everybody in another database, which holds the same sources.
+    """Build every day and every period of all users in another database with the same sources.
 
-    Users come in another order, and what the catalogue says of tracks without a Spotify id is what others called them:
-    it is everybody's, and what these are called is told by the user's own plays.
+    Users are added in another order. Catalogue entries of tracks without a Spotify id get other users' names: these
+    entries
+    are shared, and the names of these tracks must come from the user's own plays.
     """
     for name in (*KEYS, *CACHES, *SOURCES, "rebuild_queue"):
         scratch.db[name].delete_many({})
@@ -82,7 +83,7 @@ def from_scratch(store: Store, scratch: Store, now: datetime) -> None:
 
 
 def derived(db: Db) -> Derived:
-    """Every derived document, but for what the writing of it leaves there."""
+    """Every derived document, without the fields that differ with each write."""
     return {
         (name, document["user_id"], document[key]): {
             field: value for field, value in document.items() if field not in TIMELESS
@@ -93,18 +94,18 @@ def derived(db: Db) -> Derived:
 
 
 def has_all_that_is_derived() -> bool:
-    """Whether no kind of statistics has been forgotten here."""
+    """Whether no kind of statistics is missing here."""
     statistics = (DailyRollup, PeriodStatistics)
     return KEYS.keys() == {name for name, each in COLLECTIONS.items() if issubclass(each.document, statistics)}
 
 
 def bytes_of(documents: Derived) -> dict[tuple[str, str, Any], bytes]:
-    """As MongoDB holds them: the order of keys counts, and so do the types of numbers."""
+    """Documents as MongoDB stores them: the order of keys counts, and so do the types of numbers."""
     return {key: bson.encode(document) for key, document in documents.items()}
 
 
 def by_brute_force(store: Store, now: datetime) -> Derived:
-    """What the oracle derives from the histories and the catalogue that are stored."""
+    """What the oracle derives from the stored histories and catalogue."""
     catalogue = stored_catalogue(store.db)
     found: Derived = {}
     for user in store.users.all():
@@ -117,14 +118,14 @@ def by_brute_force(store: Store, now: datetime) -> Derived:
             "user_id": user_id,
             "covered": [(span["from"], span["to"]) for span in store.db["covered_spans"].find({"user_id": user_id})],
         }
-        told = {
+        reported = {
             "daily_rollups": {str(day): rollup for day, rollup in rollups.items()},
             "analytics_snapshots": oracle_periods.snapshots(plays, catalogue, **of),
             "calendar_snapshots": oracle_periods.calendar(plays, catalogue, **of),
             "yearly_reviews": oracle_periods.reviews(plays, catalogue, **of),
         }
         for name in KEYS:
-            found |= {(name, user_id, key): document for key, document in told[name].items()}
+            found |= {(name, user_id, key): document for key, document in reported[name].items()}
     return found
 
 
@@ -134,7 +135,7 @@ def stored_plays(db: Db, user: User) -> Iterator[OraclePlay]:
         yield OraclePlay(
             played_at=play["played_at"],
             track_id=track["spotify_id"],
-            # A key of a rollup cannot hold a NUL.
+            # A key of a rollup cannot contain a NUL.
             track_name=track["name"].replace("\0", ""),
             artist_name=track["artist_name"].replace("\0", ""),
             album_name=track["album_name"].replace("\0", ""),
@@ -173,9 +174,9 @@ def stored_catalogue(db: Db) -> Catalogue:
 
 
 def check_truth(store: Store, scratch: Store, now: datetime) -> int:
-    """Make sure that what is kept up is what scratch and brute force give; returns how many documents that is.
+    """Check that the updated documents equal those from scratch and from brute force. Return their number.
 
-    Nothing but the second database is built anew: what is kept up goes on being kept up.
+    Only the second database is rebuilt; the first goes on being updated.
     """
     catch_up(store, now)
     from_scratch(store, scratch, now)

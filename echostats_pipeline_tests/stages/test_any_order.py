@@ -1,7 +1,8 @@
 """Any order of imports, syncs, deletions, moves, backfills and changes of the catalogue ends in the same documents.
 
-Machines of about fifteen steps each, on the real database: what is kept up as data comes in is, byte for byte, what is
-built from scratch, and what the oracle finds by brute force. `ECHOSTATS_TEST_EXAMPLES` says how many machines.
+State machines of about fifteen steps each run on the real database. Documents updated as data comes in equal, byte for
+byte, those built from scratch, and those that the oracle computes by brute force. `ECHOSTATS_TEST_EXAMPLES` sets the
+number of machines.
 """
 
 import sys
@@ -62,7 +63,7 @@ lives = st.integers(0, 8)
 
 @dataclass(frozen=True)
 class Place:
-    """Where machines run: a database, another to build from scratch, a folder; and what they have checked so far."""
+    """Where machines run: a database, another to build from scratch, a folder; and counts of what was checked."""
 
     db: Db
     scratch: Store
@@ -71,7 +72,7 @@ class Place:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Two listeners with one catalogue, and everything that can happen to them."""
+    """Two listeners with one catalogue, and every event that can happen to them."""
 
     place: Place
 
@@ -121,7 +122,7 @@ class AnyOrder(RuleBasedStateMachine):
         if lived is not None:
             with suppress(DiedError):
                 self._import(dying(self.db, lived), user, path)
-            # Five minutes on, when nobody takes the dead process's changes for being under way.
+            # Five minutes later, the dead process's changes no longer count as under way.
             self.db["rebuild_queue"].update_many(
                 {}, [{"$set": {"open_since": {"$subtract": ["$open_since", 400_000]}}}]
             )
@@ -143,7 +144,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(number=numbers, zone=zones, what=st.sampled_from(("some", "half", "all", "import", "user")), data=st.data())
     def loses(self, number: int, zone: str, what: str, data: st.DataObject) -> None:
-        """Plays deleted by hand, those that one kind of export alone has told of, or the user with everything."""
+        """Delete plays by hand, delete the plays that only one kind of export has reported, or remove the user."""
         user = self.user(number)
         plays = list(self.db["listening_history"].find({"user_id": user.user_id}).sort("played_at"))
         if what == "user":
@@ -159,7 +160,7 @@ class AnyOrder(RuleBasedStateMachine):
             self._delete(user, plays, plays[data.draw(st.integers(0, every - 1)) :: every])
 
     def _delete(self, user: User, plays: list[Document], gone: list[Document]) -> None:
-        """As somebody does it in mongosh, who then has every date built that depends on what is gone."""
+        """Delete plays as a person does in mongosh, who then has all dates rebuilt that depend on them."""
         self.db["listening_history"].delete_many({"_id": {"$in": [play["_id"] for play in gone]}})
         days = set()
         for play in gone:
@@ -178,7 +179,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(number=numbers, what=st.sampled_from(("days", "snapshots", "both")), lived=st.none() | lives)
     def rebuilds(self, number: int, what: str, lived: int | None) -> None:
-        """What waits, or more than that; the process may die, and the sensors find what it has left."""
+        """Rebuild the days that wait, or more. The process may die; the sensors then find what is left."""
         user = self.user(number)
         store = self.store if lived is None else dying_statistics(self.db, lived)
         with suppress(DiedError):
@@ -189,22 +190,22 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(learned=source_factories.learned)
     def learns(self, learned: source_factories.Learned) -> None:
-        """The catalogue, as the functions of `stages.catalog` keep answers."""
-        catalog, kind, told = self.store.catalog, learned.kind, learned.told
+        """Store new data in the catalogue, as the functions of `stages.catalog` store responses."""
+        catalog, kind, reported = self.store.catalog, learned.kind, learned.reported
         if kind == "track":
-            track = track_document(told, self.now)
+            track = track_document(reported, self.now)
             catalog.put("tracks", [track], missing=(), at=self.now)
-            catalog.add_stubs("artists", artist_stubs(told, self.now))
-            catalog.add_stubs("albums", [stub for stub in [album_stub(told, self.now)] if stub])
+            catalog.add_stubs("artists", artist_stubs(reported, self.now))
+            catalog.add_stubs("albums", [stub for stub in [album_stub(reported, self.now)] if stub])
             fill_tracks(self.store, [track])
         elif kind == "artist":
-            artist = artist_document(told, self.now)
+            artist = artist_document(reported, self.now)
             catalog.put("artists", [artist], missing=(), at=self.now)
             catalog.pass_genres_to_tracks([artist])
         elif kind == "album":
-            catalog.put("albums", [album_document(told, self.now)], missing=(), at=self.now)
+            catalog.put("albums", [album_document(reported, self.now)], missing=(), at=self.now)
         else:
-            catalog.put_audio_features(told, self.now)
+            catalog.put_audio_features(reported, self.now)
         self.store.mark_all_snapshots()
 
     @rule(hours=st.sampled_from((5, 11, 26, 24 * 6, 24 * 29, 24 * 200, 24 * 366)))

@@ -1,4 +1,4 @@
-"""Audio features from several sources: who is asked for what, and what silence means."""
+"""Audio features from several sources: which source is asked for which tracks, and what a missing value means."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -42,7 +42,7 @@ VALUES: dict[str, float | None] = {
 }
 REQUIRED = sorted(VALUES.keys() - {"duration_ms", "time_signature"})
 IDS = ("a1", "b2", "c3", "d4")
-NOBODY: dict[str, list[str]] = {spotify_id: [] for spotify_id in IDS}
+NO_ANSWERS: dict[str, list[str]] = {spotify_id: [] for spotify_id in IDS}
 
 
 def features(energy: float) -> AudioFeatures:
@@ -50,7 +50,7 @@ def features(energy: float) -> AudioFeatures:
 
 
 class Source:
-    """A source that knows some ids, and asks to wait after so many answers."""
+    """A source that knows some ids, and demands a wait after a number of responses."""
 
     def __init__(self, known: dict[str, AudioFeatures], answers: int | None = None, family: str = "x") -> None:
         self.known = known
@@ -73,7 +73,7 @@ def refusing(_: Request) -> Response:
 def test_each_source_is_asked_for_what_those_before_it_did_not_know() -> None:
     first, second = Source({"b2": features(0.1)}), Source({"b2": features(0.9), "c3": features(0.2)})
     third = Source({})
-    heard = ask_in_turn({"x": first, "y": second, "z": third}, NOBODY)
+    heard = ask_in_turn({"x": first, "y": second, "z": third}, NO_ANSWERS)
     assert heard.waiting == {}
     assert heard.answers == {"a1": None, "b2": features(0.1), "c3": features(0.2), "d4": None}
     assert heard.asked == {"a1": ["x", "y", "z"], "b2": [], "c3": ["x"], "d4": ["x", "y", "z"]}
@@ -81,7 +81,7 @@ def test_each_source_is_asked_for_what_those_before_it_did_not_know() -> None:
 
 
 def test_without_a_source_nobody_is_asked() -> None:
-    assert ask_in_turn({}, NOBODY) == AudioFeaturesResult({}, {spotify_id: [] for spotify_id in IDS}, {})
+    assert ask_in_turn({}, NO_ANSWERS) == AudioFeaturesResult({}, {spotify_id: [] for spotify_id in IDS}, {})
 
 
 def test_a_source_is_not_asked_again_for_what_it_does_not_know() -> None:
@@ -101,7 +101,7 @@ def test_a_source_waits_with_its_family_and_a_file_never_does() -> None:
 
 def test_an_app_that_spotify_refuses_leaves_everything_to_the_next_source() -> None:
     second = Source({"a1": features(0.3)})
-    heard = ask_in_turn({"spotify": from_spotify(SpotifyClient(refusing)), "y": second}, NOBODY)
+    heard = ask_in_turn({"spotify": from_spotify(SpotifyClient(refusing)), "y": second}, NO_ANSWERS)
     assert (heard.answers, heard.waiting) == ({**dict.fromkeys(IDS), "a1": features(0.3)}, {})
     assert second.asked == [list(IDS)]
     assert not any("spotify" in names for names in heard.asked.values()), "a refusal is no word about a track"
@@ -109,8 +109,8 @@ def test_an_app_that_spotify_refuses_leaves_everything_to_the_next_source() -> N
 
 def test_while_a_source_waits_what_it_was_not_asked_about_stays_open() -> None:
     first, second = Source({"a1": features(0.1)}, answers=2), Source({"c3": features(0.2)})
-    heard = ask_in_turn({"x": first, "y": second}, NOBODY)
-    # b2 is known to neither; c3 is known to the second; of d4 the first may know something.
+    heard = ask_in_turn({"x": first, "y": second}, NO_ANSWERS)
+    # No source knows b2; the second knows c3; the first may know part of d4.
     assert heard.answers == {"a1": features(0.1), "b2": None, "c3": features(0.2), "d4": None}
     assert (heard.asked["b2"], heard.asked["d4"]) == (["x", "y"], ["y"])
     assert heard.waiting.keys() == {"x"}
@@ -130,7 +130,7 @@ def test_a_source_counts_as_asked_only_if_it_was_and_knew_nothing(
         str(number): Source({spotify_id: features(number / 10) for spotify_id in known}, answers)
         for number, (known, answers) in enumerate(plan)
     }
-    heard = ask_in_turn(sources, NOBODY)
+    heard = ask_in_turn(sources, NO_ANSWERS)
     for spotify_id in IDS:
         reached, found = [], None
         for name, source in sources.items():

@@ -37,7 +37,7 @@ def enrich(installation: Installation, user: User) -> list[EnrichmentResult]:
 
 
 def asked(installation: Installation, family: str) -> list[str]:
-    """The ids of one family that Spotify was asked for, in order, one call after the other."""
+    """The ids of one family that were requested from Spotify, in order, one call after the other."""
     ids: list[str] = []
     for call in installation.store.db["api_logs"].find({"family": family}).sort("_id"):
         path, _, query = call["endpoint"].partition("?")
@@ -209,7 +209,7 @@ def play(store: Store, user: User, track_id: str) -> None:
 
 
 def snapshots_wait_of(store: Store) -> set[str]:
-    """User ids; they do not wait any more then."""
+    """Ids of users whose snapshots wait; clears the marks."""
     waiting = set(store.rebuilds.pending("analytics_snapshots"))
     store.db["rebuild_queue"].delete_many({})
     return waiting
@@ -267,7 +267,7 @@ def test_a_quota_in_the_middle_loses_nothing_that_was_read(installation: Install
     assert first.waiting.family == "tracks"
     assert first.waiting.until == installation.now() + timedelta(hours=24)
     assert installation.store.catalog.wanting("tracks", installation.now()) == ids[50:]
-    with installation.client(user) as client:  # what was said is stored: the second time is not even asked
+    with installation.client(user) as client:  # the response is stored: the second time makes no call
         again = enrich_tracks(installation.store, client, installation.now(), Counted())
     assert (again.completed, again.left) == (0, 80)
     assert calls(installation, "tracks") == 2
@@ -300,7 +300,7 @@ def test_where_batches_are_refused_objects_are_read_one_by_one(installation: Ins
     assert asked(installation, "artists")[-len(wanted) :] == wanted
     add_stubs(installation.store, sorted(installation.simulator.world.catalogue.tracks)[:3])
     before = calls(installation, "artists")
-    enrich(installation, user)  # the refusal is remembered by the next client
+    enrich(installation, user)  # the next client knows the refusal
     endpoints = [call["endpoint"] for call in installation.store.db["api_logs"].find({"family": "artists"})]
     assert len([endpoint for endpoint in endpoints if "?ids=" in endpoint]) == 1
     assert calls(installation, "artists") >= before
@@ -320,7 +320,7 @@ def test_a_daily_budget_goes_to_the_most_played_first_and_no_id_is_asked_for_twi
     assert 40 < len(wanted) < plays.total()
     stubs = {name: len(catalog.wanting(name, installation.now())) for name in ("artists", "albums")}
     first = enrich(frugal, user)
-    # One of the twenty calls has found out that batches are refused.
+    # One of the twenty calls has found that batches are refused.
     assert (first[0].completed, first[0].left) == (19, len(wanted) - 19)
     assert asked(installation, "tracks")[-19:] == wanted[:19]
     assert calls(installation, "tracks") == 20
@@ -349,7 +349,7 @@ def test_what_a_regime_does_not_tell_never_overwrites_what_is_known(installation
     store = installation.store
     sync(installation, user)
     enrich(installation, user)
-    told = {
+    reported = {
         "tracks": ("popularity", "genres", "audio_features"),
         "artists": ("popularity", "genres", "followers", "images"),
         "albums": ("popularity", "images"),
@@ -358,7 +358,7 @@ def test_what_a_regime_does_not_tell_never_overwrites_what_is_known(installation
     def known() -> dict[str, list[object]]:
         return {
             name: [[each["spotify_id"], *(each[field] for field in fields)] for each in documents(store.db, name)]
-            for name, fields in told.items()
+            for name, fields in reported.items()
         }
 
     before = known()

@@ -1,4 +1,4 @@
-"""What files and syncs cover is remembered, what nobody covers is told, and one import that covers it closes it."""
+"""Coverage by files and syncs is stored, uncovered time is reported, and an import that covers it closes the gap."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ def user(store: Store) -> User:
 
 
 def file(user: User, first: int, last: int, kind: str = "extended", name: str = "a.json") -> FileImport:
-    """A file that spans from so many days ago to so many days ago."""
+    """A file that spans from and to these numbers of days ago."""
     span = {"first_played_at": NOW - first * DAY, "last_played_at": NOW - last * DAY}
     return FileImport(user_id=user.user_id, file_name=name, format=kind, status="completed", **span)
 
@@ -31,7 +31,7 @@ def page(user: User, oldest: datetime, read: datetime, *, full: bool = True) -> 
 
 
 def unknown(store: Store, user: User) -> list[tuple[int, int]]:
-    """Open unknown stretches, in days ago."""
+    """Open unknown periods, in days ago."""
     return [
         ((NOW - gap.from_) // DAY, (NOW - gap.to) // DAY)
         for gap in store.coverage.open_gaps(user.user_id)

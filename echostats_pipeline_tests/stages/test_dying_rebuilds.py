@@ -1,4 +1,4 @@
-"""A process that dies at any write of a rebuild leaves nothing stale that the sensors would not find."""
+"""A process that dies at any write of a rebuild leaves only stale documents that the sensors find."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from echostats_pipeline_tests.stages.merge_steps import DiedError
 from echostats_pipeline_tests.stages.statistics_oracle import check_truth, rebuild_waiting
 
 SUNDAY = datetime(2023, 12, 31, 12, tzinfo=UTC)
-"""The day after it, week, month and year are new."""
+"""On the day after this, week, month and year are new."""
 MOST_WRITES = 40
 
 

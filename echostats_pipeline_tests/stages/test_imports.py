@@ -1,4 +1,4 @@
-"""Exports into the history: against exports the simulator writes, with the truth about them, and damaged ones."""
+"""Imports of exports: those of the simulator, which knows the truth about them, and damaged ones."""
 
 import json
 import zipfile
@@ -122,7 +122,7 @@ def test_a_later_export_that_contains_it_adds_only_the_rest(
 def test_what_comes_from_the_api_and_from_an_export_is_one_play_in_either_order(
     installation: Installation, export: tuple[Path, ExportTruth]
 ) -> None:
-    installation.clock.advance(timedelta(hours=-30))  # so that the newest fifty are partly within the export
+    installation.clock.advance(timedelta(hours=-30))  # so that the newest fifty are partly in the export
     user, store = installation.connect(), installation.store
     seen = []
     for steps in (("sync", "import"), ("import", "sync"), ("sync", "import", "sync", "import", "sync")):
@@ -329,7 +329,7 @@ def test_one_play_told_in_every_format_is_one_and_told_again_changes_nothing(
         "master_metadata_album_artist_name": "Björk",
         "master_metadata_album_album_name": "Vespertine",
     }
-    # The player does not know its zone, in which the user lives.
+    # The player does not know its zone, which is the user's.
     local = int(started.astimezone(ZoneInfo(user.timezone)).replace(tzinfo=UTC).timestamp())
     files = {
         ".scrobbler.log": f"#AUDIOSCROBBLER/1.1\n#TZ/UNKNOWN\nBjörk\tVespertine\tHidden Place\t1\t328\tL\t{local}\t\n",
@@ -369,10 +369,10 @@ def test_one_play_told_in_every_format_is_one_and_told_again_changes_nothing(
 def test_rejected_rows_of_next_years_files_stand_beside_this_years(
     store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path
 ) -> None:
-    nobody = {"artistName": "Unknown Artist", "trackName": "Unknown Track", "msPlayed": 180_000}
+    unknown = {"artistName": "Unknown Artist", "trackName": "Unknown Track", "msPlayed": 180_000}
     for year in (2022, 2023, 2023):
         write_json(
-            tmp_path / str(year) / "StreamingHistory_music_0.json", [{"endTime": f"{year}-03-01 10:00", **nobody}]
+            tmp_path / str(year) / "StreamingHistory_music_0.json", [{"endTime": f"{year}-03-01 10:00", **unknown}]
         )
         (file,) = read(tmp_path / str(year))
         assert (file.rejected, file.rejected_ms) == (1, 180_000)
@@ -436,8 +436,8 @@ def test_listens_of_two_tracks_of_one_name_keep_their_ids_and_lengths(
     store: Store, read: Callable[[Path], list[FileImport]], tmp_path: Path
 ) -> None:
     single, album = "s" * 22, "a" * 22
-    told = [listen(1_714_568_400, spotify_id=single, duration=200), listen(1_714_578_400, spotify_id=album)]
-    for number, rows in enumerate((told[:1], told[1:], told)):
+    reported = [listen(1_714_568_400, spotify_id=single, duration=200), listen(1_714_578_400, spotify_id=album)]
+    for number, rows in enumerate((reported[:1], reported[1:], reported)):
         read(write_json(tmp_path / f"{number}.json", rows))
     found = [(play["track"]["spotify_id"], play["track"]["duration_ms"]) for play in plays(store)]
     assert found == [(single, 200_000), (album, 0)]
@@ -504,7 +504,7 @@ def test_the_parts_of_an_export_and_the_whole_are_the_same_documents_in_every_or
 ) -> None:
     rows = [row(ms_played=0, reason_start=reason, reason_end="fwdbtn") for reason in ("fwdbtn", "backbtn")]
     units = {"whole": rows, "reversed": rows[::-1], "first": rows[:1], "second": rows[1:]}
-    files = {name: write_json(tmp_path / name / "endsong_0.json", told) for name, told in units.items()}
+    files = {name: write_json(tmp_path / name / "endsong_0.json", reported) for name, reported in units.items()}
     seen = []
     for order in (("whole",), ("reversed", "whole"), ("first", "second"), ("second", "first"), ("first", "whole")):
         store.db["listening_history"].delete_many({})

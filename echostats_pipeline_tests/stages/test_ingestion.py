@@ -1,4 +1,4 @@
-"""Recently played into the history, against the simulated Spotify and against answers written by hand."""
+"""Recently played plays into the history, against the simulated Spotify and hand-written responses."""
 
 import json
 from collections.abc import Callable
@@ -240,7 +240,7 @@ def test_what_was_read_and_not_merged_is_merged_by_the_next_run(installation: In
 
 
 class Breaking(PlayStore):
-    """Dies at some point of writing what a merge decided."""
+    """Dies at some point while it writes the result of a merge."""
 
     dies: Callable[[PlayStore, PlayChanges], None]
 

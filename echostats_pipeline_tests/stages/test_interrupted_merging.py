@@ -1,4 +1,4 @@
-"""A merge that dies after any single write loses no fact, and the same merge again ends as if nothing had happened."""
+"""A merge that dies after any single write loses no fact, and the same merge again completes it."""
 
 from itertools import count
 
@@ -22,11 +22,11 @@ SITUATIONS: dict[str, list[Step]] = {
         export([row(500, ms_played=1_000, offline_at=began) for began in (1, 2, 3, 4)]),
         export([row(500, "b", ms_played=1_000, offline_at=5)]),
     ],
-    "an export tells of what the API saw": [
+    "an export reports what the API saw": [
         [item(300), item(500, "b"), item(900, "c", context_type="album")],
         export([row(301), row(498, "b"), row(2_000, "d")]),
     ],
-    "the API sees what an export tells of": [
+    "the API sees what an export reports": [
         export([row(301), row(498, "b")]),
         [item(300), item(500, "b"), item(900, "c")],
     ],
@@ -55,16 +55,16 @@ SITUATIONS: dict[str, list[Step]] = {
         export([row(150)]),
         export([row(161)]),
     ],
-    "a better source tells of a named play": [
+    "a better source reports a named play": [
         named([(330, "a", 200_000), (660, "b", 100_000)]),
         export([row(331, "a", 200_000), row(900, "b", 100_000)]),
     ],
-    "a scrobbling service tells of it too": [
+    "a scrobbling service reports it too": [
         named([(300, "a", None), (700, "b", None)], "lastfm"),
         named([(310, "a", None)], "listenbrainz"),
         named([(300, "a", 200_000)]),
     ],
-    "what the API and the account data had told together parts again": [
+    "what the API and the account data had reported together parts again": [
         [of_artist(345, "a")],
         named([(330, "a", 123_000)]),
         export([row(344, "a", 200_000)]),
@@ -88,7 +88,7 @@ def test_a_crash_before_any_write_is_mended_by_the_same_merge(db: Db, store: Sto
     for step in steps:
         merge(store, user, step)
     before = {name: list(db[name].find()) for name in ("listening_history", "recently_played", "tracks")}
-    told = facts(db)
+    reported = facts(db)
     merge(store, user, last)
     resolve_named_plays(store, user)
     undisturbed = documents(db, "listening_history")
@@ -100,7 +100,7 @@ def test_a_crash_before_any_write_is_mended_by_the_same_merge(db: Db, store: Sto
         try:
             merge(dying(db, lives), user, last)
         except DiedError:
-            assert told <= facts(db), f"lost after {lives} writes"
+            assert reported <= facts(db), f"lost after {lives} writes"
             merge(store, user, last)
             resolve_named_plays(store, user)
             assert documents(db, "listening_history") == undisturbed, f"after {lives} writes"

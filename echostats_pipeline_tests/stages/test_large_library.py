@@ -1,4 +1,4 @@
-"""Libraries of any size: over days, interrupted anywhere, shared with others, told as they are."""
+"""Libraries of any size: read over days, interrupted at any call, with the budget shared, and progress reported."""
 
 from collections import Counter
 from contextlib import suppress
@@ -40,14 +40,14 @@ def user(store: Store) -> User:
 
 
 def read_playlists(store: Store, shelf: Shelf, user: User, calls: int | None = None, day: int = 0) -> None:
-    """One run, with so many calls."""
+    """Run once with this number of calls."""
     shelf.calls_left = calls
     with suppress(WaitRequired, KeyboardInterrupt):
         sync_playlists(store, shelf.client(user.user_id), user, NOW + day * A_DAY, Counted())
 
 
 def read_saved(store: Store, shelf: Shelf, user: User, calls: int | None = None, day: int = 0) -> None:
-    """One run, with so many calls."""
+    """Run once with this number of calls."""
     shelf.calls_left = calls
     with suppress(WaitRequired, KeyboardInterrupt):
         sync_saved_tracks(store, shelf.client(user.user_id), user, NOW + day * A_DAY, Counted())
@@ -174,8 +174,8 @@ def test_a_playlist_that_cannot_be_read_costs_itself_alone(store: Store, user: U
     found = {each["spotify_id"]: each for each in documents(store.db, "playlists")}
     assert found.keys() == {"p0", "p2", "p4", "p5"}
     assert [len(found[name]["tracks"]) for name in ("p0", "p2", "p5")] == [1, 0, 3]
-    told = progress(store, user, "playlists")
-    assert told.text == "4 of 5 playlists, 1 could not be read and will be asked for again"
+    reported = progress(store, user, "playlists")
+    assert reported.text == "4 of 5 playlists, 1 could not be read and will be asked for again"
     made = len(shelf.asked)
     shelf.statuses = {"p1": 404, "p2": 403}
     read_playlists(store, shelf, user, day=1)

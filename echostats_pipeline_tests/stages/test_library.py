@@ -41,7 +41,7 @@ def sync(installation: Installation, user: User, name: str) -> int:
 
 
 def outdate(installation: Installation, name: str) -> None:
-    """Make what is stored differ from Spotify's, so that all of it has to be read again."""
+    """Make stored data differ from Spotify's, so that all of it has to be read again."""
     db = installation.store.db
     match name:
         case "playlists":
@@ -199,7 +199,7 @@ def test_unchanged_saved_tracks_cost_one_call(installation: Installation, user: 
 
 
 Answer = Callable[[JsonObject], object]
-"""Changes a page of saved tracks."""
+"""A change of a page of saved tracks."""
 
 
 def read_otherwise(installation: Installation, user: User, change: Answer) -> int:
@@ -218,7 +218,7 @@ def read_otherwise(installation: Installation, user: User, change: Answer) -> in
 
 
 def with_local_files(page: JsonObject) -> None:
-    """Two files that cannot be told apart, one without a date, one row withdrawn; all are counted."""
+    """Two equal local files, one row without a date, and one withdrawn row; all are counted."""
     page["total"] += 4
     if page["offset"] == 0:
         local = {"id": None, "uri": "spotify:local:A::T:1", "name": "T", "artists": [{"name": "A"}], "is_local": True}

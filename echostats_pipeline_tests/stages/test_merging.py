@@ -1,4 +1,4 @@
-"""Merging through the database: the same as merging at once, however rows are cut and whatever comes between them."""
+"""Merging through the database gives the same as merging at once, however rows are cut and other merges interleave."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -46,7 +46,7 @@ exports = st.lists(st.builds(row, st.one_of(seconds, uploaded), tracks, lengths_
 account_data = st.lists(
     st.tuples(seconds, tracks, lengths_ms),
     max_size=4,
-    unique_by=lambda told: (told[0] // 60, *told[1:]),  # rows of one content are told apart within one file only
+    unique_by=lambda told: (told[0] // 60, *told[1:]),  # rows with equal content are distinct only within one file
 )
 scrobbles = st.lists(st.tuples(seconds, tracks, st.none()), max_size=4, unique=True)
 pages = st.lists(
@@ -61,7 +61,7 @@ def user(store: Store) -> User:
 
 @st.composite
 def ways(draw: st.DrawFn) -> tuple[list[Step], list[Step]]:
-    """Two ways to merge the same: everything of a source at once, and cut, in another order."""
+    """Two ways to merge the same rows: all of a source at once, and cut, in another order."""
     raw, told, listens, answers = draw(exports), draw(account_data), draw(scrobbles), draw(pages)
     whole: list[Step] = [*answers, export(raw), named(told), named(listens, "lastfm")]
     parts: list[Step] = []
@@ -70,7 +70,7 @@ def ways(draw: st.DrawFn) -> tuple[list[Step], list[Step]]:
         cut = draw(st.integers(0, len(shuffled)))
         parts += [read(part) for part in (shuffled[:cut], shuffled[cut:])]
     parts = draw(st.permutations(parts))
-    # Answers of recently-played that overlap are not told apart for good: they keep their order.
+    # Overlapping responses of recently-played are never made distinct: they keep their order.
     places = sorted(draw(st.lists(st.integers(0, len(parts)), min_size=len(answers), max_size=len(answers))))
     for number, (place, answer) in enumerate(zip(places, answers, strict=True)):
         parts.insert(place + number, answer)
@@ -171,7 +171,7 @@ def test_a_play_that_parts_from_an_export_row_is_named_as_the_api_named_it(db: D
     merge(store, user, export([row(700, "a", 0, offline_at=1)]))
     (play,) = documents(db, "listening_history")
     assert (play["source"], play["track"]["album_name"]) == ("import", "Album")
-    # The row that comes after it moves it away from where the API saw it end.
+    # The next row moves it away from the end that the API reported.
     merge(store, user, export([row(700, "b", 200_023, offline_at=2)]))
     found = {play["played_at"]: play["track"]["album_name"] for play in documents(db, "listening_history")}
     assert found == {at(610): "Told", at(499.977): "Album", at(700): "Album"}
@@ -190,7 +190,7 @@ def test_a_scrobble_lasts_as_long_as_the_catalogue_says(
 
 
 def of_echostats(user: User, seconds: float, ms_played: int | None, **more: Any) -> dict[str, Any]:
-    """A play as EchoStats stores it, with a field of its own."""
+    """A play as EchoStats stores it, with an extra field."""
     told = {"source": "api" if ms_played is None else "import", "ms_played": ms_played}
     track = {**item(0).track.model_dump(), "artist_name": "Artist", "album_name": "Album"}
     context = {"context_type": "", "context_uri": ""}

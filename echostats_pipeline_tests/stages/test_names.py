@@ -1,4 +1,4 @@
-"""Names on their way from Spotify and its exports through history and rollups into snapshots, whatever they are."""
+"""Names of any kind from Spotify and its exports arrive in snapshots through history and rollups."""
 
 import json
 from collections.abc import Callable
@@ -48,12 +48,12 @@ AS_THEY_ARE = (
     "." * 1_000,
     "é" * 1_000,
 )
-"""Names that are kept to the letter, each of somebody else."""
+"""Names that are kept to the letter, each of another artist."""
 CHANGED = {"\0": "", "A\0B": "AB", "\ud800": "?", "C\udfffD": "C?D"}
-"""MongoDB holds no NUL in a key and no half of a surrogate pair anywhere: so much of a name is lost, and no more."""
+"""MongoDB stores no NUL in a key and no lone surrogate anywhere. A name loses exactly these characters."""
 NAMES = ("", *AS_THEY_ARE, *CHANGED)
 
-Tell = Callable[[Store, User, Path], None]
+Reporter = Callable[[Store, User, Path], None]
 
 
 @pytest.fixture
@@ -128,24 +128,24 @@ def week(store: Store, user: User) -> Document:
     return found
 
 
-@pytest.mark.parametrize("tell", [by_extended_export, by_account_data, by_sync])
+@pytest.mark.parametrize("report", [by_extended_export, by_account_data, by_sync])
 def test_names_of_any_kind_are_keys_and_names(
-    store: Store, scratch: Store, user: User, tmp_path: Path, tell: Tell
+    store: Store, scratch: Store, user: User, tmp_path: Path, report: Reporter
 ) -> None:
-    tell(store, user, tmp_path)
+    report(store, user, tmp_path)
     check_truth(store, scratch, NOW)
     found = rollup(store)
-    told = [as_stored(name) for name in NAMES if as_stored(name) or tell is not by_account_data]
-    counts = {name: told.count(name) for name in told}
+    reported = [as_stored(name) for name in NAMES if as_stored(name) or report is not by_account_data]
+    counts = {name: reported.count(name) for name in reported}
     assert found["artist_plays"] == counts
-    assert found["album_plays"] == ({"": len(told)} if tell is by_account_data else counts)
+    assert found["album_plays"] == ({"": len(reported)} if report is by_account_data else counts)
     shown = {top["name"] for top in week(store, user)["top_artists"]}
-    if tell is by_account_data:  # whose tracks are told apart by names alone, spelt however
-        assert shown < set(told)
+    if report is by_account_data:  # whose tracks differ by names alone, whatever the spelling
+        assert shown < set(reported)
     else:
-        nobody = set() if tell is by_sync else {""}  # an artist with an id is somebody, even without a name
-        assert shown == set(told) - nobody
-        assert sorted(track["name"] for track in found["track_plays"]) == sorted(told)
+        unnamed = set() if report is by_sync else {""}  # an artist with an id counts, even without a name
+        assert shown == set(reported) - unnamed
+        assert sorted(track["name"] for track in found["track_plays"]) == sorted(reported)
 
 
 def listen(store: Store, user: User, track: str, *, name: str, artist: str, album: str, ago: timedelta) -> None:

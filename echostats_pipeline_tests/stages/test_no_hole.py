@@ -1,4 +1,4 @@
-"""A reader with a connection of its own polls while 5,000 days are rebuilt: no day is ever missing or in pieces."""
+"""A reader with a separate connection polls while 5,000 days are rebuilt: no day is ever missing or incomplete."""
 
 import threading
 from collections.abc import Iterator
@@ -21,21 +21,21 @@ from echostats_pipeline_tests.stages.statistics_oracle import KEYS
 
 DAYS = 5_000
 ALL, LONG = 0, 30_000
-"""What counts of a day: both of its plays, or the longer one."""
+"""The numbers that count for a day: of both plays, or of the longer one."""
 PLAYS = {ALL: 2, LONG: 1}
 
 
 @pytest.fixture
 def user(store: Store) -> User:
-    """Somebody with two plays on each of 5,000 days."""
+    """A user with two plays on each of 5,000 days."""
     user = store.users.connect({"spotify_id": "ann"}, authorized_at=NOW, simulated=False)
     track = {"spotify_id": "t", "name": "T", "artist_name": "A", "album_name": "B", "duration_ms": 200_000}
-    told = [
+    reported = [
         {"user_id": user.user_id, "track": track, "played_at": NOW - timedelta(days=day, hours=hours), "ms_played": ms}
         for day in range(DAYS)
         for hours, ms in ((0, 40_000), (2, 20_000))
     ]
-    store.db["listening_history"].insert_many([Play.model_validate(play).to_bson() for play in told])
+    store.db["listening_history"].insert_many([Play.model_validate(play).to_bson() for play in reported])
     return user
 
 
@@ -44,10 +44,10 @@ class Seen:
     """What a reader saw.
 
     Attributes:
-        fewest: By collection the fewest documents, as counted, by distinct keys, and as read.
-        broken: Documents that were neither what was there before nor what is there after.
-        totals: How many plays days and periods had.
-        polls: How often it looked.
+        fewest: By collection the lowest number of documents: counted, by distinct keys, and read.
+        broken: Documents equal neither to the ones before nor to the ones after.
+        totals: Numbers of plays of days and periods.
+        polls: Number of looks.
     """
 
     fewest: dict[str, int] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Seen:
     polls: int = 0
 
     def poll(self, db: Db, user_id: str) -> None:
-        """Look at everything once."""
+        """Read everything once."""
         for name, key in KEYS.items():
             of_user = {"user_id": user_id}
             found = list(db[name].find(of_user))
@@ -72,7 +72,7 @@ class Seen:
 
 
 def whole_plays(document: Document) -> int | None:
-    """How many plays it tells of; None if its parts tell of different numbers."""
+    """Number of plays of a document; None if its parts disagree."""
     if "date" in document:
         parts = [document["hourly"], document["track_plays"]]
         counts = {sum(part["count"] for part in of) for of in parts} | {sum(document["artist_plays"].values())}
@@ -88,7 +88,7 @@ def whole_plays(document: Document) -> int | None:
 
 @contextmanager
 def polling(server: EmbeddedServer, db: Db, user: User) -> Iterator[Seen]:
-    """Somebody reads all the time until the block has ended, and once more after that."""
+    """Read all the time until the block has ended, and once more after that."""
     seen, ended = Seen(), threading.Event()
 
     def read() -> None:

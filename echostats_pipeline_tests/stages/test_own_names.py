@@ -1,4 +1,4 @@
-"""Plays that only names tell of: whatever others have imported, and in whatever order."""
+"""Plays known only by names: their names are the user's own, whatever other users import, in any order."""
 
 import csv
 import itertools
@@ -82,18 +82,18 @@ def test_neither_other_users_nor_the_order_of_imports_name_what_i_heard(
             imports(store, me, scrobbles(tmp_path, f"mine{number}", MY_FILES[number]))
         else:
             imports(store, other, scrobbles(tmp_path, "theirs", THEIRS))
-        catch_up(store, NOW)  # as it comes, so that what wins changes
+        catch_up(store, NOW)  # in the order of arrival, so that the winner changes
     check_truth(store, scratch, NOW)
-    told = all_time(store, me)
-    assert tops(told, "artists") == {"ABBA": 5, "Queen": 1}
-    assert tops(told, "tracks") == {"One": 4, "Two": 1}
-    assert [(line["name"], line["play_count"]) for line in told["top_albums"]] == [
+    reported = all_time(store, me)
+    assert tops(reported, "artists") == {"ABBA": 5, "Queen": 1}
+    assert tops(reported, "tracks") == {"One": 4, "Two": 1}
+    assert [(line["name"], line["play_count"]) for line in reported["top_albums"]] == [
         ("Gold", 3),
         ("Arrival", 1),
         ("Gold", 1),
     ]
-    assert told["unique_albums"] == 3
-    shown = {line["spotify_id"] for line in told["top_tracks"]}
+    assert reported["unique_albums"] == 3
+    shown = {line["spotify_id"] for line in reported["top_tracks"]}
     assert sorted(ReportStore(store.db).credits(me.user_id, shown).values()) == ["ABBA", "ABBA", "Queen"]
 
 

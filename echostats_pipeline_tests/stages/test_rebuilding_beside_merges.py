@@ -27,7 +27,7 @@ ROUNDS = 8
 
 @contextmanager
 def rebuilding_all_the_time(store: Store, user: User, dice: random.Random) -> Iterator[None]:
-    """Stretches of the span are rebuilt one after the other in another thread until the block ends."""
+    """Rebuild parts of the span one after the other in another thread until the block ends."""
     ended = threading.Event()
 
     def rebuild() -> int:
@@ -48,7 +48,7 @@ def rebuilding_all_the_time(store: Store, user: User, dice: random.Random) -> It
 
 
 def stale_days(store: Store, user: User) -> set[date]:
-    """The days whose rollups are not what the history says."""
+    """The days whose rollups differ from the history."""
     days = list(SPAN.dates())
     plays = store.plays.read(user.user_id, *SPAN.instants(ZoneInfo(user.timezone)))
     (rollups,) = build_daily_rollups([Listener(user.user_id, user.timezone, plays, days)], min_play_ms=30_000)

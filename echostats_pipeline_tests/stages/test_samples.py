@@ -1,4 +1,4 @@
-"""Real exports, where they are at hand: outcomes against a count by hand, and the same history whatever the order."""
+"""Real exports, if present: outcomes against a count by hand, and the same history in any order."""
 
 import csv
 import hashlib
@@ -34,7 +34,7 @@ pytestmark = [
 ]
 
 Heard = Counter[tuple[str, int]]
-"""How often a track was heard for so many milliseconds."""
+"""Number of plays of a track with this number of milliseconds."""
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ OUTCOMES = ("inserted", "merged", "duplicate", "not_music", "rejected")
 
 
 def digest(store: Store) -> str:
-    """Of the history and what it mentions, whatever the ids and instants of writing."""
+    """A digest of the history and its catalogue, independent of ids and write times."""
     hashed = hashlib.sha256()
     for name in ("listening_history", "tracks"):
         unstable = {"_id": 0, "user_id": 0, "fetched_at": 0, "updated_at": 0}
@@ -116,7 +116,7 @@ def digest(store: Store) -> str:
 
 
 def synced_week(user: User) -> RecentlyPlayedPage:
-    """What the API would have reported of the first long plays of a week, with stamps that are a little off."""
+    """Spotify's response for the first long plays of a week, with timestamps that are slightly off."""
     random_ = random.Random(7)
     items = [
         RecentlyPlayedItem(
@@ -137,7 +137,7 @@ def synced_week(user: User) -> RecentlyPlayedPage:
 
 
 def in_four_files(folder: Path) -> list[Path]:
-    """The rows shuffled into four files; exact repeats stay together, for nothing else tells them from one row."""
+    """The rows shuffled into four files. Exact repeats stay together: only their file shows that they are two."""
     random_ = random.Random(4)
     parts: list[list[dict[str, Any]]] = [[] for _ in range(4)]
     by_content: dict[str, list[dict[str, Any]]] = {}
@@ -152,7 +152,7 @@ def in_four_files(folder: Path) -> list[Path]:
 
 
 def as_account_data(folder: Path) -> Path:
-    """The extended export as the account data would tell it."""
+    """The extended export in the form of the account data."""
     path = folder / "StreamingHistory_music_0.json"
     rows = [
         {

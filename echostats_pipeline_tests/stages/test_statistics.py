@@ -1,4 +1,4 @@
-"""Rollups and snapshots: building as data comes in gives what building from scratch gives."""
+"""Rollups and snapshots updated as data comes in equal those built from scratch."""
 
 from datetime import date, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The buffer of call records: written by the batch, whatever happens, and never in the way."""
+"""The buffer of call records: written in batches, after any error, and without delaying calls."""
 
 import logging
 import socket

@@ -1,4 +1,4 @@
-"""The shared catalogue: stubs, full documents, and what is remembered as unavailable."""
+"""The shared catalogue: stubs, full documents, and entries remembered as unavailable."""
 
 from datetime import timedelta
 
@@ -225,7 +225,7 @@ def test_progress_says_what_is_known_and_how_long_the_rest_takes(store: Store) -
     assert (found.known, found.total, found.percent, found.days_left) == (2, 5, 40.0, 2)
     assert store.catalog.progress("tracks", NOW, a_day=100).text.endswith("at most 1 days at today's budget")
     unreachable = store.catalog.progress("tracks", NOW, a_day=0)
-    assert (unreachable.text, unreachable.days_left) == ("2 of 5 known", None), "nobody can be asked"
+    assert (unreachable.text, unreachable.days_left) == ("2 of 5 known", None), "no source can be asked"
     nothing = store.catalog.progress("artists", NOW, a_day=2)
     assert (nothing.text, nothing.percent, nothing.days_left) == ("0 of 0 known", 100.0, 0)
 

@@ -1,4 +1,4 @@
-"""Connecting: what goes wrong is said without the password."""
+"""Connecting to the database: error messages do not contain the password."""
 
 import socket
 

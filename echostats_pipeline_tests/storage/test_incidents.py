@@ -1,4 +1,4 @@
-"""Incidents: opened once, counted, closed, and handed out to be told."""
+"""Incidents: opened once, counted, closed, and claimed for notices."""
 
 from datetime import timedelta
 from typing import Any

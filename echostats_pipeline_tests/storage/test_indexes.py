@@ -1,4 +1,4 @@
-"""The declared indexes, made to exist and repaired."""
+"""The declared indexes: created and repaired."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -162,7 +162,7 @@ def test_echostats_and_ours_start_on_one_database_in_any_order_twice(db: Db, ord
 
 
 def not_unique(db: Db, collections: Mapping[str, Collection]) -> list[str]:
-    """Declared unique indexes in whose place there is no unique one."""
+    """Declared unique indexes that exist only as indexes that are not unique."""
     return [
         f"{name}.{index.name}"
         for name, collection in collections.items()

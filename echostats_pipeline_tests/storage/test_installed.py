@@ -1,4 +1,4 @@
-"""A second database beside the core: its indexes, its users' documents, their removal. Nothing else knows of it."""
+"""A second database beside the core: only its declaration gives it indexes, export and removal of users."""
 
 import secrets
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from echostats_pipeline_tests.conftest import NOW
 
 
 class Mood(Document):
-    """What somebody felt."""
+    """A user's mood."""
 
     listener: str
     text: str = ""

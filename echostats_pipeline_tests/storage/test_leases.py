@@ -14,7 +14,7 @@ MINE, THEIRS = (Lease("ann", "history", run) for run in ("mine", "theirs"))
 
 
 def stand_still(store: Store) -> None:
-    """Whoever holds a lease has not renewed it for as long as it lasts."""
+    """Wait until a lease has expired because its holder did not renew it."""
     store.db["user_leases"].update_many({}, {"$set": {"renewed_at": utc_now() - LASTS - timedelta(seconds=1)}})
 
 

@@ -1,4 +1,4 @@
-"""What users keep, in the database: each document at once."""
+"""Users' libraries in the database: each document is replaced at once."""
 
 from echostats_pipeline.model.library import Playlist, PlaylistTrack, RankedItem, SavedTrack, TopItems
 from echostats_pipeline.storage.database import Db

@@ -1,4 +1,4 @@
-"""The limits in the database are those of memory, for every process."""
+"""The limits in the database equal those in memory, for every process."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +50,7 @@ def test_after_any_history_the_database_answers_as_memory_does(
                     ledger.postpone(name, at, "why")
                 case _:
                     regime.remember_refused(name, at)
-    # The bounds themselves are asked for too: `since` is exclusive.
+    # The bounds themselves are tested too: `since` is exclusive.
     for since in [*asked, *(at for _, _, at in history)]:
         for name in FAMILIES:
             stored, remembered = (ledger.calls(name, since) for ledger in ledgers)

@@ -1,4 +1,4 @@
-"""What a server refuses or does not answer is told by its cause: with servers that really do so."""
+"""Errors of the server are explained by their cause, tested with real servers that fail in these ways."""
 
 import contextlib
 import ipaddress
@@ -35,7 +35,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def mongod(folder: Path, *options: str) -> Iterator[int]:
-    """A server of its own kind; gives its port."""
+    """A separate server with these options; gives its port."""
     port, data = free_port(), folder / "data"
     data.mkdir()
     binary = find_mongod(StateFolder(folder / "home"))
@@ -55,7 +55,7 @@ def mongod(folder: Path, *options: str) -> Iterator[int]:
 
 
 def said(uri: str) -> str:
-    """What is told of an address, at first or with the first read and write."""
+    """The explanation for an address, at the connection or at the first read and write."""
     with pytest.raises(StorageError) as error:
         read_and_write(uri, lambda: None)
     text = str(error.value)
@@ -149,15 +149,15 @@ def test_a_password_that_is_not_escaped_is_told(password: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "reported"),
     [
         ("tsl=true", "The option tsl"),
         ("tls=maybe", "The option tls"),
         ("authMechanism=FOO", "The option authMechanism"),
     ],
 )
-def test_an_option_that_is_none_is_told(option: str, told: str) -> None:
-    assert told in said(f"mongodb://me:{PASSWORD}@127.0.0.1:1/?{option}")
+def test_an_option_that_is_none_is_told(option: str, reported: str) -> None:
+    assert reported in said(f"mongodb://me:{PASSWORD}@127.0.0.1:1/?{option}")
 
 
 def test_a_name_that_is_not_known_is_told() -> None:
@@ -172,7 +172,7 @@ def test_a_certificate_file_that_is_not_there_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         (
             "db:27017: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired",
@@ -184,8 +184,8 @@ def test_a_certificate_file_that_is_not_there_is_told() -> None:
         ("db:27017: [Errno 61] Connection refused", "at db:27017 does not answer: the connection was refused"),
     ],
 )
-def test_every_cause_has_its_remedy(words: str, told: str) -> None:
-    assert told in explanation(ServerSelectionTimeoutError(words))
+def test_every_cause_has_its_remedy(words: str, reported: str) -> None:
+    assert reported in explanation(ServerSelectionTimeoutError(words))
     assert "MongoDB at there" in explanation(ServerSelectionTimeoutError(words), MongoAddress("there"))
 
 

@@ -118,7 +118,7 @@ def places(db: Db) -> dict[str, datetime]:
 
 
 def moves(db: Db, **to: datetime) -> list[Rewrite]:
-    """Rewrites that change nothing but where plays end."""
+    """Changes that move only the ends of plays."""
     known = ids(db)
     return [Rewrite(known[key], imported(key, place)) for key, place in to.items()]
 
@@ -187,7 +187,7 @@ def test_a_merge_is_written_down_in_parts_until_it_is_done(
         store.plays.apply(changes)
     assert len(places(db)) == 5
     assert [part["complete"] for part in db["unfinished_merges"].find().sort("_id")] == [False, True]
-    for _ in range(2):  # Whoever finishes it may die, too.
+    for _ in range(2):  # The process that completes it may die, too.
         (merge,) = store.plays.unfinished("u")
         assert (len(merge.plays), merge.touched) == (4, [NOW])
         with monkeypatch.context() as killed:
@@ -335,17 +335,17 @@ def test_a_track_is_told_by_the_names_of_its_last_play(store: Store, db: Db) -> 
             play("never asked for", NOW),
         ]
     )
-    told = store.plays.last_names("u", pl.Series(["t", "other", "never played"]))
-    assert told.columns == ["track_id", "name", "artist_name", "album_name"]
-    assert set(told.iter_rows()) == {("t", "New", "Artist", ""), ("other", "Other", "", "")}
+    reported = store.plays.last_names("u", pl.Series(["t", "other", "never played"]))
+    assert reported.columns == ["track_id", "name", "artist_name", "album_name"]
+    assert set(reported.iter_rows()) == {("t", "New", "Artist", ""), ("other", "Other", "", "")}
     assert store.plays.last_names("u", pl.Series([], dtype=pl.String)).is_empty()
 
 
 def test_names_of_many_tracks_are_asked_for_in_parts(store: Store, db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plays_module, "IDS_AT_ONCE", 2)
     db["listening_history"].insert_many([play(f"t{number}", name=f"T{number}") for number in range(5)])
-    told = store.plays.last_names("u", pl.Series([f"t{number}" for number in range(5)]))
-    assert set(told["name"]) == {f"T{number}" for number in range(5)}
+    reported = store.plays.last_names("u", pl.Series([f"t{number}" for number in range(5)]))
+    assert set(reported["name"]) == {f"T{number}" for number in range(5)}
 
 
 def test_a_day_of_more_than_one_document_can_hold_is_read_all_the_same(store: Store, db: Db) -> None:

@@ -1,4 +1,4 @@
-"""The queue of rebuilds: whatever interleaves, no change of the history stays out of the rollups unmarked."""
+"""The queue of rebuilds: in any interleaving, a change of the history that the rollups lack has a mark."""
 
 import secrets
 from contextlib import AbstractContextManager, ExitStack
@@ -29,13 +29,13 @@ SOME_DAYS = st.sets(st.sampled_from(DAYS), min_size=1)
 
 
 class BrokenOffError(Exception):
-    """The block of a writer or of a rebuild breaks off."""
+    """The block of a writer or of a rebuild is interrupted."""
 
 
 class Protocol(RuleBasedStateMachine):
-    """Writers and rebuilds side by side, every step of each at any time, any of them failing at any point.
+    """Concurrent writers and rebuilds: their steps interleave in any order, and each may fail at any point.
 
-    The history is a version number per day, a rollup is the version it was built from.
+    The history is a version number per day; a rollup is the version it was built from.
     """
 
     queue: RebuildQueue
@@ -99,7 +99,7 @@ class Protocol(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_stale_without_a_mark(self) -> None:
-        """But for days that somebody is still working on."""
+        """Every stale day has a mark, except days that a process is still working on."""
         stale = {day for day in DAYS if self.rollups[day] != self.history[day]}
         assert stale <= self.queue.pending_days(self.user).union(*self.active.values())
 
@@ -167,7 +167,7 @@ def test_a_writer_at_work_holds_a_mark_that_no_rebuild_takes_away(store: Store, 
 def test_a_rebuild_that_another_one_has_overtaken_marks_its_days_again(store: Store) -> None:
     queue = store.rebuilds
     with queue.rebuilding("u", "daily_rollups", ["2025-01-01"]):
-        # Has read; now the history changes, and another rebuild reads the new state and takes the mark away.
+        # Has read; now the history changes, and another rebuild reads the new state and removes the mark.
         with queue.changing("u", [FIRST]):
             pass
         with queue.rebuilding("u", "daily_rollups", ["2025-01-01"]):

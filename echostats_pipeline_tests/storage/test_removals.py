@@ -1,4 +1,4 @@
-"""What is remembered of removed users, and who is taken for one."""
+"""Records of removed users, and which users they match."""
 
 from datetime import timedelta
 

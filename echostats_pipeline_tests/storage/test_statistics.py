@@ -1,4 +1,4 @@
-"""Rollups and snapshots in the database: replaced without a hole, whatever the names in them are."""
+"""Rollups and snapshots in the database: replaced without a gap, with any names in them."""
 
 import threading
 from datetime import date, timedelta
@@ -15,7 +15,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, documents
 
 DAY = date(2025, 6, 1)
-# BSON keys are any text but NUL; what is no text at all (lone surrogates) never gets past reading.
+# BSON keys are any text but NUL. Reading already rejects lone surrogates.
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
@@ -41,7 +41,7 @@ def test_days_that_are_gone_are_removed_and_others_are_left(store: Store, db: Db
     days = [DAY + timedelta(days=number) for number in range(5)]
     store.statistics.replace_rollups("u", days, [rollup(day) for day in days])
     store.statistics.replace_rollups("v", [DAY], [{**rollup(DAY), "user_id": "v"}])
-    # The first and the last of a wider span: what lies between was not asked for.
+    # The first and the last of a wider span; the days between were not requested.
     assert store.statistics.replace_rollups("u", [days[0], days[3]], [rollup(days[3], total_plays=7)]) == 2
     left = {(found["user_id"], found["date"]): found["total_plays"] for found in db["daily_rollups"].find()}
     expected = {("u", day.isoformat()): 0 for day in days[1:]} | {("u", days[3].isoformat()): 7}
@@ -109,8 +109,8 @@ def test_rollups_come_back_as_frames_in_order(store: Store) -> None:
     assert frames.hours.rows() == [(DAY, 23, 2, 18)]
     tracks = frames.tracks.with_columns(frames.track_ids["track_id"].gather(frames.tracks["track"])).drop("track")
     assert tracks.rows() == [(DAY, 2, 9, "t"), (DAY, 0, 9, "q")]
-    nobody = store.statistics.rollup_frames("nobody")
-    assert [frame.height for frame in (nobody.days, nobody.hours, nobody.tracks)] == [0, 0, 0]
+    unknown = store.statistics.rollup_frames("nobody")
+    assert [frame.height for frame in (unknown.days, unknown.hours, unknown.tracks)] == [0, 0, 0]
 
 
 def test_snapshots_are_replaced_one_per_period(store: Store, db: Db) -> None:

@@ -1,4 +1,4 @@
-"""Job records: opened once, advanced while they run, closed once."""
+"""Job records: opened once, updated while they run, closed once."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What documents say differently: where, and what, so that a failed comparison of large ones can be read."""
+"""Differences between two documents, with their places, so that a failed comparison of large ones is readable."""
 
 from collections.abc import Mapping
 from itertools import zip_longest
@@ -6,11 +6,11 @@ from typing import Any
 
 MISSING = "(missing)"
 ROUNDED = 1.5e-6
-"""Values are rounded to six digits, on either side after sums in another order."""
+"""Largest difference of two values that are rounded to six digits after sums in different orders."""
 
 
 def differences(found: Any, wanted: Any, at: str = "", *, apart: float = ROUNDED) -> list[str]:
-    """Where two documents differ, keys and lists included; floats may be apart by what rounding leaves open."""
+    """List where two documents differ, keys and lists included. Floats may differ by as much as rounding allows."""
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         pairs = [(f"{at}.{key}", found.get(key, MISSING), wanted.get(key, MISSING)) for key in {**wanted, **found}]
     elif isinstance(found, list) and isinstance(wanted, list):

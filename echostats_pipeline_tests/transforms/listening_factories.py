@@ -1,4 +1,4 @@
-"""Made-up listening: Hypothesis strategies for zones, tracks, plays and catalogues, and their frames."""
+"""Hypothesis strategies for zones, tracks, plays and catalogues, and their frames."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -37,12 +37,12 @@ STARTS = {
         datetime(2024, 11, 2, 12, tzinfo=UTC),
     ),
 }
-"""Zones, and half a day before something happens to their clocks."""
+"""Zones, each with an instant half a day before a change of its clocks."""
 
 quick = settings(
     max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-"""For properties whose every example takes a while."""
+"""Settings for properties whose examples are slow."""
 
 HOUR_MS, HALF_HOUR_MS = 3_600_000, 1_800_000
 NAMES = ("", "$uicideboy$", "Mr. Oizo", "will.i.am", "Björk", "bjo\u0308rk", "Nirvana")
@@ -62,7 +62,7 @@ heard_ms = st.one_of(st.none(), st.sampled_from((0, 29_999, 30_000, 3 * HOUR_MS)
 
 @st.composite
 def histories(draw: st.DrawFn, zone: str, *, max_plays: int = 25) -> list[OraclePlay]:
-    """Plays over a few days around a change of the zone's clocks, in any order; no two of one track at one instant."""
+    """Plays over a few days around a change of the zone's clocks, in any order; no two of one track end together."""
     at = draw(st.sampled_from(STARTS[zone])) + timedelta(milliseconds=draw(st.integers(0, 24 * HOUR_MS)))
     plays: dict[tuple[datetime, str], OraclePlay] = {}
     for gap in draw(st.lists(gaps_ms, min_size=1, max_size=max_plays)):
@@ -91,7 +91,7 @@ def zoned_histories(draw: st.DrawFn, *, max_plays: int = 25) -> tuple[str, list[
 
 @st.composite
 def catalogues(draw: st.DrawFn) -> Catalogue:
-    """Some of the tracks, artists and albums; ids that have no entry of their own; namesakes with ids of their own."""
+    """Some tracks, artists and albums; ids without an entry; namesakes with other ids."""
     ids = st.sampled_from(("", "id1", "id2", "id3"))
     features = st.one_of(st.none(), st.lists(st.integers(0, 100), min_size=8, max_size=8).map(_fractions))
     known_track = st.builds(
@@ -133,7 +133,7 @@ def daily_rollups(
 
 
 def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
-    """Rollups taken apart, as `storage.frame_cache.rollup_frames` does it."""
+    """Frames of rollups, made as `storage.frame_cache.rollup_frames` does."""
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in DOCUMENT_SCHEMAS}
     for document in documents:
         day = date.fromisoformat(document["date"])
@@ -155,7 +155,7 @@ def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
 
 
 def listened(plays: Sequence[OraclePlay], documents: Sequence[RollupDocument], catalogue: Catalogue) -> ListeningFrames:
-    """What a user has heard, as rollups and catalogue tell it, and plays the names that the catalogue lacks."""
+    """A user's listening from rollups and catalogue, with plays for names that the catalogue lacks."""
     last = {play.track_id: play for play in sorted(plays, key=lambda play: play.played_at)}
     names = ("track_id", "name", "artist_name", "album_name")
 

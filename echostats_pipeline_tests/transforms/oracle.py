@@ -1,18 +1,18 @@
-"""The contract (spec sections 3, 4 and 7) once more, by brute force: lists and dicts, zoneinfo, no polars.
+"""Oracle for daily rollups: the contract (spec sections 3, 4 and 7) by brute force, with lists, dicts and zoneinfo.
 
-Slow and plain on purpose. It shares nothing with what it judges but the names of the fields. Here: plays and what a
-local date tells of them; `oracle_periods` has what is told of spans of dates.
+It is slow and simple on purpose, and uses no polars. It shares only the names of the fields with the code it checks.
+Here: plays and the statistics of a local date; `oracle_periods` has the statistics of spans of dates.
 
-What the contract leaves open is settled so:
+Where the contract leaves a choice, these rules hold:
 
-- Plays lie in their total order: by their end, then by track id. A play begins its listening time before its end.
-- A play goes on with the session of the play before it if it begins at most half an hour after that one's end, and
-  ends at most 23 hours after it (what lies a day back is not read to build a day). Short plays are part of it.
-- A new part of a session begins wherever the local date changes, also where clocks go back across midnight and a date
-  comes twice: then a date has two parts of one session. A part continues if the session does, from whatever date.
-- A repeat is a run of one track within one part; plays that do not count neither end it nor add to its count, those
-  of another track end it even if they do not count. Kept are one that continues, the last one before the date is
-  left, and the first of those that count most on a date, if that is twice or more.
+- Plays have a total order: by their end, then by track id. A play begins its listening time before its end.
+- A play continues the session of the play before it if it begins at most half an hour after that play's end, and ends
+  at most 23 hours after it (older plays are not read to build a day). Short plays belong to the session.
+- A new part of a session begins wherever the local date changes, also if clocks go back across midnight and a date
+  comes twice: then a date has two parts of one session. A part continues if the session does, from any date.
+- A repeat is a run of one track within one part. Plays that do not count neither end it nor add to its count; plays of
+  another track end it even if they do not count. A rollup keeps these runs: one that continues, the last one before the
+  date ends, and the first of the longest runs of a date, if that has two plays or more.
 """
 
 from collections import defaultdict
@@ -44,7 +44,7 @@ Variant = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class OraclePlay:
-    """A stored play, as far as statistics look at it."""
+    """A stored play, with the fields that statistics use."""
 
     played_at: datetime
     track_id: str
@@ -63,7 +63,7 @@ class OraclePlay:
 
     @property
     def variant(self) -> Variant:
-        """The id of its track, and the names of the play where the id is made of names."""
+        """The id of its track, and the names of the play if the id is made of names."""
         names = (self.track_name, self.artist_name, self.album_name) if self.is_made_up else ("", "", "")
         return self.track_id, *names
 
@@ -101,7 +101,7 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Heard:
-    """A play with what it is worth, where it lies in the listener's own calendar, and the play before it."""
+    """A play with its listening time, its place in the listener's local calendar, and the play before it."""
 
     play: OraclePlay
     counts: bool
@@ -127,7 +127,7 @@ class Heard:
 
     @property
     def goes_on(self) -> bool:
-        """Whether the session of the play before goes on with this one."""
+        """Whether this play continues the session of the play before."""
         if self.before is None:
             return False
         end = self.before.play.played_at
@@ -135,7 +135,7 @@ class Heard:
 
     @property
     def repeats(self) -> bool:
-        """Whether it goes on with the track of the play before."""
+        """Whether this play continues the track of the play before."""
         return self.goes_on and self.before is not None and self.before.play.track_id == self.play.track_id
 
     @property
@@ -144,7 +144,7 @@ class Heard:
 
 
 def heard(plays: Iterable[OraclePlay], timezone: str, min_play_ms: int) -> list[Heard]:
-    """Plays in order of their end (then track), each with its time: reported, or as much as can have passed."""
+    """Plays in order of their end (then track), each with its time: as reported, or as much as can have passed."""
     found: list[Heard] = []
     before: Heard | None = None
     for play in sorted(plays, key=lambda play: (play.played_at, play.track_id)):
@@ -229,7 +229,7 @@ def _rollup(user_id: str, day: date, items: Sequence[Heard]) -> Document:
 
 
 def _named_tracks(items: Sequence[Heard]) -> Document:
-    """The plays of tracks whose id is made of names, by these names; nothing if there is none."""
+    """The plays of tracks whose id is made of names, by these names; empty if there are none."""
     lines = []
     for variant in {item.play.variant for item in items if item.play.is_made_up}:
         of_variant = [item for item in items if item.play.variant == variant]
@@ -250,7 +250,7 @@ def _named_tracks(items: Sequence[Heard]) -> Document:
 
 
 def _parts(items: Sequence[Heard]) -> list[list[Heard]]:
-    """The plays of one date, by the part of a session they lie in."""
+    """The plays of one date, by part of a session."""
     parts: list[list[Heard]] = []
     for item in items:
         if item.begins_part:
@@ -260,12 +260,12 @@ def _parts(items: Sequence[Heard]) -> list[list[Heard]]:
 
 
 def _kept_runs(items: Sequence[Heard]) -> list[list[Heard]]:
-    """Of the runs of one date those that its rollup holds, in the order of time."""
+    """The runs of one date that its rollup keeps, in the order of time."""
     runs: list[list[Heard]] = []
     kept: set[int] = set()
     for part in _parts(items):
         if runs and part[0].before is not None and part[0].before.day != part[0].day:
-            kept.add(len(runs) - 1)  # clocks had gone back to this date, or were about to
+            kept.add(len(runs) - 1)  # clocks went back to this date, or were about to
         if part[0].repeats:
             kept.add(len(runs))
         for item in part:

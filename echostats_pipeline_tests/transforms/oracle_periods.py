@@ -1,15 +1,15 @@
-"""What is told of spans of local dates, by brute force from the plays themselves: see `oracle`, which begins here.
+"""Oracle for the statistics of spans of local dates, by brute force from the plays; `oracle` has the first part.
 
-What the contract leaves open is settled so:
+Where the contract leaves a choice, these rules hold:
 
-- A span knows nothing of later dates than today, but "for the first time" and "away" look back to the first play ever.
+- A span contains no dates later than today, but "for the first time" and "away" look back to the first play ever.
   First is the earliest local date with a counted play, whatever the order of instants.
-- Sessions and repeats are cut at the span: a play whose predecessor lies on a date outside begins anew. Sessions
+- Sessions and repeats are cut at the span: a play whose predecessor is on a date outside begins a new one. Sessions
   without a counted play are sessions. A session lasts from its first play's begin to its last play's end.
 - A repeat across dates ends with its last play, even if that does not count; its date is that of this play.
-- The names in `most_replayed` are the track's own: its catalogue entry's, else those it was last played under. Artists
-  elsewhere are named by their own entry.
-- Only plays with an artist enter the entropy. The number of artists follows from the entropy before it is rounded.
+- The names in `most_replayed` are the track's own: those of its catalogue entry, else those of its last play. Artists
+  elsewhere have the names of their own entry.
+- Only plays with an artist enter the entropy. The number of artists follows from the entropy before rounding.
 - A week, month or year that is not over has statistics up to today, and streaks as of today.
 """
 
@@ -31,7 +31,7 @@ AWAY = timedelta(days=180)
 
 @dataclass(frozen=True)
 class Listener:
-    """Everything a user has heard up to today, in order, with what the catalogue knows of it."""
+    """All plays of a user up to today, in order, with the user's part of the catalogue."""
 
     items: Sequence[Heard]
     catalogue: Catalogue
@@ -54,7 +54,7 @@ class Listener:
         covered: Sequence[tuple[datetime, datetime]] = (),
     ) -> "Listener":
         items = heard(plays, timezone, min_play_ms)
-        identities = identities_of(items, catalogue)  # names may have been told later than today
+        identities = identities_of(items, catalogue)  # names may have been reported later than today
         return cls(
             [item for item in items if item.day <= today],
             catalogue,
@@ -130,7 +130,7 @@ def calendar(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> di
 
 
 def reviews(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> dict[int, Document]:
-    """The review of every calendar year before this one in which anything was heard; arguments as `Listener.of`."""
+    """The review of every calendar year before this one with a play; arguments as `Listener.of`."""
     listener = Listener.of(plays, catalogue, **of)
     found = {}
     for year in sorted({item.day.year for item in listener.items if item.day.year < listener.today.year}):
@@ -149,7 +149,7 @@ def reviews(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> dic
 
 @cache
 def first_instant(day: date, timezone: str) -> datetime:
-    """The first minute that lies in `day` or later, found by walking there."""
+    """The first minute in `day` or later, found by stepping through the minutes."""
     zone = ZoneInfo(timezone)
     at = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=15)  # no clock is further ahead
     while at.astimezone(zone).date() < day:
@@ -158,7 +158,7 @@ def first_instant(day: date, timezone: str) -> datetime:
 
 
 def _more(items: Sequence[Heard], days: set[date], listener: Listener) -> Document:
-    """What goes beyond the rankings; `items` are those of the span's `days`, in order."""
+    """The statistics besides the rankings; `items` are the plays of the span's `days`, in order."""
     who = listener.identities
     counted = [item for item in items if item.counts]
     plays = len(counted)
@@ -215,7 +215,7 @@ def _month(day: date) -> str:
 
 
 def _debuts(keyed: Iterable[tuple[Heard, Any]]) -> dict[Any, date]:
-    """By key the first date on which anything of it counted."""
+    """The first date with a counted play, by key."""
     found: dict[Any, date] = {}
     for item, key in keyed:
         if item.counts and key is not None:
@@ -239,7 +239,7 @@ def _sessions(items: Sequence[Heard], days: set[date]) -> Document:
 
 
 def _joined(item: Heard, days: set[date]) -> bool:
-    """Whether the play before belongs to the span as well."""
+    """Whether the play before belongs to the span too."""
     return item.before is not None and item.before.day in days
 
 
@@ -253,7 +253,7 @@ def _most_replayed(items: Sequence[Heard], days: set[date], who: Mapping[Variant
     most = max(counts, default=0)
     if most < 2:
         return None
-    last = runs[counts.index(most)][-1]  # the runs lie in the order of their ends
+    last = runs[counts.index(most)][-1]  # the runs are in the order of their ends
     track = who[last.play.variant]
     return {
         "spotify_id": last.play.track_id,
@@ -335,17 +335,18 @@ def _nothing_is_unknown(left: date, back: date, listener: Listener) -> bool:
 def _is_known(
     covered: Sequence[tuple[datetime, datetime]], timezone: str, today: date, day: date, wholly: bool
 ) -> bool:
-    """Whether somebody has told of a date: of all of it, or of some of it.
+    """Whether a source covers a date: all of it, or part of it.
 
-    Nothing is unknown where nobody covers anything, before the first span, from today on, and after the last span if
-    that is at most two days before the midnight that begins today.
+    No date counts as unknown if no source covers anything, before the first span, from today on, and after the last
+    span
+    if that ends at most two days before the midnight that begins today.
     """
     if not covered or day >= today:
         return True
     begin, end = first_instant(day, timezone), first_instant(day + timedelta(days=1), timezone)
     midnight, last = first_instant(today, timezone), max(to for _, to in covered)
     spans = sorted(covered) + ([(last, midnight)] if midnight - last <= timedelta(days=2) else [])
-    reach = max(begin, min(end, spans[0][0]))  # before the first span nothing is asked for
+    reach = max(begin, min(end, spans[0][0]))  # before the first span no coverage is needed
     known = [(max(start, begin), min(to, end)) for start, to in spans if start < end and to > begin]
     if not wholly:
         return bool(known) or reach == end

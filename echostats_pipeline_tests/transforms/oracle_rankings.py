@@ -1,4 +1,4 @@
-"""Who and what was heard most within a span of local dates, by brute force: see `oracle_periods`."""
+"""Oracle for rankings: the artists, albums and tracks heard most within a span of local dates, by brute force."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Docu
 
 @dataclass(frozen=True)
 class Identity:
-    """Under what a track, its artist and its album are counted and shown; a key of None is nobody."""
+    """The keys and names under which a track, its artist and its album are counted; a key of None is not counted."""
 
     name: str
     image_url: str
@@ -26,7 +26,7 @@ class Identity:
 
 
 def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[Variant, Identity]:
-    """By variant; in a first pass what catalogue and plays say, in a second what names tell about the rest."""
+    """Identities by variant: in a first pass from catalogue and plays, in a second from names for the rest."""
     last = {item.play.variant: item.play for item in sorted(items, key=lambda item: item.play.played_at)}
     own = own_names(items)
     known = {}
@@ -92,10 +92,10 @@ def own_names(items: Sequence[Heard]) -> dict[Variant, tuple[str, str, str, str]
     for variant in variants:
         name = spelling(1, lambda each: each[0], variant)
         found[variant] = (name, spelling(2, artist, variant), spelling(3, album, variant))
-    told = {}
+    reported = {}
     for variant, (name, artist_name, album_name) in found.items():
         siblings = [each for each in variants if each[0] == variant[0]]
-        # Told apart by what they are called in the end, and by nothing that shows.
+        # Tracks differ by their final names only.
         of_track = (
             most_played(
                 (found[each], [item for item in mine if item.play.variant == each])
@@ -105,8 +105,8 @@ def own_names(items: Sequence[Heard]) -> dict[Variant, tuple[str, str, str, str]
             if any(any(each[1:]) for each in siblings)
             else ""
         )
-        told[variant] = (name, artist_name if any(variant[1:]) else of_track, album_name, of_track)
-    return told
+        reported[variant] = (name, artist_name if any(variant[1:]) else of_track, album_name, of_track)
+    return reported
 
 
 def _only(ids: set[str]) -> str:
@@ -114,7 +114,7 @@ def _only(ids: set[str]) -> str:
 
 
 def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], catalogue: Catalogue) -> Document:
-    """What a span of dates tells of tracks, artists, albums and genres, hours and weekdays, and audio features."""
+    """Statistics of tracks, artists, albums and genres, hours and weekdays, and audio features in a span of dates."""
     tracks: dict[Any, Document] = {}
     artists: dict[Any, Document] = {}
     albums: dict[Any, Document] = {}
@@ -194,7 +194,7 @@ def _top(totals: Mapping[Any, Document], *, by_time: bool = False) -> list[Docum
 def artist_of(
     items: Sequence[Heard], identities: Mapping[Variant, Identity], catalogue: Catalogue
 ) -> tuple[str, str, str]:
-    """Id, name and picture of the artist of these plays; without an entry, the last name its tracks give it."""
+    """Id, name and picture of the artist of these plays; without an entry, the last name in its tracks."""
     who = identities[items[-1].play.variant]
     entry = catalogue.artists.get(who.artist_id)
     if entry:

@@ -1,4 +1,4 @@
-"""Rows as the two sources report them, written with as few words as possible: times in seconds after `EPOCH`."""
+"""Factories for rows of both sources, with short arguments: times are seconds after `EPOCH`."""
 
 import json
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def track_id(track: str) -> str:
 
 
 def export(rows: Sequence[ExportRow]) -> pl.DataFrame:
-    """The rows as the reader gives them, the whole file at once."""
+    """The rows as the reader returns them, the whole file at once."""
     file = BytesIO(json.dumps(rows).encode())
     chunks = [chunk.plays for chunk in read_extended(file, "Streaming_History_Audio_2024_0.json", NOW)]
     return pl.concat(chunks) if chunks else pl.DataFrame(schema=EXPORT_SCHEMA)

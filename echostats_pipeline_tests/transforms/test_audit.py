@@ -1,4 +1,4 @@
-"""The second computation of what must be equal, against the first one."""
+"""The audit's second computation equals the first one."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -40,7 +40,7 @@ History = tuple[str, list[OraclePlay]]
 
 
 def facts(plays: Sequence[OraclePlay]) -> list[PlayFacts]:
-    """The plays as the database gives them: in order of their end, and of nothing else."""
+    """The plays as the database returns them: ordered only by their end."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return [
         PlayFacts(
@@ -113,7 +113,7 @@ def test_plain_sums_agree_with_the_snapshots(history: History, later: int) -> No
     zone, plays = history
     documents = daily_rollups(plays, zone)
     days = {date.fromisoformat(document["date"]): sums_of(document) for document in documents}
-    # On a date that was: Apia had no 2011-12-30.
+    # On an existing date: Apia had no 2011-12-30.
     today = local_date(local_midnight(max(days) + timedelta(days=later), ZoneInfo(zone)), ZoneInfo(zone))
     last: dict[str, date] = {}
     for document in documents:

@@ -1,4 +1,4 @@
-"""Spans joined, and what lies between them: unknown time is neither silence nor the end of anything."""
+"""Joined spans, and the time between them: unknown time is neither silence nor the end of a span."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""A budget of calls that several want more of than there is."""
+"""A budget of calls, shared by several users who want more than it holds."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +31,7 @@ def test_one_of_many_with_a_huge_library_leaves_the_others_theirs() -> None:
 
 def test_fewer_calls_than_users_go_round_over_days() -> None:
     ever = dict.fromkeys("abc", 0)
-    for _ in range(6):  # days of two calls, of which nobody has had any yet
+    for _ in range(6):  # days of two calls, of which no user has had any yet
         wishes = {key: Wish(UNKNOWN_NEED, ever=count) for key, count in ever.items()}
         ever = {key: ever[key] + share_of(key, wishes, 2) for key in ever}
     assert ever == dict.fromkeys("abc", 4)

@@ -1,4 +1,4 @@
-"""What runs show: tables for several users, pictures of one."""
+"""Metadata of runs: tables for several users, charts for one."""
 
 import dagster as dg
 import pytest

@@ -1,4 +1,4 @@
-"""The asset ``listening_report``: a file, and a link to it where the run is looked at."""
+"""The asset ``listening_report``: a file, and a link to it on the page of the run."""
 
 from pathlib import Path
 

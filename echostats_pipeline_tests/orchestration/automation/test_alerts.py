@@ -90,7 +90,7 @@ def alerted(pipeline: Pipeline, webhook: Webhook) -> Pipeline:
 
 
 def tick(pipeline: Pipeline, sensor: dg.SensorDefinition, definitions: dg.Definitions | None = None) -> str:
-    """What one evaluation of a sensor says."""
+    """The message of one evaluation of a sensor."""
     with dg.build_sensor_context(
         instance=pipeline.instance, resources=pipeline.resources(), definitions=definitions
     ) as context:
@@ -120,7 +120,7 @@ def sync(pipeline: Pipeline, user: User) -> str:
 
 
 def check(pipeline: Pipeline, *, passed: bool) -> None:
-    time.sleep(0.01)  # evaluations are told apart by the millisecond
+    time.sleep(0.01)  # evaluations differ by the millisecond
     job = CHECKED.resolve_implicit_global_asset_job_def()
     config: Any = {"ops": {"numbers_sums_agree": {"config": {"passed": passed}}}}
     assert job.execute_in_process(instance=pipeline.instance, run_config=config).success
@@ -156,7 +156,7 @@ def test_the_innermost_cause_is_told_and_no_secret(
     alerted: Pipeline, webhook: Webhook, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = breaking.execute_in_process(instance=alerted.instance, raise_on_error=False)
-    capfd.readouterr()  # what Dagster prints of the run is Dagster's
+    capfd.readouterr()  # Dagster's own output of the run does not count
     told_of(alerted, run.run_id)
     tick(alerted, incident_notices)
     (notice,) = webhook.bodies()

@@ -1,4 +1,4 @@
-"""Exports dropped into the import folder: the sensor's ticks, and the runs it asks for."""
+"""Exports dropped into the import folder: the sensor's ticks, and the runs it requests."""
 
 import json
 import os

@@ -96,7 +96,7 @@ def test_waiting_days_become_one_run_per_idle_user() -> None:
         ("ada", date(2025, 1, 2), date(2025, 2, 1)),
         ("bob", date(2025, 1, 3), date(2025, 1, 3)),
     ]
-    # What waits may change while a run is on its way, so each tick asks anew.
+    # The days that wait may change while a run is queued, so each tick requests again.
     assert {request.run_key for request in requests} == {None}
 
 
@@ -241,7 +241,7 @@ def test_every_day_asked_for_is_in_one_run_and_no_fewer_runs_would_do(
         assert list(windows) == list(run.users)
         served += [(key, day) for key, window in windows.items() if window for day in window.dates()]
     assert sorted(served) == sorted((key, day) for key, window in days.items() for day in window.dates())
-    # A user begins a run of their own exactly if the one added before asks for something else, or for nothing.
+    # A user gets a separate run exactly if the user added before has a different request, or none.
     before = dict(zip(order[1:], order, strict=False))
     assert [run.users[0] for run in runs] == [
         key for key in order if key in days and days.get(before.get(key, "")) != days[key]

@@ -37,7 +37,7 @@ TODAY = NOW.date()
 
 
 def tick(pipeline: Pipeline, sensor: dg.SensorDefinition) -> Any:
-    """What one evaluation of a sensor returns."""
+    """The result of one evaluation of a sensor."""
     definitions = build_definitions(pipeline.resources())
     with dg.build_sensor_context(
         instance=pipeline.instance, resources=pipeline.resources(), definitions=definitions

@@ -1,4 +1,4 @@
-"""Every sensor and schedule, ticked as the daemon does it, through Dagster's own evaluation."""
+"""Every sensor and schedule, ticked as by the daemon, through Dagster's own evaluation."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from echostats_pipeline.orchestration.partitions import RANGE_START
 from echostats_pipeline_tests.conftest import Pipeline
 from echostats_pipeline_tests.orchestration.instance_factories import OURS, instance_with
 
-# Those that follow runs are ticked by the daemon with a cursor of its own; the first tick only sets it.
+# Sensors that follow runs have a cursor of the daemon; the first tick only sets it.
 TICKED = [*SENSORS, *ALERT_SENSORS, fan_out_sensor(15, 50)]
 
 

@@ -1,4 +1,4 @@
-"""Migrations of Dagster's databases: read once, and known as before."""
+"""Migrations of Dagster's databases: read once, with the same result."""
 
 from pathlib import Path
 

@@ -37,13 +37,13 @@ def second(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
 
 def described(event: dg.AssetMaterialization | None) -> tuple[Any, ...]:
-    """A materialization but for the values of its tags, which differ from run to run."""
+    """A materialization without the values of its tags, which differ from run to run."""
     assert event is not None
     return event.asset_key, event.partition, dict(event.metadata), sorted(event.tags or {})
 
 
 def run(folder: Path, storage: dict[str, str], *, days: str = LAST) -> tuple[list[Any], dict[str, Any]]:
-    """The events of a run over a range, and what the instance says of the assets afterwards."""
+    """The events of a run over a range, and the state of the assets in the instance afterwards."""
     with instance_with(storage, folder) as instance:
         tags = {RANGE_START: "2025-01-01", RANGE_END: days}
         result = dg.materialize([first, second], instance=instance, tags=tags)

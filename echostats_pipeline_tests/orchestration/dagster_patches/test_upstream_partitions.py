@@ -1,4 +1,4 @@
-"""What Dagster looks up before a step: the versions that it would find anyway, without listing every day there is."""
+"""Dagster's reads before a step: the same versions, without listing every day."""
 
 import dagster as dg
 import pytest
@@ -15,14 +15,14 @@ BY_DAY = ("daily_rollups", "listening_history")
 
 
 def run(pipeline: Pipeline, job: str, user: User | None = None) -> dg.ExecuteInProcessResult:
-    """One of the jobs that are not by day; for a user, or for everybody."""
+    """A run of one of the jobs without days, for one user or for all."""
     result = pipeline.run(job, partition_key=user.partition_key if user else None)
     assert result.success
     return result
 
 
 def versions(result: dg.ExecuteInProcessResult) -> set[tuple[str, str, str]]:
-    """What was built, from which asset that is by day, in which version."""
+    """The built asset, its upstream asset by day, and the version of that."""
     built = [event.step_materialization_data.materialization for event in result.get_asset_materialization_events()]
     return {
         (each.asset_key.to_user_string(), above, version)

@@ -1,4 +1,4 @@
-"""Runs whose process is gone: what the next command closes, and what the next start of Dagster ends."""
+"""Runs whose process is gone: those the next command closes, and those the next start of Dagster ends."""
 
 import os
 import socket

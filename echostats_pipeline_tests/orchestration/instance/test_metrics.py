@@ -1,4 +1,4 @@
-"""What is measured, under names that Prometheus' own rules accept, and with indexes alone."""
+"""Metrics: names that follow Prometheus' rules, and queries that use only indexes."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Old runs go, and what they built stays shown: on real files, with this project's event log and with the stock one."""
+"""Old runs are removed, and what they built stays shown: on real files, with this project's and the stock event log."""
 
 import sqlite3
 import warnings
@@ -48,13 +48,13 @@ def stored(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def build(instance: dg.DagsterInstance, first: int, last: int, **tags: str) -> str:
-    """Materialize a range of days of January; the run."""
+    """Materialize a range of days of January. Return the run."""
     span = {RANGE_START: f"2025-01-{first:02}", RANGE_END: f"2025-01-{last:02}"}
     return dg.materialize([day], instance=instance, tags={**span, **tags}, raise_on_error=False).run_id
 
 
 def states(instance: dg.DagsterInstance) -> list[set[str]]:
-    """Partitions that are built, and that have failed since, as the UI computes them from the events alone."""
+    """Partitions that are built, and those that failed since, as the UI computes them from the events alone."""
     instance.wipe_asset_cached_status([DAY])
     status = get_and_update_asset_status_cache_value(instance, DAY, DAYS)
     assert status is not None

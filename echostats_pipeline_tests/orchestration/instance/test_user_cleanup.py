@@ -1,4 +1,4 @@
-"""Users removed while runs work for them: the run goes on for the others, and nothing of the removed user stays."""
+"""Users removed during a run: the run goes on for the others, and nothing of the removed user stays."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,7 +28,7 @@ TODAY = NOW.date()
 
 
 def traces(store: Store, user: User) -> list[str]:
-    """Collections in which anything names the user by id or partition key."""
+    """Collections with a document that contains the user's id or partition key."""
     return [
         name
         for name in store.db.list_collection_names()
@@ -43,7 +43,7 @@ def sync(pipeline: Pipeline, *users: User) -> dg.ExecuteInProcessResult:
 
 
 def removing(pipeline: Pipeline, user: User, call: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, and after it is called for a user they are removed, and something is written for them."""
+    """The same function. After its call for a user, it removes the user and writes a document for them."""
 
     def then_removed(*arguments: Any, **named: Any) -> Any:
         result = call(*arguments, **named)
@@ -119,7 +119,7 @@ def test_every_night_what_came_late_is_swept_and_said_in_numbers(pipeline: Pipel
     user, other = pipeline.connect(0), pipeline.connect(1)
     imports_dir = pipeline.installation.settings.imports_dir
     remove_user(pipeline.store, user, NOW)
-    for key in (user.partition_key, other.partition_key):  # as sensors do that had looked a moment before
+    for key in (user.partition_key, other.partition_key):  # as sensors do that looked a moment before
         (imports_dir / key).mkdir(parents=True)
     pipeline.store.rebuilds.mark(user.user_id, "analytics_snapshots")
     result = pipeline.run("retention")

@@ -1,4 +1,4 @@
-"""Which runs make the indexes exist, those that write; and which processes may use the embedded server."""
+"""Runs that write create the indexes; and only some processes may use the embedded server."""
 
 from pathlib import Path
 from typing import Any

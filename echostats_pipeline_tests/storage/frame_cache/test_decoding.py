@@ -1,4 +1,4 @@
-"""Python's search for cycles rests while documents are decoded, and only then."""
+"""Python's cyclic garbage collector is off while documents are decoded, and only then."""
 
 import gc
 import threading

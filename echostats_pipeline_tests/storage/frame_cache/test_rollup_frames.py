@@ -1,4 +1,4 @@
-"""Rollups kept as columns: days that have changed are read again, and what nobody vouches for is not believed."""
+"""The cache of rollups as columns: changed days are read again, and an entry without valid marks is not used."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -34,7 +34,7 @@ def tracks_of(frames: RollupFrames) -> set[tuple[date, str, int]]:
     return set(ids.select("date", "id", "plays").iter_rows())
 
 
-def told(rollups: Iterable[dict[str, Any]]) -> set[tuple[date, str, int]]:
+def reported(rollups: Iterable[dict[str, Any]]) -> set[tuple[date, str, int]]:
     return {
         (date.fromisoformat(each["date"]), track["spotify_id"], track["count"])
         for each in rollups
@@ -55,7 +55,7 @@ def rollups(store: Store) -> list[dict[str, Any]]:
     """Days of two years, read once."""
     built = [played(day, "a", f"t{day.day}") for day in [OLD, *DAYS]]
     write(store, *built)
-    assert tracks_of(store.statistics.rollup_frames("u")) == told(built)
+    assert tracks_of(store.statistics.rollup_frames("u")) == reported(built)
     return built
 
 
@@ -75,9 +75,9 @@ def test_a_change_touches_the_marks_alone(store: Store, db: Db, rollups: list[di
 
 def test_what_has_changed_is_read_again_and_nothing_else(store: Store, db: Db, rollups: list[dict[str, Any]]) -> None:
     write(store, played(DAY, "b", "a", plays=3))
-    # Behind the pipeline's back: whoever read this day again would find it.
+    # A change without marks: a reader of this day would find it.
     db["daily_rollups"].update_one({"date": DAYS[1].isoformat()}, {"$set": {"track_plays": []}})
-    expected = told([rollups[0], played(DAY, "b", "a", plays=3), *rollups[2:]])
+    expected = reported([rollups[0], played(DAY, "b", "a", plays=3), *rollups[2:]])
     assert tracks_of(store.statistics.rollup_frames("u")) == expected
     assert changes(db).stale == []
     assert not store.statistics.has_changed_rollups("u")
@@ -87,7 +87,7 @@ def test_what_has_changed_is_read_again_and_nothing_else(store: Store, db: Db, r
 def test_columns_that_nobody_vouches_for_are_not_believed(store: Store, db: Db, rollups: list[dict[str, Any]]) -> None:
     db["daily_rollups"].update_one({"date": DAYS[1].isoformat()}, {"$set": {"track_plays": []}})
     db["statistics_years"].update_many({}, {"$set": {"token": "of another reader"}})
-    assert tracks_of(store.statistics.rollup_frames("u")) == told([*rollups[:2], *rollups[3:]])
+    assert tracks_of(store.statistics.rollup_frames("u")) == reported([*rollups[:2], *rollups[3:]])
     assert changes(db).kept == year(db).token
 
 
@@ -96,7 +96,7 @@ def test_what_is_read_while_somebody_writes_is_not_vouched_for(
 ) -> None:
     before = year(db)
     with RollupChangeStore(db).changing("u", [DAY.isoformat()]):
-        assert tracks_of(store.statistics.rollup_frames("u")) == told(rollups)
+        assert tracks_of(store.statistics.rollup_frames("u")) == reported(rollups)
         assert changes(db).stale == [DAY.isoformat()]
     assert year(db) == before
     store.statistics.rollup_frames("u")
@@ -105,16 +105,16 @@ def test_what_is_read_while_somebody_writes_is_not_vouched_for(
 
 def test_rollups_removed_by_others_are_noticed(store: Store, db: Db, rollups: list[dict[str, Any]]) -> None:
     db["daily_rollups"].delete_one({"date": DAYS[1].isoformat()})
-    assert tracks_of(store.statistics.rollup_frames("u")) == told([*rollups[:2], *rollups[3:]])
+    assert tracks_of(store.statistics.rollup_frames("u")) == reported([*rollups[:2], *rollups[3:]])
     db["daily_rollups"].delete_one({"date": OLD.isoformat()})
-    assert tracks_of(store.statistics.rollup_frames("u")) == told([rollups[1], *rollups[3:]])
+    assert tracks_of(store.statistics.rollup_frames("u")) == reported([rollups[1], *rollups[3:]])
     assert (db["rollup_changes"].distinct("year"), db["statistics_years"].distinct("year")) == ([DAY.year], [DAY.year])
 
 
 @pytest.mark.parametrize("name", ["rollup_changes", "statistics_years"])
 def test_what_is_kept_may_be_dropped(store: Store, db: Db, rollups: list[dict[str, Any]], name: str) -> None:
     db[name].drop()
-    assert tracks_of(store.statistics.rollup_frames("u")) == told(rollups)
+    assert tracks_of(store.statistics.rollup_frames("u")) == reported(rollups)
 
 
 def test_ids_that_are_not_in_use_any_more_are_not_kept(store: Store, db: Db, rollups: list[dict[str, Any]]) -> None:

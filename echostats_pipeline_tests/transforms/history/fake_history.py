@@ -1,4 +1,4 @@
-"""A listening history in memory: applies `PlayChanges` as the database would, unique indexes included."""
+"""A fake listening history in memory: applies `PlayChanges` like the database, including its unique indexes."""
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
@@ -24,7 +24,7 @@ class TwoPlaysInOnePlaceError(AssertionError):
 
 @dataclass
 class Memory:
-    """What the database would tell."""
+    """The reads of the database, from memory."""
 
     stored: Mapping[str, Document]
     catalogue: Mapping[str, KnownTrack]
@@ -66,7 +66,7 @@ class History:
         return pl.DataFrame(rows, schema=STORED_SCHEMA)
 
     def apply(self, changes: PlayChanges) -> None:
-        """All at once: how a database gets there without two equal plays on the way is its own matter."""
+        """Apply all changes at once. How a database avoids two equal plays meanwhile is not part of this fake."""
         new = [Rewrite(None, play) for play in [*changes.inserts, *changes.plain]]
         for play_id, play in [*changes.rewrites, *new]:
             self.plays[play_id or f"{next(self.numbers):024x}"] = deepcopy(play)
@@ -75,7 +75,7 @@ class History:
         self._check()
 
     def page(self, items: Sequence[RecentlyPlayedItem]) -> PlayChanges:
-        """Merge an answer of recently-played."""
+        """Merge a response of recently-played."""
         for track in (item.track for item in items):
             self.catalogue[track.spotify_id] = KnownTrack(track.name, track.artist_name, track.album_name, "", 0)
         changes = merge_recently_played(items, self.stored(), "u", Memory(self.plays, self.catalogue))

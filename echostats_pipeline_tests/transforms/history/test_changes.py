@@ -1,4 +1,4 @@
-"""Spec section 5 on a history in memory that refuses what the unique indexes refuse."""
+"""Changes to a history in memory (spec section 5) that has the unique indexes of the database."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -51,7 +51,7 @@ def content(listed: ExportRow) -> tuple[Any, ...]:
 
 
 def distinct(rows: list[ExportRow]) -> list[ExportRow]:
-    """Without exact repeats, which are told apart by their occurrence within one file."""
+    """Rows without exact repeats, whose occurrence within one file makes them distinct."""
     return list({content(listed): listed for listed in rows}.values())
 
 

@@ -44,7 +44,7 @@ crowds = st.lists(
     st.tuples(st.integers(0, 3), offline, st.sampled_from((0, 1, 998, 999, 1_000, 2_000)), st.sampled_from("aab")),
     max_size=30,
 )
-"""Uploads a second apart of plays that last about as long: many would end at one instant."""
+"""Uploads a second apart of plays of nearly equal length, so that many would end at the same instant."""
 
 
 def raw_frame(rows: Sequence[Raw]) -> pl.DataFrame:
@@ -56,7 +56,7 @@ def raw_frame(rows: Sequence[Raw]) -> pl.DataFrame:
 
 
 def of_many_tracks(rows: Sequence[Raw]) -> list[Raw]:
-    """The same rows, each of a track of its own."""
+    """The same rows, each of another track."""
     return [(ts, began, ms, f"track{number}") for number, (ts, began, ms, _) in enumerate(rows)]
 
 
@@ -118,14 +118,14 @@ def test_hundreds_that_would_end_at_one_instant_get_a_millisecond_each() -> None
 
 
 def api_frame(*plays: tuple[str, float], duration_ms: int = 200_000) -> pl.DataFrame:
-    """An answer of recently-played."""
+    """A response of recently-played."""
     rows = [(track, at(seconds), duration_ms) for track, seconds in plays]
     schema = {"track_id": pl.String(), "played_at": UTC_MS, "duration_ms": pl.Int64()}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def seen_frame(*plays: tuple[str, float]) -> pl.DataFrame:
-    """What the API has reported before."""
+    """The plays that the API has reported before."""
     rows = [(track, at(seconds)) for track, seconds in plays]
     return pl.DataFrame(rows, schema={"track_id": pl.String(), "api_played_at": UTC_MS}, orient="row")
 
@@ -141,7 +141,7 @@ def pairs(frame: pl.DataFrame) -> list[tuple[int, int]]:
 
 
 def greedy(candidates: Sequence[tuple[Any, int, int]]) -> list[tuple[int, int]]:
-    """Of (rank, left, right) each side once, the least rank first."""
+    """Use each side of (rank, left, right) once, the lowest rank first."""
     chosen: list[tuple[int, int]] = []
     for _, left, right in sorted(candidates):
         if all(left != one and right != other for one, other in chosen):
@@ -250,11 +250,11 @@ def test_export_rows_are_matched_nearest_first_and_ends_before_starts(
     assert pairs(match_export_rows(exported_frame(*rows), seen_frame(*stamps))) == greedy(candidates)
 
 
-Told = tuple[str, int | None, int | None, int | None, int | None]
+SourceRow = tuple[str, int | None, int | None, int | None, int | None]
 """Title, milliseconds, and the seconds at which the play ended, began, and was reported."""
 
 
-def told_frame(*plays: Told) -> pl.DataFrame:
+def source_frame(*plays: SourceRow) -> pl.DataFrame:
     rows = [
         (title, ms, f"told{number:02}", *(None if seconds is None else at(seconds) for seconds in seconds_of))
         for number, (title, ms, *seconds_of) in enumerate(plays)
@@ -297,13 +297,13 @@ def by_one_artist(rows: pl.DataFrame) -> pl.DataFrame:
         (("a", None, 10, None, None), False),
     ],
 )
-def test_a_named_row_is_the_play_that_lies_near_its_minute_and_lasted_as_long(play: Told, same: bool) -> None:
-    matches = match_named_rows(named_frame(("a", 300, 200_000)), told_frame(play), precision_ms=MINUTE_MS)
+def test_a_named_row_is_the_play_that_lies_near_its_minute_and_lasted_as_long(play: SourceRow, same: bool) -> None:
+    matches = match_named_rows(named_frame(("a", 300, 200_000)), source_frame(play), precision_ms=MINUTE_MS)
     assert pairs(matches) == ([(0, 0)] if same else [])
 
 
 def test_what_lies_within_the_minute_is_no_further_away_than_its_start() -> None:
-    plays = told_frame(("a", None, 299, None, None), ("a", None, 359, None, None))
+    plays = source_frame(("a", None, 299, None, None), ("a", None, 359, None, None))
     assert pairs(match_named_rows(named_frame(("a", 300, None)), plays, precision_ms=MINUTE_MS)) == [(0, 1)]
     assert pairs(match_named_rows(named_frame(("a", 300, None)), plays, precision_ms=0)) == [(0, 0)]
 
@@ -325,7 +325,7 @@ named_rows = st.lists(
 
 @given(rows=named_rows, plays=told_plays, precision_ms=st.sampled_from((0, MINUTE_MS)))
 def test_named_rows_are_matched_nearest_first(
-    rows: list[tuple[str, int, int | None]], plays: list[Told], precision_ms: int
+    rows: list[tuple[str, int, int | None]], plays: list[SourceRow], precision_ms: int
 ) -> None:
     def outside_ms(seconds: int | None, start: datetime | None) -> int:
         if seconds is None or start is None:
@@ -341,7 +341,7 @@ def test_named_rows_are_matched_nearest_first(
             lengths = {ms, lasted} - {None}
             if identity == other and len(lengths) < 2 and distance <= EXPORT_TOLERANCE_MS:
                 candidates.append(((distance, i, ended, j), i, j))
-    found = match_named_rows(named_frame(*rows), told_frame(*plays), precision_ms=precision_ms)
+    found = match_named_rows(named_frame(*rows), source_frame(*plays), precision_ms=precision_ms)
     assert pairs(found) == greedy(candidates)
 
 

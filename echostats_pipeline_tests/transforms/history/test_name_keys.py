@@ -1,4 +1,4 @@
-"""Which names of a less exact source are those of a play, and which are another's."""
+"""Names of a less exact source: which match a play, and which belong to another."""
 
 from datetime import timedelta
 
@@ -52,7 +52,7 @@ OTHERS: list[tuple[Names, Names]] = [
 ]
 
 
-def told(*names: Names, at_s: float = 300, ms_played: int | None = LENGTH_MS) -> pl.DataFrame:
+def reported(*names: Names, at_s: float = 300, ms_played: int | None = LENGTH_MS) -> pl.DataFrame:
     ended_at = at(at_s)
     return compared(names).with_columns(
         pl.lit(ms_played, pl.Int64).alias("ms_played"),
@@ -73,24 +73,24 @@ def pairs(rows: pl.DataFrame, plays: pl.DataFrame) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize(("play", "row"), SAME)
 def test_lost_punctuation_guests_and_spelling_are_one_play(play: Names, row: Names) -> None:
-    assert pairs(told(row), told(play)) == [(0, 0)]
-    assert pairs(told(play), told(row)) == [(0, 0)]
+    assert pairs(reported(row), reported(play)) == [(0, 0)]
+    assert pairs(reported(play), reported(row)) == [(0, 0)]
 
 
 @pytest.mark.parametrize(("play", "row"), OTHERS)
 def test_other_songs_stay_other_plays(play: Names, row: Names) -> None:
-    assert pairs(told(row), told(play)) == []
-    assert pairs(told(play), told(row)) == []
+    assert pairs(reported(row), reported(play)) == []
+    assert pairs(reported(play), reported(row)) == []
 
 
 def test_a_remaster_is_the_same_play_only_where_length_and_time_agree() -> None:
     remaster, song = ("Queen", "Song - 2011 Remaster"), ("Queen", "Song")
-    assert pairs(told(song, ms_played=LENGTH_MS + 1), told(remaster)) == []
-    assert pairs(told(song, ms_played=None, at_s=330), told(remaster)) == [(0, 0)]
-    assert pairs(told(song, ms_played=None, at_s=331), told(remaster)) == []
+    assert pairs(reported(song, ms_played=LENGTH_MS + 1), reported(remaster)) == []
+    assert pairs(reported(song, ms_played=None, at_s=330), reported(remaster)) == [(0, 0)]
+    assert pairs(reported(song, ms_played=None, at_s=331), reported(remaster)) == []
 
 
 def test_names_that_are_equal_come_before_names_that_are_alike() -> None:
     one, other = ("Solo", "Song"), ("Solo", "Song (feat. Guest)")
-    assert pairs(told(one, other), told(other, one)) == [(0, 1), (1, 0)]
-    assert pairs(told(one, one), told(other)) == [(0, 0)]
+    assert pairs(reported(one, other), reported(other, one)) == [(0, 1), (1, 0)]
+    assert pairs(reported(one, one), reported(other)) == [(0, 0)]

@@ -1,4 +1,4 @@
-"""Rows that know names and a rough instant only, among better ones: on a history in memory."""
+"""Rows with only names and a rough instant, among better ones, on a history in memory."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +21,7 @@ Named = tuple[int, str, int | None]
 
 
 def named(rows: Sequence[Named], kind: str = "basic", *, spelt: str = "{}") -> pl.DataFrame:
-    """As the readers of account data (minutes) and of scrobbling services give them, who may spell titles their way."""
+    """Rows as the readers of account data (minutes) and of scrobbling services return them; the spelling may differ."""
     seen: dict[Any, int] = {}
     records = []
     for number, (seconds, letter, ms_played) in enumerate(rows):
@@ -59,7 +59,7 @@ extended_rows = st.lists(
 named_rows = st.lists(
     st.tuples(st.integers(0, 900), st.sampled_from(TRACKS), st.sampled_from(LENGTHS)),
     max_size=6,
-    # Rows of one content are told apart within one file only.
+    # Rows of equal content are distinct only within one file.
     unique_by=lambda listed: (listed[0] // 60, *listed[1:]),
 )
 scrobbles = st.lists(st.tuples(st.integers(0, 900), st.sampled_from(TRACKS), st.none()), max_size=6, unique=True)

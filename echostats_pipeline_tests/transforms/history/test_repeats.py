@@ -1,4 +1,4 @@
-"""Rows of one identity, however an export is cut into files and in whatever order these come."""
+"""Repeated rows of an export: counted once each, however the export is cut into files and in any order."""
 
 from collections import Counter
 from typing import Any
@@ -18,11 +18,11 @@ DIFFERENT = st.lists(
 CUTS = st.lists(st.integers(0, 6), max_size=3).map(sorted)
 
 
-def rows_of(told: list[Details], seconds: int = 0) -> list[dict[str, Any]]:
-    plain = [row(seconds, track, 0) for track, _, _ in told]
+def rows_of(reported: list[Details], seconds: int = 0) -> list[dict[str, Any]]:
+    plain = [row(seconds, track, 0) for track, _, _ in reported]
     return [
         {**each, "reason_start": reason, "reason_end": "fwdbtn", "shuffle": shuffle}
-        for each, (_, reason, shuffle) in zip(plain, told, strict=True)
+        for each, (_, reason, shuffle) in zip(plain, reported, strict=True)
     ]
 
 
@@ -36,12 +36,12 @@ def documents(*files: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return history.documents()
 
 
-@given(told=DIFFERENT, cuts=CUTS, order=st.randoms(use_true_random=False))
+@given(reported=DIFFERENT, cuts=CUTS, order=st.randoms(use_true_random=False))
 @settings(max_examples=examples(50))
 def test_rows_that_differ_are_the_same_plays_however_they_are_split_over_files(
-    told: list[Details], cuts: list[int], order: Any
+    reported: list[Details], cuts: list[int], order: Any
 ) -> None:
-    rows = rows_of(told)
+    rows = rows_of(reported)
     files = [rows[start:end] for start, end in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
     files += [rows, rows[::-1]]
     order.shuffle(files)
@@ -50,22 +50,22 @@ def test_rows_that_differ_are_the_same_plays_however_they_are_split_over_files(
     assert documents(*files) == whole
 
 
-@given(told=st.lists(st.sampled_from(("fwdbtn", "backbtn", "clickrow")), min_size=1, max_size=5))
+@given(reported=st.lists(st.sampled_from(("fwdbtn", "backbtn", "clickrow")), min_size=1, max_size=5))
 @settings(max_examples=examples(20))
-def test_a_copy_adds_nothing_and_within_a_file_every_row_counts(told: list[str]) -> None:
-    rows = rows_of([("a", reason, True) for reason in told])
+def test_a_copy_adds_nothing_and_within_a_file_every_row_counts(reported: list[str]) -> None:
+    rows = rows_of([("a", reason, True) for reason in reported])
     whole = documents(rows)
     assert len(whole) == len(rows)
     assert documents(rows, rows, rows[::-1], rows[:1]) == whole
     assert len(documents(rows[:1], rows)) == len(rows)
 
 
-@given(told=DIFFERENT, vague_first=st.booleans())
+@given(reported=DIFFERENT, vague_first=st.booleans())
 @settings(max_examples=examples(20))
 def test_rows_that_do_not_say_how_they_began_are_copies_of_those_that_do(
-    told: list[Details], vague_first: bool
+    reported: list[Details], vague_first: bool
 ) -> None:
-    rows = rows_of(told)
+    rows = rows_of(reported)
     vague = [{**each, "reason_start": None, "shuffle": None} for each in rows]
     files = (vague, rows) if vague_first else (rows, vague)
     assert len(documents(*files)) == len(rows)

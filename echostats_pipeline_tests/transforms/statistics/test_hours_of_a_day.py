@@ -1,4 +1,4 @@
-"""How much can have been heard on a local date of which only Spotify's API tells."""
+"""Limits to the listening time of a local date that only Spotify's API has reported."""
 
 from datetime import date, timedelta
 from functools import cache
@@ -12,7 +12,7 @@ from echostats_pipeline_tests.transforms.oracle import OraclePlay
 from echostats_pipeline_tests.transforms.oracle_periods import first_instant
 
 MS = timedelta(milliseconds=1)
-# Where a date comes twice it is no stretch of time with one beginning.
+# A date that comes twice is no single stretch of time.
 one_piece = st.sampled_from(sorted(STARTS.keys() - {"America/St_Johns"}))
 
 
@@ -37,7 +37,7 @@ def length_ms(day: date, zone: str) -> int:
 def test_no_more_is_heard_on_a_date_than_it_lasts_and_its_first_play_brings_along(
     history: tuple[str, list[OraclePlay]],
 ) -> None:
-    """A play belongs to the date of its end, whole: what the first one had of the date before comes on top."""
+    """A play belongs completely to the date of its end: the first play's share before midnight is added."""
     zone, plays = history
     in_order = sorted(plays, key=lambda play: (play.played_at, play.track_id))
     for rollup in daily_rollups(plays, zone):
@@ -63,5 +63,5 @@ def test_a_day_of_uninterrupted_music_lasts_as_long_as_the_day() -> None:
         ends = [midnight + timedelta(minutes=4 * number) for number in range(500)]
         plays = [OraclePlay(end, "t", duration_ms=240_000) for end in ends]
         (rollup,) = daily_rollups(plays, zone, days=[day])
-        # The play that ends with midnight itself is the new day's, and so is the time it took.
+        # A play that ends exactly at midnight belongs to the new day, and so does its time.
         assert rollup["total_ms"] == -(-hours * 3_600_000 // 240_000) * 240_000

@@ -1,6 +1,6 @@
-"""Rollups and statistics of many random histories, in zones whose clocks do something, against the oracle.
+"""Rollups and statistics of many random histories, in zones whose clocks change, against the oracle.
 
-`ECHOSTATS_TEST_EXAMPLES` says of how many histories; ten thousand take about an hour.
+`ECHOSTATS_TEST_EXAMPLES` sets the number of histories; ten thousand take about an hour.
 """
 
 import sys
@@ -21,7 +21,7 @@ from echostats_pipeline_tests.transforms.oracle import Catalogue, OraclePlay
 from echostats_pipeline_tests.transforms.statistics.test_snapshots import build_all, listeners
 
 LISTENERS = 3
-"""Histories in one example: they share a catalogue, and nothing else."""
+"""Histories in one example, which share only a catalogue."""
 
 Listener = tuple[str, list[OraclePlay], date]
 

@@ -1,4 +1,4 @@
-"""The oracle against examples worked out by hand: what judges everything else should be right itself."""
+"""The oracle against examples computed by hand, because all other statistics are checked against it."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ TODAY = MIDNIGHT.date()
 
 
 def play(at: timedelta, track: str = "a", ms: int | None = 60_000, **more: Any) -> OraclePlay:
-    """A play that ended so long after `MIDNIGHT`."""
+    """A play that ended this long after `MIDNIGHT`."""
     return OraclePlay(MIDNIGHT + at, track, ms_played=ms, artist_name=more.pop("artist_name", f"of {track}"), **more)
 
 
@@ -21,7 +21,7 @@ def day(plays: list[OraclePlay], day_: date = TODAY, zone: str = "UTC") -> dict[
 
 
 def repeats(plays: list[OraclePlay]) -> list[tuple[str, int, bool]]:
-    """Those of the day: track, plays, whether it continues."""
+    """The repeats of the day: track, plays, whether it continues."""
     return [(each["spotify_id"], each["count"], each["continues"]) for each in day(plays)["repeats"]]
 
 

@@ -20,7 +20,7 @@ lines = st.lists(
 
 
 def ranked(items: list[Line]) -> list[list[dict[str, object]]]:
-    """The rankings of a span, by plays and by time, beside another one that holds the same, but later."""
+    """The rankings of a span, by plays and by time, next to another span that has the same plays later."""
     numbers = {"span": pl.Int64, "item": pl.String, "plays": pl.Int64, "ms": pl.Int64}
     texts = dict.fromkeys(("item", "spotify_id", "name", "image_url"), pl.String)
     of_spans = [(span, spotify_id, plays, ms) for span in (1, 0) for spotify_id, _, plays, ms in items]

@@ -35,7 +35,7 @@ def build_all(
     today: date = TODAY,
     covered: Sequence[tuple[datetime, datetime]] = (),
 ) -> PeriodDocuments:
-    """All that is told of periods, by way of the rollups."""
+    """All statistics of periods, built from the rollups."""
     heard = listened(plays, daily_rollups(plays, zone), catalogue or Catalogue())
     unknown = unknown_days([Stretch(*span) for span in covered], today, ZoneInfo(zone))
     return build_snapshots(heard, user_id="u", timezone=zone, today=today, unknown=unknown)
@@ -48,7 +48,7 @@ def build(*args: Any, **kwargs: Any) -> dict[str, dict[str, Any]]:
 
 @st.composite
 def listeners(draw: st.DrawFn) -> tuple[str, list[OraclePlay], date]:
-    """A zone, some days of listening, echoes of them in earlier months, and a today near the end of it all."""
+    """A zone, some days of listening, copies of them in earlier months, and a today near their end."""
     zone = draw(zones)
     plays = draw(histories(zone, max_plays=15))
     echoes = [
