@@ -51,7 +51,7 @@ def test_both_spellings_remove_documents_partition_roster_and_files(
     for said in (to_be, removed):
         assert "listening_history" in said
         assert f"{ann.partition_key}/my_spotify_data.zip (2.0 kB)" in said
-    assert "starts empty" in " ".join(ended.stdout.split())
+    assert "creates a new user without data" in " ".join(ended.stdout.split())
     assert installation.store.owned.counts(ann) == {}
     with open_instance(installation.settings) as instance:
         assert list(instance.get_dynamic_partitions("users")) == ["another"]

@@ -10,14 +10,14 @@ import pytest
 from echostats_pipeline.importers.account_data import read_basic
 from echostats_pipeline.importers.extended import read_no_music
 from echostats_pipeline.transforms.history.identity import stable_id
-from echostats_pipeline_tests.importers.whole_files import NOW, Whole, read_whole
+from echostats_pipeline_tests.importers.whole_files import NOW, WholeFile, read_whole
 
 SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "samples" / "MyData"
 ROW = {"endTime": "2020-05-21 03:09", "artistName": "Radiohead", "trackName": "Kid A", "msPlayed": 107_933}
 PODCAST = {"endTime": "2020-05-21 03:09", "podcastName": "A show", "episodeName": "An episode", "msPlayed": 1}
 
 
-def read(*rows: Any, chunk_rows: int = 20_000) -> Whole:
+def read(*rows: Any, chunk_rows: int = 20_000) -> WholeFile:
     export = read_whole(read_basic, json.dumps(rows).encode(), chunk_rows=chunk_rows)
     assert export.error is None
     assert export.rows == len(rows)

@@ -16,7 +16,7 @@ from echostats_pipeline.importers import arrays
 from echostats_pipeline.importers.reading import READERS, read_export
 from echostats_pipeline.importers.recognition import recognised
 from echostats_pipeline.importers.rows import ExportFile, ExportFormat
-from echostats_pipeline_tests.importers.whole_files import Whole, read_whole
+from echostats_pipeline_tests.importers.whole_files import WholeFile, read_whole
 
 ROWS = 400
 EVERY = 10
@@ -155,11 +155,11 @@ def encoded(form: Form, pieces: Iterable[str]) -> bytes:
     return form.end.join(pieces).encode("utf-8", "surrogateescape") + form.end.encode()
 
 
-def read(form: Form, data: bytes) -> Whole:
+def read(form: Form, data: bytes) -> WholeFile:
     return read_whole(READERS[form.format], data, chunk_rows=150)
 
 
-def titles(whole: Whole) -> list[int]:
+def titles(whole: WholeFile) -> list[int]:
     """The numbers of the rows that became plays under their own names."""
     found = whole.plays["track_name"].str.extract(r"^Song (\d+), with é$").drop_nulls().cast(pl.Int64)
     return found.to_list()

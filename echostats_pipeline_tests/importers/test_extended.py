@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from echostats_pipeline.errors import BrokenExportError
 from echostats_pipeline.importers.extended import NAMES, RAW_SCHEMA, read_extended, read_video
 from echostats_pipeline.transforms.history.identity import stable_id
-from echostats_pipeline_tests.importers.whole_files import NOW, Reader, Whole, read_whole
+from echostats_pipeline_tests.importers.whole_files import NOW, Reader, WholeFile, read_whole
 
 NAME = "Streaming_History_Audio_2023_0.json"
 TRACK_ID = "2kRFrWaLWifQkBFasAWgMo"
@@ -52,7 +52,7 @@ ROW: Row = {
 NO_MUSIC = dict.fromkeys([key for key in ROW if key.startswith("master_")] + ["spotify_track_uri"])
 
 
-def read(*rows: Any, reader: Reader = read_extended, chunk_rows: int = 20_000) -> Whole:
+def read(*rows: Any, reader: Reader = read_extended, chunk_rows: int = 20_000) -> WholeFile:
     export = read_whole(reader, json.dumps(rows).encode(), NAME, chunk_rows)
     assert export.error is None
     assert export.rows == len(rows)

@@ -13,7 +13,7 @@ from echostats_pipeline.importers.koito import read_koito
 from echostats_pipeline.importers.maloja import read_maloja
 from echostats_pipeline.importers.recognition import recognised
 from echostats_pipeline.transforms.history.identity import stable_id
-from echostats_pipeline_tests.importers.whole_files import NOW, Whole, read_whole
+from echostats_pipeline_tests.importers.whole_files import NOW, WholeFile, read_whole
 
 CASES = Path(__file__).parents[2] / ".." / "shared" / "cases"
 STARTED = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
@@ -55,7 +55,7 @@ def maloja(*scrobbles: Any) -> bytes:
     return json.dumps({"maloja": {"export_time": 1_700_000_000}, "scrobbles": scrobbles}, indent=3).encode()
 
 
-def known(whole: Whole) -> dict[str, Any]:
+def known(whole: WholeFile) -> dict[str, Any]:
     assert (whole.rejects, whole.error) == ([], None)
     return {name: value for name, value in whole.plays.row(0, named=True).items() if value is not None}
 

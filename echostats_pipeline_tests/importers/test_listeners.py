@@ -16,14 +16,14 @@ from echostats_pipeline.importers.reading import READERS
 from echostats_pipeline.importers.rows import ExportFile
 from echostats_pipeline.simulator.exports import ExportTruth, write_extended_export
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline_tests.importers.whole_files import Whole, read_whole
+from echostats_pipeline_tests.importers.whole_files import WholeFile, read_whole
 
 SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "samples" / "Spotify Extended Streaming History"
 
 Row = dict[str, Any]
 
 
-def read_file(file: ExportFile) -> Whole:
+def read_file(file: ExportFile) -> WholeFile:
     with file.open() as stream:
         return read_whole(READERS[file.format], stream, file.name)
 

@@ -9,14 +9,14 @@ import pytest
 from echostats_pipeline.importers.recognition import recognised
 from echostats_pipeline.importers.scrobblerlog import read_scrobbler_log
 from echostats_pipeline.transforms.history.identity import stable_id
-from echostats_pipeline_tests.importers.whole_files import Whole, read_whole
+from echostats_pipeline_tests.importers.whole_files import WholeFile, read_whole
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ROW = "Björk\tVespertine\tHidden Place\t1\t328\tL\t1700000000\t8a5bd9ab-0fd1-4bd2-9b4f-1a5d5e5a2d2b"
 STARTED = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
-def read(*lines: str, zone: tzinfo = UTC, head: str = "#AUDIOSCROBBLER/1.1\n#TZ/UTC\n#CLIENT/Rockbox\n") -> Whole:
+def read(*lines: str, zone: tzinfo = UTC, head: str = "#AUDIOSCROBBLER/1.1\n#TZ/UTC\n#CLIENT/Rockbox\n") -> WholeFile:
     def reader(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> object:
         return read_scrobbler_log(stream, name, now, chunk_rows, zone)
 

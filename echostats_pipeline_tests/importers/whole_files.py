@@ -16,7 +16,7 @@ Reader = Callable[[BinaryIO, str, datetime, int], Iterator[ExportChunk]]
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeFile:
     """All chunks of a file joined, and how reading it ended."""
 
     rows: int
@@ -26,7 +26,7 @@ class Whole:
     error: ExportError | None
 
 
-def read_whole(reader: Reader, data: bytes | BinaryIO, name: str = "F.json", chunk_rows: int = 20_000) -> Whole:
+def read_whole(reader: Reader, data: bytes | BinaryIO, name: str = "F.json", chunk_rows: int = 20_000) -> WholeFile:
     """Read the file, and check what holds for every chunk of every file."""
     stream = BytesIO(data) if isinstance(data, bytes) else data
     chunks: list[ExportChunk] = []
@@ -48,4 +48,4 @@ def read_whole(reader: Reader, data: bytes | BinaryIO, name: str = "F.json", chu
     assert all(number < rows for number in numbers)
     assert plays["import_key"].is_unique().all()
     assert plays.drop("ms_played", "duration_ms").null_count().row(0)[:7] == (0,) * 7
-    return Whole(rows, plays, sum(chunk.not_music for chunk in chunks), rejects, error)
+    return WholeFile(rows, plays, sum(chunk.not_music for chunk in chunks), rejects, error)

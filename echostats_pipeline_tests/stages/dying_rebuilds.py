@@ -6,12 +6,12 @@ from pymongo.collection import Collection
 
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline_tests.stages.merge_steps import Dying, Lives
+from echostats_pipeline_tests.stages.merge_steps import DyingCollection, WritesLeft
 
 WRITES = ("update_many", "update_one", "replace_one", "delete_one", "find_one_and_update")
 
 
-class Mortal(Dying):
+class DyingStatistics(DyingCollection):
     """A collection whose writer may die before any write, of any kind."""
 
     def __getattr__(self, name: str) -> Any:
@@ -28,11 +28,11 @@ class Mortal(Dying):
 
 def dying_statistics(db: Db, lives: int) -> Store:
     """The store of a process that dies after `lives` writes to statistics and rebuild marks."""
-    store, left = Store.of(db), Lives(lives)
+    store, left = Store.of(db), WritesLeft(lives)
     parts: list[Any] = [store.statistics, store.rebuilds]
     parts += [part for part in vars(store.statistics).values() if not isinstance(part, Collection)]
     for part in parts:
         for name, value in vars(part).items():
             if isinstance(value, Collection):
-                setattr(part, name, Mortal(value, left))
+                setattr(part, name, DyingStatistics(value, left))
     return store

@@ -30,7 +30,7 @@ def playlist(name: str, rows: int, version: int = 1) -> JsonObject:
 
 
 @dataclass
-class Shelf:
+class FakeLibrary:
     """A user's library, newest first, and the calls that were made.
 
     Attributes:

@@ -78,7 +78,7 @@ class DiedError(BaseException):
     """The writing process has died."""
 
 
-class Lives:
+class WritesLeft:
     """Number of single writes that a process still makes."""
 
     def __init__(self, left: int) -> None:
@@ -90,10 +90,10 @@ class Lives:
         self.left -= 1
 
 
-class Dying:
+class DyingCollection:
     """A collection whose writer may die before any single write, even in the middle of a batch."""
 
-    def __init__(self, collection: Any, lives: Lives) -> None:
+    def __init__(self, collection: Any, lives: WritesLeft) -> None:
         self.collection = collection
         self.lives = lives
 
@@ -128,7 +128,7 @@ class Dying:
 
 def dying(db: Db, lives: int) -> Store:
     """The store of a process that dies after `lives` writes to plays."""
-    store, left = Store.of(db), Lives(lives)
+    store, left = Store.of(db), WritesLeft(lives)
     for name in ("_history", "_merges"):
-        setattr(store.plays, name, Dying(getattr(store.plays, name), left))
+        setattr(store.plays, name, DyingCollection(getattr(store.plays, name), left))
     return store
