@@ -103,9 +103,9 @@ def test_a_broken_wheel_gives_way_to_a_working_mongod_on_path(monkeypatch: pytes
 
 def test_looking_for_the_binary_imports_nothing_of_the_wheel() -> None:
     script = (
-        "import sys; from echostats_pipeline.storage import embedded_binary\n"
-        "try: embedded_binary.find_mongod()\n"
-        "except embedded_binary.EmbeddedServerError: pass\n"
+        "import sys; from echostats_pipeline.local import mongod_binary\n"
+        "try: mongod_binary.find_mongod()\n"
+        "except mongod_binary.EmbeddedServerError: pass\n"
         "assert not [name for name in sys.modules if name.startswith('fiftyone')]"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
