@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from echostats_pipeline_tests.docs.pages import CHECKOUT, DOCS, pages
-from echostats_pipeline_tests.integration.browser import CHROMEDRIVER, CHROMIUM, browser
+from echostats_pipeline_tests.integration.browser_driver import CHROMEDRIVER, CHROMIUM, browser
 
 pytestmark = [
     pytest.mark.ui,
