@@ -1,1 +1,1 @@
-"""Supervision: audit, operation, health, incidents, notifications, use of Spotify's API."""
+"""Monitoring: audit of the data, state of the pipeline, health checks, incidents, notices, API usage."""

@@ -1,4 +1,4 @@
-"""Calls to Spotify of the last 24 hours against what this installation allows itself, family by family."""
+"""API usage: calls to Spotify in the last 24 hours, and the budget, for each family of endpoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from echostats_pipeline.storage.store import Store
 
 @dataclass(frozen=True)
 class FamilyCalls:
-    """Where one family of endpoints stands; ``app`` stands for all of the Web API.
+    """The calls of one family of endpoints; the family ``app`` stands for all of the Web API.
 
     Attributes:
-        family: Which.
-        calls: Made in the last 24 hours.
-        budget: How many are allowed; None for families that are not held back.
-        waits_until: Until when no call is made; None if one may be made now.
-        reason: Why it waits.
+        family: Name of the family.
+        calls: Number of calls in the last 24 hours.
+        budget: Number of calls allowed in 24 hours; None for families without a limit.
+        waits_until: When the next call may be made; None if a call may be made now.
+        reason: Why the family waits.
     """
 
     family: str
@@ -31,7 +31,7 @@ class FamilyCalls:
 
 
 def calls_made(store: Store, daily_calls: int, now: datetime) -> Sequence[FamilyCalls]:
-    """Every family that was called or waits, in the order of their declaration; ``app`` last, if it waits."""
+    """Return every family that was called or waits, in the order of declaration; ``app`` is last, if it waits."""
     window = Budget().window
     waiting = store.limits.waiting([*get_args(Family), APP_FAMILY], now)
     found = []

@@ -1,7 +1,7 @@
-"""Whether what is stored is right: plays, rollups and snapshots, each against what it is built from.
+"""Audit of the data: compares plays, rollups and snapshots with the data that each is built from.
 
-Here: examinations of documents and what they find. Not here: how the pipeline itself is doing (`operation`), and how
-a finding is shown and what it stops (`orchestration.checks`).
+Here: examinations of documents, and their findings. Not here: the state of the pipeline itself
+(`monitoring.operation`), how a finding is shown, and what it stops (`orchestration.checks`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,9 +27,9 @@ from echostats_pipeline.transforms.audit import (
 from echostats_pipeline.transforms.days import DayWindow, local_midnight, windows
 
 CLOCK_SKEW = timedelta(minutes=10)
-"""Clocks of phones and servers differ by so much without anything being wrong."""
+"""Normal difference between the clocks of phones and servers."""
 MOST_ROWS = 20
-"""A table shows the worst; the numbers beside it count all."""
+"""Most rows of a table: it shows the worst ones. The numbers beside the table count all rows."""
 HOUR_MS = 3_600_000
 
 Severity = Literal["ERROR", "WARN"]
@@ -38,40 +38,41 @@ Row = Mapping[str, Any]
 
 
 class AuditedUser(NamedTuple):
-    """A user, and which of their days are looked at; None for everything."""
+    """A user, and the days of the user that are examined; None for all days."""
 
     user: User
     window: DayWindow | None
 
     @property
     def zone(self) -> ZoneInfo:
-        """Where the user's days begin."""
+        """The user's time zone, in which the days begin."""
         return ZoneInfo(self.user.timezone)
 
     @property
     def instants(self) -> Instants:
-        """The days as an interval; None for all time."""
+        """The first instant of the days, and the first instant after them; None for all time."""
         if self.window is None:
             return None
         return local_midnight(self.window.first, self.zone), local_midnight(self.window.following, self.zone)
 
     @property
     def dates(self) -> tuple[date, date] | None:
-        """The first and the last day; None for all."""
+        """The first and the last day; None for all days."""
         return None if self.window is None else (self.window.first, self.window.last)
 
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """What an examination found.
+    """The result of an examination.
 
     Attributes:
-        passed: Whether all is well.
-        severity: How bad it is if it is not: an ``ERROR`` must not spread to what is built from it.
-        description: What is wrong and what to do about it, in a sentence or two; what was seen if all is well.
-        numbers: How much was looked at, and how much of it is wrong.
-        rows: A table of the worst.
-        user_ids: Whose documents are wrong.
+        passed: Whether no fault was found.
+        severity: How bad a fault is. After an ``ERROR``, no later asset may be built from this data.
+        description: If a fault was found: what is wrong and what to do, in one or two sentences. Else: what was
+            examined.
+        numbers: How much was examined, and how much is wrong.
+        rows: A table of the worst faults.
+        user_ids: Users with wrong documents.
     """
 
     passed: bool
@@ -86,9 +87,9 @@ Examination = Callable[[Store, Settings, datetime, Sequence[AuditedUser]], Audit
 
 
 def no_play_is_in_the_future(store: Store, _: Settings, now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
-    """No play has ended later than now, but for ten minutes that clocks may differ.
+    """No play ends in the future; ten minutes are allowed, because clocks may differ.
 
-    All plays of the users are looked at, whatever days a run is about: the future has no days of its own.
+    Examines all plays of the users, also if a run is limited to some days: plays in the future may have any date.
     """
     audit, ids = AuditStore(store.db), set[str]()
     rows: list[Row] = []
@@ -113,9 +114,9 @@ def no_play_is_in_the_future(store: Store, _: Settings, now: datetime, scope: Se
 
 
 def plays_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
-    """No two plays of a user have the same track and end, or stem from the same row of an export.
+    """No two plays of a user have the same track and end, or come from the same row of an export.
 
-    Asked of the documents, not of the index that ought to refuse doubles.
+    Reads the documents themselves, and does not rely on the unique index, which may be missing.
     """
     audit, ids = AuditStore(store.db), set[str]()
     rows: list[Row] = []
@@ -126,14 +127,14 @@ def plays_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[
             ids.add(examined.user.user_id)
     counts = {name: sum(row[name] for row in rows) for name in ("equal_places", "equal_import_keys")}
     wrong = (
-        f"{_many(counts['equal_places'], 'play')} too many in one place and {counts['equal_import_keys']} too many of "
-        "one export row, so that rollups count them twice. Remove the doubles from listening_history, then run: "
-        "echostats indexes --repair"
+        f"{_many(counts['equal_places'], 'play')} too many with the same track and end, and "
+        f"{counts['equal_import_keys']} too many from the same export row: rollups count them twice. Remove the "
+        "duplicates from listening_history, then run: echostats indexes --repair"
     )
     return AuditFinding(
         not rows,
         "ERROR",
-        wrong if rows else f"Every play of {_many(len(scope), 'user')} is there once.",
+        wrong if rows else f"Every play of {_many(len(scope), 'user')} is stored once.",
         {"users": len(scope), **counts},
         worst(rows, "equal_places", "equal_import_keys"),
         frozenset(ids),
@@ -143,11 +144,12 @@ def plays_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[
 def daily_rollups_match_history(
     store: Store, settings: Settings, _: datetime, scope: Sequence[AuditedUser]
 ) -> AuditFinding:
-    """Every rollup says what the plays of its day say.
+    """Every rollup agrees with the plays of its day.
 
-    Compared per user and local day: the plays read one by one and summed up (all, those that count, their time) with
-    the rollup's totals and with the sums of its hours, artists, albums and tracks. Days that wait for a rebuild, or
-    are marked meanwhile, are not wrong; days that differ are read a second time.
+    For each user and local day, the plays are read one by one and summed up: all plays, plays that count, and listening
+    time. These sums are compared with the totals of the rollup, and with the sums of its hours, artists, albums and
+    tracks. Days that wait for a rebuild, or are marked for one meanwhile, are not wrong. Days that differ are read a
+    second time.
     """
 
     def compare(examined: AuditedUser) -> dict[str, Difference | None]:
@@ -162,8 +164,8 @@ def daily_rollups_match_history(
     def narrowed(examined: AuditedUser, days: Iterable[str]) -> list[AuditedUser]:
         return [AuditedUser(examined.user, window) for window in windows(date.fromisoformat(day) for day in days)]
 
-    return _compared(
-        [(each, _settled(store, "daily_rollups", each, compare, narrowed)) for each in scope],
+    return _combined(
+        [(each, _compared_twice(store, "daily_rollups", each, compare, narrowed)) for each in scope],
         severity="ERROR",
         noun="day",
         remedy="Rebuild them: materialize daily_rollups for these dates and users.",
@@ -173,11 +175,12 @@ def daily_rollups_match_history(
 def analytics_snapshots_match_rollups(
     store: Store, _: Settings, _now: datetime, scope: Sequence[AuditedUser]
 ) -> AuditFinding:
-    """Every snapshot says what the rollups of its period say.
+    """Every snapshot agrees with the rollups of its period.
 
-    Compared per user and period, whole whatever days a run is about: the rollups' plays and time summed up over the
-    dates of the period with the snapshot's totals, with the sums of its hours and weekdays, and the number of tracks.
-    Snapshots that wait for a rebuild are not wrong; those that differ are read a second time.
+    For each user and period, the plays and the time of the rollups are summed up over all dates of the period, also if
+    a run is limited to some days. These sums are compared with the totals of the snapshot, and with the sums of its
+    hours and weekdays; the number of tracks is compared, too. Snapshots that wait for a rebuild are not wrong.
+    Snapshots that differ are read a second time.
     """
 
     def compare(examined: AuditedUser) -> dict[str, Difference | None]:
@@ -192,8 +195,8 @@ def analytics_snapshots_match_rollups(
     def again(examined: AuditedUser, _: Iterable[str]) -> list[AuditedUser]:
         return [examined]
 
-    return _compared(
-        [(each, _settled(store, "analytics_snapshots", each, compare, again)) for each in scope],
+    return _combined(
+        [(each, _compared_twice(store, "analytics_snapshots", each, compare, again)) for each in scope],
         severity="WARN",
         noun="snapshot",
         remedy="Rebuild them: materialize analytics_snapshots for these users.",
@@ -201,9 +204,9 @@ def analytics_snapshots_match_rollups(
 
 
 def no_day_is_overlong(store: Store, _: Settings, _now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
-    """Nobody listened longer on a day than the day was: 24 hours, 23 or 25 where the clocks of their zone change.
+    """No user listened for longer than the day lasted: 24 hours, or 23 or 25 when the clocks change.
 
-    A play belongs to the day it ended on, whole.
+    The whole play belongs to the day on which it ended.
     """
     audit, ids, days = AuditStore(store.db), set[str](), 0
     rows: list[Row] = []
@@ -216,8 +219,8 @@ def no_day_is_overlong(store: Store, _: Settings, _now: datetime, scope: Sequenc
                 rows.append({**who, "hours": round(hours, 2), "hours_of_the_day": round(most, 2)})
                 ids.add(examined.user.user_id)
     wrong = (
-        f"More listening than hours on {_many(len(rows), 'day')}. Two devices at once, or plays that are there twice "
-        "under different ids: look at the plays of these dates in listening_history."
+        f"More hours of listening than the day has on {_many(len(rows), 'day')}. Two devices played at once, or plays "
+        "are stored twice under different ids: look at the plays of these dates in listening_history."
     )
     return AuditFinding(
         not rows,
@@ -230,7 +233,7 @@ def no_day_is_overlong(store: Store, _: Settings, _now: datetime, scope: Sequenc
 
 
 def daily_rollups_are_unique(store: Store, _: Settings, _now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
-    """A user has one rollup for a date, even if the index that ought to refuse a second one is missing."""
+    """Each user has one rollup per date, even if the unique index is missing."""
 
     def too_many(examined: AuditedUser) -> int:
         bounds = examined.dates and (str(examined.dates[0]), str(examined.dates[1]))
@@ -242,14 +245,14 @@ def daily_rollups_are_unique(store: Store, _: Settings, _now: datetime, scope: S
 def analytics_snapshots_are_unique(
     store: Store, _: Settings, _now: datetime, scope: Sequence[AuditedUser]
 ) -> AuditFinding:
-    """A user has one snapshot for a period, even if the index that ought to refuse a second one is missing."""
+    """Each user has one snapshot per period, even if the unique index is missing."""
     audit = AuditStore(store.db)
     counts = [(each.user, audit.equal_documents("analytics_snapshots", each.user.user_id, "period")) for each in scope]
     return _unique("analytics_snapshots", "WARN", counts)
 
 
 def worst(rows: Iterable[Row], *by: str) -> list[Row]:
-    """The first rows of a table, those with the highest values first."""
+    """Return the `MOST_ROWS` rows with the highest values, highest first."""
     return sorted(rows, key=lambda row: [-float(row[name]) for name in by])[:MOST_ROWS]
 
 
@@ -257,13 +260,13 @@ def _unique(collection: str, severity: Severity, counts: Sequence[tuple[User, in
     rows = [{"user": user.partition_key, "too_many": count} for user, count in counts if count]
     too_many = sum(count for _, count in counts)
     wrong = (
-        f"{_many(too_many, 'document')} of {collection} too many: readers see either. Remove all of the users below "
-        f"from {collection}, run `echostats indexes --repair`, and materialize {collection} for them."
+        f"{_many(too_many, 'document')} of {collection} too many: a reader may get either one. Remove all documents of "
+        f"the users below from {collection}, run `echostats indexes --repair`, and materialize {collection} for them."
     )
     return AuditFinding(
         not rows,
         severity,
-        wrong if rows else f"Every document of {collection} of {_many(len(counts), 'user')} is there once.",
+        wrong if rows else f"Every document of {collection} of {_many(len(counts), 'user')} is stored once.",
         {"users": len(counts), "too_many": too_many},
         worst(rows, "too_many"),
         frozenset(user.user_id for user, count in counts if count),
@@ -272,24 +275,25 @@ def _unique(collection: str, severity: Severity, counts: Sequence[tuple[User, in
 
 @dataclass(frozen=True)
 class _Compared:
-    """What a comparison of one user's documents with their source found."""
+    """The result of a comparison of one user's documents with their source."""
 
     documents: int
     wrong: Sequence[Difference] = ()
     waiting: frozenset[str] = field(default_factory=frozenset)
 
 
-def _settled(
+def _compared_twice(
     store: Store,
     target: RebuildTarget,
     examined: AuditedUser,
     compare: Callable[[AuditedUser], dict[str, Difference | None]],
     narrowed: Callable[[AuditedUser, Iterable[str]], list[AuditedUser]],
 ) -> _Compared:
-    """Compare, and once more where something differs: a sync or a rebuild may have written in between.
+    """Compare, and compare differing documents again, because a sync or a rebuild may have written in between.
 
-    Whoever changes a source marks what is built from it (`storage.rebuilds`). What carries a mark before or after the
-    reading is waiting, not wrong; if even during the second reading a mark was set, nothing can be said yet.
+    A change of a source marks the documents that are built from it (`storage.rebuilds`). A document with a mark before
+    or after it was read is waiting, not wrong. If a mark was set even during the second reading, the document counts as
+    waiting as well.
     """
     user_id = examined.user.user_id
 
@@ -316,10 +320,10 @@ def _settled(
     )
 
 
-def _compared(
+def _combined(
     found: Sequence[tuple[AuditedUser, _Compared]], *, severity: Severity, noun: str, remedy: str
 ) -> AuditFinding:
-    """One finding of what was compared for every user."""
+    """Combine the comparisons of all users into one finding."""
     wrong = [(examined, difference) for examined, compared in found for difference in compared.wrong]
     wrong.sort(key=lambda pair: pair[1].size, reverse=True)
     rows: list[Row] = [

@@ -1,7 +1,7 @@
-"""What `echostats doctor` finds in the database, the keys, the users, the disk and the clock.
+"""Health checks of `echostats doctor`: database, keys, users, disk and clock.
 
-Every function looks at one thing and answers with findings; `examined` turns what it cannot look at into one as well.
-Not here: Dagster's half (`instance_health`), and how findings are shown (`cli.doctor`).
+Each function checks one thing and returns findings. If a check cannot run, `examined` reports that as a finding, too.
+Not here: the checks of Dagster (`orchestration.instance.health`), and how findings are shown (`cli.doctor`).
 """
 
 import errno
@@ -45,9 +45,9 @@ OLDEST_MONGOD = (5, 0)
 NEARLY_USED_UP = 0.9
 CLOCKS_APART, CLOCKS_FAR_APART = timedelta(seconds=5), timedelta(minutes=2)
 PROBE_BYTES = 2**16
-"""More than an empty file needs, which a full disk may still take."""
+"""Bytes written to prove that the disk has room: a full disk may still accept an empty file."""
 MISSED_SYNCS = 4
-"""So many intervals without a sync are more than a run that waits or fails once."""
+"""Sync intervals without a sync that count as trouble: more than one run that waits or fails."""
 MOST_MISFITS = 20
 REFRESH_UNUSED = timedelta(days=30)
 LIBRARY_FIX = "Leave `echostats up` running, which goes on day by day; a higher SPOTIFY_DAILY_CALLS makes it quicker"
@@ -56,13 +56,13 @@ DISTRIBUTION, WATCHED = "echostats-pipeline", ("dagster", "dagster-webserver", "
 
 @dataclass(frozen=True)
 class HealthFinding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        area: What was looked at.
-        level: Whether it is well.
-        text: One sentence, with numbers.
-        fix: A command or a place in the UI; empty where nothing needs to be done.
+        area: What was checked.
+        level: How serious it is.
+        text: The result in one sentence, with numbers.
+        fix: A command to run, or a place in the UI to look at; empty if nothing needs to be done.
     """
 
     area: str
@@ -75,11 +75,11 @@ HealthFindings = Iterator[HealthFinding]
 
 
 def examined(area: str, look: Callable[[], HealthFindings], fix: str = "") -> list[HealthFinding]:
-    """What `look` finds; that it cannot look is a problem of its own, and no reason not to look at the rest."""
+    """Return the findings of `look`; if it raises, a problem that says so. The other checks go on either way."""
     found = []
     try:
         for finding in look():
-            found.append(finding)  # noqa: PERF402 - what was found before an error stays found
+            found.append(finding)  # noqa: PERF402 - findings before an error are kept
     except EchostatsError as error:
         found.append(HealthFinding(area, "problem", str(error), fix))
     except PyMongoError as error:
@@ -87,14 +87,14 @@ def examined(area: str, look: Callable[[], HealthFindings], fix: str = "") -> li
     except Exception as error:  # noqa: BLE001 - a doctor must survive what it diagnoses
         found.append(
             HealthFinding(
-                area, "problem", f"It could not be looked at ({type(error).__name__}: {one_line(str(error))}).", fix
+                area, "problem", f"This check could not run ({type(error).__name__}: {one_line(str(error))}).", fix
             )
         )
     return found
 
 
 def database(store: Store) -> HealthFindings:
-    """Whether the server is new enough and has room."""
+    """Check that the server is new enough and has room."""
     version = str(store.db.client.server_info()["version"])
     release = tuple(int(part) for part in version.split(".")[:2])
     new_enough = release >= OLDEST_MONGOD
@@ -112,14 +112,14 @@ def database(store: Store) -> HealthFindings:
 
 
 def space(area: str, free_bytes: int, used: str, where: str) -> HealthFinding:
-    """Whether there is room: below 5 GiB a warning, below 0.5 GiB a problem."""
+    """Check the free space: below 5 GiB is a warning, below 0.5 GiB a problem."""
     level: Level = "problem" if free_bytes < NO_SPACE else "warning" if free_bytes < LITTLE_SPACE else "ok"
     fix = "" if level == "ok" else f"Make room on {where}: without it nothing can be stored."
     return HealthFinding(area, level, f"{_size(free_bytes)} free on {where}; {used}.", fix)
 
 
 def indexes(store: Store) -> HealthFindings:
-    """Whether every declared index is there, as declared."""
+    """Check that every declared index exists with its declared options."""
     problems = index_problems(store.db)
     missing = [each.name for each in problems if each.found is None]
     wrong = [each.name for each in problems if each.found is not None]
@@ -130,15 +130,13 @@ def indexes(store: Store) -> HealthFindings:
         yield HealthFinding("indexes", "problem", text, REPAIR_COMMAND)
     if missing:
         text = f"{len(missing)} of {total} indexes are missing: {_few(missing)}."
-        yield HealthFinding("indexes", "warning", text, "echostats indexes (the next run makes them, too)")
+        yield HealthFinding("indexes", "warning", text, "echostats indexes (the next run creates them, too)")
     if not wrong and not missing:
-        yield HealthFinding(
-            "indexes", "ok", f"All {total} indexes are there, {expiring} of them let old entries expire."
-        )
+        yield HealthFinding("indexes", "ok", f"All {total} indexes exist; {expiring} of these let old entries expire.")
 
 
 def encryption(store: Store, cipher: TokenCipher | None) -> HealthFindings:
-    """Whether stored tokens can be read; `cipher` is None if there is no key yet."""
+    """Check that stored tokens can be decrypted; `cipher` is None if there is no key yet."""
     tokens = store.users.all_tokens()
     values = [
         (value, each.user_id)
@@ -158,13 +156,15 @@ def encryption(store: Store, cipher: TokenCipher | None) -> HealthFindings:
         fix = "echostats keys status; name the former key in ENCRYPTION_KEYS_OLD, or connect these accounts again"
         yield HealthFinding("key", "problem", text, fix)
     if former > 0:
-        yield HealthFinding("key", "warning", f"{former} tokens are still under a former key.", "echostats keys rotate")
+        yield HealthFinding(
+            "key", "warning", f"{former} tokens are still encrypted with a former key.", "echostats keys rotate"
+        )
     if not unreadable and former <= 0:
         yield HealthFinding("key", "ok", f"All {len(values)} stored tokens decrypt with key {cipher.key_id}.")
 
 
 def users(store: Store, settings: Settings, now: datetime) -> HealthFindings:
-    """How every user is: status, consent, last sync, tokens."""
+    """Check every user: status, consent, last sync, tokens."""
     known = store.users.all(simulated=settings.simulated)
     tokens = {each.user_id: each for each in store.users.all_tokens()}
     if not known:
@@ -177,7 +177,9 @@ def _user(user: User, tokens: SpotifyTokens | None, interval: timedelta, now: da
     key, left = user.partition_key, consent_left(user, now)
     again = "Let the user connect again: echostats connect"
     if user.status == "needs_reauth" or tokens is None:
-        reason = user.status_reason or ("no tokens are stored" if tokens is None else "the consent is gone")
+        reason = user.status_reason or (
+            "no tokens are stored" if tokens is None else "Spotify no longer accepts the consent"
+        )
         return HealthFinding("users", "problem", f"{key} has to connect again: {reason}.", again)
     if user.status == "paused":
         text = f"{key} is paused{f': {user.status_reason}' if user.status_reason else ''}."
@@ -199,12 +201,12 @@ def _user(user: User, tokens: SpotifyTokens | None, interval: timedelta, now: da
 
 
 def library(store: Store, settings: Settings, now: datetime) -> HealthFindings:
-    """Which libraries are not read through yet, and when they will be."""
+    """Check which libraries are not completely read yet, and when they will be."""
     active = [user for user in store.users.all(simulated=settings.simulated) if user.status == "active"]
     complete = 0
     for user, parts in libraries(store, active, settings.daily_calls, now):
         known = [part for part in parts if part.is_known]
-        if not known:  # the next run after the first sync begins it
+        if not known:  # the next run after the first sync begins to read it
             continue
         if all(part.is_complete for part in parts):
             complete += 1
@@ -212,11 +214,11 @@ def library(store: Store, settings: Settings, now: datetime) -> HealthFindings:
         text = f"The library of {user.partition_key} is not complete: {'; '.join(part.text for part in parts)}."
         yield HealthFinding("library", "warning", text, LIBRARY_FIX)
     if complete or not active:
-        yield HealthFinding("library", "ok", f"{complete} of {len(active)} libraries are read through.")
+        yield HealthFinding("library", "ok", f"{complete} of {len(active)} libraries are completely read.")
 
 
 def echostats(store: Store, settings: Settings) -> HealthFindings:
-    """Whether EchoStats uses this database too: what was adopted, and what its API does with our snapshots."""
+    """Check whether EchoStats uses this database, too: adopted users, and what its API does with our snapshots."""
     traces, known = echostats_traces(store.db), store.users.all()
     adopted = [user for user in known if user.adopted_at is not None]
     waiting = store.users.not_adopted()
@@ -228,14 +230,14 @@ def echostats(store: Store, settings: Settings) -> HealthFindings:
         )
     if waiting:
         text = f"{waiting} users of EchoStats are not adopted yet."
-        yield HealthFinding("EchoStats", "warning", text, "Nothing: echostats up, and every run, adopts them.")
+        yield HealthFinding("EchoStats", "warning", text, "Nothing to do: echostats up, and every run, adopts them.")
     if not traces:
         if not adopted and not waiting:
             yield HealthFinding("EchoStats", "ok", "EchoStats itself does not use this database.")
     elif settings.min_play_ms:
         text = (
             f"EchoStats uses this database too ({_few(traces)}). With ECHOSTATS_MIN_PLAY_MS={settings.min_play_ms} its "
-            "API takes our snapshots for stale, for it expects every play to count, and overwrites them."
+            "API overwrites our snapshots: it expects every play to count, and takes them for outdated."
         )
         yield HealthFinding("EchoStats", "warning", text, "ECHOSTATS_MIN_PLAY_MS=0, then echostats backfill")
     else:
@@ -244,10 +246,12 @@ def echostats(store: Store, settings: Settings) -> HealthFindings:
 
 
 def values(store: Store) -> HealthFindings:
-    """Whether documents that other programs have written hold values that cannot be read."""
+    """Check for unreadable values in documents that other programs have written."""
     found = list(misfits(store.db, MOST_MISFITS))
     for each in found[:MOST_MISFITS]:
-        yield HealthFinding("values", "warning", f"{each.text}.", "Correct the field in MongoDB; all others are read.")
+        yield HealthFinding(
+            "values", "warning", f"{each.text}.", "Correct the field in MongoDB; all other fields are read."
+        )
     if len(found) > MOST_MISFITS:
         yield HealthFinding(
             "values", "warning", f"{len(found) - MOST_MISFITS} more values cannot be read.", "As above."
@@ -257,7 +261,7 @@ def values(store: Store) -> HealthFindings:
 
 
 def quota(store: Store, daily_calls: int, now: datetime) -> HealthFindings:
-    """Calls of 24 hours against the budget, and which families of endpoints wait."""
+    """Compare the calls of 24 hours with the budget, and list the families of endpoints that wait."""
     window = Budget().window
     made: Mapping[str, int] = {name: store.limits.calls(name, now - window)[0] for name in get_args(Family)}
     limited = {name: count for name, count in made.items() if count and name not in UNLIMITED_FAMILIES}
@@ -265,62 +269,65 @@ def quota(store: Store, daily_calls: int, now: datetime) -> HealthFindings:
     used_up = [name for name, count in limited.items() if count >= daily_calls]
     nearly = [name for name, count in limited.items() if count >= NEARLY_USED_UP * daily_calls and name not in used_up]
     waits = store.limits.waiting([*made, APP_FAMILY], now)
-    text = f"Calls in 24 hours: {counted or 'none that is limited'}."
-    later = "What is missing is read later, day by day. SPOTIFY_DAILY_CALLS is the budget."
+    text = f"Calls in 24 hours: {counted or 'none with a limit'}."
+    later = "Missing data is read on the following days. SPOTIFY_DAILY_CALLS is the budget."
     yield HealthFinding("quota", "warning" if used_up or nearly else "ok", text, later if used_up or nearly else "")
     for name, (until, reason) in sorted(waits.items()):
         what = "Everything" if name == APP_FAMILY else name
         told = f"{what} waits until {until:%Y-%m-%d %H:%M} UTC: {reason}."
         yield HealthFinding(
-            "quota", "problem" if name == APP_FAMILY else "warning", told, "It goes on by itself after that."
+            "quota", "problem" if name == APP_FAMILY else "warning", told, "Calls continue by themselves after that."
         )
 
 
 def incidents(store: Store, addresses: int) -> HealthFindings:
-    """What was seen to be wrong, and whether anybody would be told."""
+    """List the open incidents, and check that notices have an address to go to."""
     opened = store.incidents.open()
     if not addresses:
         yield HealthFinding(
-            "alerts", "warning", "Nobody is told of trouble.", "Set ECHOSTATS_ALERTS; echostats alerts test"
+            "alerts",
+            "warning",
+            "No notices are sent: ECHOSTATS_ALERTS is empty.",
+            "Set ECHOSTATS_ALERTS; echostats alerts test",
         )
     untold = sum(incident.notified_at is None for incident in opened)
-    text = f"Open incidents: {len(opened)}, of them not told yet: {untold}; addresses in ECHOSTATS_ALERTS: {addresses}."
+    text = f"Open incidents: {len(opened)}, not yet notified: {untold}; addresses in ECHOSTATS_ALERTS: {addresses}."
     yield HealthFinding("alerts", "warning" if opened else "ok", text, "echostats alerts list" if opened else "")
 
 
 def removed_users(store: Store) -> HealthFindings:
-    """Whether anything is there of users who were removed."""
+    """Check for documents of removed users."""
     removed, left = len(store.removals.ids()), store.removals.leftovers()
     total = sum(left.values())
     text = f"Users removed: {removed}; documents of theirs: {total}"
     if left:
         named = ", ".join(f"{name} {count:,}" for name, count in left.items())
-        fix = "Nothing: the job retention deletes them tonight. At once: Jobs, retention, Launchpad in the Dagster UI"
+        fix = "Nothing to do: the job retention deletes them tonight. Now: Jobs, retention, Launchpad in the Dagster UI"
         yield HealthFinding("removed", "warning", f"{text} ({named}).", fix)
     else:
         yield HealthFinding("removed", "ok", f"{text}.")
 
 
 def clock(store: Store, now: datetime) -> HealthFindings:
-    """Whether this machine and the database agree on the time, and know the users' zones."""
+    """Check that this machine and the database agree on the time, and that the users' time zones are known."""
     apart = abs(store.db.client.admin.command("hello")["localTime"] - now.replace(tzinfo=None))
     level: Level = "problem" if apart > CLOCKS_FAR_APART else "warning" if apart > CLOCKS_APART else "ok"
     fix = "" if level == "ok" else "Let both machines set their clocks by NTP: timedatectl status"
     yield HealthFinding("clock", level, f"This machine and the database differ by {apart.total_seconds():.1f} s.", fix)
     bad = store.users.bad_timezones()
     for key, zone in bad.items():
-        text = f"{key} has the time zone {zone!r}, which is none: their days begin in UTC."
+        text = f"{key} has the unknown time zone {zone!r}: the days of this user begin in UTC."
         yield HealthFinding("clock", "problem", text, f"echostats users timezone {key} ZONE, for example Europe/Berlin")
     if not bad:
-        yield HealthFinding("clock", "ok", f"{len(timezones())} time zones are known, the users' among them.")
+        yield HealthFinding("clock", "ok", f"{len(timezones())} time zones are known, including those of all users.")
 
 
 def disk(home: Path) -> HealthFindings:
-    """What the state folder holds and how much room it has."""
+    """Check the state folder: its size, the free space, and whether it can be written to."""
     folder = StateFolder(home)
     if not home.is_dir():
         text = f"The state folder {home} does not exist."
-        yield HealthFinding("disk", "warning", text, "echostats demo, connect or up makes it; or set ECHOSTATS_HOME")
+        yield HealthFinding("disk", "warning", text, "echostats demo, connect or up creates it; or set ECHOSTATS_HOME")
         return
     try:
         with tempfile.TemporaryFile(dir=home) as probe:
@@ -342,7 +349,7 @@ def disk(home: Path) -> HealthFindings:
 
 
 def versions() -> HealthFindings:
-    """Whether Python and the libraries are those that this package was made for."""
+    """Check that the versions of Python and of the libraries fit this package."""
     yield HealthFinding("versions", "ok", f"Python {platform.python_version()} on {platform.system()}.")
     wanted = {each.name: each for each in map(Requirement, metadata.requires(DISTRIBUTION) or [])}
     for name in WATCHED:
@@ -355,7 +362,7 @@ def versions() -> HealthFindings:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; what vanishes meanwhile counts as nothing."""
+    """Return the bytes of a file, or of all files in a folder; files that disappear meanwhile count as 0."""
     total = 0
     for each in [path, *path.rglob("*")]:
         try:
@@ -366,13 +373,13 @@ def size_of(path: Path) -> int:
 
 
 def worst(findings: Collection[HealthFinding]) -> Level:
-    """The gravest level there is."""
+    """Return the most serious level of the findings."""
     levels = Counter(finding.level for finding in findings)
     return "problem" if levels["problem"] else "warning" if levels["warning"] else "ok"
 
 
 def as_json(findings: Sequence[HealthFinding]) -> dict[str, Any]:
-    """Findings for machines."""
+    """Return the findings as plain values for JSON."""
     return {"level": worst(findings), "findings": [vars(finding) for finding in findings]}
 
 

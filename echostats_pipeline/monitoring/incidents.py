@@ -1,6 +1,7 @@
-"""What is to be told about trouble: its cause in one line, without secrets, and what can be done about it.
+"""Texts of incidents: the cause in one line, without secrets, and advice on what to do.
 
-Here: words, and the choice of the cause. Not here: who sees trouble (`alerts`), and how notices travel (`notices`).
+Here: the wording, and the choice of the cause. Not here: finding incidents (`orchestration.automation.alerts`), and
+sending notices (`monitoring.notifier`).
 """
 
 import inspect
@@ -19,7 +20,7 @@ from echostats_pipeline.settings import Settings
 REMOVED = "•••"
 CAUSE_LENGTH = 300
 SHORTEST_SECRET = 6
-"""What is shorter is a word more often than a secret."""
+"""Least length of a text that is redacted as a secret: a shorter text is more often an ordinary word."""
 _OWN_ERRORS = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)}
 _NAMED = (
     r"(?<![A-Za-z0-9])(?:(?:access_?|refresh_?)?token|code_verifier|(?:client_?)?secret|pass(?:word|wd)?|pwd)"
@@ -47,17 +48,17 @@ _ADVICE = {
     "ExportError": "Check the file, and import it again: echostats import",
     "BrokenExportError": "Check the file, and import it again: echostats import",
 }
-_ELSE = "Look at the run in the Dagster UI; `echostats doctor` says whether something is wrong around it."
+_ELSE = "Look at the run in the Dagster UI; `echostats doctor` checks the rest of the installation."
 
 
 @dataclass(frozen=True)
 class Words:
-    """A notice as it is sent.
+    """The text of a notice.
 
     Attributes:
-        title: What has happened to whom.
+        title: What happened, and to which user, job or check.
         body: The cause in the first line, then where to look and what to do.
-        good: Whether something is right again.
+        good: Whether the notice says that the trouble has ended.
     """
 
     title: str
@@ -66,7 +67,7 @@ class Words:
 
 
 def configured_secrets(settings: Settings) -> list[str]:
-    """Every secret that the settings hold, and the parts of addresses that may be one."""
+    """Return every secret in the settings, and the parts of addresses that may be secrets."""
     values = [
         settings.encryption_key,
         settings.spotify_client_secret,
@@ -80,7 +81,7 @@ def configured_secrets(settings: Settings) -> list[str]:
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the given secrets, and without whatever looks like one."""
+    """Return the text without the given secrets, and without anything that looks like a secret."""
     for secret in sorted({secret for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True):
         text = text.replace(secret, REMOVED)
     for pattern, replacement in _SECRETS:
@@ -89,23 +90,23 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def one_line(text: str, secrets: Iterable[str] = ()) -> str:
-    """The first line that says something, redacted and of bounded length."""
+    """Return the first line that is not empty, redacted and at most `CAUSE_LENGTH` characters long."""
     first = next((line.strip() for line in text.splitlines() if line.strip()), "The reason is not known")
     line = redacted(first, secrets)
     return line if len(line) <= CAUSE_LENGTH else f"{line[: CAUSE_LENGTH - 1]}…"
 
 
 def root_cause(recorded: Sequence[str], chain: Sequence[tuple[str, str]], said: str) -> str:
-    """Why a run failed.
+    """Return the cause of a failed run.
 
     Args:
-        recorded: Errors in the records of its jobs.
-        chain: Class and message of the error that ended it and of its causes, the outermost first.
-        said: What Dagster says about the failure.
+        recorded: Errors in the run's records in ``sync_jobs``.
+        chain: Class and message of the error that ended the run, and of the causes of this error; the outermost first.
+        said: Dagster's message about the failure.
 
     Returns:
-        What its jobs have recorded; else the innermost error of this package, whose messages are written for people;
-        else the innermost of all.
+        The recorded errors; else the innermost error of this package, because its messages are written for people; else
+        the innermost error.
     """
     if recorded:
         return "; ".join(dict.fromkeys(recorded))
@@ -116,12 +117,12 @@ def root_cause(recorded: Sequence[str], chain: Sequence[tuple[str, str]], said: 
 
 
 def advice_for(cause: str) -> str:
-    """What a person can do about a failure, told by the name of the error at the beginning of its cause."""
+    """Return what a person can do about a failure; the error's name at the beginning of the cause decides."""
     return next((advice for name, advice in _ADVICE.items() if cause.startswith(name)), _ELSE)
 
 
 def user_trouble(user: User, now: datetime) -> Incident | None:
-    """The gravest of what keeps a user from being synced, or soon will; None for one who is well or paused at will."""
+    """Return what keeps a user from being synced now or soon; None if nothing does, or a person paused the user."""
     left, name = consent_left(user, now), user.display_name or user.partition_key
     again = "Let the user connect again: echostats connect"
     if user.status == "needs_reauth":
@@ -133,7 +134,7 @@ def user_trouble(user: User, now: datetime) -> Incident | None:
         subject = f"{name} is paused"
     elif user.status == "active" and left is not None and left <= EXPIRES_SOON:
         what = "consent-7" if left <= URGENT else "consent-30"
-        cause = f"The consent of {name} ends in {max(left.days, 0)} days; after that nothing can be read"
+        cause = f"The consent of {name} ends in {max(left.days, 0)} days; after that, nothing can be read"
         subject, advice = f"The consent of {name} ends soon", again
     else:
         return None
@@ -151,11 +152,11 @@ def user_trouble(user: User, now: datetime) -> Incident | None:
 
 
 def words(incident: Incident, ui_url: str | None) -> Words:
-    """The notice that an incident still owes.
+    """Return the notice that still has to be sent for an incident.
 
     Args:
-        incident: What is wrong, or was.
-        ui_url: Where the Dagster UI answers, if it runs.
+        incident: The incident, open or closed.
+        ui_url: Address of the Dagster UI, if it runs.
     """
     run = f"{ui_url}/runs/{incident.run_id}" if ui_url else incident.run_id
     facts = {"User": incident.user_key, "Job": incident.job_name, "Run": run if incident.run_id else ""}
@@ -164,7 +165,7 @@ def words(incident: Incident, ui_url: str | None) -> Words:
         lasted = f"From {_minute(incident.opened_at)} to {_minute(incident.closed_at)}, seen {times(incident.count)}."
         body = "\n".join([f"Over: {incident.cause}", "", lasted, *where])
         return Words(f"Resolved: {incident.subject}", body, good=True)
-    since = f"Since: {_minute(incident.opened_at)}, seen {times(incident.count)}; this is told once."
+    since = f"Since: {_minute(incident.opened_at)}, seen {times(incident.count)}; this notice is sent once."
     body = "\n".join([incident.cause, "", f"What to do: {incident.advice}", *where, since])
     return Words(incident.subject, body)
 
@@ -174,5 +175,5 @@ def _minute(instant: datetime) -> str:
 
 
 def times(count: int) -> str:
-    """How often, in words."""
+    """Return how often, in words."""
     return "once" if count == 1 else f"{count:,} times"

@@ -1,7 +1,7 @@
-"""Sending notices: to webhooks, chats, push services and mailboxes, all by way of Apprise (`ECHOSTATS_ALERTS`).
+"""Sends notices through Apprise to webhooks, chats, push services and mailboxes (`ECHOSTATS_ALERTS`).
 
-Here: addresses, and one attempt to reach each. Not here: what is worth a notice, and when to try again. An address is
-a secret: it is never quoted, and what Apprise says about one is redacted by the caller.
+Here: the addresses, and one attempt to send to each. Not here: what causes a notice, and when to try again. An address
+is a secret: this module never quotes it, and the caller redacts the messages of Apprise about it.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ from echostats_pipeline.errors import SettingsError
 TIMEOUT_S = 10.0
 _LOGGER = logging.getLogger("apprise")
 _ASSET = AppriseAsset(app_id="echostats", app_desc="echostats", app_url="", image_url_mask="", image_url_logo="")
-"""Under our own name, and without pictures from elsewhere."""
+"""Notices carry our own name, and load no pictures from other servers."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of one attempt to reach one address.
+    """The result of one attempt to send to one address.
 
     Attributes:
-        mark: Tells the address from others, and not what it is.
-        name: Its place in ``ECHOSTATS_ALERTS`` and its service, for example ``1 (Slack)``.
-        accepted: Whether the other side has taken the notice.
-        reason: Why not, as Apprise says it: not redacted.
+        mark: Identifies the address without revealing it.
+        name: Position in ``ECHOSTATS_ALERTS`` and name of the service, for example ``1 (Slack)``.
+        accepted: Whether the service accepted the notice.
+        reason: Why it was not accepted, in the words of Apprise; not redacted.
     """
 
     mark: str
@@ -38,13 +38,13 @@ class Delivery:
 
 
 class Notifier:
-    """Everybody who is to be told.
+    """The receivers of notices.
 
     Args:
-        addresses: As the settings have them.
+        addresses: The addresses in the settings.
 
     Raises:
-        SettingsError: one is not understood; says which by its number.
+        SettingsError: an address is not understood; the message names its number.
     """
 
     def __init__(self, addresses: Sequence[SecretStr]) -> None:
@@ -55,11 +55,11 @@ class Notifier:
 
     @property
     def marks(self) -> list[str]:
-        """The marks of all addresses."""
+        """Return the marks of all addresses."""
         return [mark for mark, _ in self._services]
 
     def send(self, title: str, body: str, *, good: bool = False, already: Sequence[str] = ()) -> Iterator[Delivery]:
-        """Try once to reach everybody who is not `already` told, one after the other; never raises."""
+        """Try once to send to every address that has not `already` accepted, one after the other; never raises."""
         kind = NotifyType.SUCCESS if good else NotifyType.FAILURE
         for number, (mark, service) in enumerate(self._services, start=1):
             if mark in already:
@@ -71,16 +71,16 @@ class Notifier:
                 result = alone.notify(body=body, title=title, notify_type=kind, timeout=TIMEOUT_S)
                 reason = next((entry.message for entry in result.logs()), "it was not accepted")
                 yield Delivery(mark, name, bool(result), "" if result else reason)
-            except Exception as error:  # noqa: BLE001 - a hundred services, and none of them may harm the pipeline
+            except Exception as error:  # noqa: BLE001 - no error of the hundred services may stop the pipeline
                 yield Delivery(mark, name, accepted=False, reason=type(error).__name__)
 
 
 def _service(number: int, address: SecretStr) -> NotifyBase:
     text = address.get_secret_value()
-    _LOGGER.disabled = True  # an address that cannot be used is quoted whole
+    _LOGGER.disabled = True  # Apprise quotes the whole of an address that it cannot use
     try:
         service = Apprise.instantiate(text, asset=_ASSET, suppress_exceptions=True)
-    except Exception:  # noqa: BLE001 - whatever it says may quote the address
+    except Exception:  # noqa: BLE001 - any message may quote the address
         service = None
     finally:
         _LOGGER.disabled = False

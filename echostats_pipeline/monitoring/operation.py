@@ -1,6 +1,7 @@
-"""How the pipeline is doing: what is missing, who is not synced, what Spotify answers, whether indexes are there.
+"""State of the pipeline: missing plays and tracks, users not synced, errors of Spotify, missing indexes.
 
-Nothing found here makes a document wrong; all of it is a warning. Findings are those of `monitoring.audit`.
+A fault found here makes no document wrong, so each one is a warning. The findings have the form of those of
+`monitoring.audit`.
 """
 
 from collections.abc import Sequence
@@ -20,18 +21,18 @@ RECENT = timedelta(days=30)
 MISSED_SYNCS = 4
 LEAST_STALE = timedelta(hours=1)
 MOST_WAITING = 0.1
-"""Share of counted plays whose track may be still unread; a large import takes days to get below it."""
+"""Accepted share of counted plays with an unread track; after a large import it takes days to get below this."""
 MOST_ERRORS = 0.1
 LEAST_CALLS = 10
-"""Fewer calls than this say nothing about a rate."""
+"""Least number of calls from which an error rate is judged."""
 HOUR = timedelta(hours=1)
 
 
 def gaps_are_closed(store: Store, _: Settings, now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
-    """No plays of the last 30 days may have passed unseen.
+    """The listening history has no open gap in the last 30 days.
 
-    A gap is an interval in which more than 50 plays may have been played between two syncs, or an instant at which a
-    play ended whose track Spotify did not name. An import of the streaming history closes it.
+    A gap is an interval between two syncs in which there may have been more than 50 plays, or an instant at which a
+    play ended whose track Spotify did not name. An import of the streaming history closes a gap.
     """
     rows: list[Row] = []
     for user, _window in scope:
@@ -50,17 +51,17 @@ def gaps_are_closed(store: Store, _: Settings, now: datetime, scope: Sequence[Au
     names = ("gaps", "hours_not_known", "recent_gaps", "recent_hours_not_known")
     numbers = {name: round(sum(row[name] for row in rows), 1) for name in names}
     wrong = (
-        f"{numbers['recent_gaps']} gaps of the last 30 days are open: {numbers['recent_hours_not_known']} hours of "
-        "which not every play is known. Ask Spotify for your extended streaming history and import it."
+        f"{numbers['recent_gaps']} gaps of the last 30 days are open: {numbers['recent_hours_not_known']} hours in "
+        "which plays may be missing. Request your extended streaming history from Spotify and import it."
     )
-    well = f"No gap of the last 30 days is open; {numbers['gaps']} older ones are."
+    well = f"No gap of the last 30 days is open; {numbers['gaps']} older gaps are."
     passed = not numbers["recent_gaps"]
     table = worst(rows, "recent_hours_not_known", "hours_not_known")
     return AuditFinding(passed, "WARN", well if passed else wrong, {"users": len(scope), **numbers}, table)
 
 
 def tracks_are_enriched(store: Store, settings: Settings, _: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
-    """The catalogue knows the tracks of at least nine in ten plays that count, as far as Spotify knows them."""
+    """The catalogue holds the tracks of at least 90 % of the plays that count, as far as Spotify has them."""
     covered = [(each.user, AuditStore(store.db).coverage(each.user.user_id, settings.min_play_ms)) for each in scope]
     total = sum((coverage for _, coverage in covered), Coverage())
     rows = [
@@ -70,15 +71,15 @@ def tracks_are_enriched(store: Store, settings: Settings, _: datetime, scope: Se
     passed = total.waiting_share <= MOST_WAITING
     said = f"The tracks of {total.share:.1%} of {total.plays:,} counted plays have been read."
     todo = (
-        f" {total.waiting_share:.1%} still wait: after a large import that takes days, for Spotify limits the calls. "
-        "If the share does not rise, look at the sensor incomplete_catalog and at spotify_limits."
+        f" {total.waiting_share:.1%} still wait. After a large import this takes days, because Spotify limits the "
+        "calls. If the share does not rise, look at the sensor incomplete_catalog and at spotify_limits."
     )
     numbers = {"plays": total.plays, **vars(total), "share": round(total.share, 4)}
     return AuditFinding(passed, "WARN", said if passed else said + todo, numbers, worst(rows, "waiting", "plays"))
 
 
 def users_are_synced(_: Store, settings: Settings, now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
-    """Every active user was synced within the last four intervals, or the last hour if that is longer."""
+    """Every active user was synced within the last four sync intervals, or within the last hour if that is longer."""
     most = max(MISSED_SYNCS * timedelta(minutes=settings.sync_interval_minutes), LEAST_STALE)
     active = [each.user for each in scope if each.user.status == "active" and each.user.simulated == settings.simulated]
     rows: list[Row] = []
@@ -101,7 +102,7 @@ def users_are_synced(_: Store, settings: Settings, now: datetime, scope: Sequenc
 
 
 def consents_last(_: Store, _settings: Settings, now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:
-    """Nobody's consent has ended or ends within 30 days. Spotify lets it expire after six months."""
+    """No user's consent has ended or ends within 30 days; at Spotify, a consent expires after six months."""
     rows: list[Row] = []
     unknown = 0
     for user, _window in scope:
@@ -113,7 +114,7 @@ def consents_last(_: Store, _settings: Settings, now: datetime, scope: Sequence[
     rows.sort(key=lambda row: (row["status"] != "needs_reauth", row["days_left"]))
     wrong = (
         f"The consent of {len(rows)} of {len(scope)} users has ended or ends within {EXPIRES_SOON.days} days. Let "
-        "them connect again with `echostats connect`: the same user goes on."
+        "these users connect again with `echostats connect`; their data stays."
     )
     return AuditFinding(
         not rows,
@@ -125,10 +126,10 @@ def consents_last(_: Store, _settings: Settings, now: datetime, scope: Sequence[
 
 
 def spotify_answers(store: Store, _: Settings, now: datetime, _scope: Sequence[AuditedUser]) -> AuditFinding:
-    """In the last 24 hours Spotify answered at least nine in ten calls of each family of endpoints.
+    """Spotify answered at least 90 % of the calls of each family of endpoints in the last 24 hours.
 
-    An error is a 5xx, a 401, a 403 or no answer at all. That Spotify asked to wait (429) or did not know something
-    (404) is counted apart. Families with fewer than ten calls are shown, not judged.
+    An error is a 5xx, a 401, a 403 or no answer at all. Requests to wait (429) and unknown objects (404) are counted
+    separately. Families with fewer than ten calls are shown, but not judged.
     """
     rates = call_rates(AuditStore(store.db).call_statuses(now - timedelta(hours=24)))
     bad = [rate for rate in rates if rate.calls >= LEAST_CALLS and rate.error_rate > MOST_ERRORS]
@@ -138,14 +139,14 @@ def spotify_answers(store: Store, _: Settings, now: datetime, _scope: Sequence[A
     well = f"{numbers['errors']} of {numbers['calls']} calls of the last 24 hours failed."
     wrong = "; ".join(f"{rate.errors} of {rate.calls} calls to {rate.family} failed" for rate in bad)
     todo = (
-        " in the last 24 hours. Read `error` and `status_code` in api_logs: 401 and 403 are about consents and the "
-        "app's rights, 5xx and 0 pass by themselves."
+        " in the last 24 hours. Read `error` and `status_code` in api_logs. 401 and 403 are caused by consents and by "
+        "the app's rights; 5xx and 0 are temporary."
     )
     return AuditFinding(not bad, "WARN", wrong + todo if bad else well, {"families": len(rates), **numbers}, rows)
 
 
 def indexes_are_as_declared(store: Store, _: Settings, _now: datetime, _scope: Sequence[AuditedUser]) -> AuditFinding:
-    """Every declared index is in the database with its options: unique keys, and the times after which logs expire."""
+    """Every declared index exists in the database with its options: unique keys, and expiry times of logs."""
     total, lacking = sum(len(collection.indexes) for collection in declared().values()), index_problems(store.db)
     rows: list[Row] = [
         {
@@ -169,6 +170,6 @@ def indexes_are_as_declared(store: Store, _: Settings, _now: datetime, _scope: S
 
 
 def _hours(gaps: Sequence[ListeningGap], since: datetime) -> float:
-    """The hours of the gaps that are later than an instant."""
+    """Return the hours of the gaps after an instant."""
     spans = (gap.to - max(gap.from_, since) for gap in gaps)
     return round(sum(spans, timedelta(0)) / HOUR, 1)

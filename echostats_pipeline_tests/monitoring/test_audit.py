@@ -276,7 +276,7 @@ def test_a_day_with_more_listening_than_hours_is_found(installation: Installatio
     found = examined(installation, audit.no_day_is_overlong, moved)
     assert (found.passed, found.severity, found.numbers["overlong_days"]) == (False, "WARN", 2)
     assert {row["date"]: row["hours_of_the_day"] for row in found.rows} == {"2025-03-09": 23, "2024-06-01": 24}
-    assert "More listening than hours on 2 days" in found.description
+    assert "More hours of listening than the day has on 2 days" in found.description
     autumn = DayWindow(date(2024, 11, 3), date(2024, 11, 3))
     assert examined(installation, audit.no_day_is_overlong, moved, window=autumn).passed
 
