@@ -1,4 +1,4 @@
-"""The whole wiring in one screen. Nothing is read before Dagster asks for the definitions."""
+"""Dagster definitions: assets, jobs, sensors, schedules and resources. Nothing is read at import."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -26,11 +26,11 @@ MODULES = (sources, ingestion, rollups, snapshots, report, library, catalog)
 
 
 def build_resources(store: StoreResource | None = None, clock: ClockResource | None = None) -> dict[str, Any]:
-    """The resources of all assets and sensors.
+    """Build the resources of all assets and sensors.
 
     Args:
-        store: In place of that of the environment.
-        clock: In place of real time.
+        store: Used in place of the store that the environment names.
+        clock: Used in place of real time.
     """
     store, clock = store or StoreResource(), clock or ClockResource()
     return {
@@ -48,13 +48,13 @@ def build_definitions(
     settings: Settings | None = None,
     first: date | None = None,
 ) -> dg.Definitions:
-    """Everything Dagster runs.
+    """Build all definitions that Dagster runs.
 
     Args:
-        resources: In place of `build_resources`.
+        resources: Used in place of `build_resources`.
         roster: Partition keys of the users.
-        settings: How often they are synced, and whether each by a sensor of their own; the defaults if None.
-        first: The day of the first known play, with which the days begin; None if nobody has said.
+        settings: Sync interval, and whether each user has a sensor of their own; None for the defaults.
+        first: The day of the first known play, with which the daily partitions begin; None if it is unknown.
     """
     settings = settings or Settings(home=Path())
     list_no_days_above_steps()
@@ -71,7 +71,7 @@ def build_definitions(
 
 
 def _since(first: date | None, assets: Sequence[Any]) -> Sequence[Any]:
-    """The assets by day begin with that day."""
+    """Return the assets with daily partitions that begin with the given day."""
     if first is None:
         return assets
     days = user_days(first)
@@ -84,7 +84,7 @@ def _since(first: date | None, assets: Sequence[Any]) -> Sequence[Any]:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What ``workspace.yaml`` loads."""
+    """Return the definitions; ``workspace.yaml`` loads this function."""
     settings = load_settings()
     roster, first = Roster(settings.home).read(), Beginning(settings.home).read()
     return build_definitions(roster=roster, settings=settings, first=first)

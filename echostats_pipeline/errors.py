@@ -5,33 +5,33 @@
     ├── StorageError
     │   ├── EmbeddedServerError  the embedded mongod cannot be found, started or reached
     │   └── IndexConflictError   the database holds an index that contradicts the declared one
-    ├── DecryptionError          a stored token cannot be decrypted with the configured key
-    ├── SpotifyError                  transient unless its `permanent` says otherwise
-    │   ├── SpotifyUnreachable        app, transient: no answer: refused, timed out, not resolved
-    │   ├── WaitRequired              family or app, transient: not now, but nothing is wrong
-    │   ├── ReauthorizationNeeded     user, permanent: the consent is gone; only the user can renew it
+    ├── DecryptionError          a stored token cannot be decrypted with the configured keys
+    ├── SpotifyError                  transient, unless `permanent` is true
+    │   ├── SpotifyUnreachable        app, transient: no answer (refused, timed out, not resolved)
+    │   ├── WaitRequired              family or app, transient: no call may be made now; nothing is wrong
+    │   ├── ReauthorizationNeeded     user, permanent: the consent has ended; only the user can renew it
     │   ├── ConsentNotGiven           user, permanent: signing in ended without a code
-    │   └── SpotifyResponseError      endpoint, transient: an answer that is not what it must be
-    │       ├── SpotifyUnavailable    endpoint, transient: 5xx, after all repetitions
-    │       ├── RateLimited           endpoint, transient: 429, where no layer waited for its end
-    │       ├── PremiumRequired       app, transient over hours: the subscription of the app's owner has ended
+    │   └── SpotifyResponseError      endpoint, transient: an unexpected answer
+    │       ├── SpotifyUnavailable    endpoint, transient: 5xx, after all retries
+    │       ├── RateLimited           endpoint, transient: 429, and no layer waited for its end
+    │       ├── PremiumRequired       app, transient for hours: the subscription of the app's owner has ended
     │       └── RequestRefused        endpoint, permanent: any other 3xx or 4xx
-    │           ├── AppRefused            app: client id or secret is wrong
+    │           ├── AppRefused            app: the client id or the secret is wrong
     │           ├── UserNotRegistered     user: not on the app's allow-list in the developer dashboard
     │           ├── InsufficientScope     user: the consent does not cover the call
-    │           ├── AccessTokenRejected   user: a fresh access token is not accepted either
+    │           ├── AccessTokenRejected   user: a new access token is not accepted either
     │           ├── EndpointRefused       endpoint: not offered to this app, or not for this object
     │           └── NotFoundOnSpotify     endpoint: the object does not exist, or not for this user
-    ├── ExportError              a file is not an export of a known kind, or not one to open
-    │   └── BrokenExportError    a file cannot be read to its end; the rows before that could
+    ├── ExportError              a file is not a known kind of export, or is not safe to open
+    │   └── BrokenExportError    a file cannot be read to its end; the rows before the fault were read
     ├── UserBusyError            another run is changing the data of this user
-    ├── LeaseLostError           a run stood still for so long that another one took its place
-    ├── UserRemovedError         the user was removed while a run was working for them
-    └── NotFoundError            a user or a document that was named does not exist
+    ├── LeaseLostError           a run stood still until its lease expired, and another run took the lease
+    ├── UserRemovedError         the user was removed while a run was changing their data
+    └── NotFoundError            the named user or document does not exist
 
 Messages are written for the person at the command line: what happened, where, and what to do next.
 
-The words user, app, endpoint and family say how far an error of Spotify reaches (`SpotifyError.affects`).
+The words user, app, endpoint and family say which calls an error of Spotify affects (`SpotifyError.affects`).
 """
 
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ from typing import Literal
 Affected = Literal["endpoint", "user", "app"]
 
 APP_FAMILY = "app"
-"""In the place of a family of endpoints: every call of the app."""
+"""Stands in place of a family of endpoints for all calls of the app."""
 
 
 class EchostatsError(Exception):
@@ -68,11 +68,11 @@ class DecryptionError(EchostatsError):
 
 
 class SpotifyError(EchostatsError):
-    """Base of everything that goes wrong between us and Spotify, or ReccoBeats beside it.
+    """Base of all errors in calls to Spotify, and to ReccoBeats.
 
     Attributes:
-        permanent: Whether repeating is of no use until a person has done something.
-        affects: What cannot be read while it lasts: this endpoint, everything of this user, or everything of the app.
+        permanent: Whether a retry fails until a person has done something.
+        affects: Which calls fail while the error lasts: this endpoint, all calls of this user, or all calls of the app.
     """
 
     permanent: bool = False
@@ -85,19 +85,19 @@ class SpotifyUnreachable(SpotifyError):  # noqa: N818 - a state of the network, 
     affects: Affected = "app"
 
 
-class WaitRequired(SpotifyError):  # noqa: N818 - nothing is wrong: it is an answer, not an error
-    """Spotify must not be asked now. What was read before stays read; the rest follows after `until`.
+class WaitRequired(SpotifyError):  # noqa: N818 - it asks to wait; nothing is wrong
+    """No call may be made now. Data that was already read is kept; the rest is read after `until`.
 
     Attributes:
-        family: Which calls have to wait: a family of endpoints, or `APP_FAMILY` for all of them.
-        until: When the next call may be made; aware.
-        reason: Why, in words.
+        family: Which calls must wait: those of a family of endpoints, or all calls (`APP_FAMILY`).
+        until: When the next call may be made; an aware datetime.
+        reason: The reason, in words.
     """
 
     def __init__(self, family: str, until: datetime, reason: str) -> None:
         super().__init__(
             f"No {family} calls before {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: {reason}. "
-            "What is missing is read after that, by itself."
+            "Missing data is read automatically after that."
         )
         self.family = family
         self.until = until
@@ -106,21 +106,21 @@ class WaitRequired(SpotifyError):  # noqa: N818 - nothing is wrong: it is an ans
 
 
 class ReauthorizationNeeded(SpotifyError):  # noqa: N818 - says what must happen next
-    """The refresh token is expired or revoked; the user has to connect the account again."""
+    """The refresh token has expired or was revoked; the user must connect the account again."""
 
     permanent = True
     affects: Affected = "user"
 
 
 class ConsentNotGiven(SpotifyError):  # noqa: N818 - says what did not happen
-    """Signing in at Spotify ended without a code; the message says what the person can do about it."""
+    """The sign-in at Spotify ended without a code; the message says what the user can do."""
 
     permanent = True
     affects: Affected = "user"
 
 
 class SpotifyResponseError(SpotifyError):
-    """Spotify answered, but not with what was asked for.
+    """Spotify answered, but not with the requested data.
 
     Attributes:
         status_code: HTTP status of the answer.
@@ -134,15 +134,15 @@ class SpotifyResponseError(SpotifyError):
 
 
 class SpotifyUnavailable(SpotifyResponseError):  # noqa: N818 - a state of the service, named as such
-    """Spotify answered 5xx, to every repetition as well."""
+    """Spotify answered 5xx, also to every retry."""
 
 
 class RateLimited(SpotifyResponseError):  # noqa: N818 - a state of the app, named as such
-    """Spotify answered 429 and no layer waited or postponed."""
+    """Spotify answered 429, and no layer waited or postponed the call."""
 
 
 class PremiumRequired(SpotifyResponseError):  # noqa: N818 - says what must happen next
-    """The owner of the app has no Premium; calls work again some hours after the subscription does."""
+    """The owner of the app has no Premium subscription; calls work again some hours after it is renewed."""
 
     affects: Affected = "app"
 
@@ -154,7 +154,7 @@ class RequestRefused(SpotifyResponseError):  # noqa: N818 - what Spotify did
 
 
 class AppRefused(RequestRefused):
-    """Spotify does not know the app: client id or secret is wrong."""
+    """Spotify does not know the app: the client id or the secret is wrong."""
 
     affects: Affected = "app"
 
@@ -166,34 +166,34 @@ class UserNotRegistered(RequestRefused):
 
 
 class InsufficientScope(RequestRefused):
-    """The consent does not cover the call; the user has to connect again."""
+    """The consent does not cover the call; the user must connect again."""
 
     affects: Affected = "user"
 
 
 class AccessTokenRejected(RequestRefused):
-    """The access token is not accepted although it was renewed."""
+    """Spotify rejects the access token, although it was just renewed."""
 
     affects: Affected = "user"
 
 
 class EndpointRefused(RequestRefused):
-    """Spotify does not offer this to the app (a removed route), or not for this object (contents of a playlist)."""
+    """Spotify does not offer the endpoint to this app (a removed route), or not for this object (a playlist)."""
 
 
 class NotFoundOnSpotify(RequestRefused):
-    """The object does not exist, or is not visible to this user or app."""
+    """The object does not exist on Spotify, or is not visible to this user or app."""
 
 
 class ExportError(EchostatsError):
-    """A file is not an export of a known kind, or not one to open."""
+    """A file is not a known kind of export, or is not safe to open."""
 
 
 class BrokenExportError(ExportError):
-    """A file cannot be read to its end; the rows before that were handed on.
+    """A file cannot be read to its end; the rows before the fault were returned.
 
     Attributes:
-        position: The byte from which on nothing was read; 0 is the first.
+        position: Number of the first byte that was not read; the first byte of the file is 0.
     """
 
     def __init__(self, message: str, *, position: int) -> None:
@@ -202,7 +202,7 @@ class BrokenExportError(ExportError):
 
 
 class UserBusyError(EchostatsError):
-    """Another run holds the lease of this user, and goes on doing so."""
+    """Another run holds the lease of this user, and keeps it."""
 
     def __init__(self, dagster_run_id: str) -> None:
         super().__init__(
@@ -212,21 +212,21 @@ class UserBusyError(EchostatsError):
 
 
 class LeaseLostError(EchostatsError):
-    """This run stood still until its lease lapsed, and another run took it."""
+    """This run stood still until its lease expired, and another run took the lease."""
 
     def __init__(self, dagster_run_id: str) -> None:
         super().__init__(
             f"This run stood still for more than a minute, and run {dagster_run_id or 'unknown'} took its place. "
-            "What it wrote stays; the next run completes the rest."
+            "The data that this run wrote is kept; the next run completes the rest."
         )
 
 
 class UserRemovedError(EchostatsError):
-    """Work for a user goes on who was removed meanwhile: nothing is wrong, and nothing of it is kept."""
+    """The user was removed while a run was changing their data: nothing is wrong, and no data of theirs is kept."""
 
     def __init__(self) -> None:
-        super().__init__("The user was removed meanwhile. Nothing of theirs is kept.")
+        super().__init__("The user was removed meanwhile. None of their data is kept.")
 
 
 class NotFoundError(EchostatsError):
-    """Something that was asked for by name does not exist."""
+    """The named user, document or object does not exist."""

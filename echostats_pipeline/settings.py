@@ -1,7 +1,7 @@
-"""The environment, read once, as one frozen value.
+"""Settings of the installation, read from environment variables into one frozen object.
 
-The only module that reads ``os.environ``. Nothing is read at import; callers ask for `load_settings()`.
-An optional ``.env`` file in the working directory fills what the environment leaves out.
+This is the only module that reads ``os.environ``. Nothing is read at import; callers use `load_settings()`. An optional
+``.env`` file in the working directory supplies variables that the environment does not set.
 """
 
 import os
@@ -28,147 +28,155 @@ NEW_KEY = 'Make one with: python -c "import secrets; print(secrets.token_hex(32)
 
 
 def _variable(name: str, description: str, *, shown: str = "", **bounds: Any) -> Any:
-    """A field that a variable of the environment sets.
+    """Declare a field that an environment variable sets.
 
     Args:
-        name: The variable.
-        description: What it decides, for the table of settings in the docs.
-        shown: What that table says of the default, where the value itself does not tell.
+        name: Name of the variable.
+        description: What the setting decides, for the table of settings in the docs.
+        shown: Text for the default in that table, where the value itself is not clear to a reader.
         bounds: Keyword arguments of `pydantic.Field`: the default and its bounds.
     """
     return Field(validation_alias=name, description=description, json_schema_extra={"shown": shown}, **bounds)
 
 
 class Settings(BaseSettings):
-    """Everything the environment decides. Secrets never appear in its ``repr``.
+    """All settings of the installation. Secrets never appear in its ``repr``.
 
-    A new instance takes what it is given and nothing of the environment: `load_settings` reads that.
+    A new instance takes its arguments only; `load_settings` reads the environment.
     """
 
     model_config = SettingsConfigDict(frozen=True, populate_by_name=True)
 
     spotify_client_id: str | None = _variable(
-        "SPOTIFY_CLIENT_ID", "your app; without it the simulated Spotify is used", default=None
+        "SPOTIFY_CLIENT_ID", "client id of your Spotify app; without it, the simulated Spotify is used", default=None
     )
     spotify_client_secret: SecretStr | None = _variable(
-        "SPOTIFY_CLIENT_SECRET", "optional: without it, PKCE", default=None
+        "SPOTIFY_CLIENT_SECRET", "client secret of your Spotify app; optional: without it, PKCE is used", default=None
     )
     spotify_redirect_uri: str = _variable(
         "SPOTIFY_REDIRECT_URI",
-        "exactly as registered; https or a loopback address, never `localhost`",
+        "redirect URI, exactly as registered; https or a loopback address, never `localhost`",
         default=DEFAULT_REDIRECT_URI,
     )
     daily_calls: int = _variable(
         "SPOTIFY_DAILY_CALLS",
-        "calls in 24 hours to each family of Spotify's endpoints; only reading recent plays and renewing tokens may "
-        "exceed it",
+        "most calls in 24 hours to each family of Spotify's endpoints; only reading recent plays and renewing tokens "
+        "may exceed it",
         default=500,
         ge=1,
         le=LARGEST,
     )
     burst_calls: int = _variable(
-        "SPOTIFY_BURST_CALLS", "calls in 30 seconds, all endpoints together", default=90, ge=1, le=LARGEST
+        "SPOTIFY_BURST_CALLS", "most calls in 30 seconds, all endpoints together", default=90, ge=1, le=LARGEST
     )
     mongo_uri: SecretStr | None = _variable(
-        "MONGO_URI", "your own MongoDB 5.0 or newer", shown="embedded server", default=None
+        "MONGO_URI",
+        "connection string of your own MongoDB server, version 5.0 or newer",
+        shown="embedded server",
+        default=None,
     )
     mongo_db: str = _variable("MONGO_DB", "name of the database", default="echostats")
     encryption_key: SecretStr | None = _variable(
-        "ENCRYPTION_KEY", "64 hex characters; required together with `MONGO_URI`", shown="generated", default=None
+        "ENCRYPTION_KEY",
+        "key that encrypts stored tokens, 64 hex characters; required together with `MONGO_URI`",
+        shown="generated",
+        default=None,
     )
     encryption_keys_old: Annotated[tuple[SecretStr, ...], NoDecode] = _variable(
         "ENCRYPTION_KEYS_OLD",
-        "former keys, separated by commas, that stored tokens may still be encrypted with",
+        "former encryption keys, separated by commas, with which stored tokens may still be encrypted",
         default=(),
     )
     home: Path = _variable(
         "ECHOSTATS_HOME",
-        "embedded database, Dagster's history, generated key, reports",
+        "state folder: embedded database, Dagster's history, generated key, reports",
         shown="`~/.local/share/echostats`, or the platform's folder for application data",
         default_factory=lambda: platformdirs.user_data_path("echostats", appauthor=False),
     )
     min_play_ms: int = _variable(
         "ECHOSTATS_MIN_PLAY_MS",
-        "shorter plays are kept but not counted; 0 counts every row, as EchoStats does",
+        "least length of a play that counts, in milliseconds; shorter plays are kept but not counted; 0 counts every "
+        "row, as EchoStats does",
         default=30_000,
         ge=0,
         le=LARGEST,
     )
     audio_features: Annotated[tuple[str, ...], NoDecode] = _variable(
         "ECHOSTATS_AUDIO_FEATURES",
-        "where audio features come from, in this order; also the path of a `.csv` or `.parquet` file, or `none`",
+        "sources of audio features, in this order, separated by commas; also the path of a `.csv` or `.parquet` "
+        "file, or `none`",
         default=("spotify", "reccobeats"),
     )
     sync_interval_minutes: int = _variable(
-        "SYNC_INTERVAL_MINUTES", "how often each user is synced", default=15, ge=1, le=LARGEST
+        "SYNC_INTERVAL_MINUTES", "minutes between two syncs of each user", default=15, ge=1, le=LARGEST
     )
     sensors: SyncSensors = _variable(
         "ECHOSTATS_SENSORS",
-        "`per_user`: each user is synced by a sensor of their own; `fanout`: all by one, many in a run; `auto`: the "
-        "former up to 200 users",
+        "`per_user`: each user has a sensor of their own; `fanout`: one sensor syncs all users, many in each run; "
+        "`auto`: `per_user` up to 200 users, then `fanout`",
         default="auto",
     )
     sync_batch_size: int = _variable(
-        "SYNC_BATCH_SIZE", "how many users a run syncs at most under `fanout`", default=100, ge=1, le=LARGEST
+        "SYNC_BATCH_SIZE", "most users in one run under `fanout`", default=100, ge=1, le=LARGEST
     )
     keep_runs_days: int = _variable(
-        "ECHOSTATS_KEEP_RUNS_DAYS", "for how long Dagster keeps the records of runs", default=14, ge=1, le=LARGEST
+        "ECHOSTATS_KEEP_RUNS_DAYS", "days for which Dagster keeps the records of runs", default=14, ge=1, le=LARGEST
     )
     imports_dir: Path = _variable(
         "ECHOSTATS_IMPORTS",
-        "the folder in which each user has a folder to drop exports into",
+        "folder with a subfolder for each user, in which exports to import are placed",
         shown="`imports` in `ECHOSTATS_HOME`",
         default=Path("imports"),
     )
     import_max_gib: int = _variable(
-        "ECHOSTATS_IMPORT_MAX_GIB", "how much a zip may hold, unpacked", default=4, ge=1, le=LARGEST
+        "ECHOSTATS_IMPORT_MAX_GIB", "largest unpacked size of a zip, in GiB", default=4, ge=1, le=LARGEST
     )
     import_max_ratio: int = _variable(
         "ECHOSTATS_IMPORT_MAX_RATIO",
-        "how many times larger than packed a file of a zip may be",
+        "largest ratio of unpacked to packed size of a file in a zip",
         default=200,
         ge=1,
         le=LARGEST,
     )
     alerts: Annotated[tuple[SecretStr, ...], NoDecode] = _variable(
         "ECHOSTATS_ALERTS",
-        "where notices of trouble go: addresses as [Apprise](https://appriseit.com/services/) has them, separated by "
-        "spaces or commas",
+        "addresses to which notices of trouble are sent, in the form of [Apprise](https://appriseit.com/services/), "
+        "separated by spaces or commas",
         default=(),
     )
     ui_url: str | None = _variable(
         "ECHOSTATS_UI_URL",
-        "address of the Dagster UI: links in notices lead there, and the code is loaded again there for new users",
+        "address of the Dagster UI, for links in notices, and for reloading its code when a user is added",
         shown="that of `echostats up`",
         default=None,
     )
     ui_hosts: Annotated[tuple[str, ...], NoDecode] = _variable(
         "ECHOSTATS_UI_HOSTS",
-        "names under which you open the UI or scrape the metrics besides `127.0.0.1` and `localhost`, as behind a "
-        "reverse proxy: `stats.example.org` (any port) or `stats.example.org:8443`, separated by commas",
+        "host names of the UI and the metrics besides `127.0.0.1` and `localhost`, for example behind a reverse proxy: "
+        "`stats.example.org` (any port) or `stats.example.org:8443`, separated by commas",
         default=(),
     )
     embedded_mongo: bool = _variable(
         EMBEDDED_MONGO,
-        "`1` lets code under Dagster use the embedded server; `echostats` commands set it for what they start",
+        "`1` lets code under Dagster use the embedded server; `echostats` commands set it for the processes they start",
         default=False,
     )
 
     @property
     def simulated(self) -> bool:
-        """Whether this installation talks to the simulator instead of Spotify."""
+        """Whether this installation uses the simulated Spotify instead of the real one."""
         return self.spotify_client_id is None
 
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic passes them all
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic passes all sources
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Nothing but what a new instance is given."""
+        """Use the arguments of a new instance as the only source."""
         return (init_settings,)
 
     @field_validator("home", "imports_dir", mode="before")
@@ -247,7 +255,7 @@ class Settings(BaseSettings):
     def _addresses(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        # A comma may be part of an address, as in a list of recipients: it separates only before another address.
+        # A comma may be part of an address, as in a list of recipients: it separates only if another address follows.
         found = re.split(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)|\s+", value)
         addresses = [address.rstrip(",") for address in found if address.strip(",")]
         for number, address in enumerate(addresses, start=1):
@@ -267,8 +275,9 @@ class Settings(BaseSettings):
         for name in names:
             if not re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", name):
                 raise SettingsError(
-                    f"ECHOSTATS_UI_HOSTS names {name!r}. Give names as they stand in the address bar, with or without "
-                    "a port, for example stats.example.org, separated by commas; without http:// and without wildcards."
+                    f"ECHOSTATS_UI_HOSTS names {name!r}. Give host names as in the address bar of the browser, with or "
+                    "without a port, for example stats.example.org, separated by commas; without http:// and without "
+                    "wildcards."
                 )
         return names
 
@@ -292,9 +301,9 @@ def load_settings(
     """Read and check the settings.
 
     Args:
-        environ: Environment to read; the process's own when None.
-        env_file: Optional dotenv file; the environment wins over it.
-        overrides: Settings by the same names that win over both.
+        environ: Environment to read; None reads that of the process.
+        env_file: Optional dotenv file; the environment overrides it.
+        overrides: Variables that override both.
 
     Raises:
         SettingsError: a value is malformed; the message names the variable and the fix.
@@ -310,8 +319,8 @@ def load_settings(
         raise SettingsError(_explained(error)) from None
     if settings.mongo_uri is not None and settings.encryption_key is None:
         raise SettingsError(
-            "ENCRYPTION_KEY is not set. It is required together with MONGO_URI, so that the tokens in your database "
-            f"stay readable from every machine. {NEW_KEY}"
+            "ENCRYPTION_KEY is not set. It is required together with MONGO_URI, so that every machine can read the "
+            f"tokens in your database. {NEW_KEY}"
         )
     if "imports_dir" not in settings.model_fields_set:
         settings = settings.model_copy(update={"imports_dir": settings.home / "imports"})
@@ -319,12 +328,12 @@ def load_settings(
 
 
 def set_environment(values: Mapping[str, str]) -> None:
-    """Set variables for Dagster, in this process and those it starts: Dagster takes them from nowhere else."""
+    """Set environment variables for Dagster, which reads settings only there, in this process and its children."""
     os.environ.update(values)
 
 
 def _explained(error: ValidationError) -> str:
-    """The first of the errors of pydantic, with the variable and the fix."""
+    """Return the first error of pydantic as text, with the variable and the fix."""
     found = error.errors()[0]
     name, value = str(found["loc"][0]), found["input"]
     field = next(field for field in Settings.model_fields.values() if field.validation_alias == name)

@@ -1,7 +1,8 @@
-"""The state folder (``ECHOSTATS_HOME``): everything this installation keeps on disk outside MongoDB.
+"""The state folder (``ECHOSTATS_HOME``): all files of this installation outside MongoDB.
 
-Here: creating the folder, keeping it private, reading and writing small files in it, the generated encryption key.
-Not here: what the files mean. On Windows the profile's own access rules protect the folder; modes apply elsewhere.
+Here: creating the folder, keeping it private, reading and writing small files in it, the generated encryption key. Not
+here: the meaning of the files. On Windows, the access rules of the user profile protect the folder; on other systems,
+file modes do.
 """
 
 import errno
@@ -27,7 +28,7 @@ KEY_LOCK_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class StateFolder:
-    """A folder that only its owner can read. Nothing is touched before `ensure` or a write.
+    """The state folder, which only its owner can read. Nothing on disk changes before `ensure` or a write.
 
     Attributes:
         path: The folder, usually `Settings.home`.
@@ -37,7 +38,7 @@ class StateFolder:
 
     @property
     def mongo_dir(self) -> Path:
-        """Everything of the embedded MongoDB server."""
+        """Files of the embedded MongoDB server."""
         return self.path / "mongo"
 
     @property
@@ -47,7 +48,7 @@ class StateFolder:
 
     @property
     def imports_dir(self) -> Path:
-        """Exports waiting to be imported, in a subfolder per user."""
+        """Exports that wait for import, in a subfolder per user."""
         return self.path / "imports"
 
     @property
@@ -57,7 +58,7 @@ class StateFolder:
 
     @property
     def pictures_dir(self) -> Path:
-        """Pictures that reports show, so that each is fetched once."""
+        """Cache of the pictures in reports, so that each one is fetched once."""
         return self.path / "pictures"
 
     @property
@@ -72,16 +73,16 @@ class StateFolder:
 
     @property
     def simulator_file(self) -> Path:
-        """Where a running simulator listens."""
+        """File with the address of a running simulator."""
         return self.path / "simulator.json"
 
     @property
     def roster_file(self) -> Path:
-        """The users that exist, for code that may not ask MongoDB."""
+        """File with the existing users, for code that may not read MongoDB."""
         return self.path / "users.json"
 
     def ensure(self) -> Self:
-        """Create the folder and its sub-folders with mode 0700, tighten them if they are ours, and prove it writable.
+        """Create the folder and its subfolders with mode 0700, also set it on existing ones of ours; check write access.
 
         Raises:
             StorageError: the folder cannot be created or written, or is shared with the whole system.
@@ -108,7 +109,7 @@ class StateFolder:
         return self
 
     def write_private(self, name: str | Path, text: str) -> Path:
-        """Write a file that readers see either as before or complete, with mode 0600 from its first byte.
+        """Write a file atomically, with mode 0600 from its first byte: readers see the old or the new content.
 
         Args:
             name: File name relative to the folder, or one of the path properties.
@@ -128,14 +129,14 @@ class StateFolder:
         return target
 
     def write_json(self, name: str | Path, value: Any) -> Path:
-        """Write a value as JSON, under the guarantees and errors of `write_private`."""
+        """Write a value as JSON, with the guarantees and errors of `write_private`."""
         return self.write_private(name, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
     def read_text(self, name: str | Path) -> str | None:
-        """Content of a file, or None if there is no such file.
+        """Return the content of a file, or None if the file does not exist.
 
         Raises:
-            StorageError: the file is there and cannot be read, or is not UTF-8.
+            StorageError: the file exists and cannot be read, or is not UTF-8.
         """
         target = self.path / name
         try:
@@ -148,7 +149,7 @@ class StateFolder:
             ) from error
 
     def read_json(self, name: str | Path) -> Any:
-        """The value stored in a JSON file, or None if there is no such file.
+        """Return the value in a JSON file, or None if the file does not exist.
 
         Raises:
             StorageError: the file cannot be read or is not JSON.
@@ -162,12 +163,12 @@ class StateFolder:
             raise StorageError(f"{self.path / name} is not valid JSON ({error}). Repair or remove it.") from error
 
     def encryption_key(self) -> str:
-        """The key of this folder, 64 hexadecimal characters (AES-256), made on first use.
+        """Return the encryption key of this folder, 64 hexadecimal characters (AES-256); the first call creates it.
 
-        Processes that ask at the same time all get the same key.
+        Processes that call this at the same time all get the same key.
 
         Raises:
-            StorageError: the key file cannot be read or written, or holds something else.
+            StorageError: the key file cannot be read or written, or does not hold a key.
         """
         if (key := self._stored_key()) is not None:
             return key
@@ -181,7 +182,7 @@ class StateFolder:
         except Timeout as error:
             raise StorageError(
                 f"Another process has held {self.encryption_key_file}.lock for {KEY_LOCK_TIMEOUT_S:.0f} seconds. "
-                "Try again; if it stays, stop the other echostats processes."
+                "Try again; if the error stays, stop the other echostats processes."
             ) from error
         except OSError as error:
             raise self._unusable(error) from error
@@ -199,7 +200,7 @@ class StateFolder:
         return key
 
     def _refuse_shared(self) -> None:
-        """Taking everyone else's access to ``/`` or ``/tmp`` away would break the system."""
+        """Refuse folders like ``/`` or ``/tmp``: mode 0700 on them would break the system."""
         if self.path.resolve() == Path("/") or self.path.stat().st_mode & stat.S_ISVTX:
             raise StorageError(
                 f"The state folder {self.path} is shared by the whole system. "
@@ -212,7 +213,7 @@ class StateFolder:
             f"The state folder {self.path} cannot be used: {error.strerror or error}"
             f"{f' ({error.filename})' if error.filename else ''}. "
             + (
-                "Make room on its disk and try again; what was stored stays."
+                "Make room on its disk and try again; stored data is kept."
                 if full
                 else "Set ECHOSTATS_HOME to a folder that you can write to."
             )
@@ -229,7 +230,7 @@ def _make_private(folder: Path) -> None:
 
 
 def replace_file(target: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write beside the target and rename, both on disk before this returns: a lost key cannot be made again."""
+    """Write a new file and rename it to the target; both are on disk on return, since a lost key cannot be replaced."""
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         Path(temporary).chmod(mode)
