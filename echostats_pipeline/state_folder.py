@@ -82,7 +82,7 @@ class StateFolder:
         return self.path / "users.json"
 
     def ensure(self) -> Self:
-        """Create the folder and its subfolders with mode 0700, also set it on existing ones of ours; check write access.
+        """Create the folder and its subfolders with mode 0700, also set it on our existing ones; check write access.
 
         Raises:
             StorageError: the folder cannot be created or written, or is shared with the whole system.

@@ -1,1 +1,1 @@
-"""People: connecting, consent, key rotation, export and removal of their data."""
+"""Accounts of users: connecting, consent, key rotation, export and removal of a user's data."""

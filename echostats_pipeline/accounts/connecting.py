@@ -1,4 +1,4 @@
-"""Accounts: consent becomes a stored user with encrypted tokens, and those become a client that reads for them."""
+"""Connects a Spotify account: stores the user with encrypted tokens, and opens a client that uses these tokens."""
 
 import random
 import secrets
@@ -36,14 +36,14 @@ Clock = Callable[[], datetime]
 SIMULATED_CLIENT_ID = "echostats-simulated-app"
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0
 REFRESH_PATIENCE_S, REFRESH_POLL_S = 90.0, 0.05
-"""How long to wait for another process's refresh, which itself may be repeated for a minute."""
+"""Seconds to wait for a refresh by another process, which may itself retry for a minute."""
 REFRESH_EARLY = timedelta(seconds=60)
-"""An access token this close to its end is not used any more: it could end on the way."""
+"""An access token that expires this soon is renewed before use, because it could expire during the call."""
 
 
 @dataclass(frozen=True)
 class Spotify:
-    """Which Spotify this installation talks to, and as which app."""
+    """Addresses of the Spotify that this installation uses, and the app's credentials."""
 
     app: SpotifyApp
     api_url: str
@@ -51,10 +51,10 @@ class Spotify:
 
 
 def configured_spotify(settings: Settings) -> Spotify:
-    """The real Spotify if the settings name an app, else the running simulator.
+    """Return the real Spotify if the settings name an app, else the running simulator.
 
     Raises:
-        SettingsError: neither is there.
+        SettingsError: no app is named, and no simulator is running.
     """
     if settings.spotify_client_id is not None:
         app = SpotifyApp(
@@ -77,20 +77,20 @@ def configured_spotify(settings: Settings) -> Spotify:
 
 
 def budget_of(settings: Settings) -> Budget:
-    """How many calls the settings allow."""
+    """Return the budget of calls that the settings allow."""
     return Budget(calls=settings.daily_calls, burst=settings.burst_calls)
 
 
 def token_cipher(settings: Settings) -> TokenCipher:
-    """The cipher with the configured key or the one kept in the state folder, and with the former keys."""
+    """Return the cipher with the configured key, or else the key in the state folder, and with the former keys."""
     key = settings.encryption_key or SecretStr(StateFolder(settings.home).encryption_key())
     return TokenCipher(key, settings.encryption_keys_old)
 
 
 class StoredTokens:
-    """The access tokens of one user, kept in the database so that every process uses the same.
+    """The access tokens of one user, stored in the database, so that all processes use the same token.
 
-    Satisfies `spotify.authorised.AccessTokens`.
+    Implements `spotify.authorised.AccessTokens`.
     """
 
     def __init__(
@@ -104,17 +104,18 @@ class StoredTokens:
         self._clock = clock
 
     def access_token(self) -> str:
-        """The stored token while it is good for another minute, else a new one."""
+        """Return the stored token if it is valid for another minute, else a new one."""
         return self._token(rejected="")
 
     def renewed_token(self, rejected: str) -> str:
-        """The token another process has stored meanwhile, else a new one."""
+        """Return the token that another process has stored meanwhile, else a new one."""
         return self._token(rejected)
 
     def _token(self, rejected: str) -> str:
-        """A usable stored token; if there is none, one of all threads and processes that want it refreshes it.
+        """Return a usable stored token; if there is none, exactly one thread of all processes refreshes it.
 
-        A refresh may use up the refresh token, so two at once would cost the consent. The others wait and look again.
+        A refresh may use up the refresh token, so two refreshes at the same time could lose the consent. The other
+        threads wait, and then read the stored token again.
         """
         deadline = time.monotonic() + REFRESH_PATIENCE_S
         while time.monotonic() < deadline:
@@ -125,14 +126,14 @@ class StoredTokens:
                     return token
             if self._users.lease_refresh(stored):
                 try:
-                    return self._refreshed(stored)  # storing the new tokens ends the lease
+                    return self._refreshed(stored)  # storing the new tokens releases the lease
                 except BaseException:
                     self._users.release_refresh(self._user.user_id)
                     raise
             time.sleep(REFRESH_POLL_S)
         raise SpotifyUnreachable(
             f"Another process has been refreshing the access token of {self._user.partition_key} for "
-            f"{REFRESH_PATIENCE_S:.0f} seconds without an end. It will be tried again with the next sync."
+            f"{REFRESH_PATIENCE_S:.0f} seconds and has not finished. The next sync tries again."
         )
 
     def _refreshed(self, stored: SpotifyTokens) -> str:
@@ -157,12 +158,12 @@ def store_grant(
     now: datetime,
     previous: SpotifyTokens | None = None,
 ) -> None:
-    """Store granted tokens; a refresh token that Spotify did not send again stays the previous one.
+    """Store granted tokens; if Spotify sent no refresh token, the stored one is kept.
 
     Raises:
-        ReauthorizationNeeded: there is no refresh token at all.
+        ReauthorizationNeeded: there is no refresh token, neither sent nor stored.
     """
-    # EchoStats reads both tokens, and goes on doing so after a renewal and after a new consent.
+    # EchoStats reads both tokens, also after a renewal and after a new consent.
     form = users.stored_refresh_token(user.user_id) if previous is None else previous.refresh_token_encrypted
     if grant.refresh_token is not None:
         plain = grant.refresh_token.get_secret_value()
@@ -171,7 +172,7 @@ def store_grant(
         encrypted = previous.refresh_token_encrypted
     else:
         raise ReauthorizationNeeded(
-            f"Spotify granted {user.display_name or user.spotify_id} no refresh token. Connect the account again."
+            f"Spotify sent no refresh token for {user.display_name or user.spotify_id}. Connect the account again."
         )
     users.store_tokens(
         SpotifyTokens(
@@ -188,11 +189,12 @@ def store_grant(
 
 @dataclass(frozen=True)
 class SpotifyHandlers:
-    """How this installation reaches Spotify: the layers around every call, and what they share across processes.
+    """The handlers of every call to Spotify: logging, limits, retries, and state that all processes share.
 
     Attributes:
-        token: For the accounts service, and for services beside Spotify: logged, within limits, repeated.
-        authorised: The same for the Web API, with the access token of a user.
+        token: Handler for the accounts service, and for services other than Spotify: logged, within limits, with
+            retries.
+        authorised: The same handler for the Web API, with the access token of a user.
     """
 
     token: Handler
@@ -201,7 +203,7 @@ class SpotifyHandlers:
 
 @contextmanager
 def reached(store: Store, budget: Budget, clock: Clock, sleep: Sleep = time.sleep) -> Iterator[SpotifyHandlers]:
-    """The layers, open as long as the block; its calls are in ``api_logs`` when it is left, however it is left."""
+    """Open the handlers for the length of the block; at its end, also after an error, calls are in ``api_logs``."""
     with store.api_logs() as log, requests.Session() as session:
         transport = RequestsHandler(session, CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         logged = LoggingHandler(transport, log.add, time.monotonic, lambda: f"req-{secrets.token_hex(8)}")
@@ -217,7 +219,7 @@ def reached(store: Store, budget: Budget, clock: Clock, sleep: Sleep = time.slee
 def open_client(
     settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
 ) -> Iterator[SpotifyClient]:
-    """A client that reads on behalf of a user, who is paused if the app's allow-list turns out to lack them."""
+    """Open a client that reads for a user; the user is paused if the app's allow-list does not contain them."""
     with reached(store, budget_of(settings), clock, sleep) as reach, _paused_if_not_registered(store, user):
         yield _client(settings, store, user, clock, reach)
 
@@ -226,7 +228,7 @@ def open_client(
 def open_feature_sources(
     settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
 ) -> Iterator[dict[str, FeatureSource]]:
-    """Where audio features come from, in the order of the settings; Spotify is asked on behalf of a user."""
+    """Open the sources of audio features, in the order of the settings; Spotify is called with a user's token."""
     with reached(store, budget_of(settings), clock, sleep) as reach, _paused_if_not_registered(store, user):
 
         def source(name: str) -> FeatureSource:
@@ -241,7 +243,7 @@ def open_feature_sources(
 
 @contextmanager
 def _paused_if_not_registered(store: Store, user: User) -> Iterator[None]:
-    """Only the owner of the app can help: until they have, every sync would fail alike."""
+    """Pause a user whom the allow-list lacks: every sync would fail until the owner of the app adds them."""
     try:
         yield
     except UserNotRegistered as error:
@@ -260,14 +262,14 @@ def _client(settings: Settings, store: Store, user: User, clock: Clock, reach: S
 def connect_account(
     settings: Settings, store: Store, *, code: str, verifier: str | None, timezone: str, now: datetime
 ) -> User:
-    """Turn the code of a consent into a stored user with tokens; a known account is renewed.
+    """Exchange the code of a consent for tokens and store the user; for a known account, the tokens are replaced.
 
     Args:
-        settings: Which Spotify, and the encryption key.
-        store: Where the user is stored.
-        code: The authorization code that came back with the redirect.
+        settings: Which Spotify to use, and the encryption key.
+        store: The database in which the user is stored.
+        code: The authorization code in the redirect.
         verifier: PKCE verifier of the consent; None for an app with a client secret.
-        timezone: IANA zone for a new user; a known one keeps theirs.
+        timezone: IANA time zone for a new user; a known user keeps their zone.
         now: When the consent was given.
 
     Raises:
@@ -278,14 +280,14 @@ def connect_account(
         grant = exchange_code(reach.token, spotify.app, code=code, verifier=verifier)
         client = SpotifyClient(reach.authorised(_GrantedToken(grant)), spotify.api_url)
         profile = user_profile(client.me())
-    store.removals.sweep()  # one that was interrupted is finished: its user is not renewed, but begins anew
+    store.removals.sweep()  # finish an interrupted removal first: a removed user must start again as a new one
     user = store.users.connect(profile, authorized_at=now, simulated=settings.simulated, timezone=timezone)
     store_grant(store.users, cipher, user, grant, now)
     return user
 
 
 class _GrantedToken:
-    """The one token that exists before there is a user to keep it for."""
+    """The access token of an account whose user is not stored yet."""
 
     def __init__(self, grant: TokenGrant) -> None:
         self._token = grant.access_token.get_secret_value()
@@ -293,5 +295,7 @@ class _GrantedToken:
     def access_token(self) -> str:
         return self._token
 
-    def renewed_token(self, rejected: str) -> str:  # noqa: ARG002 - there is no other token, whichever was rejected
-        raise ReauthorizationNeeded("Spotify does not accept the access token it has just granted. Connect again.")
+    def renewed_token(self, rejected: str) -> str:  # noqa: ARG002 - there is only this token
+        raise ReauthorizationNeeded(
+            "Spotify does not accept the access token that it has just granted. Connect the account again."
+        )

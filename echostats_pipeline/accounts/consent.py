@@ -1,6 +1,5 @@
-"""A user's consent: asked for, how long it lasts, and whether and in which days it is used.
+"""Life cycle of a user's consent: request, expiry after six months, resuming a user, change of the time zone.
 
-Here: one attempt to get a consent, its end after six months, resuming a user, moving a user's days to another zone.
 Not here: tokens (`accounts.connecting`), browsers and pages (`cli.connect`).
 """
 
@@ -19,18 +18,18 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date
 
 CONSENT_LIFE = timedelta(days=182)
-"""Half a year: Spotify says six months, and tells no date."""
+"""Assumed life of a consent: Spotify says six months, and gives no date."""
 EXPIRES_SOON, URGENT = timedelta(days=30), timedelta(days=7)
-"""With so much left of a consent, its user is told to renew it."""
+"""Remaining life of a consent at which a first notice and an urgent notice to renew it are due."""
 
 
 @dataclass(frozen=True)
 class ConsentAttempt:
-    """One attempt to get a consent: what is sent with the user, and must come back or stay secret.
+    """One request for a consent: the values that are sent with it, come back, or stay secret.
 
     Attributes:
-        app: Who asks.
-        state: Comes back with the code, and tells this attempt's answer from another's.
+        app: The app that requests the consent.
+        state: Random value that comes back with the code, and identifies the answer to this request.
         verifier: PKCE verifier; None for an app with a client secret.
     """
 
@@ -40,55 +39,55 @@ class ConsentAttempt:
 
     @classmethod
     def of(cls, app: SpotifyApp) -> "ConsentAttempt":
-        """A new attempt: PKCE unless the app has a client secret."""
+        """Start a new request, with PKCE unless the app has a client secret."""
         return cls(app, secrets.token_urlsafe(16), new_verifier() if app.client_secret is None else None)
 
     @property
     def address(self) -> str:
-        """Where the user gives the consent."""
+        """The address at which the user gives the consent."""
         return authorize_url(
             self.app, state=self.state, code_challenge=challenge(self.verifier) if self.verifier else None
         )
 
     def is_answered_by(self, address: str) -> bool:
-        """Whether a redirect belongs to this attempt, with or without a code."""
+        """Return whether a redirect belongs to this request, with or without a code."""
         return parse_qs(urlsplit(address).query).get("state") == [self.state]
 
     def code(self, address: str) -> str:
-        """The authorization code in the address that the attempt ended at.
+        """Return the authorization code in the address of the final redirect.
 
         Raises:
-            ConsentNotGiven: there is none, or it is another attempt's.
+            ConsentNotGiven: the address has no code, or belongs to another request.
         """
         return code_from_redirect(self.app, address, state=self.state)
 
 
 def consent_left(user: User, now: datetime) -> timedelta | None:
-    """How long a user's consent lasts from now, negative if it has ended; None if it is unknown when it was given."""
+    """Return the remaining life of a user's consent; negative if it has ended, None if its start is unknown."""
     return None if user.authorized_at is None else user.authorized_at + CONSENT_LIFE - now
 
 
 def resume(store: Store, user: User) -> None:
-    """Sync a paused user again.
+    """Set a paused user to active, so that syncs continue.
 
     Raises:
-        EchostatsError: it takes more than that: the consent is gone.
+        EchostatsError: Spotify no longer accepts the consent, so the user must connect again.
     """
     if user.status == "needs_reauth":
         raise EchostatsError(
             f"Spotify no longer accepts the consent of {user.partition_key}. "
-            "Let them connect again with `echostats connect`; that resumes them as well."
+            "Let the user connect again with `echostats connect`; that also resumes the user."
         )
     store.users.set_status(user.user_id, "active")
 
 
 def move_days(store: Store, user: User, timezone: str) -> DayWindow | None:
-    """Let a user's days begin in another zone, and have every day of the history rebuilt, and the snapshots.
+    """Change a user's time zone, and mark all days of the history and the snapshots for a rebuild.
 
-    These would not follow from the days: where no day changes, the midnights between which they lie do.
+    Snapshots are marked separately: even if no rollup changes, the midnights that bound their periods do.
 
     Returns:
-        The days that wait for a rebuild: all from the first to the last play, in the old zone and in the new one.
+        The days that wait for a rebuild: all days from the first to the last play, in the old zone and in the new one.
         None if there is no play.
     """
     span = store.users.history_span(user.user_id)

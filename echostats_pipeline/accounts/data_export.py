@@ -1,4 +1,4 @@
-"""Everything that is a user's own, as files: JSON Lines of each collection, and their plays as a table besides."""
+"""Exports a user's data to files: each collection as JSON Lines, and the plays also as a Parquet table."""
 
 import inspect
 import json
@@ -23,44 +23,45 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.plays_table import DERIVED_COLUMNS, PLAY_COLUMNS, flat_plays, with_derived
 
 FORMAT_VERSION = 1
-"""Of the layout of an export: another one means that a reader of the former may stumble."""
+"""Version of the layout of an export; it changes when readers of the previous layout may fail."""
 HISTORY, TABLE, MANIFEST, NOTE = "listening_history", "plays.parquet", "manifest.json", "README.txt"
 ROWS_AT_ONCE = 20_000
-"""Plays that are held in memory at a time."""
+"""Number of plays that are held in memory at a time."""
 TOLD_EVERY = 500
+"""Number of documents between two progress reports."""
 NOTE_TEXT = """\
-Everything that {made_by} kept of {whose} on {at}.
+All data that {made_by} stored about {whose} on {at}.
 
 {files}
 
-The .jsonl files hold one document a line, as MongoDB has it, in plain JSON (UTF-8). Instants are ISO 8601 in UTC, ids
-of MongoDB their hexadecimal digits, numbers that JSON has no word for are null. Tokens are never exported.
+The .jsonl files hold one document per line, as stored in MongoDB, in plain JSON (UTF-8). Instants are ISO 8601 in UTC,
+ids of MongoDB are their hexadecimal digits, and numbers that JSON cannot express are null. Tokens are never exported.
 {plays}
 
 To read them:  {reading}
 """
 PLAYS_TEXT = """\
-What cannot be computed anew is in listening_history.jsonl. The same {rows:,} plays are rows of plays.parquet, as they
-were played; a value of another type than its column's is null there. The {counted:,} with `counts` are the plays of all
-statistics: those of {seconds:g} s and more, and those of which nobody knows how long they lasted. Listening time is
-that of all rows: the {hours:,.1f} hours of `listened_ms`. Days begin in {zone} (`local_date`). Its columns, but for
-those without any value:
+The original data is in listening_history.jsonl; all statistics can be computed from it. The same {rows:,} plays are the
+rows of plays.parquet, in the order in which they were played; there, a value that does not fit the type of its column
+is null. All statistics are based on the {counted:,} plays with `counts`: plays of {seconds:g} s or more, and plays of
+unknown length. Listening time is the sum of `listened_ms` over all rows: {hours:,.1f} hours. Days (`local_date`) begin
+at midnight in {zone}. The columns, without those that have no value in any row:
 
 {columns}"""
-NO_PLAYS_TEXT = "There are no plays: plays.parquet has its columns and no rows."
+NO_PLAYS_TEXT = "There are no plays: plays.parquet has columns, but no rows."
 READING = {
     f"{HISTORY}.jsonl": f"jq -s length {HISTORY}.jsonl",
     TABLE: f'polars.read_parquet("{TABLE}")',
     "daily_rollups.jsonl": 'pandas.read_json("daily_rollups.jsonl", lines=True)',
 }
-"""How to read a file, by its name."""
+"""Command that reads a file, by name of the file."""
 IDS = dict.fromkeys(("track_spotify_id", "artist_id", "album_id"), pl.String())
 HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """A file of an export: its name, how many documents or rows it holds, and in how many bytes."""
+    """A file of an export: its name, its number of documents or rows, and its size in bytes."""
 
     name: str
     documents: int
@@ -70,24 +71,24 @@ class ExportedFile:
 def export_user(
     store: Store, user: User, target: Path, *, progress: Progress, at: datetime, min_play_ms: int
 ) -> list[ExportedFile]:
-    """Write everything that is a user's own to a new folder, which is there only once it is complete.
+    """Write all data of a user to a new folder, which appears only when it is complete.
 
-    Holds so many plays at once as `ROWS_AT_ONCE`, however long the history is. What changes meanwhile is in it as each
-    document was when it was read.
+    At most `ROWS_AT_ONCE` plays are held in memory, for a history of any length. If documents change meanwhile, each
+    one is exported as it was when it was read.
 
     Args:
         store: The database; it is only read.
-        user: Whose.
-        target: The folder; nothing or an empty folder is there.
-        progress: Told of documents.
-        at: The present.
+        user: The user whose data is exported.
+        target: Path of the folder; it must not exist, or be an empty folder.
+        progress: Receives the number of documents.
+        at: The present instant.
         min_play_ms: Plays known to be shorter do not count.
 
     Returns:
-        The files with data, in the order of the collections, the table of plays last.
+        The files with data, in the order of the collections; the table of plays is last.
 
     Raises:
-        StorageError: the folder is taken or cannot be written; nothing is left of it then.
+        StorageError: the folder exists or cannot be written; no part of the export is left behind.
     """
     with new_folder(target) as folder:
         counts = {name: count for name, count in store.owned.counts(user).items() if not declared()[name].is_cache}
@@ -118,16 +119,16 @@ def _write_collection(
 
 @dataclass
 class _PlayTable:
-    """Plays on their way into one Parquet file: kept on the disk in parts, which polars then streams into one.
+    """Collects plays for one Parquet file: writes parts to the disk, which polars then streams into one file.
 
     Attributes:
-        folder: Where the parts are kept.
-        store: Whose catalogue knows the tracks.
-        user: Whose plays they are.
+        folder: Folder of the parts.
+        store: The database, whose catalogue holds the tracks.
+        user: The user whose plays they are.
         min_play_ms: Plays known to be shorter do not count.
-        filled: Names of the columns in which there is any value.
-        counted: How many plays count.
-        listened_ms: How long all of them lasted.
+        filled: Names of the columns with at least one value.
+        counted: Number of plays that count.
+        listened_ms: Listening time of all plays.
     """
 
     folder: Path
@@ -143,7 +144,7 @@ class _PlayTable:
     _parts: list[Path] = field(default_factory=list)
 
     def add(self, play: Document) -> None:
-        """Add a play as it is stored."""
+        """Add a stored play."""
         self._held.append(play)
         if len(self._held) >= ROWS_AT_ONCE:
             self._keep()
@@ -174,7 +175,7 @@ class _PlayTable:
         return rows
 
     def write(self, path: Path) -> ExportedFile:
-        """Write all plays that were added, in their order; a table without rows if there were none."""
+        """Write all added plays, in their order; without any, a table without rows."""
         if self._held or not self._parts:
             self._keep()
         with new_file(path), _disk_errors():
@@ -185,7 +186,7 @@ class _PlayTable:
 
 @contextmanager
 def _disk_errors() -> Iterator[None]:
-    """What polars says of a disk that is full is an error of the disk."""
+    """Turn errors of polars, such as a full disk, into `OSError`."""
     try:
         yield
     except PolarsError as error:
@@ -193,7 +194,7 @@ def _disk_errors() -> Iterator[None]:
 
 
 def _manifest(user: User, files: list[ExportedFile], at: datetime) -> str:
-    """What the export holds, for programs."""
+    """Return the contents of the export as JSON, for programs."""
     left_out = {name: list(each.secrets) for name, each in declared().items() if each.secrets}
     content = {
         "format_version": FORMAT_VERSION,
@@ -207,9 +208,9 @@ def _manifest(user: User, files: list[ExportedFile], at: datetime) -> str:
 
 
 def _note(user: User, files: list[ExportedFile], table: _PlayTable, at: datetime) -> str:
-    """What the export holds, for people."""
+    """Return the contents of the export as text, for people."""
     width = max(len(each.name) for each in files)
-    lines = [f"  {each.name:<{width}}  {each.documents:>9,}  {_told(each.name)}" for each in files]
+    lines = [f"  {each.name:<{width}}  {each.documents:>9,}  {_description(each.name)}" for each in files]
     there = {each.name for each in files}
     filled = [column for column in (*PLAY_COLUMNS, *DERIVED_COLUMNS) if column.name in table.filled]
     names = max((len(column.name) for column in filled), default=0)
@@ -233,9 +234,9 @@ def _note(user: User, files: list[ExportedFile], table: _PlayTable, at: datetime
     )
 
 
-def _told(file_name: str) -> str:
-    """What the documents of a file are, in the words of the model."""
+def _description(file_name: str) -> str:
+    """Return what the documents of a file are: the first line of the model's docstring."""
     collection = declared().get(file_name.removesuffix(".jsonl"))
     if collection is None:
-        return "One row for each play, flat."
+        return "A flat table with one row per play."
     return (inspect.getdoc(collection.document) or "").splitlines()[0].replace("``", "")

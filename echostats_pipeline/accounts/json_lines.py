@@ -1,8 +1,8 @@
-"""Documents as lines of plain JSON, for readers that know nothing of MongoDB.
+"""Writes MongoDB documents as lines of plain JSON, for readers without MongoDB.
 
-An instant is ISO 8601 in UTC with milliseconds (``2025-06-15T12:00:00.000Z``), an ObjectId its 24 hexadecimal digits, a
-decimal text, bytes base64. Names of fields are as stored, with ``.`` and ``$``. What JSON has no word for (NaN,
-infinity) is null. Any other type of BSON is what MongoDB's relaxed Extended JSON makes of it.
+An instant becomes ISO 8601 in UTC with milliseconds (``2025-06-15T12:00:00.000Z``), an ObjectId its 24 hexadecimal
+digits, a decimal becomes text, and bytes become base64. Names of fields are as stored, with ``.`` and ``$``. Numbers
+that JSON cannot express (NaN, infinity) become null. Other BSON types become MongoDB's relaxed Extended JSON.
 """
 
 import base64
@@ -19,12 +19,12 @@ from echostats_pipeline.storage.database import Document
 
 
 def iso(instant: datetime) -> str:
-    """An aware instant in UTC, with milliseconds and ``Z``."""
+    """Return an aware datetime as ISO 8601 text in UTC, with milliseconds and ``Z``."""
     return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 def plain(value: Any) -> Any:
-    """A value that JSON does not know, as one that it does."""
+    """Convert a value that JSON cannot express into one that it can."""
     if isinstance(value, datetime):
         return iso(value)
     if isinstance(value, ObjectId | Decimal128):
@@ -38,7 +38,7 @@ _encode = json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False, c
 
 
 def json_line(document: Document) -> bytes:
-    """A document as one line of JSON in UTF-8, with its newline."""
+    """Return a document as one line of JSON in UTF-8, with the newline."""
     try:
         line = _encode(document)
     except ValueError:
@@ -47,7 +47,7 @@ def json_line(document: Document) -> bytes:
 
 
 def _finite(value: Any) -> Any:
-    """The same with null for what is no number; looked for only where there is one, which is next to never."""
+    """Return the value with null for NaN and infinity; only used for a document that contains one, which is rare."""
     if isinstance(value, dict):
         return {name: _finite(each) for name, each in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Rotating the encryption key: every stored token under the present key.
+"""Key rotation: encrypts every stored token with the present key.
 
-A refresh stores again what it has read, so re-encrypting takes the same lease as a refresh does: neither overwrites
-the other.
+A token refresh stores again what it has read. So re-encryption takes the same lease as a refresh, and neither
+overwrites the other.
 """
 
 import time
@@ -14,19 +14,19 @@ from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.storage.users import LEASE, UserStore
 
 PATIENCE_S, POLL_S = LEASE.total_seconds() + 10, 0.1
-"""A lease whose holder has died ends within it."""
+"""Seconds to wait for a lease, and between two attempts; the lease of a dead process ends within this time."""
 
 Sleep = Callable[[float], None]
 
 
 def rotate_keys(users: UserStore, cipher: TokenCipher, sleep: Sleep = time.sleep) -> int:
-    """Encrypt every stored token with the present key, each in its own form; returns how many were not before.
+    """Encrypt every stored token with the present key, in its stored form; return how many tokens changed.
 
-    One user after the other: interrupted, it can be repeated, and finds less to do.
+    Users are processed one by one. After an interruption it can be repeated, and continues with the other users.
 
     Raises:
-        DecryptionError: a token cannot be read with any configured key; nothing was changed.
-        StorageError: a refresh of some user's tokens does not end.
+        DecryptionError: no configured key can decrypt a token; nothing was changed.
+        StorageError: a refresh of a user's tokens does not end.
     """
     for tokens in users.all_tokens():
         _renewed(cipher, tokens)
@@ -34,7 +34,7 @@ def rotate_keys(users: UserStore, cipher: TokenCipher, sleep: Sleep = time.sleep
 
 
 def tokens_by_key(users: UserStore, cipher: TokenCipher) -> Counter[str | None]:
-    """How many stored tokens each key id holds; None counts those that no configured key reads and that name none."""
+    """Count the stored tokens by key id; None counts tokens without a key id that no configured key decrypts."""
     return Counter(
         cipher.key_id_of(value, tokens.user_id)
         for tokens in users.all_tokens()
@@ -56,8 +56,8 @@ def _rotate(users: UserStore, cipher: TokenCipher, tokens: SpotifyTokens, sleep:
         sleep(POLL_S)
         tokens = users.tokens(tokens.user_id)
     raise StorageError(
-        f"The tokens of user {tokens.user_id} have been refreshed for {PATIENCE_S:.0f} seconds without an end. "
-        "Run `echostats keys rotate` again; what is done stays done."
+        f"Another process has been refreshing the tokens of user {tokens.user_id} for {PATIENCE_S:.0f} seconds and has "
+        "not finished. Run `echostats keys rotate` again; tokens that are already re-encrypted stay so."
     )
 
 

@@ -1,4 +1,4 @@
-"""New folders of files that only their owner can read, and that are there whole or not at all."""
+"""Creates folders of private files atomically: only their owner can read them, and they are complete or absent."""
 
 import os
 import shutil
@@ -11,33 +11,33 @@ from typing import BinaryIO
 from echostats_pipeline.errors import StorageError
 
 UNFINISHED = ".unfinished-"
-"""In the hidden name of a folder that is being written, or whose writer was killed."""
+"""Part of the hidden name of a folder that is being written, or was left by a killed process."""
 
 
 def check_free(target: Path) -> None:
-    """Make sure that a folder can be made at `target`: nothing is there, or an empty folder.
+    """Check that a folder can be created at `target`: the path does not exist, or is an empty folder.
 
     Raises:
-        StorageError: something is there, or there is no folder to make it in.
+        StorageError: the path exists, or its parent folder does not.
     """
     if target.is_dir() and target.samefile(Path.cwd()):
-        raise StorageError(f"{target} is the folder you are in. Name one in it that does not exist yet.")
+        raise StorageError(f"{target} is the current folder. Name a subfolder that does not exist yet.")
     if target.is_dir() and not any(target.iterdir()):
         return
     if target.exists():
-        raise StorageError(f"{target} is there already. Name a folder that does not exist yet; nothing was changed.")
+        raise StorageError(f"{target} already exists. Name a folder that does not exist yet; nothing was changed.")
     if not target.parent.is_dir():
-        raise StorageError(f"There is no folder {target.parent} to write to. Create it, or name another one.")
+        raise StorageError(f"The folder {target.parent} does not exist. Create it, or name another folder.")
 
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A folder to write to, which becomes `target` when the block ends and is gone if the block fails.
+    """Provide a folder to write to, which is renamed to `target` at the end of the block, and deleted on an error.
 
-    It lies beside `target`, hidden, with `UNFINISHED` in its name: that is all that a killed process leaves.
+    Until then it is a hidden folder beside `target`, with `UNFINISHED` in its name. A killed process leaves only this.
 
     Raises:
-        StorageError: `target` is taken or cannot be made, or something cannot be written.
+        StorageError: `target` exists or cannot be created, or a file cannot be written.
     """
     target = target.resolve()
     check_free(target)
@@ -55,14 +55,14 @@ def new_folder(target: Path) -> Iterator[Path]:
         _sync(target.parent)
     except OSError as error:
         raise StorageError(
-            f"{target} cannot be written: {error.strerror or error}. Nothing of it is left; "
+            f"{target} cannot be written: {error.strerror or error}. No part of it is left behind; "
             "make room there or name another folder."
         ) from error
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file with mode 0600 from its first byte; it is on the disk when the block ends."""
+    """Create a file with mode 0600 from its first byte; it is on the disk when the block ends."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         yield file
         file.flush()
@@ -70,7 +70,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _sync(folder: Path) -> None:
-    """Have the names in a folder on the disk, too."""
+    """Write the names in a folder to the disk."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

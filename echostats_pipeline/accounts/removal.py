@@ -1,4 +1,4 @@
-"""Removing a user: every document of theirs in every collection. The shared catalogue stays."""
+"""Removes a user: deletes their documents in every collection, and keeps the shared catalogue."""
 
 from datetime import datetime
 
@@ -7,10 +7,10 @@ from echostats_pipeline.storage.store import Store
 
 
 def remove_user(store: Store, user: User, at: datetime) -> dict[str, int]:
-    """Remove a user and everything that is theirs; returns how many documents of which collection.
+    """Remove a user and all their documents; return the number of deleted documents by collection.
 
-    That they are removed is remembered first. So an interrupted removal is finished by the next sweep, if it is not
-    repeated before; and what a run that is under way still writes is deleted when its step ends (`storage.removals`).
+    The removal is recorded first. So the next sweep finishes an interrupted removal, if nobody repeats it before.
+    Documents that an active run still writes are deleted when the step of that run ends (`storage.removals`).
     """
     store.removals.remember(user.user_id, at)
     return store.removals.sweep([user.user_id])

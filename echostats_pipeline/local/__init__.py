@@ -1,1 +1,1 @@
-"""One machine: the embedded MongoDB server, the database it serves, the running webserver, processes."""
+"""Single-machine installation: the embedded MongoDB server, its database, the local webserver, processes."""

@@ -14,11 +14,11 @@ from echostats_pipeline.storage.store import Store
 
 @contextmanager
 def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
-    """Open the database that the settings name, starting the embedded server if it is the one and not running.
+    """Open the database that the settings name; the embedded server is started if it is needed and not running.
 
     Args:
         settings: Where the database is.
-        indexes: Whether to make the declared indexes exist first, and to adopt users whom EchoStats has added.
+        indexes: Whether to create the declared indexes first, and to adopt users whom EchoStats has added.
 
     Raises:
         StorageError: the database cannot be used.
@@ -34,7 +34,7 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
 
 
 def mongo_uri(settings: Settings) -> str:
-    """The address of the database server; the embedded one is started if it has to be."""
+    """Return the address of the database server; the embedded one is started if it is needed and not running."""
     if settings.mongo_uri is not None:
         return settings.mongo_uri.get_secret_value()
     home = StateFolder(settings.home)

@@ -1,8 +1,9 @@
-"""The embedded MongoDB server: one mongod per state folder, started when first needed, shared by every process.
+"""The embedded MongoDB server: one mongod per state folder, started on first use, shared by all processes.
 
-How it stays one: a file lock serializes start and stop, and mongod's own lock on its data files says whether one runs.
-Whether it is ours is asked of the server itself, with the password of the state folder; a stored process id is only a
-hint, because ids are reused. Standalone, loopback only, with authentication. Not here: clients, collections, indexes.
+A file lock allows one start or stop at a time, and mongod's own lock on its data files shows whether a server runs. The
+server proves that it is ours: it accepts the password of the state folder. A stored process id is only a hint, because
+the system reuses process ids. The server is standalone, listens on the loopback address only, and requires
+authentication. Not here: clients, collections, indexes.
 """
 
 import contextlib
@@ -49,12 +50,12 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True)
 class EmbeddedServer:
-    """A running server, verified at the time this was made.
+    """A running server, verified when this object was created.
 
     Attributes:
         port: TCP port on 127.0.0.1.
         pid: Process id of mongod.
-        started_here: Whether this very call started it.
+        started_here: Whether this call started it.
         password: Password of the user ``echostats``.
     """
 
@@ -83,17 +84,18 @@ def ensure_running(
     choose_port: Callable[[], int] = free_port,
     timeout_s: float = START_TIMEOUT_S,
 ) -> EmbeddedServer:
-    """Return the server of the state folder, starting it if none runs. It keeps running when this process ends.
+    """Return the server of the state folder; start it if it is not running. It keeps running after this process.
 
     Args:
         home: State folder; created if missing.
         mongod: Binary to run; by default `find_mongod`.
         cache_gb: Upper bound of the WiredTiger cache, in GB (at least 0.25).
-        choose_port: Proposes a TCP port; asked again if the port turns out to be taken.
-        timeout_s: How long a start, or an answer of a server that exists already, may take (seconds).
+        choose_port: Proposes a TCP port; called again if the port is in use.
+        timeout_s: Seconds that a start, or an answer of a running server, may take.
 
     Raises:
-        EmbeddedServerError: no binary, or the server cannot be started or reached; quotes mongod's own last error.
+        EmbeddedServerError: there is no binary, or the server cannot be started or reached; the message quotes mongod's
+            last error.
         StorageError: the state folder cannot be used.
     """
     files = MongodFiles(home.ensure().mongo_dir)
@@ -106,10 +108,10 @@ def ensure_running(
 
 
 def status(home: StateFolder) -> EmbeddedServer | None:
-    """The running server of the state folder, or None. Starts and creates nothing.
+    """Return the running server of the state folder, or None. Starts and creates nothing.
 
     Raises:
-        EmbeddedServerError: something holds the data files and does not answer as our server.
+        EmbeddedServerError: a process holds the data files, and does not answer as our server.
     """
     files = MongodFiles(home.mongo_dir)
     if not files.data.is_dir():
@@ -119,13 +121,13 @@ def status(home: StateFolder) -> EmbeddedServer | None:
 
 
 def stop(home: StateFolder) -> bool:
-    """Stop the server of the state folder: by command, then by signal, then by force. Its data stays.
+    """Stop the server of the state folder: by command, then by signal, then by force. Its data is kept.
 
     Returns:
         Whether a server was running.
 
     Raises:
-        EmbeddedServerError: it does not stop, or does not answer as our server and was left alone.
+        EmbeddedServerError: the server does not stop; or it does not answer as our server, and was not touched.
     """
     files = MongodFiles(home.mongo_dir)
     if not files.data.is_dir():
@@ -140,7 +142,7 @@ def stop(home: StateFolder) -> bool:
 
 @contextlib.contextmanager
 def running(home: StateFolder) -> Iterator[EmbeddedServer]:
-    """The server of the state folder for the length of a block; stopped at its end only if the block started it."""
+    """Provide the server of the state folder in a block; at the end, stop it only if this call started it."""
     server = ensure_running(home)
     try:
         yield server
@@ -151,14 +153,14 @@ def running(home: StateFolder) -> Iterator[EmbeddedServer]:
 
 @contextlib.contextmanager
 def _exclusive(files: MongodFiles, timeout_s: float) -> Iterator[None]:
-    """One process at a time. Whoever waits lets one start that takes as long as it may run its course."""
+    """Let one process at a time start or stop the server; the others wait for up to two start timeouts."""
     lock = FileLock(files.start_lock, timeout=2 * timeout_s, mode=0o600, poll_interval=_POLL_S)
     try:
         lock.acquire()
     except Timeout as error:
         raise EmbeddedServerError(
             f"Another process has been starting or stopping the server for {2 * timeout_s:.0f} seconds "
-            f"({files.start_lock}). Try again; if it stays so, end that echostats process."
+            f"({files.start_lock}). Try again; if the error stays, end that echostats process."
         ) from error
     except OSError as error:
         raise EmbeddedServerError(
@@ -171,14 +173,14 @@ def _exclusive(files: MongodFiles, timeout_s: float) -> Iterator[None]:
 
 
 def _find(home: StateFolder, files: MongodFiles, patience_s: float) -> EmbeddedServer | None:
-    """The server that holds the data files, or None if they are free.
+    """Return the server that holds the data files, or None if they are free.
 
-    A server that is still starting (its starter was killed) or already stopping is waited for.
+    If the server is still starting (the process that started it was killed) or is stopping, this waits for it.
     """
     deadline = time.monotonic() + patience_s
     while data_in_use(files):
         password = _password(home, files)
-        for address in _claims(home, files):
+        for address in _possible_addresses(home, files):
             if is_ours(files, address, password):
                 _record(home, files, address)
                 bound_log(files, address.port, password)
@@ -189,8 +191,8 @@ def _find(home: StateFolder, files: MongodFiles, patience_s: float) -> EmbeddedS
     return None
 
 
-def _claims(home: StateFolder, files: MongodFiles) -> list[Address]:
-    """Where the holder of the data files may listen: as recorded, and as it logged when it started."""
+def _possible_addresses(home: StateFolder, files: MongodFiles) -> list[Address]:
+    """Return possible addresses of the process that holds the data files: the recorded one, and those in its log."""
     recorded = _recorded(home, files)
     claims = [*([] if recorded is None else [recorded]), *logged_addresses(files)]
     holder = lock_holder(files)
@@ -205,14 +207,15 @@ def _start(
     choose_port: Callable[[], int],
     timeout_s: float,
 ) -> EmbeddedServer:
-    _password(home, files)  # on disk before the server that will need it
-    before = _recorded(home, files)  # left by a killed server: at its old port, waiting clients find the new one
+    _password(home, files)  # the password must be on disk before the server starts
+    before = _recorded(home, files)  # of a killed server: clients that still try its port find the new server
     for attempt in range(_PORT_ATTEMPTS):
         port = before.port if before is not None and attempt == 0 else choose_port()
         process = start_mongod(binary, files, port, cache_gb)
         try:
             code = wait_until_listening(process, files, timeout_s)
-            # Also after a failed start: one that a killed starter left may have taken the data files a moment before.
+            # Also after a failed start: a server that a killed process started may hold the data files since a moment
+            # ago.
             server = None if code == EXIT_NET_ERROR else _find(home, files, timeout_s)
         except BaseException:
             end_process(process)
@@ -241,13 +244,13 @@ def _shut_down(files: MongodFiles, server: EmbeddedServer) -> None:
 
 
 def _password(home: StateFolder, files: MongodFiles) -> str:
-    """The stored password; made before the first start, never for data that already has one."""
+    """Return the stored password; create it before the first start, but never for data that already has one."""
     text = home.read_text(files.password)
     if text is not None:
         return text.strip()
     if (files.data / "WiredTiger").exists():
         raise EmbeddedServerError(
-            f"{files.password} is missing and the database in {files.data} needs it. Restore that file from a copy, "
+            f"{files.password} is missing and the database in {files.data} needs it. Restore that file from a backup, "
             f"or move {files.data} away to begin with an empty database."
         )
     password = secrets.token_urlsafe(32)
@@ -256,7 +259,7 @@ def _password(home: StateFolder, files: MongodFiles) -> str:
 
 
 def _recorded(home: StateFolder, files: MongodFiles) -> Address | None:
-    """The state file is a hint; a damaged one is the same as none."""
+    """Return the address in the state file, which is only a hint; None if the file is missing or damaged."""
     try:
         state = home.read_json(files.state)
         return None if state is None else Address(pid=int(state["pid"]), port=int(state["port"]))
@@ -275,6 +278,6 @@ def _unreachable(files: MongodFiles) -> EmbeddedServerError:
     process = "A process" if holder is None else f"Process {holder}"
     return EmbeddedServerError(
         f"{process} holds the database in {files.data} and does not answer as its server. If a mongod in another "
-        f"container or of another user runs on this folder, set MONGO_URI to it; otherwise end that process "
+        f"container or of another user runs on this folder, set MONGO_URI to its address; otherwise end that process "
         f"{'' if holder is None else f'(kill {holder}) '}and try again. Log: {files.log}"
     )

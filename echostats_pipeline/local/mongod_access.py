@@ -1,6 +1,6 @@
-"""Talking to the embedded mongod: who it is, its only user, its end.
+"""Connections to the embedded mongod: identify it, create its only user, rotate its log, shut it down.
 
-Here: short-lived connections of the server's own housekeeping. Not here: when to ask, processes, the pipeline's client.
+Here: short-lived connections for these tasks. Not here: when they are needed, processes, the pipeline's client.
 """
 
 import contextlib
@@ -23,19 +23,19 @@ _AUTHENTICATION_FAILED = 18
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on at this moment."""
+    """Return a TCP port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def is_ours(files: MongodFiles, address: Address, password: str) -> bool:
-    """Ask the server at an address, with our password, for its process id and data folder.
+    """Return whether the server at an address is ours: it accepts our password, and its process and folder match.
 
-    A server of ours that has no user yet, because its first start was interrupted, gets one.
+    If our server has no user yet, because its first start was interrupted, the user is created.
 
     Raises:
-        EmbeddedServerError: it is certainly ours and refuses the password, or cannot store the user.
+        EmbeddedServerError: the server is certainly ours, but refuses the password or cannot store the user.
     """
     if not _listens(address.port):
         return False
@@ -46,7 +46,7 @@ def is_ours(files: MongodFiles, address: Address, password: str) -> bool:
         except ConnectionFailure:
             return False
         except OperationFailure as error:
-            # Whoever listens there may be a stranger; the holder of our data files (on Windows not readable) is not.
+            # Any program may listen there, but the holder of our data files (unknown on Windows) is our server.
             holds_data = lock_holder(files) in {None, address.pid}
             if not (first and holds_data and error.code == _AUTHENTICATION_FAILED):
                 return False
@@ -55,26 +55,26 @@ def is_ours(files: MongodFiles, address: Address, password: str) -> bool:
 
 
 def ask_to_stop(port: int, password: str) -> None:
-    """Send the ``shutdown`` command. The server hangs up instead of answering, so success shows elsewhere."""
+    """Send the ``shutdown`` command. The server closes the connection without an answer, so callers check the lock."""
     with contextlib.suppress(PyMongoError), _client(port, password) as client:
         client.admin.command("shutdown")
 
 
 def bound_log(files: MongodFiles, port: int, password: str) -> None:
-    """Begin a new log if the present one is too long, keeping one older: mongod logs every connection, quiet or not."""
+    """Start a new log if the present one is too long, and keep one older log: mongod logs every connection."""
     try:
         if files.log.stat().st_size <= LOG_LIMIT_BYTES:
             return
         with _client(port, password) as client:
             client.admin.command("logRotate")
-        for rotated in sorted(files.folder.glob(f"{files.log.name}.*-*")):  # named by mongod with the time
+        for rotated in sorted(files.folder.glob(f"{files.log.name}.*-*")):  # mongod adds the time to the name
             rotated.replace(files.previous_log)
     except (OSError, PyMongoError):
-        return  # a long log is no reason to refuse a working server; the next caller tries again
+        return  # a long log is no reason to reject a working server; the next call tries again
 
 
 def _listens(port: int) -> bool:
-    """Whether a connection opens; a refusal is known at once, for which the driver would keep trying."""
+    """Return whether a connection opens; this sees a refusal at once, while the driver would keep trying."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_TIMEOUT_S):
             return True
@@ -90,7 +90,7 @@ def _identity(port: int, password: str) -> tuple[int, Path]:
 
 
 def _create_user(files: MongodFiles, port: int, password: str) -> None:
-    """Create the administrator; a server without users allows it once from this machine (localhost exception)."""
+    """Create the administrator; a server without users allows this once from this machine (localhost exception)."""
     try:
         with _client(port) as client:
             durably = {"w": 1, "j": True}
@@ -98,14 +98,14 @@ def _create_user(files: MongodFiles, port: int, password: str) -> None:
     except PyMongoError as error:
         if isinstance(error, OperationFailure) and error.code == _UNAUTHORIZED:
             raise EmbeddedServerError(
-                f"The password in {files.password} is not the one of the database in {files.data}. Restore that file "
-                f"from a copy, or move {files.data} away to begin with an empty database."
+                f"The password in {files.password} does not fit the database in {files.data}. Restore that file "
+                f"from a backup, or move {files.data} away to begin with an empty database."
             ) from error
         raise EmbeddedServerError(f"Cannot create the database user: {error}. {last_error(files)}") from error
 
 
 def _client(port: int, password: str | None = None) -> MongoClient[dict[str, Any]]:
-    """A short-lived client, signed in if there is a password; to be used in a ``with``."""
+    """Return a short-lived client, signed in if there is a password, for use in a ``with``."""
     return MongoClient(
         "127.0.0.1",
         port,

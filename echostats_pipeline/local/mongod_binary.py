@@ -1,6 +1,6 @@
-"""Which mongod binary the embedded server runs.
+"""Finds the mongod binary that the embedded server runs.
 
-Here: finding it, making it executable, proving that it runs on this machine. Not here: starting a server.
+Here: finding it, making it executable, checking that it runs on this machine. Not here: starting a server.
 """
 
 import importlib.util
@@ -22,13 +22,13 @@ _VERSION_TIMEOUT_S = 20.0
 
 
 def find_mongod(home: StateFolder | None = None) -> Path:
-    """The first mongod that runs here: the one of the ``embedded`` extra, else the one on PATH.
+    """Return the first mongod that runs here: that of the ``embedded`` extra, else that on PATH.
 
     Args:
-        home: Receives a copy of a binary that lies without run permission in a folder we cannot write.
+        home: State folder for a copy of a binary that is not executable and lies in a folder we cannot write to.
 
     Raises:
-        EmbeddedServerError: there is none, or none that runs; the message quotes the reason and says what to do.
+        EmbeddedServerError: there is no binary that runs; the message quotes the reason and says what to do.
     """
     refusals = []
     for candidate in (_from_wheel(), _from_path()):
@@ -45,7 +45,7 @@ def find_mongod(home: StateFolder | None = None) -> Path:
 
 
 def _advice() -> str:
-    """Where a server comes from on this platform."""
+    """Return how to get a server on this platform."""
     machine = platform.machine().lower()
     comes_along = sys.platform != "linux" or machine == "x86_64"
     extra = (
@@ -60,7 +60,7 @@ def _advice() -> str:
 
 
 def _from_wheel() -> Path | None:
-    """The wheel puts it into ``fiftyone/db/bin``; asking for the top package's place imports nothing."""
+    """Return the binary that the wheel puts into ``fiftyone/db/bin``; finding the package's folder imports nothing."""
     spec = importlib.util.find_spec("fiftyone")
     folders = (spec.submodule_search_locations or []) if spec is not None else []
     binaries = (Path(folder, "db", "bin", _BINARY) for folder in folders)
@@ -73,7 +73,7 @@ def _from_path() -> Path | None:
 
 
 def _executable(binary: Path, home: StateFolder | None) -> Path:
-    """Some wheels unpack without the run bit, possibly into a folder that belongs to someone else."""
+    """Make the binary executable: some wheels unpack without this mode, possibly in a folder of another user."""
     if os.access(binary, os.X_OK):
         return binary
     try:
@@ -82,7 +82,7 @@ def _executable(binary: Path, home: StateFolder | None) -> Path:
     except OSError as error:
         if home is None:
             raise EmbeddedServerError(
-                f"{binary} is not executable and cannot be made so ({error.strerror})."
+                f"{binary} is not executable, and its mode cannot be changed ({error.strerror})."
             ) from error
         return _copy(binary, home.ensure().mongo_dir / "bin")
     return binary
@@ -108,7 +108,7 @@ def _copy(binary: Path, folder: Path) -> Path:
 
 
 def _check_runs(binary: Path) -> None:
-    """A wrong processor, glibc or OpenSSL shows here, with the loader's own words."""
+    """Run the binary once: a wrong processor, glibc or OpenSSL fails here with the message of the loader."""
     try:
         answer = subprocess.run(  # noqa: S603 - a path found above and a constant
             [binary, "--version"],

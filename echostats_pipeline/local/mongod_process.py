@@ -1,4 +1,4 @@
-"""One mongod process on one data folder: its files, its command line, its log, and the lock that proves it alive.
+"""The mongod process of one data folder: its files, command line and log, and the lock that shows that it runs.
 
 Here: everything that works without a connection. Not here: finding the binary, passwords, who may start a server.
 """
@@ -29,7 +29,7 @@ _GRACE_S = 10.0
 _HEAD_BYTES = 64 * 1024
 _TAIL_BYTES = 256 * 1024
 
-# Ids of log entries, stable since MongoDB 4.4.
+# Ids of log entries; they have not changed since MongoDB 4.4.
 _ADDRESS = frozenset({4615611, 20721})  # at the start of a run, and again at the head of a rotated log
 _WAITING_FOR_CONNECTIONS = 23016
 _ABORTS_AND_MANUAL_PAGES = frozenset({23089, 23090, 23091, 23092, 50944, 6384300})
@@ -37,10 +37,10 @@ _ABORTS_AND_MANUAL_PAGES = frozenset({23089, 23090, 23091, 23092, 50944, 6384300
 
 @dataclass(frozen=True)
 class MongodFiles:
-    """Where one server keeps what.
+    """The paths of one server's files.
 
     Attributes:
-        folder: Parent of everything below.
+        folder: Folder that holds all files below.
     """
 
     folder: Path
@@ -52,17 +52,17 @@ class MongodFiles:
 
     @property
     def log(self) -> Path:
-        """Log of the present or latest run, one JSON object per line."""
+        """Log of the present or the latest run, with one JSON object per line."""
         return self.folder / "mongod.log"
 
     @property
     def previous_log(self) -> Path:
-        """Log of the run before; older ones are not kept."""
+        """Log of the run before; older logs are not kept."""
         return self.folder / "mongod.log.1"
 
     @property
     def output(self) -> Path:
-        """What mongod prints before its log is open."""
+        """Output of mongod before it opens its log."""
         return self.folder / "mongod.out"
 
     @property
@@ -77,13 +77,13 @@ class MongodFiles:
 
     @property
     def start_lock(self) -> Path:
-        """Held by the process that starts or stops the server."""
+        """Lock file that is held by the process that starts or stops the server."""
         return self.folder / "start.lock"
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a process is said to listen; a claim to be verified."""
+    """Process id and port of a server, not yet verified."""
 
     pid: int
     port: int
@@ -94,7 +94,7 @@ def start_mongod(binary: Path, files: MongodFiles, port: int, cache_gb: float) -
 
     Args:
         binary: The mongod to run.
-        files: Its folder, which exists; the log of the run before is kept as one older generation.
+        files: Paths of its files; the folder exists. The log of the run before is kept.
         port: TCP port.
         cache_gb: Upper bound of the WiredTiger cache, in GB (at least 0.25).
 
@@ -119,13 +119,13 @@ def start_mongod(binary: Path, files: MongodFiles, port: int, cache_gb: float) -
 
 
 def wait_until_listening(process: subprocess.Popen[bytes], files: MongodFiles, timeout_s: float) -> int | None:
-    """Wait until this very process listens, by its own log; whoever else answers on the port proves nothing.
+    """Wait until the log of this process says that it listens; an answer on the port may come from another program.
 
     Returns:
         None when it listens, or its exit code.
 
     Raises:
-        EmbeddedServerError: neither happened in `timeout_s` seconds.
+        EmbeddedServerError: after `timeout_s` seconds, it neither listens nor has ended.
     """
     deadline = time.monotonic() + timeout_s
     while (code := process.poll()) is None:
@@ -138,7 +138,7 @@ def wait_until_listening(process: subprocess.Popen[bytes], files: MongodFiles, t
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
-    """End a process of ours and wait for it: cleanly if it lets us, else by force."""
+    """End a process of ours and wait for its end: by signal, else by force."""
     process.terminate()
     try:
         process.wait(_GRACE_S)
@@ -148,18 +148,18 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
 
 
 def leave_running(process: subprocess.Popen[bytes]) -> None:
-    """Let the server run on. The thread collects its exit status, so that no zombie stays in a long-lived process."""
+    """Let the server keep running. A thread waits for its exit status, so that it does not become a zombie process."""
     threading.Thread(target=process.wait, name=f"mongod-{process.pid}", daemon=True).start()
 
 
 def data_in_use(files: MongodFiles) -> bool:
-    """Whether a mongod holds the data files: it locks ``mongod.lock`` for exactly as long as it lives.
+    """Return whether a mongod holds the data files: it locks ``mongod.lock`` for as long as it runs.
 
     Raises:
         EmbeddedServerError: the file belongs to another user.
     """
     try:
-        # Windows refuses to open the file for writing while mongod has it, other systems lend it a lock.
+        # While mongod runs, Windows refuses to open the file for writing; other systems refuse the lock.
         with (files.data / "mongod.lock").open("r+b" if os.name == "nt" else "rb") as lock:
             if sys.platform != "win32":
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -177,7 +177,7 @@ def data_in_use(files: MongodFiles) -> bool:
 
 
 def lock_holder(files: MongodFiles) -> int | None:
-    """Process id in ``mongod.lock``, or None if there is none to read."""
+    """Return the process id in ``mongod.lock``, or None if it cannot be read."""
     try:
         return int((files.data / "mongod.lock").read_text())
     except (OSError, ValueError):
@@ -185,7 +185,7 @@ def lock_holder(files: MongodFiles) -> int | None:
 
 
 def wait_until_released(files: MongodFiles, pid: int, timeout_s: float) -> bool:
-    """Wait until the data files are free and, for a moment longer, until the process is gone too.
+    """Wait until the data files are free and, for at most 2 seconds more, until the process has ended.
 
     Returns:
         Whether the data files are free.
@@ -195,7 +195,7 @@ def wait_until_released(files: MongodFiles, pid: int, timeout_s: float) -> bool:
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_S)
-    # A clean stop frees the files a little before the process ends; a zombie nobody collects never goes.
+    # A clean stop frees the files shortly before the process ends; a zombie process may never disappear.
     deadline = time.monotonic() + 2.0
     while process_exists(pid) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
@@ -203,7 +203,7 @@ def wait_until_released(files: MongodFiles, pid: int, timeout_s: float) -> bool:
 
 
 def logged_addresses(files: MongodFiles) -> list[Address]:
-    """Where the latest and the previous run said they listen, latest first."""
+    """Return the addresses that the latest and the previous run logged, the latest first."""
     return [
         Address(pid=int(claim["pid"]), port=int(claim["port"]))
         for log in (files.log, files.previous_log)
@@ -213,7 +213,7 @@ def logged_addresses(files: MongodFiles) -> list[Address]:
 
 
 def last_error(files: MongodFiles) -> str:
-    """The last error mongod logged, as a sentence that ends with the name of the log file."""
+    """Return the last error in mongod's log as text that ends with the name of the log file."""
     printed = _tail(files.output)
     causes = _causes(_tail(files.log)) or _causes(printed)
     plain = [line.strip() for line in printed.splitlines() if line.strip() and not line.startswith("{")]
@@ -225,16 +225,16 @@ def last_error(files: MongodFiles) -> str:
 
 
 def _causes(text: str) -> list[dict[str, Any]]:
-    return [entry for entry in _entries(text) if entry.get("s") in {"E", "F"} and _tells_why(entry)]
+    return [entry for entry in _entries(text) if entry.get("s") in {"E", "F"} and _is_cause(entry)]
 
 
-def _tells_why(entry: dict[str, Any]) -> bool:
-    """After the cause come stack dumps, pointers to the manual, and WiredTiger's farewell with error 0."""
+def _is_cause(entry: dict[str, Any]) -> bool:
+    """Return whether an entry names a cause: stack dumps, links to the manual and messages with error 0 do not."""
     return entry.get("id") not in _ABORTS_AND_MANUAL_PAGES and _attributes(entry).get("error") != 0
 
 
 def _describe(entry: dict[str, Any]) -> str:
-    """Message and reason. The reason hides in ``attr.message`` or ``attr.error``, as text or as an object."""
+    """Return message and reason. The reason is in ``attr.message`` or ``attr.error``, as text or as an object."""
     attributes = _attributes(entry)
     reasons: list[str] = []
     for value in (attributes.get("message"), attributes.get("error")):
@@ -252,7 +252,7 @@ def _attributes(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entries(text: str) -> Iterator[dict[str, Any]]:
-    """Log entries; the first and last line may be cut."""
+    """Yield the log entries in the text; the first and the last line may be incomplete."""
     for line in text.splitlines():
         with contextlib.suppress(json.JSONDecodeError):
             entry = json.loads(line)
@@ -278,7 +278,7 @@ def _tail(path: Path) -> str:
 
 
 def _detached() -> dict[str, Any]:
-    """Out of reach of the terminal's Ctrl-C and hang-up."""
+    """Return options that protect the process from Ctrl-C and hang-up of the terminal."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True, "umask": 0o077}

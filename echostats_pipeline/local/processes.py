@@ -1,4 +1,4 @@
-"""Other processes of this machine."""
+"""Information about other processes of this machine: whether one runs, and its command line."""
 
 import os
 import subprocess
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def process_exists(pid: int) -> bool:
-    """Whether a process runs; on Windows, where asking would end it, always False."""
+    """Return whether a process runs; always False on Windows, where this check would end the process."""
     if os.name == "nt" or pid <= 0:
         return False
     try:
         os.kill(pid, 0)
-    except PermissionError:  # somebody else's
+    except PermissionError:  # a process of another user
         return True
     except OSError:
         return False
@@ -19,7 +19,7 @@ def process_exists(pid: int) -> bool:
 
 
 def command_of(pid: int) -> str:
-    """The command line of a process, empty if it cannot be told: process ids are reused, so this says whose it is."""
+    """Return the command line of a process, or an empty text; it identifies the process, since ids are reused."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:

@@ -66,11 +66,11 @@ def test_a_place_that_is_taken_or_not_there_is_refused(tmp_path: Path, monkeypat
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").write_text("text")
     for taken in (tmp_path / "full", tmp_path / "full" / "a"):
-        with pytest.raises(StorageError, match="is there already"):
+        with pytest.raises(StorageError, match="already exists"):
             check_free(taken)
-    with pytest.raises(StorageError, match="no folder"):
+    with pytest.raises(StorageError, match="does not exist"):
         check_free(tmp_path / "missing" / "deep")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    with pytest.raises(StorageError, match="the folder you are in"):
+    with pytest.raises(StorageError, match="the current folder"):
         check_free(tmp_path / "here")

@@ -56,12 +56,12 @@ def test_without_a_folder_it_makes_one_that_is_named_by_user_and_day(
     assert echostats("export", "--user", "ann").returncode == 0
     (made,) = set(tmp_path.iterdir()) - before
     assert made.name.startswith(f"echostats-export-{ann.partition_key}-20")
-    assert "is there already" in refused(echostats("export", "--user", "ann"))
+    assert "already exists" in refused(echostats("export", "--user", "ann"))
 
 
 @pytest.mark.parametrize(
     ("output", "said"),
-    [("taken", "is there already"), ("taken/file", "is there already"), ("missing/out", "There is no folder")],
+    [("taken", "already exists"), ("taken/file", "already exists"), ("missing/out", "does not exist")],
 )
 def test_what_it_cannot_write_to_is_said_before_anything_is_read(
     ann: User, echostats: Echostats, tmp_path: Path, output: str, said: str
