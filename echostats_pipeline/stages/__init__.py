@@ -1,14 +1,14 @@
-"""What each asset does, without Dagster: reads, one pure call, idempotent writes.
+"""Stages: the work of each asset, without Dagster: reads, one pure call, idempotent writes.
 
-A stage takes the store, a client where it needs Spotify, and the present instant; it reports progress through
-`Progress` and returns what it did.
+A stage takes the store, the present instant and, if it calls Spotify, a client. It reports progress through `Progress`
+and returns what it did.
 """
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Where a stage says how far it is."""
+    """Receives the progress of a stage."""
 
     def expect(self, items: int) -> None:
         """Announce items still to be processed."""

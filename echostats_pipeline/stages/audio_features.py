@@ -1,8 +1,8 @@
-"""Audio features from wherever they are to be had, in the order the user has set.
+"""Reads audio features from the configured sources, in the order of the settings.
 
-Spotify answers older apps only; ReccoBeats answers everybody, within its limits; a file of the user's own answers at
-once. That a source knows nothing of a track is remembered for a while, by source: one that could not be asked is asked
-later, and the others are left in peace.
+Spotify answers older apps only. ReccoBeats answers every app, within its limits. A file of the user answers at once. If
+a source does not know a track, this is stored for some time, for each source. So a source that could not be called is
+called later, and the other sources are not called again.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,15 +21,15 @@ from echostats_pipeline.spotify.transport import Handler
 
 Answers = Iterator[tuple[str, AudioFeatures | None]]
 FeatureSource = Callable[[Sequence[str]], Answers]
-"""Asked for track ids, gives each id it could ask about with what it knows; may end early by `WaitRequired`."""
+"""Takes track ids, and yields each id it could look up with the features, or None; may raise `WaitRequired`."""
 
 ID_COLUMNS = ("spotify_id", "track_id", "id")
 FAMILIES = {"spotify": "audio-features", "reccobeats": "reccobeats"}
-"""By source the family of endpoints it asks; a file asks none."""
+"""Family of endpoints that each source calls; a file calls none."""
 
 
 def from_spotify(client: SpotifyClient) -> FeatureSource:
-    """Spotify itself; an app it refuses gets no answers, which is not the same as unknown tracks."""
+    """Return Spotify as a source; if it refuses the app, it yields nothing, so no track counts as unknown."""
 
     def ask(ids: Sequence[str]) -> Answers:
         try:
@@ -42,7 +42,7 @@ def from_spotify(client: SpotifyClient) -> FeatureSource:
 
 
 def from_reccobeats(handler: Handler, base_url: str) -> FeatureSource:
-    """ReccoBeats, which knows neither length nor time signature."""
+    """Return ReccoBeats as a source; it has neither length nor time signature."""
 
     def ask(ids: Sequence[str]) -> Answers:
         for spotify_id, found in reccobeats.audio_features_iter(handler, ids, base_url):
@@ -52,12 +52,12 @@ def from_reccobeats(handler: Handler, base_url: str) -> FeatureSource:
 
 
 def from_file(path: Path) -> FeatureSource:
-    """A CSV or Parquet file with a column of track ids and columns named as Spotify names the features.
+    """Return a CSV or Parquet file as a source: a column of track ids, and columns with Spotify's feature names.
 
     Raises:
         SettingsError: the file cannot be read, or has no column of ids.
     """
-    texts = dict.fromkeys(ID_COLUMNS, pl.String)  # an id may look like a number
+    texts = dict.fromkeys(ID_COLUMNS, pl.String)  # polars could take an id for a number
     try:
         table = (
             pl.read_parquet(path)
@@ -84,18 +84,18 @@ def from_file(path: Path) -> FeatureSource:
 
 
 def askable(sources: Iterable[str], waiting: Collection[str]) -> list[str]:
-    """Of the sources, by name, those that can be asked while these families of endpoints wait or are refused."""
+    """Return the names of the sources that can be called while these families of endpoints wait or are refused."""
     return [name for name in sources if FAMILIES.get(name) not in waiting]
 
 
 @dataclass
 class AudioFeaturesResult:
-    """What sources said.
+    """The answers of all sources.
 
     Attributes:
-        answers: By track id, for those that a source was asked about: what is known, None where no source knows it.
-        asked: By track id, the sources that know nothing of it, those of earlier rounds included.
-        waiting: By source, why it was not asked about all.
+        answers: Features by track id, for the tracks that a source was asked for; None if no source knows the track.
+        asked: Sources that do not know a track, by track id, including those of earlier runs.
+        waiting: Why a source was not asked for all tracks, by source.
     """
 
     answers: dict[str, AudioFeatures | None] = field(default_factory=dict)
@@ -104,11 +104,11 @@ class AudioFeaturesResult:
 
 
 def ask_in_turn(sources: Mapping[str, FeatureSource], asked: Mapping[str, Iterable[str]]) -> AudioFeaturesResult:
-    """Ask each source for what those before it did not know, unless it has said before that it does not.
+    """Ask each source for the tracks that the sources before it do not know, unless it is known not to have them.
 
     Args:
-        sources: By name, in the order to ask.
-        asked: By track id, the sources that have said so.
+        sources: The sources by name, in the order of the calls.
+        asked: Sources that are known not to have a track, by track id.
     """
     heard = AudioFeaturesResult(asked={spotify_id: list(names) for spotify_id, names in asked.items()})
     for name, ask in sources.items():
@@ -128,7 +128,7 @@ def ask_in_turn(sources: Mapping[str, FeatureSource], asked: Mapping[str, Iterab
 
 
 def _complete(values: Mapping[str, object] | None) -> AudioFeatures | None:
-    """A document of the values, None if a required one is missing: a zero in its place would distort the averages."""
+    """Return a document of the values, or None if a required value is missing: a zero would distort the averages."""
     try:
         return AudioFeatures.model_validate({name: (values or {}).get(name) for name in AudioFeatures.model_fields})
     except ValidationError:

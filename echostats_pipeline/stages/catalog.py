@@ -1,8 +1,8 @@
-"""The shared catalogue: what plays mention becomes full documents, the most played first.
+"""Enriches the shared catalogue: reads full documents of tracks, artists and albums, the most played first.
 
-Data that came embedded in an answer is used before any call is made: a track read here brings stubs of its artists
-and of its album. What was read is stored in batches, also when Spotify asks to wait in the middle. At the end the
-snapshots of everybody who has played something of it wait for a rebuild.
+Data embedded in other answers is used before any call is made: a track read here also gives stubs of its artists and of
+its album. Answers are stored in batches, also if Spotify asks to wait in the middle of one. At the end, the snapshots
+of all users who played a changed track are marked for a rebuild.
 """
 
 from collections import Counter
@@ -33,18 +33,18 @@ from echostats_pipeline.storage.store import Store
 Answer = dict[str, JsonObject | None]
 
 BATCH = 100
-"""Ids per write; a run that dies has lost at most the answers for these."""
+"""Number of ids per write; a run that dies loses at most the answers for these."""
 
 
 @dataclass(frozen=True)
 class EnrichmentResult:
-    """What enrichment did, and what is left of it.
+    """The result of an enrichment.
 
     Attributes:
-        completed: Documents that are complete now.
-        unavailable: Documents that nobody could complete.
-        left: Documents still to be asked about, because Spotify asks to wait.
-        waiting: Why, and until when.
+        completed: Number of documents that are complete now.
+        unavailable: Number of documents that no source could complete.
+        left: Number of documents that were not requested, because Spotify asks to wait.
+        waiting: Why to wait, and until when.
     """
 
     completed: int = 0
@@ -54,7 +54,7 @@ class EnrichmentResult:
 
 
 def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> EnrichmentResult:
-    """Read the tracks that plays mention; their artists and albums become stubs, the plays get length and cover."""
+    """Read the tracks that plays mention; store stubs of their artists and albums; give plays a length and a cover."""
     with _listeners_wait(store) as changed:
 
         def keep(answer: Answer) -> int:
@@ -71,7 +71,7 @@ def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: 
 
 
 def enrich_artists(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> EnrichmentResult:
-    """Read the artists that tracks mention; their genres are passed on to the tracks."""
+    """Read the artists that tracks mention, and copy their genres to the tracks."""
     with _listeners_wait(store) as changed:
 
         def keep(answer: Answer) -> int:
@@ -102,9 +102,9 @@ def enrich_albums(store: Store, client: SpotifyClient, now: datetime, progress: 
 def enrich_audio_features(
     store: Store, sources: Mapping[str, FeatureSource], now: datetime, progress: Progress
 ) -> EnrichmentResult:
-    """Ask the sources, by name, for the audio features of known tracks; which of them have none is remembered too.
+    """Read the audio features of known tracks from the named sources; also record the sources that do not have them.
 
-    A source that asks to wait is not asked again here; the others go on.
+    A source that asks to wait is not called again in this run; the other sources are.
     """
     wanting = store.catalog.wanting_audio_features(now, sources)
     progress.expect(len(wanting))
@@ -127,7 +127,7 @@ def enrich_audio_features(
             done += settled
             if waiting.keys() == sources.keys():
                 break
-    for wait in waiting.values():  # also those that the result has no place for
+    for wait in waiting.values():  # the result holds only the first of these waits
         store.limits.postpone(wait.family, wait.until, wait.reason)
     return EnrichmentResult(
         done["completed"], done["unavailable"], len(wanting) - done.total(), next(iter(waiting.values()), None)
@@ -136,7 +136,7 @@ def enrich_audio_features(
 
 @contextmanager
 def _listeners_wait(store: Store) -> Iterator[set[str]]:
-    """A set of ids: in the end, whatever it is, snapshots of everybody wait who has played one of these tracks."""
+    """Provide a set for track ids; at the end, also after an error, mark snapshots of users who played these tracks."""
     changed: set[str] = set()
     try:
         yield changed
@@ -145,9 +145,9 @@ def _listeners_wait(store: Store) -> Iterator[set[str]]:
 
 
 def objects_a_day(settings: Settings, store: Store, family: str, now: datetime) -> int:
-    """How many objects of a family the daily budget reads: in batches, one a call where Spotify refuses those.
+    """Return how many objects of a family can be read per day: in batches, or one per call if batches are refused.
 
-    Audio features count as the slowest source gives them that is not refused; 0 where there is none.
+    For audio features, the slowest available source decides; 0 if there is no source.
     """
     refused = is_refused(store.limits, batch_route(family), now)
     if family != "audio-features":
@@ -163,7 +163,7 @@ def _enrich(
     keep: Callable[[Answer], int],
     progress: Progress,
 ) -> EnrichmentResult:
-    """Ask for everything wanted and store it batch by batch, until there is no more or Spotify asks to wait."""
+    """Read and store all wanted objects batch by batch, until all are read or Spotify asks to wait."""
     progress.expect(len(wanting))
     completed = asked = 0
     waiting: WaitRequired | None = None

@@ -1,4 +1,4 @@
-"""What imports and syncs cover, and the time that nobody has told of."""
+"""Coverage: the time that imports and syncs cover, and the time of which nothing is known."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -13,18 +13,21 @@ from echostats_pipeline.transforms.coverage import NEIGHBOURS, Stretch, joined, 
 from echostats_pipeline.transforms.days import local_date
 
 SYNCS = "recently_played"
-"""The source of spans that syncs cover; those of imports bear the name of their format."""
+"""Name of the source for time that syncs cover; for imports, the source is the name of the format."""
 WHOLE_HISTORIES = ("extended", "echotune", "basic")
-"""Formats that hold everything a user played in the time they span.
+"""Export formats that hold all plays of a user in the time they span.
 
-Scrobbling services miss what nobody sent them: days with their plays are known, what lies between is not.
+Scrobbling services lack plays that no app sent to them, so their exports do not cover the time between two plays.
 """
 ACCOUNT_DATA_REACH = timedelta(days=370)
-"""Account data are of the year before they were asked for: its files cover it together, silence included."""
+"""Longest time that the files of one account data export cover together, including time without plays.
+
+Account data holds the year before the request.
+"""
 
 
 def cover_imports(store: Store, user: User, files: Sequence[FileImport], now: datetime) -> int:
-    """Remember what files cover; returns how much unknown time is closed by it."""
+    """Record the time that files cover; return the number of unknown intervals that this closes."""
     ensure_spans(store, user, now)
     before = store.coverage.stretches(user.user_id)
     for source in WHOLE_HISTORIES:
@@ -36,9 +39,10 @@ def cover_imports(store: Store, user: User, files: Sequence[FileImport], now: da
 
 
 def cover_sync(store: Store, user: User, page: RecentlyPlayedPage, now: datetime) -> None:
-    """Remember what an answer of recently-played covers: from its oldest play to when it was read.
+    """Record the time that an answer of recently-played covers: from its oldest play to the time of the call.
 
-    Spotify keeps the last 50 plays. An answer with fewer has lost none since the last sync, and goes on with it.
+    Spotify keeps the last 50 plays. An answer with fewer plays has lost none since the last sync, so it also covers the
+    time back to that sync.
     """
     stamps = [*(item.played_at for item in page.items), *page.withheld]
     if not stamps:
@@ -52,7 +56,7 @@ def cover_sync(store: Store, user: User, page: RecentlyPlayedPage, now: datetime
 
 
 def spans_of_files(files: Iterable[FileImport]) -> list[Stretch]:
-    """What files of one format cover: those of one export together, where they touch."""
+    """Return the time that files of one format cover; spans of one export that touch are joined."""
     found: list[Stretch] = []
     by_folder: dict[str, list[Stretch]] = {}
     for file in files:
@@ -66,7 +70,7 @@ def spans_of_files(files: Iterable[FileImport]) -> list[Stretch]:
 
 
 def ensure_spans(store: Store, user: User, now: datetime) -> None:
-    """Derive what is covered from what earlier versions recorded, unless spans are kept already."""
+    """Derive the covered time from records of earlier versions, unless it is stored already."""
     if store.coverage.spans(user.user_id):
         return
     files = store.imports.of_user(user.user_id)
@@ -79,18 +83,18 @@ def ensure_spans(store: Store, user: User, now: datetime) -> None:
 
 
 def settle_unknown(store: Store, user: User, now: datetime, closed_by: str = "") -> int:
-    """Make ``listening_gaps`` tell what no span covers, but for what they tell already; returns how much was closed."""
-    told = [gap for gap in store.coverage.open_gaps(user.user_id) if gap.kind == "unseen"]
+    """Store the time that no span covers in ``listening_gaps``, unless a gap holds it; return how many gaps closed."""
+    unseen = [gap for gap in store.coverage.open_gaps(user.user_id) if gap.kind == "unseen"]
     unknown = [
         stretch
         for stretch in uncovered(store.coverage.stretches(user.user_id), now)
-        if not any(gap.from_ <= stretch.start and stretch.end <= gap.to for gap in told)
+        if not any(gap.from_ <= stretch.start and stretch.end <= gap.to for gap in unseen)
     ]
     return store.coverage.replace_unknown(user.user_id, unknown, now, closed_by)
 
 
 def _settle(store: Store, user: User, before: Sequence[Stretch], now: datetime, closed_by: str) -> int:
-    """As `settle_unknown`; snapshots wait for a rebuild if other days are unknown than before."""
+    """Do the same as `settle_unknown`, and mark the snapshots for a rebuild if other days are unknown than before."""
     zone = ZoneInfo(user.timezone)
     today = local_date(now, zone)
     after = store.coverage.stretches(user.user_id)
@@ -100,7 +104,7 @@ def _settle(store: Store, user: User, before: Sequence[Stretch], now: datetime, 
 
 
 def _former_syncs(store: Store, user: User) -> list[Stretch]:
-    """From the oldest play that the API told of to the last sync, but for the gaps that were found between them."""
+    """Return the time from the oldest play that the API reported to the last sync, without the gaps between them."""
     first = store.plays.oldest_reported(user.user_id)
     last = user.last_synced_at
     if first is None or last is None or last <= first:

@@ -1,4 +1,4 @@
-"""From export files into the listening history."""
+"""Imports export files into the listening history."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,11 +32,14 @@ from echostats_pipeline.transforms.coverage import NEIGHBOURS
 DEFAULT_MIN_PLAY_MS = 30_000
 ROW_COUNTS = ("rows", *get_args(RowOutcome))
 KEPT_REJECTS = 1_000
-"""Rows of a file that are kept for each reason they were rejected for; the others are counted."""
+"""Most rejected rows of a file that are stored for each reason; further rows are only counted."""
 MOST_REASONS, OTHER_REASONS = 50, "other reasons"
-"""So many reasons of a file are told apart: some name numbers that a damaged file makes up."""
+"""Most reasons of one file that are counted separately, and the name for all others.
+
+The reasons may contain numbers, so a damaged file could produce any number of them.
+"""
 LARGE = 32 << 20
-"""Bytes of exports that are worth a process of their own."""
+"""Size of exports, in bytes, from which a separate process reads them."""
 
 
 class Span(NamedTuple):
@@ -49,7 +52,7 @@ class Span(NamedTuple):
 
 @dataclass
 class _Reading:
-    """A file on its way into the history: what became of its rows so far."""
+    """A file that is being imported, with the counts of its rows so far."""
 
     file: ExportFile
     record: FileImport
@@ -61,10 +64,10 @@ class _Reading:
     min_play_ms: int = DEFAULT_MIN_PLAY_MS
 
     def count(self, chunk: ExportChunk) -> list[RejectedRow]:
-        """Add what a chunk says of itself; returns its rejected rows that are among the first of their reason."""
+        """Add the counts of a chunk; return its rejected rows that are to be stored."""
         self.counts += Counter(rows=chunk.rows, not_music=chunk.not_music, rejected=len(chunk.rejects))
         kept = [reject for reject in chunk.rejects if self._count_reason(reject) <= KEPT_REJECTS]
-        self.rejected_ms += sum(map(_lasted, chunk.rejects))
+        self.rejected_ms += sum(map(_rejected_duration, chunk.rejects))
         self.counts["short"] += int((chunk.plays["ms_played"] < self.min_play_ms).sum())
         if chunk.plays.height:
             ends = chunk.plays.select(first=pl.col("import_ts").min(), last=pl.col("import_ts").max()).row(0)
@@ -72,14 +75,14 @@ class _Reading:
         return kept
 
     def _count_reason(self, reject: RejectedRow) -> int:
-        """How many rows have been rejected for the same reason, this one included."""
+        """Return how many rows have been rejected for the same reason, including this one."""
         known = reject.reason in self.reasons or len(self.reasons) < MOST_REASONS
         reason = reject.reason if known else OTHER_REASONS
         self.reasons[reason] += 1
         return self.reasons[reason]
 
     def outcome(self) -> dict[str, Any]:
-        """The fields of `FileImport` that tell it."""
+        """Return the counts as fields of `FileImport`."""
         first, last = self.stamps or (None, None)
         return {
             **{name: self.counts[name] for name in ROW_COUNTS},
@@ -102,26 +105,26 @@ def import_export(
     dagster_run_id: str = "",
     min_play_ms: int = DEFAULT_MIN_PLAY_MS,
 ) -> list[FileImport]:
-    """Import every history file at `paths` for one user: Spotify's exports, EchoTune's CSV, what scrobblers export.
+    """Import all history files at `paths` for one user: exports of Spotify, EchoTune (CSV) and scrobbling services.
 
-    Doing it again changes nothing. Of a file that cannot be read to its end, the rows before the break are imported;
-    its record in ``imports`` is ``failed`` and says where it broke. The other files are imported all the same.
+    A repeated import changes nothing. If a file cannot be read to its end, the rows before the fault are imported; its
+    record in ``imports`` is ``failed`` and names the position of the fault. All other files are still imported.
 
     Args:
         store: The database.
-        user: Whose history it is.
+        user: The user whose history it is.
         paths: Zips as Spotify sends them, folders, or single files.
-        progress: Told of rows; how many there are is an estimate until a file has been read.
-        clock: The present.
-        limits: What a zip may hold.
-        dagster_run_id: The run that does it.
-        min_play_ms: How long a play is that counts; shorter ones are kept, and told of.
+        progress: Receives the number of rows; the total is an estimate until a file has been read.
+        clock: Returns the present instant.
+        limits: Limits on the contents of a zip.
+        dagster_run_id: Id of the run that imports.
+        min_play_ms: Least length of a play that counts; shorter plays are kept, and counted as short.
 
     Returns:
-        What became of the rows of each file, in the order in which they were read.
+        The record of each file, with counts of its rows, in the order in which the files were read.
 
     Raises:
-        ExportError: there is nothing to import, or what there is is not safe to read.
+        ExportError: there is no file to import, or the files are not safe to read.
     """
     found = find_export_files(paths, limits or ArchiveLimits())
     files, merger = [], RowMerger(store, user, clock)
@@ -143,7 +146,7 @@ def import_export(
 
 
 def _refused(store: Store, user: User, reason: str, now: datetime, dagster_run_id: str) -> FileImport:
-    """The record of what was to be imported and could not even be opened."""
+    """Store and return the record of a file that could not be opened."""
     record = FileImport(
         user_id=user.user_id,
         file_name=reason.split(" ", 1)[0],
@@ -158,24 +161,24 @@ def _refused(store: Store, user: User, reason: str, now: datetime, dagster_run_i
 
 
 def import_limits(settings: Settings) -> ArchiveLimits:
-    """What a zip may hold by the settings."""
+    """Return the limits on the contents of a zip in the settings."""
     return ArchiveLimits(total_bytes=settings.import_max_gib << 30, ratio=settings.import_max_ratio)
 
 
 def check_whole(files: Sequence[FileImport]) -> None:
-    """Make sure that every file was read to its end.
+    """Check that every file was read to its end.
 
     Raises:
-        ExportError: one was not; what was read of it is imported.
+        ExportError: a file was not; the rows before the fault are imported.
     """
     broken = [file.error_message for file in files if file.status == "failed"]
     if broken:
-        raise ExportError(f"{len(broken)} of {len(files)} files could not be read whole. {' '.join(broken)}")
+        raise ExportError(f"{len(broken)} of {len(files)} files could not be read to the end. {' '.join(broken)}")
 
 
 @contextmanager
 def _reader(files: Sequence[ExportFile], clock: Clock, zone: tzinfo) -> Iterator[Read]:
-    """What reads the files: a process of its own where that is worth its start."""
+    """Provide the function that reads a file; for large exports, a separate process does the reading."""
     if sum(file.size for file in files) < LARGE:
         yield lambda file: read_export(file, clock(), zone=zone)
     else:
@@ -206,7 +209,7 @@ def _merge_chunks(merger: RowMerger, reading: _Reading, chunks: Iterator[ExportC
     expected = 0
     for chunk in chunks:
         kept = reading.count(chunk)
-        # Rows of a file are about as long as those read so far.
+        # Estimate: the other rows of the file are about as long as those read so far.
         estimate = round(reading.counts["rows"] * max(1.0, reading.file.size / max(chunk.bytes_read, 1)))
         progress.expect(estimate - expected)
         expected = estimate
@@ -219,7 +222,7 @@ def _merge_chunks(merger: RowMerger, reading: _Reading, chunks: Iterator[ExportC
 
 
 def _one_ahead(chunks: Iterator[ExportChunk]) -> Iterator[ExportChunk]:
-    """The same chunks, the next one being read while its predecessor is at work."""
+    """Yield the same chunks; the next chunk is read while the caller works on the present one."""
     with ThreadPoolExecutor(max_workers=1) as reader:
         coming = reader.submit(next, chunks, None)
         while (chunk := coming.result()) is not None:
@@ -241,14 +244,14 @@ def _rejects(record: FileImport, rejects: Iterable[RejectedRow], now: datetime) 
     ]
 
 
-def _lasted(reject: RejectedRow) -> int:
-    """How long the play lasted of which a rejected row tells, as far as it says."""
+def _rejected_duration(reject: RejectedRow) -> int:
+    """Return the length of the play in a rejected row, in milliseconds; 0 if the row has no plausible length."""
     lasted = next((reject.row[name] for name in ("ms_played", "msPlayed") if name in reject.row), None)
     return lasted if isinstance(lasted, int) and 0 < lasted <= LONGEST_MS else 0
 
 
 def _close_gaps(store: Store, user: User, files: Sequence[FileImport], now: datetime) -> list[FileImport]:
-    """Close the gaps that the files cover, alone or together with their neighbours in time."""
+    """Close the gaps that files cover, alone or together with files of adjacent time."""
     covered: list[Span] = []
     for span in sorted(
         Span(*file.span, file.file_name) for file in files if file.format in WHOLE_HISTORIES and file.span

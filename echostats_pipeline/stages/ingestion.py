@@ -1,4 +1,4 @@
-"""From Spotify's recently-played into the listening history."""
+"""Ingestion: reads Spotify's recently-played, and merges its answers into the listening history."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -31,9 +31,9 @@ PAGE_LIMIT = 50
 
 
 def read_recently_played(store: Store, client: SpotifyClient, user: User, now: datetime) -> RecentlyPlayedCounts:
-    """Read the newest 50 plays and keep the answer for merging; the tracks embedded in it enter the catalogue.
+    """Read the newest 50 plays and store the answer for merging; embedded tracks are added to the catalogue.
 
-    Always the newest 50, never "after the last one seen": rows may appear late, with old stamps.
+    This always reads the newest 50 plays, never those after the last known play: rows may appear late, with old stamps.
     """
     answer = client.recently_played(PAGE_LIMIT)
     items, counts = recently_played_items(answer)
@@ -54,7 +54,7 @@ def read_recently_played(store: Store, client: SpotifyClient, user: User, now: d
 
 @dataclass(frozen=True)
 class MergeResult:
-    """What merging did: outcomes of the reported rows, and how many gaps it found."""
+    """The result of a merge: outcomes of the reported rows, and the number of new gaps."""
 
     outcomes: Counter[RowOutcome] = field(default_factory=Counter)
     gaps: int = 0
@@ -63,7 +63,7 @@ class MergeResult:
         return MergeResult(self.outcomes + other.outcomes, self.gaps + other.gaps)
 
     def as_metadata(self) -> dict[str, int]:
-        """Counts by name."""
+        """Return the counts by name."""
         return {
             "inserted": self.outcomes["inserted"],
             "merged": self.outcomes["merged"],
@@ -73,7 +73,7 @@ class MergeResult:
 
 
 def merge_pages(store: Store, user: User, now: datetime) -> MergeResult:
-    """Merge every kept answer of recently-played into the history, oldest first."""
+    """Merge every stored answer of recently-played into the history, oldest first."""
     merged = MergeResult()
     pages = store.plays.unmerged_pages(user.user_id)
     if pages:
@@ -93,11 +93,12 @@ def merge_pages(store: Store, user: User, now: datetime) -> MergeResult:
 
 
 def _record_gaps(store: Store, page: RecentlyPlayedPage, stored: pl.DataFrame, now: datetime) -> int:
-    """Record what a page says nobody can read any more: how many new gaps that is.
+    """Record gaps: plays that Spotify no longer shows; return the number of new gaps.
 
-    A full page that does not reach back to the newest play of earlier syncs leaves an interval; before the first sync
-    nothing has passed unseen, and what no import covers is unknown (`stages.coverage`). A row without a track leaves an
-    instant, unless the track was named before.
+    A full page that does not reach back to the newest play of earlier syncs leaves an interval. Before the first sync
+    there is no such interval: time that no import covers is unknown (`stages.coverage`). A row without a track leaves
+        an
+    instant, unless an earlier answer named the track.
     """
     known = {*stored["played_at"], *stored["api_played_at"]}
     intervals = [(stamp, stamp) for stamp in page.withheld if stamp not in known]
@@ -115,9 +116,10 @@ def _record_gaps(store: Store, page: RecentlyPlayedPage, stored: pl.DataFrame, n
 
 
 def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datetime) -> None:
-    """Recently-played embeds full tracks; their artists and albums are embedded in a short form.
+    """Store the tracks that are embedded in recently-played, and stubs of their artists and albums.
 
-    The catalogue is everybody's: whoever has played a track that is shown otherwise now gets new snapshots.
+    All users share the catalogue. So if the data of a track changes, the snapshots of all its listeners are marked for
+    a rebuild.
     """
     music = [track for track in tracks if track.get("type") == "track" and track.get("id")]
     documents = [track_document(track, now) for track in music]
@@ -131,7 +133,7 @@ def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datet
 
 
 def _as_shown(store: Store, tracks: Sequence[Track]) -> dict[str, tuple[Any, ...]]:
-    """What snapshots show of tracks, their artists and albums, by track id."""
+    """Return the data of tracks, artists and albums that snapshots show, by track id."""
     found = store.catalog.documents("tracks", [track.spotify_id for track in tracks])
     firsts = [artist["spotify_id"] for track in found for artist in track["artists"][:1]]
     artists = _looks(store.catalog.documents("artists", firsts))

@@ -1,6 +1,6 @@
-"""What a user likes: saved tracks, stored page by page over days if need be, and Spotify's own top items.
+"""Syncs saved tracks, page by page and over several days if needed, and Spotify's top items of a user.
 
-Playlists have a module of their own.
+Playlists are in `stages.playlists`.
 """
 
 import hashlib
@@ -28,21 +28,24 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 def sync_saved_tracks(
     store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress, daily_calls: int = DAILY_CALLS
 ) -> int:
-    """Make the stored saved tracks those of Spotify; returns how many are stored.
+    """Store a user's saved tracks as Spotify has them; return the number of stored tracks.
 
-    A pass begins at the newest and stores page by page. It ends as soon as all that follows is as it was at the last
-    one, which takes one call where nothing has changed. Else it goes to the end, and what it has not come upon is
-    removed. Rows added meanwhile push the others down, so that none is passed over, and are read by a pass of their
-    own; rows removed pull them up, so that it goes back as many rows as the list has become shorter. What is stored is
-    no measure of the list: local files have no ids, and Spotify counts rows that it does not show.
+    A pass begins at the newest row and stores page by page. It ends as soon as all rows that follow are as they were at
+    the last pass; if nothing has changed, this takes one call. Otherwise it goes to the end of the list, and stored
+    tracks that it did not see are removed.
+
+    The list may change during a pass. Added rows push the others down, so that no row is missed; another pass reads the
+    added rows. Removed rows pull the others up, so the pass goes back by as many rows as the list has lost. The number
+    of stored tracks says nothing about the length of the list: local files have no ids, and Spotify counts rows that it
+    does not show.
 
     Args:
-        store: Where they are stored.
-        client: Reads on behalf of the user.
-        user: Whose.
+        store: The database.
+        client: Reads Spotify on behalf of the user.
+        user: The user whose saved tracks are read.
         now: The present instant.
-        progress: Where to say how far it is.
-        daily_calls: Calls of 24 hours for this kind of thing, of which this user takes a fair share.
+        progress: Receives the progress.
+        daily_calls: Budget of calls in 24 hours for saved tracks, of which this user gets a fair share.
     """
     with visiting(store, user, "saved_tracks", now, progress, daily_calls) as visit:
         reading = visit.reading()
@@ -75,7 +78,7 @@ def sync_saved_tracks(
             if in_one_go and page.total == reading.first_total:
                 visit.finish()
                 break
-            reading = visit.reading()  # once more from the newest: some may have been added meanwhile
+            reading = visit.reading()  # start again at the newest row: rows may have been added meanwhile
     return store.library.saved_count(user.user_id)
 
 
@@ -92,9 +95,9 @@ def _begin_pass(store: Store, visit: LibraryVisit, page: ListPage, ids: Sequence
 
 
 def _end_pass(store: Store, visit: LibraryVisit, reading: LibraryReading, *, saw_all: bool) -> None:
-    """Remove what a pass that saw all has not come upon, and remember what it began with.
+    """After a pass that saw all rows, remove the tracks that it did not see; then store the version it began with.
 
-    A process that dies here reads the last page once more.
+    If the process dies here, the next run reads the last page again.
     """
     if saw_all:
         store.library.keep_seen_tracks(visit.user_id, reading.number)
@@ -107,12 +110,12 @@ def _end_pass(store: Store, visit: LibraryVisit, reading: LibraryReading, *, saw
 
 @dataclass(frozen=True)
 class SavedVersion:
-    """Which state of a user's saved tracks was read.
+    """The version of a user's saved tracks that was read.
 
     Attributes:
-        total: How many there are, says Spotify.
+        total: Number of saved tracks, according to Spotify.
         newest: Short ids of the newest rows.
-        stored: How many are stored.
+        stored: Number of stored tracks.
     """
 
     total: int
@@ -121,51 +124,51 @@ class SavedVersion:
 
     @classmethod
     def read(cls, text: str) -> "SavedVersion | None":
-        """From its text; None where nothing was read yet."""
+        """Read a version from its text form; return None if nothing was read yet."""
         if not text:
             return None
         total, stored, newest = text.split(":")
         return cls(int(total), tuple(newest.split(",")), int(stored))
 
     def write(self) -> str:
-        """As text."""
+        """Return the text form, which `read` understands."""
         return f"{self.total}:{self.stored}:{','.join(self.newest)}"
 
     def added_since(self, earlier: "SavedVersion | None", offset: int = 0) -> int | None:
-        """How many of the newest rows are new, if nothing else has changed; None if it may have.
+        """Return how many of the newest rows were added, if nothing else has changed; None if more may have changed.
 
         Args:
-            earlier: The state to compare with.
-            offset: The place in the list of the rows that are known of this state.
+            earlier: The version to compare with.
+            offset: The place of `newest` in the list.
         """
         if earlier is None or earlier.stored != self.stored:
             return None
         added = self.total - earlier.total
-        first = added - offset  # of the rows that were there before
+        first = added - offset  # the first row that was there before
         same = self.newest[first:] == earlier.newest[: len(self.newest) - first] if first >= 0 else False
         return added if same and first < max(len(self.newest), 1) else None
 
 
 def _row_id(row: JsonObject) -> str:
-    told = [text(row, "added_at"), text(content(row) or {}, "uri")]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    identity = [text(row, "added_at"), text(content(row) or {}, "uri")]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
 
 
 def sync_top_items(
     store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress, daily_calls: int = DAILY_CALLS
 ) -> int:
-    """Store Spotify's rankings of artists and tracks over its three time ranges; returns how many items were read.
+    """Store Spotify's rankings of artists and tracks for its three time ranges; return the number of items read.
 
-    Spotify computes them once a day at most, so those younger than `TOP_ITEMS_AGE` are not read again. The oldest come
-    first, each is stored as it is read.
+    Spotify computes the rankings at most once a day, so a ranking younger than `TOP_ITEMS_AGE` is not read again. The
+    oldest ranking is read first; each one is stored as soon as it is read.
 
     Args:
-        store: Where they are stored.
-        client: Reads on behalf of the user.
-        user: Whose.
+        store: The database.
+        client: Reads Spotify on behalf of the user.
+        user: The user whose rankings are read.
         now: The present instant.
-        progress: Where to say how far it is.
-        daily_calls: Calls of 24 hours for this kind of thing, of which this user takes a fair share.
+        progress: Receives the progress.
+        daily_calls: Budget of calls in 24 hours for top items, of which this user gets a fair share.
     """
     items_read = 0
     with visiting(store, user, "top_items", now, progress, daily_calls) as visit:

@@ -1,7 +1,7 @@
-"""How far libraries are read, who may make how many of the calls that are left, and whose turn it is.
+"""Progress of reading libraries: what is left, each user's share of the calls, and which libraries are due.
 
-A library of any size is read over as many days as the budget of calls wants. The budget of each family of endpoints is
-shared between those who want something of it (`transforms.shares`); what each has had is remembered over runs.
+A large library is read over several days, as the budget of calls allows. The budget of each family of endpoints is
+shared between the users who need calls (`transforms.shares`); the calls of each user are stored across runs.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,26 +27,26 @@ FAMILIES: Mapping[LibraryPart, Family] = {
 }
 NOUNS: Mapping[LibraryPart, str] = {"playlists": "playlists", "saved_tracks": "liked songs", "top_items": "rankings"}
 CHECKED_FOR = timedelta(hours=20)
-"""For how long what was read is fresh: a little less than a day, or a daily schedule would skip every other day."""
+"""Time after which a library is read again: less than a day, or a daily schedule would skip every other day."""
 RANKINGS = len(get_args(TopItemKind)) * len(get_args(TimeRange))
 WORTH_A_RUN = 4
-"""A run is asked for once a quarter of a day's share can be read, or all that is left."""
+"""A run is worth its start when 1 / `WORTH_A_RUN` of a user's daily share can be read, or all that is left."""
 WINDOW = Budget().window
 
 
 @dataclass(frozen=True)
 class LibraryProgress:
-    """How far a part of a user's library is.
+    """The progress of one part of a user's library.
 
     Attributes:
-        part: Which part.
-        done: What of it is stored as Spotify has it, or has been compared with that by the pass under way.
-        total: How much there is.
-        days_left: In about how many days all of it will be; None if nothing is left or nobody knows yet.
-        is_known: Whether it was ever looked at.
-        is_under_way: Whether something of it is still to be read.
-        is_repeated: Whether all of it is stored already and only compared.
-        failed: How many could not be read when they were asked for, and are asked for again in the next pass.
+        part: The part of the library.
+        done: Number of items that are stored as Spotify has them, or that the present pass has compared.
+        total: Number of all items.
+        days_left: Estimated days until all items are read; None if nothing is left, or if it is unknown.
+        is_known: Whether this part was ever read.
+        is_under_way: Whether items are still to be read.
+        is_repeated: Whether all items are stored already, and the pass only compares them.
+        failed: Number of items that could not be read; the next pass requests them again.
     """
 
     part: LibraryPart
@@ -60,17 +60,17 @@ class LibraryProgress:
 
     @property
     def left(self) -> int:
-        """How much of it is still to be read."""
+        """Number of items still to be read."""
         return max(0, self.total - self.done)
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing of it is missing."""
+        """Whether all items are read."""
         return self.is_known and not self.is_under_way and not self.failed
 
     @property
     def text(self) -> str:
-        """For people: ``412 of 600 playlists, ready in about 2 days``."""
+        """The progress in words: ``412 of 600 playlists, ready in about 2 days``."""
         noun = NOUNS[self.part]
         if not self.is_known:
             return f"{noun} not read yet"
@@ -80,19 +80,19 @@ class LibraryProgress:
         said = f"{self.done:,} of {self.total:,} {noun}{again}"
         if self.is_under_way and self.days_left is not None:
             said += f", ready in about {self.days_left:,} day{'' if self.days_left == 1 else 's'}"
-        return said + (f", {self.failed:,} could not be read and will be asked for again" if self.failed else "")
+        return said + (f", {self.failed:,} could not be read and will be requested again" if self.failed else "")
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What everybody who is synced wants of one part, and how far they are.
+    """The calls that all synced users need for one part of the library, and their progress.
 
     Attributes:
-        part: Which part.
-        readings: By user id; of those who were ever read.
-        unread: By user id; of those whose playlists wait for their contents.
-        rankings: When each ranking of a user was read, by user id.
-        wishes: By user id; of those who want something, or are asked about.
+        part: The part of the library.
+        readings: State of reading by user id, for users whose part was ever read.
+        unread: Playlists whose contents are not read yet, by user id.
+        rankings: Times at which the rankings of a user were read, by user id.
+        wishes: Calls that each user needs, by user id; the user `of` of `demand` is always included.
     """
 
     part: LibraryPart
@@ -103,13 +103,13 @@ class Demand:
 
 
 def demand(store: Store, part: LibraryPart, now: datetime, *, of: User | None = None) -> Demand:
-    """What is wanted of a part of the library.
+    """Return the calls that users need for a part of the library.
 
     Args:
-        store: Where it stands.
-        part: Which part.
+        store: The database.
+        part: The part of the library.
         now: The present instant.
-        of: Somebody who wants to be looked at now, also if nothing is due, or their last attempt has failed.
+        of: A user who is read now, even if nothing is due or the user's last attempt failed.
     """
     readings = store.readings.all(part)
     unread = store.readings.unread() if part == "playlists" else {}
@@ -131,7 +131,7 @@ def demand(store: Store, part: LibraryPart, now: datetime, *, of: User | None = 
 
 
 def _need(reading: LibraryReading, unread: UnreadCounts, rankings: Collection[datetime], now: datetime) -> int:
-    """Calls that are still to be made; of a library that was read through a while ago those that look for changes."""
+    """Return the calls that are still needed; for a library that was read some time ago, those that find changes."""
     if reading.part == "top_items":
         return RANKINGS - sum(at > now - CHECKED_FOR for at in rankings)
     if not reading.is_open:
@@ -149,30 +149,30 @@ def _need(reading: LibraryReading, unread: UnreadCounts, rankings: Collection[da
 
 
 def _pages(rows: int) -> int:
-    """Calls that so many rows take; an empty list takes one as well."""
+    """Return the number of calls for a list of `rows` rows; an empty list takes one call, too."""
     return max(1, -(-rows // PAGE_LIMIT))
 
 
 def calls_for(store: Store, user: User, part: LibraryPart, daily_calls: int, now: datetime) -> int:
-    """How many calls for a part of their library a user may make now.
+    """Return how many calls a user may make now for a part of their library.
 
-    Where nobody may make any, it is one: the answer to it says until when.
+    If the budget is used up, this returns 1: that call is refused, and the refusal says until when to wait.
     """
     free = free_calls(store, part, daily_calls, now)
     wishes = demand(store, part, now, of=user).wishes
-    # Its own need is an estimate: a list may have grown.
+    # The need of this user is an estimate, because a list may have grown: it must not limit the user's share.
     unbounded = {**wishes, user.user_id: Wish(UNKNOWN_NEED, wishes[user.user_id].lately, wishes[user.user_id].ever)}
     return share_of(user.user_id, unbounded, free) if free else 1
 
 
 def free_calls(store: Store, part: LibraryPart, daily_calls: int, now: datetime) -> int:
-    """How many calls for a part of the library anybody may make now."""
+    """Return how many calls for a part of the library the budget still allows, for all users together."""
     made, _ = store.limits.calls(FAMILIES[part], now - WINDOW)
     return max(0, daily_calls - made)
 
 
 def progress_of(store: Store, user: User, daily_calls: int, wanted: Demand) -> LibraryProgress:
-    """How far a part of a user's library is."""
+    """Return the progress of a part of a user's library."""
     part, user_id = wanted.part, user.user_id
     reading = wanted.readings.get(user_id)
     if reading is None:
@@ -200,15 +200,15 @@ def progress_of(store: Store, user: User, daily_calls: int, wanted: Demand) -> L
 def libraries(
     store: Store, users: Iterable[User], daily_calls: int, now: datetime
 ) -> list[tuple[User, list[LibraryProgress]]]:
-    """How far each part of the library of each user is."""
+    """Return the progress of each part of each user's library."""
     demands = [demand(store, part, now) for part in PARTS]
     return [(user, [progress_of(store, user, daily_calls, each) for each in demands]) for user in users]
 
 
 def due_libraries(store: Store, users: Sequence[User], daily_calls: int, now: datetime) -> set[str]:
-    """Keys of the users whose library is not read through, and of which a part worth a run can be read now.
+    """Return the partition keys of users with an incomplete library, of which enough can be read now to start a run.
 
-    The plays come first: a library waits for the first sync. A part that has failed waits for its next daily reading.
+    Plays come first: a library waits for the first sync of its user. A part that failed waits for the next daily run.
     """
     waiting = store.limits.waiting([*FAMILIES.values(), APP_FAMILY], now)
     candidates = [user for user in users if user.status == "active" and user.last_synced_at is not None]

@@ -1,4 +1,4 @@
-"""Reported plays into the history: read what is stored around them, decide, write, and mark the days that change."""
+"""Merges reported plays into the history: reads stored plays around them, decides, writes, marks changed days."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
@@ -25,19 +25,19 @@ from echostats_pipeline.transforms.statistics.plays import UTC_MS
 Clock = Callable[[], datetime]
 
 APART = timedelta(days=60)
-"""Rows further apart than this are merged separately, so that the years between them are not read."""
+"""Rows with a longer pause between them are merged separately, so that the time between them is not read."""
 MOST_AT_ONCE = 50_000
-"""Stored plays that are read for one merge, so that memory stays bounded however the rows of a file are ordered."""
+"""Most stored plays that one merge reads, so that memory stays bounded for rows in any order."""
 
 
 @dataclass(frozen=True)
 class StoreLookup:
-    """The database as merging asks it.
+    """Lookups in the database during a merge.
 
     Attributes:
         store: The database.
-        asked: Tracks that it was asked for at once.
-        known: What it said of those.
+        asked: Ids of tracks that were read in advance.
+        known: The tracks that were found, by track id.
     """
 
     store: Store
@@ -45,25 +45,25 @@ class StoreLookup:
     known: Mapping[str, KnownTrack] = field(default_factory=dict)
 
     def plays(self, ids: Collection[str]) -> Mapping[str, Document]:
-        """Stored plays by the hex of their ``_id``."""
+        """Return stored plays by the hexadecimal digits of their ``_id``."""
         return self.store.plays.documents(ids)
 
     def tracks(self, ids: Collection[str]) -> Mapping[str, KnownTrack]:
-        """What the catalogue knows of tracks."""
-        others = set(ids) - self.asked  # plays of other tracks may move, and part from what they were taken for
+        """Return the tracks that the catalogue knows, by track id."""
+        others = set(ids) - self.asked  # plays of other tracks may change, too, when they are matched again
         return {**self.known, **self.store.catalog.known_tracks(others)}
 
     def resolved(self, identities: Collection[str]) -> Mapping[str, str]:
-        """Spotify's track ids by the ids made of names."""
+        """Return Spotify's track ids by the ids that were made from names."""
         return self.store.catalog.resolved(identities)
 
     def recordings(self, isrcs: Collection[str]) -> Mapping[str, Sequence[str]]:
-        """Spotify's track ids by ISRC."""
+        """Return Spotify's track ids by ISRC."""
         return self.store.catalog.recordings(isrcs)
 
 
 def merge_items(store: Store, user: User, items: Sequence[RecentlyPlayedItem], stored: pl.DataFrame) -> PlayChanges:
-    """Merge one answer of recently-played; `stored` is what `stored_around` gives for its stamps."""
+    """Merge one answer of recently-played; `stored` is the result of `stored_around` for its stamps."""
     changes = merge_recently_played(items, stored, user.user_id, StoreLookup(store)) if items else PlayChanges()
     write_changes(store, user, changes)
     forget_left(store, changes.left)
@@ -72,23 +72,23 @@ def merge_items(store: Store, user: User, items: Sequence[RecentlyPlayedItem], s
 
 @dataclass
 class RowMerger:
-    """Merges the rows of an import, chunk by chunk.
+    """Merges the rows of an import into the history of a user, chunk by chunk.
 
     Attributes:
         store: The database.
-        user: Whose history it is.
-        clock: The present.
+        user: The user whose history it is.
+        clock: Returns the present instant.
     """
 
     store: Store
     user: User
     clock: Clock
     left: set[str] = field(default_factory=set)
-    """Ids of tracks that plays no longer have."""
+    """Ids of tracks that a play had before, and no longer has."""
     _in_catalogue: set[str] = field(default_factory=set)
 
     def merge(self, rows: pl.DataFrame) -> Iterator[PlayChanges]:
-        """Merge rows of an export, all of one format; yields what was done for each stretch of time, in order."""
+        """Merge rows of an export, all of one format; yield the changes for each stretch of time, in order."""
         if rows.is_empty():
             return
         of_names = kind_of_key(rows["import_key"][0]) is not None
@@ -105,7 +105,7 @@ class RowMerger:
             yield changes
 
     def _introduce(self, rows: pl.DataFrame) -> None:
-        """Let the catalogue know the tracks whose Spotify id rows tell beside the names."""
+        """Add tracks to the catalogue whose Spotify id stands in rows beside the names."""
         known = rows.filter(~made_up(pl.col("track_id"))).unique("track_id", maintain_order=True)
         names = {
             "spotify_id": "track_id",
@@ -119,33 +119,33 @@ class RowMerger:
         )
 
     def _mention(self, tracks: Mapping[str, Document]) -> None:
-        """Make sure that the catalogue mentions the tracks of new plays, before those are there to be counted."""
+        """Add the tracks of new plays to the catalogue, before these plays are written and counted."""
         new = [track for spotify_id, track in tracks.items() if spotify_id not in self._in_catalogue]
         self.store.catalog.mention(new, self.clock())
         self._in_catalogue |= tracks.keys()
 
 
 def _named(rows: pl.DataFrame, known: Mapping[str, KnownTrack]) -> pl.DataFrame:
-    """The rows with names for tracks that Spotify has withdrawn and the catalogue remembers.
+    """Return the rows with names from the catalogue for tracks that Spotify has withdrawn.
 
-    They are the names the plays will have, and less exact sources find plays by their names.
+    The plays get these names, and rows of less exact sources are matched with plays by name.
     """
     nameless = rows.filter(pl.col("track_name") == "")["track_id"].unique().to_list()
     names = {track: known[track] for track in nameless if track in known}
     if not names:
         return rows
 
-    def told(column: str, name: str) -> pl.Expr:
+    def filled(column: str, name: str) -> pl.Expr:
         remembered = {track: getattr(found, name) for track, found in names.items()}
         unknown = pl.col(column) == ""
         return pl.when(unknown).then(pl.col("track_id").replace_strict(remembered, default="")).otherwise(column)
 
     columns = {"track_name": "name", "artist_name": "artist_name", "album_name": "album_name"}
-    return rows.with_columns(told(column, name).alias(column) for column, name in columns.items())
+    return rows.with_columns(filled(column, name).alias(column) for column, name in columns.items())
 
 
 def resolve_named_plays(store: Store, user: User) -> set[str]:
-    """Give plays that only names tell of the Spotify id that the catalogue has come to know; returns those they had."""
+    """Replace ids made from names by Spotify ids, where the catalogue knows them now; return the replaced ids."""
     left = _resolve_recordings(store, user)
     unresolved = store.plays.unresolved(user.user_id)
     resolved = store.catalog.resolved(unresolved)
@@ -157,11 +157,11 @@ def resolve_named_plays(store: Store, user: User) -> set[str]:
 
 
 def _resolve_recordings(store: Store, user: User) -> set[str]:
-    """Decide anew about plays whose listens tell the ISRC of another track than they have; returns the ids they had."""
+    """Merge plays again whose ISRC belongs to another track than theirs; return the replaced track ids."""
     plays = store.plays.of_recordings(user.user_id)
-    told = [(parsed_key(key).isrc or "", stamp, track_id) for key, stamp, track_id in plays]
-    recordings = store.catalog.recordings({isrc for isrc, _, _ in told})
-    stamps = [stamp for isrc, stamp, track_id in told if isrc in recordings and recordings[isrc][0] != track_id]
+    listens = [(parsed_key(key).isrc or "", stamp, track_id) for key, stamp, track_id in plays]
+    recordings = store.catalog.recordings({isrc for isrc, _, _ in listens})
+    stamps = [stamp for isrc, stamp, track_id in listens if isrc in recordings and recordings[isrc][0] != track_id]
     left = set[str]()
     for stretch in stretches(store, user, pl.DataFrame({"import_ts": pl.Series(stamps, dtype=UTC_MS)})):
         stored = stored_around(store, user, stretch["import_ts"], names=True)
@@ -172,7 +172,7 @@ def _resolve_recordings(store: Store, user: User) -> set[str]:
 
 
 def fill_tracks(store: Store, tracks: Sequence[Track]) -> None:
-    """Fill length and cover of plays that lack them; where no source has timed a play, its days have to be rebuilt."""
+    """Fill in length and cover of plays that lack them; mark days for a rebuild if no source gave the play's length."""
     untimed = store.plays.untimed([track.spotify_id for track in tracks if track.duration_ms > 0])
     with ExitStack() as changing:
         for user in store.users.all() if untimed else ():
@@ -183,13 +183,13 @@ def fill_tracks(store: Store, tracks: Sequence[Track]) -> None:
 
 
 def forget_left(store: Store, track_ids: Collection[str]) -> None:
-    """Remove tracks made of names from the catalogue that no play has any more."""
+    """Remove tracks from the catalogue whose id was made from names, if no play has them any more."""
     if track_ids:
         store.catalog.forget_made_up(set(track_ids) - store.plays.played(track_ids))
 
 
 def stretches(store: Store, user: User, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The rows in order of time, cut at pauses, and where too much of the history would have to be read at once."""
+    """Yield the rows in order of time, cut at long pauses, and where a merge would read too many stored plays."""
     ordered = rows.sort("import_ts", maintain_order=True)
     pause = (pl.col("import_ts").diff() > APART).fill_null(value=False).cum_sum()
     parts = ordered.with_columns(pause=pause).partition_by("pause", maintain_order=True, include_key=False)
@@ -208,7 +208,7 @@ def stretches(store: Store, user: User, rows: pl.DataFrame) -> Iterator[pl.DataF
 def stored_around(
     store: Store, user: User, stamps: Sequence[datetime] | pl.Series, *, names: bool = False
 ) -> pl.DataFrame:
-    """What merging rows with these stamps has to know of the history, after what an interrupted merge began."""
+    """Return the stored plays that a merge of rows with these stamps needs; finish interrupted merges first."""
     finish_merges(store, user)
     start, end = min(stamps) - READ_AROUND, max(stamps) + READ_AROUND
     stored = store.plays.stored(user.user_id, start, end, names=names)
@@ -218,14 +218,14 @@ def stored_around(
 
 
 def finish_merges(store: Store, user: User) -> None:
-    """Finish what merges began whose process died."""
+    """Finish merges that a killed process had begun."""
     for merge in store.plays.unfinished(user.user_id):
         with store.rebuilds.changing(user.user_id, days_of(store, user, pl.Series(merge.touched, dtype=UTC_MS))):
             store.plays.finish(merge)
 
 
 def write_changes(store: Store, user: User, changes: PlayChanges) -> None:
-    """Write plays, with the days they touch marked for a rebuild before and after."""
+    """Write plays; the days that they touch are marked for a rebuild before and after the write."""
     if not changes:
         return
     with store.rebuilds.changing(user.user_id, days_of(store, user, changes.ends)):
@@ -233,6 +233,6 @@ def write_changes(store: Store, user: User, changes: PlayChanges) -> None:
 
 
 def days_of(store: Store, user: User, ends: pl.Series) -> set[date]:
-    """The local days whose rollups depend on plays that ended at these instants."""
+    """Return the local days whose rollups depend on plays that ended at these instants."""
     latest = [stamp for stamp in (store.plays.newest(user.user_id), ends.max()) if isinstance(stamp, datetime)]
     return touched_days(ends, max(latest, default=None), ZoneInfo(user.timezone))

@@ -1,7 +1,7 @@
-"""The playlists of users, stored one by one as they are read, over days if need be.
+"""Syncs the playlists of users: each playlist is stored as soon as it is read, over several days if needed.
 
-What a pass needs to go on is stored with each page: whatever ends it, a used-up budget, a dead process, another user's
-turn, the next run goes on from there.
+The state of a pass is stored with each page. So the next run continues there if a pass ends early: because the budget
+is used up, the process died, or it is another user's turn.
 """
 
 from collections.abc import Mapping
@@ -21,27 +21,27 @@ from echostats_pipeline.stages.visits import DAILY_CALLS, LibraryVisit, visiting
 from echostats_pipeline.storage.store import Store
 
 LISTED_FOR = timedelta(days=7)
-"""How long a list of playlists is worked off before a new one is asked for."""
+"""Age of a list of playlists at which a new list is read, even if not all contents are read yet."""
 MOST_FAILURES = 3
-"""So many playlists in a row that cannot be read are no longer about these playlists."""
+"""Failures in a row after which the pass ends: the cause is then not a single playlist."""
 
 
 def sync_playlists(
     store: Store, client: SpotifyClient, user: User, now: datetime, progress: Progress, daily_calls: int = DAILY_CALLS
 ) -> int:
-    """Make the stored playlists those of Spotify, each with all its tracks; returns how many are stored.
+    """Store a user's playlists as Spotify has them, each with all its tracks; return the number of stored playlists.
 
-    First the list is read, then contents, one playlist after the other, and only of those whose `snapshot_id` is not
-    the stored one. A playlist is replaced once all of it is read; one that cannot be read, or that Spotify does not
-    show, keeps what it had and holds up nothing.
+    First the list is read, then the contents, one playlist after the other. Contents are read only if the `snapshot_id`
+    has changed. A playlist is replaced when all of it is read. A playlist that cannot be read, or that Spotify does not
+    show, keeps its stored contents and does not stop the pass.
 
     Args:
-        store: Where they are stored.
-        client: Reads on behalf of the user.
-        user: Whose.
+        store: The database.
+        client: Reads Spotify on behalf of the user.
+        user: The user whose playlists are read.
         now: The present instant.
-        progress: Where to say how far it is.
-        daily_calls: Calls of 24 hours for this kind of thing, of which this user takes a fair share.
+        progress: Receives the progress.
+        daily_calls: Budget of calls in 24 hours for playlists, of which this user gets a fair share.
     """
     with visiting(store, user, "playlists", now, progress, daily_calls) as visit:
         reading = visit.reading()
@@ -59,10 +59,10 @@ def _is_listed(visit: LibraryVisit) -> bool:
 
 
 def _list_playlists(store: Store, client: SpotifyClient, visit: LibraryVisit) -> bool:
-    """Read the list of playlists to its end; False if there are not enough calls for that.
+    """Read the list of playlists to its end; return False if there are not enough calls.
 
-    What Spotify does not list any more is removed at the end: at once if all was read in one go, and after a pause only
-    if every entry was seen, for entries may have changed places meanwhile.
+    At the end, playlists that Spotify no longer lists are removed. If the list was read with pauses, this is done only
+    if every entry was seen, because entries may have moved meanwhile.
     """
     reading, stored = visit.reading(), store.library.snapshot_ids(visit.user_id)
     place, total, in_one_go = reading.place, reading.total, not reading.place
@@ -93,7 +93,7 @@ def _list_playlists(store: Store, client: SpotifyClient, visit: LibraryVisit) ->
 
 @dataclass
 class _SortedOut:
-    """Playlists of a page of the list: what there is to do for them."""
+    """The playlists on a page of the list, sorted by what is to be done."""
 
     ids: list[str] = field(default_factory=list)
     settled: list[Playlist] = field(default_factory=list)
@@ -109,7 +109,7 @@ def _sort_out(
         spotify_id = text(playlist or {}, "id")
         asked = in_vain.get(spotify_id or "")
         if playlist is None or not spotify_id or (asked is not None and asked.is_gone):
-            found.nameless += 1  # nothing of it can be stored
+            found.nameless += 1  # it has no id, so it cannot be stored
             continue
         found.ids.append(spotify_id)
         document, snapshot_id = (
@@ -134,16 +134,16 @@ def _sort_out(
 
 
 def _of_unknown_version(document: Playlist) -> Playlist:
-    """The playlist without the version of its contents, for these were not read."""
+    """Return the playlist without the version of its contents, because the contents were not read."""
     known = known_fields(document)
     return Playlist.model_validate({name: value for name, value in known.items() if name != "snapshot_id"})
 
 
 def _read_contents(store: Store, client: SpotifyClient, visit: LibraryVisit) -> bool:
-    """Read the contents of playlists that have changed, one after the other; False if there are not enough calls.
+    """Read the contents of changed playlists, one after the other; return False if there are not enough calls.
 
     Raises:
-        SpotifyError: none, or several in a row, could be read.
+        SpotifyError: no playlist could be read, or several in a row could not.
     """
     failed: list[str] = []
     in_a_row, was_read, error = 0, False, None
@@ -170,13 +170,13 @@ def _read_contents(store: Store, client: SpotifyClient, visit: LibraryVisit) -> 
 
 
 def _read_playlist(store: Store, client: SpotifyClient, visit: LibraryVisit, playlist: UnreadPlaylist) -> bool:
-    """Read the contents of a playlist from where they were left, and store it; False if there are not enough calls."""
+    """Continue to read the contents of a playlist, then store it; return False if there are not enough calls."""
     tracks, place, total = list(playlist.tracks), playlist.place, playlist.total
     told = Playlist.model_validate({**playlist.told, "fetched_at": visit.now})
     while visit.may_call():
         try:
             page = client.playlist_items(playlist.spotify_id, place)
-        except NotFoundOnSpotify:  # deleted since it was listed, or listed although nobody may see it
+        except NotFoundOnSpotify:  # deleted since it was listed, or listed although it is not visible
             store.library.remove_playlist(visit.user_id, playlist.spotify_id)
             _give_up(store, visit, playlist, is_gone=True)
             return True
@@ -205,7 +205,7 @@ def _read_playlist(store: Store, client: SpotifyClient, visit: LibraryVisit, pla
 
 
 def _give_up(store: Store, visit: LibraryVisit, playlist: UnreadPlaylist, *, is_gone: bool) -> None:
-    """Ask for the contents of a playlist no more for a while."""
+    """Record that the contents of a playlist cannot be read, so that they are not requested for some time."""
     asked = AskedInVain(spotify_id=playlist.spotify_id, is_gone=is_gone, asked_at=visit.now)
     store.readings.in_vain(visit.user_id, asked)
     store.readings.is_read(playlist)

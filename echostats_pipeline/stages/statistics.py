@@ -1,4 +1,4 @@
-"""Rollups from the history; snapshots, calendar snapshots and yearly reviews from the rollups."""
+"""Builds rollups from the history, and snapshots, calendar snapshots and yearly reviews from the rollups."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -29,18 +29,18 @@ from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDoc
 from echostats_pipeline.transforms.statistics.snapshots import build_snapshots
 
 MOST_EXTRA_DAYS = 31
-"""Days outside a run's range that are rebuilt along with it; more of them get a run of their own."""
+"""Most waiting days outside a run's range that the run also rebuilds; more days get a separate run."""
 MOST_DAYS_AT_ONCE = 366
-"""Of a long range so many are built at a time: progress is seen to move, and what an interruption leaves is built."""
+"""Most days of one pass: so progress is visible, and an interruption keeps the passes before it."""
 MOST_PLAYS_AT_ONCE = 50_000
-"""Days with more plays are built in several passes, for all that is held of a pass grows with them."""
+"""Most plays of one pass: memory grows with the number of plays."""
 FEW_DAYS = 31
-"""Plays of so few days are not counted first."""
+"""Ranges of up to this many days are built without counting their plays first."""
 
 
 @dataclass(frozen=True)
 class RebuildResult:
-    """What a rebuild of rollups read and changed."""
+    """The result of a rebuild of rollups: the days, plays and rollups it read, and the documents it wrote."""
 
     days: int = 0
     plays: int = 0
@@ -59,7 +59,7 @@ class RebuildResult:
 def rebuild_rollups(
     store: Store, user: User, days: Collection[date], *, min_play_ms: int, progress: Progress
 ) -> RebuildResult:
-    """Make the rollups of `days` what the history says; the user's snapshots wait for a rebuild if any changed."""
+    """Rebuild the rollups of `days` from the history; if any changed, mark the user's snapshots for a rebuild."""
     progress.expect(len(days))
     return rebuild_rollups_of(store, [(user, days)], min_play_ms=min_play_ms, advanced=progress.advance)[user.user_id]
 
@@ -71,7 +71,7 @@ def rebuild_rollups_of(
     min_play_ms: int,
     advanced: Callable[[int], None] = lambda _: None,
 ) -> dict[str, RebuildResult]:
-    """As `rebuild_rollups`, for several users: days of many are computed in one pass; counts by user id."""
+    """Do the same as `rebuild_rollups` for several users, whose days share a pass; return the results by user id."""
     wanted = list(wanted)
     rebuilt = {user.user_id: RebuildResult() for user, _ in wanted}
     for stretches in _read_ahead(store, _passes(store, wanted)):
@@ -85,10 +85,10 @@ def rebuild_rollups_of(
 
 
 class SharedRebuild:
-    """The rebuilds of a run: days of several users are computed in one pass, when the first of them is asked for."""
+    """The rebuilds of one run: the days of all users are computed together, when the first user is requested."""
 
     def __init__(self, store: Store, asked: Mapping[str, Collection[date]], first_day: date, min_play_ms: int) -> None:
-        """Args: the database, days by partition key, the day that stands for all before it, the shortest play."""
+        """Args: the database, days by partition key, the day that stands for all before it, the shortest play (ms)."""
         self._store = store
         self._asked = asked
         self._first_day = first_day
@@ -96,9 +96,9 @@ class SharedRebuild:
         self._built: dict[str, tuple[set[date], RebuildResult]] | None = None
 
     def rebuild(self, user: User, progress: Progress) -> tuple[set[date], RebuildResult]:
-        """Rebuild the days asked for of a user and those that wait; which they were, and as `rebuild_rollups`."""
+        """Rebuild the requested and the waiting days of a user; return these days, and the result of the rebuild."""
         if self._built is None:
-            self._built = self._together() if len(self._asked) > 1 else {}
+            self._built = self._rebuild_all() if len(self._asked) > 1 else {}
         if user.user_id not in self._built:
             days = self._days(user)
             return days, rebuild_rollups(self._store, user, days, min_play_ms=self._min_play_ms, progress=progress)
@@ -107,10 +107,10 @@ class SharedRebuild:
         progress.advance(rebuilt.days)
         return days, rebuilt
 
-    def _together(self) -> dict[str, tuple[set[date], RebuildResult]]:
+    def _rebuild_all(self) -> dict[str, tuple[set[date], RebuildResult]]:
         users = [user for user in self._store.users.all() if user.partition_key in self._asked]
         wanted = [(user, self._days(user)) for user in users]
-        # If somebody's days cannot be built, building those of each alone tells whose.
+        # If the days of a user cannot be built, each user is built alone, so that the error belongs to that user.
         with suppress(Exception):
             rebuilt = rebuild_rollups_of(self._store, wanted, min_play_ms=self._min_play_ms)
             return {user.user_id: (days, rebuilt[user.user_id]) for user, days in wanted}
@@ -124,7 +124,7 @@ class SharedRebuild:
 
 
 class _Stretch(NamedTuple):
-    """Days that are being rebuilt, and the plays that tell of them."""
+    """Days of a user that are being rebuilt, and the plays of these days."""
 
     user: User
     dates: list[date]
@@ -133,7 +133,7 @@ class _Stretch(NamedTuple):
 
 
 def _passes(store: Store, wanted: Iterable[tuple[User, Collection[date]]]) -> Iterator[list[tuple[User, DayWindow]]]:
-    """Contiguous days of users, `MOST_DAYS_AT_ONCE` and about `MOST_PLAYS_AT_ONCE` in all at a time."""
+    """Yield passes of contiguous days of users, of `MOST_DAYS_AT_ONCE` days and about `MOST_PLAYS_AT_ONCE` plays."""
     together: list[tuple[User, DayWindow]] = []
     days, plays = 0, 0
     for user, dates in wanted:
@@ -148,7 +148,7 @@ def _passes(store: Store, wanted: Iterable[tuple[User, Collection[date]]]) -> It
 
 
 def _pieces(store: Store, user: User, window: DayWindow) -> Iterator[tuple[DayWindow, int]]:
-    """A window in pieces that fit into a pass, with about how many plays each holds."""
+    """Yield the pieces of a window that fit into a pass, with an estimate of the plays of each piece."""
     for piece in window.pieces(MOST_DAYS_AT_ONCE):
         if piece.length <= FEW_DAYS:
             yield piece, 0
@@ -159,7 +159,7 @@ def _pieces(store: Store, user: User, window: DayWindow) -> Iterator[tuple[DayWi
 
 
 def _read_ahead(store: Store, passes: Iterator[list[tuple[User, DayWindow]]]) -> Iterator[list[_Stretch]]:
-    """The plays of each pass; the next one is read while one is computed and written."""
+    """Yield the plays of each pass; the next pass is read while the present one is computed and written."""
     with ThreadPoolExecutor(1) as reader:
         reading = deque(reader.submit(_read, store, each) for each in islice(passes, 1))
         while reading:
@@ -181,7 +181,7 @@ def _read(store: Store, pieces: Iterable[tuple[User, DayWindow]]) -> list[_Stret
 def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument]) -> RebuildResult:
     user_id = stretch.user.user_id
     written = store.statistics.replace_rollups(user_id, stretch.dates, rollups)
-    # Whoever died between writing and marking has left rollups that no snapshot knows of.
+    # A run that died between writing and marking has left rollups that are in no snapshot.
     if written or store.statistics.has_changed_rollups(user_id):
         store.rebuilds.mark(user_id, "analytics_snapshots")
     store.rebuilds.finish(stretch.begun)
@@ -190,7 +190,7 @@ def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument])
 
 
 def days_before(store: Store, user: User, day: date) -> set[date]:
-    """The days before one that have plays, are between such, or wait for a rebuild."""
+    """Return the days before `day` from the first to the last one with plays, and those that wait for a rebuild."""
     waiting = {early for early in store.rebuilds.pending_days(user.user_id) if early < day}
     span = store.users.history_span(user.user_id)
     if span is None:
@@ -200,7 +200,7 @@ def days_before(store: Store, user: User, day: date) -> set[date]:
 
 
 def unbuilt_days(store: Store, user: User, window: DayWindow) -> set[date]:
-    """The days of a window that wait for a rebuild, or have plays and no rollup."""
+    """Return the days of a window that wait for a rebuild, or have plays and no rollup."""
     waiting = {day for day in store.rebuilds.pending_days(user.user_id) if window.first <= day <= window.last}
     played = store.plays.days(user.user_id, window, ZoneInfo(user.timezone))
     return waiting | (played - store.statistics.rollup_days(user.user_id, window))
@@ -208,14 +208,14 @@ def unbuilt_days(store: Store, user: User, window: DayWindow) -> set[date]:
 
 @dataclass(frozen=True)
 class Snapshots:
-    """New snapshots of one user, and of what they were made what a picture shows.
+    """The new snapshots of one user, and the frames behind them that charts show.
 
     Attributes:
         documents: The snapshots, by period.
         days: Plays per day, as `frames.DAYS_SCHEMA`.
         hours: Plays per day and hour, as `frames.HOURS_SCHEMA`.
         today: The last date of every period.
-        unknown: Dates of which nobody has told everything.
+        unknown: Dates that no import and no sync covers completely.
     """
 
     documents: Mapping[Period, Document]
@@ -226,24 +226,25 @@ class Snapshots:
 
 
 def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
-    """Make all that is told of periods of one user what the rollups and the catalogue say."""
+    """Rebuild the snapshots, calendar snapshots and yearly reviews of one user from the rollups and the catalogue."""
     with store.rebuilds.rebuilding(user.user_id, "analytics_snapshots"):
-        heard = _heard(store, user.user_id)
+        heard = _listening_frames(store, user.user_id)
         today = local_date(now, ZoneInfo(user.timezone))
         ensure_spans(store, user, now)
         settle_unknown(store, user, now)
         unknown = unknown_days(store.coverage.stretches(user.user_id), today, ZoneInfo(user.timezone))
-        told = build_snapshots(heard, user_id=user.user_id, timezone=user.timezone, today=today, unknown=unknown)
-        store.statistics.replace_reviews(user.user_id, told.reviews, now)
-        store.statistics.replace_calendar(told.calendar, now)
-        # Last, for they tell until when all of this is true: whoever dies before has it done again.
-        store.statistics.replace_snapshots(told.snapshots, now)
-    return Snapshots({each["period"]: each for each in told.snapshots}, heard.days, heard.hours, today, unknown.touched)
+        built = build_snapshots(heard, user_id=user.user_id, timezone=user.timezone, today=today, unknown=unknown)
+        store.statistics.replace_reviews(user.user_id, built.reviews, now)
+        store.statistics.replace_calendar(built.calendar, now)
+        # Last, because they say until when all of these are valid: after a crash before this, all are built again.
+        store.statistics.replace_snapshots(built.snapshots, now)
+    snapshots = {each["period"]: each for each in built.snapshots}
+    return Snapshots(snapshots, heard.days, heard.hours, today, unknown.touched)
 
 
-def _heard(store: Store, user_id: str) -> ListeningFrames:
+def _listening_frames(store: Store, user_id: str) -> ListeningFrames:
     with ThreadPoolExecutor(1) as reader:
-        # The first time, the server is asked for the catalogue while rollups are taken apart here.
+        # The first time, the server reads the catalogue while this process decodes the rollups.
         ahead = None if store.catalog.has_frames(user_id) else reader.submit(_catalog_of_plays, store, user_id)
         rollups = store.statistics.rollup_frames(user_id)
     if untold := rollups.untold_dates():
@@ -256,6 +257,6 @@ def _heard(store: Store, user_id: str) -> ListeningFrames:
 
 
 def _catalog_of_plays(store: Store, user_id: str) -> tuple[pl.Series, CatalogFrames]:
-    """The tracks that a user has played so far, and their catalogue."""
+    """Return the ids of all tracks that a user has played, and the catalogue frames of these tracks."""
     track_ids = store.plays.track_ids(user_id)
     return track_ids, store.catalog.frames(user_id, track_ids)

@@ -1,4 +1,4 @@
-"""One run's look at a part of a user's library: within the user's share of the calls, and told as it goes."""
+"""Library visit: reads a part of a user's library in one run, within the user's share of calls, with progress."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ DAILY_CALLS = Budget().calls
 
 
 class LibraryVisit:
-    """The calls that one run may make for a part of a user's library, and what it has announced.
+    """One run's reading of a part of a user's library: its remaining calls, and its progress.
 
     Attributes:
-        user_id: Whose.
-        part: Which part.
-        now: When.
+        user_id: The user whose library it is.
+        part: The part of the library.
+        now: The present instant.
     """
 
     def __init__(self, store: Store, user: User, part: LibraryPart, now: datetime, progress: Progress, calls: int):
@@ -31,11 +31,11 @@ class LibraryVisit:
 
     @property
     def has_announced(self) -> bool:
-        """Whether it was said how much there is to read."""
+        """Whether the number of items to read has been announced."""
         return self._expected > 0
 
     def may_call(self) -> bool:
-        """Take one of the calls; False if there is none left, and the rest is for other users."""
+        """Take one call of the user's share; return False if none is left."""
         if not self._calls:
             return False
         self._calls -= 1
@@ -43,15 +43,15 @@ class LibraryVisit:
         return True
 
     def reading(self) -> LibraryReading:
-        """Where the pass is."""
+        """Return the stored state of the present pass."""
         return self._store.readings.get(self.user_id, self.part)
 
     def note(self, **fields: object) -> None:
-        """Remember something of the pass."""
+        """Store fields of the state of the pass."""
         self._store.readings.note(self.user_id, self.part, **fields)
 
     def step_back(self, place: int, rows: int) -> int:
-        """Where to go on in a list that has become so many rows shorter: at worst all were before this place."""
+        """Return the place to continue at in a list that lost `rows` rows: at worst, all of these were before it."""
         place = max(0, place - rows)
         self.note(place=place)
         return place
@@ -62,13 +62,13 @@ class LibraryVisit:
         self._progress.expect(items)
 
     def advance(self, items: int) -> None:
-        """Report items as read, no more than were announced: a list may have grown meanwhile."""
+        """Report items as read, but not more than were announced: a list may have grown meanwhile."""
         items = min(items, self._expected - self._done)
         self._done += items
         self._progress.advance(items)
 
     def finish(self) -> None:
-        """End the pass: everything there was is read."""
+        """End the pass: all items are read."""
         self.advance(self._expected - self._done)
         self.note(is_open=False, finished_at=self.now, place=0)
 
@@ -77,7 +77,7 @@ class LibraryVisit:
 def visiting(
     store: Store, user: User, part: LibraryPart, now: datetime, progress: Progress, daily_calls: int
 ) -> Iterator[LibraryVisit]:
-    """A visit with the user's share of the calls. That it fails is remembered; to have to wait is no failure."""
+    """Open a visit with the user's share of calls, and record whether it fails; `WaitRequired` is not a failure."""
     try:
         yield LibraryVisit(store, user, part, now, progress, calls_for(store, user, part, daily_calls, now))
     except Exception as error:

@@ -233,7 +233,7 @@ def test_a_file_that_is_none_fails_alone_and_is_named(store: Store, user: User, 
     assert records["endsong_1.json"]["status"] == "failed"
     assert "endsong_1.json" in records["endsong_1.json"]["error_message"]
     assert store.db["listening_history"].count_documents({}) == 2
-    with pytest.raises(ExportError, match=r"^1 of 3 files could not be read whole\. .*endsong_1\.json"):
+    with pytest.raises(ExportError, match=r"^1 of 3 files could not be read to the end\. .*endsong_1\.json"):
         check_whole(files)
 
 

@@ -175,7 +175,7 @@ def test_a_playlist_that_cannot_be_read_costs_itself_alone(store: Store, user: U
     assert found.keys() == {"p0", "p2", "p4", "p5"}
     assert [len(found[name]["tracks"]) for name in ("p0", "p2", "p5")] == [1, 0, 3]
     reported = progress(store, user, "playlists")
-    assert reported.text == "4 of 5 playlists, 1 could not be read and will be asked for again"
+    assert reported.text == "4 of 5 playlists, 1 could not be read and will be requested again"
     made = len(library.asked)
     library.statuses = {"p1": 404, "p2": 403}
     read_playlists(store, library, user, day=1)
