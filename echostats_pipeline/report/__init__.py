@@ -1,1 +1,1 @@
-"""What a report looks like: charts, page, style. What it says is `report.build`; nothing here reads or fetches."""
+"""The listening report: reads its data, builds its text and numbers, draws its charts, writes one HTML file."""

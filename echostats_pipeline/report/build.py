@@ -1,7 +1,7 @@
-"""Documents to a report: what a listener is shown of a year or of all time, in words and numbers.
+"""Builds the content of a report from stored documents: words and numbers about a year or all time.
 
-Here: which figures are shown, and what is said where one is not known. Not here: how they look (`report`), where they
-are read (`report.reads`). Nothing is computed that a document already holds.
+Here: which figures are shown, and the text for figures that are not known. Not here: layout (`report.page`), reads from
+the database (`report.reads`). Values that a document already holds are not computed again.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ from echostats_pipeline.transforms.days import DayWindow, local_date
 
 COMEBACKS = 5
 LITTLE = 0.2
-"""What is known of a smaller share of plays than this is not ranked or averaged: it would not be true of them."""
+"""Least share of plays with known genres or audio features: for less, a ranking or a mean would be misleading."""
 SOUND = {
     "danceability": "Danceable",
     "energy": "Energetic",
@@ -51,14 +51,14 @@ SOUND = {
     "liveness": "Live",
     "speechiness": "Spoken",
 }
-"""The audio features that lie in 0..1, by what they are called here."""
+"""The names in the report of the audio features that are between 0 and 1."""
 
 
 def build_report(material: ReportInput) -> Report:
-    """What the page shows.
+    """Build the content of the page.
 
     Args:
-        material: What is stored; see there.
+        material: The stored data.
     """
     user, statistics = material.user, material.statistics
     zone = ZoneInfo(user.timezone)
@@ -79,7 +79,7 @@ def build_report(material: ReportInput) -> Report:
         made_on=calendar_date(today),
         is_empty=not statistics.total_tracks_played and not statistics.total_ms_played,
         hours=hours(statistics.total_ms_played),
-        told=_told(material, outdated=outdated),
+        told=_time_in_other_words(material, outdated=outdated),
         figures=_figures(material, known, today),
         rankings=_rankings(material, outdated=outdated),
         calendar=build_calendar(
@@ -106,7 +106,7 @@ def build_report(material: ReportInput) -> Report:
 
 
 def known_days(material: ReportInput) -> DayWindow | None:
-    """From the first day that anybody has told of to the last one that was looked at; None without any."""
+    """Return the days from the first one with data to the last sync or the last one with data; None without data."""
     if not material.days:
         return None
     first, last = (date.fromisoformat(day.date) for day in (material.days[0], material.days[-1]))
@@ -126,8 +126,8 @@ def _touches(gap: ListeningGap, shown: DayWindow, zone: ZoneInfo) -> bool:
     return local_date(gap.to, zone) >= shown.first and local_date(gap.from_, zone) <= shown.last
 
 
-def _told(material: ReportInput, *, outdated: bool) -> list[str]:
-    """The time in other words."""
+def _time_in_other_words(material: ReportInput, *, outdated: bool) -> list[str]:
+    """Return sentences about the listening time: days without a pause, mean per day, longest day."""
     statistics = material.statistics
     lines = [f"That is {days_and_nights(statistics.total_ms_played)} without a pause"]
     if not outdated and statistics.active_days:
@@ -157,22 +157,22 @@ def _figures(material: ReportInput, known: DayWindow | None, today: date) -> lis
         del counts["genres"]
     if "active_days" in now.model_fields_set:
         counts["days with music"] = (now.active_days, before and before.active_days)
-    earlier = _before(material, known, today)
+    earlier = _previous_year(material, known, today)
     time = change(now.total_ms_played, earlier.ms, less="less", same="as much as") if earlier else ""
     figures = [Figure("hours", hours(now.total_ms_played), f"{time} {earlier.name}" if earlier and time else "")]
     for name, (count, count_before) in counts.items():
-        told = ""
+        compared = ""
         if earlier is not None and name == "plays":
-            told = change(count, earlier.plays)
+            compared = change(count, earlier.plays)
         elif earlier is not None and earlier.whole:
-            told = change(count, count_before or 0)
-        figures.append(Figure(name, f"{count:,}", f"{told} {earlier.name}" if earlier and told else ""))
+            compared = change(count, count_before or 0)
+        figures.append(Figure(name, f"{count:,}", f"{compared} {earlier.name}" if earlier and compared else ""))
     return figures
 
 
 @dataclass(frozen=True)
-class _Before:
-    """The year before, as far as the report's own has come; `whole` if that is to its end."""
+class _PreviousYear:
+    """The year before, up to the same day as the year of the report; `whole` if this is to the end of the year."""
 
     name: str
     plays: int
@@ -180,22 +180,22 @@ class _Before:
     whole: bool
 
 
-def _before(material: ReportInput, known: DayWindow | None, today: date) -> _Before | None:
-    """What to compare with; None where there is nothing, or not everything of it is known."""
+def _previous_year(material: ReportInput, known: DayWindow | None, today: date) -> _PreviousYear | None:
+    """Return the year to compare with; None if there is none, or if not all of it is known."""
     year = material.year
     if year is None or known is None or known.first > date(year - 1, 1, 1):
         return None
     if year == today.year:
         until = _until_this_day(material.days, year - 1, today)
-        return _Before(f"{year - 1} by this day", until.count, until.total_ms, whole=False)
+        return _PreviousYear(f"{year - 1} by this day", until.count, until.total_ms, whole=False)
     before = material.before
     if before is None:
         return None
-    return _Before(str(year - 1), before.total_tracks_played, before.total_ms_played, whole=True)
+    return _PreviousYear(str(year - 1), before.total_tracks_played, before.total_ms_played, whole=True)
 
 
 def _until_this_day(days: Iterable[DayTotal], year: int, today: date) -> DayTotal:
-    """A year's plays and time up to the same day of the calendar."""
+    """Return a year's plays and time up to the same day of the calendar."""
     last = f"{year}-{today:%m-%d}"
     within = [day for day in days if f"{year}-01-01" <= day.date <= last]
     return DayTotal(date=last, count=sum(day.count for day in within), total_ms=sum(day.total_ms for day in within))
@@ -237,20 +237,20 @@ def _ranked(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -
 
 
 def coverage(material: ReportInput, kind: str) -> str:
-    """Of how many plays genres or audio features are known; and of few, when more will be."""
+    """Say for how many plays genres or audio features are known; if they are few, also when more will be known."""
     plays = material.statistics.total_tracks_played
     share: float = getattr(material.statistics, f"{kind}_coverage")
     known = f"{round(share * plays):,} of {plural(plays, 'play')}"
     if share >= LITTLE:
-        return f"Known of {known}."
+        return f"Known for {known}."
     left = material.filling.get(kind, "")
-    return f"The catalogue is filling: {kind.replace('_', ' ')} are known of {known}{left and f', {left}'}."
+    return f"The catalogue is filling: {kind.replace('_', ' ')} are known for {known}{left and f', {left}'}."
 
 
 def _months(
     told: Iterable[MonthTotal], unknown: Collection[date], shown: DayWindow, known: DayWindow | None
 ) -> list[Month]:
-    """Every calendar month from the first with plays to the last, those without plays too."""
+    """Return every calendar month from the first to the last one with plays, including months without plays."""
     by_month = {month.month: month for month in told}
     if not by_month:
         return []
@@ -269,7 +269,7 @@ def _months(
 
 
 def _habits(statistics: PeriodStatistics) -> str:
-    """The weekday and the hour with the most time."""
+    """Say which weekday and which hour have the most listening time."""
     days = max(statistics.daily_distribution, key=lambda each: (each.total_ms, -each.day), default=None)
     clock = max(statistics.hourly_distribution, key=lambda each: (each.total_ms, -each.hour), default=None)
     if days is None or clock is None or not days.total_ms:
@@ -320,9 +320,9 @@ def _streaks(material: ReportInput, *, outdated: bool) -> list[Figure]:
         *figures,
         Figure("sessions", f"{sessions.count:,}", "without half an hour of silence"),
         Figure("a session", duration(sessions.mean_ms), f"on average; the longest {duration(sessions.longest_ms)}"),
-        Figure("skipped", "unknown", "only exports tell whether a play was left early")
+        Figure("skipped", "unknown", "only exports say whether a play was left early")
         if skipped is None
-        else Figure("skipped", percent(skipped), "of the plays of which it is known"),
+        else Figure("skipped", percent(skipped), "of the plays for which this is known"),
     ]
 
 
@@ -356,7 +356,7 @@ def _sound(statistics: PeriodStatistics) -> Sound | None:
 def _unknown(
     material: ReportInput, known: DayWindow | None, shown: DayWindow, today: date, *, outdated: bool
 ) -> list[str]:
-    """What the figures do not tell, in sentences; gaps have their own."""
+    """Return sentences about data that is missing in the figures; gaps have their own text."""
     lines = []
     key = material.user.partition_key
     if outdated:
@@ -367,12 +367,12 @@ def _unknown(
     if known is not None and shown.first < known.first <= shown.last:
         lines.append(
             f"Nothing is known of the days before {calendar_date(known.first)}. "
-            "If you listened before, an export of your streaming history tells of it."
+            "If you listened before, import an export of your streaming history."
         )
     if known is not None and known.last < min(shown.last, today):
-        lines.append(f"The last sync was on {calendar_date(known.last)}: what was played after it is not in here.")
+        lines.append(f"The last sync was on {calendar_date(known.last)}: plays after it are not included.")
     if material.statistics.avg_audio_features is None:
-        lines.append("Nobody has told yet what the music sounds like: no track here has audio features.")
+        lines.append("The sound of the music is not known yet: no track here has audio features.")
     elif material.statistics.audio_features_coverage < LITTLE:
         lines.append(coverage(material, "audio_features"))
     if material.short_plays:

@@ -1,4 +1,4 @@
-"""The days of a report's calendar: how much was heard on each, and of which nothing is known."""
+"""The calendar of a report: listening time of each day, days with gaps, and unknown days."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from echostats_pipeline.model.statistics import DayTotal, WeekdayHourTotal
 from echostats_pipeline.transforms.days import DayWindow, local_date
 
 LEVELS = 4
-"""Shades of days with listening; 0 is a day without."""
+"""Number of shades for days with listening; level 0 is a day without."""
 HALF_YEARS = ((1, 6), (7, 12))
 
 DayState = Literal["known", "gap", "unknown"]
@@ -19,14 +19,14 @@ DayState = Literal["known", "gap", "unknown"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One local date.
+    """One local date of the calendar.
 
     Attributes:
-        day: Which.
-        plays: Counted plays.
-        ms: Listening time.
-        level: 0 for nothing, then 1 to `LEVELS`, each of a quarter of the days with listening.
-        state: ``gap`` if plays of that day may be missing, ``unknown`` if nobody has told anything of it.
+        day: The date.
+        plays: Number of counted plays.
+        ms: Listening time in milliseconds.
+        level: 0 without listening, else 1 to `LEVELS`; each level holds a quarter of the days with listening.
+        state: ``gap`` if plays of this day may be missing, ``unknown`` if nothing is known of this day.
     """
 
     day: date
@@ -38,7 +38,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class CalendarYear:
-    """A year in two halves of whole months, each its cells in order; those of days to come are left out."""
+    """A year in two halves of whole months, each with its cells in order; future days have no cell."""
 
     year: int
     halves: tuple[Sequence[Cell], ...]
@@ -46,19 +46,19 @@ class CalendarYear:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Years, the newest first, with the minutes from which on a day has each of the levels 1 to `LEVELS`."""
+    """The years, newest first, and the least minutes of a day for each of the levels 1 to `LEVELS`."""
 
     years: Sequence[CalendarYear]
     from_minutes: Sequence[int]
 
     @property
     def has_gaps(self) -> bool:
-        """Whether a day is marked as one of which plays may be missing."""
+        """Whether plays of any day may be missing."""
         return any(cell.state == "gap" for cell in self._cells())
 
     @property
     def has_unknown_days(self) -> bool:
-        """Whether there are days of which nothing is known."""
+        """Whether any day is unknown."""
         return any(cell.state == "unknown" for cell in self._cells())
 
     def _cells(self) -> Iterator[Cell]:
@@ -73,14 +73,14 @@ def build_calendar(
     gaps: Collection[date],
     unknown: Collection[date] = (),
 ) -> Calendar:
-    """The calendar of the years that `shown` touches.
+    """Build the calendar of the years that `shown` touches.
 
     Args:
-        days: Dates with listening; others may be left out.
-        shown: The dates of the report; those after its last are left out, those before its first have no cell either.
-        known: From the first play that anybody has told of to the last day that was looked at; None without plays.
-        gaps: Dates of which plays may be missing.
-        unknown: Dates that nobody has told all of: without listening they are not silent.
+        days: Totals of dates with listening; other dates may be left out.
+        shown: The dates of the report; dates before and after it have no cell.
+        known: The dates from the first known play to the last sync; None without plays.
+        gaps: Dates with plays that may be missing.
+        unknown: Dates that are not completely covered: without plays, they are unknown, not silent.
     """
     heard = {date.fromisoformat(day.date): day for day in days if day.total_ms or day.count}
     within = {day: total for day, total in heard.items() if _holds(shown, day)}
@@ -102,7 +102,7 @@ def build_calendar(
 
 
 def days_of_gaps(gaps: Iterable[ListeningGap], shown: DayWindow, zone: ZoneInfo) -> set[date]:
-    """The local dates of `shown` that open intervals touch; instants are of single plays, and mark no day."""
+    """Return the local dates of `shown` that open intervals touch; an instant is a single play, and marks no day."""
     found: set[date] = set()
     for gap in gaps:
         if gap.kind == "unseen" and gap.closed_by is None and gap.to > gap.from_:
@@ -113,7 +113,7 @@ def days_of_gaps(gaps: Iterable[ListeningGap], shown: DayWindow, zone: ZoneInfo)
 
 @dataclass(frozen=True)
 class WeekHour:
-    """What fell into one local hour of one weekday (0 is Monday), with a level as `Cell` has."""
+    """Plays and time in one local hour of one weekday (0 is Monday), with a level as in `Cell`."""
 
     day: int
     hour: int
@@ -123,7 +123,7 @@ class WeekHour:
 
 
 def build_week(totals: Iterable[WeekdayHourTotal]) -> list[WeekHour]:
-    """All 168 hours of the week, those of Monday first."""
+    """Return all 168 hours of the week, beginning with those of Monday."""
     heard = {(total.day, total.hour): total for total in totals if total.count or total.total_ms}
     starts = _level_starts([total.total_ms for total in heard.values()])
 
@@ -138,7 +138,7 @@ def build_week(totals: Iterable[WeekdayHourTotal]) -> list[WeekHour]:
 
 
 def _level_starts(amounts: Iterable[int]) -> list[int]:
-    """The least of the days with listening, and the least of the upper three, two and one quarters of them."""
+    """Return the least time of each level: the levels divide the days with listening into four quarters."""
     ordered = sorted(amounts)
     return [ordered[len(ordered) * part // LEVELS] for part in range(LEVELS)] if ordered else []
 

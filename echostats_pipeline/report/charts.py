@@ -1,7 +1,7 @@
-"""Pictures from numbers: SVG text of a few kilobytes, kept with the run that drew it.
+"""Draws the charts in the metadata of runs: bar charts and heat maps as SVG text of a few kilobytes.
 
-Drawn here and not by a library because of what a picture costs in every run (decision 0011). Shapes of one colour
-are one path. Colours read on light and on dark ground, for an embedded picture does not learn which of them it is on.
+They are drawn here and not by a library, because each run would pay for it (decision 0011). Shapes of one colour
+are one path. The colours are readable on light and on dark ground, because an embedded picture cannot know its ground.
 """
 
 import base64
@@ -16,17 +16,17 @@ PLOT_HEIGHT = 130
 CELL_HEIGHT, GAP = 20, 2
 INK, COLOUR = "#808790", "#1db954"
 SHADES = (0.08, 0.3, 0.5, 0.75, 1.0)
-"""Opacity of a cell: of nothing at all, then of each quarter up to the most."""
+"""Opacity of the cells: first for the value 0, then for each quarter up to the largest value."""
 NICE = (1, 2, 5, 10)
 
 
 def bar_chart(values: Mapping[str, int], *, ticks: Mapping[str, str], unknown: Collection[str] = ()) -> str:
-    """One bar per value, in order.
+    """Draw a bar chart with one bar per value, in order.
 
     Args:
-        values: Heights by name.
-        ticks: What to write below some of the bars, by name.
-        unknown: Names of which nothing is known: a grey band stands in place of a bar, and a legend tells of it.
+        values: Heights of the bars by name.
+        ticks: Labels below some of the bars, by name.
+        unknown: Names of unknown values: these get a grey band in place of a bar, and a legend explains it.
     """
     top = nice_ceiling(max(values.values(), default=0))
     step = (WIDTH - LEFT - RIGHT) / max(len(values), 1)
@@ -54,11 +54,11 @@ def bar_chart(values: Mapping[str, int], *, ticks: Mapping[str, str], unknown: C
 
 
 def heat_map(rows: Mapping[str, Sequence[int]], *, columns: Sequence[str]) -> str:
-    """A grid of cells, the darker the more.
+    """Draw a grid of cells; larger values are darker.
 
     Args:
-        rows: Values from left to right, by what to write before them.
-        columns: What to write above the columns; empty for nothing.
+        rows: Values from left to right, by the label of their row.
+        columns: Labels above the columns; an empty text for none.
     """
     most = max((value for values in rows.values() for value in values), default=0)
     step = (WIDTH - LEFT - RIGHT) / max(len(columns), 1)
@@ -80,23 +80,23 @@ def heat_map(rows: Mapping[str, Sequence[int]], *, columns: Sequence[str]) -> st
 
 
 def shade(value: int, most: int) -> int:
-    """Which of `SHADES` a value has: the first is for nothing, the last for the quarter that ends with the most."""
+    """Return the index in `SHADES` of a value: the first is for 0, the last for the quarter of the largest values."""
     return math.ceil((len(SHADES) - 1) * value / most) if most else 0
 
 
 def nice_ceiling(value: int) -> int:
-    """The least of 1, 2, 5, 10, 20, 50 … that is not below the value."""
+    """Return the least of 1, 2, 5, 10, 20, 50 … that is not below the value."""
     magnitude = int(f"1{'0' * (len(str(value)) - 1)}")
     return next(nice * magnitude for nice in NICE if nice * magnitude >= value)
 
 
 def embedded(svg: str, description: str) -> str:
-    """The picture as Markdown that holds it whole."""
+    """Return the picture as Markdown that contains all of it."""
     return f"![{description}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
 
 
 def _legend(y: int, most: int) -> list[str]:
-    """What the shades stand for, at the right below a heat map."""
+    """Draw the legend of the shades, at the right below a heat map."""
     bounds = [0, *(most * part // (len(SHADES) - 1) for part in range(len(SHADES)))]
     found, x = [], WIDTH - RIGHT - 75 * len(SHADES)
     for opacity, (low, high) in zip(SHADES, pairwise(bounds), strict=True):

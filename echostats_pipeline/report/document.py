@@ -1,6 +1,6 @@
-"""What a report is made of, and what it shows: the hand-over from documents to a page.
+"""Data classes of a report: its input from the database, and its content for the page.
 
-Here: shapes. Not here: how documents become them (`report.build`), how they look (`report`).
+Not here: how the input becomes content (`report.build`), and the layout of the page (`report.page`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,28 +15,28 @@ from echostats_pipeline.report.gaps import GapNotice
 from echostats_pipeline.transforms.coverage import Stretch
 
 RANKED = 10
-"""Lines of each list."""
+"""Number of lines of each list."""
 LARGE_PX, SMALL_PX = 240, 60
-"""How wide a picture has to be where it is shown large, and in a list."""
+"""Width of a large picture, and of a picture in a list, in pixels."""
 
 
 @dataclass(frozen=True)
 class ReportInput:
-    """All that a report is made of, as it is stored.
+    """All stored data that a report needs.
 
     Attributes:
-        user: Whose.
-        statistics: Of the year or of all time.
-        days: Every date of the user that has a rollup, in order.
+        user: The user whose report it is.
+        statistics: Statistics of the year or of all time.
+        days: Totals of every date of the user that has a rollup, in order.
         now: When the report is made.
-        year: Which year; None for all time.
-        before: The year before, if its statistics are there.
-        gaps: Where plays may be missing; those that are closed are left out.
-        covered: Which time imports and syncs have told of; none where that was never kept.
-        short_plays: Plays that are kept and do not count.
-        min_play_ms: How long a play is that counts.
-        filling: How far the catalogue is with what is not known of most plays yet, by kind.
-        credits: Artists of tracks and albums by their Spotify id, where the catalogue knows them.
+        year: The year; None for all time.
+        before: Statistics of the year before, if they exist.
+        gaps: Open gaps, in which plays may be missing.
+        covered: The time that imports and syncs cover; empty if it was never recorded.
+        short_plays: Number of plays that are kept and do not count.
+        min_play_ms: Least length of a play that counts, in milliseconds.
+        filling: When genres and audio features will be known for most plays, in words, by kind.
+        credits: Artists of tracks and albums by Spotify id, where they are known.
     """
 
     user: User
@@ -55,7 +55,7 @@ class ReportInput:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its name, and what else is to be said of it."""
+    """A number with its name and a note."""
 
     name: str
     value: str
@@ -64,7 +64,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class RankingEntry:
-    """One line of a list; `share` is of the first line's, 0 to 1; `by` is who made it, where that is known."""
+    """One line of a list; `share` is relative to the first line, 0 to 1; `by` is the artist, if known."""
 
     rank: int
     name: str
@@ -78,7 +78,7 @@ class RankingEntry:
 
 @dataclass(frozen=True)
 class RankingList:
-    """The same kind of things, by plays and by time; `told` is of how many plays they are known, if not of all."""
+    """A ranking of one kind by plays and by time; `told` says for how many plays it is known, if not for all."""
 
     kind: str
     by_plays: Sequence[RankingEntry]
@@ -88,7 +88,7 @@ class RankingList:
 
 @dataclass(frozen=True)
 class Month:
-    """A calendar month; `first` is its first date, `known` whether anybody has told of any day of it."""
+    """A calendar month; `first` is its first date, `known` says whether any of its days is covered."""
 
     first: date
     plays: int
@@ -100,7 +100,7 @@ class Month:
 
 @dataclass(frozen=True)
 class ReturnedArtist:
-    """An artist heard again after a long time."""
+    """An artist that the user played again after a long time."""
 
     name: str
     told: str
@@ -118,7 +118,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Sound:
-    """Means of the audio features, of the plays of which they are known."""
+    """Means of the audio features over the plays for which they are known."""
 
     qualities: Sequence[Quality]
     tempo: str
@@ -127,7 +127,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything the page shows; sections of which nothing is known are empty or None."""
+    """The content of the page; sections without data are empty or None."""
 
     listener: str
     partition_key: str
@@ -158,7 +158,7 @@ class Report:
 
     @property
     def pictured(self) -> dict[str, int]:
-        """Addresses of pictures, the most important first, with the pixels across at which they are shown."""
+        """Addresses of pictures, the most important first, with the width at which they are shown, in pixels."""
         lists = [each for ranking in self.rankings for each in (ranking.by_plays, ranking.by_time)]
         lines = [line for rank in range(RANKED) for each in lists for line in each[rank : rank + 1]]
         found = {self.avatar_url: LARGE_PX} if self.avatar_url else {}

@@ -1,6 +1,6 @@
-"""Vega-Lite specifications to SVG that lies in a page as it is: without a script, without the network.
+"""Draws Vega-Lite specifications as SVG elements for a page, without scripts and without the network.
 
-`vl_convert` is imported when the first chart is drawn (decision 0015): it brings a JavaScript engine along.
+`vl_convert` contains a JavaScript engine, so it is imported when the first chart is drawn (decision 0015).
 """
 
 import re
@@ -18,13 +18,13 @@ _FRAME = re.compile(r'<svg version="1.1" width="\d+" height="\d+"')
 
 
 def drawn(spec: Spec, description: str) -> str:
-    """The chart as an ``svg`` element that fills its parent's width.
+    """Return the chart as an ``svg`` element that fills the width of its parent.
 
-    Its marks say what they are when pointed at; those who do not see it are told `description` instead.
+    Its marks have tooltips; `description` is the text for screen readers.
 
     Args:
-        spec: As `report.specs` makes them.
-        description: In a sentence.
+        spec: A specification from `report.specs`.
+        description: What the chart shows, in a sentence.
     """
     import vl_convert  # noqa: PLC0415 - loading definitions must not load a JavaScript engine
 
@@ -32,7 +32,7 @@ def drawn(spec: Spec, description: str) -> str:
 
 
 def compact(svg: str, description: str) -> str:
-    """Vega's SVG without what a page does not need, and with tooltips that need no script."""
+    """Remove the parts of Vega's SVG that a page does not need, and add tooltips that need no script."""
     svg = _EMPTY.sub("", svg)
     svg = _MARK.sub(r"<path\2><title>\1</title></path>", svg)
     svg = _DECIMALS.sub(r"\1", _NOISE.sub("", svg))

@@ -1,4 +1,4 @@
-"""Open gaps of the history in words: when plays may be missing, and what closes them."""
+"""The text about open gaps of the history: when plays may be missing, and how to close the gaps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class GapNotice:
-    """What is said of all gaps of a report.
+    """The text about all gaps of a report.
 
     Attributes:
-        told: In one or two sentences.
-        spans: The longest, from the earliest to the latest.
-        more: How many others there are.
-        todo: What closes them.
-        command: What to type then.
+        told: All gaps in a few sentences.
+        spans: The longest gaps, in order of time.
+        more: Number of gaps that are not in `spans`.
+        todo: How to close the gaps.
+        command: The command that closes them.
     """
 
     told: str
@@ -32,39 +32,39 @@ class GapNotice:
 
 
 def gap_notice(gaps: Sequence[ListeningGap], zone: ZoneInfo, partition_key: str) -> GapNotice | None:
-    """What to say of gaps that are open; None without any.
+    """Return the text about open gaps; None if there are none.
 
     Args:
-        gaps: The open ones.
-        zone: Of the user, for the dates.
-        partition_key: Of the user, for the command.
+        gaps: The open gaps.
+        zone: Time zone of the user, for the dates.
+        partition_key: Partition key of the user, for the command.
     """
     if not gaps:
         return None
     intervals = [gap for gap in gaps if gap.to > gap.from_]
     single = len(gaps) - len(intervals)
     unseen = [gap for gap in intervals if gap.kind == "unseen"]
-    told = []
+    lines = []
     if unknown := [gap for gap in intervals if gap.kind == "unknown"]:
         total = sum((gap.to - gap.from_ for gap in unknown), timedelta())
-        told.append(
-            f"Of {plural(len(unknown), 'stretch', 'stretches')} of time, {_days(total)} in all, nobody has told: "
-            "no import and no sync covers them. They are not silence, and nothing is concluded from them."
+        lines.append(
+            f"Nothing is known about {plural(len(unknown), 'stretch', 'stretches')} of time, {_days(total)} in "
+            "all: no import and no sync covers them. They do not count as days without music."
         )
     if unseen:
         total = sum((gap.to - gap.from_ for gap in unseen), timedelta())
-        told.append(
+        lines.append(
             f"Plays may be missing in {plural(len(unseen), 'stretch', 'stretches')} of time, "
             f"{duration(total // timedelta(milliseconds=1))} in all: more was played than Spotify shows at once. "
             "The true figures are at least as high as these."
         )
     if single:
-        told.append(f"Of {plural(single, 'play')} Spotify does not name the track.")
+        lines.append(f"Spotify does not name the track of {plural(single, 'play')}.")
     longest = sorted(intervals, key=lambda gap: (gap.from_ - gap.to, gap.from_))[:SHOWN]
     first = min(local_date(gap.from_, zone) for gap in gaps)
     last = max(local_date(gap.to, zone) for gap in gaps)
     return GapNotice(
-        told=" ".join(told),
+        told=" ".join(lines),
         spans=[
             f"{instant(gap.from_, zone)}{TO}{instant(gap.to, zone)}"
             for gap in sorted(longest, key=lambda gap: gap.from_)

@@ -1,4 +1,4 @@
-"""A listening report: what is stored about a user's year, or all time, as one HTML file."""
+"""Makes a listening report: reads the statistics of a year or of all time, and writes one HTML file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,11 +27,11 @@ class WrittenReport:
     """A report that was written.
 
     Attributes:
-        path: The file.
-        size_bytes: Of it.
-        charts: How many it has.
-        pictures: How many it has.
-        pictures_missing: Pictures that could not be had.
+        path: Path of the file.
+        size_bytes: Size of the file.
+        charts: Number of charts.
+        pictures: Number of pictures.
+        pictures_missing: Number of pictures that could not be fetched.
     """
 
     path: Path
@@ -55,18 +55,18 @@ def make_report(
     """Write the report of a year, or of all time.
 
     Args:
-        store: Where the statistics are.
-        user: Whose.
-        folder: Where reports and pictures are kept.
-        now: The present.
-        year: Of the calendar; None for all time.
-        output: Where to write; None for the file in `folder` that `report_file` names.
+        store: The database with the statistics.
+        user: The user whose report it is.
+        folder: State folder, for reports and pictures.
+        now: The present instant.
+        year: Calendar year; None for all time.
+        output: Path to write to; None for the file in `folder` that `report_file` names.
         fetch: Fetches pictures; None leaves them out.
-        settings: How long a play is that counts, and how fast the catalogue fills; None for the defaults.
+        settings: Least length of a play that counts, and the budget of calls; None for the defaults.
 
     Raises:
-        NotFoundError: there are no statistics of it; says what to do.
-        StorageError: the file cannot be written; one that was there is untouched.
+        NotFoundError: there are no statistics of this time; the message says what to do.
+        StorageError: the file cannot be written; an existing file is not changed.
     """
     reads = ReportStore(store.db)
     material = read_material(reads, user, now, year)
@@ -81,17 +81,19 @@ def make_report(
     try:
         replace_file(path, content)
     except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror or error}. Give another --output.") from error
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}. Choose another path with --output."
+        ) from error
     return _made(path, content, page, fetched)
 
 
 def report_file(folder: StateFolder, user: User, year: int | None) -> Path:
-    """Where a report is kept unless somebody wants it elsewhere."""
+    """Return the default path of a report."""
     return folder.reports_dir / f"{user.partition_key}{'' if year is None else f'-{year}'}.html"
 
 
 def reports_of(folder: StateFolder, user: User) -> list[Path]:
-    """The reports of a user where reports are written unless somebody names another place."""
+    """Return the reports of a user in the default folder."""
     return [
         path
         for pattern in ("", "-[0-9][0-9][0-9][0-9]")
@@ -100,22 +102,22 @@ def reports_of(folder: StateFolder, user: User) -> list[Path]:
 
 
 def read_material(reads: ReportStore, user: User, now: datetime, year: int | None) -> ReportInput:
-    """What a report is made of.
+    """Read the data of a report.
 
     Raises:
-        NotFoundError: there are no statistics of that year, or none at all; says what to do.
+        NotFoundError: there are no statistics of this year, or none at all; the message says what to do.
     """
     days = reads.days(user.user_id)
     if year is None:
         statistics: PeriodStatistics | None = reads.all_time(user.user_id)
     else:
         _require_plays(user, days, year)
-        statistics = _of_year(reads, user, year)
+        statistics = _year_statistics(reads, user, year)
     if statistics is None:
         what = "statistics" if year is None else f"statistics of {year}"
         raise NotFoundError(
             f"There are no {what} of {user.partition_key} yet. Sync the account with: echostats up; "
-            f"or build them from the plays that are stored: echostats backfill --user {user.partition_key}"
+            f"or build them from the stored plays: echostats backfill --user {user.partition_key}"
         )
     shown = {item.spotify_id for item in _ranked(statistics)} - {""}
     return ReportInput(
@@ -131,8 +133,8 @@ def read_material(reads: ReportStore, user: User, now: datetime, year: int | Non
     )
 
 
-def _of_year(reads: ReportStore, user: User, year: int) -> PeriodStatistics | None:
-    """The review of a finished year; until it is built, and while the year lasts, what is told of the current one."""
+def _year_statistics(reads: ReportStore, user: User, year: int) -> PeriodStatistics | None:
+    """Return the review of a finished year; if there is none yet, the statistics of the current year, if it is that."""
     review = reads.review(user.user_id, year)
     if review is not None:
         return review
@@ -163,7 +165,7 @@ def _pictures(reads: ReportStore, report: Report, cache: Path, fetch: Fetch) -> 
 
 
 def _filling(store: Store, settings: Settings, now: datetime) -> dict[str, str]:
-    """In how many days the genres and audio features are read, in words; nothing where nobody can be asked."""
+    """Say in how many days genres and audio features will be read; leave out a kind that has no source."""
     found = {}
     for kind, asset in (("genres", "artists"), ("audio_features", "audio_features")):
         a_day = objects_a_day(settings, store, asset.replace("_", "-"), now)

@@ -1,7 +1,7 @@
-"""A report as one HTML file that loads nothing.
+"""Renders a report as one HTML file that loads nothing from the network.
 
-Here: charts drawn, pictures turned into data, the template filled. Not here: what is said (`report.build`), and
-where pictures come from (`report.pictures`). Jinja2 escapes everything: names are whatever somebody typed.
+Here: drawing the charts, embedding the pictures, filling the template. Not here: the content (`report.build`), and
+fetching pictures (`report.pictures`). Jinja2 escapes all text, because names may contain any characters.
 """
 
 import base64
@@ -26,12 +26,12 @@ UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufd
 SPOTIFY_ID = re.compile(r"[0-9A-Za-z]{22}")
 OPEN_SPOTIFY = "https://open.spotify.com"
 HUES = 12
-"""Placeholders have so many colours."""
+"""Number of colours for placeholders of pictures."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn chart: for wide and for narrow ground, or one for both."""
+    """A drawn chart: one drawing for wide and one for narrow screens, or one for both."""
 
     wide: Any
     narrow: Any = None
@@ -47,7 +47,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Page:
-    """The file's text, and what is in it."""
+    """The text of the file, and the numbers of its charts and pictures."""
 
     html: str
     charts: int
@@ -55,11 +55,11 @@ class Page:
 
 
 def render(report: Report, pictures: Mapping[str, Picture]) -> Page:
-    """The page of a report.
+    """Render the page of a report.
 
     Args:
-        report: What it says.
-        pictures: By the addresses the report names; a drawn placeholder stands where one is missing.
+        report: The content.
+        pictures: Pictures by the addresses in the report; a drawn placeholder replaces a missing one.
     """
     charts = {} if report.is_empty else charts_of(report)
     used = {url: picture for url, picture in pictures.items() if url in report.pictured}
@@ -85,7 +85,7 @@ def render(report: Report, pictures: Mapping[str, Picture]) -> Page:
 
 
 def charts_of(report: Report) -> dict[str, list[Chart]]:
-    """Every chart that the report has numbers for, drawn."""
+    """Draw every chart for which the report has numbers."""
     found = {
         "calendar": [
             Chart(drawn(half_year_chart(half), f"Listening on each day of {half[0].day:%B} to {half[-1].day:%B %Y}"))
@@ -106,24 +106,24 @@ def charts_of(report: Report) -> dict[str, list[Chart]]:
 
 
 def data_uri(picture: Picture) -> str:
-    """The picture as an address that holds it."""
+    """Return the picture as a data URI."""
     return f"data:{picture.media_type};base64,{base64.b64encode(picture.content).decode()}"
 
 
 def spotify_link(kind: str, spotify_id: str) -> str:
-    """The page of an artist, album or track on Spotify; empty for ids that are not Spotify's."""
+    """Return the address of an artist, album or track on Spotify; empty if the id is not one of Spotify."""
     kind = kind.removesuffix("s")
     known = SPOTIFY_ID.fullmatch(spotify_id) and kind in ("artist", "track", "album")
     return f"{OPEN_SPOTIFY}/{kind}/{spotify_id}" if known else ""
 
 
 def hue(name: str) -> int:
-    """Which of `HUES` colours a placeholder has, in degrees: always the same for a name."""
+    """Return the colour of a placeholder, one of `HUES`, in degrees; it is always the same for a name."""
     return sum(name.encode("utf-8", "replace")) % HUES * (360 // HUES)
 
 
 def level_names(calendar: Calendar) -> list[str]:
-    """From how much on a day has each of the levels."""
+    """Say from which listening time on a day has each level."""
     return [f"from {duration(minutes * 60_000)}" if minutes else "any" for minutes in calendar.from_minutes]
 
 
@@ -148,14 +148,14 @@ def _of_months(months: Sequence[Month], measure: str, *widths: int) -> Chart:
 
 
 def _printable(value: Any) -> Any:
-    """Text without what no page may hold."""
+    """Remove characters that an HTML page must not contain."""
     if hasattr(value, "__html__") or not isinstance(value, str):
         return value
     return UNPRINTABLE.sub("\ufffd", value)
 
 
 def _safe(ours: str | None) -> Any:
-    """Text of our own making that is not to be escaped."""
-    from markupsafe import Markup  # noqa: PLC0415 - as jinja2, whose it is
+    """Mark text that this package made as safe, so that it is not escaped."""
+    from markupsafe import Markup  # noqa: PLC0415 - part of jinja2
 
     return None if ours is None else Markup(ours)  # noqa: S704 - drawn or written by this package

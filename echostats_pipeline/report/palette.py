@@ -1,6 +1,6 @@
 """The colours of a report, on light and on dark ground.
 
-Charts are drawn in the colours for light ground. The style of the page has a rule for each of them, so that the same
+Charts are drawn in the colours for light ground. The style of the page has a rule for each colour, so that the same
 chart is dark on a dark page: see `colour_rules`.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Colour:
-    """One colour by what it is for; no two light ones are equal, for charts know them by that."""
+    """A colour, named by its purpose; all light values differ, because charts identify a colour by this value."""
 
     name: str
     light: str
@@ -31,17 +31,17 @@ LEVELS = (
 )
 UNKNOWN = Colour("unknown", "#f8f7f4", "#191b1d")
 STRIPES = Colour("stripes", "#b4542b", "#f0a27d")
-"""What plays may be missing of: the page draws it as stripes, not as a colour."""
+"""Marks days with plays that may be missing: the page replaces this colour by stripes."""
 COLOURS = (INK, MUTED, GRID, ACCENT, SECOND, *LEVELS, UNKNOWN, STRIPES)
 
 
 def custom_properties(*, dark: bool) -> str:
-    """The colours as CSS custom properties."""
+    """Return the colours as CSS custom properties."""
     return "".join(f"--{colour.name}:{colour.dark if dark else colour.light};" for colour in COLOURS)
 
 
 def colour_rules() -> str:
-    """CSS that lets the colours of charts follow the page; cells get rounded corners from a border of their colour."""
+    """Return CSS that adapts the colours of charts to the page; a border of the same colour rounds the cells."""
     rules = []
     for colour in COLOURS:
         fill = "url(#stripes)" if colour is STRIPES else f"var(--{colour.name})"

@@ -1,8 +1,8 @@
-"""Pictures of artists and covers for a report: from the cache, else from Spotify's servers; bounded in every way.
+"""Fetches pictures of artists and albums for a report, from the cache or Spotify's image servers, within limits.
 
-Pictures are public and no calls of the Web API: they need no token and count against no quota. Whoever answers is not
-trusted: only addresses of Spotify's image servers are asked, redirects are not followed, and what is no picture, or too
-large, is left out.
+Pictures are public: they need no token and count against no quota of the Web API. The servers are not trusted: only
+addresses of Spotify's image servers are requested, redirects are not followed, and answers that are no picture, or are
+too large, are left out.
 """
 
 import hashlib
@@ -24,34 +24,34 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline.state_folder import StateFolder, replace_file
 
 HOSTS = ("scdn.co", "spotifycdn.com")
-"""Spotify's image servers lie in these domains."""
+"""Domains of Spotify's image servers."""
 TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"RIFF": "image/webp"}
-"""What a picture begins with."""
+"""First bytes of a picture, and the media type they mean."""
 MOST_BYTES, MOST_PICTURES, MOST_CACHED = 150_000, 60, 1_000
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S, PATIENCE_S = 2.0, 4.0, 12.0
 FETCH_THREADS, HOPELESS_AFTER = 6, 3
-"""So many are fetched at the same time; if nothing has come after so many failures, the rest is not tried."""
+"""Number of pictures fetched at the same time; number of failures without any success that ends the fetching."""
 
 Fetch = Callable[[str], bytes]
 
 
 @dataclass
 class FetchResult:
-    """Pictures by the addresses they were wanted under, and how many of those could not be had."""
+    """Pictures by the addresses in the report, and the number of pictures that could not be fetched."""
 
     pictures: dict[str, Picture] = field(default_factory=dict)
     missing: int = 0
 
 
 def fitting(wanted: Mapping[str, int], sizes: Mapping[str, Sequence[Image]]) -> dict[str, str]:
-    """Where to fetch pictures: of those the catalogue knows in several sizes, the smallest that is wide enough.
+    """Choose the address to fetch for each picture: the smallest size in the catalogue that is wide enough.
 
     Args:
-        wanted: Addresses, with the pixels across that are needed.
-        sizes: All sizes of some of them, by address.
+        wanted: Addresses, with the needed width in pixels.
+        sizes: All sizes of some pictures, by address.
 
     Returns:
-        Where to fetch each, by address; addresses nobody may be asked at are left out.
+        The address to fetch, by wanted address; addresses outside Spotify's image servers are left out.
     """
     found = {}
     for url, width in list(wanted.items())[:MOST_PICTURES]:
@@ -63,7 +63,7 @@ def fitting(wanted: Mapping[str, int], sizes: Mapping[str, Sequence[Image]]) -> 
 
 
 def is_spotifys(url: str) -> bool:
-    """Whether an address is one of Spotify's image servers, over https."""
+    """Return whether an address is on one of Spotify's image servers, over https."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -73,18 +73,18 @@ def is_spotifys(url: str) -> bool:
 
 
 def fetch_pictures(sources: Mapping[str, str], cache: Path, fetch: Fetch) -> FetchResult:
-    """The pictures of `sources`, each fetched at most once in the life of the cache.
+    """Return the pictures of `sources`; each one is fetched only if it is not in the cache.
 
     Args:
-        sources: Where each is, by the address it is wanted under.
+        sources: The address to fetch, by wanted address.
         cache: A private folder.
-        fetch: The bytes at an address; raises `OSError` if there are none.
+        fetch: Returns the bytes at an address; raises `OSError` if there are none.
     """
     kept = {url: _cached(_file(cache, source)) for url, source in sources.items()}
     lacking = {sources[url] for url, content in kept.items() if content is None}
     fresh = _fetched([source for source in dict.fromkeys(sources.values()) if source in lacking], fetch)
     for source, answer in fresh.items():
-        with suppress(OSError):  # a full disk costs the cache, not the report
+        with suppress(OSError):  # on a full disk, the report is made without the cache
             replace_file(_file(cache, source), answer)
     _prune(cache)
     found = FetchResult()
@@ -98,13 +98,13 @@ def fetch_pictures(sources: Mapping[str, str], cache: Path, fetch: Fetch) -> Fet
 
 
 def as_picture(content: bytes) -> Picture | None:
-    """The picture, if it is one that browsers know and that holds no script."""
+    """Return the picture if it has a type that browsers know and that contains no script, else None."""
     media_type = next((name for begin, name in TYPES.items() if content.startswith(begin)), None)
     return None if media_type is None or len(content) > MOST_BYTES else Picture(media_type, content)
 
 
 def from_network(simulator: str | None = None) -> Fetch:
-    """Fetches over the network, or from a simulator at that address, which serves the same paths."""
+    """Return a function that fetches over the network, or from a simulator, which serves the same paths."""
 
     def fetch(url: str) -> bytes:
         address = url if simulator is None else f"{simulator}{urlsplit(url).path}"
@@ -123,7 +123,7 @@ def from_network(simulator: str | None = None) -> Fetch:
 
 
 def picture_source(settings: Settings, user: User) -> Fetch | None:
-    """How the pictures of a user are fetched; None for a simulated one whose simulator is not running."""
+    """Return how to fetch the pictures of a user; None for a simulated user whose simulator is not running."""
     if not user.simulated:
         return from_network()
     folder = StateFolder(settings.home)
@@ -132,7 +132,7 @@ def picture_source(settings: Settings, user: User) -> Fetch | None:
 
 
 def _fetched(sources: Sequence[str], fetch: Fetch) -> dict[str, bytes]:
-    """What could be had, until all have answered, nobody seems to, or patience ends."""
+    """Fetch pictures until all have answered, the first ones have all failed, or `PATIENCE_S` is over."""
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     answered: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     hopeless = threading.Event()
@@ -145,10 +145,10 @@ def _fetched(sources: Sequence[str], fetch: Fetch) -> dict[str, bytes]:
                 source = waiting.get_nowait()
                 try:
                     answered.put((source, fetch(source)))
-                except OSError:  # whatever the network does; requests' errors are OSErrors
+                except OSError:  # any network error; errors of requests are OSErrors
                     answered.put((source, b""))
 
-    # Daemons: a name server that does not answer must not hold up the end of the command.
+    # Daemon threads: a name server that does not answer must not delay the end of the command.
     for _ in range(min(FETCH_THREADS, len(sources))):
         threading.Thread(target=work, daemon=True).start()
     found: dict[str, bytes] = {}
@@ -180,7 +180,7 @@ def _cached(path: Path) -> bytes | None:
 
 
 def _prune(cache: Path) -> None:
-    """Forget the pictures that were not used for the longest time."""
+    """Delete the pictures that have not been used for the longest time."""
     with suppress(OSError):
         newest_first = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in newest_first[MOST_CACHED:]:

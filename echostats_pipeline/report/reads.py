@@ -1,4 +1,4 @@
-"""What a listening report is made of, read from the collections of statistics, days, gaps and the catalogue."""
+"""Reads the data of a listening report from the collections of statistics, days, gaps and the catalogue."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
@@ -23,33 +23,33 @@ Statistics = TypeVar("Statistics", bound=PeriodStatistics)
 
 
 class ReportStore:
-    """Reads only; a document that was never built is None."""
+    """Reads the data of reports, and writes nothing; a document that was never built is None."""
 
     def __init__(self, db: Db) -> None:
         self._db = db
 
     def all_time(self, user_id: str) -> AnalyticsSnapshot | None:
-        """The statistics of everything."""
+        """Return the statistics of all time."""
         query = {"user_id": user_id, "period": "all_time"}
         return _read(AnalyticsSnapshot, self._db["analytics_snapshots"].find_one(query))
 
     def this_year(self, user_id: str) -> CalendarSnapshot | None:
-        """The statistics of the year that was running when they were built."""
+        """Return the statistics of the year in which they were built."""
         query = {"user_id": user_id, "period": "this_year"}
         return _read(CalendarSnapshot, self._db["calendar_snapshots"].find_one(query))
 
     def review(self, user_id: str, year: int) -> YearlyReview | None:
-        """The statistics of a finished year."""
+        """Return the statistics of a finished year."""
         return _read(YearlyReview, self._db["yearly_reviews"].find_one({"user_id": user_id, "year": year}))
 
     def days(self, user_id: str) -> list[DayTotal]:
-        """Plays and time of every date that has a rollup, in order."""
+        """Return plays and time of every date that has a rollup, in order."""
         fields = {"_id": 0, "date": 1, "total_plays": 1, "total_ms": 1}
         found = self._db["daily_rollups"].find({"user_id": user_id}, fields).sort("date")
         return [DayTotal(date=day["date"], count=day["total_plays"], total_ms=day["total_ms"]) for day in found]
 
     def short_plays(self, user_id: str, year: int | None) -> int:
-        """How many plays of a year, or of all time, are kept and do not count."""
+        """Return the number of plays of a year, or of all time, that are kept and do not count."""
         dates = {} if year is None else {"date": {"$gte": f"{year}-01-01", "$lte": f"{year}-12-31"}}
         short = {"$subtract": [{"$ifNull": ["$total_rows", "$total_plays"]}, "$total_plays"]}
         pipeline: list[Document] = [
@@ -59,12 +59,12 @@ class ReportStore:
         return sum(found["short"] for found in self._db["daily_rollups"].aggregate(pipeline))
 
     def open_gaps(self, user_id: str) -> list[ListeningGap]:
-        """Where plays may be missing, in order."""
+        """Return the open gaps, in order."""
         found = self._db["listening_gaps"].find({"user_id": user_id, "closed_by": None}).sort("from")
         return [ListeningGap.model_validate(gap) for gap in found]
 
     def credits(self, user_id: str, spotify_ids: Collection[str]) -> dict[str, str]:
-        """Who made the tracks and albums of these ids, as far as the catalogue or the user's plays tell."""
+        """Return the artists of tracks and albums by id, as far as the catalogue or the user's plays name them."""
         found = self._own_credits(user_id) if any(each.startswith(MADE_UP) for each in spotify_ids) else {}
         spotify_ids = [each for each in spotify_ids if not each.startswith(MADE_UP)]
         for name in ("albums", "tracks"):
@@ -75,7 +75,7 @@ class ReportStore:
         return found
 
     def _own_credits(self, user_id: str) -> dict[str, str]:
-        """The artists of tracks without a Spotify id, as the user's own plays name them."""
+        """Return the artists of tracks without a Spotify id, as the user's own plays name them."""
         line = {name: f"$named_tracks.{name}" for name in ("spotify_id", *TRACK_NAMES)}
         sums = {"plays": {"$sum": "$named_tracks.count"}, "ms": {"$sum": "$named_tracks.ms"}}
         pipeline: list[Document] = [
@@ -94,7 +94,7 @@ class ReportStore:
         return dict(own.filter("first", pl.col("artist_name") != "").select("track_id", "artist_name").iter_rows())
 
     def sizes(self, spotify_ids: Collection[str]) -> Mapping[str, list[Image]]:
-        """Pictures of artists and albums, and of the albums of tracks, by the address of the widest of each."""
+        """Return all sizes of pictures of artists, albums and albums of tracks, by the address of the widest size."""
         wanted = {"spotify_id": {"$in": list(spotify_ids)}}
         tracks = self._db["tracks"].find(wanted, {"album": 1})
         albums = {track["album"]["spotify_id"] for track in tracks if track.get("album")}

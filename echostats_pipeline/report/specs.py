@@ -1,7 +1,7 @@
-"""Charts as Vega-Lite specifications: plain dicts, drawn by `report.drawing`.
+"""Builds the Vega-Lite specifications of charts: plain dicts, drawn by `report.drawing`.
 
-Each is drawn once for wide and once for narrow ground, so that its text stays readable on both: a picture that is only
-scaled down is not. Colours are those of `report.palette` for light ground.
+Each chart is drawn once for wide and once for narrow screens, because the text of a scaled-down chart is not readable.
+The colours are those of `report.palette` for light ground.
 """
 
 import json
@@ -21,30 +21,30 @@ Spec = dict[str, Any]
 WIDE, NARROW = 860, 330
 """Pixels across."""
 TICK_PX = 40
-"""What the name of a month needs."""
+"""Width that the name of a month needs, in pixels."""
 STEPS = (1, 2, 3, 6, 12, 24, 60, 120)
 MOST_MARKS = 4
-"""Steps of a scale."""
+"""Most steps of a scale."""
 CELL_PX = 13
 WEEKS = 27
-"""That half a year touches at most."""
+"""Most weeks that half a year touches."""
 MONTH_NAMES = "['Jan','Feb','Mar','Apr','May','Jun','Jul','Aug','Sep','Oct','Nov','Dec']"
 MEASURES: Mapping[str, tuple[Callable[[Month], float], Callable[[Month], str], Colour]] = {
     "hours": (lambda month: month.ms / HOUR_MS, lambda month: duration(month.ms), ACCENT),
     "new tracks": (lambda month: month.new_tracks, lambda month: plural(month.new_tracks, "new track"), ACCENT),
     "new artists": (lambda month: month.new_artists, lambda month: plural(month.new_artists, "new artist"), SECOND),
 }
-"""What is drawn of a month, how it is said, and in which colour."""
+"""By measure: the value of a month that is drawn, its text, and its colour."""
 
 
 def months_chart(months: Sequence[Month], measure: str, *, width: int, height: int = 150) -> Spec:
-    """A bar for each month.
+    """Return a chart with a bar for each month.
 
     Args:
-        months: In order.
+        months: The months in order.
         measure: One of `MEASURES`.
-        width: Pixels across, axis included.
-        height: Pixels of the bars' ground.
+        width: Width in pixels, including the axis.
+        height: Height of the area of the bars, in pixels.
     """
     value, told, colour = MEASURES[measure]
     bars: list[dict[str, Any]] = [
@@ -94,7 +94,7 @@ def months_chart(months: Sequence[Month], measure: str, *, width: int, height: i
 
 
 def month_ticks(months: Sequence[Month], most: int) -> list[str]:
-    """The months whose name is written, at most so many; with the Januaries among them."""
+    """Return the months whose name is written, at most `most`; Januaries are included."""
     for step in STEPS:
         named = [each.first for each in months if (each.first.year * 12 + each.first.month - 1) % step == 0]
         if len(named) <= most:
@@ -103,14 +103,14 @@ def month_ticks(months: Sequence[Month], most: int) -> list[str]:
 
 
 def scale_marks(most: float) -> list[int]:
-    """Whole numbers from 0 to the first one that is not below the value, in at most four equal steps of 1, 2 or 5."""
+    """Return whole numbers from 0 to at least the value, in at most four steps of 1, 2 or 5 times a power of 10."""
     steps = (nice * 10**power for power in range(20) for nice in (1, 2, 5))
     step = next(step for step in steps if step * MOST_MARKS >= most)
     return list(range(0, max(math.ceil(most / step), 1) * step + 1, step))
 
 
 def week_chart(hours: Sequence[WeekHour], *, width: int) -> Spec:
-    """A cell for each hour of the week, the darker the more time."""
+    """Return a chart with a cell for each hour of the week; more time is darker."""
     cells = [
         {
             "hour": each.hour,
@@ -135,7 +135,7 @@ def week_chart(hours: Sequence[WeekHour], *, width: int) -> Spec:
 
 
 def half_year_chart(cells: Sequence[Cell]) -> Spec:
-    """Up to six months of days: a column for each week, Monday at the top; stripes over days that may lack plays."""
+    """Return a chart of up to six months: a column per week, Monday at the top; stripes for days with gaps."""
     first = cells[0].day.replace(day=1)
     first -= timedelta(days=first.weekday())
     rows = [
@@ -185,7 +185,7 @@ def half_year_chart(cells: Sequence[Cell]) -> Spec:
 
 
 def said_of(cell: Cell) -> str:
-    """What a day of the calendar says when it is pointed at."""
+    """Return the tooltip of a day of the calendar."""
     day = f"{cell.day:%a}, {calendar_date(cell.day)}"
     if cell.state == "unknown":
         return f"{day}: not known"

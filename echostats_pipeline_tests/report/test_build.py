@@ -144,9 +144,9 @@ def test_of_few_plays_genres_and_features_are_not_told() -> None:
     assert report.sound is None
     genres = report.rankings[-1]
     assert (genres.kind, genres.by_plays) == ("genres", [])
-    assert genres.told.startswith("The catalogue is filling: genres are known of")
+    assert genres.told.startswith("The catalogue is filling: genres are known for")
     assert genres.told.endswith("plays, about 7 days left.")
     assert "41,485 plays under 30 s are kept and not counted." in report.unknown
     enough = build_report(changed(samples.year(), genres_coverage=0.5)).rankings[-1]
     assert enough.by_plays
-    assert enough.told.startswith("Known of")
+    assert enough.told.startswith("Known for")
