@@ -1,4 +1,4 @@
-"""The accounts service: the consent page at ``/authorize`` and the token endpoint at ``/api/token``.
+"""Simulated accounts service: the consent page at ``/authorize`` and the token endpoint at ``/api/token``.
 
 Belongs here: OAuth over HTTP, with and without PKCE. Not here: what a token is (``tokens``).
 """
@@ -61,7 +61,7 @@ async def token(request: Request) -> Response:
 
 
 def _token_response(request: Request, form: dict[str, str], site: Site) -> tuple[Response, str]:
-    """The answer, and whose grant it is; empty if that is not known."""
+    """Return the answer, and the id of the user who granted access; an empty id if it is not known."""
     failure = site.controls.dice.strike("token-error")
     if failure is not None:
         return server_error(failure), ""
@@ -84,7 +84,7 @@ def _token_response(request: Request, form: dict[str, str], site: Site) -> tuple
 
 
 def _malformed(query: QueryParams) -> Response | None:
-    """The answer to an authorize address that no consent can follow; None if it is in order."""
+    """Return the answer to an invalid authorize address; None if the address is valid."""
     if not query.get("client_id"):
         return PlainTextResponse("INVALID_CLIENT: Invalid client", 400)
     redirect_uri = query.get("redirect_uri", "")
@@ -102,9 +102,9 @@ def _state(query: QueryParams) -> dict[str, str]:
 
 
 def _granted(request: Request, form: dict[str, str], site: Site) -> tuple[Grant, dict[str, str]]:
-    """The grant of the form, and the refresh token to hand out.
+    """Return the grant of the form, and the refresh token for the answer.
 
-    On a refresh there is none, and the client keeps the one it has, unless tokens rotate.
+    A refresh brings a new refresh token only if tokens rotate; else the client keeps its own.
     """
     tokens = site.tokens
     client_id, has_secret = _credentials(request, form)
@@ -116,7 +116,7 @@ def _granted(request: Request, form: dict[str, str], site: Site) -> tuple[Grant,
             grant = tokens.refreshed(form.get("refresh_token", ""), client_id)
         case _:
             raise OAuthError("unsupported_grant_type", "grant_type must be authorization_code or refresh_token")
-    if grant.challenge is None and not has_secret:  # without PKCE the secret is the only proof
+    if grant.challenge is None and not has_secret:  # without PKCE, only the secret proves the identity of the client
         raise OAuthError("invalid_client", "Invalid client secret")
     if form["grant_type"] == "authorization_code":
         return grant, {"refresh_token": tokens.refresh_token(grant)}
@@ -126,7 +126,7 @@ def _granted(request: Request, form: dict[str, str], site: Site) -> tuple[Grant,
 
 
 def _credentials(request: Request, form: dict[str, str]) -> tuple[str, bool]:
-    """The client id, and whether a client secret came with it; any id and any secret are accepted."""
+    """Return the client id, and whether a client secret was sent; any id and any secret are accepted."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
@@ -145,7 +145,7 @@ def _credentials(request: Request, form: dict[str, str]) -> tuple[str, bool]:
 
 
 def _acceptable_redirect(uri: str) -> bool:
-    """HTTPS, a custom scheme, or http to a loopback literal; never ``localhost`` (Spotify's rule since 2025)."""
+    """Return whether a redirect URI is https, a custom scheme or a loopback literal; since 2025 not ``localhost``."""
     try:
         parts = urlsplit(uri)
     except ValueError:

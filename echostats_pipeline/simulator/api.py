@@ -1,6 +1,6 @@
-"""The endpoints of the Web API under ``/v1``.
+"""Simulated endpoints of the Web API under ``/v1``.
 
-Belongs here: what each endpoint answers, and `API_ROUTES`. Not here: who is let through (``endpoints``), the objects
+Belongs here: the answer of each endpoint, and `API_ROUTES`. Not here: access checks (``endpoints``), the objects
 (``bodies``), sign-in (``accounts``).
 """
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _TRACK_BATCH, _ARTIST_BATCH, _ALBUM_BATCH, _FEATURES_BATCH = 50, 50, 20, 100
 _ALBUM_PAGE = 50
-_PLAYLIST_PAGE = 100  # what a full playlist embeds, and the largest page of the old /tracks route
+_PLAYLIST_PAGE = 100  # rows that a full playlist embeds, and the largest page of the old /tracks route
 _ITEMS_PAGE = 50
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -37,7 +37,7 @@ def me(call: Call) -> Json:
 def recently_played(call: Call) -> Json:
     """GET /me/player/recently-played: cursors are strings of Unix milliseconds, exclusive; null on an empty page.
 
-    ``next`` is there whenever the page holds anything, even if it leads to an empty page.
+    ``next`` is given whenever the page has rows, even if it leads to an empty page.
     """
     query = call.request.query_params
     if "after" in query and "before" in query:
@@ -93,7 +93,7 @@ def my_playlists(call: Call) -> Json:
 def playlist(call: Call) -> Json:
     """GET /playlists/{id}: the first 100 rows embedded, under ``items`` and under the deprecated ``tracks``.
 
-    A restricted app is told nothing of the rows of other people's playlists.
+    A restricted app does not get the rows of playlists of other users.
     """
     found = _playlist(call)
     body = {
@@ -185,7 +185,7 @@ def _time_range(call: Call) -> TimeRange:
 
 
 def _playlist(call: Call) -> Playlist:
-    """The playlist of the path, unless it is somebody else's private one; who knows a collaborative one takes part."""
+    """Return the playlist of the path, unless it is another user's private one; collaborative ones are open to all."""
     found = call.world.playlist(call.request.path_params["id"])
     if found is None or not (found.public or found.collaborative or found.owner_id == call.user.id):
         raise ApiError(404, "Resource not found")
@@ -198,7 +198,7 @@ def _shows_rows(call: Call, found: Playlist) -> bool:
 
 
 def not_simulated(_call: Call) -> Json:
-    """An endpoint that is only there to be refused.
+    """Answer 404; the endpoint exists only so that a regime can refuse it before this.
 
     Raises:
         ApiError: 404, always.
@@ -265,7 +265,7 @@ ENDPOINTS = (
     Endpoint("/audio-features", audio_features_batch, "audio-features", refusal=REMOVED_2024),
     Endpoint("/audio-features/{id}", audio_features, "audio-features", refusal=REMOVED_2024),
 )
-# The simulator never has these; a restricted app meets 403 where others meet 404.
+# The simulator does not have these endpoints: a restricted app gets 403, other apps get 404.
 _ABSENT = (
     "/users/{id}",
     "/users/{id}/playlists",

@@ -1,7 +1,7 @@
-"""How the simulated Spotify behaves towards an app: regime, limits, rotation of tokens, faults by name.
+"""Behaviour of the simulated Spotify towards an app: regime, limits, rotation of tokens, faults by name.
 
-Belongs here: `Behaviour`, `Fault`, the table of fault names, and their text and JSON forms. Not here: carrying any of
-it out (``endpoints``, ``faults``, ``history``, ``limits``, ``regimes``).
+Belongs here: `Behaviour`, `Fault`, the table of fault names, and their text and JSON forms. Not here: the code that
+applies them (``endpoints``, ``faults``, ``history``, ``limits``, ``regimes``).
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ _SERVER_ERRORS = tuple(f"{_STATUSES[n % 4]}-{_BODIES[n % 3]}" for n in range(12)
 
 
 class BehaviourError(ValueError):
-    """A behaviour that cannot be; the message says what is wrong and what there is."""
+    """A behaviour is not valid; the message says what is wrong and which values exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class FaultKind:
 
     Attributes:
         description: What happens.
-        struck: What a rate is a share of and what numbers count; rows are those of recently-played.
-        variants: The forms it comes in, taken in turn.
+        struck: What a rate is a share of, and what numbers count; rows are rows of recently-played.
+        variants: The forms of the fault, which are used in turn.
     """
 
     description: str
@@ -59,7 +59,7 @@ class FaultKind:
 FAULTS: Mapping[str, FaultKind] = MappingProxyType(
     {
         "disconnect": FaultKind("the connection closes without an answer"),
-        "unauthorized": FaultKind("401 although the token is fresh", variants=("classic", "2026")),
+        "unauthorized": FaultKind("401 although the token is new", variants=("classic", "2026")),
         "not-registered": FaultKind(
             "403 as text: the user is not on the allow-list", variants=("dashboard", "settings", "settings-https")
         ),
@@ -75,26 +75,26 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
             "the token endpoint answers like server-error", struck="token calls", variants=_SERVER_ERRORS
         ),
         "late-rows": FaultKind(
-            "the plays of two hours appear late_seconds after these, with their old stamps", struck="intervals"
+            "the plays of two hours appear late_seconds later, with their old stamps", struck="intervals"
         ),
-        "doubled-rows": FaultKind("a play stands there twice, a few seconds apart", struck="rows"),
+        "doubled-rows": FaultKind("a play appears twice, a few seconds apart", struck="rows"),
         "start-stamps": FaultKind("played_at is the start of the play", struck="rows"),
         "null-track": FaultKind("the track of a row is null", struck="rows"),
-        "episode-row": FaultKind("an episode stands before a play", struck="rows"),
+        "episode-row": FaultKind("an episode appears before a play", struck="rows"),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """When a fault strikes.
+    """When a fault happens.
 
     Attributes:
-        rate: Share of calls, of rows or of intervals (0..1), always the same ones for a seed.
-        calls: Numbers of calls, from 1 at the moment this behaviour is set; only those of `families` are counted. For
-            faults of rows: calls of recently-played by one user, and the newest row (or interval) is struck.
-        variants: The forms to take in turn; empty means all of the kind.
-        families: Empty means all endpoint families.
+        rate: Share of calls, rows or intervals (0..1); always the same ones for a seed.
+        calls: Numbers of calls; the first call after this behaviour is set is 1; only calls of `families` are counted.
+            For faults of rows: calls of recently-played by one user, in which the newest row (or interval) is struck.
+        variants: The forms to use in turn; empty means all forms of this kind.
+        families: The endpoint families; empty means all of these.
 
     Raises:
         BehaviourError: A number out of bounds.
@@ -116,7 +116,7 @@ class Fault:
 
 
 def parse_faults(text: str) -> dict[str, Fault]:
-    """Faults from text: ``server-error=0.1,rate-limit@3+7:zero+missing`` (rates, call numbers, variants).
+    """Parse faults from text: ``server-error=0.1,rate-limit@3+7:zero+missing`` (rates, call numbers, variants).
 
     Raises:
         BehaviourError: An unknown name, or text of another form.
@@ -125,7 +125,7 @@ def parse_faults(text: str) -> dict[str, Fault]:
 
 
 def describe_faults() -> str:
-    """One line per fault: name, description, variants."""
+    """Return one line per fault: name, description, variants."""
     return "\n".join(
         f"{name}: {kind.description} (of {kind.struck}{_variants_text(kind)})" for name, kind in FAULTS.items()
     )
@@ -157,7 +157,7 @@ def _check_name(name: str) -> None:
 
 
 def _faults_from_json(value: object) -> object:
-    """A rate, a list of call numbers, or both in an object, per name; the text form as well."""
+    """Read faults from JSON: per name a rate, a list of call numbers, or both in an object; or the text form."""
     if isinstance(value, str):
         return parse_faults(value)
     if not isinstance(value, dict):
@@ -173,22 +173,22 @@ def _fault_from_json(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What an app meets.
+    """The behaviour of Spotify towards an app.
 
     Attributes:
         regime: Extended quota, a development app from before February 2026, or one from after it.
-        quota: Successful calls per endpoint family in a rolling 24 h, one number or one per family. None is that of
-            the regime (none in extended, 600 else), 0 is none.
-        rate_limit: Successful calls in a rolling 30 s; None and 0 are none.
-        rotation: Whether a refresh brings a new refresh token and revokes the old one.
-        faults: By name; `FAULTS` lists them.
-        allowed_users: Ids of the users on the app's allow-list; None lets everybody in.
+        quota: Limit of successful calls per endpoint family in a rolling 24 h, one number or one per family. None means
+            the limit of the regime (no limit in extended, else 600), 0 means no limit.
+        rate_limit: Limit of successful calls in a rolling 30 s; None and 0 mean no limit.
+        rotation: Whether a refresh returns a new refresh token and revokes the old one.
+        faults: Faults by name; `FAULTS` lists them.
+        allowed_users: Ids of the users on the app's allow-list; None allows all users.
         premium_owner: Whether the owner of the app has Premium.
         row_keys: Names of the track in rows of ``/playlists/{id}/items``: as the regime has it, or one of the
             transitional forms, ``item`` and ``track`` or only ``track``.
-        slow_seconds: Real time that the fault ``slow`` takes.
+        slow_seconds: Real time, in seconds, by which the fault ``slow`` delays an answer.
         late_seconds: How long after their interval the plays of ``late-rows`` appear.
-        reccobeats_limit: Successful ReccoBeats calls in a rolling 30 s; None and 0 are none.
+        reccobeats_limit: Limit of successful ReccoBeats calls in a rolling 30 s; None and 0 mean no limit.
         reccobeats_share: Share of the tracks that ReccoBeats knows.
 
     Raises:
@@ -211,7 +211,7 @@ class Behaviour:
     reccobeats_share: float = 0.8
 
     def __post_init__(self) -> None:
-        """Check what types do not say."""
+        """Check the values that types do not check."""
         for name, fault in self.faults.items():
             _check_name(name)
             known = FAULTS[name].variants
@@ -225,25 +225,25 @@ class Behaviour:
             raise BehaviourError("limits and seconds are not negative, and reccobeats_share is from 0 to 1")
 
     def quota_of(self, family: Family) -> int | None:
-        """Calls of the family in 24 h; None without a quota."""
+        """Return the limit of calls of a family in 24 h; None without a limit."""
         default = None if self.regime == "extended" else DEV_QUOTA
         own = self.quota.get(family, default) if isinstance(self.quota, Mapping) else self.quota
         return (default if own is None else own) or None
 
     def rate(self, fault: str) -> float:
-        """Share that the fault strikes; 0 if it is not set."""
+        """Return the share that a fault strikes; 0 if it is not set."""
         return self.faults[fault].rate if fault in self.faults else 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """What `changed` understands."""
+        """Return the behaviour as a JSON object that `changed` understands."""
         dumped: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
         return dumped
 
     def changed(self, changes: object) -> "Behaviour":
-        """This behaviour with the fields of a JSON object replaced; ``faults`` is replaced as a whole.
+        """Return this behaviour with the fields of a JSON object replaced; ``faults`` is replaced as a whole.
 
         Raises:
-            BehaviourError: Not an object, an unknown field, or a value that cannot be.
+            BehaviourError: The value is not an object, or has an unknown field or an invalid value.
         """
         if not isinstance(changes, dict):
             raise BehaviourError("a behaviour is a JSON object")

@@ -1,7 +1,7 @@
-"""Spotify's JSON objects, field by field, as an app with extended quota receives them.
+"""Builds Spotify's JSON objects, field by field, as an app with extended quota receives them.
 
-Belongs here: one function per object of the Web API. Not here: pages around them (``call``), who may see them
-(``api``), which fields another regime cuts (``regimes``).
+Belongs here: one function per object of the Web API. Not here: pages of objects (``call``), access to them (``api``),
+fields that other regimes remove (``regimes``).
 """
 
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ IMAGE_SIZES = (640, 300, 64)
 
 @dataclass(frozen=True, slots=True)
 class Bodies:
-    """Builds the objects; `api` is the address of the Web API of this simulator, such as ``http://127.0.0.1:1/v1``."""
+    """Builds the objects; `api` is the address of this simulator's Web API, for example ``http://127.0.0.1:1/v1``."""
 
     api: str
 
@@ -108,7 +108,7 @@ class Bodies:
         }
 
     def episode(self, episode: Episode) -> Json:
-        """A podcast episode, as little of it as a client needs to tell it from a track."""
+        """A podcast episode, with only the fields that a client needs to distinguish it from a track."""
         return {
             **self._identity("episode", episode.id),
             "duration_ms": episode.duration_ms,
@@ -139,7 +139,7 @@ class Bodies:
         return {"added_at": _timestamp(saved.added_at), "track": self.track(saved.track)}
 
     def playlist_row(self, row: PlaylistRow, playlist: Playlist, keys: tuple[str, ...]) -> Json:
-        """A row of a playlist; `keys` says under which names the track stands: ``item``, ``track`` or both."""
+        """A row of a playlist; `keys` are the names under which it holds the track: ``item``, ``track`` or both."""
         match row.item:
             case Track() as track:
                 item: Json | None = {**self.track(track), "episode": False, "track": True}
@@ -157,7 +157,7 @@ class Bodies:
         }
 
     def playlist(self, playlist: Playlist, now: datetime) -> Json:
-        """What simplified and full playlists have in common."""
+        """The fields that simplified and full playlists have in common."""
         return {
             **self._identity("playlist", playlist.id),
             "collaborative": playlist.collaborative,
@@ -217,7 +217,7 @@ class Bodies:
 
 
 def _local_track(local: LocalFile) -> Json:
-    """A local file as playlists show it: no ids, no addresses, hardly a fact."""
+    """A local file as playlists show it: without ids and addresses, and with few other values."""
     nothing: Json = {"external_urls": {}, "href": None, "id": None}
     return {
         **nothing,

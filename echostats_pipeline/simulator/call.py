@@ -1,7 +1,7 @@
-"""One authenticated call of the Web API: who asks, with which scopes, for what.
+"""One authenticated call of the Web API: its user, its scopes and its parameters.
 
-Belongs here: `Site`, reading ``limit``, ``offset`` and ``ids``, pages. Not here: who is let through (``endpoints``)
-and what an endpoint answers (``api``).
+Belongs here: `Site`, reading ``limit``, ``offset`` and ``ids``, pages. Not here: access checks (``endpoints``) and the
+answers of endpoints (``api``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ MAX_OFFSET = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What every request needs."""
+    """The objects that every request needs."""
 
     world: World
     clock: Clock
@@ -43,7 +43,7 @@ class Call:
     """A request of a user to the Web API.
 
     Raises:
-        ApiError: 401, the token is that of a user whom this world does not have.
+        ApiError: 401, the user of the token does not exist in this world.
     """
 
     def __init__(self, request: Request, site: Site, grant: Grant) -> None:
@@ -59,12 +59,12 @@ class Call:
 
     @cached_property
     def url(self) -> str:
-        """The address that was asked for, without the query."""
+        """The requested address, without the query."""
         return f"{self.request.url.scheme}://{self.request.url.netloc}{self.request.url.path}"
 
     @cached_property
     def bodies(self) -> Bodies:
-        """The builder of objects for the host that was asked."""
+        """The builder of objects with addresses of the requested host."""
         return Bodies(f"{self.request.url.scheme}://{self.request.url.netloc}/v1")
 
     def number(self, name: str, *, default: int, at_least: int, at_most: int) -> int:
@@ -100,7 +100,7 @@ class Call:
         return ids
 
     def page(self, rows: Sequence[T], body: Callable[[T], Json], *, at_most: int = MAX_LIMIT, **query: str) -> Json:
-        """The offset page of `rows` that the request asks for; `query` is repeated in the page's addresses."""
+        """Return the requested offset page of `rows`; the addresses in the page repeat `query`."""
         limit = self.limit(at_most)
         offset = self.number("offset", default=0, at_least=0, at_most=MAX_OFFSET)
         return offset_page(self.url, rows, body, offset=offset, limit=limit, query=query)

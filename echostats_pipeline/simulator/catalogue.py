@@ -1,7 +1,7 @@
-"""What can be played: artists, albums, tracks, audio features and podcast episodes, generated from a seed.
+"""Generates the catalogue from a seed: artists, albums, tracks, audio features and podcast episodes.
 
-Pure: the same seed and size give the same catalogue. Belongs here: facts about music. Not here: who listens
-(``people``, ``habits``) and how Spotify writes these facts as JSON (``bodies``).
+Pure: the same seed and size give the same catalogue. Belongs here: facts about music. Not here: listening (``people``,
+``habits``) and the JSON form of these facts (``bodies``).
 """
 
 import math
@@ -33,7 +33,7 @@ _ALBUM_TYPES: tuple[tuple[AlbumType, int], ...] = (("album", 70), ("single", 22)
 _PRECISIONS: tuple[tuple[Precision, int], ...] = (("day", 80), ("month", 5), ("year", 15))
 _TRACKS_PER_ARTIST = 10
 _KNOWN_FEATURES = 0.95
-_INTERLUDES = 0.02  # too short to be counted, some of them
+_INTERLUDES = 0.02  # some are too short to count
 _SHOWS, _EPISODES_PER_SHOW = 12, 40
 _EARLIEST_RELEASE = date(1971, 1, 1)
 _RELEASE_DAYS = 17_500  # to the end of 2018, before the first simulated play
@@ -133,7 +133,7 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything there is, by id, in the order of generation."""
+    """All artists, albums, tracks, features and episodes by id, in the order of generation."""
 
     artists: Mapping[str, Artist]
     albums: Mapping[str, Album]
@@ -193,7 +193,7 @@ def _artists(seed: int, rng: Random, count: int) -> tuple[Artist, ...]:
 def _discographies(
     seed: int, rng: Random, artists: tuple[Artist, ...], track_count: int
 ) -> Iterator[tuple[Album, list[Track]]]:
-    """Albums in rounds over all artists until `track_count` tracks exist; the very last album may be cut short."""
+    """Generate albums in rounds over all artists until `track_count` tracks exist; the last album may be shorter."""
     made = album_index = 0
     while made < track_count:
         owner = artists[album_index % len(artists)]
@@ -257,7 +257,7 @@ def _duration_ms(rng: Random) -> int:
 
 
 def draw_features(rng: Random) -> AudioFeatures:
-    """Plausible features of a track."""
+    """Draw plausible features of a track."""
 
     def share(alpha: float, beta: float) -> float:
         return round(rng.betavariate(alpha, beta), 4)

@@ -1,4 +1,4 @@
-"""What time it is in the simulated Spotify.
+"""The clock of the simulated Spotify.
 
 Belongs here: the one clock that the server, the tokens and recently-played share. Not here: any date arithmetic.
 """
@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """Real time plus an offset, or an instant that stands still.
+    """A clock that shows real time plus an offset, or a frozen instant.
 
     Args:
-        frozen_at: The instant at which time stands still (an aware datetime); None follows real time.
+        frozen_at: The instant at which the clock is frozen (an aware datetime); None follows real time.
     """
 
     def __init__(self, *, frozen_at: datetime | None = None) -> None:
@@ -18,9 +18,9 @@ class Clock:
         self._offset = timedelta(0)
 
     def now(self) -> datetime:
-        """The simulated instant, UTC."""
+        """Return the simulated instant, in UTC."""
         return (self._frozen_at or datetime.now(UTC)) + self._offset
 
     def advance(self, by: timedelta) -> None:
-        """Move on (or back, if negative) by `by`; a frozen clock moves too and then stands still again."""
+        """Move the clock by `by`, back if negative; a frozen clock is frozen at the new instant."""
         self._offset += by

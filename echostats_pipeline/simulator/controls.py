@@ -1,4 +1,4 @@
-"""The switches of a running simulator, and what they have counted so far.
+"""Controls of a running simulator: its behaviour in force, and its counts of calls.
 
 Belongs here: `Controls`, the one mutable part besides clock and tokens. Not here: HTTP (``switchboard``).
 """
@@ -12,7 +12,7 @@ _ROTATION_SHARE = 0.5
 
 
 class Controls:
-    """The behaviour in force; to set it starts the numbering of calls for faults anew, but forgets no call.
+    """The behaviour in force; setting it restarts the numbering of calls for faults at 1, but keeps all counts.
 
     Args:
         seed: Decides which calls a rate strikes.
@@ -28,7 +28,7 @@ class Controls:
 
     @property
     def behaviour(self) -> Behaviour:
-        """What is in force."""
+        """The behaviour in force."""
         return self._behaviour
 
     @behaviour.setter
@@ -36,7 +36,7 @@ class Controls:
         self._set(behaviour)
 
     def rotates(self) -> bool:
-        """Whether this refresh brings a new refresh token."""
+        """Return whether this refresh returns a new refresh token."""
         self._refreshes += 1
         match self._behaviour.rotation:
             case "random":

@@ -1,4 +1,4 @@
-"""Throws of the dice that several modules share.
+"""Random draws that several modules share.
 
 Belongs here: drawing from a given `Random`, or from a key. Not here: what the draw decides.
 """
@@ -12,16 +12,16 @@ T = TypeVar("T")
 
 
 def happens(rng: Random, share: float) -> bool:
-    """True with probability `share` (0..1)."""
+    """Return True with probability `share` (0..1)."""
     return rng.random() < share
 
 
 def weighted(rng: Random, options: Sequence[tuple[T, float]]) -> T:
-    """One of the options, each given as (value, weight)."""
+    """Draw one of the options, which are given as (value, weight)."""
     return rng.choices([value for value, _ in options], [weight for _, weight in options])[0]
 
 
 def chance(*key: object) -> float:
-    """A number in [0, 1) that depends on `key` alone: equal keys, equal numbers, in every process."""
+    """Return a number in [0, 1) that depends on `key` alone: equal keys give equal numbers in every process."""
     digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
     return int.from_bytes(digest[:6]) / 2**48

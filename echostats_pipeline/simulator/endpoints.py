@@ -1,6 +1,6 @@
-"""What stands before every endpoint of the Web API: authentication, faults, the app's standing, regime, limits.
+"""Checks before every endpoint of the Web API: authentication, faults, state of the app, regime, limits.
 
-Belongs here: `Endpoint`, which turns a handler into a route. Not here: what a handler answers (``api``), and the rules
+Belongs here: `Endpoint`, which turns a handler into a route. Not here: the answers of handlers (``api``), and the rules
 themselves (``faults``, ``regimes``, ``limits``).
 """
 
@@ -26,11 +26,11 @@ class Endpoint:
     """An endpoint below ``/v1``.
 
     Attributes:
-        path: With ``{id}`` where an id stands.
-        handler: Answers a call that is let through.
-        family: Which quota it draws on.
-        scope: What the user must have agreed to.
-        refusal: In which regimes it is refused.
+        path: Path of the endpoint, with ``{id}`` in place of an id.
+        handler: Answers a call that passes the checks.
+        family: Endpoint family whose quota it uses.
+        scope: Scope that the user must have granted.
+        refusal: Regimes in which it is refused.
     """
 
     path: str

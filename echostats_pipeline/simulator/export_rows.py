@@ -1,7 +1,7 @@
-"""Single rows of the privacy exports, with the dirt that real exports carry.
+"""Writes single rows of the privacy exports, with the faults of real exports.
 
-Belongs here: what one play looks like in each export. Not here: files and zips (``exports``). The dirt and its dates
-follow what users published about their own exports; every chance is drawn from the random source that is passed in.
+Belongs here: one play in each kind of export. Not here: files and zips (``exports``). The faults and their dates follow
+reports that users published about their own exports. All random draws use the source that the caller passes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ SKIPPED_TRUE_FROM = datetime(2022, 11, 1, tzinfo=UTC)  # false for every row bef
 OFFLINE_SECONDS_FROM = datetime(2022, 10, 1, tzinfo=UTC)  # milliseconds before
 PLATFORM_SHORT_FROM = datetime(2023, 10, 1, tzinfo=UTC)  # free text before
 
-WITHDRAWN_RATE = 0.002  # names null, the track's address kept
+WITHDRAWN_RATE = 0.002  # the names are null, the track's address is kept
 REPEAT_RATE = 0.003
 _UNKNOWN_COUNTRY_RATE = 0.004
 _NO_OFFLINE_STAMP_RATE = 0.1
@@ -38,9 +38,9 @@ _LONG_PLATFORMS = {
 
 
 def uploaded_at(plays: Iterable[SimulatedPlay]) -> Iterator[tuple[SimulatedPlay, datetime]]:
-    """Each play with the instant an export gives as its end.
+    """Yield each play with the instant that an export gives as its end.
 
-    The plays of an offline sitting all carry the end of its last one: they were uploaded together.
+    All plays of an offline session have the end of its last play, because they were uploaded together.
     """
     for (_, offline), sitting in groupby(plays, key=lambda play: (play.session_started_at, play.offline)):
         together = list(sitting)
@@ -92,7 +92,7 @@ def extended_row(rng: Random, play: SimulatedPlay, ended_at: datetime, country: 
 
 
 def basic_row(play: SimulatedPlay) -> Row:
-    """A row of the account data: UTC end to the minute, names, no address. Local files are told by title only."""
+    """A row of the account data: UTC end to the minute, names, no address; of a local file only the title."""
     end_time = play.played_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
     match play.item:
         case Episode() as episode:

@@ -1,4 +1,4 @@
-"""The zip files that a user can request from Spotify, written together with the truth about their content.
+"""Writes the zip files that a user can request from Spotify, and returns the truth about their content.
 
 Belongs here: files, their names, their order, and `ExportTruth`. Not here: single rows (``export_rows``).
 """
@@ -31,15 +31,15 @@ _ZIP_DATE = (2026, 1, 1, 0, 0, 0)  # fixed, so that equal content is an equal fi
 
 @dataclass(frozen=True, slots=True)
 class ExportTruth:
-    """What an export holds, known from the world and not read back from the file.
+    """The content of an export, known from the world and not read from the file.
 
     Attributes:
         rows_per_file: Rows by name inside the zip, history files only.
         music_rows: Rows of tracks of the catalogue, exact repeats included.
         episode_rows: Rows of podcast episodes.
-        local_rows: Rows of local files: nothing identifies them in the extended export, a title does in the basic one.
-        nameless_rows: How many of the music rows have lost their names and kept their address.
-        repeated_rows: How many of the music rows are exact repeats of another row of the same file.
+        local_rows: Rows of local files: the extended export does not identify them, the basic one gives a title.
+        nameless_rows: Number of music rows without names, but with the track's address.
+        repeated_rows: Number of music rows that exactly repeat another row of the same file.
         plays_per_track: True plays by track id, repeats not counted.
         music_ms: Listening time of the true plays of tracks, milliseconds.
         rows_ms: ``ms_played`` of all rows of all files, repeats included, milliseconds.
@@ -68,7 +68,7 @@ class ExportTruth:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A row on its way into a file."""
+    """A row that is to be written to a file."""
 
     row: Row
     play: SimulatedPlay
@@ -78,13 +78,13 @@ class _Line:
 def write_extended_export(world: World, user: SimulatedUser, start: datetime, end: datetime, path: Path) -> ExportTruth:
     """Write the extended streaming history of the plays that ended in [start, end) to the zip file `path`.
 
-    Holds every play: short ones, private ones, podcasts. Video episodes are in their own file. An offline sitting
-    ends, as a whole, when its last play does. What a row says does not depend on the window.
+    Holds every play, including short ones, private ones and podcasts. Video episodes are in a file of their own. All
+    plays of an offline session have the end of its last play. The content of a row does not depend on the window.
     """
     audio, video = [], []
     repeated = 0
     for play, ended_at in _ended_within(world, user, start, end):
-        rng = Random(f"{world.seed}/{user.id}/{play.started_at}/{play.item.uri}")  # the same dirt in every export
+        rng = Random(f"{world.seed}/{user.id}/{play.started_at}/{play.item.uri}")  # the same faults in every export
         line = _Line(extended_row(rng, play, ended_at, user.country), play, ended_at)
         if isinstance(play.item, Episode) and play.item.is_video:
             video.append(line)
@@ -125,14 +125,14 @@ def write_basic_export(world: World, user: SimulatedUser, start: datetime, end: 
 def _ended_within(
     world: World, user: SimulatedUser, start: datetime, end: datetime
 ) -> Iterator[tuple[SimulatedPlay, datetime]]:
-    """Plays whose end as exported is in the window: an offline sitting is in or out as a whole, never cut."""
+    """Return plays whose exported end is in the window: an offline session is completely in it or out of it."""
     first, last = (moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) for moment in (start, end))
     plays = world.plays(user, first, last + timedelta(days=1))
     return ((play, ended_at) for play, ended_at in uploaded_at(plays) if start <= ended_at < end)
 
 
 def _chunks(lines: Sequence[_Line], size: int) -> Iterator[list[_Line]]:
-    """Files of about `size` lines; an exact repeat stays in the file of its original."""
+    """Split the lines into files of about `size` lines; an exact repeat is in the same file as its original."""
     start = 0
     while start < len(lines):
         end = min(start + size, len(lines))
@@ -148,7 +148,7 @@ def _years(lines: Sequence[_Line]) -> str:
 
 
 def _disordered(rng: Random, lines: Sequence[_Line]) -> list[_Line]:
-    """The same lines, every stretch shuffled."""
+    """Return the same lines, shuffled within each stretch."""
     stretches = (list(lines[start : start + _DISORDER_ROWS]) for start in range(0, len(lines), _DISORDER_ROWS))
     return [line for stretch in stretches for line in rng.sample(stretch, k=len(stretch))]
 

@@ -1,7 +1,7 @@
-"""Faults carried out: which call is struck, and with which answer.
+"""Applies faults to calls: decides which calls are struck, and builds the faulty answers.
 
-Belongs here: the dice and the answers of faulty calls. Not here: what faults there are (``behaviour``), and faults in
-the rows of the play history (``history``).
+Belongs here: the random draws and the answers of faulty calls. Not here: the list of faults (``behaviour``), and faults
+in the rows of the play history (``history``).
 """
 
 from collections import Counter
@@ -43,7 +43,7 @@ class FaultDice:
         self._strikes: Counter[str] = Counter()
 
     def strike(self, name: str, family: Family | None = None) -> str | None:
-        """The variant of fault `name` that strikes this call; None if it does not."""
+        """Return the variant of fault `name` that strikes this call; None if it does not strike."""
         fault = self._faults.get(name)
         if fault is None or (fault.families and family not in fault.families):
             return None
@@ -56,7 +56,7 @@ class FaultDice:
         return variants[(self._strikes[name] - 1) % len(variants)]
 
     def struck_rows(self, user_id: str) -> frozenset[str]:
-        """The faults of rows that strike this call of recently-played by its number."""
+        """Return the faults of rows that strike this call of recently-played by its number."""
         struck = []
         for name in self._faults.keys() & set(ROW_FAULTS):
             self._calls[name, user_id] += 1
@@ -66,7 +66,7 @@ class FaultDice:
 
 
 def faulty_answer(name: str, variant: str, now: datetime) -> Response:
-    """The answer of a struck call; `name` is one of `ANSWER_FAULTS`."""
+    """Return the answer to a struck call; `name` is one of `ANSWER_FAULTS`."""
     match name:
         case "disconnect":
             return NoAnswer()
@@ -84,7 +84,7 @@ def faulty_answer(name: str, variant: str, now: datetime) -> Response:
 
 
 def server_error(variant: str) -> Response:
-    """A failure of the server, ``<status>-<json, html or empty>``."""
+    """Return a server error; the variant is ``<status>-<json, html or empty>``."""
     status, body = int(variant[:3]), variant[4:]
     match body:
         case "json":

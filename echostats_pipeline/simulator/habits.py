@@ -1,8 +1,8 @@
-"""What a user played on a given UTC day, drawn from the user's habits, taste and library.
+"""Generates the plays of a user on a UTC day from the user's habits, taste and library.
 
-A day is generated from ``Random(f"{seed}/{user}/{day}")`` alone, and no play crosses UTC midnight. That is why the
-plays of a window do not depend on the window, and why plays never overlap. Belongs here: sessions and single plays.
-Not here: windows over many days (``world``), what of it Spotify shows (``world.recently_played``, ``exports``).
+A day is generated from ``Random(f"{seed}/{user}/{day}")`` alone, and no play crosses UTC midnight. So the plays of a
+window do not depend on the window, and plays never overlap. Belongs here: sessions and single plays. Not here: windows
+over many days (``world``), and the plays that Spotify shows (``World.recently_played``, ``exports``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ _SATURDAY = 5
 _DAY_OFF = 0.03
 _LOCAL_FILE_RATE = 0.02
 _PAUSE_RATE = 0.02
-_LEFT_RATE = 0.4  # a sitting often ends in the middle of a track
+_LEFT_RATE = 0.4  # a session often ends in the middle of a track
 _INSTANT_SKIP_RATE = 0.06
 _BACK_RATE = 0.06
 _ERROR_RATE = 0.004
@@ -36,7 +36,7 @@ _STARTINGS = (("clickrow", 60), ("playbtn", 20), ("appload", 15), ("remote", 5))
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """From where something was played."""
+    """The place from which an item was played: an artist, an album, a playlist or the liked songs."""
 
     type: ContextType
     uri: str
@@ -47,12 +47,12 @@ class SimulatedPlay:
     """One play as it truly happened.
 
     Attributes:
-        item: What was played.
-        session_started_at: Groups the plays of one sitting.
-        started_at: First sound.
-        played_at: End of the play, pauses included: at least `started_at` plus `ms_played`. Millisecond precision.
-        ms_played: Time with sound, milliseconds.
-        reason_start, reason_end: In the words of the extended export.
+        item: The played track, episode or local file.
+        session_started_at: Start of the session; all plays of a session have the same value.
+        started_at: Start of the play.
+        played_at: End of the play, including pauses: at least `started_at` plus `ms_played`. Millisecond precision.
+        ms_played: Time with sound, in milliseconds.
+        reason_start, reason_end: Reasons as written in the extended export.
     """
 
     user_id: str
@@ -85,7 +85,7 @@ class _Session:
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """How a single play ends: `ms_played`, then `paused_ms` without sound."""
+    """The end of a single play: after `ms_played` with sound, `paused_ms` without sound."""
 
     ms_played: int
     paused_ms: int

@@ -1,4 +1,4 @@
-"""The play history as an app sees it at an instant, and the truth about what it could have seen.
+"""The play history as an app sees it at an instant, and the truth about the plays it could have seen.
 
 Pure. Belongs here: the faults of rows (late, doubled, stamped at the start, null, episodes), and `ApiTruth`. Not here:
 JSON (``bodies``), cursors (``api``), faults of whole answers (``faults``).
@@ -26,9 +26,9 @@ class HistoryRow:
     """A row of recently-played.
 
     Attributes:
-        played_at: The stamp as shown.
-        item: What is shown: the track, None, or an episode that nobody played.
-        play: The true play that the row stands for, or before which the episode stands.
+        played_at: The stamp in the row.
+        item: The item in the row: the track, None, or an episode that was not played.
+        play: The true play of this row, or the play before which the episode appears.
     """
 
     played_at: datetime
@@ -40,19 +40,19 @@ class History:
     """The play history of one user under one behaviour.
 
     Args:
-        world: What was truly played.
-        user: By whom.
-        behaviour: Its faults of rows apply.
+        world: The world with the true plays.
+        user: The user who played.
+        behaviour: The behaviour whose faults of rows apply.
     """
 
     def __init__(self, world: World, user: SimulatedUser, behaviour: Behaviour) -> None:
         self._world = world
         self._user = user
         self._behaviour = behaviour
-        self._rows: dict[datetime, tuple[HistoryRow, ...]] = {}  # by start of the play; many polls show the same ones
+        self._rows: dict[datetime, tuple[HistoryRow, ...]] = {}  # by start of the play; many polls show the same plays
 
     def rows(self, now: datetime, struck: frozenset[str] = _NOTHING) -> tuple[HistoryRow, ...]:
-        """At most 50 rows, newest stamp first; `struck` are the faults that strike this very call."""
+        """Return at most 50 rows, newest stamp first; `struck` are the faults that strike this call."""
         plays = islice(self._visible(now, struck), REACHABLE_PLAYS)
         rows = [
             row
@@ -63,7 +63,7 @@ class History:
         return tuple(sorted(rows, key=lambda row: row.played_at, reverse=True)[:REACHABLE_PLAYS])
 
     def visible_at(self, play: SimulatedPlay) -> datetime:
-        """The instant at which the play enters the history."""
+        """Return the instant at which the play enters the history."""
         share = self._behaviour.rate("late-rows")
         interval = (play.played_at - _UNIX_EPOCH) // LATE_INTERVAL
         if not share or chance(self._world.seed, "late-rows", self._user.id, interval) >= share:
@@ -72,7 +72,7 @@ class History:
         return over + timedelta(seconds=self._behaviour.late_seconds)
 
     def _visible(self, now: datetime, struck: frozenset[str]) -> Iterator[SimulatedPlay]:
-        """What the history knows by `now`, newest first."""
+        """Return the plays in the history at `now`, newest first."""
         known_until = now
         if "late-rows" in struck:
             known_until -= timedelta(seconds=self._behaviour.late_seconds)
@@ -109,8 +109,8 @@ class ApiTruth:
     """The plays of a window, oldest first, as far as the Web API goes.
 
     Attributes:
-        shown: What recently-played would ever show: tracks of the catalogue, 30 s or more, not private.
-        reachable: Those of `shown` that at least one poll could read.
+        shown: Plays that recently-played can show: tracks of the catalogue, 30 s or more, not private.
+        reachable: Plays of `shown` that at least one poll could read.
     """
 
     shown: tuple[SimulatedPlay, ...]
@@ -119,9 +119,9 @@ class ApiTruth:
     def lost(
         self, stored: Iterable[tuple[str, datetime]], slack: timedelta = timedelta(seconds=60)
     ) -> tuple[SimulatedPlay, ...]:
-        """The reachable plays that no entry of `stored` (track id, played_at) stands for; each stands for one play.
+        """Return the reachable plays without an entry in `stored` (track id, played_at); an entry stands for one play.
 
-        An entry may be `slack` away from the end of the play, or from its start.
+        The stamp of an entry may differ by `slack` from the end or the start of the play.
         """
         stamps: dict[str, list[datetime]] = {}
         for track_id, played_at in stored:
@@ -139,16 +139,16 @@ def api_truth(
     polls: Iterable[datetime] = (),
     behaviour: Behaviour | None = None,
 ) -> ApiTruth:
-    """The truth about the plays with ``start <= played_at < end``.
+    """Return the truth about the plays with ``start <= played_at < end``.
 
     Args:
-        world: Where.
-        user: Who.
+        world: The world with the true plays.
+        user: The user who played.
         start: First instant of the window.
         end: First instant after the window.
-        polls: Instants at which recently-played answered the user, in order. The n-th is the n-th call for faults of
-            rows that name call numbers.
-        behaviour: Its faults of rows apply; None has none.
+        polls: Instants at which recently-played answered the user, in order. For faults of rows with call numbers, the
+            n-th instant is call n.
+        behaviour: The behaviour whose faults of rows apply; None means no faults.
     """
     behaviour = behaviour or Behaviour()
     history = History(world, user, behaviour)
@@ -161,7 +161,7 @@ def api_truth(
 
 
 def _claimed(stamps: list[datetime], play: SimulatedPlay, slack: timedelta) -> bool:
-    """Take the closest of `stamps` that stands for `play`, if there is one."""
+    """Remove the stamp of `stamps` that is closest to `play`, if one is close enough."""
 
     def distance(stamp: datetime) -> timedelta:
         return min(abs(stamp - play.played_at), abs(stamp - play.started_at))

@@ -1,6 +1,6 @@
-"""What users keep: playlists of their own and of others, liked songs, files on their own disk.
+"""Generates the libraries of users: own and followed playlists, liked songs, local files.
 
-Belongs here: rows with the moment they were added, so that a library grows as the clock moves. Not here: listening.
+Belongs here: rows with the instant at which they were added, so that a library grows with the clock. Not here: plays.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from echostats_pipeline.simulator.people import SimulatedUser
 
 CURATOR_ID, CURATOR_NAME = "velnosessions", "Velno Sessions"
 
-_FIXED_SIZES = (160, 60, 35, 12, 0)  # the first is longer than a page; the last is fresh and empty
+_FIXED_SIZES = (160, 60, 35, 12, 0)  # the first is longer than a page; the last is new and empty
 _CURATED_SIZES = (80, 50)
 _GROWING_WEEKS = 52 * 20
 _SAVED_AT_FIRST, _SAVED_IN_ALL = 80, 1500
@@ -25,7 +25,7 @@ _LARGE_SIZES = (3, 20, 45, 60, 110)
 
 @dataclass(frozen=True, slots=True)
 class LibrarySize:
-    """How much a user with a large library keeps at least: own playlists, and songs liked before the epoch."""
+    """The least size of a user's library: number of own playlists, and of songs liked before the epoch."""
 
     playlists: int = 0
     saved_tracks: int = 0
@@ -36,7 +36,7 @@ ORDINARY = LibrarySize()
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file on the user's disk: no id, nothing of it is in the catalogue."""
+    """A file on the user's disk: it has no id, and is not in the catalogue."""
 
     name: str
     artist_name: str
@@ -52,7 +52,7 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class PlaylistRow:
-    """A row of a playlist; `item` is None once Spotify removed the track."""
+    """A row of a playlist; `item` is None if Spotify has removed the track."""
 
     added_at: datetime
     item: Track | LocalFile | None
@@ -85,17 +85,17 @@ class Playlist:
         return f"spotify:playlist:{self.id}"
 
     def rows_at(self, now: datetime) -> tuple[PlaylistRow, ...]:
-        """The rows added up to `now`."""
+        """Return the rows that were added up to `now`."""
         return tuple(row for row in self.rows if row.added_at <= now)
 
     def snapshot_id(self, now: datetime) -> str:
-        """The opaque version; differs whenever `rows_at` differs."""
+        """Return the opaque version, which differs whenever `rows_at` differs."""
         return base62_id(self.id, len(self.rows_at(now))) + "=="
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """What one user keeps; `saved` and `local_files` are oldest first, `playlists` are the user's own."""
+    """The library of one user; `saved` and `local_files` are oldest first, `playlists` are the user's own."""
 
     playlists: tuple[Playlist, ...]
     saved: tuple[SavedTrack, ...]
@@ -109,7 +109,7 @@ class Library:
 def build_library(
     seed: int, user: SimulatedUser, catalogue: Catalogue, epoch: date, least: LibrarySize = ORDINARY
 ) -> Library:
-    """The library of `user`; what is not added later was there at `epoch`."""
+    """Generate the library of `user`; rows that are not added later were there at `epoch`."""
     rng = Random(f"{seed}/{user.id}/library")
     tracks = _preferred(rng, user, catalogue)
     opened = datetime(epoch.year, epoch.month, epoch.day, tzinfo=UTC)
@@ -139,7 +139,7 @@ def build_library(
 
 
 def build_curated_playlists(seed: int, catalogue: Catalogue, epoch: date) -> tuple[Playlist, ...]:
-    """Public playlists of somebody who is not a simulated user; everyone follows them."""
+    """Generate public playlists of a curator who is not a simulated user; all users follow them."""
     rng = Random(f"{seed}/curated")
     opened = datetime(epoch.year, epoch.month, epoch.day, tzinfo=UTC)
     tracks = list(catalogue.tracks.values())
@@ -159,7 +159,7 @@ def build_curated_playlists(seed: int, catalogue: Catalogue, epoch: date) -> tup
 
 
 def _preferred(rng: Random, user: SimulatedUser, catalogue: Catalogue) -> list[Track]:
-    """All tracks in random order, those of the user's genres tending to the front."""
+    """Return all tracks in random order; tracks of the user's genres tend to come first."""
 
     def rank(track: Track) -> float:
         liked = any(genre in user.genres for genre in track.artists[0].genres)
@@ -194,7 +194,7 @@ def _saved(rng: Random, tracks: list[Track], opened: datetime) -> Iterator[Saved
 
 
 def _liked_before(tracks: list[Track], opened: datetime, count: int) -> Iterator[SavedTrack]:
-    """So many songs that are not among those liked later, a minute apart, oldest first."""
+    """Return `count` songs that are not liked later, a minute apart, oldest first."""
     first = opened - timedelta(days=400)
     for number, track in enumerate(tracks[_SAVED_IN_ALL : _SAVED_IN_ALL + count]):
         yield SavedTrack(first - timedelta(minutes=count - number), track)

@@ -1,7 +1,7 @@
-"""Counting calls: the rolling 24 h quota, the rolling 30 s limit, and what was called by whom.
+"""Counts calls: the rolling 24 h quota, the rolling 30 s limit, and the calls of each user.
 
-Only successful calls count towards a limit, over all client ids together. Belongs here: windows and counts. Not here:
-the answers (``endpoints``). Time comes from the caller; if it moves back, what lies ahead of it is forgotten.
+Only successful calls count towards a limit, for all client ids together. Belongs here: windows and counts. Not here:
+the answers (``endpoints``). The caller gives the time; if it moves back, later calls are forgotten.
 """
 
 from collections import Counter, deque
@@ -19,24 +19,24 @@ _ERRORS_FROM = 400
 
 
 class Window:
-    """Instants of the last `length`."""
+    """The instants of calls within the last `length`."""
 
     def __init__(self, length: timedelta) -> None:
         self._length = length
         self._instants: deque[datetime] = deque()
 
     def add(self, now: datetime) -> None:
-        """Something happened at `now`."""
+        """Add a call at `now`."""
         self._forget(now)
         self._instants.append(now)
 
     def count(self, now: datetime) -> int:
-        """How often it happened in the window that ends with `now`."""
+        """Return the number of calls in the window that ends at `now`."""
         self._forget(now)
         return len(self._instants)
 
     def retry_after(self, now: datetime, limit: int) -> int | None:
-        """Whole seconds until fewer than `limit` (1 or more) instants are left, at least 1; None if that is so now."""
+        """Return whole seconds (at least 1) until fewer than `limit` calls are in the window; None if it is so now."""
         excess = self.count(now) - limit
         if excess < 0:
             return None
@@ -67,7 +67,7 @@ class Meter:
         self._recent = Window(LIMIT_WINDOW)
 
     def admit(self, behaviour: Behaviour, family: Family, now: datetime) -> None:
-        """Let a call pass.
+        """Check whether a call may pass.
 
         Raises:
             ApiError: 429, the short limit or the quota is used up.
@@ -83,7 +83,7 @@ class Meter:
                 raise ApiError(429, "Too many requests", reason="QUOTA_EXCEEDED", retry_after=str(wait))
 
     def record(self, family: str, user_id: str, status: int, now: datetime) -> None:
-        """A call was answered; statuses from 400 are refusals. Calls without a known user have an empty id."""
+        """Count an answered call; statuses from 400 are refusals. Calls without a known user have an empty id."""
         calls = self._calls.setdefault((family, user_id), _Calls())
         calls.statuses[status] += 1
         if status >= _ERRORS_FROM:
@@ -94,7 +94,7 @@ class Meter:
         self._recent.add(now)
 
     def report(self, now: datetime) -> list[dict[str, Any]]:
-        """One row per family and user: successful and refused calls in 24 h and in total, and the statuses."""
+        """Return one row per family and user: successful and refused calls in 24 h and in total, and the statuses."""
         return [
             {
                 "family": family,

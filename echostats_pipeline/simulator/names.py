@@ -1,6 +1,6 @@
-"""Generated names and identifiers: artists, titles, genres, base62 ids.
+"""Generates names and identifiers: artists, titles, genres, base62 ids.
 
-Belongs here: turning a random source or a key into text. Not here: who owns a name (``catalogue``, ``people``).
+Belongs here: turning a random source or a key into text. Not here: the owners of names (``catalogue``, ``people``).
 """
 
 import hashlib
@@ -30,7 +30,7 @@ GENRES = tuple(
     for style in ("", "indie", "deep", "nordic")
 )
 
-# Names that have broken stores and parsers: dots and leading $ (MongoDB keys), other scripts, quotes, emoji, length.
+# Names that break databases and parsers: dots and leading $ (MongoDB keys), other scripts, quotes, emoji, length.
 DIRTY_ARTIST_NAMES = (
     "Mr. Osbo",
     "$ilvalane",
@@ -60,7 +60,7 @@ DIRTY_TITLES = (
 
 
 def base62_id(*key: object) -> str:
-    """The 22-character base62 id that belongs to `key`; equal keys give equal ids on every machine."""
+    """Return the 22-character base62 id of `key`; equal keys give equal ids on every machine."""
     text = "/".join(map(str, key))
     number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
     digits = []
@@ -71,21 +71,21 @@ def base62_id(*key: object) -> str:
 
 
 def image_hash(*key: object) -> str:
-    """Forty hexadecimal characters, as in the address of a Spotify image."""
+    """Return 40 hexadecimal characters, as in the address of a Spotify image."""
     return hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=20).hexdigest()
 
 
 def invented_word(rng: Random) -> str:
-    """A capitalised word of two or three syllables."""
+    """Invent a capitalised word of two or three syllables."""
     return "".join(rng.choices(_SYLLABLES, k=rng.choice((2, 2, 3)))).capitalize()
 
 
 def invented_name(rng: Random) -> str:
-    """A name of one or two invented words, as artists and people carry."""
+    """Invent a name of one or two words, for artists and users."""
     return " ".join(invented_word(rng) for _ in range(rng.choice((1, 2, 2))))
 
 
 def invented_title(rng: Random) -> str:
-    """A title for a track, an album or a playlist."""
+    """Invent a title for a track, an album or a playlist."""
     form = rng.choice(_FORMS)
     return form.format(a=invented_word(rng), a2=invented_word(rng), b=rng.choice(_WORDS).capitalize())

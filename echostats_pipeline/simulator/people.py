@@ -1,6 +1,6 @@
-"""The simulated users: their profiles and how each of them listens.
+"""Generates the simulated users: their profiles and listening habits.
 
-Belongs here: who somebody is and the probabilities of their habits. Not here: the plays that follow (``habits``).
+Belongs here: profiles, and the probabilities of habits. Not here: the plays that follow from them (``habits``).
 """
 
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class SimulatedUser:
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone of `timezone`."""
+        """The time zone named by `timezone`."""
         return ZoneInfo(self.timezone)
 
     @property
@@ -73,7 +73,7 @@ class SimulatedUser:
 
 
 def _hours(*spans: tuple[int, int, float]) -> tuple[float, ...]:
-    """Chances per hour from (first hour, hour after the last, chance) spans."""
+    """Return the chance of each hour from spans of (first hour, hour after the last, chance)."""
     chances = [0.004] * HOURS_PER_DAY
     for first, until, chance in spans:
         chances[first:until] = [chance] * (until - first)
@@ -122,7 +122,7 @@ _EARLY_BIRD = Habits(
     liked_rate=0.10,
     platforms=("android", "android", "osx"),
 )
-# country, product, IANA zone, habits; further users go round again.
+# country, product, IANA zone, habits; further users repeat the list.
 _KINDS = (
     ("DE", "premium", "Europe/Berlin", _COMMUTER),
     ("US", "free", "America/New_York", _NIGHT_OWL),
@@ -133,7 +133,7 @@ _KINDS = (
 
 
 def build_users(seed: int, count: int) -> tuple[SimulatedUser, ...]:
-    """Generate `count` users; every third from the second on has no profile image."""
+    """Generate `count` users; every third user, beginning with the second, has no profile image."""
     return tuple(_user(seed, index) for index in range(count))
 
 

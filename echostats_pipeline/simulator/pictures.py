@@ -1,7 +1,8 @@
-"""Spotify's image server: covers and portraits under ``/image``, where the addresses in `bodies` point by their path.
+"""Simulated image server: covers and portraits under ``/image``, the path of the addresses in `bodies`.
 
-The addresses keep the real server's name, as an app receives them; whoever wants the picture at one asks this simulator
-for the same path. Belongs here: what is drawn. Not here: which objects have a picture (``bodies``).
+The addresses keep the host name of the real server, as an app receives them. A client that wants the picture of an
+address requests the same path from this simulator. Belongs here: drawing. Not here: which objects have a picture
+(``bodies``).
 """
 
 from collections.abc import Mapping
@@ -22,12 +23,12 @@ A_YEAR = "public, max-age=31536000"
 
 
 def image(request: Request) -> Response:
-    """GET /image/{hash}: a JPEG as wide as its object's address says; 404 for any other hash."""
+    """GET /image/{hash}: a JPEG of the width that the object states; 404 for an unknown hash."""
     site: Site = request.app.state.site
     known = _known(site.world).get(request.path_params["hash"])
     if known is None:
         return Response(status_code=404)
-    import vl_convert  # noqa: PLC0415 - few ask for pictures, and it brings a renderer along
+    import vl_convert  # noqa: PLC0415 - it loads a renderer, and few users request pictures
 
     item_id, size = known
     content = vl_convert.svg_to_jpeg(drawn(item_id, size), quality=QUALITY)
@@ -35,7 +36,7 @@ def image(request: Request) -> Response:
 
 
 def drawn(item_id: str, size: int) -> str:
-    """The picture of an object as SVG: the same in every size."""
+    """Draw the picture of an object as SVG; it is the same in every size."""
     rng = Random(f"{item_id}/picture")
     hue = rng.randrange(360)
     shades = [f"hsl({(hue + turn) % 360},{rng.randrange(35, 70)}%,{light}%)" for turn, light in _shades(rng)]
@@ -48,8 +49,8 @@ def drawn(item_id: str, size: int) -> str:
 
 
 def _shades(rng: Random) -> list[tuple[int, int]]:
-    """Turns of the hue with a lightness for each: a ground and three or four colours on it."""
-    dark = rng.random() < 0.4  # noqa: PLR2004 - a taste
+    """Draw the turns of the hue with a lightness each: a ground, and three or four colours on it."""
+    dark = rng.random() < 0.4  # noqa: PLR2004 - chosen by eye
     lights = [22, 48, 66, 82, 38] if dark else [84, 62, 44, 28, 72]
     return list(zip((0, 18, 170, 40, 200), lights[: rng.choice((4, 5))], strict=False))
 
@@ -72,7 +73,7 @@ def _arch(rng: Random, shade: str) -> str:
 
 @lru_cache(maxsize=2)
 def _known(world: World) -> Mapping[str, tuple[str, int]]:
-    """What each hash is the picture of, and its pixels across."""
+    """Return the object and the width in pixels of each picture, by hash."""
     catalogue = world.catalogue
     ids = [*catalogue.artists, *catalogue.albums, *(user.id for user in world.users)]
     return {image_hash(item_id, size): (item_id, size) for item_id in ids for size in IMAGE_SIZES}

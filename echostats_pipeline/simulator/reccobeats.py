@@ -1,6 +1,6 @@
-"""ReccoBeats, the free source of audio features, under ``/reccobeats/v1``.
+"""Simulated ReccoBeats, the free source of audio features, under ``/reccobeats/v1``.
 
-It knows a share of the tracks, and its values are close to Spotify's own. Belongs here: its one endpoint. Not here:
+It knows a share of the tracks, and its values are close to Spotify's values. Belongs here: its one endpoint. Not here:
 Spotify's own features (``api``).
 """
 
@@ -18,13 +18,13 @@ from echostats_pipeline.simulator.catalogue import Track, draw_features
 from echostats_pipeline.simulator.dice import chance
 from echostats_pipeline.simulator.world import World
 
-MAX_IDS = 40  # more are dropped without a word
+MAX_IDS = 40  # further ids are ignored without an error
 _SHARES = ("acousticness", "danceability", "energy", "instrumentalness", "liveness", "speechiness", "valence")
 _TOO_MANY = 429
 
 
 async def audio_features(request: Request) -> Response:
-    """GET /reccobeats/v1/audio-features?ids=: known tracks only, in an order of its own."""
+    """GET /reccobeats/v1/audio-features?ids=: known tracks only, in another order than requested."""
     site: Site = request.app.state.site
     response = _answer(request, site)
     site.controls.meter.record("reccobeats", "", response.status_code, site.clock.now())

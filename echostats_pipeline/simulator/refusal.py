@@ -1,6 +1,6 @@
-"""How the Web API says no.
+"""Errors of the simulated Web API.
 
-Belongs here: `ApiError` and its forms on the wire. Not here: when it is raised.
+Belongs here: `ApiError` and its HTTP forms. Not here: when it is raised.
 """
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -13,9 +13,9 @@ class ApiError(Exception):
         status: HTTP status.
         message: None leaves the key out.
         challenge: The error of the ``WWW-Authenticate`` header.
-        reason: Spotify's word for programs, such as ``QUOTA_EXCEEDED``.
-        retry_after: The header of that name.
-        plain: Say the message as text instead of JSON.
+        reason: Spotify's machine-readable reason, for example ``QUOTA_EXCEEDED``.
+        retry_after: Value of the header ``Retry-After``.
+        plain: Send the message as text instead of JSON.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ApiError(Exception):
         self.plain = plain
 
     def response(self) -> Response:
-        """``{"error": {"status": ..., "message": ...}}``, or the message as text."""
+        """Return ``{"error": {"status": ..., "message": ...}}``, or the message as text."""
         headers = {}
         if self.challenge:
             headers["WWW-Authenticate"] = (

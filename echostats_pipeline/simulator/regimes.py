@@ -1,4 +1,4 @@
-"""What an access regime takes away: endpoints and fields.
+"""Access regimes: the endpoints and fields that Spotify has removed for some apps.
 
 Belongs here: refusals per regime and the fields that Spotify removed in February 2026. Not here: contents of
 playlists, which depend on the user (``api``).
@@ -15,7 +15,7 @@ from echostats_pipeline.simulator.refusal import ApiError
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """403 to the apps of some regimes; a message of None leaves the key out."""
+    """The regimes whose apps get 403, and the message; a message of None leaves the key out."""
 
     regimes: frozenset[Regime]
     message: str | None
@@ -37,22 +37,22 @@ _REMOVED_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 def refuse(refusal: Refusal | None, regime: Regime) -> None:
-    """Refuse an endpoint.
+    """Refuse a call if the regime does not have the endpoint.
 
     Raises:
-        ApiError: 403, the regime does not have it.
+        ApiError: 403, the regime does not have the endpoint.
     """
     if refusal is not None and regime in refusal.regimes:
         raise ApiError(403, refusal.message)
 
 
 def cut(body: Any, behaviour: Behaviour) -> Any:
-    """`body` without the keys that the regime does not have, at any depth."""
+    """Return `body` without the keys that the regime does not have, at any depth."""
     return _without_removed(body) if behaviour.regime == "restricted_dev" else body
 
 
 def playlist_row_keys(behaviour: Behaviour) -> tuple[str, ...]:
-    """Under which names rows of ``/playlists/{id}/items`` hold their track."""
+    """Return the names under which rows of ``/playlists/{id}/items`` hold their track."""
     match behaviour.row_keys:
         case "track":
             return ("track",)

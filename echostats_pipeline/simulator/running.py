@@ -1,6 +1,6 @@
-"""The simulated Spotify served on this machine from a thread, for tests and the demonstration.
+"""Runs the simulated Spotify in a thread on this machine, for tests and the demonstration.
 
-Belongs here: the life of the server. Not here: what it answers (``server``).
+Belongs here: start and stop of the server. Not here: its answers (``server``).
 """
 
 import contextlib
@@ -42,14 +42,14 @@ class RunningSimulator:
 
     @property
     def behaviour(self) -> Behaviour:
-        """How it behaves now."""
+        """The behaviour in force."""
         return self.controls.behaviour
 
     def behave(self, **changes: Any) -> Behaviour:
         """Change fields of the behaviour from the next call on; numbers of calls for faults start at 1 again.
 
         Raises:
-            BehaviourError: A value that cannot be.
+            BehaviourError: A value is not valid.
         """
         self.controls.behaviour = replace(self.controls.behaviour, **changes)
         return self.controls.behaviour
@@ -57,10 +57,10 @@ class RunningSimulator:
     def consent(
         self, user_id: str, *, client_id: str, redirect_uri: str, scope: str, code_challenge: str | None = None
     ) -> str:
-        """The authorization code that the user's consent would bring, without a browser.
+        """Return an authorization code as if the user had consented, without a browser.
 
         Raises:
-            NotFoundError: No such user.
+            NotFoundError: The user does not exist.
         """
         user = self.world.user(user_id)
         return self.tokens.authorize(user.id, client_id, redirect_uri, scope, code_challenge)
@@ -79,12 +79,12 @@ def running_simulator(
     """Serve on 127.0.0.1 until the block ends.
 
     Args:
-        world: What to serve; None generates one from `seed`.
-        clock: None follows real time.
-        port: 0 takes a free one.
-        seed: Only used when `world` is None.
-        behaviour: How to begin; None is extended quota without limits or faults.
-        wrapped: From the application to the one that is served in its place.
+        world: World to serve; None generates one from `seed`.
+        clock: Clock of the simulator; None follows real time.
+        port: TCP port; 0 takes a free one.
+        seed: Seed of the world; only used when `world` is None.
+        behaviour: Initial behaviour; None is extended quota without limits or faults.
+        wrapped: Takes the application, and returns the application to serve in its place.
 
     Raises:
         EchostatsError: The port is taken.
@@ -106,10 +106,10 @@ def running_simulator(
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A listening socket on `host`.
+    """Return a listening socket on `host`.
 
     Raises:
-        EchostatsError: The port is taken, or the address is not one of this machine.
+        EchostatsError: The port is in use, or the address is not one of this machine.
     """
     try:
         return socket.create_server((host, port), backlog=2048)

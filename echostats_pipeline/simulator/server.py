@@ -1,7 +1,7 @@
-"""The simulated Spotify as one ASGI application: accounts, Web API, ReccoBeats, pictures, the simulator's switches.
+"""The simulated Spotify as one ASGI application: accounts, Web API, ReccoBeats, pictures, control endpoints.
 
-Belongs here: putting routes together. Not here: what they answer (``accounts``, ``api``, ``reccobeats``, ``pictures``,
-``switchboard``), serving them (``running``).
+Belongs here: combining the routes. Not here: their answers (``accounts``, ``api``, ``reccobeats``, ``pictures``,
+``switchboard``), running the server (``running``).
 """
 
 from starlette.applications import Starlette
@@ -29,10 +29,10 @@ from echostats_pipeline.simulator.world import World
 def create_app(
     world: World, clock: Clock, tokens: Tokens | None = None, *, behaviour: Behaviour | None = None
 ) -> Starlette:
-    """The application that serves `world` as of `clock`.
+    """Return the application that serves `world` at the time of `clock`.
 
-    `tokens` default to those of the world's seed, `behaviour` to extended quota without limits or faults. It is at
-    ``app.state.site`` for whoever turns its switches in this process.
+    `tokens` default to those of the world's seed, `behaviour` to extended quota without limits or faults. Code in this
+    process reaches the controls at ``app.state.site``.
     """
     app = Starlette(
         routes=[
@@ -53,7 +53,7 @@ def create_app(
 
 
 class WithoutTrailingSlash:
-    """Serves ``/v1/me/`` as ``/v1/me``: clients send both, and a redirect would cost them a call."""
+    """Serves ``/v1/me/`` as ``/v1/me``: clients send both, and a redirect would cost one more call."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -66,6 +66,6 @@ class WithoutTrailingSlash:
 
 
 async def _unrouted(_request: Request, error: Exception) -> Response:
-    """Unknown paths and methods, in the error shape of the Web API."""
+    """Answer unknown paths and methods in the error form of the Web API."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     return ApiError(status, "Service not found" if status == 404 else "Method not allowed").response()  # noqa: PLR2004

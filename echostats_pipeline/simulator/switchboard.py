@@ -1,6 +1,7 @@
-"""The simulator's own endpoints under ``/simulator``: clock, behaviour, statistics of calls, revocation.
+"""Control endpoints of the simulator under ``/simulator``: clock, behaviour, statistics of calls, revocation.
 
-Belongs here: reading and turning the switches over HTTP. Not here: what they do (``clock``, ``controls``, ``tokens``).
+Belongs here: reading and changing the controls over HTTP. Not here: their effects (``clock``, ``controls``,
+``tokens``).
 """
 
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ async def read_clock(request: Request) -> Response:
 
 
 async def advance_clock(request: Request) -> Response:
-    """POST /simulator/clock with ``{"advance_seconds": n}``; answers as GET does."""
+    """POST /simulator/clock with ``{"advance_seconds": n}``; the answer is that of GET."""
     try:
         seconds = float((await request.json())["advance_seconds"])
         _site(request).clock.advance(timedelta(seconds=seconds))
@@ -36,7 +37,7 @@ async def read_behaviour(request: Request) -> Response:
 
 
 async def change_behaviour(request: Request) -> Response:
-    """POST /simulator/behaviour with the fields that change; answers as GET does."""
+    """POST /simulator/behaviour with the fields to change; the answer is that of GET."""
     controls = _site(request).controls
     try:
         controls.behaviour = controls.behaviour.changed(await request.json())

@@ -1,6 +1,6 @@
-"""Which tracks a user reaches for in a given month: steady favourites, passing ones, and discoveries.
+"""Generates a user's taste per month: steady favourites, passing favourites and discoveries.
 
-Belongs here: the drift of preferences. Not here: when and how long something is played (``habits``).
+Belongs here: how preferences change. Not here: when and for how long a track is played (``habits``).
 """
 
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class Pool:
     cum_weights: tuple[float, ...]
 
     def draw(self, rng: Random, count: int) -> list[Track]:
-        """`count` tracks by weight, with repetition."""
+        """Draw `count` tracks by weight, with repetition."""
         return rng.choices(self.tracks, cum_weights=self.cum_weights, k=count)
 
 
 class Taste:
-    """The pools of one user, one per calendar month, made when first asked for."""
+    """The pools of one user, one per calendar month, generated on first use."""
 
     def __init__(self, seed: int, user: SimulatedUser, catalogue: Catalogue) -> None:
         self._key = f"{seed}/{user.id}"
@@ -40,7 +40,7 @@ class Taste:
         self._artists = sorted(artists, key=lambda artist: -float(rng.random() ** (1 / _appeal(user, artist))))
 
     def pool(self, day: date) -> Pool:
-        """The pool of the month that holds `day`."""
+        """Return the pool of the month that contains `day`."""
         month = day.year * _MONTHS_PER_YEAR + day.month
         if month not in self._pools:
             self._pools[month] = self._build(month)
@@ -60,7 +60,7 @@ class Taste:
         return Pool(tuple(map(self._catalogue.tracks.__getitem__, weights)), tuple(accumulate(weights.values())))
 
     def _add(self, weights: dict[str, float], artist: Artist, weight: float) -> None:
-        """Spread `weight` over the artist's tracks, the popular ones first."""
+        """Distribute `weight` over the artist's tracks; popular tracks get more."""
         tracks = sorted(self._catalogue.artist_tracks[artist.id], key=lambda track: (-track.popularity, track.id))
         for position, track in enumerate(tracks):
             weights[track.id] = weights.get(track.id, 0) + weight / (position + 1)

@@ -1,8 +1,8 @@
-"""The tokens of the accounts service: authorization codes, access tokens, refresh tokens.
+"""Issues and checks the tokens of the accounts service: authorization codes, access tokens, refresh tokens.
 
-Stateless: a token is its signed content, the key comes from the seed, so tokens outlive a restart of the simulator
-with the same seed. Only used codes, rotated refresh tokens and revocations are remembered, and only in memory. Belongs
-here: issuing and checking. Not here: HTTP (``accounts``).
+Stateless: a token is its signed content, and the key comes from the seed. So tokens stay valid after a restart of the
+simulator with the same seed. Only used codes, rotated refresh tokens and revocations are stored, in memory. Not here:
+HTTP (``accounts``).
 """
 
 import base64
@@ -38,16 +38,16 @@ class OAuthError(Exception):
 
 
 class TokenExpired(Exception):  # noqa: N818 - a state of the token, named as such
-    """The access token was good once."""
+    """The access token was valid once, and has expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a user agreed to.
+    """The consent of a user to an app.
 
     Attributes:
         challenge: The PKCE challenge; None without PKCE.
-        authorized_at: When, in Unix seconds.
+        authorized_at: When the user consented, in Unix seconds.
         revocations: How often the user had removed the app before.
     """
 
@@ -70,8 +70,8 @@ class Tokens:
 
     Args:
         seed: Decides the signing key.
-        clock: When now is.
-        nonce: Makes two tokens of the same content differ.
+        clock: Gives the present instant.
+        nonce: Makes two tokens with the same content differ.
     """
 
     def __init__(self, seed: int, clock: Clock, nonce: Callable[[], str] = lambda: secrets.token_urlsafe(9)) -> None:
@@ -85,7 +85,7 @@ class Tokens:
     def authorize(
         self, user_id: str, client_id: str, redirect_uri: str, scope: str, challenge: str | None = None
     ) -> str:
-        """The user consents now: an authorization code, good once and for ten minutes."""
+        """Consent as a user now; return an authorization code that is valid once and for ten minutes."""
         grant = Grant(
             user_id=user_id,
             client_id=client_id,
@@ -98,10 +98,10 @@ class Tokens:
         return self._issue("code", grant)
 
     def redeem(self, code: str, client_id: str, redirect_uri: str, verifier: str | None) -> Grant:
-        """The grant behind a code; the code is spent.
+        """Return the grant of a code; the code cannot be used again.
 
         Raises:
-            OAuthError: Unknown, spent or old code, other client or redirect address, wrong PKCE verifier.
+            OAuthError: The code is unknown, used or expired; or client, redirect address or PKCE verifier do not match.
         """
         grant, issued_at = self._open("code", code, "Invalid authorization code")
         too_old = self._clock.now() >= issued_at + CODE_LIFE
@@ -115,15 +115,15 @@ class Tokens:
         return grant
 
     def access_token(self, grant: Grant) -> str:
-        """A new access token, good for 3600 s."""
+        """Return a new access token, valid for 3600 s."""
         return self._issue("access", grant)
 
     def refresh_token(self, grant: Grant) -> str:
-        """A refresh token, good until six months after the consent."""
+        """Return a refresh token, valid until six months after the consent."""
         return self._issue("refresh", grant)
 
     def refreshed(self, token: str, client_id: str) -> Grant:
-        """The grant behind a refresh token.
+        """Return the grant of a refresh token.
 
         Raises:
             OAuthError: ``invalid_grant`` with the descriptions Spotify uses: expired, revoked, invalid.
@@ -138,12 +138,12 @@ class Tokens:
         return grant
 
     def rotated(self, token: str, grant: Grant) -> str:
-        """A new refresh token in the place of `token`, which is revoked at once."""
+        """Return a new refresh token that replaces `token`; `token` is revoked at once."""
         self._rotated.add(token)
         return self.refresh_token(grant)
 
     def accessed(self, token: str) -> Grant | None:
-        """The grant behind an access token, None if it is not one.
+        """Return the grant of an access token; None if the token is not valid.
 
         Raises:
             TokenExpired: It is older than 3600 s.
@@ -157,7 +157,7 @@ class Tokens:
         return grant
 
     def revoke(self, user_id: str) -> None:
-        """The user removes the app: every refresh token of a consent up to now is dead."""
+        """Remove the app for a user: every refresh token of a consent up to now is revoked."""
         self._revocations[user_id] += 1
 
     def _issue(self, kind: TokenKind, grant: Grant) -> str:
@@ -181,12 +181,12 @@ _SIGNATURE_LENGTH = 43  # 32 bytes in base64url without padding
 
 
 def s256(verifier: str) -> str:
-    """The PKCE challenge of `verifier` (RFC 7636, method S256)."""
+    """Return the PKCE challenge of `verifier` (RFC 7636, method S256)."""
     return _base64url(hashlib.sha256(verifier.encode()).digest())
 
 
 def refresh_deadline(authorized_at: datetime) -> datetime:
-    """Six calendar months later, on the last day of that month if it is shorter."""
+    """Return the instant six calendar months later; in a shorter month, on its last day."""
     month = authorized_at.month - 1 + REFRESH_MONTHS
     year, month = authorized_at.year + month // _MONTHS_PER_YEAR, month % _MONTHS_PER_YEAR + 1
     return authorized_at.replace(year=year, month=month, day=min(authorized_at.day, monthrange(year, month)[1]))

@@ -1,4 +1,4 @@
-"""HTTP below the application: a connection that closes without an answer.
+"""Closes HTTP connections without an answer, below the application.
 
 Belongs here: `NoAnswer` and the protocol that makes it possible. Not here: when it happens (``faults``).
 """
@@ -14,20 +14,20 @@ _CLOSE = "simulator.close"
 
 
 class NoAnswer(Response):
-    """Closes the connection instead of answering; its status is only for the statistics."""
+    """A response that closes the connection instead of answering; its status is only used in the statistics."""
 
     def __init__(self) -> None:
         super().__init__(status_code=502)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Close, and wait until the server has noticed."""
+        """Close the connection, and wait until the server has noticed it."""
         scope[_CLOSE]()
         while (await receive())["type"] != "http.disconnect":
             pass
 
 
 class _ClosableProtocol(H11Protocol):
-    """Lets the application close the connection under itself."""
+    """A protocol in which the application can close its own connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -40,5 +40,5 @@ class _ClosableProtocol(H11Protocol):
 
 
 def http_server(app: ASGIApp) -> Server:
-    """The server of `app`, quiet but for warnings."""
+    """Return the server of `app`, which logs warnings and errors only."""
     return Server(Config(app, http=_ClosableProtocol, log_level="warning", lifespan="off"))

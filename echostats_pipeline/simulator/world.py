@@ -1,6 +1,7 @@
-"""The simulated world: users, what they play, what they keep, and what Spotify would say of it at a given instant.
+"""The simulated world: users, their plays and libraries, and the state that Spotify shows at a given instant.
 
-Pure: no clock, no I/O, no randomness but the seed. Belongs here: questions over time windows. Not here: JSON, HTTP.
+Pure: no clock, no I/O, and the seed is the only source of randomness. Belongs here: queries over time windows. Not
+here: JSON, HTTP.
 """
 
 from collections import Counter
@@ -33,14 +34,14 @@ _DAY = timedelta(days=1)
 
 
 class World:
-    """Everything that exists, generated from `seed`.
+    """All users, plays and libraries, generated from `seed`.
 
     Args:
         seed: Equal seeds (and sizes) give equal worlds.
-        user_count: How many users; the first is the busiest listener.
-        track_count: Size of the catalogue.
-        epoch: The UTC date on which everybody starts to listen; nothing was played before.
-        size: How much the first user keeps at least; the catalogue grows with it.
+        user_count: Number of users; the first user listens most.
+        track_count: Number of tracks in the catalogue.
+        epoch: The UTC date on which all users start to listen; there are no plays before it.
+        size: Least size of the first user's library; the catalogue grows with it.
     """
 
     def __init__(
@@ -74,10 +75,10 @@ class World:
         self._days: dict[tuple[str, date], tuple[SimulatedPlay, ...]] = {}
 
     def user(self, user_id: str) -> SimulatedUser:
-        """The user of that id.
+        """Return the user with that id.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The user does not exist.
         """
         try:
             return self._users[user_id]
@@ -86,7 +87,7 @@ class World:
             raise NotFoundError(f"the simulated Spotify has no user {user_id!r}; it has {known}") from None
 
     def plays(self, user: SimulatedUser, start: datetime, end: datetime) -> tuple[SimulatedPlay, ...]:
-        """All plays of `user` with ``start <= played_at < end``, oldest first: podcasts and private ones included."""
+        """Return all plays of `user` with ``start <= played_at < end``, oldest first, with podcasts and private ones."""
         found = []
         day, last = start.astimezone(UTC).date(), end.astimezone(UTC).date()
         while day <= last:
@@ -95,14 +96,14 @@ class World:
         return tuple(found)
 
     def recently_played(self, user: SimulatedUser, now: datetime) -> tuple[SimulatedPlay, ...]:
-        """What the play history of the Web API holds at `now`: at most 50 plays, newest first.
+        """Return the play history of the Web API at `now`: at most 50 plays, newest first.
 
-        Tracks of the catalogue only, at least 30 s, ended by `now`, not in a private session.
+        It holds only tracks of the catalogue, played for at least 30 s, ended by `now`, and not in a private session.
         """
         return tuple(islice(self.shown_before(user, now), REACHABLE_PLAYS))
 
     def shown_before(self, user: SimulatedUser, now: datetime) -> Iterator[SimulatedPlay]:
-        """Plays that the Web API would ever show, ended by `now`, newest first, back to the epoch."""
+        """Return the plays that the Web API can show and that ended by `now`, newest first, back to the epoch."""
         day = now.astimezone(UTC).date()
         while day >= self.epoch:
             for play in reversed(self._day(user, day)):
@@ -111,12 +112,12 @@ class World:
             day -= _DAY
 
     def top_tracks(self, user: SimulatedUser, time_range: TimeRange, now: datetime) -> tuple[Track, ...]:
-        """The most played tracks of the range that ends with the last full UTC day; at most 50."""
+        """Return the most played tracks of the range that ends with the last full UTC day; at most 50."""
         counts = Counter(play.track.id for play in self._shown(user, time_range, now) if play.track)
         return tuple(self.catalogue.tracks[track_id] for track_id in _ranked(counts))
 
     def top_artists(self, user: SimulatedUser, time_range: TimeRange, now: datetime) -> tuple[Artist, ...]:
-        """The most played primary artists of the same range; at most 50."""
+        """Return the most played primary artists of the same range; at most 50."""
         counts = Counter(play.track.artists[0].id for play in self._shown(user, time_range, now) if play.track)
         return tuple(self.catalogue.artists[artist_id] for artist_id in _ranked(counts))
 
@@ -125,13 +126,13 @@ class World:
         return self.libraries[user.id].saved_at(now)
 
     def playlists(self, user: SimulatedUser) -> tuple[Playlist, ...]:
-        """Own playlists, then the followed ones: curated, and the first of the next user."""
+        """Return own playlists, then followed ones: the curated playlists, and the first playlist of the next user."""
         neighbour = self.users[(self.users.index(user) + 1) % len(self.users)]
         followed = () if neighbour == user else self.libraries[neighbour.id].playlists[:1]
         return (*self.libraries[user.id].playlists, *self.curated, *followed)
 
     def playlist(self, playlist_id: str) -> Playlist | None:
-        """The playlist of that id, whoever owns it."""
+        """Return the playlist with that id, of any owner."""
         return self._playlists.get(playlist_id)
 
     def _day(self, user: SimulatedUser, day: date) -> tuple[SimulatedPlay, ...]:
@@ -148,7 +149,7 @@ class World:
 
 
 def is_shown(play: SimulatedPlay) -> bool:
-    """Whether the Web API would ever show this play."""
+    """Return whether the Web API can show this play."""
     return play.track is not None and play.ms_played >= MIN_SHOWN_MS and not play.private
 
 
