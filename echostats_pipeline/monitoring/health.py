@@ -1,7 +1,7 @@
 """Health checks of `echostats doctor`: database, keys, users, disk and clock.
 
 Each function checks one thing and returns findings. If a check cannot run, `examined` reports that as a finding, too.
-Not here: the checks of Dagster (`orchestration.instance.health`), and how findings are shown (`cli.doctor`).
+Not here: the checks of Dagster (`orchestration.health`), and how findings are shown (`cli.doctor`).
 """
 
 import errno
@@ -273,10 +273,10 @@ def quota(store: Store, daily_calls: int, now: datetime) -> HealthFindings:
     later = "Missing data is read on the following days. SPOTIFY_DAILY_CALLS is the budget."
     yield HealthFinding("quota", "warning" if used_up or nearly else "ok", text, later if used_up or nearly else "")
     for name, (until, reason) in sorted(waits.items()):
-        what = "Everything" if name == APP_FAMILY else name
-        told = f"{what} waits until {until:%Y-%m-%d %H:%M} UTC: {reason}."
+        what = "Every call" if name == APP_FAMILY else name
+        text = f"{what} waits until {until:%Y-%m-%d %H:%M} UTC: {reason}."
         yield HealthFinding(
-            "quota", "problem" if name == APP_FAMILY else "warning", told, "Calls continue by themselves after that."
+            "quota", "problem" if name == APP_FAMILY else "warning", text, "Calls continue by themselves after that."
         )
 
 

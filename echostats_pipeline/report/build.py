@@ -208,13 +208,13 @@ def _rankings(material: ReportInput, *, outdated: bool) -> list[RankingList]:
         by_plays: list[TopItem] = getattr(statistics, f"top_{kind}")
         by_time: list[TopItem] = getattr(statistics, f"top_{kind}_by_time")
         by = makers if kind in ("tracks", "albums") else {}
-        told = ""
+        note = ""
         if kind == "genres" and "genres_coverage" in statistics.model_fields_set and not outdated:
-            told = coverage(material, "genres")
+            note = coverage(material, "genres")
             if statistics.genres_coverage < LITTLE:
                 by_plays = by_time = []
-        if by_plays or by_time or told:
-            found.append(RankingList(kind, _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms"), told))
+        if by_plays or by_time or note:
+            found.append(RankingList(kind, _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms"), note))
     return found
 
 
@@ -248,10 +248,10 @@ def coverage(material: ReportInput, kind: str) -> str:
 
 
 def _months(
-    told: Iterable[MonthTotal], unknown: Collection[date], shown: DayWindow, known: DayWindow | None
+    months: Iterable[MonthTotal], unknown: Collection[date], shown: DayWindow, known: DayWindow | None
 ) -> list[Month]:
     """Return every calendar month from the first to the last one with plays, including months without plays."""
-    by_month = {month.month: month for month in told}
+    by_month = {month.month: month for month in months}
     if not by_month:
         return []
     last = max(*by_month, f"{min(known.last, shown.last):%Y-%m}" if known else "")
@@ -341,8 +341,8 @@ def _replayed(statistics: PeriodStatistics) -> str:
 
 def _returned(each: Comeback) -> ReturnedArtist:
     back = calendar_date(date.fromisoformat(each.returned_on))
-    told = f"{plural(each.away_days, 'day')} away, back on {back}, {plural(each.play_count, 'play')} since"
-    return ReturnedArtist(each.name or "Unnamed", told, each.spotify_id, each.image_url)
+    text = f"{plural(each.away_days, 'day')} away, back on {back}, {plural(each.play_count, 'play')} since"
+    return ReturnedArtist(each.name or "Unnamed", text, each.spotify_id, each.image_url)
 
 
 def _sound(statistics: PeriodStatistics) -> Sound | None:

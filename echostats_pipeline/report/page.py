@@ -95,8 +95,8 @@ def charts_of(report: Report) -> dict[str, list[Chart]]:
         ]
     }
     if report.week:
-        told = "Listening in each hour of the week. " + report.habits
-        found["week"] = [Chart(*(drawn(week_chart(report.week, width=width), told) for width in (WIDE, NARROW)))]
+        description = "Listening in each hour of the week. " + report.habits
+        found["week"] = [Chart(*(drawn(week_chart(report.week, width=width), description) for width in (WIDE, NARROW)))]
     if report.months:
         found["hours"] = [_of_months(report.months, "hours", WIDE, NARROW)]
         if any(month.new_tracks for month in report.months):
@@ -143,8 +143,8 @@ def _template() -> "jinja2.Template":
 
 
 def _of_months(months: Sequence[Month], measure: str, *widths: int) -> Chart:
-    told = f"{measure.capitalize()} per month, from {months[0].first:%B %Y} to {months[-1].first:%B %Y}"
-    return Chart(*(drawn(months_chart(months, measure, width=width), told) for width in widths))
+    description = f"{measure.capitalize()} per month, from {months[0].first:%B %Y} to {months[-1].first:%B %Y}"
+    return Chart(*(drawn(months_chart(months, measure, width=width), description) for width in widths))
 
 
 def _printable(value: Any) -> Any:

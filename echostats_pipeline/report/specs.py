@@ -46,12 +46,12 @@ def months_chart(months: Sequence[Month], measure: str, *, width: int, height: i
         width: Width in pixels, including the axis.
         height: Height of the area of the bars, in pixels.
     """
-    value, told, colour = MEASURES[measure]
+    value, text, colour = MEASURES[measure]
     bars: list[dict[str, Any]] = [
         {
             "month": f"{month.first:%Y-%m}",
             "value": round(value(month), 3),
-            "told": f"{month.first:%B %Y}: {told(month) if month.known else 'not known'}",
+            "text": f"{month.first:%B %Y}: {text(month) if month.known else 'not known'}",
             "known": month.known,
         }
         for month in months
@@ -116,7 +116,7 @@ def week_chart(hours: Sequence[WeekHour], *, width: int) -> Spec:
             "hour": each.hour,
             "day": each.day,
             "colour": LEVELS[each.level].light,
-            "told": f"{WEEKDAYS[each.day]} {each.hour:02}:00: {duration(each.ms)}, {plural(each.plays, 'play')}",
+            "text": f"{WEEKDAYS[each.day]} {each.hour:02}:00: {duration(each.ms)}, {plural(each.plays, 'play')}",
         }
         for each in hours
     ]
@@ -144,7 +144,7 @@ def half_year_chart(cells: Sequence[Cell]) -> Spec:
             "day": cell.day.weekday(),
             "colour": (UNKNOWN if cell.state == "unknown" else LEVELS[cell.level]).light,
             "gap": cell.state == "gap",
-            "told": said_of(cell),
+            "text": said_of(cell),
         }
         for cell in cells
     ]
@@ -209,7 +209,7 @@ def _bare(axis: Mapping[str, Any]) -> Spec:
 def _chart(
     mark: Spec, rows: Sequence[Mapping[str, Any]], encoding: Mapping[str, Any], *, width: int, height: int
 ) -> Spec:
-    said = {"description": {"field": "told", "type": "nominal"}}
+    said = {"description": {"field": "text", "type": "nominal"}}
     titled = {name: {**channel, "title": None} for name, channel in encoding.items()}
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",

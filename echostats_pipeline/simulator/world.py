@@ -87,7 +87,7 @@ class World:
             raise NotFoundError(f"the simulated Spotify has no user {user_id!r}; it has {known}") from None
 
     def plays(self, user: SimulatedUser, start: datetime, end: datetime) -> tuple[SimulatedPlay, ...]:
-        """Return all plays of `user` with ``start <= played_at < end``, oldest first, with podcasts and private ones."""
+        """Return all plays of `user` with ``start <= played_at < end``, oldest first, podcasts and private ones too."""
         found = []
         day, last = start.astimezone(UTC).date(), end.astimezone(UTC).date()
         while day <= last:

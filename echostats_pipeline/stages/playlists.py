@@ -172,7 +172,7 @@ def _read_contents(store: Store, client: SpotifyClient, visit: LibraryVisit) -> 
 def _read_playlist(store: Store, client: SpotifyClient, visit: LibraryVisit, playlist: UnreadPlaylist) -> bool:
     """Continue to read the contents of a playlist, then store it; return False if there are not enough calls."""
     tracks, place, total = list(playlist.tracks), playlist.place, playlist.total
-    told = Playlist.model_validate({**playlist.told, "fetched_at": visit.now})
+    listed = Playlist.model_validate({**playlist.told, "fetched_at": visit.now})
     while visit.may_call():
         try:
             page = client.playlist_items(playlist.spotify_id, place)
@@ -185,7 +185,7 @@ def _read_playlist(store: Store, client: SpotifyClient, visit: LibraryVisit, pla
                 raise
             page = None
         if page is None:
-            store.library.put_playlists([_of_unknown_version(told)])
+            store.library.put_playlists([_of_unknown_version(listed)])
             _give_up(store, visit, playlist, is_gone=False)
             return True
         if place and page.total != total:
@@ -195,7 +195,7 @@ def _read_playlist(store: Store, client: SpotifyClient, visit: LibraryVisit, pla
         rows = playlist_tracks([row for row in page.entries if row is not None])
         tracks += rows
         if page.following is None:
-            counted = {"total_tracks": page.offset + len(page.entries), **known_fields(told)}
+            counted = {"total_tracks": page.offset + len(page.entries), **known_fields(listed)}
             store.library.put_playlists([Playlist.model_validate({**counted, "tracks": tracks})])
             store.readings.is_read(playlist)
             return True
