@@ -20,10 +20,12 @@ from echostats_pipeline.errors import SettingsError
 
 DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
 EMBEDDED_MONGO = "ECHOSTATS_EMBEDDED_MONGO"
+"""Variable that lets code under Dagster use the embedded server."""
 SyncSensors = Literal["auto", "per_user", "fanout"]
 SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
 LARGEST = 999_999_999
+"""Upper bound of whole numbers in the settings."""
 NEW_KEY = 'Make one with: python -c "import secrets; print(secrets.token_hex(32))"'
 
 

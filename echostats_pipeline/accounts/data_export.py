@@ -25,6 +25,7 @@ from echostats_pipeline.transforms.plays_table import DERIVED_COLUMNS, PLAY_COLU
 FORMAT_VERSION = 1
 """Version of the layout of an export; it changes when readers of the previous layout may fail."""
 HISTORY, TABLE, MANIFEST, NOTE = "listening_history", "plays.parquet", "manifest.json", "README.txt"
+"""Name of the collection of plays, and names of the files beside the collections."""
 ROWS_AT_ONCE = 20_000
 """Number of plays that are held in memory at a time."""
 TOLD_EVERY = 500

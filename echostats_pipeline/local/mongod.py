@@ -42,6 +42,7 @@ from echostats_pipeline.state_folder import StateFolder
 __all__ = ["EmbeddedServer", "ensure_running", "find_mongod", "free_port", "running", "status", "stop"]
 
 START_TIMEOUT_S = 30.0
+"""Default time for a start, in seconds."""
 _STOP_TIMEOUT_S = 10.0
 _STATUS_PATIENCE_S = 2.0
 _PORT_ATTEMPTS = 5

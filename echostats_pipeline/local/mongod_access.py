@@ -15,7 +15,9 @@ from echostats_pipeline.errors import EmbeddedServerError
 from echostats_pipeline.local.mongod_process import Address, MongodFiles, last_error, lock_holder
 
 USER = "echostats"
+"""Name of the only database user."""
 LOG_LIMIT_BYTES = 32 * 1024 * 1024
+"""Size of the log, in bytes, from which a new log is started."""
 _CONNECT_TIMEOUT_S = 1.0
 _ANSWER_TIMEOUT_S = 10.0
 _UNAUTHORIZED = 13

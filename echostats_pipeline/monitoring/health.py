@@ -41,15 +41,20 @@ from echostats_pipeline.storage.store import Store
 Level = Literal["ok", "warning", "problem"]
 GIB = 1024**3
 LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
+"""Free bytes of a disk below which `space` warns, and below which it reports a problem."""
 OLDEST_MONGOD = (5, 0)
 NEARLY_USED_UP = 0.9
+"""Share of the daily budget of calls from which `quota` warns."""
 CLOCKS_APART, CLOCKS_FAR_APART = timedelta(seconds=5), timedelta(minutes=2)
+"""Difference between two clocks from which `clock` warns, and from which it reports a problem."""
 PROBE_BYTES = 2**16
 """Bytes written to prove that the disk has room: a full disk may still accept an empty file."""
 MISSED_SYNCS = 4
 """Sync intervals without a sync that count as trouble: more than one run that waits or fails."""
 MOST_MISFITS = 20
+"""Most unreadable values that are listed; further ones are counted."""
 REFRESH_UNUSED = timedelta(days=30)
+"""Age of the stored tokens from which `users` warns."""
 LIBRARY_FIX = "Leave `echostats up` running, which goes on day by day; a higher SPOTIFY_DAILY_CALLS makes it quicker"
 DISTRIBUTION, WATCHED = "echostats-pipeline", ("dagster", "dagster-webserver", "pymongo", "polars")
 
@@ -273,7 +278,7 @@ def quota(store: Store, daily_calls: int, now: datetime) -> HealthFindings:
     later = "Missing data is read on the following days. SPOTIFY_DAILY_CALLS is the budget."
     yield HealthFinding("quota", "warning" if used_up or nearly else "ok", text, later if used_up or nearly else "")
     for name, (until, reason) in sorted(waits.items()):
-        what = "Every call" if name == APP_FAMILY else name
+        what = "Everything" if name == APP_FAMILY else name
         text = f"{what} waits until {until:%Y-%m-%d %H:%M} UTC: {reason}."
         yield HealthFinding(
             "quota", "problem" if name == APP_FAMILY else "warning", text, "Calls continue by themselves after that."

@@ -18,7 +18,9 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 
 REMOVED = "•••"
+"""Replaces a secret in a text."""
 CAUSE_LENGTH = 300
+"""Most characters of a cause."""
 SHORTEST_SECRET = 6
 """Least length of a text that is redacted as a secret: a shorter text is more often an ordinary word."""
 _OWN_ERRORS = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)}

@@ -18,11 +18,15 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.audit import Coverage, call_rates
 
 RECENT = timedelta(days=30)
+"""Age up to which an open gap is a finding."""
 MISSED_SYNCS = 4
+"""Sync intervals after which a user without a sync is a finding."""
 LEAST_STALE = timedelta(hours=1)
+"""Least time after which a user without a sync is a finding."""
 MOST_WAITING = 0.1
 """Accepted share of counted plays with an unread track; after a large import it takes days to get below this."""
 MOST_ERRORS = 0.1
+"""Accepted share of calls that fail."""
 LEAST_CALLS = 10
 """Least number of calls from which an error rate is judged."""
 HOUR = timedelta(hours=1)

@@ -40,6 +40,7 @@ from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date
 
 COMEBACKS = 5
+"""Most artists in the list of comebacks."""
 LITTLE = 0.2
 """Least share of plays with known genres or audio features: for less, a ranking or a mean would be misleading."""
 SOUND = {

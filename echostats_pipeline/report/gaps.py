@@ -10,6 +10,7 @@ from echostats_pipeline.report.formatting import TO, duration, instant, plural, 
 from echostats_pipeline.transforms.days import local_date
 
 SHOWN = 5
+"""Most gaps that are listed."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ HOSTS = ("scdn.co", "spotifycdn.com")
 TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"RIFF": "image/webp"}
 """First bytes of a picture, and the media type they mean."""
 MOST_BYTES, MOST_PICTURES, MOST_CACHED = 150_000, 60, 1_000
+"""Most bytes of one picture, most pictures of one report, and most pictures in the cache."""
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S, PATIENCE_S = 2.0, 4.0, 12.0
+"""Timeouts of one request, and of all requests of a report, in seconds."""
 FETCH_THREADS, HOPELESS_AFTER = 6, 3
 """Number of pictures fetched at the same time; number of failures without any success that ends the fetching."""
 

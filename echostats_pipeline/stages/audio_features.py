@@ -24,6 +24,7 @@ FeatureSource = Callable[[Sequence[str]], Answers]
 """Takes track ids, and yields each id it could look up with the features, or None; may raise `WaitRequired`."""
 
 ID_COLUMNS = ("spotify_id", "track_id", "id")
+"""Accepted names for the column of track ids."""
 FAMILIES = {"spotify": "audio-features", "reccobeats": "reccobeats"}
 """Family of endpoints that each source calls; a file calls none."""
 

@@ -31,6 +31,7 @@ from echostats_pipeline.transforms.coverage import NEIGHBOURS
 
 DEFAULT_MIN_PLAY_MS = 30_000
 ROW_COUNTS = ("rows", *get_args(RowOutcome))
+"""Names of the counts of rows in `FileImport`."""
 KEPT_REJECTS = 1_000
 """Most rejected rows of a file that are stored for each reason; further rows are only counted."""
 MOST_REASONS, OTHER_REASONS = 50, "other reasons"

@@ -28,6 +28,7 @@ from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 
 PAGE_LIMIT = 50
+"""Most plays that recently-played returns."""
 
 
 def read_recently_played(store: Store, client: SpotifyClient, user: User, now: datetime) -> RecentlyPlayedCounts:
