@@ -55,7 +55,7 @@ MOST_MISFITS = 20
 """Most unreadable values that are listed; further ones are counted."""
 REFRESH_UNUSED = timedelta(days=30)
 """Age of the stored tokens from which `users` warns."""
-LIBRARY_FIX = "Leave `echostats up` running, which goes on day by day; a higher SPOTIFY_DAILY_CALLS makes it quicker"
+LIBRARY_FIX = "Leave `echostats up` running, which continues every day; a higher SPOTIFY_DAILY_CALLS makes it faster"
 DISTRIBUTION, WATCHED = "echostats-pipeline", ("dagster", "dagster-webserver", "pymongo", "polars")
 
 
@@ -89,7 +89,7 @@ def examined(area: str, look: Callable[[], HealthFindings], fix: str = "") -> li
         found.append(HealthFinding(area, "problem", str(error), fix))
     except PyMongoError as error:
         found.append(HealthFinding(area, "problem", explanation(error), fix))
-    except Exception as error:  # noqa: BLE001 - a doctor must survive what it diagnoses
+    except Exception as error:  # noqa: BLE001 - an error in one check must not stop the others
         found.append(
             HealthFinding(
                 area, "problem", f"This check could not run ({type(error).__name__}: {one_line(str(error))}).", fix

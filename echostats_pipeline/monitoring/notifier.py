@@ -48,7 +48,7 @@ class Notifier:
     """
 
     def __init__(self, addresses: Sequence[SecretStr]) -> None:
-        _LOGGER.propagate = False  # it quotes addresses
+        _LOGGER.propagate = False  # Apprise quotes addresses in its log
         self._services = [
             (_mark(address), _service(number, address)) for number, address in enumerate(addresses, start=1)
         ]

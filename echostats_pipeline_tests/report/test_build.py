@@ -92,7 +92,7 @@ def test_days_of_an_open_gap_are_marked_and_it_is_told_what_closes_it() -> None:
     assert marked == {date(2025, 5, day) for day in range(3, 9)}
     assert report.gaps is not None
     assert report.gaps.spans == ["3 May 2025, 18:20 \N{EN DASH} 8 May 2025, 21:20"]
-    assert "1 play Spotify does not name" in report.gaps.told
+    assert "Spotify does not name the track of 1 play" in report.gaps.told
     assert build_report(samples.year(2024)).gaps is None, "gaps of other years are not this one's"
     closed = [gap.model_copy(update={"closed_by": "import"}) for gap in samples.gaps()]
     assert build_report(replace(samples.year(), gaps=closed)).gaps is None
