@@ -262,7 +262,7 @@ def test_the_table_of_plays_adds_up_to_what_statistics_say(pipeline: Pipeline, t
         (each["date"], each["total_plays"], each["total_ms"]) for each in rollups
     }
     note = (tmp_path / "out" / NOTE).read_text()
-    assert f"The {snapshot.total_tracks_played:,} with `counts`" in note
+    assert f"the {snapshot.total_tracks_played:,} plays with `counts`" in note
     assert f"{snapshot.total_ms_played / 3_600_000:,.1f} hours" in note
 
 
