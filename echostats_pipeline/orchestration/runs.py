@@ -240,6 +240,7 @@ class SyncJobsResource(dg.ConfigurableResource):
         def serve(key: str, days: Sequence[date]) -> None:
             try:
                 user = self.store.get().users.by_partition_key(key)
+                result = None  # a wait for Spotify ends the step without one
                 with self.step(context, user) as step, self._alone(step, changes):
                     result = work(user, days, step)
                 details[key] = step.detail
