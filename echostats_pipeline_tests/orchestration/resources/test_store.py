@@ -9,6 +9,7 @@ import pytest
 from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.orchestration.resources.store import StoreResource, _writes
 from echostats_pipeline.orchestration.tags import READS_ONLY
+from echostats_pipeline.settings import EMBEDDED_MONGO
 
 ASSETS = {"asset_selection": {dg.AssetKey("daily_rollups")}}
 CHECKS = {"asset_check_selection": {dg.AssetCheckKey(dg.AssetKey("daily_rollups"), "no_day_is_overlong")}}
@@ -37,6 +38,7 @@ def test_without_a_database_of_their_own_only_echostats_commands_start_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ECHOSTATS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv(EMBEDDED_MONGO, raising=False)  # a command in this process may have set it
     with pytest.raises(dg.DagsterError) as failed, dg.build_resources({"store": StoreResource()}):
         pass
     assert isinstance(failed.value.__cause__, SettingsError)
