@@ -1,4 +1,4 @@
-"""State folders for `echostats up`, and one running UI with a browser for all tests that only read it."""
+"""State folders for `echostats up`, with and without connected users."""
 
 import socket
 from collections.abc import Iterator
@@ -11,30 +11,13 @@ from pymongo import MongoClient
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.local import mongod
 from echostats_pipeline.local.database import open_store
-from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline_tests.integration.browser_driver import OTHER_SITE, Browser, browser
 from echostats_pipeline_tests.integration.consent import connect
 from echostats_pipeline_tests.integration.processes import environment, processes_of
-from echostats_pipeline_tests.integration.up_process import Shown, shown
-
-
-@pytest.fixture(scope="session")
-def ui(tmp_path_factory: pytest.TempPathFactory, mongo_server: EmbeddedServer) -> Iterator[Shown]:
-    """The UI of one user with 60 imported days. A test that changes something there changes it back."""
-    with shown(tmp_path_factory.mktemp("ui") / "home", days=60, people=1) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def page(ui: Shown) -> Iterator[Browser]:
-    """A browser on that UI. Every name of the other site resolves to this machine."""
-    with browser(ui.url, f"--host-resolver-rules=MAP *{OTHER_SITE} 127.0.0.1") as opened:
-        yield opened
 
 
 @pytest.fixture
