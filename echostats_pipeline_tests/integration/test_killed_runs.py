@@ -51,7 +51,7 @@ instance.project_file = lambda name: configured if name == configured.name else 
 main.main()
 """
 """The command line with another ``dagster.yaml``, its first argument."""
-KILLS = int(os.environ.get("ECHOSTATS_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("ECHOSTATS_TEST_KILLS", "2"))
 """More attempts take longer."""
 
 
