@@ -92,7 +92,8 @@ def export_user(
         StorageError: the folder exists or cannot be written; no part of the export is left behind.
     """
     with new_folder(target) as folder:
-        counts = {name: count for name, count in store.owned.counts(user).items() if not declared()[name].is_cache}
+        caches = {name for name, each in declared().items() if each.is_cache}
+        counts = {name: count for name, count in store.owned.counts(user).items() if name not in caches}
         progress.expect(sum(counts.values()))
         table = _PlayTable(folder / ".parts", store, user, min_play_ms)
         files = [_write_collection(store, user, name, folder, table, progress) for name in counts]

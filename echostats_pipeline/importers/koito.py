@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, BinaryIO
 
 from echostats_pipeline.importers.lastfm import EARLIEST
@@ -12,8 +13,8 @@ from echostats_pipeline.importers.named_plays import (
     Outcome,
     Rejected,
     array_elements,
-    export_chunks,
     judged,
+    judged_chunks,
 )
 from echostats_pipeline.importers.rows import ExportChunk
 
@@ -39,8 +40,7 @@ def read_koito(stream: BinaryIO, name: str, now: datetime, chunk_rows: int) -> I
         BrokenExportError: the file breaks off; the rows before the break were yielded.
     """
     elements = array_elements(stream, name, LISTENS)
-    outcomes = (element if isinstance(element, Rejected) else _outcome(element, now) for element in elements)
-    yield from export_chunks(outcomes, "koito", chunk_rows, stream.tell)
+    yield from judged_chunks(elements, partial(_outcome, now=now), "koito", chunk_rows, stream.tell)
 
 
 def _outcome(listen: dict[str, Any], now: datetime) -> Outcome:

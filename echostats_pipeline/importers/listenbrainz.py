@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, BinaryIO
 
 from echostats_pipeline.importers.lines import json_lines
@@ -11,8 +12,8 @@ from echostats_pipeline.importers.named_plays import (
     Outcome,
     Rejected,
     array_elements,
-    export_chunks,
     judged,
+    judged_chunks,
 )
 from echostats_pipeline.importers.rows import ExportChunk
 from echostats_pipeline.importers.text import text_start
@@ -53,8 +54,7 @@ def read_listenbrainz(stream: BinaryIO, name: str, now: datetime, chunk_rows: in
         objects = array_elements(stream, name)
     else:
         objects = array_elements(stream, name, LISTENS) if LISTENS.search(head) else json_lines(stream, name)
-    outcomes = (row if isinstance(row, Rejected) else _outcome(row, now) for row in objects)
-    yield from export_chunks(outcomes, "listenbrainz", chunk_rows, stream.tell)
+    yield from judged_chunks(objects, partial(_outcome, now=now), "listenbrainz", chunk_rows, stream.tell)
 
 
 def _outcome(listen: Any, now: datetime) -> Outcome:

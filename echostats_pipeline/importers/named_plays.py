@@ -78,6 +78,14 @@ def array_elements(
         yield from map(itemgetter(1), sorted(elements, key=itemgetter(0)))
 
 
+def judged_chunks(
+    rows: Iterable[Any], judge: Callable[[Any], Outcome], service: str, chunk_rows: int, bytes_read: Callable[[], int]
+) -> Iterator[ExportChunk]:
+    """Judge each row of an export that could be read, and yield chunks as `export_chunks` does."""
+    outcomes = (row if isinstance(row, Rejected) else judge(row) for row in rows)
+    yield from export_chunks(outcomes, service, chunk_rows, bytes_read)
+
+
 def export_chunks(
     outcomes: Iterable[Outcome], service: str, chunk_rows: int, bytes_read: Callable[[], int]
 ) -> Iterator[ExportChunk]:
