@@ -178,12 +178,15 @@ def catalog_frames(catalogue: Catalogue) -> CatalogFrames:
             track.album_id,
             track.album_name,
             track.image_url,
+            track.duration_ms,
+            track.isrc,
+            list(track.artist_ids),
             *(track.features or unknown),
         )
         for track_id, track in catalogue.tracks.items()
     ]
     artists = [(key, artist.name, artist.image_url, list(artist.genres)) for key, artist in catalogue.artists.items()]
-    albums = [(key, album.name, album.image_url) for key, album in catalogue.albums.items()]
+    albums = [(key, album.name, album.image_url, album.total_tracks) for key, album in catalogue.albums.items()]
     return CatalogFrames(
         pl.DataFrame(tracks, schema=CATALOG_TRACKS_SCHEMA, orient="row").lazy(),
         pl.DataFrame(artists, schema=CATALOG_ARTISTS_SCHEMA, orient="row"),

@@ -79,6 +79,9 @@ class KnownTrack:
     album_name: str = ""
     image_url: str = ""
     features: tuple[float, ...] | None = None
+    duration_ms: int = 0
+    isrc: str = ""
+    artist_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Known:
     name: str
     image_url: str = ""
     genres: tuple[str, ...] = ()
+    total_tracks: int = 0
 
 
 @dataclass(frozen=True)

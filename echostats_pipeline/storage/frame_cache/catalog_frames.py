@@ -28,7 +28,7 @@ from echostats_pipeline.transforms.statistics.frames import (
     CatalogFrames,
 )
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of the cached columns; those of another version are read again. Change it with the schemas."""
 ROWS_PER_DOCUMENT = 20_000
 """Rows of a document: two or three megabytes, which are written again when one track is added."""
@@ -55,6 +55,10 @@ def _text(field: Any) -> Document:
     return {"$ifNull": [field, ""]}
 
 
+def _number(field: str) -> Document:
+    return {"$ifNull": [field, 0]}
+
+
 FIRST_IMAGE = _text({"$first": "$images.url"})
 KINDS: Mapping[str, Kind] = {
     "tracks": Kind(
@@ -67,11 +71,14 @@ KINDS: Mapping[str, Kind] = {
             _text("$album.spotify_id"),
             _text("$album.name"),
             _text("$album.image_url"),
+            _number("$duration_ms"),
+            _text("$isrc"),
+            {"$ifNull": ["$artists.spotify_id", []]},
             *(f"$audio_features.{name}" for name in AVERAGED_FEATURES),
         ],
     ),
     "artists": Kind(CATALOG_ARTISTS_SCHEMA, ["$spotify_id", "$name", FIRST_IMAGE, "$genres"]),
-    "albums": Kind(CATALOG_ALBUMS_SCHEMA, ["$spotify_id", "$name", FIRST_IMAGE]),
+    "albums": Kind(CATALOG_ALBUMS_SCHEMA, ["$spotify_id", "$name", FIRST_IMAGE, _number("$total_tracks")]),
 }
 
 

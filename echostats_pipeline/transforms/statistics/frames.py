@@ -36,14 +36,23 @@ CATALOG_TRACKS_SCHEMA = pl.Schema(
         "album_id": pl.String(),
         "album_name": pl.String(),
         "image_url": pl.String(),
+        "duration_ms": pl.Int64(),
+        "isrc": pl.String(),
+        "artist_ids": pl.List(pl.String),
         **dict.fromkeys(AVERAGED_FEATURES, pl.Float64()),
     }
 )
-"""Known tracks; ids are empty where only names are known, and features are all null where there are none."""
+"""Known tracks. Ids, ISRC and length are empty where only names are known; features are all null if there are none.
+
+`artist_ids` are the ids of all credited artists, the primary one first; an artist known only by name has an empty id.
+"""
 CATALOG_ARTISTS_SCHEMA = pl.Schema(
     {"artist_id": pl.String(), "name": pl.String(), "image_url": pl.String(), "genres": pl.List(pl.String)}
 )
-CATALOG_ALBUMS_SCHEMA = pl.Schema({"album_id": pl.String(), "name": pl.String(), "image_url": pl.String()})
+CATALOG_ALBUMS_SCHEMA = pl.Schema(
+    {"album_id": pl.String(), "name": pl.String(), "image_url": pl.String(), "total_tracks": pl.Int64()}
+)
+"""Known albums; `total_tracks` is 0 where it is unknown."""
 
 
 @dataclass(frozen=True, eq=False)
