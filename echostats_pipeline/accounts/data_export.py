@@ -28,7 +28,7 @@ HISTORY, TABLE, MANIFEST, NOTE = "listening_history", "plays.parquet", "manifest
 """Name of the collection of plays, and names of the files beside the collections."""
 ROWS_AT_ONCE = 20_000
 """Number of plays that are held in memory at a time."""
-TOLD_EVERY = 500
+PROGRESS_EVERY = 500
 """Number of documents between two progress reports."""
 NOTE_TEXT = """\
 All data that {made_by} stored about {whose} on {at}.
@@ -113,9 +113,9 @@ def _write_collection(
             file.write(json_line(document))
             if name == HISTORY:
                 table.add(document)
-            if count % TOLD_EVERY == 0:
-                progress.advance(TOLD_EVERY)
-    progress.advance(count % TOLD_EVERY)
+            if count % PROGRESS_EVERY == 0:
+                progress.advance(PROGRESS_EVERY)
+    progress.advance(count % PROGRESS_EVERY)
     return ExportedFile(path.name, count, path.stat().st_size)
 
 

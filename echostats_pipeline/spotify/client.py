@@ -19,7 +19,7 @@ from echostats_pipeline.errors import EndpointRefused, NotFoundOnSpotify, Spotif
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.library import TimeRange, TopItemKind
 from echostats_pipeline.settings import SPOTIFY_API_URL
-from echostats_pipeline.spotify.endpoint_access import REMEMBERED_FOR, MemoryRegimes, RegimeMemory, is_refused
+from echostats_pipeline.spotify.endpoint_access import REMEMBERED_FOR, InMemoryRefusals, RefusalMemory, is_refused
 from echostats_pipeline.spotify.responses import JsonObject, json_object, unexpected_body
 from echostats_pipeline.spotify.retry_after import Clock
 from echostats_pipeline.spotify.transport import Handler, Request, Response
@@ -71,13 +71,13 @@ class SpotifyClient:
         api_url: str = SPOTIFY_API_URL,
         *,
         user_id: str = "",
-        regimes: RegimeMemory | None = None,
+        regimes: RefusalMemory | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self._handler = handler
         self._api_url = api_url.rstrip("/")
         self._user_id = user_id
-        self._regimes = MemoryRegimes() if regimes is None else regimes
+        self._regimes = InMemoryRefusals() if regimes is None else regimes
         self._clock = clock
         self._has_no_items_route = False
 

@@ -12,7 +12,7 @@ REMEMBERED_FOR = timedelta(days=7)
 """How long a refused endpoint is not tried again."""
 
 
-class RegimeMemory(Protocol):
+class RefusalMemory(Protocol):
     """Remembers refused endpoints, for all users of the app."""
 
     def refused_until(self, endpoint: str) -> datetime | None:
@@ -22,14 +22,14 @@ class RegimeMemory(Protocol):
         """Record that the endpoint was refused, and is not to be tried again before `until`."""
 
 
-def is_refused(regimes: RegimeMemory, endpoint: str, now: datetime) -> bool:
+def is_refused(regimes: RefusalMemory, endpoint: str, now: datetime) -> bool:
     """Whether the endpoint counts as refused at `now`."""
     until = regimes.refused_until(endpoint)
     return until is not None and now < until
 
 
-class MemoryRegimes:
-    """A `RegimeMemory` for one process."""
+class InMemoryRefusals:
+    """A `RefusalMemory` for one process."""
 
     def __init__(self) -> None:
         self._until: dict[str, datetime] = {}

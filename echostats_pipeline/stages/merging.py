@@ -14,7 +14,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import touched_days
-from echostats_pipeline.transforms.history.changes import merge_anew, merge_export, merge_recently_played
+from echostats_pipeline.transforms.history.changes import merge_again, merge_export, merge_recently_played
 from echostats_pipeline.transforms.history.facts import READ_AROUND
 from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.history.named_rows import kind_of_key, parsed_key
@@ -165,7 +165,7 @@ def _resolve_recordings(store: Store, user: User) -> set[str]:
     left = set[str]()
     for stretch in stretches(store, user, pl.DataFrame({"import_ts": pl.Series(stamps, dtype=UTC_MS)})):
         stored = stored_around(store, user, stretch["import_ts"], names=True)
-        changes = merge_anew(stretch["import_ts"], stored, user.user_id, StoreLookup(store))
+        changes = merge_again(stretch["import_ts"], stored, user.user_id, StoreLookup(store))
         write_changes(store, user, changes)
         left |= changes.left
     return left

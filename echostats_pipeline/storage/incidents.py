@@ -44,17 +44,17 @@ class IncidentStore:
                 continue  # another process has just opened it
             return True
 
-    def close(self, key: str, at: datetime, *, tell: bool = True) -> bool:
+    def close(self, key: str, at: datetime, *, notify: bool = True) -> bool:
         """Record that a problem is solved; False if no incident was open.
 
         Args:
             key: Key of the incident.
             at: When it was solved.
-            tell: Whether to notify the receivers of the first notice that it has ended.
+            notify: Whether to notify the receivers of the first notice that it has ended.
         """
         fresh: Document = {"closed_at": at, "attempts": 0, "next_attempt_at": None, "accepted_by": []}
-        was_told = {"$and": [tell, {"$ne": ["$notified_at", None]}]}
-        change = [{"$set": {**fresh, "pending": {"$cond": [was_told, "closed", ""]}}}]
+        was_notified = {"$and": [notify, {"$ne": ["$notified_at", None]}]}
+        change = [{"$set": {**fresh, "pending": {"$cond": [was_notified, "closed", ""]}}}]
         return self._incidents.update_one({"key": key, "closed_at": None}, change).modified_count == 1
 
     def get(self, key: str, *, open_only: bool = False) -> Incident | None:

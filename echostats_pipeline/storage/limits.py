@@ -9,7 +9,7 @@ from echostats_pipeline.storage.database import Db
 class LimitStore:
     """Collections ``spotify_calls``, ``spotify_limits`` and ``refused_endpoints``.
 
-    Satisfies `spotify.quota.CallLedger` and `spotify.endpoint_access.RegimeMemory`.
+    Satisfies `spotify.quota.CallLedger` and `spotify.endpoint_access.RefusalMemory`.
     """
 
     def __init__(self, db: Db) -> None:

@@ -18,7 +18,7 @@ from echostats_pipeline.errors import (
     WaitRequired,
 )
 from echostats_pipeline.spotify.client import SpotifyClient
-from echostats_pipeline.spotify.endpoint_access import REMEMBERED_FOR, MemoryRegimes
+from echostats_pipeline.spotify.endpoint_access import REMEMBERED_FOR, InMemoryRefusals
 from echostats_pipeline.spotify.transport import Handler, Request, Response
 from echostats_pipeline_tests.spotify.fake_transport import Script, Time, answer, page
 
@@ -51,7 +51,7 @@ class Catalogue:
         )
 
 
-def client(handler: Handler, time: Time, memory: MemoryRegimes | None = None) -> SpotifyClient:
+def client(handler: Handler, time: Time, memory: InMemoryRefusals | None = None) -> SpotifyClient:
     return SpotifyClient(handler, API, user_id="u1", regimes=memory, clock=time)
 
 
@@ -75,7 +75,7 @@ def test_both_regimes_answer_the_same(kind: str, asked: list[str], batches: bool
 
 def test_a_refusal_is_remembered_for_every_user_and_tried_again_after_a_week() -> None:
     time, catalogue = Time(), Catalogue()
-    memory = MemoryRegimes()
+    memory = InMemoryRefusals()
     for moved, attempts in [(0, 1), (0, 1), (REMEMBERED_FOR.total_seconds() - 1, 1), (1, 2), (0, 2)]:
         time.move(moved)
         client(catalogue, time, memory).tracks(["T1", "T2"])
@@ -101,7 +101,7 @@ OTHER_REFUSALS = [
 @pytest.mark.parametrize("kind", [*KINDS, "audio_features"])
 def test_another_refusal_says_nothing_about_the_regime(kind: str, text: str, meaning: type[Exception]) -> None:
     time = Time()
-    memory = MemoryRegimes()
+    memory = InMemoryRefusals()
     script = Script(answer(text, 403), answer({kind: [{"id": "T1"}]}))
     spotify = client(script, time, memory)
     with pytest.raises(meaning):
@@ -111,7 +111,7 @@ def test_another_refusal_says_nothing_about_the_regime(kind: str, text: str, mea
 
 def test_a_refusal_of_everything_is_not_one_of_batches() -> None:
     time, catalogue = Time(), Catalogue(batches=True)
-    memory = MemoryRegimes()
+    memory = InMemoryRefusals()
     with pytest.raises(EndpointRefused):
         client(Script(FORBIDDEN, FORBIDDEN), time, memory).tracks(["T1"])
     client(catalogue, time, memory).tracks(["T1"])
@@ -121,7 +121,7 @@ def test_a_refusal_of_everything_is_not_one_of_batches() -> None:
 @given(asked=ids, patience=st.integers(0, 130), batches=st.booleans())
 def test_a_wait_in_between_loses_nothing_that_was_read(asked: list[str], patience: int, batches: bool) -> None:
     time = Time()
-    memory = MemoryRegimes()
+    memory = InMemoryRefusals()
     first, second = Catalogue(batches=batches, patience=patience), Catalogue(batches=batches)
     found: dict[str, object] = {}
     with contextlib.suppress(WaitRequired):
@@ -153,7 +153,7 @@ def test_a_single_read_that_fails_is_not_an_absence(failure: Response) -> None:
 @pytest.mark.parametrize("refusal", [FORBIDDEN, NO_MESSAGE])
 def test_refused_audio_features_are_asked_for_once_a_week(refusal: Response) -> None:
     time, script = Time(), Script(refusal, refusal)
-    memory = MemoryRegimes()
+    memory = InMemoryRefusals()
     for calls in (1, 1):
         with pytest.raises(EndpointRefused) as error:
             client(script, time, memory).audio_features(["T1"])
@@ -200,7 +200,7 @@ def test_a_refusal_of_the_user_is_not_one_of_the_contents(text: str, meaning: ty
 
 
 def test_the_memory_holds_the_latest_word_on_each_endpoint() -> None:
-    memory, now = MemoryRegimes(), Time().now
+    memory, now = InMemoryRefusals(), Time().now
     assert memory.refused_until("/tracks?ids") is None
     for hours in (5, 3):
         memory.remember_refused("/tracks?ids", now + timedelta(hours=hours))

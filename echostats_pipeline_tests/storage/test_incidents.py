@@ -66,7 +66,7 @@ def test_the_end_is_told_to_those_who_were_told_of_the_beginning(store: Store) -
             store.incidents.claim(incident, NOW)
             store.incidents.sent(incident, ["a"], NOW, complete=True)
     for key in ("told", "untold", "replaced"):
-        store.incidents.close(key, NOW + MINUTE, tell=key != "replaced")
+        store.incidents.close(key, NOW + MINUTE, notify=key != "replaced")
     (resolved,) = store.incidents.due(NOW + MINUTE, 5)
     assert (resolved.key, resolved.pending, resolved.attempts, resolved.accepted_by) == ("told", "closed", 0, [])
     store.incidents.claim(resolved, NOW)

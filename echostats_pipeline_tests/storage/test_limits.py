@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.collections import COLLECTIONS
-from echostats_pipeline.spotify.endpoint_access import MemoryRegimes, RegimeMemory
+from echostats_pipeline.spotify.endpoint_access import InMemoryRefusals, RefusalMemory
 from echostats_pipeline.spotify.quota import CallLedger, MemoryLedger
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.limits import LimitStore
@@ -40,7 +40,7 @@ def test_after_any_history_the_database_answers_as_memory_does(
     store: Store, history: list[tuple[str, str, datetime]], asked: list[datetime]
 ) -> None:
     ledgers: tuple[CallLedger, ...] = (emptied(store), MemoryLedger())
-    regimes: tuple[RegimeMemory, ...] = (store.limits, MemoryRegimes())
+    regimes: tuple[RefusalMemory, ...] = (store.limits, InMemoryRefusals())
     for action, name, at in history:
         for ledger, regime in zip(ledgers, regimes, strict=True):
             match action:

@@ -102,7 +102,7 @@ def check_alerts(context: dg.SensorEvaluationContext, store: StoreResource) -> d
                 incidents.close(seen.key, seen.last_seen_at)
     for gone in incidents.open(["check"]):
         if known and gone.key.rpartition(":")[0] not in {_check_key(key) for key in known}:
-            incidents.close(gone.key, gone.last_seen_at, tell=False)
+            incidents.close(gone.key, gone.last_seen_at, notify=False)
     context.update_cursor(str(newest))
     return dg.SkipReason("; ".join(opened) or f"Nothing new from {len(known)} checks")
 
@@ -127,7 +127,7 @@ def user_alerts(store: StoreResource, clock: ClockResource) -> dg.SkipReason:
     for incident in known:
         present = in_trouble.get(incident.user_key)
         if present != incident.key:  # another trouble has replaced it: no notice of its end
-            incidents.close(incident.key, now, tell=present is None)
+            incidents.close(incident.key, now, notify=present is None)
     return dg.SkipReason(f"In trouble: {', '.join(in_trouble)}" if in_trouble else "Every user is well")
 
 

@@ -11,7 +11,7 @@ from echostats_pipeline.model.operations import RowOutcome
 from echostats_pipeline.model.plays import Play, RecentlyPlayedItem
 from echostats_pipeline.transforms.history.facts import API_STAMP, Composition, NamedFact, Reconciliation, Source
 from echostats_pipeline.transforms.history.matching import match_api_rows, without_repeats
-from echostats_pipeline.transforms.history.named_rows import kind_of_key, parsed_key, told_apart
+from echostats_pipeline.transforms.history.named_rows import kind_of_key, parsed_key, split_track_id
 from echostats_pipeline.transforms.history.play_changes import (
     PLAYBACK,
     UNKNOWN,
@@ -74,7 +74,7 @@ def merge_export(rows: pl.DataFrame, stored: pl.DataFrame, user_id: str, lookup:
     return changes
 
 
-def merge_anew(stamps: pl.Series, stored: pl.DataFrame, user_id: str, lookup: Lookup) -> PlayChanges:
+def merge_again(stamps: pl.Series, stored: pl.DataFrame, user_id: str, lookup: Lookup) -> PlayChanges:
     """Decide again about stored facts, because the catalogue has learned more about their tracks.
 
     Args:
@@ -83,7 +83,7 @@ def merge_anew(stamps: pl.Series, stored: pl.DataFrame, user_id: str, lookup: Lo
         user_id: Owner of the plays.
         lookup: The database.
     """
-    return _merged((), None, stored, user_id, lookup, anew=stamps)
+    return _merged((), None, stored, user_id, lookup, reconsidered=stamps)
 
 
 def _new_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
@@ -94,9 +94,9 @@ def _new_rows(rows: pl.DataFrame, stored: pl.DataFrame) -> FreshRows:
     known = keys.drop_nulls().unique()
     new = rows.join(known, on="import_key", how="anti", maintain_order="left")
     # The same row, but with more or less about its track than at the first import.
-    numbered = new.select(*told_apart("import_key")).with_row_index("place")
-    pairs = numbered.join(known.select(*told_apart("import_key")), on="bare")
-    places = pairs.filter(pl.col("tells") != pl.col("tells_right"))["place"].implode()
+    numbered = new.select(*split_track_id("import_key")).with_row_index("place")
+    pairs = numbered.join(known.select(*split_track_id("import_key")), on="bare")
+    places = pairs.filter(pl.col("id_length") != pl.col("id_length_right"))["place"].implode()
     return FreshRows(new.with_row_index("place").filter(~pl.col("place").is_in(places)).drop("place"), {})
 
 
@@ -108,11 +108,11 @@ def _merged(
     lookup: Lookup,
     *,
     renamed: Mapping[str, str] | None = None,
-    anew: pl.Series | None = None,
+    reconsidered: pl.Series | None = None,
 ) -> PlayChanges:
     renamed = renamed or {}
     item_rows = _item_rows(items) if items else None
-    reconciliation = reconcile(stored, lookup, rows=rows, items=item_rows, anew=anew, renamed=renamed)
+    reconciliation = reconcile(stored, lookup, rows=rows, items=item_rows, reconsidered=reconsidered, renamed=renamed)
     track_ids = {composition.track_id for composition in reconciliation.changed}
     track_ids |= set(reconciliation.inserts["track_id"])
     facts = Facts(user_id, rows, items, _renamed(lookup, reconciliation, renamed), lookup.tracks(track_ids))

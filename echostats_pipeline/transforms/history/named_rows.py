@@ -71,11 +71,11 @@ def parsed_key(key: str) -> ParsedKey:
     return ParsedKey(stamp, artist, title, int(ms_played) if ms_played else None, track_id, isrc)
 
 
-def told_apart(import_key: str) -> tuple[pl.Expr, pl.Expr]:
-    """Split a column of import keys: ``bare``, without the id or ISRC of the track; ``tells``, the length of either."""
+def split_track_id(import_key: str) -> tuple[pl.Expr, pl.Expr]:
+    """Split import keys: ``bare``, without the id or ISRC of the track; ``id_length``, the length of either."""
     key = pl.col(import_key)
     length = key.str.extract(_ID_IN_KEY, 1).str.len_chars().fill_null(0)
-    return key.str.replace(_ID_IN_KEY, "$2").alias("bare"), length.alias("tells")
+    return key.str.replace(_ID_IN_KEY, "$2").alias("bare"), length.alias("id_length")
 
 
 def named_identities(names: Iterable[tuple[str, str]]) -> pl.Series:

@@ -96,7 +96,7 @@ def reconcile(
     *,
     rows: pl.DataFrame | None = None,
     items: pl.DataFrame | None = None,
-    anew: pl.Series | None = None,
+    reconsidered: pl.Series | None = None,
     renamed: Mapping[str, str] | None = None,
 ) -> Reconciliation:
     """Decide which plays the stored facts and the new ones make.
@@ -107,7 +107,7 @@ def reconcile(
         rows: New rows of an export, all of one kind: frame of `importers.rows.EXPORT_SCHEMA`.
         items: New rows of recently-played: ``track_id``, ``track_name``, ``artist_name``, ``duration_ms``,
             ``api_played_at``.
-        anew: Instants of stored facts about which the catalogue knows more than before.
+        reconsidered: Instants of stored facts about which the catalogue knows more than before.
         renamed: New import keys of stored plays, by their ids.
     """
     if renamed:
@@ -121,15 +121,17 @@ def reconcile(
     play_rows = _exact_plays(exports, api)
     if (named_rows is not None and named_rows.height) or named_facts(stored):
         play_rows = _with_named(play_rows, _named_facts(stored, named_rows, catalogue), catalogue)
-    return _differences(play_rows, stored, _core(rows, items, anew), renamed or {})
+    return _differences(play_rows, stored, _core(rows, items, reconsidered), renamed or {})
 
 
-def _core(rows: pl.DataFrame | None, items: pl.DataFrame | None, anew: pl.Series | None) -> tuple[datetime, datetime]:
+def _core(
+    rows: pl.DataFrame | None, items: pl.DataFrame | None, reconsidered: pl.Series | None
+) -> tuple[datetime, datetime]:
     """The interval in which stored plays may change."""
     instants = [
         *([] if rows is None else rows["import_ts"].drop_nulls()),
         *([] if items is None else items["api_played_at"]),
-        *([] if anew is None else anew),
+        *([] if reconsidered is None else reconsidered),
     ]
     return min(instants) - SETTLED_BEYOND, max(instants) + SETTLED_BEYOND
 
