@@ -90,7 +90,7 @@ class Day:
             ended = syncing - self.unfinished()
             self.synced_s += [passed] * len(ended)
             syncing -= ended
-            pending = set(self.store.rebuilds.pending("analytics_snapshots"))  # read before the step that clears it
+            pending = set(self.store.marks.pending("analytics_snapshots"))  # read before the step that clears it
             fresh = self._fresh(stale, since)
             self.fresh_s += [passed] * len(fresh)
             waiting = {runs[run].user_id for run in syncing} | pending

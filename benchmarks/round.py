@@ -70,7 +70,7 @@ def report(store: Store, since: datetime, users: int, floor: float) -> None:
     fresh = until(
         lambda: (
             store.db["analytics_snapshots"].count_documents({"period": "week"}) == users
-            and not store.rebuilds.pending("analytics_snapshots")
+            and not store.marks.pending("analytics_snapshots")
         ),
         since,
     )

@@ -152,9 +152,9 @@ def fill(store: Store, instance: dg.DagsterInstance, count: int) -> list[str]:
         for period in PERIODS
     )
     for user in users[::20]:
-        store.rebuilds.mark(user.user_id, "analytics_snapshots")
+        store.marks.ask(user.user_id, "analytics_snapshots")
     for user in users[::50]:
-        store.rebuilds.mark(user.user_id, "daily_rollups", [str(now.date())])
+        store.marks.ask(user.user_id, "daily_rollups", [str(now.date())])
         store.incidents.see(_incident(user, now))
     _evaluate_checks(instance, [run for run, _ in runs[: 2 * count] if run.job_name == "user_sync"][:CHECKS_STORED])
     return keys

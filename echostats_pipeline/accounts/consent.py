@@ -5,7 +5,6 @@ Not here: tokens (`accounts.connecting`), browsers and pages (`cli.connect`).
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -92,24 +91,16 @@ def move_days(store: Store, user: User, timezone: str) -> DayWindow | None:
     """
     span = store.users.history_span(user.user_id)
     if span is None:
-        with _snapshots_changing(store, user):
+        with store.marks.changing(user.user_id, source="users"):
             store.users.set_timezone(user.user_id, timezone)
         return None
     zones = (ZoneInfo(user.timezone), ZoneInfo(timezone))
     first, last = span
     window = DayWindow(min(_dates(first, zones)), max(_dates(last, zones)))
-    with store.rebuilds.changing(user.user_id, window.dates()), _snapshots_changing(store, user):
+    days, zone = window.dates(), store.marks.changing(user.user_id, source="users")
+    with store.marks.changing(user.user_id, days), zone:
         store.users.set_timezone(user.user_id, timezone)
     return window
-
-
-@contextmanager
-def _snapshots_changing(store: Store, user: User) -> Iterator[None]:
-    store.rebuilds.mark(user.user_id, "analytics_snapshots", opened=True)
-    try:
-        yield
-    finally:
-        store.rebuilds.mark(user.user_id, "analytics_snapshots")
 
 
 def _dates(instant: datetime, zones: tuple[ZoneInfo, ...]) -> Iterator[date]:

@@ -74,14 +74,14 @@ def import_with(runner: Runner, user: User, paths: Sequence[Path]) -> str:
 
 def rebuild_with(runner: Runner, store: Store, user: User) -> None:
     """Rebuild a user's days that wait, including those of an interrupted run, then the snapshots."""
-    interrupted = sorted(store.rebuilds.changing_days(user.user_id))
+    interrupted = sorted(store.marks.changing_days(user.user_id))
     if interrupted:
         runner.console.print(
             f"{plural(len(interrupted), 'day')} between {interrupted[0]} and {interrupted[-1]} still wait for a "
             "rebuild: a run that changed them was interrupted.",
             highlight=False,
         )
-    waiting = sorted({*store.rebuilds.pending_days(user.user_id), *interrupted})
+    waiting = sorted({*store.marks.pending_days(user.user_id), *interrupted})
     if waiting:
         rebuild_days(runner, user, waiting[0], waiting[-1])
     rebuild_snapshots(runner, user)

@@ -7,6 +7,7 @@ from echostats_pipeline.local.mongod import ensure_running
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.adoption import keep_one_of_each
+from echostats_pipeline.storage.carry_over import carry_over_marks
 from echostats_pipeline.storage.database import connected
 from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.store import Store
@@ -18,7 +19,8 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
 
     Args:
         settings: Where the database is.
-        indexes: Whether to create the declared indexes first, and to adopt users whom EchoStats has added.
+        indexes: Whether to create the declared indexes first, to carry over the marks of an earlier version, and to adopt
+            users whom EchoStats has added.
 
     Raises:
         StorageError: the database cannot be used.
@@ -29,6 +31,7 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
         if indexes:
             keep_one_of_each(db)
             ensure_indexes(db)
+            carry_over_marks(db)
             store.adopt_users(simulated=settings.simulated)
         yield store
 

@@ -12,10 +12,10 @@ from echostats_pipeline.model.catalog import Album, Artist, Track
 from echostats_pipeline.model.library import LibraryReading, Playlist, SavedTrack, TopItems, UnreadPlaylist
 from echostats_pipeline.model.operations import (
     ApiLog,
+    ChangeMark,
     FileImport,
     ImportReject,
     Incident,
-    Rebuild,
     RefusedEndpoint,
     SpotifyCall,
     SpotifyLimit,
@@ -248,7 +248,7 @@ EXTRA_COLLECTIONS = (
     Collection("rollup_changes", RollupChanges, (by("user_id", "year", unique=True),), is_cache=True),
     Collection("statistics_years", StatisticsYear, (by("user_id", "year", unique=True),), is_cache=True),
     Collection("statistics_catalog", StatisticsCatalog, (by("user_id", "kind", "number", unique=True),), is_cache=True),
-    Collection("rebuild_queue", Rebuild, (by("user_id", "target", "date", unique=True),)),
+    Collection("change_marks", ChangeMark, (by("user_id", "source", "date", "writer", unique=True),)),
     Collection("user_leases", UserLease, (by("user_id", "scope", unique=True), by("dagster_run_id"))),
     Collection(
         "spotify_calls",

@@ -10,7 +10,10 @@ from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_n
 JobType = Literal["periodic", "rollup_build", "import", "initial"]
 JobStatus = Literal["pending", "running", "completed", "failed"]
 RowOutcome = Literal["inserted", "merged", "duplicate", "not_music", "rejected"]
-RebuildTarget = Literal["daily_rollups", "analytics_snapshots"]
+Source = Literal["listening_history", "daily_rollups", "catalog", "covered_spans", "users"]
+"""What changes: a collection, or the catalogue of tracks, artists and albums as one user hears it."""
+Consumer = Literal["daily_rollups", "analytics_snapshots"]
+"""What is built from sources and has to read what changes in them."""
 LeaseScope = Literal["history", "library"]
 IncidentKind = Literal["run", "check", "user"]
 Notice = Literal["opened", "closed", ""]
@@ -114,19 +117,25 @@ class ImportReject(Document):
     rejected_at: UtcDatetime = Field(default_factory=utc_now)
 
 
-class Rebuild(Document):
-    """Something whose source changed after it was last built (collection ``rebuild_queue``).
+class ChangeMark(Document):
+    """A change of a source on a date, until all its consumers have read it (collection ``change_marks``).
 
-    `mark` changes with every change of the source; a rebuild deletes only the marks that it has read. `open_since` is
-    set while the change is still being written. `date` is empty for the newest mark of a user and target, and ``all``
-    for a target that is not built by date. `storage.rebuilds` has the rules.
+    `date` is empty for the newest mark of a user and source, and ``all`` for a source that does not change by date.
+    `storage.change_marks` has the rules.
     """
 
     user_id: str
-    target: RebuildTarget
+    source: Source
     date: str = ""
+    writer: str = ""
+    """Which change it belongs to: each has marks of its own."""
     mark: str
+    """Another one when the change is over: a consumer takes for read only what it has seen."""
+    marked_at: UtcDatetime
     open_since: UtcDatetime | None = None
+    """Set while the change is under way."""
+    read_by: list[str] = Field(default_factory=list)
+    """Names of the consumers that have read it."""
 
 
 class UserLease(Document):

@@ -10,12 +10,12 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from echostats_pipeline.model.operations import RebuildTarget
+from echostats_pipeline.model.operations import Consumer
 from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.audit import AuditStore, Instants
-from echostats_pipeline.storage.rebuilds import NEWEST
+from echostats_pipeline.storage.change_marks import NEWEST
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.audit import (
     Difference,
@@ -284,23 +284,22 @@ class _Compared:
 
 def _compared_twice(
     store: Store,
-    target: RebuildTarget,
+    target: Consumer,
     examined: AuditedUser,
     compare: Callable[[AuditedUser], dict[str, Difference | None]],
     narrowed: Callable[[AuditedUser, Iterable[str]], list[AuditedUser]],
 ) -> _Compared:
     """Compare, and compare differing documents again, because a sync or a rebuild may have written in between.
 
-    A change of a source marks the documents that are built from it (`storage.rebuilds`). A document with a mark before
-    or after it was read is waiting, not wrong. If a mark was set even during the second reading, the document counts as
-    waiting as well.
+    A source marks its changes (`storage.change_marks`). A document with a mark before or after it was read is waiting,
+    not wrong. If a mark was set even during the second reading, the document counts as waiting as well.
     """
     user_id = examined.user.user_id
 
     def read(parts: list[AuditedUser]) -> tuple[dict[str, Difference | None], set[str], bool]:
-        before = store.rebuilds.marks(user_id, target)
+        before = store.marks.marks(user_id, target)
         found = {key: value for part in parts for key, value in compare(part).items()}
-        after = store.rebuilds.marks(user_id, target)
+        after = store.marks.marks(user_id, target)
         whole = target == "analytics_snapshots"
         marked = {*before, *after} - {NEWEST}
         return found, set(found) if whole and marked else marked, before.get(NEWEST) != after.get(NEWEST)

@@ -99,7 +99,7 @@ def _settle(store: Store, user: User, before: Sequence[Stretch], now: datetime, 
     today = local_date(now, zone)
     after = store.coverage.stretches(user.user_id)
     if unknown_days(before, today, zone) != unknown_days(after, today, zone):
-        store.rebuilds.mark(user.user_id, "analytics_snapshots")
+        store.marks.mark(user.user_id, "covered_spans")
     return 0 if joined(before) == joined(after) else settle_unknown(store, user, now, closed_by)
 
 

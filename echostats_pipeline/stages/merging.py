@@ -151,7 +151,7 @@ def resolve_named_plays(store: Store, user: User) -> set[str]:
     resolved = store.catalog.resolved(unresolved)
     if resolved:
         days = days_of(store, user, pl.Series(store.plays.ends_of(user.user_id, list(resolved)), dtype=UTC_MS))
-        with store.rebuilds.changing(user.user_id, days):
+        with store.marks.changing(user.user_id, days):
             store.plays.resolve(user.user_id, resolved, store.catalog.known_tracks(set(resolved.values())))
     return left | set(resolved)
 
@@ -178,7 +178,7 @@ def fill_tracks(store: Store, tracks: Sequence[Track]) -> None:
         for user in store.users.all() if untimed else ():
             if ends := untimed.get(user.user_id):
                 days = days_of(store, user, pl.Series(ends, dtype=UTC_MS))
-                changing.enter_context(store.rebuilds.changing(user.user_id, days))
+                changing.enter_context(store.marks.changing(user.user_id, days))
         store.plays.fill_tracks(tracks)
 
 
@@ -220,7 +220,7 @@ def stored_around(
 def finish_merges(store: Store, user: User) -> None:
     """Finish merges that a killed process had begun."""
     for merge in store.plays.unfinished(user.user_id):
-        with store.rebuilds.changing(user.user_id, days_of(store, user, pl.Series(merge.touched, dtype=UTC_MS))):
+        with store.marks.changing(user.user_id, days_of(store, user, pl.Series(merge.touched, dtype=UTC_MS))):
             store.plays.finish(merge)
 
 
@@ -228,7 +228,7 @@ def write_changes(store: Store, user: User, changes: PlayChanges) -> None:
     """Write plays; the days that they touch are marked for a rebuild before and after the write."""
     if not changes:
         return
-    with store.rebuilds.changing(user.user_id, days_of(store, user, changes.ends)):
+    with store.marks.changing(user.user_id, days_of(store, user, changes.ends)):
         store.plays.apply(changes)
 
 

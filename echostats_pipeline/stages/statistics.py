@@ -18,8 +18,8 @@ from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.coverage import ensure_spans, settle_unknown
+from echostats_pipeline.storage.change_marks import BegunReading
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline.storage.rebuilds import BegunRebuild
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
@@ -118,7 +118,7 @@ class SharedRebuild:
 
     def _days(self, user: User) -> set[date]:
         days = self._asked[user.partition_key]
-        waiting = self._store.rebuilds.pending_days(user.user_id) - set(days)
+        waiting = self._store.marks.pending_days(user.user_id) - set(days)
         extra = waiting if len(waiting) <= MOST_EXTRA_DAYS else set()
         return {*days, *extra, *(days_before(self._store, user, self._first_day) if self._first_day in days else ())}
 
@@ -129,7 +129,7 @@ class _Stretch(NamedTuple):
     user: User
     dates: list[date]
     plays: pl.DataFrame
-    begun: BegunRebuild
+    begun: BegunReading
 
 
 def _passes(store: Store, wanted: Iterable[tuple[User, Collection[date]]]) -> Iterator[list[tuple[User, DayWindow]]]:
@@ -172,7 +172,7 @@ def _read(store: Store, pieces: Iterable[tuple[User, DayWindow]]) -> list[_Stret
     stretches = []
     for user, window in pieces:
         dates = list(window.dates())
-        begun = store.rebuilds.begin(user.user_id, "daily_rollups", [day.isoformat() for day in dates])
+        begun = store.marks.begin(user.user_id, "daily_rollups", [day.isoformat() for day in dates])
         plays = store.plays.read(user.user_id, *window.instants(ZoneInfo(user.timezone)))
         stretches.append(_Stretch(user, dates, plays, begun))
     return stretches
@@ -181,17 +181,17 @@ def _read(store: Store, pieces: Iterable[tuple[User, DayWindow]]) -> list[_Stret
 def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument]) -> RebuildResult:
     user_id = stretch.user.user_id
     written = store.statistics.replace_rollups(user_id, stretch.dates, rollups)
-    # A run that died between writing and marking has left rollups that are in no snapshot.
-    if written or store.statistics.has_changed_rollups(user_id):
-        store.rebuilds.mark(user_id, "analytics_snapshots")
-    store.rebuilds.finish(stretch.begun)
+    # A process that died while it wrote has left rollups that are in no snapshot; their marks are still open.
+    if not written and store.statistics.has_changed_rollups(user_id):
+        store.marks.ask(user_id, "analytics_snapshots")
+    store.marks.finish(stretch.begun)
     plays = sum(rollup["total_rows"] for rollup in rollups)
     return RebuildResult(days=len(stretch.dates), plays=plays, rollups=len(rollups), written=written)
 
 
 def days_before(store: Store, user: User, day: date) -> set[date]:
     """Return the days before `day` from the first to the last one with plays, and those that wait for a rebuild."""
-    waiting = {early for early in store.rebuilds.pending_days(user.user_id) if early < day}
+    waiting = {early for early in store.marks.pending_days(user.user_id) if early < day}
     span = store.users.history_span(user.user_id)
     if span is None:
         return waiting
@@ -201,7 +201,7 @@ def days_before(store: Store, user: User, day: date) -> set[date]:
 
 def unbuilt_days(store: Store, user: User, window: DayWindow) -> set[date]:
     """Return the days of a window that wait for a rebuild, or have plays and no rollup."""
-    waiting = {day for day in store.rebuilds.pending_days(user.user_id) if window.first <= day <= window.last}
+    waiting = {day for day in store.marks.pending_days(user.user_id) if window.first <= day <= window.last}
     played = store.plays.days(user.user_id, window, ZoneInfo(user.timezone))
     return waiting | (played - store.statistics.rollup_days(user.user_id, window))
 
@@ -227,7 +227,7 @@ class Snapshots:
 
 def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
     """Rebuild the snapshots, calendar snapshots and yearly reviews of one user from the rollups and the catalogue."""
-    with store.rebuilds.rebuilding(user.user_id, "analytics_snapshots"):
+    with store.marks.reading(user.user_id, "analytics_snapshots"):
         heard = _listening_frames(store, user.user_id)
         today = local_date(now, ZoneInfo(user.timezone))
         ensure_spans(store, user, now)
@@ -248,7 +248,7 @@ def _listening_frames(store: Store, user_id: str) -> ListeningFrames:
         ahead = None if store.catalog.has_frames(user_id) else reader.submit(_catalog_of_plays, store, user_id)
         rollups = store.statistics.rollup_frames(user_id)
     if untold := rollups.untold_dates():
-        store.rebuilds.mark(user_id, "daily_rollups", [day.isoformat() for day in untold])
+        store.marks.ask(user_id, "daily_rollups", [day.isoformat() for day in untold])
     track_ids = rollups.track_ids["track_id"].unique()
     asked, catalog = (track_ids.clear(), None) if ahead is None else ahead.result()
     if catalog is None or not track_ids.is_in(asked.implode()).all():

@@ -11,8 +11,8 @@ from pymongo.errors import DuplicateKeyError
 
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User, partition_key
+from echostats_pipeline.storage.change_marks import ChangeMarks
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.rebuilds import RebuildQueue
 from echostats_pipeline.transforms.history.identity import stable_id
 
 TRACES = ("_migrations", "genre_distributions")
@@ -39,15 +39,15 @@ def adopt_users(db: Db, *, simulated: bool) -> list[str]:
     Returns:
         The partition keys of the adopted users.
     """
-    users, queue = db["users"], RebuildQueue(db)
+    users, marks = db["users"], ChangeMarks(db)
     adopted = []
     for user in users.find(NOT_ADOPTED):
         user_id = str(user["_id"])
         key = partition_key(str(user.get("display_name") or ""), user_id)
         _name_tracks(db, user_id)
         # Marked first: an interrupted adoption is repeated.
-        queue.mark(user_id, "daily_rollups", _dates(db, user_id))
-        queue.mark(user_id, "analytics_snapshots")
+        marks.mark(user_id, "listening_history", _dates(db, user_id))
+        marks.mark(user_id, "users")
         mine = {"_id": user["_id"], **NOT_ADOPTED}
         fresh = User(spotify_id="", partition_key=key, simulated=simulated, adopted_at=utc_now()).to_bson()
         lacking = {name: value for name, value in fresh.items() if name not in user}

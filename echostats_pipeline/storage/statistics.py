@@ -12,6 +12,7 @@ from pymongo.collection import Collection
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, Period
+from echostats_pipeline.storage.change_marks import ChangeMarks
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.frame_cache.rollup_changes import RollupChangeStore
@@ -25,11 +26,12 @@ BATCH = 1_000
 class StatisticsStore:
     """Collections ``daily_rollups``, ``analytics_snapshots``, ``calendar_snapshots`` and ``yearly_reviews``."""
 
-    def __init__(self, db: Db) -> None:
+    def __init__(self, db: Db, marks: ChangeMarks) -> None:
         self._rollups = db["daily_rollups"]
         self._snapshots = db["analytics_snapshots"]
         self._calendar = db["calendar_snapshots"]
         self._reviews = db["yearly_reviews"]
+        self._marks = marks
         self._changes = RollupChangeStore(db)
         self._frames = RollupFrameStore(db, self._changes)
 
@@ -49,7 +51,7 @@ class StatisticsStore:
         }
         if writes:
             operations = list(writes.values())
-            with self._changes.changing(user_id, writes):
+            with self._marks.changing(user_id, writes, "daily_rollups"), self._changes.changing(user_id, writes):
                 for start in range(0, len(operations), BATCH):
                     self._rollups.bulk_write(operations[start : start + BATCH], ordered=False)
         return len(writes)

@@ -7,6 +7,7 @@ from datetime import datetime
 from echostats_pipeline.storage.adoption import adopt_users
 from echostats_pipeline.storage.api_logs import ApiLogBuffer
 from echostats_pipeline.storage.catalog import CatalogStore
+from echostats_pipeline.storage.change_marks import ChangeMarks
 from echostats_pipeline.storage.coverage import CoverageStore
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.imports import ImportStore
@@ -17,7 +18,6 @@ from echostats_pipeline.storage.limits import LimitStore
 from echostats_pipeline.storage.owned import OwnedStore
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.storage.readings import ReadingStore
-from echostats_pipeline.storage.rebuilds import RebuildQueue
 from echostats_pipeline.storage.removals import RemovalStore
 from echostats_pipeline.storage.statistics import StatisticsStore
 from echostats_pipeline.storage.sync_jobs import JobStore
@@ -36,7 +36,7 @@ class Store:
     library: LibraryStore
     readings: ReadingStore
     statistics: StatisticsStore
-    rebuilds: RebuildQueue
+    marks: ChangeMarks
     jobs: JobStore
     leases: LeaseStore
     imports: ImportStore
@@ -48,6 +48,7 @@ class Store:
     @classmethod
     def of(cls, db: Db) -> "Store":
         """The store over an open database."""
+        marks = ChangeMarks(db)
         return cls(
             db=db,
             users=UserStore(db),
@@ -56,8 +57,8 @@ class Store:
             catalog=CatalogStore(db),
             library=LibraryStore(db),
             readings=ReadingStore(db),
-            statistics=StatisticsStore(db),
-            rebuilds=RebuildQueue(db),
+            statistics=StatisticsStore(db, marks),
+            marks=marks,
             jobs=JobStore(db),
             leases=LeaseStore(db),
             imports=ImportStore(db),
@@ -74,12 +75,12 @@ class Store:
     def mark_all_snapshots(self) -> None:
         """Request new snapshots of all users, because names and genres in the catalogue may have changed."""
         for user in self.users.all():
-            self.rebuilds.mark(user.user_id, "analytics_snapshots")
+            self.marks.mark(user.user_id, "catalog")
 
     def mark_snapshots_of_listeners(self, track_ids: Iterable[str]) -> None:
         """Request new snapshots of users who have played these tracks, which are now shown or counted differently."""
         for user_id in self.plays.listeners(track_ids):
-            self.rebuilds.mark(user_id, "analytics_snapshots")
+            self.marks.mark(user_id, "catalog")
 
     def documents_in(self, collection: str) -> int:
         """The number of documents in a collection, as estimated by the server."""

@@ -84,7 +84,7 @@ def test_every_day_from_the_first_to_the_last_play_waits_in_both_zones(
     assert east == DayWindow(date(2025, 3, 1), date(2025, 3, 4))
     moved = store.users.find("ann")
     assert moved.timezone == "Asia/Tokyo"
-    assert store.rebuilds.pending_days(user.user_id) == set(east.dates())
+    assert store.marks.pending_days(user.user_id) == set(east.dates())
     west = move_days(store, moved, "America/Lima")
     assert west == DayWindow(date(2025, 3, 1), date(2025, 3, 4))
 
@@ -98,25 +98,25 @@ def test_a_rebuild_after_a_move_leaves_no_day_of_the_old_zone(
     rebuild_rollups(store, user, days, min_play_ms=0, progress=progress)
     move_days(store, user, "Pacific/Kiritimati")
     moved = store.users.find("ann")
-    rebuild_rollups(store, moved, store.rebuilds.pending_days(user.user_id), min_play_ms=0, progress=progress)
+    rebuild_rollups(store, moved, store.marks.pending_days(user.user_id), min_play_ms=0, progress=progress)
     after = documents(store.db, "daily_rollups", without=("_id", "computed_at", "updated_at"))
     store.db["daily_rollups"].delete_many({})
     everything = DayWindow(date(2025, 2, 25), date(2025, 3, 10)).dates()
     rebuild_rollups(store, moved, list(everything), min_play_ms=0, progress=progress)
     assert after == documents(store.db, "daily_rollups", without=("_id", "computed_at", "updated_at"))
-    assert store.rebuilds.pending_days(user.user_id) == set()
+    assert store.marks.pending_days(user.user_id) == set()
 
 
 def test_a_user_without_plays_moves_without_a_rebuild(store: Store, user: User) -> None:
     assert move_days(store, user, "Asia/Tokyo") is None
     assert store.users.find("ann").timezone == "Asia/Tokyo"
-    assert store.rebuilds.pending_days(user.user_id) == set()
+    assert store.marks.pending_days(user.user_id) == set()
 
 
 def test_the_snapshots_of_a_moved_user_are_rebuilt_though_no_day_may_change(store: Store, user: User) -> None:
     rebuild_snapshots(store, user, NOW)
     move_days(store, user, "Asia/Tokyo")
-    assert list(store.rebuilds.pending("analytics_snapshots")) == [user.user_id]
+    assert list(store.marks.pending("analytics_snapshots")) == [user.user_id]
     rebuild_snapshots(store, store.users.find("ann"), NOW)
     assert store.statistics.snapshot(user.user_id, "week").period_end == datetime(2025, 6, 15, 15, tzinfo=UTC)
-    assert store.rebuilds.pending("analytics_snapshots") == {}
+    assert store.marks.pending("analytics_snapshots") == {}

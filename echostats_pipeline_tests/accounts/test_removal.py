@@ -131,7 +131,7 @@ def test_a_worker_that_writes_on_leaves_nothing_after_the_sweep(installation: In
         assert store.owned.counts(user) == {}
         go_on.set()
     late = store.removals.leftovers()
-    assert late.keys() >= {"listening_history", "rebuild_queue", "api_logs", "analytics_snapshots", "recently_played"}
+    assert late.keys() >= {"listening_history", "change_marks", "api_logs", "analytics_snapshots", "recently_played"}
     assert store.removals.sweep() == late
     assert store.removals.leftovers() == store.owned.counts(user) == {}
     assert [each.user_id for each in store.users.all()] == [other.user_id]

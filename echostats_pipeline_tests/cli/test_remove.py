@@ -116,5 +116,5 @@ def test_the_doctor_counts_what_is_left_of_removed_users(
     assert "Users removed: 0; documents of theirs: 0." in echostats("doctor", "--json").stdout
     assert echostats("remove", "--user", "ann", "--yes").returncode == 0
     assert "Users removed: 1; documents of theirs: 0." in echostats("doctor", "--json").stdout
-    installation.store.rebuilds.mark(ann.user_id, "analytics_snapshots")
-    assert "Users removed: 1; documents of theirs: 2 (rebuild_queue 2)." in echostats("doctor", "--json").stdout
+    installation.store.marks.ask(ann.user_id, "analytics_snapshots")
+    assert "Users removed: 1; documents of theirs: 2 (change_marks 2)." in echostats("doctor", "--json").stdout

@@ -118,7 +118,7 @@ def test_a_zone_is_set_and_the_days_that_wait_are_said(
     ended = echostats("users", "timezone", "ann", "Asia/Tokyo")
     assert "from 2025-03-01 to 2025-03-05" in ended.stdout
     assert installation.store.users.find("ann").timezone == "Asia/Tokyo"
-    assert len(installation.store.rebuilds.pending_days(ann.user_id)) == 5
+    assert len(installation.store.marks.pending_days(ann.user_id)) == 5
     assert echostats("users", "timezone", "ann", "Mars/Olympus").returncode == 2
 
 

@@ -86,9 +86,9 @@ PURPOSES: Mapping[str, Purpose] = {
     "statistics_catalog": Purpose(
         "The part of the catalogue that a user has played, in columns.", "the asset `analytics_snapshots`"
     ),
-    "rebuild_queue": Purpose(
-        "Days and statistics whose source changed after they were built.",
-        "the assets `listening_history`, `streaming_history_import` and `tracks`; the rebuild takes its marks away",
+    "change_marks": Purpose(
+        "What changed in each source, and which consumers have read it.",
+        "every change of a source; a consumer adds its name, and the last one deletes the mark",
     ),
     "user_leases": Purpose(
         "Which run may change a user's history or library now.", "every run that changes one, every 15 seconds"

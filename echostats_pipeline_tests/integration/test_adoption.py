@@ -75,7 +75,7 @@ def test_users_of_echostats_are_adopted_synced_and_built_and_echostats_reads_on(
 
     users = pipeline.store.users.all()
     assert [user.user_id for user in users] == adoptable
-    days = pipeline.store.rebuilds.pending("daily_rollups")
+    days = pipeline.store.marks.pending("daily_rollups")
     for user in users:
         pipeline.instance.add_dynamic_partitions("users", [user.partition_key])
         assert user.user_id not in pipeline.store.jobs.busy_users(), "a job of a worker that is gone blocks no run"

@@ -53,7 +53,7 @@ def content(db: Db) -> Counter[str]:
 
 
 def stale_days(db: Db) -> set[str]:
-    return {mark["date"] for mark in db["rebuild_queue"].find({"target": "daily_rollups"})}
+    return {mark["date"] for mark in db["change_marks"].find({"source": "listening_history"})}
 
 
 def test_a_killed_import_is_finished_by_the_next_one(
@@ -65,7 +65,7 @@ def test_a_killed_import_is_finished_by_the_next_one(
     exports.write_extended_export(
         installation.simulator.world, installation.person(user), NOW - EXPORTED, NOW - timedelta(days=1), export
     )
-    store.db["rebuild_queue"].delete_many({})
+    store.db["change_marks"].delete_many({})
     before = {name: list(store.db[name].find()) for name in store.db.list_collection_names()}
 
     def start_over() -> None:

@@ -27,8 +27,8 @@ from echostats_pipeline.orchestration.tags import USER_TAG
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.stages.imports import import_export
+from echostats_pipeline.storage.change_marks import OPEN_FOR
 from echostats_pipeline.storage.leases import Lease
-from echostats_pipeline.storage.rebuilds import OPEN_FOR
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import Counted
 from echostats_pipeline_tests.integration.processes import eventually, interrupt, processes_of, started
@@ -226,8 +226,8 @@ def test_whatever_is_killed_the_run_fails_with_a_reason_and_the_next_one_complet
         assert plays(own, user.user_id) == imported_at_once(store, export)
         # Days that the killed runs were changing count as changed five minutes later: let these minutes pass.
         began = {"open_since": {"$type": "date"}}
-        own.db["rebuild_queue"].update_many(began, {"$set": {"open_since": utc_now() - 2 * OPEN_FOR}})
-        eventually("rebuilt days", lambda: not own.rebuilds.pending("daily_rollups"), process)
+        own.db["change_marks"].update_many(began, {"$set": {"open_since": utc_now() - 2 * OPEN_FOR}})
+        eventually("rebuilt days", lambda: not own.marks.pending("daily_rollups"), process)
         total = sum(rollup["total_rows"] for rollup in own.db["daily_rollups"].find({"user_id": user.user_id}))
         assert total == own.db["listening_history"].count_documents({"user_id": user.user_id})
     next_one_ends_what_is_left(ui, process, processes, command)

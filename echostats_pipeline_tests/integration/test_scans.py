@@ -46,7 +46,7 @@ SMALL = {
     "unread_playlists": "playlists that wait for their contents, none once a library is read through",
     "unfinished_merges": "empty but while plays change",
     "incidents": "a few a month, looked through when a user is removed or has been",
-    "rebuild_queue": "what waits for a rebuild, for a minute or two",
+    "change_marks": "what waits for a rebuild, for a minute or two",
 }
 """Collections that do not grow with time, and why: reading one completely is as good as any index."""
 CATALOGUE = {"tracks", "artists", "albums"}

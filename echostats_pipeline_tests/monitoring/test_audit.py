@@ -14,7 +14,7 @@ from echostats_pipeline.monitoring import audit
 from echostats_pipeline.monitoring.audit import AuditedUser, AuditFinding, Examination
 from echostats_pipeline.stages.merging import fill_tracks
 from echostats_pipeline.storage.audit import AuditStore
-from echostats_pipeline.storage.rebuilds import RebuildQueue
+from echostats_pipeline.storage.change_marks import ChangeMarks
 from echostats_pipeline.transforms.days import DayWindow, local_date
 from echostats_pipeline_tests.conftest import NOW, Installation
 from echostats_pipeline_tests.stages.test_ingestion import sync
@@ -163,7 +163,7 @@ def test_a_missing_rollup_is_found_and_names_with_dots_and_dollars_are_added_up(
     day = NOW.date() - timedelta(days=60)
     found = examined(installation, audit.daily_rollups_match_history, listener)
     assert [(row["day"], row["differs"], row["plays_expected"]) for row in found.rows] == [(str(day), "no document", 4)]
-    installation.store.rebuilds.mark(listener.user_id, "daily_rollups", [str(day), str(day + timedelta(days=1))])
+    installation.store.marks.ask(listener.user_id, "daily_rollups", [str(day), str(day + timedelta(days=1))])
     catch_up(installation, listener)
     assert examined(installation, audit.daily_rollups_match_history, listener).passed
 
@@ -171,7 +171,10 @@ def test_a_missing_rollup_is_found_and_names_with_dots_and_dollars_are_added_up(
 @pytest.mark.parametrize("opened", [False, True])
 def test_days_that_wait_for_a_rebuild_are_not_wrong(installation: Installation, listener: User, opened: bool) -> None:
     day = change_rollup(installation, **{"$inc": {"total_plays": 1}})
-    installation.store.rebuilds.mark(listener.user_id, "daily_rollups", [str(day)], opened=opened)
+    marks: ChangeMarks = installation.store.marks
+    change = marks.open(listener.user_id, "listening_history", [str(day)])
+    if not opened:
+        marks.close(change)
     found = examined(installation, audit.daily_rollups_match_history, listener)
     assert (found.passed, found.numbers["waiting_for_a_rebuild"]) == (True, 1)
 
@@ -196,7 +199,7 @@ def test_a_rebuild_while_a_check_reads_is_no_mismatch(
 
     def rebuild(call: int) -> None:
         if call == 0:  # after the old rollup was read; its mark is removed before the audit looks for marks
-            installation.store.rebuilds.mark(listener.user_id, "daily_rollups", [str(day)])
+            installation.store.marks.ask(listener.user_id, "daily_rollups", [str(day)])
             catch_up(installation, listener)
 
     meanwhile(monkeypatch, "rollups", rebuild)
@@ -208,9 +211,9 @@ def test_while_syncs_go_on_nothing_is_said_of_a_day(
     installation: Installation, listener: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_rollup(installation, **{"$inc": {"total_plays": 1}})
-    queue: RebuildQueue = installation.store.rebuilds
+    marks: ChangeMarks = installation.store.marks
     meanwhile(
-        monkeypatch, "plays", lambda call: queue.mark(listener.user_id, "daily_rollups", [f"2020-01-0{call + 1}"])
+        monkeypatch, "plays", lambda call: marks.mark(listener.user_id, "listening_history", [f"2020-01-0{call + 1}"])
     )
     found = examined(installation, audit.daily_rollups_match_history, listener)
     assert (found.passed, found.numbers["waiting_for_a_rebuild"]) == (True, 1)
@@ -247,7 +250,7 @@ def test_a_snapshot_that_says_something_else_is_found(
     assert (found.numbers["snapshots"], found.numbers["mismatches"]) == (5, 1)
     assert (found.rows[0]["snapshot"], found.rows[0]["differs"]) == ("month", differs)
     assert "materialize analytics_snapshots" in found.description
-    installation.store.rebuilds.mark(listener.user_id, "analytics_snapshots")
+    installation.store.marks.ask(listener.user_id, "analytics_snapshots")
     waiting = examined(installation, audit.analytics_snapshots_match_rollups, listener)
     assert (waiting.passed, waiting.numbers["waiting_for_a_rebuild"]) == (True, 5)
 
@@ -306,13 +309,13 @@ def test_a_length_that_becomes_known_has_its_day_rebuilt(installation: Installat
     at = NOW - timedelta(days=40)
     add_play(installation, listener, at)
     day = str(local_date(at, AuditedUser(listener, None).zone))
-    installation.store.rebuilds.mark(listener.user_id, "daily_rollups", [day])
+    installation.store.marks.ask(listener.user_id, "daily_rollups", [day])
     catch_up(installation, listener)
     fill_tracks(installation.store, [Track(spotify_id="t" * 22, name="T", duration_ms=60_000)])
-    assert day in {str(waiting) for waiting in installation.store.rebuilds.pending_days(listener.user_id)}
+    assert day in {str(waiting) for waiting in installation.store.marks.pending_days(listener.user_id)}
     assert examined(installation, audit.daily_rollups_match_history, listener).passed, "the day waits"
     catch_up(installation, listener)
     found = examined(installation, audit.daily_rollups_match_history, listener)
     assert (found.passed, found.numbers["waiting_for_a_rebuild"]) == (True, 0)
     fill_tracks(installation.store, [Track(spotify_id="t" * 22, name="T", duration_ms=60_000)])
-    assert installation.store.rebuilds.pending_days(listener.user_id) == set()
+    assert installation.store.marks.pending_days(listener.user_id) == set()

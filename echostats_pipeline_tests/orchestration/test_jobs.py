@@ -67,7 +67,7 @@ def test_a_sync_materializes_its_range_and_completes_its_job(pipeline: Pipeline)
     assert pipeline.store.users.find(user.partition_key).last_synced_at == NOW
     assert pipeline.store.db["listening_history"].count_documents({}) == 50
     assert sum(rollup["total_rows"] for rollup in documents(pipeline.store.db, "daily_rollups")) == 50
-    assert pipeline.store.rebuilds.pending_days(user.user_id) == set()
+    assert pipeline.store.marks.pending_days(user.user_id) == set()
 
 
 def test_a_second_sync_is_periodic_and_changes_nothing(pipeline: Pipeline) -> None:
@@ -175,7 +175,7 @@ def test_an_import_completes_with_counts_and_leaves_its_days_waiting(pipeline: P
         assert job.items_processed == job.items_total == metadata["rows"]
         assert sum(file.rows for file in pipeline.store.imports.of_run(result.run_id)) == metadata["rows"]
     assert pipeline.materialized("streaming_history_import") == {user.partition_key}
-    assert len(pipeline.store.rebuilds.pending_days(user.user_id)) >= 18
+    assert len(pipeline.store.marks.pending_days(user.user_id)) >= 18
 
 
 @pytest.mark.parametrize("content", [None, b"not a zip"])
@@ -195,19 +195,19 @@ def test_rollups_of_a_range_and_then_snapshots(pipeline: Pipeline, tmp_path: Pat
     user = pipeline.connect()
     path = write_export(pipeline, user, tmp_path / "export.zip", MOST_EXTRA_DAYS + 15)
     pipeline.run("history_import", partition_key=user.partition_key, run_config=import_config(path))
-    waiting = pipeline.store.rebuilds.pending_days(user.user_id)
+    waiting = pipeline.store.marks.pending_days(user.user_id)
     assert len(waiting) > MOST_EXTRA_DAYS
     # Too many days outside the range get a separate run.
     one = pipeline.run("rollup_build", tags=range_of(TODAY, TODAY, user))
     assert one.success
-    assert pipeline.store.rebuilds.pending_days(user.user_id) == waiting - {TODAY}
+    assert pipeline.store.marks.pending_days(user.user_id) == waiting - {TODAY}
     result = pipeline.run("rollup_build", tags=range_of(min(waiting), max(waiting), user))
     assert result.success
     job = the_job(pipeline, result)
     assert (job.job_type, job.status) == ("rollup_build", "completed")
     span = (max(waiting) - min(waiting)).days + 1
     assert pipeline.materialized("daily_rollups") == day_keys(user, min(waiting), span) | day_keys(user, TODAY, 1)
-    assert pipeline.store.rebuilds.pending_days(user.user_id) == set()
+    assert pipeline.store.marks.pending_days(user.user_id) == set()
     snapshots = pipeline.run("snapshot_build", partition_key=user.partition_key)
     assert snapshots.success
     assert the_job(pipeline, snapshots).status == "completed"
@@ -221,11 +221,11 @@ def test_waiting_days_older_than_spotify_are_built_with_the_first_there_is(pipel
     user = pipeline.connect()
     pipeline.run("user_sync", tags=range_of(TODAY, TODAY, user))
     old = [date(2005, 1, 1) + timedelta(days=number) for number in range(2 * MOST_EXTRA_DAYS)]
-    pipeline.store.rebuilds.mark(user.user_id, "daily_rollups", map(str, old))
-    pending = pipeline.store.rebuilds.pending("daily_rollups")
+    pipeline.store.marks.ask(user.user_id, "daily_rollups", map(str, old))
+    pending = pipeline.store.marks.pending("daily_rollups")
     (request,) = rollup_requests([user], pending, busy=(), since=FIRST_DAY)
     assert pipeline.run("rollup_build", tags=request.tags).success
-    assert pipeline.store.rebuilds.pending_days(user.user_id) == set()
+    assert pipeline.store.marks.pending_days(user.user_id) == set()
     assert f"{FIRST_DAY}|{user.partition_key}" in pipeline.materialized("daily_rollups")
 
 
@@ -272,16 +272,16 @@ def test_the_catalogue_is_completed_and_snapshots_of_its_listeners_wait(pipeline
     pipeline.run("user_sync", tags=range_of(TODAY, TODAY, listener))
     for user in (listener, silent):
         pipeline.run("snapshot_build", partition_key=user.partition_key)
-    assert pipeline.store.rebuilds.pending("analytics_snapshots") == {}
+    assert pipeline.store.marks.pending("analytics_snapshots") == {}
     result = pipeline.run("catalog_enrichment")
     assert result.success
     job = the_job(pipeline, result)
     assert {step.action for step in job.steps} == {"tracks", "artists", "albums", "audio_features"}
     assert pipeline.store.catalog.lacking(NOW) == {}
-    assert set(pipeline.store.rebuilds.pending("analytics_snapshots")) == {listener.user_id}
+    assert set(pipeline.store.marks.pending("analytics_snapshots")) == {listener.user_id}
     pipeline.run("snapshot_build", partition_key=listener.partition_key)
     assert pipeline.run("catalog_enrichment").success
-    assert pipeline.store.rebuilds.pending("analytics_snapshots") == {}, "nothing has changed"
+    assert pipeline.store.marks.pending("analytics_snapshots") == {}, "nothing has changed"
 
 
 def test_the_catalogue_is_not_completed_for_nobody(pipeline: Pipeline) -> None:

@@ -114,7 +114,7 @@ def test_a_quota_in_the_middle_of_the_catalogue_is_no_failure_and_is_gone_on_fro
     assert the_job(pipeline, result).status == "completed"
     said = details(pipeline, result)
     assert said["tracks"].startswith("Read 50 tracks, 0 unavailable; 70 left, waiting until 2025-06-16 12:00 UTC: ")
-    assert set(pipeline.store.rebuilds.pending("analytics_snapshots")) == {user.user_id}
+    assert set(pipeline.store.marks.pending("analytics_snapshots")) == {user.user_id}
     waiting = reason(tick(pipeline, incomplete_catalog))
     assert "tracks" in waiting
     pipeline.installation.clock.advance(timedelta(hours=24))

@@ -62,7 +62,7 @@ def test_days_that_wait_or_have_plays_and_no_rollup_stay_missing(pipeline: Pipel
     user = pipeline.connect()
     unbuilt, waiting = TODAY - timedelta(days=40), [TODAY - timedelta(days=number) for number in range(20, 55)]
     played(pipeline, user, unbuilt)
-    pipeline.store.rebuilds.mark(user.user_id, "daily_rollups", map(str, waiting))
+    pipeline.store.marks.ask(user.user_id, "daily_rollups", map(str, waiting))
     run("rollup_build", user)
     assert missing(pipeline, "daily_rollups", user) == {f"{day}|{user.partition_key}" for day in {unbuilt, *waiting}}
     run("rollup_build", user, days=60)

@@ -27,9 +27,9 @@ class DyingStatistics(DyingCollection):
 
 
 def dying_statistics(db: Db, lives: int) -> Store:
-    """The store of a process that dies after `lives` writes to statistics and rebuild marks."""
+    """The store of a process that dies after `lives` writes to statistics and change marks."""
     store, left = Store.of(db), WritesLeft(lives)
-    parts: list[Any] = [store.statistics, store.rebuilds]
+    parts: list[Any] = [store.statistics, store.marks]
     parts += [part for part in vars(store.statistics).values() if not isinstance(part, Collection)]
     for part in parts:
         for name, value in vars(part).items():

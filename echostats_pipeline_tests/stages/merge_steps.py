@@ -55,7 +55,7 @@ def forget(db: Db) -> None:
         "unfinished_merges",
         "recently_played",
         "listening_gaps",
-        "rebuild_queue",
+        "change_marks",
         "tracks",
     ):
         db[collection].delete_many({})

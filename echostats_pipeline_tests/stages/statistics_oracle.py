@@ -45,14 +45,14 @@ def rebuild_days(store: Store, user: User, days: set[date]) -> None:
 
 def rebuild_waiting(store: Store, user: User) -> None:
     """Rebuild the days of one user that wait."""
-    rebuild_days(store, user, store.rebuilds.pending_days(user.user_id))
+    rebuild_days(store, user, store.marks.pending_days(user.user_id))
 
 
 def catch_up(store: Store, now: datetime) -> None:
     """Rebuild exactly what the sensors would find stale, for all users."""
     for user in store.users.all():
         rebuild_waiting(store, user)
-    waiting, ends = store.rebuilds.pending("analytics_snapshots"), store.statistics.period_ends()
+    waiting, ends = store.marks.pending("analytics_snapshots"), store.statistics.period_ends()
     for user in store.users.all():
         if user.user_id in waiting or ends.get(user.user_id, now + timedelta(days=1)) <= now:
             rebuild_snapshots(store, user, now)
@@ -62,10 +62,9 @@ def from_scratch(store: Store, scratch: Store, now: datetime) -> None:
     """Build every day and every period of all users in another database with the same sources.
 
     Users are added in another order. Catalogue entries of tracks without a Spotify id get other users' names: these
-    entries
-    are shared, and the names of these tracks must come from the user's own plays.
+    entries are shared, and the names of these tracks must come from the user's own plays.
     """
-    for name in (*KEYS, *CACHES, *SOURCES, "rebuild_queue"):
+    for name in (*KEYS, *CACHES, *SOURCES, "change_marks"):
         scratch.db[name].delete_many({})
     for name in SOURCES:
         if found := list(store.db[name].find()):

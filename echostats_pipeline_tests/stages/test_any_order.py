@@ -123,9 +123,7 @@ class AnyOrder(RuleBasedStateMachine):
             with suppress(DiedError):
                 self._import(dying(self.db, lived), user, path)
             # Five minutes later, the dead process's changes no longer count as under way.
-            self.db["rebuild_queue"].update_many(
-                {}, [{"$set": {"open_since": {"$subtract": ["$open_since", 400_000]}}}]
-            )
+            self.db["change_marks"].update_many({}, [{"$set": {"open_since": {"$subtract": ["$open_since", 400_000]}}}])
         self._import(self.store, user, path)
 
     def _import(self, store: Store, user: User, path: Path) -> None:

@@ -210,8 +210,8 @@ def play(store: Store, user: User, track_id: str) -> None:
 
 def snapshots_wait_of(store: Store) -> set[str]:
     """Ids of users whose snapshots wait; clears the marks."""
-    waiting = set(store.rebuilds.pending("analytics_snapshots"))
-    store.db["rebuild_queue"].delete_many({})
+    waiting = set(store.marks.pending("analytics_snapshots"))
+    store.db["change_marks"].delete_many({})
     return waiting
 
 

@@ -61,7 +61,7 @@ def test_syncs_whose_pages_overlap_are_one_span_and_a_short_page_goes_on_with_it
     assert len(store.coverage.spans(user.user_id)) == 1
     cover_sync(store, user, page(user, NOW - 1 * DAY, NOW), NOW)
     assert [span.from_ for span in store.coverage.spans(user.user_id)] == [NOW - 9 * DAY, NOW - 1 * DAY]
-    assert list(store.rebuilds.pending("analytics_snapshots")) == [user.user_id]
+    assert list(store.marks.pending("analytics_snapshots")) == [user.user_id]
 
 
 def test_a_database_of_an_earlier_version_gets_its_spans_from_what_it_recorded(store: Store, user: User) -> None:

@@ -20,7 +20,7 @@ def listen(store: Store, user_id: str, at: datetime) -> None:
     store.db["listening_history"].insert_one(
         {"user_id": user_id, "played_at": at, "track": track, "ms_played": 60_000, "source": "import"}
     )
-    store.rebuilds.mark(user_id, "daily_rollups", [at.date().isoformat()])
+    store.marks.ask(user_id, "daily_rollups", [at.date().isoformat()])
 
 
 def test_a_rebuild_of_days_may_die_at_any_write(store: Store, scratch: Store) -> None:

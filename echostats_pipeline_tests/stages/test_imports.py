@@ -93,15 +93,15 @@ def test_importing_again_changes_nothing(
     read(export[0])
     before = documents(store.db, "listening_history", without=())
     tracks = documents(store.db, "tracks", without=())
-    for day in store.db["rebuild_queue"].find():
-        store.db["rebuild_queue"].delete_one({"_id": day["_id"]})
+    for day in store.db["change_marks"].find():
+        store.db["change_marks"].delete_one({"_id": day["_id"]})
     files = read(export[0])
     assert total(files, "inserted") == total(files, "merged") == 0
     assert total(files, "duplicate") == export[1].music_rows
     assert [file.status for file in files] == ["completed"] * len(files)
     assert documents(store.db, "listening_history", without=()) == before
     assert documents(store.db, "tracks", without=()) == tracks
-    assert documents(store.db, "rebuild_queue") == []
+    assert documents(store.db, "change_marks") == []
 
 
 def test_a_later_export_that_contains_it_adds_only_the_rest(
@@ -126,7 +126,7 @@ def test_what_comes_from_the_api_and_from_an_export_is_one_play_in_either_order(
     user, store = installation.connect(), installation.store
     seen = []
     for steps in (("sync", "import"), ("import", "sync"), ("sync", "import", "sync", "import", "sync")):
-        for collection in ("listening_history", "recently_played", "rebuild_queue", "tracks"):
+        for collection in ("listening_history", "recently_played", "change_marks", "tracks"):
             store.db[collection].delete_many({})
         for step in steps:
             if step == "sync":
@@ -179,7 +179,7 @@ def test_no_name_breaks_an_import_or_the_rollups(store: Store, user: User, tmp_p
     path = write_json(tmp_path / "endsong_0.json", [row(**dict.fromkeys(fields, names)), row("2025-06-01T11:00:00Z")])
     (file,) = import_export(store, user, [path], progress=Counted(), clock=lambda: NOW)
     assert file.inserted + file.rejected == 2
-    days = store.rebuilds.pending_days(user.user_id)
+    days = store.marks.pending_days(user.user_id)
     rebuild_rollups(store, user, days, min_play_ms=30_000, progress=Counted())
     rebuild_snapshots(store, user, NOW)
     assert sum(rollup["total_plays"] for rollup in store.db["daily_rollups"].find()) == file.inserted

@@ -134,7 +134,7 @@ def test_days_that_a_play_touches_wait_for_a_rebuild(installation: Installation)
     sync(installation, user)
     zone = installation.person(user).zone
     played = {stamp.astimezone(zone).date() for stamp, _ in stored(installation.store, user)}
-    assert played <= installation.store.rebuilds.pending_days(user.user_id)
+    assert played <= installation.store.marks.pending_days(user.user_id)
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_a_late_row_with_an_old_stamp_is_found(store: Store, user: User) -> None
     merge_pages(store, user, NOW)
     read_recently_played(store, answering(row(NOW), late), user, NOW)
     assert merge_pages(store, user, NOW).outcomes == {"inserted": 1, "duplicate": 1}
-    assert (NOW - timedelta(days=3)).date() in store.rebuilds.pending_days(user.user_id)
+    assert (NOW - timedelta(days=3)).date() in store.marks.pending_days(user.user_id)
 
 
 def test_a_first_full_answer_is_no_gap(store: Store, user: User) -> None:
@@ -266,7 +266,7 @@ def test_a_merge_that_dies_half_way_is_completed_by_the_next(installation: Insta
     with pytest.raises(ConnectionAbortedError):
         merge_pages(dying, user, installation.now())
     zone = installation.person(user).zone
-    waiting = store.rebuilds.pending_days(user.user_id)
+    waiting = store.marks.pending_days(user.user_id)
     assert {stamp.astimezone(zone).date() for stamp, _ in stored(store, user)} <= waiting
     sync(installation, user)
     assert stored(store, user) == expected
@@ -282,8 +282,8 @@ def test_whoever_has_played_a_track_gets_new_snapshots_when_it_is_shown_otherwis
         merge_pages(store, user, NOW)
 
     def waiting() -> set[str]:
-        found = set(store.rebuilds.pending("analytics_snapshots"))
-        store.db["rebuild_queue"].delete_many({})
+        found = set(store.marks.pending("analytics_snapshots"))
+        store.db["change_marks"].delete_many({})
         return found
 
     other = "5uLU6hMCjMI75M1A2tKUQC"

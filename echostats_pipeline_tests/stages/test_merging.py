@@ -221,14 +221,14 @@ def test_what_echostats_knows_of_an_import_survives_what_the_api_and_scrobbles_t
 
 
 def marked(db: Db) -> Iterator[str]:
-    return (mark["date"] for mark in db["rebuild_queue"].find({"target": "daily_rollups", "date": {"$ne": ""}}))
+    return (mark["date"] for mark in db["change_marks"].find({"source": "listening_history", "date": {"$ne": ""}}))
 
 
 def test_days_that_change_are_marked_in_the_zone_of_the_user(db: Db, store: Store, user: User) -> None:
     merge(store, user, export([row(DAY - 60, "a"), row(2 * DAY + 60, "b")]))
     # 23:59 in UTC is the next day in Berlin.
     assert {"2024-05-02", "2024-05-03"} <= set(marked(db))
-    db["rebuild_queue"].delete_many({})
+    db["change_marks"].delete_many({})
     merge(store, user, export([row(DAY - 60, "a")]))
     assert list(marked(db)) == []
 
@@ -237,12 +237,12 @@ def test_what_is_finished_for_a_dead_process_is_marked_again(db: Db, store: Stor
     merge(store, user, [item(300)])
     with pytest.raises(DiedError):
         merge(dying(db, 1), user, export([row(301)]))
-    db["rebuild_queue"].delete_many({})
+    db["change_marks"].delete_many({})
     assert documents(db, "listening_history")[0]["source"] == "api"
     finish_merges(store, user)
     assert documents(db, "listening_history")[0]["source"] == "import"
     assert EPOCH.date().isoformat() in set(marked(db))
-    db["rebuild_queue"].delete_many({})
+    db["change_marks"].delete_many({})
     finish_merges(store, user)
     assert list(marked(db)) == []
     assert db["unfinished_merges"].count_documents({}) == 0

@@ -154,7 +154,7 @@ def listen(store: Store, user: User, track: str, *, name: str, artist: str, albu
     store.db["listening_history"].insert_one(
         {"user_id": user.user_id, "played_at": NOW - ago, "track": snapshot, "ms_played": 60_000, "source": "import"}
     )
-    store.rebuilds.mark(user.user_id, "daily_rollups", [(NOW - ago).date().isoformat()])
+    store.marks.ask(user.user_id, "daily_rollups", [(NOW - ago).date().isoformat()])
 
 
 def test_what_another_program_wrote_with_a_nul_is_read_without_it(store: Store, scratch: Store, user: User) -> None:
@@ -211,7 +211,7 @@ def test_a_day_emptied_by_a_deletion_loses_its_rollup_and_its_neighbours_keep_th
         listen(store, user, "t", name="T", artist="A", album="B", ago=timedelta(days=days))
     check_truth(store, scratch, NOW)
     store.db["listening_history"].delete_many({"played_at": NOW - timedelta(days=2)})
-    store.rebuilds.mark(user.user_id, "daily_rollups", [(NOW - timedelta(days=2)).date().isoformat()])
+    store.marks.ask(user.user_id, "daily_rollups", [(NOW - timedelta(days=2)).date().isoformat()])
     check_truth(store, scratch, NOW)
     assert sorted(found["date"] for found in store.db["daily_rollups"].find()) == ["2025-06-12", "2025-06-14"]
     assert (week(store, user)["total_tracks_played"], week(store, user)["longest_streak_days"]) == (2, 1)

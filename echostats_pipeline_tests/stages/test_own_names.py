@@ -109,7 +109,7 @@ def test_days_that_an_earlier_version_built_learn_whose_albums_they_tell_of(
     for name in ("rollup_changes", "statistics_years"):
         store.db[name].delete_many({})
     rebuild_snapshots(store, me, NOW)
-    assert len(store.rebuilds.pending_days(me.user_id)) == len(MY_FILES)
+    assert len(store.marks.pending_days(me.user_id)) == len(MY_FILES)
     rebuild_waiting(store, me)
     check_truth(store, scratch, NOW)
     assert all_time(store, me) == now

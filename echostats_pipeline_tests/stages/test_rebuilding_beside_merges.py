@@ -76,11 +76,11 @@ def test_a_rebuild_beside_imports_and_syncs_loses_nothing(pipeline: Pipeline, tm
             import_export(store, user, [path], progress=Counted(), clock=installation.now)
             sync(installation, user)
         installation.clock.advance(timedelta(hours=1))
-        assert stale_days(store, user) <= store.rebuilds.pending_days(user.user_id)
-    waiting = store.rebuilds.pending_days(user.user_id)
+        assert stale_days(store, user) <= store.marks.pending_days(user.user_id)
+    waiting = store.marks.pending_days(user.user_id)
     assert waiting <= set(SPAN.dates())
     assert pipeline.run("rollup_build", tags=range_tags(SPAN.first, SPAN.last, user.partition_key)).success
-    assert store.rebuilds.pending_days(user.user_id) == set()
+    assert store.marks.pending_days(user.user_id) == set()
     assert stale_days(store, user) == set()
     stored = documents(store.db, "daily_rollups")
     assert sum(rollup["total_rows"] for rollup in stored) == store.db["listening_history"].count_documents({}) > 100

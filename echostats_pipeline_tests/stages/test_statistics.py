@@ -29,7 +29,7 @@ def rebuild(installation: Installation, user: User, days: set[date]) -> RebuildR
 
 
 def catch_up(installation: Installation, user: User) -> None:
-    rebuild(installation, user, installation.store.rebuilds.pending_days(user.user_id))
+    rebuild(installation, user, installation.store.marks.pending_days(user.user_id))
     rebuild_snapshots(installation.store, user, installation.now())
 
 
@@ -61,7 +61,7 @@ def test_building_as_it_comes_is_building_from_scratch(installation: Installatio
     incremental = statistics(installation)
     assert len(incremental[0]) > 20
     assert len(incremental[1]) == len(PERIODS)
-    for name in ("daily_rollups", "analytics_snapshots", "rebuild_queue"):
+    for name in ("daily_rollups", "analytics_snapshots", "change_marks"):
         store.db[name].delete_many({})
     rebuild(installation, user, set(SPAN.dates()))
     rebuild_snapshots(store, user, installation.now())
@@ -107,16 +107,16 @@ def test_rebuilding_what_has_not_changed_writes_nothing_and_wakes_nobody(install
     user, store = installation.connect(), installation.store
     sync(installation, user)
     catch_up(installation, user)
-    assert store.rebuilds.pending("daily_rollups") == store.rebuilds.pending("analytics_snapshots") == {}
+    assert store.marks.pending("daily_rollups") == store.marks.pending("analytics_snapshots") == {}
     assert rebuild(installation, user, set(SPAN.dates())).written == 0
-    assert store.rebuilds.pending("analytics_snapshots") == {}
+    assert store.marks.pending("analytics_snapshots") == {}
 
 
 def test_rollups_that_changed_make_the_snapshots_wait(installation: Installation) -> None:
     user, store = installation.connect(), installation.store
     sync(installation, user)
-    rebuild(installation, user, store.rebuilds.pending_days(user.user_id))
-    assert list(store.rebuilds.pending("analytics_snapshots")) == [user.user_id]
+    rebuild(installation, user, store.marks.pending_days(user.user_id))
+    assert list(store.marks.pending("analytics_snapshots")) == [user.user_id]
 
 
 def test_a_day_that_lost_its_plays_loses_its_rollup(installation: Installation) -> None:

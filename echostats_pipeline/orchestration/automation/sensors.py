@@ -160,7 +160,7 @@ def stale_rollups(
     """Request one run per user over the days that wait."""
     resting = _resting_users(context, rollup_build.name, clock.now())
     idle = [user for user in _users(store) if user.partition_key not in resting]
-    pending, since = store.get().rebuilds.pending("daily_rollups"), _first_day(context)
+    pending, since = store.get().marks.pending("daily_rollups"), _first_day(context)
     wanted = rollup_requests(idle, pending, store.get().jobs.busy_users(), since=since)
     return wanted or dg.SkipReason("No day waits for a rebuild")
 
@@ -179,7 +179,7 @@ def stale_snapshots(
     users, jobs = _users(store), store.get().jobs
     stale = stale_users(
         [user for user in users if user.partition_key not in resting],
-        store.get().rebuilds.pending("analytics_snapshots"),
+        store.get().marks.pending("analytics_snapshots"),
         store.get().statistics.period_ends(),
         # Users who are synced in one run share a run here too: each run costs a process and its imports.
         jobs.busy_users() | jobs.syncing_together(),

@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from echostats_pipeline import __version__
 from echostats_pipeline.accounts.consent import consent_left
 from echostats_pipeline.errors import APP_FAMILY
-from echostats_pipeline.model.operations import RebuildTarget
+from echostats_pipeline.model.operations import Consumer
 from echostats_pipeline.model.users import User, UserStatus
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.families import Family
@@ -96,8 +96,7 @@ def _of_work(store: Store, users: list[User], settings: Settings, now: datetime)
     queues = {(kind,): lacking.get(kind, 0) for kind in QUEUES}
     yield _gauge("echostats_enrichment_queue_length", "Entries of the catalogue to be read.", queues, "kind")
     waiting = {
-        (target,): sum(len(dates) for dates in store.rebuilds.pending(target).values())
-        for target in get_args(RebuildTarget)
+        (target,): sum(len(dates) for dates in store.marks.pending(target).values()) for target in get_args(Consumer)
     }
     yield _gauge("echostats_pending_rebuilds", "Days and statistics that wait for a rebuild.", waiting, "target")
     yield _gauge("echostats_open_sync_jobs", "Jobs that run.", {(): measures.open_jobs()})

@@ -8,7 +8,7 @@ rules keep it correct without a lock:
   between.
 - A process that reads takes stale dates from the rollups themselves. Its result is confirmed only if no other process
   is writing, and only if no date has become stale meanwhile. A writer that was killed is ignored after `OPEN_FOR`, like
-  the marks of `storage.rebuilds`.
+  the marks of `storage.change_marks`.
 """
 
 import secrets
@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pymongo import UpdateOne
 
 from echostats_pipeline.model.statistics import RollupChanges
+from echostats_pipeline.storage.change_marks import OPEN_FOR
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.rebuilds import OPEN_FOR
 
 NOBODY_WRITES: Document = {
     "$allElementsTrue": {

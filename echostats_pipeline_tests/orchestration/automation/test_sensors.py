@@ -130,7 +130,7 @@ def test_days_that_wait_are_asked_for_in_one_range(pipeline: Pipeline) -> None:
     user = pipeline.connect()
     assert isinstance(tick(pipeline, stale_rollups), dg.SkipReason)
     days = [TODAY - timedelta(days=5), TODAY - timedelta(days=1)]
-    pipeline.store.rebuilds.mark(user.user_id, "daily_rollups", [str(day) for day in days])
+    pipeline.store.marks.ask(user.user_id, "daily_rollups", [str(day) for day in days])
     (request,) = tick(pipeline, stale_rollups)
     assert request.tags.items() >= range_tags(days[0], days[1], user.partition_key).items()
     pipeline.store.jobs.open(JobKey(user.user_id, "running"), "periodic", NOW)
@@ -164,7 +164,7 @@ def test_snapshots_of_those_who_are_synced_in_one_run_wait_for_its_end(pipeline:
     jobs = [JobKey(user.user_id, "run") for user in users]
     for user, job in zip(users, jobs, strict=True):
         pipeline.store.jobs.open(job, "periodic", NOW)
-        pipeline.store.rebuilds.mark(user.user_id, "analytics_snapshots")
+        pipeline.store.marks.ask(user.user_id, "analytics_snapshots")
     pipeline.store.jobs.close(jobs[0], "completed", NOW)
     assert isinstance(tick(pipeline, stale_snapshots), dg.SkipReason)
     pipeline.store.jobs.close(jobs[1], "completed", NOW)

@@ -81,7 +81,7 @@ def test_the_job_of_a_killed_command_is_closed_and_that_of_a_run_that_repeats_it
     for run in (killed, repeated):
         pipeline.store.jobs.open(JobKey("u", run.run_id), "rollup_build", NOW)
     assert close_dead_runs(pipeline.instance, pipeline.store, NOW) == [killed.run_id]
-    assert list(pipeline.store.rebuilds.pending("analytics_snapshots")) == [user.user_id], "it may have changed names"
+    assert list(pipeline.store.marks.pending("analytics_snapshots")) == [user.user_id], "it may have changed names"
     (job,) = pipeline.store.jobs.of_run(killed.run_id)
     assert (job.status, "process" in job.error_message) == ("failed", True)
     assert (status(pipeline, killed), status(pipeline, repeated)) == (Status.FAILURE, Status.STARTED)

@@ -50,7 +50,7 @@ def removing(pipeline: Pipeline, user: User, call: Callable[..., Any]) -> Callab
         if user in arguments:
             remove_user(pipeline.store, user, NOW)
             assert pipeline.store.owned.counts(user) == {}
-            pipeline.store.rebuilds.mark(user.user_id, "analytics_snapshots")
+            pipeline.store.marks.ask(user.user_id, "analytics_snapshots")
             pipeline.store.db["api_logs"].insert_one(ApiLog(user_id=user.user_id).to_bson())
         return result
 
@@ -121,7 +121,7 @@ def test_every_night_what_came_late_is_swept_and_said_in_numbers(pipeline: Pipel
     remove_user(pipeline.store, user, NOW)
     for key in (user.partition_key, other.partition_key):  # as sensors do that looked a moment before
         (imports_dir / key).mkdir(parents=True)
-    pipeline.store.rebuilds.mark(user.user_id, "analytics_snapshots")
+    pipeline.store.marks.ask(user.user_id, "analytics_snapshots")
     result = pipeline.run("retention")
     assert result.success
     assert pipeline.store.removals.leftovers() == {}
