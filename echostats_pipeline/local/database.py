@@ -19,8 +19,8 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
 
     Args:
         settings: Where the database is.
-        indexes: Whether to create the declared indexes first, to carry over the marks of an earlier version, and to adopt
-            users whom EchoStats has added.
+        indexes: Whether to create the declared indexes first, to carry over the marks of an earlier version, and to
+            adopt users whom EchoStats has added.
 
     Raises:
         StorageError: the database cannot be used.

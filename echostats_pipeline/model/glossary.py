@@ -250,9 +250,7 @@ MEANINGS: Mapping[str, str] = {
     "detected_at": "When the gap was found.",
     "closed_by": "What closed the gap; null while it is open.",
     # What has changed, and who works on it.
-    "writers": "Runs that are changing rollups of the year now.",
-    "since": "Since when, by the database's clock.",
-    "YearWriter.token": "Identifies the write.",
+    "vouched": "Whether the columns are correct except for dates with unread marks; others are not used.",
     "layout": "Version of the columns' layout; older ones are built again.",
     "StatisticsCatalog.kind": "`tracks`, `artists` or `albums`.",
     "StatisticsCatalog.number": "Number of the part, from 0.",

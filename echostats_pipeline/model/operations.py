@@ -12,7 +12,7 @@ JobStatus = Literal["pending", "running", "completed", "failed"]
 RowOutcome = Literal["inserted", "merged", "duplicate", "not_music", "rejected"]
 Source = Literal["listening_history", "daily_rollups", "catalog", "covered_spans", "users"]
 """What changes: a collection, or the catalogue of tracks, artists and albums as one user hears it."""
-Consumer = Literal["daily_rollups", "analytics_snapshots"]
+Consumer = Literal["daily_rollups", "statistics_years", "analytics_snapshots"]
 """What is built from sources and has to read what changes in them."""
 LeaseScope = Literal["history", "library"]
 IncidentKind = Literal["run", "check", "user"]

@@ -265,30 +265,6 @@ class YearlyReview(PeriodStatistics):
     busiest_day: DayTotal | None = None
 
 
-class YearWriter(Embedded):
-    """A process that is writing rollups of a year, and since when."""
-
-    token: str
-    since: UtcDatetime
-
-
-class RollupChanges(Document):
-    """Which rollups of one user and calendar year have changed since they were last read (``rollup_changes``).
-
-    The document can be dropped at any time; the rollups are then read once more.
-    """
-
-    user_id: str
-    year: int
-    stale: list[str] = Field(default_factory=list)
-    """Dates whose rollups have changed."""
-    writers: list[YearWriter] = Field(default_factory=list)
-    revision: str = ""
-    """A text that changes whenever the list of stale dates changes."""
-    kept: str = ""
-    """Token of the columns (`StatisticsYear`) that are correct except for the stale dates."""
-
-
 class StatisticsYear(Document):
     """Rollups of one user and calendar year in columns, from which snapshots are built (``statistics_years``).
 
@@ -299,7 +275,9 @@ class StatisticsYear(Document):
     year: int
     layout: int
     token: str
-    """Identifies these columns. They may be used only if `RollupChanges` of the year names this token."""
+    """Identifies these columns; it is another one after each replacement."""
+    vouched: bool = False
+    """Whether the columns are correct except for dates with unread marks (`ChangeMark`). Others are not used."""
     columns: dict[str, bytes]
     """Frames in Arrow's IPC format, by name."""
 

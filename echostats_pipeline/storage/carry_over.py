@@ -1,6 +1,6 @@
 """What databases of earlier versions hold elsewhere, carried over when a database is opened at a start.
 
-Earlier versions kept what waits for a rebuild in ``rebuild_queue``.
+They kept what waits for a rebuild in ``rebuild_queue``, and in ``rollup_changes`` which rollups had changed.
 """
 
 from datetime import datetime
@@ -8,12 +8,12 @@ from datetime import datetime
 from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.storage.change_marks import READERS
+from echostats_pipeline.storage.change_marks import READERS, ChangeMarks
 from echostats_pipeline.storage.database import Db, Document, duplicates
 
 
 def carry_over_marks(db: Db) -> int:
-    """Make marks of all that waits in ``rebuild_queue``, and drop it; returns how many.
+    """Make marks of all that waits in ``rebuild_queue``, and drop both collections; returns how many.
 
     Nothing is taken away before its mark is set: what is interrupted is done again at the next start. What a process of
     an earlier version marks meanwhile stays for that.
@@ -29,6 +29,10 @@ def carry_over_marks(db: Db) -> int:
         queue.delete_many({"$or": [{"_id": entry["_id"], "mark": entry["mark"]} for entry in found]})
         if queue.find_one() is None:
             queue.drop()
+    # A process may have died after it wrote rollups and before it asked for snapshots.
+    for user_id in db["rollup_changes"].distinct("user_id", {"stale.0": {"$exists": True}}):
+        ChangeMarks(db).ask(user_id, "analytics_snapshots")
+    db["rollup_changes"].drop()
     return len(marks)
 
 

@@ -34,6 +34,7 @@ WHOLE = "all"
 
 READERS: Mapping[Consumer, tuple[Source, ...]] = {
     "daily_rollups": ("listening_history",),
+    "statistics_years": ("daily_rollups",),
     "analytics_snapshots": ("daily_rollups", "catalog", "covered_spans", "users"),
 }
 """The sources of each consumer; what it asks for itself stands among the marks of the first."""
@@ -67,6 +68,23 @@ class BegunReading:
     consumer: Consumer
     dates: list[str]
     seen: list[str]
+    newest: dict[str, str]
+
+
+@dataclass(frozen=True)
+class UnreadChanges:
+    """What a consumer of one source has not read.
+
+    Attributes:
+        marks: Marks by date, those of changes that are under way included.
+        open: Dates that are just being changed.
+        newest: The newest mark of the source.
+    """
+
+    user_id: str
+    consumer: Consumer
+    marks: dict[str, set[str]]
+    open: set[str]
     newest: dict[str, str]
 
 
@@ -112,7 +130,9 @@ class ChangeMarks:
             source = self._readers[consumer][0]
             fresh = OpenMarks(user_id, source, dates, secrets.token_hex(8))
             others = sorted(self._readers_of(source) - {consumer})
+            older = self._plain(fresh, read_by=others)
             self._insert(fresh, mark=fresh.writer, marked_at=self._now(user_id, source), read_by=others)
+            self._remove(older)
 
     def pending(self, consumer: Consumer) -> dict[str, list[str]]:
         """User ids with the dates that a consumer has to read, in order."""
@@ -125,6 +145,28 @@ class ChangeMarks:
     def pending_days(self, user_id: str) -> set[date]:
         """The dates of one user whose rollups wait."""
         return self._days({"user_id": user_id, **self._unread("daily_rollups"), **WAITING})
+
+    def unread(self, user_id: str, consumer: Consumer) -> UnreadChanges:
+        """What a consumer has not read of its source, for one that has to know each date."""
+        scope = {"user_id": user_id, **self._unread(consumer)}
+        fields = {"source": 1, "date": 1, "mark": 1, "over": WAITING["$expr"]}
+        found = list(self._marks.aggregate([{"$match": scope}, {"$project": fields}]))
+        dated = [each for each in found if each["date"] not in (NEWEST, WHOLE)]
+        marks: dict[str, set[str]] = {}
+        for each in dated:
+            marks.setdefault(each["date"], set()).add(each["mark"])
+        newest = {each["source"]: each["mark"] for each in found if each["date"] == NEWEST}
+        return UnreadChanges(user_id, consumer, marks, {each["date"] for each in dated if not each["over"]}, newest)
+
+    def has_moved(self, seen: UnreadChanges) -> bool:
+        """Whether anything was marked since."""
+        return self._newest(seen.user_id, seen.consumer) != seen.newest
+
+    def take_for_read(self, seen: UnreadChanges, dates: Iterable[str]) -> None:
+        """Take what a consumer has seen of some dates for read; none of them may have been open."""
+        if dates := sorted(set(dates)):
+            marks = set[str]().union(*(seen.marks[day] for day in dates))
+            self._read(seen.user_id, seen.consumer, {"date": {"$in": dates}, "mark": {"$in": sorted(marks)}})
 
     def changing_days(self, user_id: str) -> set[date]:
         """The dates of one user that are just being changed, or were when the process died that changed them."""
@@ -165,17 +207,18 @@ class ChangeMarks:
             self.ask(begun.user_id, begun.consumer, begun.dates)
         elif begun.seen:
             dates = {"date": {"$in": begun.dates} if begun.consumer in BUILT_BY_DATE else {"$ne": NEWEST}}
-            self._read(begun, dates)
+            self._read(begun.user_id, begun.consumer, {**dates, "mark": {"$in": begun.seen}})
 
-    def _read(self, begun: BegunReading, dates: Document) -> None:
+    def _read(self, user_id: str, consumer: Consumer, seen: Document) -> None:
         """Note that a consumer has read marks, and delete those that all have read."""
-        for source in self._readers[begun.consumer]:
-            seen = {"user_id": begun.user_id, "source": source, **dates, "mark": {"$in": begun.seen}}
-            if others := sorted(self._readers_of(source) - {begun.consumer}):
-                self._marks.update_many(seen, {"$addToSet": {"read_by": begun.consumer}})
-                self._marks.delete_many({**seen, "read_by": {"$all": others}})
-            else:
-                self._marks.delete_many(seen)
+        sources = {source: self._readers_of(source) for source in self._readers[consumer]}
+        alone = [source for source, readers in sources.items() if len(readers) == 1]
+        if alone:
+            self._marks.delete_many({"user_id": user_id, "source": {"$in": alone}, **seen})
+        for source in sources.keys() - set(alone):
+            scope = {"user_id": user_id, "source": source, **seen}
+            self._marks.update_many(scope, {"$addToSet": {"read_by": consumer}})
+            self._marks.delete_many({**scope, "read_by": {"$all": sorted(sources[source])}})
 
     def _become_plain(self, opened: OpenMarks) -> None:
         """Set plain marks in the place of open ones, or of none.
@@ -185,16 +228,23 @@ class ChangeMarks:
         """
         at = self._move_newest(opened.user_id, opened.source)
         scope = {"user_id": opened.user_id, "source": opened.source}
-        plain = {**scope, "date": {"$in": opened.dates}, "open_since": None}
-        older = [each["_id"] for each in self._marks.find(plain, {"_id": 1})]
+        older = self._plain(opened)
         content: Document = {"mark": secrets.token_hex(8), "marked_at": at, "open_since": None, "read_by": []}
         mine = {**scope, "writer": opened.writer, "date": {"$in": opened.dates}}
         made_plain = self._marks.update_many(mine, {"$set": content}).matched_count if opened.writer else 0
         if made_plain < len(opened.dates):  # those of a writer slower than `OPEN_FOR` are read and gone
             fresh = OpenMarks(opened.user_id, opened.source, opened.dates, content["mark"])
             self._insert(fresh, **content)
-        if older:
-            self._marks.delete_many({"_id": {"$in": older}})
+        self._remove(older)
+
+    def _plain(self, marks: OpenMarks, **query: Any) -> list[Any]:
+        """Ids of the plain marks that there are of the same dates."""
+        scope = {"user_id": marks.user_id, "source": marks.source, "date": {"$in": marks.dates}, "open_since": None}
+        return [each["_id"] for each in self._marks.find({**scope, **query}, {"_id": 1})]
+
+    def _remove(self, ids: list[Any]) -> None:
+        if ids:
+            self._marks.delete_many({"_id": {"$in": ids}})
 
     def _insert(self, marks: OpenMarks, **content: Any) -> None:
         """Documents of a writer that has none yet."""

@@ -15,7 +15,6 @@ from echostats_pipeline.model.statistics import AnalyticsSnapshot, Period
 from echostats_pipeline.storage.change_marks import ChangeMarks
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.frame_cache.rollup_changes import RollupChangeStore
 from echostats_pipeline.storage.frame_cache.rollup_frames import RollupFrameStore
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline.transforms.statistics.frames import RollupFrames
@@ -32,8 +31,7 @@ class StatisticsStore:
         self._calendar = db["calendar_snapshots"]
         self._reviews = db["yearly_reviews"]
         self._marks = marks
-        self._changes = RollupChangeStore(db)
-        self._frames = RollupFrameStore(db, self._changes)
+        self._frames = RollupFrameStore(db, marks)
 
     def replace_rollups(self, user_id: str, days: Iterable[date], documents: Sequence[Document]) -> int:
         """Replace the rollups of `days` by `documents`: write those that differ, delete those that no longer exist.
@@ -51,7 +49,7 @@ class StatisticsStore:
         }
         if writes:
             operations = list(writes.values())
-            with self._marks.changing(user_id, writes, "daily_rollups"), self._changes.changing(user_id, writes):
+            with self._marks.changing(user_id, writes, "daily_rollups"):
                 for start in range(0, len(operations), BATCH):
                     self._rollups.bulk_write(operations[start : start + BATCH], ordered=False)
         return len(writes)
@@ -67,7 +65,7 @@ class StatisticsStore:
 
     def has_changed_rollups(self, user_id: str) -> bool:
         """Whether rollups have changed since they were last read for snapshots."""
-        return self._changes.has_stale(user_id)
+        return bool(self._marks.unread(user_id, "statistics_years").marks)
 
     def replace_snapshots(self, documents: Sequence[Document], computed_at: datetime) -> int:
         """Replace snapshots of periods, each in one write; `computed_at` changes even if nothing else does.

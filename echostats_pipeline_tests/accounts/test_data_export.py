@@ -113,7 +113,7 @@ def test_every_collection_of_theirs_has_a_file_and_nobody_elses_is_in_it(store: 
     ann, bob = connect(store, "ann"), connect(store, "bob")
     lines = exported(store, ann, tmp_path / "out")
     assert lines.keys() == EXPORTED | {"users"}
-    assert {"rollup_changes", "statistics_years", "statistics_catalog"} == OWNED - EXPORTED
+    assert {"statistics_years", "statistics_catalog"} == OWNED - EXPORTED
     assert bob.user_id not in repr(lines)
     assert all(len(found) == 1 for found in lines.values())
 

@@ -76,10 +76,6 @@ PURPOSES: Mapping[str, Purpose] = {
         "This and the last week, month and year by the calendar.", "the asset `analytics_snapshots`"
     ),
     "yearly_reviews": Purpose("Each calendar year that is over.", "the asset `analytics_snapshots`"),
-    "rollup_changes": Purpose(
-        "The days of a year whose rollups changed since they were read into columns.",
-        "the assets `daily_rollups` and `analytics_snapshots`",
-    ),
     "statistics_years": Purpose(
         "A user's days of a year, in the columns that snapshots are built from.", "the asset `analytics_snapshots`"
     ),

@@ -28,7 +28,7 @@ KEYS = {
     "yearly_reviews": "year",
 }
 """Derived collections, and the fields that identify a document of a user."""
-CACHES = ("rollup_changes", "statistics_years", "statistics_catalog")
+CACHES = ("statistics_years", "statistics_catalog")
 SOURCES = ("users", "listening_history", "covered_spans", "tracks", "artists", "albums")
 """Collections from which they are derived."""
 TIMELESS = ("_id", "computed_at")

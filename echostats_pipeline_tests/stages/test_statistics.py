@@ -136,7 +136,7 @@ def test_the_first_snapshots_tell_of_tracks_that_rollups_still_know(installation
     catch_up(installation, user)
     before = documents(store.db, "analytics_snapshots", without=("_id", "computed_at"))
     assert all(snapshot["top_artists"] for snapshot in before)
-    for name in ("statistics_years", "statistics_catalog", "rollup_changes"):
+    for name in ("statistics_years", "statistics_catalog"):
         store.db[name].delete_many({})
     store.db["listening_history"].delete_many({})
     rebuild_snapshots(store, user, installation.now())

@@ -9,6 +9,7 @@ from echostats_pipeline.storage.carry_over import carry_over_marks
 from echostats_pipeline.storage.change_marks import OPEN_FOR, WHOLE
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import Installation
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -67,3 +68,11 @@ def test_a_start_that_is_interrupted_carries_over_the_rest_at_the_next_one(db: D
     assert sorted(db["change_marks"].distinct("date")) == [*DATES, "2025-01-09", WHOLE]
     assert db["change_marks"].count_documents({}) == 7
     assert carry_over_marks(db) == 0
+
+
+def test_rollups_that_no_snapshot_knows_of_are_carried_over(db: Db, store: Store) -> None:
+    changes = {"u": ["2025-01-01"], "v": []}
+    db["rollup_changes"].insert_many([{"user_id": user, "year": 2025, "stale": days} for user, days in changes.items()])
+    assert carry_over_marks(db) == 0
+    assert store.marks.pending("analytics_snapshots") == {"u": [WHOLE]}
+    assert "rollup_changes" not in db.list_collection_names()

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from echostats_pipeline.model.operations import Consumer
-from echostats_pipeline.storage.change_marks import NEWEST, OPEN_FOR, READERS, WHOLE, ChangeMarks
+from echostats_pipeline.storage.change_marks import NEWEST, OPEN_FOR, WHOLE, ChangeMarks
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.hypothesis_profiles import examples
@@ -249,7 +249,11 @@ def test_a_date_that_changes_again_and_again_is_one_mark(store: Store, db: Db) -
 
 A_MART: Any = "a mart"
 SNAPSHOTS: Consumer = "analytics_snapshots"
-MART: Any = {**READERS, A_MART: ("daily_rollups", "listening_history")}
+MART: Any = {
+    "daily_rollups": ("listening_history",),
+    SNAPSHOTS: ("daily_rollups", "catalog"),
+    A_MART: ("daily_rollups", "listening_history"),
+}
 
 
 def test_each_consumer_reads_a_change_for_itself(db: Db) -> None:

@@ -25,6 +25,8 @@ from echostats_pipeline.storage.metric_counts import Measures
 from echostats_pipeline.storage.store import Store
 
 DAY = timedelta(days=1)
+REBUILT: tuple[Consumer, ...] = ("daily_rollups", "analytics_snapshots")
+"""What has runs of its own; other consumers read along with these."""
 QUEUES = ("tracks", "artists", "albums", "audio-features")
 
 
@@ -95,9 +97,7 @@ def _of_work(store: Store, users: list[User], settings: Settings, now: datetime)
     lacking = store.catalog.lacking(now, settings.audio_features)
     queues = {(kind,): lacking.get(kind, 0) for kind in QUEUES}
     yield _gauge("echostats_enrichment_queue_length", "Entries of the catalogue to be read.", queues, "kind")
-    waiting = {
-        (target,): sum(len(dates) for dates in store.marks.pending(target).values()) for target in get_args(Consumer)
-    }
+    waiting = {(target,): sum(len(dates) for dates in store.marks.pending(target).values()) for target in REBUILT}
     yield _gauge("echostats_pending_rebuilds", "Days and statistics that wait for a rebuild.", waiting, "target")
     yield _gauge("echostats_open_sync_jobs", "Jobs that run.", {(): measures.open_jobs()})
     jobs = measures.jobs([user.user_id for user in users], now - DAY)

@@ -1,8 +1,12 @@
 """Reads rollups as frames, cached as columns so that only changed days are read again.
 
-A document of ``statistics_years`` holds the rollups of one user and calendar year in columns. It is valid only as far
-as `rollup_changes` confirms it. The number of rollups must also match, so that rollups removed or added by other
-programs are noticed. If the collection is dropped, all rollups are read once more.
+A document of ``statistics_years`` holds the rollups of one user and calendar year in columns. It is correct except for
+the dates with marks (`storage.change_marks`) that the columns have not read. The number of rollups must also match, so
+that rollups removed or added by other programs are noticed. If the collection is dropped, all rollups are read again.
+
+A mark counts as read only if its change is in the columns for good, whatever other readers do. So a reader replaces
+only the document that it began with. The first columns of a year count only if nothing was marked since their reader
+began: another reader may have read such a mark, and the columns of that reader may have been dropped.
 """
 
 import secrets
@@ -15,13 +19,13 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import polars as pl
+from pymongo.errors import DuplicateKeyError
 
 from echostats_pipeline.model.collections import index_on
-from echostats_pipeline.model.statistics import RollupChanges
+from echostats_pipeline.storage.change_marks import ChangeMarks, UnreadChanges
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.frame_cache.columns import packed, unpacked
 from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
-from echostats_pipeline.storage.frame_cache.rollup_changes import RollupChangeStore
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.transforms.statistics.frames import (
     DAYS_SCHEMA,
@@ -32,7 +36,7 @@ from echostats_pipeline.transforms.statistics.frames import (
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
 BY_DATE = index_on("daily_rollups", "user_id", "date")
-LAYOUT = 5
+LAYOUT = 6
 """Version of the cached columns; those of another version are read again. Change it with `frames.ROLLUP_SCHEMAS`."""
 READERS = 2
 DAYS_AT_ONCE = 183
@@ -84,22 +88,22 @@ PROJECTION: Document = {
 class RollupFrameStore:
     """Collections ``statistics_years`` and, where it is read completely, ``daily_rollups``."""
 
-    def __init__(self, db: Db, changes: RollupChangeStore) -> None:
+    def __init__(self, db: Db, marks: ChangeMarks) -> None:
         self._rollups = db["daily_rollups"]
         self._years = db["statistics_years"]
-        self._changes = changes
+        self._marks = marks
 
     def read(self, user_id: str) -> RollupFrames:
         """All rollups of one user."""
         rollups = self._rollups_by_year(user_id)
-        changes = self._changes.of(user_id, rollups)
+        changes = self._marks.unread(user_id, "statistics_years")
         with ThreadPoolExecutor(READERS) as readers:  # one year is converted here while the server reads another
-            years = list(readers.map(lambda year: self._year(changes[year], rollups[year]), sorted(rollups)))
-        if gone := changes.keys() - rollups.keys():
-            for year in gone:
-                self._changes.forget(changes[year])
-            self._years.delete_many({"user_id": user_id, "year": {"$in": list(gone)}})
-        return RollupFrames.joined(years)
+            years = list(readers.map(lambda year: self._year(year, changes, rollups[year]), sorted(rollups)))
+        self._years.delete_many({"user_id": user_id, "year": {"$nin": list(rollups)}})
+        behind = {year for year, (_, settled) in zip(sorted(rollups), years, strict=True) if not settled}
+        dates = (day for day in changes.marks.keys() - changes.open if int(day[:4]) not in behind)
+        self._marks.take_for_read(changes, dates)
+        return RollupFrames.joined([frames for frames, _ in years])
 
     def _rollups_by_year(self, user_id: str) -> dict[int, int]:
         """The number of rollups of each year."""
@@ -114,41 +118,51 @@ class RollupFrameStore:
         )
         return {int(each["_id"]): each["rollups"] for every in found for each in every["years"]}
 
-    def _year(self, changes: RollupChanges, rollups: int) -> RollupFrames:
-        """The rollups of a year: cached ones, and stale ones read again."""
-        frames = self._kept(changes)
-        if frames is not None and changes.stale:
-            changed = self._taken_apart(changes.user_id, {"$in": changes.stale})
+    def _year(self, year: int, changes: UnreadChanges, rollups: int) -> tuple[RollupFrames, bool]:
+        """The rollups of a year, cached ones and stale ones read again; and whether its marks are settled."""
+        place = {"user_id": changes.user_id, "year": year}
+        stale = sorted(day for day in changes.marks if int(day[:4]) == year)
+        found = self._years.find_one(place)
+        frames = self._kept(found, stale)
+        if frames is not None and stale:
+            changed = self._taken_apart(changes.user_id, {"$in": stale})
             frames = RollupFrames.joined([frames, changed]).compact()
         if frames is None or frames.days.height != rollups:
-            dates = {"$gte": f"{changes.year}-01-01", "$lte": f"{changes.year}-12-31"}
-            frames = self._taken_apart(changes.user_id, dates)
-        elif not changes.stale:
-            return frames
-        self._keep(changes, frames)
-        return frames
+            frames = self._taken_apart(changes.user_id, {"$gte": f"{year}-01-01", "$lte": f"{year}-12-31"})
+        elif not stale:
+            return frames, True
+        if not changes.open.isdisjoint(stale):  # it may be read before it is written
+            return frames, False
+        return frames, self._keep(place, changes, found, frames)
 
-    def _kept(self, changes: RollupChanges) -> RollupFrames | None:
+    def _kept(self, found: Document | None, stale: list[str]) -> RollupFrames | None:
         """The cached rollups of a year without stale dates; None if no valid ones are cached."""
-        query = {"user_id": changes.user_id, "year": changes.year, "layout": LAYOUT, "token": changes.kept}
-        found = self._years.find_one(query) if changes.kept else None
-        if found is None:
+        if found is None or found["layout"] != LAYOUT or not found["vouched"]:
             return None
         columns = found["columns"]
         dated = {name: unpacked(columns[name]) for name in ROLLUP_SCHEMAS}
         frames = RollupFrames(**dated, track_ids=unpacked(columns["track_ids"]))
-        stale = [date.fromisoformat(day) for day in changes.stale]
-        return frames.of_dates(~pl.col("date").is_in(stale)) if stale else frames
+        gone = [date.fromisoformat(day) for day in stale]
+        return frames.of_dates(~pl.col("date").is_in(gone)) if gone else frames
 
-    def _keep(self, changes: RollupChanges, frames: RollupFrames) -> None:
-        """Cache what was read, unless another process is writing, or has written since."""
+    def _keep(self, place: Document, changes: UnreadChanges, found: Document | None, frames: RollupFrames) -> bool:
+        """Cache what was read instead of `found`; False if another reader was faster."""
         columns = {name: packed(frame) for name, frame in {**frames.dated(), "track_ids": frames.track_ids}.items()}
-        if sum(map(len, columns.values())) > MOST_BYTES or not self._changes.may_keep(changes):
-            return
-        place = {"user_id": changes.user_id, "year": changes.year}
+        if sum(map(len, columns.values())) > MOST_BYTES:
+            self._years.delete_many(place)
+            return True
         token = secrets.token_hex(8)
-        self._years.replace_one(place, {**place, "layout": LAYOUT, "token": token, "columns": columns}, upsert=True)
-        self._changes.keep(changes, token)
+        document = {**place, "layout": LAYOUT, "token": token, "vouched": found is not None, "columns": columns}
+        if found is not None:
+            return self._years.replace_one({**place, "token": found.get("token")}, document).matched_count == 1
+        try:
+            self._years.insert_one(document)
+        except DuplicateKeyError:
+            return False
+        if self._marks.has_moved(changes):
+            return False
+        vouched = self._years.update_one({**place, "token": token}, {"$set": {"vouched": True}})
+        return vouched.matched_count == 1
 
     def _taken_apart(self, user_id: str, dates: Document) -> RollupFrames:
         """The rollups of some dates, from their documents."""

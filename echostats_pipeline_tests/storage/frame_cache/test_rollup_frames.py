@@ -1,14 +1,16 @@
 """The cache of rollups as columns: changed days are read again, and an entry without valid marks is not used."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from echostats_pipeline.model.statistics import RollupChanges, StatisticsYear
+from echostats_pipeline.model.statistics import StatisticsYear
+from echostats_pipeline.storage.change_marks import NEWEST
 from echostats_pipeline.storage.database import Db
-from echostats_pipeline.storage.frame_cache.rollup_changes import RollupChangeStore
+from echostats_pipeline.storage.frame_cache import rollup_frames
+from echostats_pipeline.storage.frame_cache.rollup_frames import RollupFrameStore
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.statistics.frames import RollupFrames
 from echostats_pipeline_tests.storage.test_statistics import DAY, rollup
@@ -42,8 +44,14 @@ def reported(rollups: Iterable[dict[str, Any]]) -> set[tuple[date, str, int]]:
     }
 
 
-def changes(db: Db, year: int = DAY.year) -> RollupChanges:
-    return RollupChanges.model_validate(db["rollup_changes"].find_one({"user_id": "u", "year": year}))
+def stale(db: Db) -> list[str]:
+    """The dates with marks that the columns have not read."""
+    unread = {"source": "daily_rollups", "date": {"$ne": NEWEST}, "read_by": {"$ne": "statistics_years"}}
+    return sorted(db["change_marks"].distinct("date", unread))
+
+
+def writers(db: Db) -> list[str]:
+    return db["change_marks"].distinct("writer", {"open_since": {"$ne": None}})
 
 
 def year(db: Db) -> StatisticsYear:
@@ -60,15 +68,16 @@ def rollups(store: Store) -> list[dict[str, Any]]:
 
 
 def test_what_was_read_is_vouched_for(db: Db, rollups: list[dict[str, Any]]) -> None:
-    assert changes(db).kept == year(db).token != ""
-    assert (changes(db).stale, changes(db).writers) == ([], [])
+    assert year(db).vouched
+    assert year(db).token != ""
+    assert (stale(db), writers(db)) == ([], [])
     assert sorted(db["statistics_years"].distinct("year")) == [OLD.year, DAY.year]
 
 
 def test_a_change_touches_the_marks_alone(store: Store, db: Db, rollups: list[dict[str, Any]]) -> None:
     before = year(db)
     write(store, played(DAY, "b"))
-    assert changes(db).stale == [DAY.isoformat()]
+    assert stale(db) == [DAY.isoformat()]
     assert store.statistics.has_changed_rollups("u")
     assert year(db) == before
 
@@ -79,28 +88,28 @@ def test_what_has_changed_is_read_again_and_nothing_else(store: Store, db: Db, r
     db["daily_rollups"].update_one({"date": DAYS[1].isoformat()}, {"$set": {"track_plays": []}})
     expected = reported([rollups[0], played(DAY, "b", "a", plays=3), *rollups[2:]])
     assert tracks_of(store.statistics.rollup_frames("u")) == expected
-    assert changes(db).stale == []
+    assert stale(db) == []
     assert not store.statistics.has_changed_rollups("u")
     assert tracks_of(store.statistics.rollup_frames("u")) == expected
 
 
 def test_columns_that_nobody_vouches_for_are_not_believed(store: Store, db: Db, rollups: list[dict[str, Any]]) -> None:
     db["daily_rollups"].update_one({"date": DAYS[1].isoformat()}, {"$set": {"track_plays": []}})
-    db["statistics_years"].update_many({}, {"$set": {"token": "of another reader"}})
+    db["statistics_years"].update_many({}, {"$set": {"vouched": False}})
     assert tracks_of(store.statistics.rollup_frames("u")) == reported([*rollups[:2], *rollups[3:]])
-    assert changes(db).kept == year(db).token
+    assert year(db).vouched
 
 
 def test_what_is_read_while_somebody_writes_is_not_vouched_for(
     store: Store, db: Db, rollups: list[dict[str, Any]]
 ) -> None:
     before = year(db)
-    with RollupChangeStore(db).changing("u", [DAY.isoformat()]):
+    with store.marks.changing("u", [DAY], "daily_rollups"):
         assert tracks_of(store.statistics.rollup_frames("u")) == reported(rollups)
-        assert changes(db).stale == [DAY.isoformat()]
+        assert stale(db) == [DAY.isoformat()]
     assert year(db) == before
     store.statistics.rollup_frames("u")
-    assert changes(db).stale == []
+    assert stale(db) == []
 
 
 def test_rollups_removed_by_others_are_noticed(store: Store, db: Db, rollups: list[dict[str, Any]]) -> None:
@@ -108,12 +117,12 @@ def test_rollups_removed_by_others_are_noticed(store: Store, db: Db, rollups: li
     assert tracks_of(store.statistics.rollup_frames("u")) == reported([*rollups[:2], *rollups[3:]])
     db["daily_rollups"].delete_one({"date": OLD.isoformat()})
     assert tracks_of(store.statistics.rollup_frames("u")) == reported([rollups[1], *rollups[3:]])
-    assert (db["rollup_changes"].distinct("year"), db["statistics_years"].distinct("year")) == ([DAY.year], [DAY.year])
+    assert db["statistics_years"].distinct("year") == [DAY.year]
+    assert stale(db) == []
 
 
-@pytest.mark.parametrize("name", ["rollup_changes", "statistics_years"])
-def test_what_is_kept_may_be_dropped(store: Store, db: Db, rollups: list[dict[str, Any]], name: str) -> None:
-    db[name].drop()
+def test_what_is_kept_may_be_dropped(store: Store, db: Db, rollups: list[dict[str, Any]]) -> None:
+    db["statistics_years"].drop()
     assert tracks_of(store.statistics.rollup_frames("u")) == reported(rollups)
 
 
@@ -124,3 +133,75 @@ def test_ids_that_are_not_in_use_any_more_are_not_kept(store: Store, db: Db, rol
     in_use = {track_id for _, track_id, _ in tracks_of(frames)}
     assert set(frames.track_ids["track_id"]) == in_use
     assert "only then 3" in in_use
+
+
+def while_read(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Let something happen once, after a reader has taken rollups apart and before it keeps them."""
+    take_apart, acts = RollupFrameStore._taken_apart, iter([act])
+
+    def taken_apart(reader: RollupFrameStore, *arguments: Any) -> RollupFrames:
+        frames = take_apart(reader, *arguments)
+        next(acts, lambda: None)()
+        return frames
+
+    monkeypatch.setattr(RollupFrameStore, "_taken_apart", taken_apart)
+
+
+def read_by_all(store: Store) -> None:
+    """Have the snapshots built whose columns are read here, so that marks are deleted."""
+    with store.marks.reading("u", "analytics_snapshots"):
+        store.statistics.rollup_frames("u")
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_reader_that_another_one_has_overtaken_keeps_nothing(
+    store: Store,
+    db: Db,
+    rollups: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    first: bool,
+    dropped: bool,
+) -> None:
+    read_by_all(store)
+    write(store, played(DAYS[0], "b"))
+    if first:
+        db["statistics_years"].drop()
+
+    def overtake() -> None:
+        write(store, played(DAYS[1], "c"))
+        read_by_all(store)
+        assert stale(db) == []
+        if dropped:
+            db["statistics_years"].drop()
+
+    while_read(monkeypatch, overtake)
+    store.statistics.rollup_frames("u")
+    now = [rollups[0], played(DAYS[0], "b"), played(DAYS[1], "c"), *rollups[3:]]
+    assert tracks_of(store.statistics.rollup_frames("u")) == reported(now)
+    assert tracks_of(store.statistics.rollup_frames("u")) == reported(now)
+
+
+def test_what_a_dead_process_has_written_is_read_and_kept(store: Store, db: Db, rollups: list[dict[str, Any]]) -> None:
+    store.marks.open("u", "daily_rollups", [str(DAY)])
+    db["daily_rollups"].update_one({"date": str(DAY)}, {"$set": {"track_plays": []}})
+    assert tracks_of(store.statistics.rollup_frames("u")) == reported([rollups[0], *rollups[2:]])
+    assert stale(db) == [str(DAY)]
+    db["change_marks"].update_many(
+        {"open_since": {"$ne": None}}, [{"$set": {"open_since": {"$subtract": ["$$NOW", 600_000]}}}]
+    )
+    assert store.marks.pending("analytics_snapshots") == {"u": ["all"]}
+    read_by_all(store)
+    assert (stale(db), store.marks.pending("analytics_snapshots")) == ([], {})
+    assert tracks_of(store.statistics.rollup_frames("u")) == reported([rollups[0], *rollups[2:]])
+
+
+def test_a_year_too_large_to_keep_holds_no_marks_back(
+    store: Store, db: Db, rollups: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollup_frames, "MOST_BYTES", 0)
+    write(store, played(DAY, "b"))
+    expected = reported([rollups[0], played(DAY, "b"), *rollups[2:]])
+    for _ in range(2):
+        assert tracks_of(store.statistics.rollup_frames("u")) == expected
+        assert stale(db) == []
