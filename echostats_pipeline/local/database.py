@@ -19,8 +19,8 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
 
     Args:
         settings: Where the database is.
-        indexes: Whether to create the declared indexes first, to carry over the marks of an earlier version, and to
-            adopt users whom EchoStats has added.
+        indexes: Whether to create the declared indexes first, to carry over the marks of an earlier version, to
+            follow new consumers of marks, and to adopt users whom EchoStats has added.
 
     Raises:
         StorageError: the database cannot be used.
@@ -32,6 +32,7 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
             keep_one_of_each(db)
             ensure_indexes(db)
             carry_over_marks(db)
+            store.marks.follow_consumers()
             store.adopt_users(simulated=settings.simulated)
         yield store
 

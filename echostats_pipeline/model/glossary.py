@@ -260,7 +260,7 @@ MEANINGS: Mapping[str, str] = {
     "writer": "Identifies the change: each change has marks of its own.",
     "mark": "Identifies the state of the mark; it is another one when the change is complete.",
     "marked_at": "When the mark was set, by the database's clock.",
-    "read_by": "The consumers that have read the change.",
+    "read_by": "The consumers that have read the change; of the newest mark, those that were built once.",
     "open_since": "Since when the source is being changed; null once the change is complete.",
     "UserLease.scope": "What the run may change.",
     "UserLease.dagster_run_id": "The run that holds the lease.",

@@ -10,10 +10,14 @@ from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_n
 JobType = Literal["periodic", "rollup_build", "import", "initial"]
 JobStatus = Literal["pending", "running", "completed", "failed"]
 RowOutcome = Literal["inserted", "merged", "duplicate", "not_music", "rejected"]
-Source = Literal["listening_history", "daily_rollups", "catalog", "covered_spans", "users"]
-"""What changes: a collection, or the catalogue of tracks, artists and albums as one user hears it."""
-Consumer = Literal["daily_rollups", "statistics_years", "analytics_snapshots"]
-"""What is built from sources and has to read what changes in them."""
+Source = Literal[
+    "listening_history",  # the plays of a user's local date
+    "daily_rollups",  # the rollup of a user's local date
+    "catalog",  # tracks, artists and albums that a user has played
+    "covered_spans",
+    "users",
+]
+"""What can change. A new source is one line here; `storage.change_marks` names its consumers."""
 LeaseScope = Literal["history", "library"]
 IncidentKind = Literal["run", "check", "user"]
 Notice = Literal["opened", "closed", ""]
@@ -128,14 +132,14 @@ class ChangeMark(Document):
     source: Source
     date: str = ""
     writer: str = ""
-    """Which change it belongs to: each has marks of its own."""
+    """Identifies the change: each change has marks of its own."""
     mark: str
-    """Another one when the change is over: a consumer takes for read only what it has seen."""
+    """A text that is another one when the change is complete: a consumer takes only marks for read that it has seen."""
     marked_at: UtcDatetime
     open_since: UtcDatetime | None = None
-    """Set while the change is under way."""
+    """Set while the change is still being written."""
     read_by: list[str] = Field(default_factory=list)
-    """Names of the consumers that have read it."""
+    """The consumers that have read the mark; of the newest mark, those that have read everything before it once."""
 
 
 class UserLease(Document):

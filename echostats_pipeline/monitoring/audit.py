@@ -10,7 +10,6 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from echostats_pipeline.model.operations import Consumer
 from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
@@ -284,7 +283,7 @@ class _Compared:
 
 def _compared_twice(
     store: Store,
-    target: Consumer,
+    target: str,
     examined: AuditedUser,
     compare: Callable[[AuditedUser], dict[str, Difference | None]],
     narrowed: Callable[[AuditedUser, Iterable[str]], list[AuditedUser]],

@@ -1,4 +1,4 @@
-"""A database that an earlier version has left: what waited in its collections waits on."""
+"""A database of an earlier version: entries that waited in its collections still wait."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,14 +6,15 @@ from echostats_pipeline.local.database import open_store
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.storage.carry_over import carry_over_marks
-from echostats_pipeline.storage.change_marks import OPEN_FOR, WHOLE
+from echostats_pipeline.storage.change_marks import CONSUMERS, OPEN_FOR, WHOLE, ChangeMarks, Reads
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import Installation
+from echostats_pipeline_tests.storage.test_users import connect
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-"""Earlier versions wrote it before they knew the server's time."""
+"""Earlier versions wrote this value before they knew the server's time."""
 
 
 def entry(target: str, day: str, mark: str, open_since: datetime | None = None) -> Document:
@@ -62,7 +63,7 @@ def test_a_start_that_is_interrupted_carries_over_the_rest_at_the_next_one(db: D
     left_by_an_earlier_version(db)
     before = list(db["rebuild_queue"].find())
     assert carry_over_marks(db) == 6
-    db["rebuild_queue"].insert_many(before[:3])  # as if it had been killed before it took these away
+    db["rebuild_queue"].insert_many(before[:3])  # as if it had been killed before it deleted these
     db["rebuild_queue"].insert_one(entry("daily_rollups", "2025-01-09", "of a process that goes on"))
     assert carry_over_marks(db) == 3
     assert sorted(db["change_marks"].distinct("date")) == [*DATES, "2025-01-09", WHOLE]
@@ -76,3 +77,16 @@ def test_rollups_that_no_snapshot_knows_of_are_carried_over(db: Db, store: Store
     assert carry_over_marks(db) == 0
     assert store.marks.pending("analytics_snapshots") == {"u": [WHOLE]}
     assert "rollup_changes" not in db.list_collection_names()
+
+
+def test_the_users_of_an_earlier_version_are_built_for_a_later_consumer_and_no_other(
+    installation: Installation,
+) -> None:
+    db, user_id = installation.store.db, connect(installation.store, "ann").user_id
+    left_by_an_earlier_version(db)
+    with open_store(installation.settings, indexes=True) as store:
+        store.marks.mark(user_id, "daily_rollups", ["2025-01-01"])
+        assert user_id not in store.marks.pending("daily_rollups")
+        assert store.marks.pending("analytics_snapshots")[user_id] == [WHOLE]
+    mart = Reads(("covered_spans",), by_date=True)
+    assert ChangeMarks(db, {**CONSUMERS, "a mart": mart}).pending("a mart") == {user_id: [WHOLE]}

@@ -1,11 +1,12 @@
-"""Marks of changes: whatever interleaves, no change of the history stays out of the rollups unmarked."""
+"""Marks of changes: in any interleaving, a change of the history that the rollups lack has a mark."""
 
 import secrets
 from contextlib import AbstractContextManager, ExitStack
 from datetime import date, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, get_args
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -17,8 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from echostats_pipeline.model.operations import Consumer
-from echostats_pipeline.storage.change_marks import NEWEST, OPEN_FOR, WHOLE, ChangeMarks
+from echostats_pipeline.model.operations import Source
+from echostats_pipeline.storage.change_marks import CONSUMERS, NEWEST, OPEN_FOR, WHOLE, ChangeMarks, Reads
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.hypothesis_profiles import examples
@@ -29,7 +30,7 @@ SOME_DAYS = st.sets(st.sampled_from(DAYS), min_size=1)
 
 
 def aged(db: Db) -> None:
-    """Let every change that is under way have begun so long ago that its writer counts as dead."""
+    """Move the begin of all changes in progress so far back that their writers count as dead."""
     db["change_marks"].update_many(
         {"open_since": {"$ne": None}},
         [{"$set": {"open_since": {"$subtract": ["$$NOW", 2 * int(OPEN_FOR.total_seconds() * 1000)]}}}],
@@ -37,13 +38,13 @@ def aged(db: Db) -> None:
 
 
 class BrokenOffError(Exception):
-    """The block of a writer or of a rebuild breaks off."""
+    """The block of a writer or of a rebuild is interrupted."""
 
 
 class Protocol(RuleBasedStateMachine):
-    """Writers and rebuilds side by side, every step of each at any time, any of them failing at any point.
+    """Concurrent writers and rebuilds: their steps interleave in any order, and each may fail at any point.
 
-    The history is a version number per day, a rollup is the version it was built from.
+    The history is a version number per day; a rollup is the version it was built from.
     """
 
     marks: ChangeMarks
@@ -107,7 +108,7 @@ class Protocol(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_stale_without_a_mark(self) -> None:
-        """But for days that somebody is still working on."""
+        """Every stale day has a mark, except days that a process is still working on."""
         stale = {day for day in DAYS if self.rollups[day] != self.history[day]}
         assert stale <= self.marks.pending_days(self.user).union(*self.active.values())
 
@@ -175,7 +176,7 @@ def test_a_writer_at_work_holds_a_mark_that_no_rebuild_takes_away(store: Store, 
 def test_a_rebuild_that_another_one_has_overtaken_marks_its_days_again(store: Store) -> None:
     marks = store.marks
     with marks.reading("u", "daily_rollups", ["2025-01-01"]):
-        # Has read; now the history changes, and another rebuild reads the new state and takes the mark away.
+        # Has read; now the history changes, and another rebuild reads the new state and removes the mark.
         with marks.changing("u", [FIRST]):
             pass
         with marks.reading("u", "daily_rollups", ["2025-01-01"]):
@@ -247,13 +248,13 @@ def test_a_date_that_changes_again_and_again_is_one_mark(store: Store, db: Db) -
     assert store.marks.pending_days("u") == {FIRST}
 
 
-A_MART: Any = "a mart"
-SNAPSHOTS: Consumer = "analytics_snapshots"
-MART: Any = {
-    "daily_rollups": ("listening_history",),
-    SNAPSHOTS: ("daily_rollups", "catalog"),
-    A_MART: ("daily_rollups", "listening_history"),
+A_MART, SNAPSHOTS = "a mart", "analytics_snapshots"
+MART = {
+    "daily_rollups": Reads(("listening_history",), by_date=True),
+    SNAPSHOTS: Reads(("daily_rollups", "catalog")),
+    A_MART: Reads(("daily_rollups", "listening_history")),
 }
+BY_DATE = {**MART, A_MART: Reads(("daily_rollups",), by_date=True)}
 
 
 def test_each_consumer_reads_a_change_for_itself(db: Db) -> None:
@@ -281,9 +282,110 @@ def test_a_consumer_that_was_overtaken_reads_again_and_no_other_one_does(db: Db)
     assert (marks.pending("daily_rollups"), marks.pending(A_MART)) == ({"u": ["2025-01-01"]}, {})
 
 
-def test_a_consumer_that_is_new_has_read_nothing_that_waits(db: Db) -> None:
-    ChangeMarks(db).mark("u", "daily_rollups", ["2025-01-01"])
-    assert ChangeMarks(db, MART).pending(A_MART) == {"u": [WHOLE]}
+def read_by_all(db: Db, consumers: dict[str, Reads], *, but: str = "") -> None:
+    marks = ChangeMarks(db, consumers)
+    for consumer in consumers.keys() - {but}:
+        for user_id, dates in marks.pending(consumer).items():
+            with marks.reading(user_id, consumer, dates):
+                pass
+
+
+WITHOUT_MART = {name: reads for name, reads in MART.items() if name != A_MART}
+
+
+@pytest.mark.parametrize(("consumers", "later"), [(MART, [WHOLE]), (BY_DATE, ["2025-01-02"])])
+def test_a_consumer_that_is_installed_later_is_built_from_nothing_once(
+    db: Db, consumers: dict[str, Reads], later: list[str]
+) -> None:
+    before = ChangeMarks(db, WITHOUT_MART)
+    for user_id in ("u", "v"):
+        before.mark(user_id, "listening_history", ["2025-01-01"])
+        before.mark(user_id, "daily_rollups", ["2025-01-01"])
+    read_by_all(db, WITHOUT_MART)
+    assert db["change_marks"].distinct("date") == [NEWEST], "no mark tells it of what there is"
+
+    marks = ChangeMarks(db, consumers)
+    marks.follow_consumers()
+    assert marks.pending(A_MART) == {"u": [WHOLE], "v": [WHOLE]}
+    with pytest.raises(BrokenOffError), marks.reading("u", A_MART):
+        raise BrokenOffError
+    assert marks.pending(A_MART) == {"u": [WHOLE], "v": [WHOLE]}
+    with marks.reading("u", A_MART):
+        pass
+    assert marks.pending(A_MART) == {"v": [WHOLE]}
+    assert marks.pending(SNAPSHOTS) == marks.pending("daily_rollups") == {}
+
+    marks.mark("u", "daily_rollups", ["2025-01-02"])
+    marks.mark("w", "daily_rollups", ["2025-01-02"])
+    assert marks.pending(A_MART) == {"u": later, "v": [WHOLE], "w": later}
+    read_by_all(db, consumers)
+    assert marks.pending(A_MART) == {}
+    assert db["change_marks"].distinct("date") == [NEWEST]
+
+
+def test_a_first_build_that_is_overtaken_is_repeated_as_a_whole(db: Db) -> None:
+    ChangeMarks(db, WITHOUT_MART).mark("u", "daily_rollups", ["2025-01-01"])
+    marks = ChangeMarks(db, BY_DATE)
+    with marks.reading("u", A_MART):
+        marks.mark("u", "daily_rollups", ["2025-01-02"])
+    assert marks.pending(A_MART) == {"u": [WHOLE]}
+    read_by_all(db, BY_DATE)
+    assert marks.pending(A_MART) == {}
+
+
+def test_a_consumer_that_stands_still_holds_one_mark_a_date(db: Db) -> None:
+    marks = ChangeMarks(db, BY_DATE)
+    for _ in range(4):
+        for user_id, source in (("u", "daily_rollups"), ("u", "listening_history")):
+            marks.open(user_id, source, ["2025-01-01"])  # a writer that is killed
+            aged(db)
+            read_by_all(db, BY_DATE, but=A_MART)
+            with marks.changing(user_id, ["2025-01-01", "2025-01-02"], source):
+                pass
+        marks.ask("u", SNAPSHOTS)
+        read_by_all(db, BY_DATE, but=A_MART)
+    assert db["change_marks"].count_documents({"date": {"$ne": NEWEST}}) == 2
+    assert marks.pending(A_MART) == {"u": ["2025-01-01", "2025-01-02"]}
+
+
+def test_a_consumer_that_is_removed_holds_no_mark_and_starts_from_nothing_when_it_returns(db: Db) -> None:
+    marks = ChangeMarks(db, MART)
+    marks.mark("u", "daily_rollups", ["2025-01-01"])
+    read_by_all(db, MART)
+    marks.mark("u", "daily_rollups", ["2025-01-02"])
+    read_by_all(db, WITHOUT_MART)
+    ChangeMarks(db, WITHOUT_MART).follow_consumers()
+    assert db["change_marks"].distinct("date") == [NEWEST]
+    marks.follow_consumers()
+    assert marks.pending(A_MART) == {"u": [WHOLE]}
+    assert marks.pending(SNAPSHOTS) == {}
+
+
+def test_two_slow_writers_that_end_together_leave_a_mark(db: Db) -> None:
+    marks = ChangeMarks(db)
+    first, second = (marks.open("u", "listening_history", ["2025-01-01"]) for _ in range(2))
+    aged(db)
+    found_by_first = marks._over(first)
+    marks.close(second)
+    marks._remove(found_by_first)
+    assert marks.pending_days("u") == {FIRST}
+
+
+def test_each_source_has_a_consumer() -> None:
+    assert {source for reads in CONSUMERS.values() for source in reads.sources} == set(get_args(Source))
+
+
+def test_a_source_that_is_added_to_the_rollups_makes_its_days_wait(db: Db) -> None:
+    rules: Any = "rules"
+    with_rules = {**CONSUMERS, "daily_rollups": Reads(("listening_history", rules), by_date=True)}
+    marks = ChangeMarks(db, with_rules)
+    with marks.changing("u", [FIRST], rules):
+        assert marks.changing_days("u") == {FIRST}
+    assert marks.pending_days("u") == {FIRST}
+    assert marks.pending("daily_rollups") == {"u": [str(FIRST)]}
+    with marks.reading("u", "daily_rollups", [str(FIRST)]):
+        pass
+    assert marks.pending("daily_rollups") == {}
 
 
 def test_marks_tell_of_changes_under_way_and_of_the_newest_one(store: Store) -> None:

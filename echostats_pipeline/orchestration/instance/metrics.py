@@ -16,7 +16,6 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from echostats_pipeline import __version__
 from echostats_pipeline.accounts.consent import consent_left
 from echostats_pipeline.errors import APP_FAMILY
-from echostats_pipeline.model.operations import Consumer
 from echostats_pipeline.model.users import User, UserStatus
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.families import Family
@@ -25,8 +24,8 @@ from echostats_pipeline.storage.metric_counts import Measures
 from echostats_pipeline.storage.store import Store
 
 DAY = timedelta(days=1)
-REBUILT: tuple[Consumer, ...] = ("daily_rollups", "analytics_snapshots")
-"""What has runs of its own; other consumers read along with these."""
+REBUILT = ("daily_rollups", "analytics_snapshots")
+"""Consumers with runs of their own; `statistics_years` reads its marks when snapshots are built."""
 QUEUES = ("tracks", "artists", "albums", "audio-features")
 
 
