@@ -45,18 +45,24 @@ class Reads(NamedTuple):
     Attributes:
         sources: Its sources. What the consumer asks for itself is marked in the first one.
         by_date: Whether it may read some dates and leave others.
+        from_nothing: Whether marks make it wait until it has been built once. Rollups do not need this: a day with
+            plays and without a rollup is noticed anyway.
     """
 
     sources: tuple[Source, ...]
     by_date: bool = False
+    from_nothing: bool = True
 
 
 CONSUMERS: Mapping[str, Reads] = {
-    "daily_rollups": Reads(("listening_history",), by_date=True),
+    "daily_rollups": Reads(("listening_history",), by_date=True, from_nothing=False),
     "statistics_years": Reads(("daily_rollups",)),
     "analytics_snapshots": Reads(("daily_rollups", "catalog", "covered_spans", "users")),
 }
-"""The collections, or databases, that are built from sources and read their changes."""
+"""The collections, or databases, that are built from sources and read their changes.
+
+The sources of `daily_rollups` are marked by local date: a source that changes as a whole marks all dates with plays.
+"""
 
 OPEN_FOR = timedelta(minutes=5)
 """Longer than any change takes: the process that set an older open mark has died."""
@@ -163,10 +169,12 @@ class ChangeMarks:
         `WHOLE` stands alone and means all dates. A consumer that is not built by date always gets it, and every other
         one gets it as long as it has never been built for the user.
         """
-        waiting: dict[str, set[str]] = {}
+        reads, waiting = self._consumers[consumer], dict[str, set[str]]()
         unread = {**self._sources(consumer), "read_by": {"$ne": consumer}, "$expr": OVER}
+        if not reads.from_nothing:
+            unread |= EVERY_DATE
         for entry in self._marks.find(unread, {"user_id": 1, "date": 1}):
-            day = entry["date"] if self._consumers[consumer].by_date else WHOLE
+            day = entry["date"] if reads.by_date else WHOLE
             waiting.setdefault(entry["user_id"], set()).add(day or WHOLE)
         return {
             user_id: [WHOLE] if WHOLE in waiting[user_id] else sorted(waiting[user_id]) for user_id in sorted(waiting)

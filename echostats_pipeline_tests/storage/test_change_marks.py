@@ -250,7 +250,7 @@ def test_a_date_that_changes_again_and_again_is_one_mark(store: Store, db: Db) -
 
 A_MART, SNAPSHOTS = "a mart", "analytics_snapshots"
 MART = {
-    "daily_rollups": Reads(("listening_history",), by_date=True),
+    "daily_rollups": CONSUMERS["daily_rollups"],
     SNAPSHOTS: Reads(("daily_rollups", "catalog")),
     A_MART: Reads(("daily_rollups", "listening_history")),
 }
@@ -377,8 +377,15 @@ def test_each_source_has_a_consumer() -> None:
 
 def test_a_source_that_is_added_to_the_rollups_makes_its_days_wait(db: Db) -> None:
     rules: Any = "rules"
-    with_rules = {**CONSUMERS, "daily_rollups": Reads(("listening_history", rules), by_date=True)}
+    with_rules = {
+        **CONSUMERS,
+        "daily_rollups": CONSUMERS["daily_rollups"]._replace(sources=("listening_history", "catalog", rules)),
+    }
+    ChangeMarks(db).mark("u", "catalog")
+    with ChangeMarks(db).reading("u", SNAPSHOTS):
+        pass
     marks = ChangeMarks(db, with_rules)
+    assert marks.pending("daily_rollups") == {}, "rollups exist already"
     with marks.changing("u", [FIRST], rules):
         assert marks.changing_days("u") == {FIRST}
     assert marks.pending_days("u") == {FIRST}
