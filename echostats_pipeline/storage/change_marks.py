@@ -201,6 +201,11 @@ class ChangeMarks:
         newest = {each["source"]: each["mark"] for each in found if each["date"] == NEWEST}
         return UnreadChanges(user_id, consumer, marks, {each["date"] for each in dated if not each["over"]}, newest)
 
+    def has_unread(self, user_id: str, consumer: str) -> bool:
+        """Whether there is a change that a consumer has not read, which may still be in progress."""
+        unread = {**self._sources(consumer), **EVERY_DATE, "read_by": {"$ne": consumer}}
+        return self._marks.find_one({"user_id": user_id, **unread}, {"_id": 1}) is not None
+
     def has_moved(self, seen: UnreadChanges) -> bool:
         """Whether anything was marked since the changes were read."""
         return self._newest(seen.user_id, seen.consumer)[0] != seen.newest

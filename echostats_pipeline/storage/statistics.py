@@ -65,7 +65,7 @@ class StatisticsStore:
 
     def has_changed_rollups(self, user_id: str) -> bool:
         """Whether rollups have changed since they were last read for snapshots."""
-        return bool(self._marks.unread(user_id, "statistics_years").marks)
+        return self._marks.has_unread(user_id, "statistics_years")
 
     def replace_snapshots(self, documents: Sequence[Document], computed_at: datetime) -> int:
         """Replace snapshots of periods, each in one write; `computed_at` changes even if nothing else does.
