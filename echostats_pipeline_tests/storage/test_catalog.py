@@ -261,15 +261,18 @@ def test_genres_go_to_the_tracks_of_the_primary_artist(store: Store, db: Db) -> 
 
 def test_frames_hold_what_is_known_and_null_where_nothing_is(store: Store) -> None:
     album = AlbumRef(spotify_id="b", name="B", image_url="cover")
-    known = track("t1", artists=[{"spotify_id": "a", "name": "A"}], album=album, audio_features=FEATURES)
+    artists = [{"spotify_id": "a", "name": "A"}, {"spotify_id": "z", "name": "Z"}]
+    known = track("t1", artists=artists, album=album, audio_features=FEATURES, isrc="I", duration_ms=7)
     store.catalog.add_stubs("tracks", [known, track("t2")])
     store.catalog.add_stubs("artists", [Artist(spotify_id="a", name="A", genres=["g"], images=[Image(url="face")])])
-    store.catalog.add_stubs("albums", [Album(spotify_id="b", name="B")])
+    store.catalog.add_stubs("albums", [Album(spotify_id="b", name="B", total_tracks=9)])
     frames = store.catalog.frames("u", pl.Series(["t1", "t2", "t3"]))
     rows = {row["track_id"]: row for row in frames.tracks.collect().rows(named=True)}
     assert set(rows) == {"t1", "t2"}
     assert {rows["t1"][name] for name in AVERAGED_FEATURES} == {0.5}
     assert {rows["t2"][name] for name in AVERAGED_FEATURES} == {None}
     assert (rows["t1"]["artist_id"], rows["t1"]["album_id"], rows["t1"]["image_url"]) == ("a", "b", "cover")
+    facts = [(row["isrc"], row["duration_ms"], row["artist_ids"]) for row in (rows["t1"], rows["t2"])]
+    assert facts == [("I", 7, ["a", "z"]), ("", 0, [])]
     assert frames.artists.rows() == [("a", "A", "face", ["g"])]
-    assert frames.albums.rows() == [("b", "B", "")]
+    assert frames.albums.rows() == [("b", "B", "", 9)]
