@@ -11,6 +11,7 @@ from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.history.own_names import NAMED, own_names
 from echostats_pipeline.transforms.statistics.frames import TRACK_NAMES as NAMES
 from echostats_pipeline.transforms.statistics.frames import CatalogFrames, RollupFrames
+from echostats_pipeline.transforms.statistics.songs import NO_RULES, SONGS_SCHEMA, Rules, alike, songs
 
 IDS_AND_NAMES = ("artist_id", "album_id", *NAMES)
 FEATURE_UNIT = 10**9
@@ -25,15 +26,16 @@ class ListeningFrames:
         days: As in `frames.RollupFrames`, like `hours`, `sessions` and `repeats`.
         tracks: ``date``, ``variant``, ``plays``, ``ms``. A variant is a track, or, for tracks without a Spotify id, one
             set of names that plays give the track.
-        known: One row per variant ever played, in order of ``variant``: ``track_id``, ``track`` (the number of its
-            first variant), ``artist``, ``album`` (null if there is none), and the features in whole parts of
-            `FEATURE_UNIT` (null if unknown).
+        known: One row per variant ever played, in order of ``variant``: ``track_id``, ``track`` (the number of the
+            variant under which its song is shown), ``artist``, ``album`` (null if there is none), and the features in
+            whole parts of `FEATURE_UNIT` (null if unknown). A variant that shows a song has the features of any id.
+        songs: The ids that share a song with another one, as `songs.SONGS_SCHEMA`. ``repeats`` have the shown ids.
         names: How tracks are shown: ``track_id``, `NAMES`, ``image_url`` (empty if unknown). Lazy, because few tracks
             are ever shown.
         artists: How an artist is shown: ``artist``, ``spotify_id`` and ``image_url`` (empty if unknown), ``name``.
         albums: Like `artists`, by ``album``.
         genres: ``artist``, ``genre``: a row for each genre of each artist.
-        has_variants: Whether a track may have several variants.
+        has_variants: Whether a song may have several variants.
     """
 
     days: pl.DataFrame
@@ -46,6 +48,7 @@ class ListeningFrames:
     artists: pl.DataFrame
     albums: pl.DataFrame
     genres: pl.DataFrame
+    songs: pl.DataFrame
     has_variants: bool
 
     def until(self, last: date) -> "ListeningFrames":
@@ -63,7 +66,10 @@ class ListeningFrames:
 
 
 def identified(
-    rollups: RollupFrames, catalog: CatalogFrames, played_names: Callable[[pl.Series], pl.DataFrame]
+    rollups: RollupFrames,
+    catalog: CatalogFrames,
+    played_names: Callable[[pl.Series], pl.DataFrame],
+    rules: Rules | None = NO_RULES,
 ) -> ListeningFrames:
     """Number the tracks, artists and albums of a user, as they are counted.
 
@@ -77,6 +83,7 @@ def identified(
         catalog: At least the tracks in the rollups, their artists and albums, as far as known.
         played_names: Returns the names of tracks in their last play: ``track_id``, `NAMES`. They are used where the
             catalogue has none.
+        rules: Which ids the user wants counted as one song, or as several; None counts ids as they are.
     """
     variants = rollups.track_ids.unique()
     numbers = variants.with_row_index("variant")
@@ -88,12 +95,14 @@ def identified(
     nameless = numbers.join(named, on="track_id", how="anti").select("variant", "track_id")
     own = own_names(numbers.join(named, on="track_id", how="semi").with_columns(pl.col(NAMES).fill_null("")), days)
     known, names = _identified_tracks(nameless, own, catalog.tracks, played_names)
+    joined = SONGS_SCHEMA.to_frame() if rules is None else _songs(known, own, days, names, catalog.tracks, rules)
+    known, repeats = _counted_by_song(known, joined), _shown_by_song(rollups.repeats, joined)
     of_artist = known.select("artist", "artist_id").unique().drop_nulls("artist")
     return ListeningFrames(
         days=rollups.days,
         hours=rollups.hours,
         sessions=rollups.sessions,
-        repeats=rollups.repeats,
+        repeats=repeats,
         tracks=days,
         known=known.drop("artist_id", "album_id"),
         names=names,
@@ -103,8 +112,59 @@ def identified(
         .select("artist", genre="genres")
         .explode("genre", empty_as_null=False)
         .drop_nulls(),
-        has_variants=not own.is_empty(),
+        songs=joined,
+        has_variants=not (own.is_empty() and joined.is_empty()),
     )
+
+
+def _songs(
+    known: pl.DataFrame,
+    own: pl.DataFrame,
+    days: pl.DataFrame,
+    names: pl.LazyFrame,
+    catalog: pl.LazyFrame,
+    rules: Rules,
+) -> pl.DataFrame:
+    """The ids that share a song with another one, as `songs.SONGS_SCHEMA`."""
+    first = known.with_row_index("variant").join(own.filter(~pl.col("first")), on="variant", how="anti").lazy()
+    # The entry of a track without a Spotify id is shared by all users: only the names in the plays count.
+    facts = catalog.filter(~made_up(pl.col("track_id"))).select("track_id", "duration_ms", "isrc")
+    tracks = (
+        first.select("track_id", "artist_id")
+        .join(names.select("track_id", *NAMES), on="track_id", how="left")
+        .join(facts, on="track_id", how="left")
+        .with_columns(pl.col("artist_id", *NAMES, "isrc").fill_null(""), pl.col("duration_ms").fill_null(0))
+    )
+    found = alike(tracks.collect(), rules)
+    if found.is_empty():
+        return SONGS_SCHEMA.to_frame()
+    variants = known.with_row_index("variant").select("variant", "track_id")
+    variants = variants.filter(pl.col("track_id").is_in(found["track_id"].implode()))
+    heard = days.join(variants, on="variant", how="inner").group_by("track_id").agg(pl.col("plays", "ms").sum())
+    return songs(found.join(heard, on="track_id", how="left").with_columns(pl.col("plays", "ms").fill_null(0)), rules)
+
+
+def _counted_by_song(known: pl.DataFrame, joined: pl.DataFrame) -> pl.DataFrame:
+    """The variants with the number of the one that shows their song, which has the features of any of its ids."""
+    if joined.is_empty():
+        return known
+    variants = known.with_row_index("variant")
+    members = variants.join(joined, on="track_id", how="inner").sort("song", "place", "variant")
+    shown = members.filter(pl.col("place") == 0).select("song", shown="track").unique()
+    measured = members.drop_nulls(AVERAGED_FEATURES[0]).unique("song", keep="first", maintain_order=True)
+    counted = (
+        members.drop("track", *AVERAGED_FEATURES)
+        .join(shown.rename({"shown": "track"}), on="song", how="left")
+        .join(measured.select("song", *AVERAGED_FEATURES), on="song", how="left")
+    )
+    others = variants.join(joined, on="track_id", how="anti")
+    return pl.concat([others, counted.select(others.columns)]).sort("variant").drop("variant")
+
+
+def _shown_by_song(repeats: pl.DataFrame, joined: pl.DataFrame) -> pl.DataFrame:
+    """Repeats under the ids that show their songs. Two ids of one song in a row remain two repeats."""
+    shown = pl.col("track_id").replace(joined["track_id"], joined["song"])
+    return repeats if joined.is_empty() else repeats.with_columns(shown)
 
 
 def _identified_tracks(
