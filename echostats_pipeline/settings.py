@@ -103,6 +103,13 @@ class Settings(BaseSettings):
         ge=0,
         le=LARGEST,
     )
+    same_recording: bool = _variable(
+        "ECHOSTATS_SAME_RECORDING",
+        "`on`: a recording under several Spotify ids (single, album, deluxe) counts as one song; `off`: ids are "
+        "counted, as EchoStats does; a change rebuilds the snapshots of all users",
+        shown="`on`",
+        default=True,
+    )
     audio_features: Annotated[tuple[str, ...], NoDecode] = _variable(
         "ECHOSTATS_AUDIO_FEATURES",
         "sources of audio features, in this order, separated by commas; also the path of a `.csv` or `.parquet` "
@@ -237,6 +244,13 @@ class Settings(BaseSettings):
                 f"never 'localhost'; use for example {DEFAULT_REDIRECT_URI}"
             )
         return uri
+
+    @field_validator("same_recording", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.lower() not in {"on", "off"}:
+            raise SettingsError(f"ECHOSTATS_SAME_RECORDING is {value!r}. Give on or off, or unset it for on.")
+        return value
 
     @field_validator("audio_features", mode="before")
     @classmethod

@@ -202,6 +202,7 @@ class PeriodStatistics(Document):
     total_tracks_played: int = 0
     total_ms_played: int = 0
     unique_tracks: int = 0
+    """Different songs: a recording that was played under several ids counts once."""
     unique_artists: int = 0
     unique_albums: int = 0
     unique_genres: int = 0
@@ -222,6 +223,9 @@ class PeriodStatistics(Document):
     genres_coverage: float = 0.0
     active_days: int = 0
     """Local dates with a counted play."""
+    unique_track_ids: int = 0
+    counts_songs: bool = False
+    """Whether recordings under several ids were counted as one song; documents of earlier versions count ids."""
     top_artists_by_time: list[TopItem] = Field(default_factory=list)
     top_tracks_by_time: list[TopItem] = Field(default_factory=list)
     top_genres_by_time: list[TopItem] = Field(default_factory=list)

@@ -27,6 +27,7 @@ from echostats_pipeline.transforms.statistics.frames import CatalogFrames
 from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
 from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline.transforms.statistics.snapshots import build_snapshots
+from echostats_pipeline.transforms.statistics.songs import NO_RULES, Rules
 
 MOST_EXTRA_DAYS = 31
 """Most waiting days outside a run's range that the run also rebuilds; more days get a separate run."""
@@ -225,10 +226,17 @@ class Snapshots:
     unknown: Collection[date] = ()
 
 
-def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
-    """Rebuild the snapshots, calendar snapshots and yearly reviews of one user from the rollups and the catalogue."""
+def rebuild_snapshots(store: Store, user: User, now: datetime, *, same_recording: bool = True) -> Snapshots:
+    """Rebuild the snapshots, calendar snapshots and yearly reviews of one user from the rollups and the catalogue.
+
+    Args:
+        store: The database.
+        user: Owner of the snapshots.
+        now: The instant that decides what today is.
+        same_recording: Whether a recording under several ids counts as one song.
+    """
     with store.marks.reading(user.user_id, "analytics_snapshots"):
-        heard = _listening_frames(store, user.user_id)
+        heard = listening_frames(store, user.user_id, NO_RULES if same_recording else None)
         today = local_date(now, ZoneInfo(user.timezone))
         ensure_spans(store, user, now)
         settle_unknown(store, user, now)
@@ -242,7 +250,8 @@ def rebuild_snapshots(store: Store, user: User, now: datetime) -> Snapshots:
     return Snapshots(snapshots, heard.days, heard.hours, today, unknown.touched)
 
 
-def _listening_frames(store: Store, user_id: str) -> ListeningFrames:
+def listening_frames(store: Store, user_id: str, rules: Rules | None) -> ListeningFrames:
+    """Read all that a user has heard; `rules` decide which ids are one song, None counts ids."""
     with ThreadPoolExecutor(1) as reader:
         # The first time, the server reads the catalogue while this process decodes the rollups.
         ahead = None if store.catalog.has_frames(user_id) else reader.submit(_catalog_of_plays, store, user_id)
@@ -253,7 +262,7 @@ def _listening_frames(store: Store, user_id: str) -> ListeningFrames:
     asked, catalog = (track_ids.clear(), None) if ahead is None else ahead.result()
     if catalog is None or not track_ids.is_in(asked.implode()).all():
         catalog = store.catalog.frames(user_id, track_ids)
-    return identified(rollups, catalog, partial(store.plays.last_names, user_id))
+    return identified(rollups, catalog, partial(store.plays.last_names, user_id), rules)
 
 
 def _catalog_of_plays(store: Store, user_id: str) -> tuple[pl.Series, CatalogFrames]:

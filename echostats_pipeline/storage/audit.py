@@ -92,6 +92,9 @@ class AuditStore:
                     "period_start": 1,
                     "period_end": 1,
                     "unique_tracks": 1,
+                    # Earlier versions counted ids, and had no field of their own for them.
+                    "unique_track_ids": {"$ifNull": ["$unique_track_ids", "$unique_tracks"]},
+                    "counts_songs": {"$ifNull": ["$counts_songs", False]},
                     "total": ["$total_tracks_played", "$total_ms_played"],
                     **{
                         name: [{"$sum": f"${name}_distribution.{field}"} for field in ("count", "total_ms")]

@@ -1,7 +1,7 @@
 """Stores rollups, snapshots and reviews; they are replaced in place, so that readers never see a gap."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import bson
@@ -20,6 +20,7 @@ from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline.transforms.statistics.frames import RollupFrames
 
 BATCH = 1_000
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StatisticsStore:
@@ -103,12 +104,21 @@ class StatisticsStore:
             raise NotFoundError(f"There is no snapshot {period} of user {user_id} yet.")
         return stored_as(AnalyticsSnapshot, "analytics_snapshots", found)
 
-    def period_ends(self) -> dict[str, datetime]:
-        """The end of each user's current periods, by user id; from then on the snapshots are outdated."""
+    def period_ends(self, *, counting_songs: bool | None = None) -> dict[str, datetime]:
+        """The end of each user's current periods, by user id; from then on the snapshots are outdated.
+
+        Args:
+            counting_songs: What the snapshots should count: songs, or ids of tracks. Others are outdated since ever.
+        """
         found = self._snapshots.find(
-            {"period": "week", "period_end": {"$type": "date"}}, {"user_id": 1, "period_end": 1}
+            {"period": "week", "period_end": {"$type": "date"}}, {"user_id": 1, "period_end": 1, "counts_songs": 1}
         )
-        return {snapshot["user_id"]: snapshot["period_end"] for snapshot in found}
+        return {
+            snapshot["user_id"]: snapshot["period_end"]
+            if counting_songs in (None, snapshot.get("counts_songs", False))
+            else LONG_AGO
+            for snapshot in found
+        }
 
 
 def _replace(collection: Collection[Document], key: str, documents: Sequence[Document], computed_at: datetime) -> int:

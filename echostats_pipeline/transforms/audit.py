@@ -118,6 +118,8 @@ class SnapshotSums:
     period_start: datetime | None
     period_end: datetime | None
     unique_tracks: int
+    unique_track_ids: int
+    counts_songs: bool
     total: tuple[int, int]
     hourly: tuple[int, int]
     daily: tuple[int, int]
@@ -136,7 +138,7 @@ def snapshot_difference(
         period: The period of the snapshot.
         snapshot: As stored; None if there is none.
         days: All rollups of the user.
-        last_heard: For each date, the number of tracks whose last counted play was on it.
+        last_heard: For each date, the number of ids of tracks whose last counted play was on it.
         zone: Where the user's days begin.
     """
     if snapshot is None or snapshot.period_end is None:
@@ -149,7 +151,9 @@ def snapshot_difference(
     tracks = sum(count for day, count in last_heard.items() if first is None or first <= day)
     wanted = {
         "period_start": None if first is None else local_midnight(first, zone),
-        "unique_tracks": tracks,
+        "unique_track_ids": tracks,
+        # Which ids are one song is decided elsewhere; there is no more than one song for an id, and one for all.
+        "unique_tracks": min(max(snapshot.unique_tracks, 1), tracks) if snapshot.counts_songs else tracks,
         **dict.fromkeys(("total", "hourly", "daily"), total),
     }
     fields = tuple(name for name, value in wanted.items() if getattr(snapshot, name) != value)

@@ -36,7 +36,7 @@ _GUEST_WORDS = "feat|ft|featuring"
 _PART = re.compile(rf"[{_OPENING}]([^{_OPENING}{_CLOSING}]*)(?:[{_CLOSING}]|$)")
 _DASH = re.compile(rf"\s[{_DASHES}]\s")
 _BEGIN_OF_PARTS = rf"(?:[{_OPENING}]|\s[{_DASHES}]\s|\s(?:{_GUEST_WORDS})(?:\.|\s)).*$"
-_GUESTS = re.compile(rf"^(?:{_GUEST_WORDS}|with (?!(?:me|you|us|him|her|love|the|a|my|your)\b)|w/|prod|produced by)\b")
+_GUESTS = re.compile(rf"^(?:{_GUEST_WORDS}|with (?!(?:me|you|us|him|her|love|a|my|your)\b)|w/|prod|produced by)\b")
 _ORIGIN = re.compile(r"^(?:music )?from\b|\b(?:motion picture|soundtrack)\b")
 _WORD = re.compile(r"\w+")
 

@@ -159,6 +159,8 @@ def stored_catalogue(db: Db) -> Catalogue:
             album_name=album["name"],
             image_url=album["image_url"],
             features=tuple(features[name] for name in FEATURES) if features else None,
+            duration_ms=track["duration_ms"],
+            isrc=track["isrc"],
         )
     artists, albums = (
         {

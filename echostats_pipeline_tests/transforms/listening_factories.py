@@ -21,6 +21,7 @@ from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
 from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline_tests.hypothesis_profiles import examples
 from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Known, KnownTrack, OraclePlay
+from echostats_pipeline_tests.transforms.oracle_songs import TITLES
 
 STARTS = {
     "UTC": (datetime(2024, 2, 28, 12, tzinfo=UTC),),
@@ -51,6 +52,7 @@ TRACK_IDS = (*(f"track{number}" for number in range(7)), "local:a", "unresolved:
 
 zones = st.sampled_from(sorted(STARTS))
 names = st.sampled_from(NAMES)
+titles = names | st.sampled_from(tuple(TITLES))
 track_ids = st.one_of(st.sampled_from(TRACK_IDS[:2]), st.sampled_from(TRACK_IDS))
 gaps_ms = st.one_of(
     st.sampled_from((0, 1, 15_000, 29_999, 30_000, 200_000, HOUR_MS, 23 * HOUR_MS, 23 * HOUR_MS + 1)),
@@ -70,7 +72,7 @@ def histories(draw: st.DrawFn, zone: str, *, max_plays: int = 25) -> list[Oracle
         play = OraclePlay(
             played_at=at,
             track_id=draw(track_ids),
-            track_name=draw(names),
+            track_name=draw(titles),
             artist_name=draw(names),
             album_name=draw(names),
             duration_ms=draw(st.sampled_from(DURATIONS_MS)),
@@ -96,13 +98,15 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
     features = st.one_of(st.none(), st.lists(st.integers(0, 100), min_size=8, max_size=8).map(_fractions))
     known_track = st.builds(
         KnownTrack,
-        name=names,
+        name=titles,
         artist_id=ids,
         artist_name=names,
         album_id=ids,
         album_name=names,
         image_url=st.sampled_from(("", "https://i/track")),
         features=features,
+        duration_ms=st.sampled_from((0, 200_000, 201_500, 203_000)),
+        isrc=st.sampled_from(("", "", "X1", "x-1", "X2")),
     )
     named = names.filter(bool)
     genres = st.lists(st.sampled_from(("rock", "pop", "jazz")), unique=True, max_size=3).map(tuple)

@@ -7,6 +7,7 @@ Where the contract leaves a choice, these rules hold:
 - Sessions and repeats are cut at the span: a play whose predecessor is on a date outside begins a new one. Sessions
   without a counted play are sessions. A session lasts from its first play's begin to its last play's end.
 - A repeat across dates ends with its last play, even if that does not count; its date is that of this play.
+- A repeat is of one id of a track: two ids of one song in a row are two repeats. It is shown as its song is.
 - The names in `most_replayed` are the track's own: those of its catalogue entry, else those of its last play. Artists
   elsewhere have the names of their own entry.
 - Only plays with an artist enter the entropy. The number of artists follows from the entropy before rounding.
@@ -162,7 +163,7 @@ def _more(items: Sequence[Heard], days: set[date], listener: Listener) -> Docume
     who = listener.identities
     counted = [item for item in items if item.counts]
     plays = len(counted)
-    track_debuts = _debuts((item, item.play.track_id) for item in listener.items)
+    track_debuts = _debuts((item, who[item.play.variant].song_id) for item in listener.items)
     artist_debuts = _debuts((item, who[item.play.variant].artist_key) for item in listener.items)
     new_tracks = [day for day in track_debuts.values() if day in days]
     new_artists = [day for day in artist_debuts.values() if day in days]
@@ -256,7 +257,7 @@ def _most_replayed(items: Sequence[Heard], days: set[date], who: Mapping[Variant
     last = runs[counts.index(most)][-1]  # the runs are in the order of their ends
     track = who[last.play.variant]
     return {
-        "spotify_id": last.play.track_id,
+        "spotify_id": track.song_id,
         "name": track.name,
         "artist_name": track.artist_of_track,
         "count": most,

@@ -2,17 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from echostats_pipeline.transforms.history.identity import normalised_name
 from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Heard, KnownTrack, Variant
+from echostats_pipeline_tests.transforms.oracle_songs import SongFacts, song_ids
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The keys and names under which a track, its artist and its album are counted; a key of None is not counted."""
+    """The keys and names under which a song, its artist and its album are counted; a key of None is not counted.
 
+    Name, picture and features are those of the id that shows the song.
+    """
+
+    song_id: str
     name: str
     image_url: str
     features: tuple[float, ...] | None
@@ -32,7 +37,7 @@ def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[Variant,
     known = {}
     for variant, play in last.items():
         if play.is_made_up:
-            known[variant] = (KnownTrack(), *own[variant])
+            known[variant] = (KnownTrack(), *own[variant][:4])
             continue
         entry = catalogue.tracks.get(play.track_id, KnownTrack())
         names = (
@@ -51,6 +56,7 @@ def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[Variant,
         artist_id = entry.artist_id or _only(artist_ids[artist_name])
         album_id = entry.album_id or _only(album_ids[artist_name, album_name])
         identities[variant] = Identity(
+            variant[0],
             name,
             entry.image_url,
             entry.features,
@@ -62,11 +68,49 @@ def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[Variant,
             album_name,
             of_track,
         )
-    return identities
+    facts = {}
+    for variant, identity in identities.items():
+        track_id = variant[0]
+        mine = [item for item in items if item.play.track_id == track_id]
+        made_up = mine[0].play.is_made_up
+        entry = KnownTrack() if made_up else catalogue.tracks.get(track_id, KnownTrack())
+        facts[track_id] = SongFacts(
+            track_id=track_id,
+            name=identity.name,
+            artist_id=_only(artist_ids[identity.artist_of_track]) if made_up else identity.artist_id,
+            artist_name=identity.artist_of_track,
+            album_name=own[variant][4] if made_up else identity.album_name,
+            duration_ms=entry.duration_ms,
+            isrc=entry.isrc,
+            plays=sum(item.counts for item in mine),
+            ms=sum(item.ms for item in mine),
+        )
+    return _shown_by_songs(identities, song_ids(list(facts.values())))
 
 
-def own_names(items: Sequence[Heard]) -> dict[Variant, tuple[str, str, str, str]]:
-    """Title, artist and album of tracks whose id is made of names, and the artist of their most played variant."""
+def _shown_by_songs(
+    identities: Mapping[Variant, Identity], songs: Mapping[str, Sequence[str]]
+) -> dict[Variant, Identity]:
+    """Identities with what is shown of their songs; `songs` has all ids of each song, the shown one first."""
+    of_track = {variant[0]: identity for variant, identity in identities.items()}
+    found = {}
+    for variant, identity in identities.items():
+        ids = songs[variant[0]]
+        shown = of_track[ids[0]]
+        features = [of_track[each].features for each in ids if of_track[each].features is not None]
+        found[variant] = replace(
+            identity,
+            song_id=ids[0],
+            name=shown.name,
+            image_url=shown.image_url,
+            artist_of_track=shown.artist_of_track,
+            features=features[0] if features else None,
+        )
+    return found
+
+
+def own_names(items: Sequence[Heard]) -> dict[Variant, tuple[str, str, str, str, str]]:
+    """Title, artist and album of tracks whose id is made of names; artist and album of their most played variant."""
     mine = [item for item in items if item.play.is_made_up]
     variants = {item.play.variant for item in mine}
 
@@ -96,16 +140,22 @@ def own_names(items: Sequence[Heard]) -> dict[Variant, tuple[str, str, str, str]
     for variant, (name, artist_name, album_name) in found.items():
         siblings = [each for each in variants if each[0] == variant[0]]
         # Tracks differ by their final names only.
-        of_track = (
+        _, of_track, album_of_track = (
             most_played(
                 (found[each], [item for item in mine if item.play.variant == each])
                 for each in siblings
                 if any(each[1:])
-            )[1]
+            )
             if any(any(each[1:]) for each in siblings)
-            else ""
+            else ("", "", "")
         )
-        reported[variant] = (name, artist_name if any(variant[1:]) else of_track, album_name, of_track)
+        reported[variant] = (
+            name,
+            artist_name if any(variant[1:]) else of_track,
+            album_name,
+            of_track,
+            album_of_track,
+        )
     return reported
 
 
@@ -124,9 +174,8 @@ def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], cat
     weighted, covered = [0.0] * len(FEATURES), 0
     with_genres = 0
     for item in sorted(items, key=lambda item: item.play.track_id):
-        track_id = item.play.track_id
         who = identities[item.play.variant]
-        _add(tracks, track_id, item, track_id, who.name, who.image_url)
+        _add(tracks, who.song_id, item, who.song_id, who.name, who.image_url)
         if who.artist_key is not None:
             _add(artists, who.artist_key, item, *artist_of([item], identities, catalogue))
             entry = catalogue.artists.get(who.artist_id)
@@ -150,6 +199,8 @@ def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], cat
         "total_tracks_played": plays,
         "total_ms_played": sum(item.ms for item in items),
         "unique_tracks": _unique(tracks),
+        "unique_track_ids": len({item.play.track_id for item in items if item.counts}),
+        "counts_songs": True,
         "unique_artists": _unique(artists),
         "unique_albums": _unique(albums),
         "unique_genres": _unique(genres),

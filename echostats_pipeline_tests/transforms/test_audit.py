@@ -78,6 +78,8 @@ def snapshot_sums(document: Document) -> SnapshotSums:
         document["period_start"],
         document["period_end"],
         document["unique_tracks"],
+        document["unique_track_ids"],
+        document["counts_songs"],
         (document["total_tracks_played"], document["total_ms_played"]),
         totals("hourly"),
         totals("daily"),

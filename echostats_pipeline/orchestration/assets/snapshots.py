@@ -18,7 +18,6 @@ from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
 from echostats_pipeline.stages.statistics import Snapshots, rebuild_snapshots
-from echostats_pipeline.storage.store import Store
 
 
 @dg.asset(
@@ -51,14 +50,14 @@ def analytics_snapshots(
     plays
     per day and hour and lists their top artists and tracks.
     """
-    rebuilt = jobs.for_each_user(context, partial(_build, store.get(), clock))
+    rebuilt = jobs.for_each_user(context, partial(_build, store, clock))
     made = sum(len(snapshots.documents) for snapshots in rebuilt.values())
     rows = row_counts(store.get(), "analytics_snapshots", made)
     return dg.MaterializeResult(metadata={**rows, **snapshot_overview(rebuilt)})
 
 
-def _build(store: Store, clock: ClockResource, user: User, _: Sequence[date], step: Step) -> Snapshots:
+def _build(store: StoreResource, clock: ClockResource, user: User, _: Sequence[date], step: Step) -> Snapshots:
     """Build all snapshots of a user."""
-    snapshots = rebuild_snapshots(store, user, clock.now())
+    snapshots = rebuild_snapshots(store.get(), user, clock.now(), same_recording=store.settings.same_recording)
     step.done(len(snapshots.documents), f"Built {len(snapshots.documents)} snapshots")
     return snapshots

@@ -180,7 +180,7 @@ def stale_snapshots(
     stale = stale_users(
         [user for user in users if user.partition_key not in resting],
         store.get().marks.pending("analytics_snapshots"),
-        store.get().statistics.period_ends(),
+        store.get().statistics.period_ends(counting_songs=store.settings.same_recording),
         # Users who are synced in one run share a run here too: each run costs a process and its imports.
         jobs.busy_users() | jobs.syncing_together(),
         clock.now(),

@@ -35,6 +35,7 @@ class ListeningFrames:
         artists: How an artist is shown: ``artist``, ``spotify_id`` and ``image_url`` (empty if unknown), ``name``.
         albums: Like `artists`, by ``album``.
         genres: ``artist``, ``genre``: a row for each genre of each artist.
+        counts_songs: Whether ids may share a song at all.
         has_variants: Whether a song may have several variants.
     """
 
@@ -49,6 +50,7 @@ class ListeningFrames:
     albums: pl.DataFrame
     genres: pl.DataFrame
     songs: pl.DataFrame
+    counts_songs: bool
     has_variants: bool
 
     def until(self, last: date) -> "ListeningFrames":
@@ -113,6 +115,7 @@ def identified(
         .explode("genre", empty_as_null=False)
         .drop_nulls(),
         songs=joined,
+        counts_songs=rules is not None,
         has_variants=not (own.is_empty() and joined.is_empty()),
     )
 

@@ -78,7 +78,7 @@ class Listening:
         return frame.with_columns(self.heard.known[key].gather(frame["variant"])).drop_nulls(key)
 
     @cached_property
-    def _by_piece(self) -> pl.DataFrame:
+    def by_piece(self) -> pl.DataFrame:
         """Plays and time of each variant by piece."""
         by_piece = self.heard.tracks.lazy().group_by(self.piece, "variant").agg(pl.col("plays", "ms").sum())
         return self.collected(by_piece)
@@ -86,9 +86,9 @@ class Listening:
     def grouped(self, key: str) -> pl.DataFrame:
         """``span``, ``track``, ``artist`` or ``album``, ``plays``, ``ms``."""
         if key == "track" and not self.heard.has_variants:
-            by_piece = self._by_piece.rename({"variant": key})
+            by_piece = self.by_piece.rename({"variant": key})
         else:
-            by_piece = self.of_variants(self._by_piece, key).group_by("piece", key).agg(pl.col("plays", "ms").sum())
+            by_piece = self.of_variants(self.by_piece, key).group_by("piece", key).agg(pl.col("plays", "ms").sum())
         return self.collected(self.summed(by_piece.lazy(), key))
 
     @cached_property
@@ -115,7 +115,7 @@ def span_statistics(
     # With a long history each of these frames is large: no two are kept at the same time.
     tracks = listening.grouped("track")
     features = _audio_features(tracks, heard.known)
-    rankings = {"tracks": _ranking(tracks, heard.shown)}
+    rankings, surplus = {"tracks": _ranking(tracks, heard.shown)}, _surplus_ids(listening)
     del tracks
     rankings["albums"] = _ranking(listening.grouped("album"), lambda _: heard.albums)
     artists = listening.grouped("artist")
@@ -151,6 +151,8 @@ def span_statistics(
                 "audio_features_coverage": round(covered / plays, DIGITS) if plays else 0.0,
                 "genres_coverage": round(with_genres.get(number, 0) / plays, DIGITS) if plays else 0.0,
                 "active_days": total["active_days"],
+                "unique_track_ids": rankings["tracks"].counts.get(number, 0) + surplus.get(number, 0),
+                "counts_songs": heard.counts_songs,
                 **{f"top_{kind}_by_time": rankings[kind].by_time.get(number, []) for kind in KINDS},
                 "weekday_hours": distributions["weekday_hours"].get(number, []),
                 "months": months.get(number, []),
@@ -189,6 +191,23 @@ def _totals(listening: Listening) -> pl.DataFrame:
     days = listening.heard.days.lazy().with_columns(active_days=(pl.col("plays") > 0).cast(pl.Int64))
     by_piece = days.group_by(listening.piece).agg(pl.exclude("date").sum())
     return listening.collected(listening.summed(by_piece))
+
+
+def _surplus_ids(listening: Listening) -> dict[int, int]:
+    """By span, how many more ids of tracks than songs have counted plays."""
+    heard = listening.heard
+    if heard.songs.is_empty():
+        return {}
+    ids = heard.known.select("track_id").with_row_index("variant").join(heard.songs, on="track_id", how="inner")
+    by_piece = (
+        listening.by_piece.lazy()
+        .filter(pl.col("plays") > 0)
+        .join(ids.lazy().select("variant", "track_id", "song"), on="variant", how="inner")
+        .group_by("piece", "song", "track_id")
+        .agg(pl.col("plays").sum())
+    )
+    surplus = listening.summed(by_piece, "song", "track_id").group_by("span").agg(pl.len() - pl.col("song").n_unique())
+    return dict(listening.collected(surplus).iter_rows())
 
 
 def _distributions(listening: Listening) -> dict[str, dict[int, list[dict[str, int]]]]:

@@ -1,0 +1,129 @@
+"""How titles are read: what names the song, what names a version of it, and what says nothing."""
+
+import polars as pl
+import pytest
+
+from echostats_pipeline.transforms.titles import artist_stem, edition_of, is_generic, read_title, stem
+
+SONG = ("song", (), set[str]())
+READ = [
+    # Editions of one recording, guests, and where it is from.
+    ("Song", *SONG),
+    ("SONG", *SONG),
+    ("“Song”", *SONG),
+    ("Song - Remastered 2011", *SONG),
+    ("Song (2011 Remaster)", *SONG),
+    ("Song [Remastered]", *SONG),
+    ("Song - Remasterizado", *SONG),
+    ("Song - Mono / Remastered", *SONG),
+    ("Song - Single Version", *SONG),
+    ("Song - Album Version (Explicit)", *SONG),
+    ("Song (Deluxe Edition)", *SONG),
+    ("Song [Bonus Track]", *SONG),
+    ("Song - Original Mix", *SONG),
+    ("Song (feat. A, B & C)", *SONG),
+    ("Song feat. A", *SONG),
+    ("Song (with Anna)", *SONG),
+    ("Song ft. A - Remastered", *SONG),
+    ('Song - From "Film"', *SONG),
+    ('Song (From "Film" / Soundtrack Version)', *SONG),
+    # Versions.
+    ("Song - Live", "song", (), {"live"}),
+    ("Song (Live)", "song", (), {"live"}),
+    ("Song - Live / 2007 Remaster", "song", (), {"live"}),
+    ("Song feat. A - Live", "song", (), {"live"}),
+    ("Song - Live at Wembley", "song", ("liveatwembley",), {"live"}),
+    ("Song - Live 2019", "song", ("live2019",), {"live"}),
+    ("Song (En Vivo)", "song", (), {"live"}),
+    ("Song - Ao Vivo", "song", (), {"live"}),
+    ("Song (ライブ)", "song", (), {"live"}),
+    ("Song - MTV Unplugged", "song", ("mtvunplugged",), {"live"}),
+    ("Song (Someone Remix)", "song", ("someoneremix",), {"remix"}),
+    ("Song - Someone Edit", "song", ("someoneedit",), {"remix"}),
+    ("Song - 2019 Mix", "song", ("2019mix",), {"remix"}),
+    ("Song - Extended Mix", "song", (), {"extended", "remix"}),
+    ("Song - Acoustic Version", "song", (), {"acoustic"}),
+    ("Song (Acústico)", "song", (), {"acoustic"}),
+    ("Song - Demo", "song", (), {"demo"}),
+    ("Song - Take 2", "song", (), {"demo"}),
+    ("Song (Cover)", "song", (), {"cover"}),
+    ("Song - Karaoke Version", "song", (), {"karaoke"}),
+    ("Song (Instrumental)", "song", (), {"instrumental"}),
+    ("Song - A Cappella", "song", (), {"vocals only"}),
+    ("Song - Sped Up", "song", (), {"speed"}),
+    ("Song (slowed + reverb)", "song", (), {"speed"}),
+    ("Song (Someone's Version)", "song", ("someonesversion",), {"recorded again"}),
+    # Words that belong to the name.
+    ("Live and Let Die", "liveandletdie", (), set()),
+    ("(I Can't Get No) Satisfaction - Mono Version", "icantgetnosatisfaction", (), set()),
+    ("Song (Pt. 2)", "song", ("pt2",), set()),
+    ("Song - Pt. 2", "song", ("pt2",), set()),
+    ("Song (With You)", "song", ("withyou",), set()),
+    ("Remix (I Like The)", "remix", ("ilikethe",), set()),
+    ("Rock & Roll", "rockandroll", (), set()),
+    ("Björk", "björk", (), set()),
+    ("bjo\u0308rk", "björk", (), set()),
+    ("???", "???", (), set()),
+]
+
+
+@pytest.mark.parametrize(("title", "name", "details", "versions"), READ)
+def test_a_title_names_a_song_and_a_version(
+    title: str, name: str, details: tuple[str, ...], versions: set[str]
+) -> None:
+    found = read_title(title)
+    assert pl.select(stem(pl.lit(title))).item() == name
+    assert (found.details, found.versions, found.edited) == (details, versions, False)
+
+
+@pytest.mark.parametrize(
+    "title", ["Song (Radio Edit)", "Song - Radio Edit; Remastered", "Song - Single Edit", "Song (Edit)"]
+)
+def test_an_edit_is_named_as_one(title: str) -> None:
+    assert read_title(title) == ((), frozenset(), True)
+
+
+@pytest.mark.parametrize(
+    ("album", "versions"),
+    [
+        ("Live at Leeds (Deluxe Edition)", {"live"}),
+        ("Songs (Live)", {"live"}),
+        ("Alchemy: A Band Live", {"live"}),
+        ("MTV Unplugged in New York", {"live"}),
+        ("Acústico (Ao Vivo)", {"live"}),
+        ("The Instrumentals", {"instrumental"}),
+        ("Karaoke Hits", {"karaoke"}),
+        ("A Tribute to Somebody", {"cover"}),
+        ("Demos 1987", {"demo"}),
+        ("Live Through This", set()),
+        ("Where We Live", set()),
+        ("The World We Live In", set()),
+        ("Long Live", set()),
+        ("Songs (Remixes)", set()),
+        ("", set()),
+    ],
+)
+def test_an_album_names_the_version_of_its_tracks(album: str, versions: set[str]) -> None:
+    assert read_title("Song", album).versions == versions
+
+
+@pytest.mark.parametrize("name", ["intro", "outro", "interlude", "skit", "untitled", "track1", "interlude2", "pt1"])
+def test_some_titles_say_nothing(name: str) -> None:
+    assert is_generic(name)
+
+
+@pytest.mark.parametrize("name", ["introducing", "1999", "songintro", "partyup", "trackmeet"])
+def test_titles_that_only_begin_like_these_say_something(name: str) -> None:
+    assert not is_generic(name)
+
+
+def test_editions_of_an_album_are_one_album() -> None:
+    assert {
+        edition_of(name) for name in ("Songs", "Songs (Deluxe Edition)", "Songs - Remastered", "SONGS [Expanded]")
+    } == {"songs"}
+    assert edition_of("Songs (Vol. 2)") == "songsvol2"
+
+
+def test_guests_are_no_part_of_an_artist() -> None:
+    names = pl.Series(["Some One feat. Other", "Some One ft. Other", "some one", "SOME ONE (feat. Other)"])
+    assert set(pl.select(artist_stem(pl.lit(names))).to_series()) == {"someone"}
