@@ -134,7 +134,7 @@ def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datet
 
 
 def _as_shown(store: Store, tracks: Sequence[Track]) -> dict[str, tuple[Any, ...]]:
-    """Return the data of tracks, artists and albums that snapshots show, by track id."""
+    """Return the data of tracks, artists and albums that snapshots show or join songs by, by track id."""
     found = store.catalog.documents("tracks", [track.spotify_id for track in tracks])
     firsts = [artist["spotify_id"] for track in found for artist in track["artists"][:1]]
     artists = _looks(store.catalog.documents("artists", firsts))
@@ -145,6 +145,7 @@ def _as_shown(store: Store, tracks: Sequence[Track]) -> dict[str, tuple[Any, ...
             track["name"],
             track["artists"][:1],
             track["album"],
+            (track["duration_ms"], track["isrc"]),
             [artists.get(artist["spotify_id"]) for artist in track["artists"][:1]],
             track["album"] and albums.get(track["album"]["spotify_id"]),
         )

@@ -36,7 +36,11 @@ TRACKS = (
     Track("c", "Flat Beat", "Mr. Oizo", "$", 15_000),
     Track("d", "$.a", "$uicideboy$", "a.b.c", 2 * HOUR * 1_000),
     Track("e", "Untold", "", ""),
+    Track("f", "Smells - Remastered 2011", "Nirvana", "Smells", 201_000),  # the single of the first Nirvana
+    Track("g", "Smells - Live", "Nirvana", "Nevermind"),
 )
+PERFORMERS = {"a": "nirvana-a", "b": "nirvana-b", "f": "nirvana-a", "g": "nirvana-a"}
+"""Ids of the artists of tracks whose artist has a namesake."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +156,9 @@ def recently_played(
 
 @st.composite
 def versions(draw: st.DrawFn, track: Track) -> dict[str, Any]:
-    """A track as Spotify may report it: namesakes with other ids, present names, unknown length."""
-    artist_ids = {"Nirvana": f"nirvana-{track.letter}"}
-    artist_id = artist_ids.get(track.artist, track.artist) if draw(st.booleans()) else None
+    """A track as Spotify may report it: namesakes with other ids, present names, unknown length, often no ISRC."""
+    artist_id = PERFORMERS.get(track.letter, track.artist) if draw(st.booleans()) else None
+    isrc = draw(st.sampled_from((None, None, "X1", "x-1", "X2")))
     return {
         "type": "track",
         "id": track.spotify_id,
@@ -166,6 +170,7 @@ def versions(draw: st.DrawFn, track: Track) -> dict[str, Any]:
             "name": draw(st.sampled_from((track.album, "Deluxe"))),
             "images": draw(st.sampled_from(([], [{"url": "https://i/album"}]))),
         },
+        **({} if isrc is None else {"external_ids": {"isrc": isrc}}),
     }
 
 
