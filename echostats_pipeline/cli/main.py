@@ -56,6 +56,11 @@ COMMANDS = {
         "report",
         "Write a listening report: one HTML file that contains everything it shows and needs no network.",
     ),
+    "songs": ListedCommand(
+        "songs",
+        "songs",
+        "Show which Spotify ids count as one song.",
+    ),
     "keys": ListedCommand(
         "keys",
         "keys",

@@ -69,9 +69,12 @@ def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[Variant,
             of_track,
         )
     facts = {}
+    heard: dict[str, list[Heard]] = defaultdict(list)
+    for item in items:
+        heard[item.play.track_id].append(item)
     for variant, identity in identities.items():
         track_id = variant[0]
-        mine = [item for item in items if item.play.track_id == track_id]
+        mine = heard[track_id]
         made_up = mine[0].play.is_made_up
         entry = KnownTrack() if made_up else catalogue.tracks.get(track_id, KnownTrack())
         facts[track_id] = SongFacts(

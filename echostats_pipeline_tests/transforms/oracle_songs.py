@@ -1,6 +1,6 @@
 """Oracle for songs: which ids of tracks are one song, by comparing every track with every other.
 
-`TITLES` has the titles that the tests use, as a person reads them. Any other title is a song of its own name.
+`TITLES` has the titles that generated tests use, as a person reads them.
 
 Where the contract leaves a choice, these rules hold:
 
@@ -14,22 +14,39 @@ Where the contract leaves a choice, these rules hold:
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import polars as pl
+
+from echostats_pipeline.transforms.titles import edition_of, is_generic, read_title, stem
 
 NEAR_MS = 2_000
+
+
+class Reading(NamedTuple):
+    """A title as a person reads it: the song, versions of it, further words, whether it is an edit."""
+
+    name: str
+    versions: frozenset[str] = frozenset()
+    words: tuple[str, ...] = ()
+    edited: bool = False
+
+
 TITLES = {
-    "Smells": ("smells", "", ""),
-    "SMELLS": ("smells", "", ""),
-    "Smells - Remastered 2011": ("smells", "", ""),
-    "Smells (feat. Guest)": ("smells", "", ""),
-    "Smells - Live": ("smells", "live", ""),
-    "Smells (Live)": ("smells", "live", ""),
-    "Smells - Someone Remix": ("smells", "remix", "someoneremix"),
-    "Intro": ("intro", "", ""),
+    "Smells": Reading("smells"),
+    "SMELLS": Reading("smells"),
+    "Smells - Remastered 2011": Reading("smells"),
+    "Smells (feat. Guest)": Reading("smells"),
+    "Smells - Live": Reading("smells", frozenset({"live"})),
+    "Smells (Live)": Reading("smells", frozenset({"live"})),
+    "Smells - Someone Remix": Reading("smells", frozenset({"remix"}), ("someoneremix",)),
+    "Smells - Radio Edit": Reading("smells", edited=True),
+    "Intro": Reading("intro"),
 }
-"""The song that a title names, the version of it, and any further words."""
-SAY_NOTHING = {"intro"}
 
 
 @dataclass(frozen=True)
@@ -50,37 +67,46 @@ class SongFacts:
 def song_ids(tracks: Sequence[SongFacts]) -> dict[str, list[str]]:
     """All ids of the song of each id: the one that shows it first, then by plays, time and id."""
     tracks = sorted(tracks, key=lambda track: track.track_id)
-    songs: list[list[SongFacts]] = [[track] for track in tracks]
-
-    def join(alike: Sequence[SongFacts]) -> None:
-        met: list[SongFacts] = []
-        for track in alike:
-            for other in met:
-                mine, its = _song(songs, track), _song(songs, other)
-                if mine is its:
-                    break
-                if not any(_contradict(one, two) for one in mine for two in its):
-                    its.extend(mine)
-                    songs.remove(mine)
-                    break
-            else:
-                met.append(track)
-
-    for isrc in dict.fromkeys(_isrc(track) for track in tracks):
-        if isrc:
-            join([track for track in tracks if _isrc(track) == isrc])
-    keys = {track.track_id: _title(track, tracks) for track in tracks}
-    for key in dict.fromkeys(keys.values()):
-        if key is not None:
-            for group in _by_length([track for track in tracks if keys[track.track_id] == key]):
-                join(group)
-    for song in songs:
-        song.sort(key=lambda track: (-track.plays, -track.ms, track.track_id))
-    return {track.track_id: [each.track_id for each in song] for song in songs for track in song}
+    song_of = {track: [track] for track in tracks}
+    for alike in _by(tracks, _isrc):
+        _join(alike, song_of)
+    artists: dict[str, set[str]] = defaultdict(set)
+    for track in tracks:
+        artists[_letters(track.artist_name)] |= {track.artist_id} - {""}
+    for alike in _by(tracks, lambda track: _title(track, artists[_letters(track.artist_name)])):
+        for group in _by_length(alike):
+            _join(group, song_of)
+    shown_first = {
+        track: sorted(song, key=lambda track: (-track.plays, -track.ms, track.track_id))
+        for track, song in song_of.items()
+    }
+    return {track.track_id: [each.track_id for each in song] for track, song in shown_first.items()}
 
 
-def _song(songs: list[list[SongFacts]], track: SongFacts) -> list[SongFacts]:
-    return next(song for song in songs if track in song)
+def _by(tracks: Sequence[SongFacts], key: Callable[[SongFacts], object]) -> list[list[SongFacts]]:
+    """The tracks by key, without those that have none."""
+    found: dict[object, list[SongFacts]] = defaultdict(list)
+    for track in tracks:
+        if key(track):
+            found[key(track)].append(track)
+    return list(found.values())
+
+
+def _join(alike: Sequence[SongFacts], song_of: dict[SongFacts, list[SongFacts]]) -> None:
+    """Join each track with the first song of these tracks that it does not contradict."""
+    met: list[SongFacts] = []
+    for track in alike:
+        mine = song_of[track]
+        for other in met:
+            its = song_of[other]
+            if mine is its:
+                break
+            if not any(_contradict(one, two) for one in mine for two in its):
+                its.extend(mine)
+                song_of.update(dict.fromkeys(mine, its))
+                break
+        else:
+            met.append(track)
 
 
 def _isrc(track: SongFacts) -> str:
@@ -89,29 +115,40 @@ def _isrc(track: SongFacts) -> str:
 
 def _contradict(one: SongFacts, two: SongFacts) -> bool:
     isrcs = {_isrc(one), _isrc(two)} - {""}
-    lengths = {one.duration_ms, two.duration_ms} - {0}
-    far = len(lengths) > 1 and max(lengths) - min(lengths) > NEAR_MS
-    return _read(one.name)[1] != _read(two.name)[1] or (len(isrcs) > 1 and far)
+    known = one.duration_ms > 0 and two.duration_ms > 0
+    near = known and abs(one.duration_ms - two.duration_ms) <= NEAR_MS
+    if _versions(one) != _versions(two) or (len(isrcs) > 1 and known and not near):
+        return True
+    return _read(one.name).edited != _read(two.name).edited and not near
 
 
-def _title(track: SongFacts, tracks: Sequence[SongFacts]) -> tuple[str, ...] | None:
-    artist = track.artist_id
-    if not artist:
-        of_name = {each.artist_id for each in tracks if _letters(each.artist_name) == _letters(track.artist_name)} - {
-            ""
-        }
-        artist = next(iter(of_name)) if len(of_name) == 1 else f"name {_letters(track.artist_name)}"
-        if not track.artist_name:
-            return None
-    name, version, words = _read(track.name)
-    if not name:
+def _title(track: SongFacts, of_name: set[str]) -> tuple[object, ...] | None:
+    """What tracks of one title share; `of_name` are the ids of the artists of this name."""
+    read = _read(track.name)
+    if not (read.name and (track.artist_id or track.artist_name)):
         return None
-    return artist, name, version, words, _letters(track.album_name) if name in SAY_NOTHING else ""
+    artist = track.artist_id or (next(iter(of_name)) if len(of_name) == 1 else f"name {_letters(track.artist_name)}")
+    return (
+        artist,
+        read.name,
+        _versions(track),
+        read.words,
+        edition_of(track.album_name) if is_generic(read.name) else "",
+    )
 
 
-def _read(title: str) -> tuple[str, str, str]:
+def _versions(track: SongFacts) -> frozenset[str]:
+    return _read(track.name).versions | read_title("", track.album_name).versions
+
+
+@cache
+def _read(title: str) -> Reading:
+    """A title of `TITLES`, or one of a real history: how these are read is tested in `test_titles`."""
     title = title.removesuffix(" (with Guest)").strip('"')
-    return TITLES.get(title, (_letters(title), "", ""))
+    if title in TITLES:
+        return TITLES[title]
+    read = read_title(title)
+    return Reading(pl.select(stem(pl.lit(title))).item(), read.versions, read.details, read.edited)
 
 
 def _letters(text: str) -> str:

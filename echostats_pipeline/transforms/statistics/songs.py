@@ -26,8 +26,8 @@ SAME_LENGTH_MS = 2_000
 Why = Literal["shown", "rule", "isrc", "length", "title"]
 """Why an id belongs to its song.
 
-``shown``: it stands for the song. ``length``: title, artist and length. ``title``: title and artist; its length is
-unknown.
+``shown``: it stands for the song. ``length``: title, artist and length. ``title``: title and artist, because a length
+is unknown.
 """
 Pairs = Collection[tuple[str, str]]
 """Pairs of track ids."""
@@ -166,14 +166,18 @@ class _Joining:
 
 def _are_different(one: Known, other: Known) -> bool:
     """Whether two tracks cannot be one recording, however alike their titles or ISRCs are."""
-    lengths_known = one.length_ms > 0 and other.length_ms > 0
-    near = lengths_known and abs(one.length_ms - other.length_ms) <= SAME_LENGTH_MS
+    lengths_known, near = one.length_ms > 0 and other.length_ms > 0, _near(one, other)
     isrcs_differ = one.isrc != "" and other.isrc not in {"", one.isrc}
     return (
         one.title.versions != other.title.versions
         or (one.title.edited != other.title.edited and not near)
         or (isrcs_differ and lengths_known and not near)
     )
+
+
+def _near(one: Known, other: Known) -> bool:
+    """Whether both lengths are known, and as near as those of one recording."""
+    return min(one.length_ms, other.length_ms) > 0 and abs(one.length_ms - other.length_ms) <= SAME_LENGTH_MS
 
 
 def _ruled_atoms(known: dict[str, Known], same: Pairs) -> list[tuple[Known, ...]]:
@@ -219,7 +223,7 @@ def _why(each: Known, song: Sequence[Known], joining: _Joining) -> Why:
     others = [other for other in song if other is not each]
     if each.isrc and any(other.isrc == each.isrc for other in others):
         return "isrc"
-    return "length" if each.length_ms else "title"
+    return "length" if any(_near(each, other) for other in others) else "title"
 
 
 def _artists(tracks: pl.DataFrame) -> pl.Expr:
