@@ -126,12 +126,12 @@ def playlist_tracks(call: Call) -> Json:
 
 def track(call: Call) -> Json:
     """GET /tracks/{id}."""
-    return call.bodies.track(_one(call, call.world.catalogue.tracks))
+    return call.bodies.track(_one(call, call.world.releases.tracks))
 
 
 def tracks(call: Call) -> Json:
     """GET /tracks?ids=, at most 50; unknown ids give null."""
-    return {"tracks": _batch(call, _TRACK_BATCH, call.world.catalogue.tracks, call.bodies.track)}
+    return {"tracks": _batch(call, _TRACK_BATCH, call.world.releases.tracks, call.bodies.track)}
 
 
 def artist(call: Call) -> Json:
@@ -146,34 +146,34 @@ def artists(call: Call) -> Json:
 
 def album(call: Call) -> Json:
     """GET /albums/{id} with the first 50 tracks."""
-    return _album_body(call, _one(call, call.world.catalogue.albums))
+    return _album_body(call, _one(call, call.world.releases.albums))
 
 
 def albums(call: Call) -> Json:
     """GET /albums?ids=, at most 20; unknown ids give null."""
-    return {"albums": _batch(call, _ALBUM_BATCH, call.world.catalogue.albums, lambda found: _album_body(call, found))}
+    return {"albums": _batch(call, _ALBUM_BATCH, call.world.releases.albums, lambda found: _album_body(call, found))}
 
 
 def album_tracks(call: Call) -> Json:
     """GET /albums/{id}/tracks."""
-    found = _one(call, call.world.catalogue.albums)
-    return call.page(call.world.catalogue.album_tracks[found.id], call.bodies.track_reference)
+    found = _one(call, call.world.releases.albums)
+    return call.page(call.world.releases.album_tracks[found.id], call.bodies.track_reference)
 
 
 def audio_features(call: Call) -> Json:
     """GET /audio-features/{id}; 404 for a track that was never measured."""
-    features = _one(call, call.world.catalogue.audio_features)
-    return call.bodies.audio_features(_one(call, call.world.catalogue.tracks), features)
+    features = _one(call, call.world.releases.audio_features)
+    return call.bodies.audio_features(_one(call, call.world.releases.tracks), features)
 
 
 def audio_features_batch(call: Call) -> Json:
     """GET /audio-features?ids=, at most 100; null for unknown ids and for tracks never measured."""
-    measured = call.world.catalogue.audio_features
+    measured = call.world.releases.audio_features
 
     def body(found: Track) -> Json | None:
         return call.bodies.audio_features(found, measured[found.id]) if found.id in measured else None
 
-    return {"audio_features": _batch(call, _FEATURES_BATCH, call.world.catalogue.tracks, body)}
+    return {"audio_features": _batch(call, _FEATURES_BATCH, call.world.releases.tracks, body)}
 
 
 def _time_range(call: Call) -> TimeRange:
@@ -220,7 +220,7 @@ def _embedded_rows(call: Call, found: Playlist, route: str, next_limit: int, key
 def _album_body(call: Call, found: Album) -> Json:
     page = offset_page(
         f"{call.bodies.api}/albums/{found.id}/tracks",
-        call.world.catalogue.album_tracks[found.id],
+        call.world.releases.album_tracks[found.id],
         call.bodies.track_reference,
         offset=0,
         limit=_ALBUM_PAGE,

@@ -4,8 +4,10 @@ Belongs here: one function per object of the Web API. Not here: pages of objects
 fields that other regimes remove (``regimes``).
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from echostats_pipeline.simulator.catalogue import Album, Artist, AudioFeatures, Episode, Track
@@ -23,9 +25,15 @@ IMAGE_SIZES = (640, 300, 64)
 
 @dataclass(frozen=True, slots=True)
 class Bodies:
-    """Builds the objects; `api` is the address of this simulator's Web API, for example ``http://127.0.0.1:1/v1``."""
+    """Builds the objects.
+
+    Attributes:
+        api: The address of this simulator's Web API, for example ``http://127.0.0.1:1/v1``.
+        isrc: The ISRC of a track as Spotify knows it now; None if it knows none.
+    """
 
     api: str
+    isrc: Callable[[Track], str | None] = attrgetter("isrc")
 
     def artist_reference(self, artist: Artist) -> Json:
         """The simplified artist of tracks and albums."""
@@ -88,10 +96,11 @@ class Bodies:
 
     def track(self, track: Track) -> Json:
         """The full track."""
+        isrc = self.isrc(track)
         return {
             **self.track_reference(track),
             "album": self.album_reference(track.album),
-            "external_ids": {"isrc": track.isrc},
+            "external_ids": {} if isrc is None else {"isrc": isrc},
             "popularity": track.popularity,
         }
 

@@ -65,7 +65,8 @@ class Call:
     @cached_property
     def bodies(self) -> Bodies:
         """The builder of objects with addresses of the requested host."""
-        return Bodies(f"{self.request.url.scheme}://{self.request.url.netloc}/v1")
+        api = f"{self.request.url.scheme}://{self.request.url.netloc}/v1"
+        return Bodies(api, lambda track: self.world.releases.isrc(track, self.now))
 
     def number(self, name: str, *, default: int, at_least: int, at_most: int) -> int:
         """A whole number of the query.

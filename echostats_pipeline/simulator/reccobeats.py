@@ -43,7 +43,7 @@ def _answer(request: Request, site: Site) -> Response:
     if not ids:
         return JSONResponse({"error": "Required parameter 'ids' is not present", "status": 4001}, 400)
     window.add(now)
-    known = (site.world.catalogue.tracks.get(item_id) for item_id in dict.fromkeys(ids[:MAX_IDS]))
+    known = (site.world.releases.tracks.get(item_id) for item_id in dict.fromkeys(ids[:MAX_IDS]))
     content = [
         _features(site.world, track)
         for track in known
@@ -55,7 +55,7 @@ def _answer(request: Request, site: Site) -> Response:
 def _features(world: World, track: Track) -> Json:
     rng = Random(f"{world.seed}/reccobeats/{track.id}")
     row_id = str(UUID(int=rng.getrandbits(128), version=4))
-    own = asdict(world.catalogue.audio_features.get(track.id) or draw_features(rng))
+    own = asdict(world.releases.audio_features.get(track.id) or draw_features(rng))
     del own["time_signature"]
     close = {name: round(min(1.0, max(0.0, own[name] + rng.uniform(-0.02, 0.02))), 4) for name in _SHARES}
     return {

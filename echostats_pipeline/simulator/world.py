@@ -22,6 +22,7 @@ from echostats_pipeline.simulator.library import (
     build_library,
 )
 from echostats_pipeline.simulator.people import SimulatedUser, build_users
+from echostats_pipeline.simulator.releases import build_releases
 
 TimeRange = Literal["short_term", "medium_term", "long_term"]
 TIME_RANGES: tuple[TimeRange, ...] = get_args(TimeRange)
@@ -56,6 +57,7 @@ class World:
         self.seed = seed
         self.epoch = epoch
         self.catalogue = build_catalogue(seed, max(track_count, size.saved_tracks and size.saved_tracks + 2000))
+        self.releases = build_releases(seed, self.catalogue, epoch)
         self.users = build_users(seed, user_count)
         self.curated = build_curated_playlists(seed, self.catalogue, epoch)
         first, *others = self.users
@@ -114,7 +116,7 @@ class World:
     def top_tracks(self, user: SimulatedUser, time_range: TimeRange, now: datetime) -> tuple[Track, ...]:
         """Return the most played tracks of the range that ends with the last full UTC day; at most 50."""
         counts = Counter(play.track.id for play in self._shown(user, time_range, now) if play.track)
-        return tuple(self.catalogue.tracks[track_id] for track_id in _ranked(counts))
+        return tuple(self.releases.tracks[track_id] for track_id in _ranked(counts))
 
     def top_artists(self, user: SimulatedUser, time_range: TimeRange, now: datetime) -> tuple[Artist, ...]:
         """Return the most played primary artists of the same range; at most 50."""
@@ -140,7 +142,8 @@ class World:
             return ()
         key = (user.id, day)
         if key not in self._days:
-            self._days[key] = self._listeners[user.id].day_plays(day)
+            plays = self._listeners[user.id].day_plays(day)
+            self._days[key] = tuple(self.releases.as_released(self.seed, play) for play in plays)
         return self._days[key]
 
     def _shown(self, user: SimulatedUser, time_range: TimeRange, now: datetime) -> Iterator[SimulatedPlay]:

@@ -87,7 +87,7 @@ _ALBUM_VERSIONS = {
 _GENERIC = re.compile(
     r"(?:the)?(?:intro(?:duction|ducci[oó]n)?|introit|outro|interlude|interludio|skit|untitled|prelude|prologue|"
     r"epilogue|overture|hiddentrack|bonustrack|silence|blank|part|pt|teil|track|piste|titel|pista|chapter|act|opening|"
-    r"ending|интро|無題)(?:\d*|[ivx]*)|0?\d"
+    r"ending|интро|無題)(?:\d*|[ivx]{0,5})|0?\d"
 )
 
 
@@ -98,18 +98,18 @@ def stem(title: pl.Expr) -> pl.Expr:
     title without any letter or digit keeps all its characters.
     """
     low = title.str.normalize("NFKC").str.to_lowercase().str.strip_chars_start(_QUOTES)
-    return _letters(low.str.replace(_BEGIN_OF_PARTS, ""), instead=low)
+    return _letters(low.str.replace(_BEGIN_OF_PARTS, ""))
 
 
 def artist_stem(artist: pl.Expr) -> pl.Expr:
     """Names of artists without guests, in the same form."""
     low = artist.str.normalize("NFKC").str.to_lowercase()
-    return _letters(low.str.replace(rf"\s[{_OPENING}]?(?:{_GUEST_WORDS})(?:\.|\s).*$", ""), instead=low)
+    return _letters(low.str.replace(rf"\s[{_OPENING}]?(?:{_GUEST_WORDS})(?:\.|\s).*$", ""))
 
 
-def _letters(low: pl.Expr, instead: pl.Expr) -> pl.Expr:
+def _letters(low: pl.Expr) -> pl.Expr:
     kept = low.str.replace_all("&", "and", literal=True).str.replace_all(r"[^\p{L}\p{N}\p{M}]+", "")
-    return pl.when(kept == "").then(instead).otherwise(kept)
+    return pl.when(kept == "").then(low).otherwise(kept)
 
 
 def read_title(title: str, album: str = "") -> Title:

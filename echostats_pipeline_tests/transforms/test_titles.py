@@ -64,6 +64,7 @@ READ = [
     ("Björk", "björk", (), set()),
     ("bjo\u0308rk", "björk", (), set()),
     ("???", "???", (), set()),
+    ("??? - Remastered 2011", "???", (), set()),
 ]
 
 
