@@ -295,3 +295,5 @@ def test_whoever_has_played_a_track_gets_new_snapshots_when_it_is_shown_otherwis
     assert waiting() == set()
     read(ben, row(NOW), row(NOW - timedelta(hours=1)), row(NOW - timedelta(hours=2), name="Renamed"))
     assert waiting() == {ann.user_id, ben.user_id}
+    read(ben, row(NOW), row(NOW - timedelta(hours=3), name="Renamed", external_ids={"isrc": "DEX1"}))
+    assert waiting() == {ann.user_id, ben.user_id}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.statistics import PERIODS, AnalyticsSnapshot, DailyRollup
 from echostats_pipeline.storage.database import Db
+from echostats_pipeline.storage.statistics import LONG_AGO
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, documents
 
@@ -136,3 +137,13 @@ def test_the_end_of_the_periods_is_told_by_user(store: Store) -> None:
     built = AnalyticsSnapshot(user_id="u", period="week", period_end=NOW).model_dump(exclude={"id"})
     store.statistics.replace_snapshots([built], NOW)
     assert store.statistics.period_ends() == {"u": NOW}
+
+
+def test_snapshots_that_count_otherwise_ended_long_ago(store: Store) -> None:
+    for name, counts_songs in (("songs", True), ("ids", False)):
+        built = AnalyticsSnapshot(user_id=name, period="week", period_end=NOW, counts_songs=counts_songs)
+        store.statistics.replace_snapshots([built.model_dump(exclude={"id"})], NOW)
+    earlier = {"user_id": "earlier", "period": "week", "period_end": NOW}
+    store.db["analytics_snapshots"].insert_one(earlier)
+    assert store.statistics.period_ends(counting_songs=True) == {"songs": NOW, "ids": LONG_AGO, "earlier": LONG_AGO}
+    assert store.statistics.period_ends(counting_songs=False) == {"songs": LONG_AGO, "ids": NOW, "earlier": NOW}

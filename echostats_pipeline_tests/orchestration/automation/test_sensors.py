@@ -159,6 +159,16 @@ def test_snapshots_are_rebuilt_when_a_new_day_has_begun(pipeline: Pipeline) -> N
     assert request.partition_key == user.partition_key
 
 
+def test_snapshots_that_count_ids_are_rebuilt_where_songs_should_be_counted(pipeline: Pipeline) -> None:
+    user = pipeline.connect()
+    assert pipeline.run("snapshot_build", partition_key=user.partition_key).success
+    assert isinstance(tick(pipeline, stale_snapshots), dg.SkipReason)
+    pipeline.store.db["analytics_snapshots"].update_many({}, {"$set": {"counts_songs": False}})
+    (request,) = tick(pipeline, stale_snapshots)
+    assert pipeline.run("snapshot_build", partition_key=request.partition_key, tags=request.tags).success
+    assert isinstance(tick(pipeline, stale_snapshots), dg.SkipReason)
+
+
 def test_snapshots_of_those_who_are_synced_in_one_run_wait_for_its_end(pipeline: Pipeline) -> None:
     users = [pipeline.connect(number) for number in range(2)]
     jobs = [JobKey(user.user_id, "run") for user in users]
