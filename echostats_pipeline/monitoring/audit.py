@@ -178,7 +178,8 @@ def analytics_snapshots_match_rollups(
 
     For each user and period, the plays and the time of the rollups are summed up over all dates of the period, also if
     a run is limited to some days. These sums are compared with the totals of the snapshot, and with the sums of its
-    hours and weekdays; the number of tracks is compared, too. Snapshots that wait for a rebuild are not wrong.
+    hours and weekdays; the number of different ids of tracks is compared, too. Snapshots that wait for a rebuild
+    are not wrong.
     Snapshots that differ are read a second time.
     """
 
