@@ -108,7 +108,8 @@ class StatisticsStore:
         """The end of each user's current periods, by user id; from then on the snapshots are outdated.
 
         Args:
-            counting_songs: What the snapshots should count: songs, or ids of tracks. Others are outdated since ever.
+            counting_songs: Whether snapshots should count songs, or ids of tracks; those that count otherwise ended
+                long ago. None accepts both.
         """
         found = self._snapshots.find(
             {"period": "week", "period_end": {"$type": "date"}}, {"user_id": 1, "period_end": 1, "counts_songs": 1}

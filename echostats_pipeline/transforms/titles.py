@@ -128,7 +128,7 @@ def read_title(title: str, album: str = "") -> Title:
             if not found and _EDIT.search(piece):
                 rest = [word for word in _WORD.findall(_EDIT.sub(" ", piece)) if not word.isdecimal()]
                 edited |= _says_nothing(rest)
-                found = set() if _says_nothing(rest) else {"remix"}  # an edit by somebody
+                found = set() if _says_nothing(rest) else {"remix"}  # another artist's edit
             versions |= found
             if not _says_nothing(rest) or any(word.isdecimal() for word in rest):
                 details.append("".join(words).replace("_", ""))

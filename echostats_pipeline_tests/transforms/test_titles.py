@@ -94,7 +94,7 @@ def test_an_edit_is_named_as_one(title: str) -> None:
         ("Acústico (Ao Vivo)", {"live"}),
         ("The Instrumentals", {"instrumental"}),
         ("Karaoke Hits", {"karaoke"}),
-        ("A Tribute to Somebody", {"cover"}),
+        ("A Tribute to Velno", {"cover"}),
         ("Demos 1987", {"demo"}),
         ("Live Through This", set()),
         ("Where We Live", set()),

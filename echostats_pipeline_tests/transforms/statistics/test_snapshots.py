@@ -241,3 +241,26 @@ def test_there_is_no_average_of_nothing() -> None:
     for plays in ([], [OraclePlay(NOON, "unknown")], [OraclePlay(NOON, "a", ms_played=1)]):
         week = build(plays, Catalogue(tracks={"a": KnownTrack(features=(1.0,) * 8)}))["week"]
         assert (week["avg_audio_features"], week["audio_features_coverage"]) == (None, 0.0)
+
+
+def test_ids_of_one_song_count_as_one_and_lend_each_other_what_they_know() -> None:
+    minutes = {"album": (0, 4, 60, 90, 120), "single": (8, 12, 16)}
+    plays = [
+        OraclePlay(NOON - timedelta(minutes=minute), track_id, ms_played=40_000)
+        for track_id, ended in minutes.items()
+        for minute in ended
+    ]
+    entry = {"artist_id": "a", "artist_name": "Artist", "name": "Song", "duration_ms": 200_000}
+    catalogue = Catalogue(
+        tracks={
+            "album": KnownTrack(**entry, album_id="long", album_name="Album"),
+            "single": KnownTrack(**entry, album_id="short", album_name="Song", features=(0.5,) * len(FEATURES)),
+        }
+    )
+    week = build(plays, catalogue)["week"]
+    assert [(top["spotify_id"], top["play_count"]) for top in week["top_tracks"]] == [("album", 8)]
+    assert [(top["spotify_id"], top["play_count"]) for top in week["top_albums"]] == [("long", 5), ("short", 3)]
+    assert (week["unique_tracks"], week["unique_track_ids"], week["counts_songs"]) == (1, 2, True)
+    assert (week["new_tracks"], week["months"][0]["new_tracks"], week["repeat_ratio"]) == (1, 1, 0.875)
+    assert (week["avg_audio_features"]["energy"], week["audio_features_coverage"]) == (0.5, 1.0)
+    assert (week["most_replayed"]["spotify_id"], week["most_replayed"]["count"]) == ("album", 3)

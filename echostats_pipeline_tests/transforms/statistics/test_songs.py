@@ -77,7 +77,7 @@ def test_one_recording_is_one_song(one: SongFacts, other: SongFacts, why: str) -
         (track("a"), track("b", artist_id="other")),
         (track("a"), track("b", "Song II")),
         (track("a", isrc="X"), track("b", isrc="Y", length=210_000)),
-        # Other versions, even if somebody gave them one ISRC.
+        # Other versions, even if they have one ISRC.
         *(
             (track("a", isrc="X"), track("b", f"Song - {version}", isrc="X"))
             for version in (
@@ -99,7 +99,7 @@ def test_one_recording_is_one_song(one: SongFacts, other: SongFacts, why: str) -
         # Titles that say nothing.
         (track("a", "Intro", length=0), track("b", "Intro", length=0, album="Another")),
         (track("a", "Intro"), track("b", "Intro", album="Another")),
-        # Names that several artists have, or nobody.
+        # Tracks without an artist, or without a title.
         (track("a", artist_id="", artist=""), track("b", artist_id="", artist="")),
         (track("a", ""), track("b", "")),
     ],
