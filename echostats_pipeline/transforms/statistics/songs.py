@@ -29,6 +29,20 @@ Why = Literal["shown", "rule", "isrc", "length", "title"]
 ``shown``: it stands for the song. ``length``: title, artist and length. ``title``: title and artist, because a length
 is unknown.
 """
+NOBODY = (
+    "various",
+    "variousartists",
+    "variosartistas",
+    "váriosartistas",
+    "verschiedeneinterpreten",
+    "artistivari",
+    "multiinterprètes",
+    "unknown",
+    "unknownartist",
+)
+"""Names that stand where no artist is known, in the form of `artist_stem`."""
+NOBODYS_ID = "0LyfQWJT6nXafLPZqxe9Of"
+"""Spotify's id of the artist "Various Artists"."""
 Pairs = Collection[tuple[str, str]]
 """Pairs of track ids."""
 
@@ -228,7 +242,7 @@ def _why(each: Known, song: Sequence[Known], joining: _Joining) -> Why:
 
 def _artists(tracks: pl.DataFrame) -> pl.Expr:
     """The primary artists: their ids; names where no id is known, or the only id of an artist with that name."""
-    by_id = pl.col("artist_id")
+    by_id = pl.when(pl.col("artist_id") != NOBODYS_ID).then("artist_id").otherwise(pl.lit(""))
     if (tracks["artist_id"] != "").all():
         return by_id
     names = tracks.select("artist_id", "artist_name").unique().with_columns(name=artist_stem(pl.col("artist_name")))
@@ -239,9 +253,9 @@ def _artists(tracks: pl.DataFrame) -> pl.Expr:
     )
     keys = nameless.select(
         "artist_name",
-        key=pl.when(pl.col("name") == "")
+        key=pl.when(pl.col("name").is_in(["", *NOBODY]))
         .then(pl.lit(""))
         .otherwise(pl.coalesce("only", pl.lit("name:") + pl.col("name"))),
     )
     found = pl.col("artist_name").replace_strict(keys["artist_name"], keys["key"], default="", return_dtype=pl.String)
-    return pl.when(by_id == "").then(found).otherwise(by_id)
+    return pl.when(pl.col("artist_id") == "").then(found).otherwise(by_id)

@@ -102,6 +102,10 @@ def test_one_recording_is_one_song(one: SongFacts, other: SongFacts, why: str) -
         # Tracks without an artist, or without a title.
         (track("a", artist_id="", artist=""), track("b", artist_id="", artist="")),
         (track("a", ""), track("b", "")),
+        (
+            track("a", artist_id="", artist="Various Artists", length=0),
+            track("b", artist_id="", artist="Various Artists", length=0),
+        ),
     ],
 )
 def test_what_may_be_two_recordings_stays_two(one: SongFacts, other: SongFacts) -> None:
