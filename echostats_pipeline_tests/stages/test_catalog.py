@@ -64,7 +64,7 @@ def user(installation: Installation) -> User:
 
 
 def test_everything_that_plays_mention_becomes_complete(installation: Installation, user: User) -> None:
-    world, db = installation.simulator.world.catalogue, installation.store.db
+    world, db = installation.simulator.world.releases, installation.store.db
     add_stubs(installation.store, list(world.tracks)[:130])
     sync(installation, user)
     first = enrich(installation, user)
@@ -286,7 +286,7 @@ def test_every_regime_completes_the_same_catalogue(installation: Installation, u
     assert albums.completed > 0
     assert (artists.unavailable, albums.unavailable) == (0, 0)
     assert installation.store.catalog.lacking(installation.now()) == {}
-    world = installation.simulator.world.catalogue
+    world = installation.simulator.world.releases
     for album in documents(installation.store.db, "albums"):
         assert album["name"] == world.albums[album["spotify_id"]].name
 

@@ -230,8 +230,11 @@ def test_an_average_is_weighted_by_plays_and_leaves_out_what_is_unknown() -> Non
         tracks={"a": KnownTrack(features=(1.0,) * 8), "b": KnownTrack(features=(0.0,) * 8), "c": KnownTrack()}
     )
     tracks = ["a", "a", "a", "b", "c", "unknown"]
-    plays = [OraclePlay(NOON - timedelta(hours=n), track, ms_played=60_000) for n, track in enumerate(tracks)]
-    skipped = OraclePlay(NOON - timedelta(hours=20), "b", ms_played=1)
+    plays = [
+        OraclePlay(NOON - timedelta(hours=n), track, track_name=track, ms_played=60_000)
+        for n, track in enumerate(tracks)
+    ]
+    skipped = OraclePlay(NOON - timedelta(hours=20), "b", track_name="b", ms_played=1)
     week = build([*plays, skipped], catalogue)["week"]
     assert week["avg_audio_features"] == dict.fromkeys(FEATURES, 0.75)
     assert week["audio_features_coverage"] == pytest.approx(4 / 6, abs=1e-6)
