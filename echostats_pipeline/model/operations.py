@@ -13,7 +13,9 @@ RowOutcome = Literal["inserted", "merged", "duplicate", "not_music", "rejected"]
 Source = Literal[
     "listening_history",  # the plays of a user's local date
     "daily_rollups",  # the rollup of a user's local date
+    "track_credits",  # the artists that the catalogue credits on the tracks of a user's local date
     "catalog",  # tracks, artists and albums that a user has played
+    "playlists",  # the names of a user's playlists
     "covered_spans",
     "users",
 ]

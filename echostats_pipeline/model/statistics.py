@@ -44,6 +44,17 @@ class SessionPart(Embedded):
     ended_at: UtcDatetime
     plays: int
     continues: bool
+    tracks: list[int] = Field(default_factory=list)
+    """The counted plays in order: the place of each play's track in `track_plays`, from 0."""
+
+
+class ContextPlays(Embedded):
+    """Plays from one context (a playlist, an album, an artist, the liked songs) on one day."""
+
+    uri: str
+    type: str
+    count: int
+    ms: int
 
 
 class Repeat(Embedded):
@@ -85,6 +96,9 @@ class DailyRollup(Document):
     sessions: list[SessionPart] = Field(default_factory=list)
     repeats: list[Repeat] = Field(default_factory=list)
     """The longest repeat of the day, one continued from the day before, and the last: the next day may continue it."""
+    credited_artist_plays: dict[str, int] = Field(default_factory=dict)
+    """Counted plays by the id of every artist whom the catalogue credits; artists known only by name are left out."""
+    contexts: list[ContextPlays] = Field(default_factory=list)
 
     def to_bson(self) -> dict[str, object]:
         """As `Document.to_bson`, without `named_tracks` if there are none."""
@@ -102,6 +116,27 @@ class TopItem(Embedded):
     play_count: int
     total_ms: int
     image_url: str
+    rank: int
+
+
+class TopAlbum(TopItem):
+    """One line of a ranking of albums.
+
+    `full_listens` counts how often all tracks of the album were heard within one session. It is null where the
+    catalogue does not know how many there are, and for albums of one track.
+    """
+
+    full_listens: int | None = None
+
+
+class TopContext(Embedded):
+    """One line of a ranking of contexts; `name` is empty where neither the library nor the catalogue knows it."""
+
+    uri: str
+    type: str
+    name: str
+    play_count: int
+    total_ms: int
     rank: int
 
 
@@ -210,7 +245,7 @@ class PeriodStatistics(Document):
     top_artists: list[TopItem] = Field(default_factory=list)
     top_tracks: list[TopItem] = Field(default_factory=list)
     top_genres: list[TopItem] = Field(default_factory=list)
-    top_albums: list[TopItem] = Field(default_factory=list)
+    top_albums: list[TopAlbum] = Field(default_factory=list)
     hourly_distribution: list[HourTotal] = Field(default_factory=list)
     daily_distribution: list[DayOfWeekTotal] = Field(default_factory=list)
     avg_audio_features: AverageAudioFeatures | None = None
@@ -229,7 +264,7 @@ class PeriodStatistics(Document):
     top_artists_by_time: list[TopItem] = Field(default_factory=list)
     top_tracks_by_time: list[TopItem] = Field(default_factory=list)
     top_genres_by_time: list[TopItem] = Field(default_factory=list)
-    top_albums_by_time: list[TopItem] = Field(default_factory=list)
+    top_albums_by_time: list[TopAlbum] = Field(default_factory=list)
     weekday_hours: list[WeekdayHourTotal] = Field(default_factory=list)
     months: list[MonthTotal] = Field(default_factory=list)
     sessions: SessionTotals = Field(default_factory=SessionTotals)
@@ -242,6 +277,12 @@ class PeriodStatistics(Document):
     skip_rate: float | None = None
     most_replayed: MostReplayed | None = None
     comebacks: list[Comeback] = Field(default_factory=list)
+    top_artists_credited: list[TopItem] = Field(default_factory=list)
+    """Every credited artist of a track gets the play, guests too; "Various Artists" is left out."""
+    top_artists_credited_by_time: list[TopItem] = Field(default_factory=list)
+    top_contexts: list[TopContext] = Field(default_factory=list)
+    top_contexts_by_time: list[TopContext] = Field(default_factory=list)
+    contexts_coverage: float = 0.0
 
 
 class AnalyticsSnapshot(PeriodStatistics):

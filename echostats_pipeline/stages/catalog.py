@@ -27,6 +27,7 @@ from echostats_pipeline.spotify.reccobeats import MOST_IDS as MOST_IDS_OF_RECCOB
 from echostats_pipeline.spotify.responses import JsonObject
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.audio_features import FeatureSource, ask_in_turn, askable
+from echostats_pipeline.stages.credits import storing_tracks
 from echostats_pipeline.stages.merging import fill_tracks
 from echostats_pipeline.storage.store import Store
 
@@ -55,13 +56,13 @@ class EnrichmentResult:
 
 def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> EnrichmentResult:
     """Read the tracks that plays mention; store stubs of their artists and albums; give plays a length and a cover."""
-    with _listeners_wait(store) as changed:
+    with _listeners_wait(store) as changed, storing_tracks(store) as stored:
 
         def keep(answer: Answer) -> int:
             found = _found(answer)
             documents: list[Track] = [track_document(track, now, spotify_id=asked) for asked, track in found]
             changed.update(track.spotify_id for track in documents)
-            store.catalog.put("tracks", documents, missing=_missing(answer), at=now)
+            stored.put(documents, missing=_missing(answer), at=now)
             store.catalog.add_stubs("artists", [stub for _, track in found for stub in artist_stubs(track, now)])
             store.catalog.add_stubs("albums", [stub for _, track in found if (stub := album_stub(track, now))])
             fill_tracks(store, documents)

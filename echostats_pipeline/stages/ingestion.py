@@ -23,6 +23,7 @@ from echostats_pipeline.spotify.mapping import (
     withheld_stamps,
 )
 from echostats_pipeline.stages.coverage import SYNCS, cover_sync, ensure_spans
+from echostats_pipeline.stages.credits import storing_tracks
 from echostats_pipeline.stages.merging import fill_tracks, forget_left, merge_items, resolve_named_plays, stored_around
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
@@ -125,7 +126,8 @@ def _keep_embedded(store: Store, tracks: Sequence[dict[str, object]], now: datet
     music = [track for track in tracks if track.get("type") == "track" and track.get("id")]
     documents = [track_document(track, now) for track in music]
     before = _as_shown(store, documents)
-    store.catalog.put("tracks", documents, missing=(), at=now)
+    with storing_tracks(store) as stored:
+        stored.put(documents, at=now)
     fill_tracks(store, documents)
     store.catalog.add_stubs("artists", [stub for track in music for stub in artist_stubs(track, now)])
     store.catalog.add_stubs("albums", [stub for track in music if (stub := album_stub(track, now))])

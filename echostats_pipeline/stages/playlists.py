@@ -4,7 +4,8 @@ The state of a pass is stored with each page. So the next run continues there if
 is used up, the process died, or it is another user's turn.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -43,7 +44,10 @@ def sync_playlists(
         progress: Receives the progress.
         daily_calls: Budget of calls in 24 hours for playlists, of which this user gets a fair share.
     """
-    with visiting(store, user, "playlists", now, progress, daily_calls) as visit:
+    with (
+        marking_renamed(store, user.user_id),
+        visiting(store, user, "playlists", now, progress, daily_calls) as visit,
+    ):
         reading = visit.reading()
         if not reading.is_open or (reading.listed_at is not None and reading.listed_at <= now - LISTED_FOR):
             lately = [each for each in reading.in_vain if each.asked_at > now - REMEMBERED_FOR]
@@ -52,6 +56,17 @@ def sync_playlists(
         if (_is_listed(visit) or _list_playlists(store, client, visit)) and _read_contents(store, client, visit):
             visit.finish()
     return store.library.playlist_count(user.user_id)
+
+
+@contextmanager
+def marking_renamed(store: Store, user_id: str) -> Iterator[None]:
+    """Run the block; if it changes names of playlists, mark the user's snapshots, which show these names."""
+    before = store.library.playlist_names(user_id)
+    try:
+        yield
+    finally:
+        if store.library.playlist_names(user_id) != before:
+            store.marks.mark(user_id, "playlists")
 
 
 def _is_listed(visit: LibraryVisit) -> bool:

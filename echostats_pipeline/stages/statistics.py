@@ -21,6 +21,7 @@ from echostats_pipeline.stages.coverage import ensure_spans, settle_unknown
 from echostats_pipeline.storage.change_marks import BegunReading
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.track_credits import TrackCredits
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
 from echostats_pipeline.transforms.statistics.frames import CatalogFrames
@@ -75,11 +76,12 @@ def rebuild_rollups_of(
     """Do the same as `rebuild_rollups` for several users, whose days share a pass; return the results by user id."""
     wanted = list(wanted)
     rebuilt = {user.user_id: RebuildResult() for user, _ in wanted}
-    for stretches in _read_ahead(store, _passes(store, wanted)):
+    for stretches, track_credits in _read_ahead(store, _passes(store, wanted)):
         listeners = [
             Listener(stretch.user.user_id, stretch.user.timezone, stretch.plays, stretch.dates) for stretch in stretches
         ]
-        for stretch, rollups in zip(stretches, build_daily_rollups(listeners, min_play_ms=min_play_ms), strict=True):
+        built = build_daily_rollups(listeners, track_credits, min_play_ms=min_play_ms)
+        for stretch, rollups in zip(stretches, built, strict=True):
             rebuilt[stretch.user.user_id] += _replace(store, stretch, rollups)
             advanced(len(stretch.dates))
     return rebuilt
@@ -133,6 +135,10 @@ class _Stretch(NamedTuple):
     begun: BegunReading
 
 
+_Pass = tuple[list[_Stretch], pl.DataFrame]
+"""The days of one pass, and the credits of their tracks."""
+
+
 def _passes(store: Store, wanted: Iterable[tuple[User, Collection[date]]]) -> Iterator[list[tuple[User, DayWindow]]]:
     """Yield passes of contiguous days of users, of `MOST_DAYS_AT_ONCE` days and about `MOST_PLAYS_AT_ONCE` plays."""
     together: list[tuple[User, DayWindow]] = []
@@ -159,24 +165,27 @@ def _pieces(store: Store, user: User, window: DayWindow) -> Iterator[tuple[DayWi
         yield from ((part, plays // parts) for part in piece.pieces(ceil(piece.length / parts)))
 
 
-def _read_ahead(store: Store, passes: Iterator[list[tuple[User, DayWindow]]]) -> Iterator[list[_Stretch]]:
+def _read_ahead(store: Store, passes: Iterator[list[tuple[User, DayWindow]]]) -> Iterator[_Pass]:
     """Yield the plays of each pass; the next pass is read while the present one is computed and written."""
+    read = partial(_read, store, TrackCredits(store.db))
     with ThreadPoolExecutor(1) as reader:
-        reading = deque(reader.submit(_read, store, each) for each in islice(passes, 1))
+        reading = deque(reader.submit(read, each) for each in islice(passes, 1))
         while reading:
-            stretches = reading.popleft().result()
-            reading.extend(reader.submit(_read, store, each) for each in islice(passes, 1))
-            yield stretches
+            found = reading.popleft().result()
+            reading.extend(reader.submit(read, each) for each in islice(passes, 1))
+            yield found
 
 
-def _read(store: Store, pieces: Iterable[tuple[User, DayWindow]]) -> list[_Stretch]:
+def _read(store: Store, track_credits: TrackCredits, pieces: Iterable[tuple[User, DayWindow]]) -> _Pass:
     stretches = []
     for user, window in pieces:
         dates = list(window.dates())
         begun = store.marks.begin(user.user_id, "daily_rollups", [day.isoformat() for day in dates])
         plays = store.plays.read(user.user_id, *window.instants(ZoneInfo(user.timezone)))
         stretches.append(_Stretch(user, dates, plays, begun))
-    return stretches
+    # After all marks were noted: credits that change from now on mark their days again.
+    track_ids = pl.concat([pl.Series("track_id", [], pl.String), *(each.plays["track_id"] for each in stretches)])
+    return stretches, track_credits.of(track_ids)
 
 
 def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument]) -> RebuildResult:
@@ -262,7 +271,8 @@ def listening_frames(store: Store, user_id: str, rules: Rules | None) -> Listeni
     asked, catalog = (track_ids.clear(), None) if ahead is None else ahead.result()
     if catalog is None or not track_ids.is_in(asked.implode()).all():
         catalog = store.catalog.frames(user_id, track_ids)
-    return identified(rollups, catalog, partial(store.plays.last_names, user_id), rules)
+    playlists = {} if rollups.contexts.is_empty() else store.library.playlist_names(user_id)
+    return identified(rollups, catalog, partial(store.plays.last_names, user_id), rules, playlists)
 
 
 def _catalog_of_plays(store: Store, user_id: str) -> tuple[pl.Series, CatalogFrames]:

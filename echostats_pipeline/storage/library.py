@@ -50,6 +50,11 @@ class LibraryStore:
         found = self._db["playlists"].find({"user_id": user_id}, {"spotify_id": 1, "snapshot_id": 1})
         return {playlist["spotify_id"]: playlist.get("snapshot_id", "") for playlist in found}
 
+    def playlist_names(self, user_id: str) -> dict[str, str]:
+        """The names of a user's stored playlists by Spotify id."""
+        found = self._db["playlists"].find({"user_id": user_id}, {"spotify_id": 1, "name": 1})
+        return {playlist["spotify_id"]: playlist["name"] for playlist in found}
+
     def playlist_count(self, user_id: str) -> int:
         """The number of a user's stored playlists."""
         return self._db["playlists"].count_documents({"user_id": user_id})

@@ -18,6 +18,7 @@ PLAY_COLUMNS: Document = {
     "ms_played": "$ms_played",
     "skipped": "$playback.skipped",
     "reason_end": "$playback.reason_end",
+    "context_uri": "$context_uri",
 }
 CONVERTED: Mapping[pl.DataType, tuple[str, Any]] = {
     pl.Int64(): ("long", None),

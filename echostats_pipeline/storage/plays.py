@@ -348,6 +348,14 @@ class PlayStore:
         found = self._history.find({"user_id": user_id, "track.spotify_id": {"$in": track_ids}}, {"played_at": 1})
         return [play["played_at"] for play in found]
 
+    def days_of(self, user_id: str, zone: ZoneInfo, track_ids: Collection[str]) -> set[date]:
+        """The local days on which plays of these tracks ended, read from the index alone."""
+        day = {"$dateToString": {"date": "$played_at", "format": "%Y-%m-%d", "timezone": zone.key}}
+        match = {"user_id": user_id, "track.spotify_id": {"$in": list(track_ids)}, "played_at": {"$type": "date"}}
+        pipeline: list[Document] = [{"$match": match}, {"$group": {"_id": day}}]
+        found = self._history.aggregate(pipeline, **index_hint(self._history, BY_TRACK))
+        return {date.fromisoformat(each["_id"]) for each in found}
+
     def resolve(self, user_id: str, track_ids: Mapping[str, str], known: Mapping[str, KnownTrack]) -> None:
         """Replace ids made of names by Spotify's ids; a play whose place is then taken is moved earlier.
 

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES, AudioFeatures
+from echostats_pipeline_tests.transforms.oracle import VARIOUS
 
 DAY, HOUR = 24 * 60 * 60, 60 * 60
 
@@ -140,15 +141,25 @@ def _basic(row: Row, end: datetime) -> dict[str, Any]:
     }
 
 
+CONTEXTS: tuple[dict[str, str] | None, ...] = (
+    None,
+    {"type": "playlist", "uri": "spotify:playlist:mine"},
+    {"type": "album", "uri": "spotify:album:Nevermind"},
+    {"type": "artist", "uri": "spotify:artist:guest"},
+    {"type": "collection", "uri": "spotify:user:me:collection"},
+)
+
+
 def recently_played(
     beginning: datetime, rows: Sequence[Row], as_known: Callable[[Track], dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """A page of Spotify's, newest first. It has no short plays."""
+    """A page of Spotify's, newest first. It has no short plays. Some plays have a context."""
     ends = sorted({(row.end, row.track.letter): row.track for row in rows if row.ms_played >= 30_000}.items())
     return [
         {
             "played_at": (beginning + timedelta(seconds=end)).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "track": as_known(track),
+            "context": CONTEXTS[end // 60 % len(CONTEXTS)],
         }
         for (end, _), track in reversed(ends)
     ]
@@ -156,15 +167,17 @@ def recently_played(
 
 @st.composite
 def versions(draw: st.DrawFn, track: Track) -> dict[str, Any]:
-    """A track as Spotify may report it: namesakes with other ids, present names, unknown length, often no ISRC."""
+    """A track as Spotify may report it: namesakes with other ids, present names, guests, often no length or ISRC."""
     artist_id = PERFORMERS.get(track.letter, track.artist) if draw(st.booleans()) else None
+    guests = draw(st.lists(st.sampled_from(("guest", "nirvana-a", "nirvana-b", VARIOUS)), max_size=2, unique=True))
     isrc = draw(st.sampled_from((None, None, "X1", "x-1", "X2")))
     return {
         "type": "track",
         "id": track.spotify_id,
         "name": track.name,
         "duration_ms": draw(st.sampled_from((0, track.duration_ms))),
-        "artists": [{"id": artist_id, "name": draw(st.sampled_from((track.artist, "Renamed")))}],
+        "artists": [{"id": artist_id, "name": draw(st.sampled_from((track.artist, "Renamed")))}]
+        + [{"id": guest, "name": f"The {guest}"} for guest in guests],
         "album": {
             "id": draw(st.sampled_from((None, track.album))),
             "name": draw(st.sampled_from((track.album, "Deluxe"))),
@@ -174,7 +187,7 @@ def versions(draw: st.DrawFn, track: Track) -> dict[str, Any]:
     }
 
 
-ARTIST_IDS = ("nirvana-a", "nirvana-b", "Mr. Oizo", "$uicideboy$")
+ARTIST_IDS = ("nirvana-a", "nirvana-b", "Mr. Oizo", "$uicideboy$", "guest")
 _images = st.sampled_from(([], [{"url": "https://i/1"}], [{"url": "https://i/2"}]))
 artists = st.fixed_dictionaries(
     {
@@ -189,6 +202,7 @@ albums = st.fixed_dictionaries(
         "id": st.sampled_from(("Nevermind", "$", "a.b.c")),
         "name": st.sampled_from(("Nevermind", "New")),
         "images": _images,
+        "total_tracks": st.sampled_from((1, 2, 2)),
     }
 )
 features = st.none() | st.integers(0, 100).map(

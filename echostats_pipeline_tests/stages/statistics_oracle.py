@@ -1,6 +1,7 @@
 """Oracle for derived documents: compares the updated ones with a build from scratch and with brute force."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,7 +30,7 @@ KEYS = {
 }
 """Derived collections, and the fields that identify a document of a user."""
 CACHES = ("statistics_years", "statistics_catalog")
-SOURCES = ("users", "listening_history", "covered_spans", "tracks", "artists", "albums")
+SOURCES = ("users", "listening_history", "covered_spans", "tracks", "artists", "albums", "playlists")
 """Collections from which they are derived."""
 TIMELESS = ("_id", "computed_at")
 MOST_LINES = 20
@@ -105,11 +106,13 @@ def bytes_of(documents: Derived) -> dict[tuple[str, str, Any], bytes]:
 
 def by_brute_force(store: Store, now: datetime) -> Derived:
     """What the oracle derives from the stored histories and catalogue."""
-    catalogue = stored_catalogue(store.db)
+    shared = stored_catalogue(store.db)
     found: Derived = {}
     for user in store.users.all():
         plays, user_id = list(stored_plays(store.db, user)), user.user_id
-        rollups = oracle.rollups(plays, user.timezone, MIN_PLAY_MS, user_id)
+        playlists = {each["spotify_id"]: each["name"] for each in store.db["playlists"].find({"user_id": user_id})}
+        catalogue = replace(shared, playlists=playlists)
+        rollups = oracle.rollups(plays, user.timezone, MIN_PLAY_MS, user_id, catalogue)
         of: dict[str, Any] = {
             "timezone": user.timezone,
             "today": local_date(now, ZoneInfo(user.timezone)),
@@ -142,6 +145,7 @@ def stored_plays(db: Db, user: User) -> Iterator[OraclePlay]:
             ms_played=play["ms_played"],
             skipped=playback.get("skipped"),
             reason_end=playback.get("reason_end"),
+            context_uri=play["context_uri"],
         )
 
 
@@ -161,11 +165,16 @@ def stored_catalogue(db: Db) -> Catalogue:
             features=tuple(features[name] for name in FEATURES) if features else None,
             duration_ms=track["duration_ms"],
             isrc=track["isrc"],
+            artist_ids=tuple(each["spotify_id"] for each in track["artists"]),
+            artist_names=tuple(each["name"] for each in track["artists"]),
         )
     artists, albums = (
         {
             each["spotify_id"]: Known(
-                each["name"], each["images"][0]["url"] if each["images"] else "", tuple(each["genres"])
+                each["name"],
+                each["images"][0]["url"] if each["images"] else "",
+                tuple(each["genres"]),
+                each.get("total_tracks", 0),
             )
             for each in db[name].find()
         }
@@ -189,6 +198,6 @@ def check_truth(store: Store, scratch: Store, now: datetime) -> int:
     if found := differences(fresh, wanted):
         raise AssertionError("\n".join(("what is built is not what brute force gives", *found[:MOST_LINES])))
     for key, document in wanted.items():
-        for names in ("artist_plays", "album_plays"):
+        for names in ("artist_plays", "album_plays", "credited_artist_plays"):
             assert list(document.get(names, ())) == list(fresh[key].get(names, ()))
     return len(wanted)

@@ -22,11 +22,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from echostats_pipeline.accounts.consent import move_days
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.model.collections import COLLECTIONS
+from echostats_pipeline.model.library import Playlist
 from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.mapping import album_document, album_stub, artist_document, artist_stubs, track_document
+from echostats_pipeline.stages.credits import storing_tracks
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
 from echostats_pipeline.stages.merging import fill_tracks
+from echostats_pipeline.stages.playlists import marking_renamed
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store
@@ -192,7 +195,8 @@ class AnyOrder(RuleBasedStateMachine):
         catalog, kind, reported = self.store.catalog, learned.kind, learned.reported
         if kind == "track":
             track = track_document(reported, self.now)
-            catalog.put("tracks", [track], missing=(), at=self.now)
+            with storing_tracks(self.store) as stored:
+                stored.put([track], at=self.now)
             catalog.add_stubs("artists", artist_stubs(reported, self.now))
             catalog.add_stubs("albums", [stub for stub in [album_stub(reported, self.now)] if stub])
             fill_tracks(self.store, [track])
@@ -205,6 +209,16 @@ class AnyOrder(RuleBasedStateMachine):
         else:
             catalog.put_audio_features(reported, self.now)
         self.store.mark_all_snapshots()
+
+    @rule(number=numbers, name=st.sampled_from(("Mine", "Renamed", None)))
+    def lists(self, number: int, name: str | None) -> None:
+        """Add, rename or remove the playlist that some plays come from, as the sync of the library does."""
+        user_id, library = self.user(number).user_id, self.store.library
+        with marking_renamed(self.store, user_id):
+            if name is None:
+                library.remove_playlist(user_id, "mine")
+            else:
+                library.put_playlists([Playlist(user_id=user_id, spotify_id="mine", name=name)])
 
     @rule(hours=st.sampled_from((5, 11, 26, 24 * 6, 24 * 29, 24 * 200, 24 * 366)))
     def time_passes(self, hours: int) -> None:

@@ -8,6 +8,7 @@ import polars as pl
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from echostats_pipeline.transforms.statistics.credits import CREDITS_SCHEMA, known_credits
 from echostats_pipeline.transforms.statistics.frames import (
     CATALOG_ALBUMS_SCHEMA,
     CATALOG_ARTISTS_SCHEMA,
@@ -20,7 +21,15 @@ from echostats_pipeline.transforms.statistics.listening import ListeningFrames, 
 from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
 from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline_tests.hypothesis_profiles import examples
-from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Known, KnownTrack, OraclePlay
+from echostats_pipeline_tests.transforms.oracle import (
+    FEATURES,
+    VARIOUS,
+    Catalogue,
+    Document,
+    Known,
+    KnownTrack,
+    OraclePlay,
+)
 from echostats_pipeline_tests.transforms.oracle_songs import TITLES
 
 STARTS = {
@@ -49,6 +58,18 @@ HOUR_MS, HALF_HOUR_MS = 3_600_000, 1_800_000
 NAMES = ("", "$uicideboy$", "Mr. Oizo", "will.i.am", "Björk", "bjo\u0308rk", "Nirvana")
 DURATIONS_MS = (0, 15_000, 200_000, 2 * HOUR_MS)
 TRACK_IDS = (*(f"track{number}" for number in range(7)), "local:a", "unresolved:a", "unresolved:b")
+
+CONTEXTS = (
+    None,
+    "",
+    "spotify:playlist:id1",
+    "spotify:user:ann:playlist:id1",
+    "spotify:playlist:id2",
+    "spotify:album:id1",
+    "spotify:artist:id2",
+    "spotify:user:ann:collection",
+    "https://elsewhere",
+)
 
 zones = st.sampled_from(sorted(STARTS))
 names = st.sampled_from(NAMES)
@@ -79,6 +100,7 @@ def histories(draw: st.DrawFn, zone: str, *, max_plays: int = 25) -> list[Oracle
             ms_played=draw(heard_ms),
             skipped=draw(st.sampled_from((None, True, False))),
             reason_end=draw(st.sampled_from((None, "", "trackdone", "fwdbtn", "backbtn"))),
+            context_uri=draw(st.sampled_from(CONTEXTS)),
         )
         plays[play.played_at, play.track_id] = play
     return draw(st.permutations(list(plays.values())))
@@ -94,14 +116,16 @@ def zoned_histories(draw: st.DrawFn, *, max_plays: int = 25) -> tuple[str, list[
 @st.composite
 def catalogues(draw: st.DrawFn) -> Catalogue:
     """Some tracks, artists and albums; ids without an entry; namesakes with other ids."""
-    ids = st.sampled_from(("", "id1", "id2", "id3"))
+    ids = st.sampled_from(("", "id1", "id2", "id3", VARIOUS))
     features = st.one_of(st.none(), st.lists(st.integers(0, 100), min_size=8, max_size=8).map(_fractions))
+    guests = st.lists(st.tuples(ids, names), max_size=2)
     known_track = st.builds(
-        KnownTrack,
+        _known_track,
+        guests,
         name=titles,
         artist_id=ids,
         artist_name=names,
-        album_id=ids,
+        album_id=ids.filter(lambda each: each != VARIOUS),
         album_name=names,
         image_url=st.sampled_from(("", "https://i/track")),
         features=features,
@@ -111,13 +135,25 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
     named = names.filter(bool)
     genres = st.lists(st.sampled_from(("rock", "pop", "jazz")), unique=True, max_size=3).map(tuple)
     artist = st.builds(Known, name=named, image_url=st.sampled_from(("", "https://i/artist")), genres=genres)
-    album = st.builds(Known, name=named, image_url=st.sampled_from(("", "https://i/album")))
+    album = st.builds(
+        Known, name=named, image_url=st.sampled_from(("", "https://i/album")), total_tracks=st.integers(0, 3)
+    )
     own_ids = st.sampled_from(("id1", "id2", "id3"))
     return Catalogue(
         tracks=draw(st.dictionaries(st.sampled_from(TRACK_IDS), known_track, max_size=6)),
         artists=draw(st.dictionaries(own_ids, artist)),
         albums=draw(st.dictionaries(own_ids, album)),
+        playlists=draw(st.dictionaries(own_ids, named)),
     )
+
+
+def _known_track(guests: list[tuple[str, str]], **known: Any) -> KnownTrack:
+    """A track with its primary artist and its guests; no artist at all if the primary one is quite unknown."""
+    credited = [(known["artist_id"], known["artist_name"]), *guests]
+    if credited[0] == ("", ""):
+        credited = []
+    ids, artist_names = zip(*credited, strict=True) if credited else ((), ())
+    return KnownTrack(**known, artist_ids=ids, artist_names=artist_names)
 
 
 def _fractions(hundredths: list[int]) -> tuple[float, ...]:
@@ -129,11 +165,22 @@ def plays_frame(plays: Sequence[OraclePlay]) -> pl.DataFrame:
 
 
 def daily_rollups(
-    plays: Sequence[OraclePlay], zone: str, *, min_play_ms: int = 30_000, days: Collection[date] | None = None
+    plays: Sequence[OraclePlay],
+    zone: str,
+    catalogue: Catalogue | None = None,
+    *,
+    min_play_ms: int = 30_000,
+    days: Collection[date] | None = None,
 ) -> list[RollupDocument]:
     """The rollups of one listener."""
-    (found,) = build_daily_rollups([Listener("u", zone, plays_frame(plays), days)], min_play_ms=min_play_ms)
+    listener = Listener("u", zone, plays_frame(plays), days)
+    (found,) = build_daily_rollups([listener], track_credits(catalogue or Catalogue()), min_play_ms=min_play_ms)
     return found
+
+
+def track_credits(catalogue: Catalogue) -> pl.DataFrame:
+    rows = [(track_id, each) for track_id, track in catalogue.tracks.items() for each in track.artist_ids]
+    return known_credits(pl.DataFrame(rows, schema=CREDITS_SCHEMA, orient="row"))
 
 
 def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
@@ -145,7 +192,8 @@ def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
         def taken(name: str, parts: Iterable[Document], *fields: str, day: date = day) -> None:
             rows[name] += [(day, *(part[field] for field in fields)) for part in parts]
 
-        taken("days", [document], "total_plays", "total_ms", "total_skips", "total_skips_known")
+        days = {**document, "whole": "contexts" in document}
+        taken("days", [days], "total_plays", "total_ms", "total_skips", "total_skips_known", "whole")
         taken("hours", document["hourly"], "hour", "count", "ms")
         tracks = (*document["track_plays"], *document["uncounted_tracks"])
         taken("tracks", tracks, "spotify_id", "count", "ms")
@@ -153,6 +201,10 @@ def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
         taken("named", named, "spotify_id", "name", "artist_name", "album_name", "count", "ms")
         taken("sessions", document["sessions"], "started_at", "ended_at", "continues")
         taken("repeats", document["repeats"], "spotify_id", "count", "ended_at", "continues")
+        taken("contexts", document.get("contexts", ()), "uri", "count", "ms")
+        for part in document["sessions"]:
+            places = ({"ended_at": part["ended_at"], "place": place} for place in part.get("tracks", ()))
+            taken("session_tracks", places, "ended_at", "place")
     return RollupFrames.of_documents(
         {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in DOCUMENT_SCHEMAS.items()}
     )
@@ -168,7 +220,7 @@ def listened(plays: Sequence[OraclePlay], documents: Sequence[RollupDocument], c
         rows = [(play.track_id, play.track_name, play.artist_name, play.album_name) for play in played]
         return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
-    return identified(rollup_frames(documents), catalog_frames(catalogue), played_names)
+    return identified(rollup_frames(documents), catalog_frames(catalogue), played_names, catalogue.playlists)
 
 
 def catalog_frames(catalogue: Catalogue) -> CatalogFrames:
@@ -185,6 +237,7 @@ def catalog_frames(catalogue: Catalogue) -> CatalogFrames:
             track.duration_ms,
             track.isrc,
             list(track.artist_ids),
+            list(track.artist_names),
             *(track.features or unknown),
         )
         for track_id, track in catalogue.tracks.items()

@@ -34,6 +34,8 @@ FEATURES = (
     "speechiness",
     "tempo",
 )
+VARIOUS = "0LyfQWJT6nXafLPZqxe9Of"
+"""Spotify's id of "Various Artists", which is no artist."""
 PAUSE, REACH = timedelta(minutes=30), timedelta(hours=23)
 """The longest pause within a session, and the longest time from one end to the next."""
 
@@ -55,6 +57,7 @@ class OraclePlay:
     ms_played: int | None = None
     skipped: bool | None = None
     reason_end: str | None = None
+    context_uri: str | None = None
 
     @property
     def is_made_up(self) -> bool:
@@ -70,7 +73,7 @@ class OraclePlay:
 
 @dataclass(frozen=True)
 class KnownTrack:
-    """A track of the catalogue; empty strings are unknown."""
+    """A track of the catalogue; empty strings are unknown. Without other artists the primary one is alone."""
 
     name: str = ""
     artist_id: str = ""
@@ -82,6 +85,12 @@ class KnownTrack:
     duration_ms: int = 0
     isrc: str = ""
     artist_ids: tuple[str, ...] = ()
+    artist_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.artist_ids and (self.artist_id or self.artist_name):
+            object.__setattr__(self, "artist_ids", (self.artist_id,))
+            object.__setattr__(self, "artist_names", (self.artist_name,))
 
 
 @dataclass(frozen=True)
@@ -96,11 +105,13 @@ class Known:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Tracks, artists and albums by id."""
+    """Tracks, artists and albums by id, and a user's playlists."""
 
     tracks: Mapping[str, KnownTrack] = field(default_factory=dict)
     artists: Mapping[str, Known] = field(default_factory=dict)
     albums: Mapping[str, Known] = field(default_factory=dict)
+    playlists: Mapping[str, str] = field(default_factory=dict)
+    """Names by id, of the playlists of one user."""
 
 
 @dataclass(frozen=True)
@@ -163,15 +174,22 @@ def heard(plays: Iterable[OraclePlay], timezone: str, min_play_ms: int) -> list[
     return found
 
 
-def rollups(plays: Iterable[OraclePlay], timezone: str, min_play_ms: int, user_id: str = "u") -> dict[date, Document]:
+def rollups(
+    plays: Iterable[OraclePlay],
+    timezone: str,
+    min_play_ms: int,
+    user_id: str = "u",
+    catalogue: Catalogue | None = None,
+) -> dict[date, Document]:
     """The rollup of every local date that has a play."""
     by_day: dict[date, list[Heard]] = defaultdict(list)
     for item in heard(plays, timezone, min_play_ms):
         by_day[item.day].append(item)
-    return {day: _rollup(user_id, day, items) for day, items in sorted(by_day.items())}
+    tracks = (catalogue or Catalogue()).tracks
+    return {day: _rollup(user_id, day, items, tracks) for day, items in sorted(by_day.items())}
 
 
-def _rollup(user_id: str, day: date, items: Sequence[Heard]) -> Document:
+def _rollup(user_id: str, day: date, items: Sequence[Heard], known: Mapping[str, KnownTrack]) -> Document:
     counted = [item for item in items if item.counts]
     hours = sorted({item.local.hour for item in items})
     tracks = []
@@ -189,6 +207,7 @@ def _rollup(user_id: str, day: date, items: Sequence[Heard]) -> Document:
             }
         )
     tracks.sort(key=lambda track: (-track["count"], -track["ms"], track["spotify_id"]))
+    places = {track["spotify_id"]: place for place, track in enumerate(tracks)}
     return {
         "user_id": user_id,
         "date": day.isoformat(),
@@ -217,6 +236,7 @@ def _rollup(user_id: str, day: date, items: Sequence[Heard]) -> Document:
                 "ended_at": part[-1].play.played_at,
                 "plays": sum(item.counts for item in part),
                 "continues": part[0].goes_on,
+                "tracks": [places[item.play.track_id] for item in part if item.counts],
             }
             for part in _parts(items)
         ],
@@ -229,7 +249,33 @@ def _rollup(user_id: str, day: date, items: Sequence[Heard]) -> Document:
             }
             for run in _kept_runs(items)
         ],
+        "credited_artist_plays": _tally(artist_id for item in counted for artist_id in credited_ids(item.play, known)),
+        "contexts": _contexts(items),
     }
+
+
+def credited_ids(play: OraclePlay, known: Mapping[str, KnownTrack]) -> set[str]:
+    """The ids of all artists whom the catalogue credits on a track of Spotify's."""
+    if play.is_made_up or play.track_id not in known:
+        return set()
+    return set(known[play.track_id].artist_ids) - {"", VARIOUS}
+
+
+def _contexts(items: Sequence[Heard]) -> list[Document]:
+    lines = []
+    for uri in {item.play.context_uri for item in items} - {None, ""}:
+        of_context = [item for item in items if item.play.context_uri == uri]
+        count, ms = sum(item.counts for item in of_context), sum(item.ms for item in of_context)
+        lines.append({"uri": uri, "type": kind_of(uri), "count": count, "ms": ms})
+    return sorted(lines, key=lambda line: (-line["count"], -line["ms"], line["uri"]))
+
+
+def kind_of(uri: str) -> str:
+    """What a URI is about: ``spotify:playlist:x`` and ``spotify:user:ann:playlist:x`` are about a playlist."""
+    parts = uri.split(":")
+    if parts[0] != "spotify":
+        return ""
+    return parts[3] if parts[1] == "user" and len(parts) > 3 else parts[1]
 
 
 def _named_tracks(items: Sequence[Heard]) -> Document:

@@ -24,7 +24,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, Heard, OraclePlay, Variant, heard
-from echostats_pipeline_tests.transforms.oracle_rankings import Identity, artist_of, identities_of, rankings
+from echostats_pipeline_tests.transforms.oracle_rankings import (
+    Identity,
+    artist_of,
+    full_listens,
+    identities_of,
+    rankings,
+)
 
 PERIOD_LENGTHS = {"week": 7, "month": 30, "quarter": 90, "year": 365, "all_time": None}
 AWAY = timedelta(days=180)
@@ -40,6 +46,7 @@ class Listener:
     user_id: str
     timezone: str
     today: date
+    full: Sequence[tuple[date, str]] = ()
     known: Callable[[date, bool], bool] = lambda _, __: True
 
     @classmethod
@@ -63,6 +70,7 @@ class Listener:
             user_id,
             timezone,
             today,
+            full_listens(items, catalogue),
             partial(_is_known, covered, timezone, today),
         )
 
@@ -70,7 +78,8 @@ class Listener:
         """The statistics of the dates from `first` (None: the beginning) to `last`."""
         within = [item for item in self.items if (first is None or first <= item.day) and item.day <= last]
         days = {item.day for item in within}
-        return {**rankings(within, self.identities, self.catalogue), **_more(within, days, self)}
+        full = Counter(album_id for day, album_id in self.full if (first is None or first <= day) and day <= last)
+        return {**rankings(within, self.identities, self.catalogue, full), **_more(within, days, self)}
 
     def bounds(self, first: date | None, last: date) -> Document:
         """The instants at which a period begins and ends."""

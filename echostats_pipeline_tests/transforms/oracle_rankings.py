@@ -3,10 +3,21 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from echostats_pipeline.transforms.history.identity import normalised_name
-from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Document, Heard, KnownTrack, Variant
+from echostats_pipeline_tests.transforms.oracle import (
+    FEATURES,
+    VARIOUS,
+    Catalogue,
+    Document,
+    Heard,
+    KnownTrack,
+    Variant,
+    credited_ids,
+    kind_of,
+)
 from echostats_pipeline_tests.transforms.oracle_songs import SongFacts, song_ids
 
 
@@ -166,12 +177,22 @@ def _only(ids: set[str]) -> str:
     return next(iter(ids)) if len(ids) == 1 else ""
 
 
-def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], catalogue: Catalogue) -> Document:
-    """Statistics of tracks, artists, albums and genres, hours and weekdays, and audio features in a span of dates."""
+def rankings(
+    items: Sequence[Heard],
+    identities: Mapping[Variant, Identity],
+    catalogue: Catalogue,
+    full: Mapping[str, int],
+) -> Document:
+    """Statistics of tracks, artists, albums and genres, hours and weekdays, and audio features in a span of dates.
+
+    `full` has the number of times that albums were heard in full, by id.
+    """
     tracks: dict[Any, Document] = {}
     artists: dict[Any, Document] = {}
     albums: dict[Any, Document] = {}
     genres: dict[Any, Document] = {}
+    credited: dict[Any, Document] = {}
+    contexts: dict[Any, Document] = {}
     hours: dict[int, Document] = {}
     weekdays: dict[int, Document] = {}
     weighted, covered = [0.0] * len(FEATURES), 0
@@ -179,6 +200,17 @@ def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], cat
     for item in sorted(items, key=lambda item: item.play.track_id):
         who = identities[item.play.variant]
         _add(tracks, who.song_id, item, who.song_id, who.name, who.image_url)
+        for key, shown in credited_on(item, identities, catalogue).items():
+            _add(credited, key, item, *shown)
+        if item.play.context_uri:
+            _add(
+                contexts,
+                item.play.context_uri,
+                item,
+                item.play.context_uri,
+                context_name(item, identities, catalogue),
+                "",
+            )
         if who.artist_key is not None:
             _add(artists, who.artist_key, item, *artist_of([item], identities, catalogue))
             entry = catalogue.artists.get(who.artist_id)
@@ -213,8 +245,8 @@ def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], cat
         "top_tracks_by_time": _top(tracks, by_time=True),
         "top_genres": _top(genres),
         "top_genres_by_time": _top(genres, by_time=True),
-        "top_albums": _top(albums),
-        "top_albums_by_time": _top(albums, by_time=True),
+        "top_albums": [_album(line, full, catalogue) for line in _top(albums)],
+        "top_albums_by_time": [_album(line, full, catalogue) for line in _top(albums, by_time=True)],
         "hourly_distribution": [hours[hour] for hour in sorted(hours)],
         "daily_distribution": [weekdays[day] for day in sorted(weekdays)],
         "avg_audio_features": (
@@ -222,7 +254,70 @@ def rankings(items: Sequence[Heard], identities: Mapping[Variant, Identity], cat
         ),
         "genres_coverage": with_genres / plays if plays else 0.0,
         "audio_features_coverage": covered / plays if plays else 0.0,
+        "top_artists_credited": _top(credited),
+        "top_artists_credited_by_time": _top(credited, by_time=True),
+        "top_contexts": [_context(line) for line in _top(contexts)],
+        "top_contexts_by_time": [_context(line) for line in _top(contexts, by_time=True)],
+        "contexts_coverage": sum(line["play_count"] for line in contexts.values()) / plays if plays else 0.0,
     }
+
+
+def credited_on(
+    item: Heard, identities: Mapping[Variant, Identity], catalogue: Catalogue
+) -> dict[str, tuple[str, str, str]]:
+    """Who gets a play: the artists whom the catalogue credits, and the primary one by name if it has no id there.
+
+    By key, with id, name and picture.
+    """
+    who = identities[item.play.variant]
+    track = KnownTrack() if item.play.is_made_up else catalogue.tracks.get(item.play.track_id, KnownTrack())
+    names = _artist_names(identities, catalogue)
+    found = {each: (each, *names[each]) for each in credited_ids(item.play, catalogue.tracks)}
+    if not track.artist_id and who.artist_key is not None:
+        key = who.artist_id or who.artist_key
+        found[key] = artist_of([item], identities, catalogue)
+    various = ("various artists", "verschiedene interpreten")
+    return {
+        key: shown for key, shown in found.items() if shown[0] != VARIOUS and shown[1].strip().lower() not in various
+    }
+
+
+def _artist_names(identities: Mapping[Variant, Identity], catalogue: Catalogue) -> dict[str, tuple[str, str]]:
+    """Name and picture of every artist with an id, on whom a track of the user is counted or who is credited on one."""
+    counted, credited = defaultdict(set), defaultdict(set)
+    for (track_id, *_), who in identities.items():
+        counted[who.artist_id].add(who.artist_name)
+        if not track_id.startswith(("local:", "unresolved:")) and track_id in catalogue.tracks:
+            track = catalogue.tracks[track_id]
+            for artist_id, name in zip(track.artist_ids, track.artist_names, strict=True):
+                credited[artist_id].add(name)
+    found = {}
+    for artist_id in (counted.keys() | credited.keys()) - {""}:
+        entry = catalogue.artists.get(artist_id)
+        names = counted.get(artist_id) or credited[artist_id]
+        found[artist_id] = (entry.name, entry.image_url) if entry else (max(names), "")
+    return found
+
+
+def context_name(item: Heard, identities: Mapping[Variant, Identity], catalogue: Catalogue) -> str:
+    """The name of what a track was played from: of the user's playlist, or of an album or artist of the user's."""
+    uri = item.play.context_uri or ""
+    kind, spotify_id = kind_of(uri), uri.split(":")[-1]
+    if kind == "collection":
+        return "Liked Songs"
+    if kind == "playlist":
+        return catalogue.playlists.get(spotify_id, "")
+    if kind == "album":
+        names = [each.album_name for each in identities.values() if each.album_id == spotify_id]
+        return catalogue.albums[spotify_id].name if names and spotify_id in catalogue.albums else max(names, default="")
+    if kind == "artist":
+        return _artist_names(identities, catalogue).get(spotify_id, ("", ""))[0]
+    return ""
+
+
+def _context(line: Document) -> Document:
+    fields = ("name", "play_count", "total_ms", "rank")
+    return {"uri": line["spotify_id"], "type": kind_of(line["spotify_id"]), **{name: line[name] for name in fields}}
 
 
 def _add(totals: dict[Any, Document], key: Any, item: Heard, spotify_id: str, name: str, image_url: str) -> None:
@@ -230,6 +325,39 @@ def _add(totals: dict[Any, Document], key: Any, item: Heard, spotify_id: str, na
     line.update(spotify_id=spotify_id, name=name, image_url=image_url)
     line["play_count"] += item.counts
     line["total_ms"] += item.ms
+
+
+def _album(line: Document, full: Mapping[str, int], catalogue: Catalogue) -> Document:
+    entry = catalogue.albums.get(line["spotify_id"])
+    known = entry is not None and entry.total_tracks > 1
+    return {**line, "full_listens": full.get(line["spotify_id"], 0) if known else None}
+
+
+def full_listens(items: Sequence[Heard], catalogue: Catalogue) -> list[tuple[date, str]]:
+    """When albums were heard in full: a date and the album's id, each time that a set of all tracks is complete.
+
+    Each play of an album takes the first set of the session that lacks its track.
+    """
+    found = []
+    sets: dict[str, list[set[str]]] = {}
+    for item in items:
+        if not item.goes_on:
+            sets = {}
+        track = catalogue.tracks.get(item.play.track_id)
+        if not item.counts or item.play.is_made_up or track is None or track.album_id not in catalogue.albums:
+            continue
+        size = catalogue.albums[track.album_id].total_tracks
+        if size < 2:
+            continue
+        of_album = sets.setdefault(track.album_id, [])
+        lacking = [each for each in of_album if item.play.track_id not in each]
+        if not lacking:
+            lacking = [set()]
+            of_album += lacking
+        lacking[0].add(item.play.track_id)
+        if len(lacking[0]) == size:
+            found.append((item.day, track.album_id))
+    return found
 
 
 def _unique(totals: Mapping[Any, Document]) -> int:

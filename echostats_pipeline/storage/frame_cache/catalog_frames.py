@@ -28,7 +28,7 @@ from echostats_pipeline.transforms.statistics.frames import (
     CatalogFrames,
 )
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of the cached columns; those of another version are read again. Change it with the schemas."""
 ROWS_PER_DOCUMENT = 20_000
 """Rows of a document: two or three megabytes, which are written again when one track is added."""
@@ -59,6 +59,11 @@ def _number(field: str) -> Document:
     return {"$ifNull": [field, 0]}
 
 
+def _of_artists(field: str) -> Document:
+    """A text of each credited artist."""
+    return {"$map": {"input": {"$ifNull": ["$artists", []]}, "in": _text(f"$$this.{field}")}}
+
+
 FIRST_IMAGE = _text({"$first": "$images.url"})
 KINDS: Mapping[str, Kind] = {
     "tracks": Kind(
@@ -73,7 +78,8 @@ KINDS: Mapping[str, Kind] = {
             _text("$album.image_url"),
             _number("$duration_ms"),
             _text("$isrc"),
-            {"$ifNull": ["$artists.spotify_id", []]},
+            _of_artists("spotify_id"),
+            _of_artists("name"),
             *(f"$audio_features.{name}" for name in AVERAGED_FEATURES),
         ],
     ),
@@ -97,9 +103,10 @@ class CatalogFrameStore:
         """The catalogue of the given tracks, and perhaps of more, with their artists and albums."""
         now = self._db.command("hello", codec_options=AWARE)["localTime"]
         tracks = self._read(user_id, "tracks", track_ids, now)
-        ids = tracks.select("artist_id", "album_id").collect()
+        ids = tracks.select("artist_ids", "album_id").collect()
+        artist_ids = ids["artist_ids"].explode(empty_as_null=False).unique()
         with ThreadPoolExecutor(2) as readers:
-            artists = readers.submit(self._read, user_id, "artists", ids["artist_id"].unique(), now)
+            artists = readers.submit(self._read, user_id, "artists", artist_ids, now)
             albums = readers.submit(self._read, user_id, "albums", ids["album_id"].unique(), now)
             return CatalogFrames(tracks, artists.result().collect(), albums.result().collect())
 

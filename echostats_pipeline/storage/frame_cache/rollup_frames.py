@@ -64,6 +64,7 @@ ARRAYS = {
     "repeats": Array(
         "repeats", {"track_id": "spotify_id", "plays": "count", "ended_at": "ended_at", "continues": "continues"}
     ),
+    "contexts": Array("contexts", {"uri": "uri", "plays": "count", "ms": "ms"}),
 }
 INSTANTS = ("started_at", "ended_at")
 TOTALS = ("total_plays", "total_ms", "total_skips", "total_skips_known")
@@ -81,6 +82,8 @@ PROJECTION: Document = {
     "date": 1,
     **{total: {"$ifNull": [f"${total}", 0]} for total in TOTALS},
     **{f"{array}_{field}": _values(array, field) for array, (_, fields) in ARRAYS.items() for field in fields.values()},
+    "whole": {"$isArray": "$contexts"},
+    "session_tracks": {"$map": {"input": {"$ifNull": ["$sessions", []]}, "in": {"$ifNull": ["$$this.tracks", []]}}},
 }
 """The server builds columns, so that field names are transferred once a day."""
 
@@ -185,6 +188,7 @@ def _columns(found: list[Document]) -> dict[str, pl.Series]:
     columns = [
         pl.Series("date", [date.fromisoformat(each["date"]) for each in found], dtype=pl.Date),
         *(pl.Series(total, list(map(itemgetter(total), found)), dtype=pl.Int64) for total in TOTALS),
+        pl.Series("whole", list(map(itemgetter("whole"), found)), dtype=pl.Boolean),
     ]
     for array, (frame, fields) in ARRAYS.items():
         lengths = map(len, map(itemgetter(f"{array}_{next(iter(fields.values()))}"), found))
@@ -194,13 +198,27 @@ def _columns(found: list[Document]) -> dict[str, pl.Series]:
             values = chain.from_iterable(map(itemgetter(f"{array}_{field}"), found))
             column_type = pl.Int64() if dtype == UTC_MS else dtype
             columns.append(pl.Series(f"{array}_{field}", list(values), dtype=column_type))
+    in_sessions = list(chain.from_iterable(map(itemgetter("session_tracks"), found)))
+    columns += [
+        pl.Series("tracks_of_sessions", list(map(len, in_sessions)), dtype=pl.Int64),
+        pl.Series("places", list(chain.from_iterable(in_sessions)), dtype=pl.Int64),
+    ]
     return {column.name: column for column in columns}
 
 
 def _frames(columns: Mapping[str, pl.Series]) -> Iterator[tuple[str, pl.DataFrame]]:
     """The frames of `DOCUMENT_SCHEMAS` from columns of rollups; ``tracks`` comes in two parts."""
-    yield "days", pl.DataFrame([columns[name] for name in ("date", *TOTALS)], schema=DAYS_SCHEMA)
+    yield "days", pl.DataFrame([columns[name] for name in ("date", *TOTALS, "whole")], schema=DAYS_SCHEMA)
     for array, (frame, fields) in ARRAYS.items():
-        dates = pl.lit(columns["date"]).repeat_by(pl.lit(columns[array])).explode(empty_as_null=False).alias("date")
+        dates = _repeated(columns["date"], columns[array]).alias("date")
         values = (pl.lit(columns[f"{array}_{field}"]).alias(column) for column, field in fields.items())
         yield frame, pl.select(dates, *values).cast(DOCUMENT_SCHEMAS[frame])
+    tracks, of_session = DOCUMENT_SCHEMAS["session_tracks"], columns["tracks_of_sessions"]
+    dates = _repeated(pl.select(_repeated(columns["date"], columns["sessions"])).to_series(), of_session)
+    ends = _repeated(columns["sessions_ended_at"], of_session)
+    places = pl.select(date=dates, ended_at=ends, place=pl.lit(columns["places"])).cast(tracks)
+    yield "session_tracks", places
+
+
+def _repeated(values: pl.Series, times: pl.Series) -> pl.Expr:
+    return pl.lit(values).repeat_by(pl.lit(times)).explode(empty_as_null=False)

@@ -11,8 +11,16 @@ from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
 DAYS_SCHEMA = pl.Schema(
-    {"date": pl.Date(), "plays": pl.Int64(), "ms": pl.Int64(), "skips": pl.Int64(), "skips_known": pl.Int64()}
+    {
+        "date": pl.Date(),
+        "plays": pl.Int64(),
+        "ms": pl.Int64(),
+        "skips": pl.Int64(),
+        "skips_known": pl.Int64(),
+        "whole": pl.Boolean(),
+    }
 )
+"""`whole` is false for rollups that an earlier version built: they lack contexts and the tracks of sessions."""
 HOURS_SCHEMA = pl.Schema({"date": pl.Date(), "hour": pl.Int64(), "plays": pl.Int64(), "ms": pl.Int64()})
 TRACK_DAYS_SCHEMA = pl.Schema({"date": pl.Date(), "track": pl.UInt32(), "plays": pl.Int64(), "ms": pl.Int64()})
 """`track` is the row number in the frame of `TRACK_IDS_SCHEMA`."""
@@ -27,6 +35,9 @@ SESSIONS_SCHEMA = pl.Schema({"date": pl.Date(), "started_at": UTC_MS, "ended_at"
 REPEATS_SCHEMA = pl.Schema(
     {"date": pl.Date(), "track_id": pl.String(), "plays": pl.Int64(), "ended_at": UTC_MS, "continues": pl.Boolean()}
 )
+CONTEXTS_SCHEMA = pl.Schema({"date": pl.Date(), "uri": pl.String(), "plays": pl.Int64(), "ms": pl.Int64()})
+SESSION_TRACKS_SCHEMA = pl.Schema({"date": pl.Date(), "ended_at": UTC_MS, "track": pl.UInt32(), "plays": pl.Int64()})
+"""Counted plays by part of a session, which `ended_at` identifies; only of tracks with a Spotify id."""
 CATALOG_TRACKS_SCHEMA = pl.Schema(
     {
         "track_id": pl.String(),
@@ -39,12 +50,14 @@ CATALOG_TRACKS_SCHEMA = pl.Schema(
         "duration_ms": pl.Int64(),
         "isrc": pl.String(),
         "artist_ids": pl.List(pl.String),
+        "artist_names": pl.List(pl.String),
         **dict.fromkeys(AVERAGED_FEATURES, pl.Float64()),
     }
 )
 """Known tracks. Ids, ISRC and length are empty where only names are known; features are all null if there are none.
 
-`artist_ids` are the ids of all credited artists, the primary one first; an artist known only by name has an empty id.
+`artist_ids` and `artist_names` are those of all credited artists, the primary one first; an artist known only by name
+has an empty id.
 """
 CATALOG_ARTISTS_SCHEMA = pl.Schema(
     {"artist_id": pl.String(), "name": pl.String(), "image_url": pl.String(), "genres": pl.List(pl.String)}
@@ -59,8 +72,9 @@ CATALOG_ALBUMS_SCHEMA = pl.Schema(
 class RollupFrames:
     """Rollups of one user, taken apart: a row per day, day and hour, day and track, part of a session, repeat.
 
-    Days are in order of date, sessions and repeats in order of time. Tracks are numbered, because their ids would be
-    three quarters of the data of a day.
+    Contexts have a row per day and context, tracks of sessions one per part of a session and track. Days are in order
+    of date, sessions and repeats in order of time. Tracks are numbered, because their ids would be three quarters of
+    the data of a day.
     """
 
     days: pl.DataFrame
@@ -68,6 +82,8 @@ class RollupFrames:
     tracks: pl.DataFrame
     sessions: pl.DataFrame
     repeats: pl.DataFrame
+    contexts: pl.DataFrame
+    session_tracks: pl.DataFrame
     track_ids: pl.DataFrame
 
     def dated(self) -> dict[str, pl.DataFrame]:
@@ -83,15 +99,24 @@ class RollupFrames:
         )
         unnamed = unnamed.with_columns(pl.lit(None, pl.String).alias(name) for name in TRACK_NAMES)
         tracks = pl.concat([unnamed, named.select(unnamed.columns)])
-        return cls._numbered({**{name: frames[name] for name in ROLLUP_SCHEMAS}, "tracks": tracks})
+        return cls._numbered(
+            {
+                **{name: frames[name] for name in ROLLUP_SCHEMAS},
+                "tracks": tracks,
+                "session_tracks": _session_tracks(frames),
+            }
+        )
 
     @classmethod
     def _numbered(cls, frames: Mapping[str, pl.DataFrame]) -> "RollupFrames":
         """Build from frames whose tracks have the columns of `TRACK_IDS_SCHEMA` in place of a number."""
         keys = TRACK_IDS_SCHEMA.names()
         ids = frames["tracks"].select(keys).unique().with_row_index("track")
-        numbered = frames["tracks"].join(ids, on=keys, how="left", nulls_equal=True).select(TRACK_DAYS_SCHEMA.names())
-        return cls.joined([cls(**{**frames, "tracks": numbered}, track_ids=ids.drop("track"))])
+        numbered = {
+            name: frames[name].join(ids, on=keys, how="left", nulls_equal=True).select(ROLLUP_SCHEMAS[name].names())
+            for name in NUMBERED
+        }
+        return cls.joined([cls(**{**frames, **numbered}, track_ids=ids.drop("track"))])
 
     @classmethod
     def joined(cls, parts: Sequence["RollupFrames"]) -> "RollupFrames":
@@ -99,9 +124,8 @@ class RollupFrames:
         frames = {name: [schema.to_frame()] for name, schema in ROLLUP_SCHEMAS.items()}
         ids = 0
         for part in parts:
-            renumbered = part.tracks.with_columns(pl.col("track") + ids)
-            for name, frame in {**part.dated(), "tracks": renumbered}.items():
-                frames[name].append(frame)
+            for name, frame in part.dated().items():
+                frames[name].append(frame.with_columns(pl.col("track") + ids) if name in NUMBERED else frame)
             ids += part.track_ids.height
         dated = {name: pl.concat(each) for name, each in frames.items()}
         for name, column in IN_ORDER_OF.items():
@@ -115,15 +139,22 @@ class RollupFrames:
         return RollupFrames(**dated, track_ids=self.track_ids)
 
     def untold_dates(self) -> list[date]:
-        """Dates whose rollups lack the names of tracks without a Spotify id, because an earlier version built them."""
+        """Dates whose rollups an earlier version built: they lack fields, or names of tracks without a Spotify id."""
         untold = made_up(pl.col("track_id")) & pl.col("name").is_null()
         tracks = self.track_ids.with_row_index("track").filter(untold)
-        return self.tracks.join(tracks, on="track", how="semi")["date"].unique().sort().to_list()
+        nameless = self.tracks.join(tracks, on="track", how="semi").select("date")
+        return (
+            pl.concat([nameless, self.days.filter(~pl.col("whole")).select("date")])["date"].unique().sort().to_list()
+        )
 
     def compact(self) -> "RollupFrames":
         """The same rollups with only the ids in use, each once."""
-        named = self.track_ids[self.tracks["track"]]
-        return RollupFrames._numbered({**self.dated(), "tracks": self.tracks.drop("track").hstack(named)})
+        named = {
+            name: frame.drop("track").hstack(self.track_ids[frame["track"]])
+            for name, frame in self.dated().items()
+            if name in NUMBERED
+        }
+        return RollupFrames._numbered({**self.dated(), **named})
 
 
 ROLLUP_SCHEMAS = {
@@ -132,15 +163,42 @@ ROLLUP_SCHEMAS = {
     "tracks": TRACK_DAYS_SCHEMA,
     "sessions": SESSIONS_SCHEMA,
     "repeats": REPEATS_SCHEMA,
+    "contexts": CONTEXTS_SCHEMA,
+    "session_tracks": SESSION_TRACKS_SCHEMA,
 }
 """Schemas of the frames whose rows have a date."""
+NUMBERED = ("tracks", "session_tracks")
+"""Frames whose tracks are numbers."""
 IN_ORDER_OF = {"days": "date", "sessions": "ended_at", "repeats": "ended_at"}
 DOCUMENT_SCHEMAS = {
     **ROLLUP_SCHEMAS,
     "tracks": pl.Schema({"date": pl.Date(), "track_id": pl.String(), "plays": pl.Int64(), "ms": pl.Int64()}),
     "named": pl.Schema({"date": pl.Date(), **TRACK_IDS_SCHEMA, "plays": pl.Int64(), "ms": pl.Int64()}),
+    "session_tracks": pl.Schema({"date": pl.Date(), "ended_at": UTC_MS, "place": pl.Int64()}),
 }
-"""Schemas of the frames read from documents: tracks have ids, and tracks with ids made of names also have names."""
+"""Schemas of the frames read from documents: tracks have ids, and tracks with ids made of names also have names.
+
+A track of a session is a place among the tracks of its date, which are in order, those with counted plays first.
+"""
+
+
+def _session_tracks(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Counted plays by part of a session and track, with the columns of `TRACK_IDS_SCHEMA` in place of a number."""
+    place = pl.int_range(pl.len()).over("date").alias("place")
+    ids = frames["tracks"].select("date", place, "track_id").filter(~made_up(pl.col("track_id")))
+    return (
+        frames["session_tracks"]
+        .group_by("date", "ended_at", "place")
+        .len("plays")
+        .join(ids, on=["date", "place"], how="inner")
+        .select(
+            "date",
+            "ended_at",
+            "track_id",
+            *(pl.lit(None, pl.String).alias(name) for name in TRACK_NAMES),
+            pl.col("plays").cast(pl.Int64),
+        )
+    )
 
 
 @dataclass(frozen=True, eq=False)

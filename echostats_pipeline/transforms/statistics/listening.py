@@ -1,14 +1,18 @@
 """Assigns each track the artist and album it is counted under."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from types import MappingProxyType
 
 import polars as pl
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.history.own_names import NAMED, own_names
+from echostats_pipeline.transforms.statistics.album_listens import album_sizes, full_listens
+from echostats_pipeline.transforms.statistics.contexts import context_names
+from echostats_pipeline.transforms.statistics.credits import credited_artists
 from echostats_pipeline.transforms.statistics.frames import TRACK_NAMES as NAMES
 from echostats_pipeline.transforms.statistics.frames import CatalogFrames, RollupFrames
 from echostats_pipeline.transforms.statistics.songs import NO_RULES, SONGS_SCHEMA, Rules, alike, songs
@@ -37,6 +41,12 @@ class ListeningFrames:
         genres: ``artist``, ``genre``: a row for each genre of each artist.
         counts_songs: Whether ids may share a song at all.
         has_variants: Whether a song may have several variants.
+        credits: ``variant``, ``credited``: a row for each credited artist of each variant.
+        credited: Like `artists`, by ``credited``.
+        contexts: As in `frames.RollupFrames`; empty while rollups of an earlier version lack them.
+        context_names: As `contexts.context_names` returns them.
+        full_listens: As `album_listens.full_listens` returns them, like `contexts` empty at first.
+        album_sizes: Albums that can be heard in full, by id, as far as this is known.
     """
 
     days: pl.DataFrame
@@ -52,12 +62,19 @@ class ListeningFrames:
     songs: pl.DataFrame
     counts_songs: bool
     has_variants: bool
+    credits: pl.DataFrame
+    credited: pl.DataFrame
+    contexts: pl.DataFrame
+    context_names: pl.LazyFrame
+    full_listens: pl.DataFrame
+    album_sizes: Mapping[str, int]
 
     def until(self, last: date) -> "ListeningFrames":
         """The same up to and including a date; the numbers keep their meaning."""
         if (self.days["date"] <= last).all():
             return self
-        dated = {name: getattr(self, name) for name in ("days", "hours", "sessions", "repeats", "tracks")}
+        names = ("days", "hours", "sessions", "repeats", "tracks", "contexts", "full_listens")
+        dated = {name: getattr(self, name) for name in names}
         return replace(self, **{name: frame.filter(pl.col("date") <= last) for name, frame in dated.items()})
 
     def shown(self, tracks: pl.Series) -> pl.DataFrame:
@@ -72,6 +89,7 @@ def identified(
     catalog: CatalogFrames,
     played_names: Callable[[pl.Series], pl.DataFrame],
     rules: Rules | None = NO_RULES,
+    playlists: Mapping[str, str] = MappingProxyType({}),
 ) -> ListeningFrames:
     """Number the tracks, artists and albums of a user, as they are counted.
 
@@ -86,6 +104,7 @@ def identified(
         played_names: Returns the names of tracks in their last play: ``track_id``, `NAMES`. They are used where the
             catalogue has none.
         rules: Which ids the user wants counted as one song, or as several; None counts ids as they are.
+        playlists: Names of the user's playlists by id.
     """
     variants = rollups.track_ids.unique()
     numbers = variants.with_row_index("variant")
@@ -100,6 +119,14 @@ def identified(
     joined = SONGS_SCHEMA.to_frame() if rules is None else _songs(known, own, days, names, catalog.tracks, rules)
     known, repeats = _counted_by_song(known, joined), _shown_by_song(rollups.repeats, joined)
     of_artist = known.select("artist", "artist_id").unique().drop_nulls("artist")
+    artists = _shown("artist", known, own, names, catalog.artists)
+    albums = _shown("album", known, own, names, catalog.albums)
+    of_variants, credited = credited_artists(known, artists, catalog)
+    whole = rollups.days["whole"].all()
+    in_sessions = rollups.session_tracks.select(
+        "date", "ended_at", variant.gather(rollups.session_tracks["track"]), "plays"
+    )
+    sizes = album_sizes(catalog) if whole else {}
     return ListeningFrames(
         days=rollups.days,
         hours=rollups.hours,
@@ -108,8 +135,8 @@ def identified(
         tracks=days,
         known=known.drop("artist_id", "album_id"),
         names=names,
-        artists=_shown("artist", known, own, names, catalog.artists),
-        albums=_shown("album", known, own, names, catalog.albums),
+        artists=artists,
+        albums=albums,
         genres=of_artist.join(catalog.artists, on="artist_id", how="inner")
         .select("artist", genre="genres")
         .explode("genre", empty_as_null=False)
@@ -117,6 +144,12 @@ def identified(
         songs=joined,
         counts_songs=rules is not None,
         has_variants=not (own.is_empty() and joined.is_empty()),
+        credits=of_variants,
+        credited=credited,
+        contexts=rollups.contexts if whole else rollups.contexts.clear(),
+        context_names=context_names(playlists, albums, artists, credited),
+        full_listens=full_listens(in_sessions, rollups.sessions, known["track_id"], catalog, sizes),
+        album_sizes=sizes,
     )
 
 

@@ -18,6 +18,7 @@ import polars as pl
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline.transforms.statistics.comebacks import comebacks
+from echostats_pipeline.transforms.statistics.contexts import top_contexts
 from echostats_pipeline.transforms.statistics.frames import collected
 from echostats_pipeline.transforms.statistics.listening import FEATURE_UNIT, ListeningFrames
 from echostats_pipeline.transforms.statistics.periods import Rows, by_span
@@ -92,6 +93,26 @@ class Listening:
         return self.collected(self.summed(by_piece.lazy(), key))
 
     @cached_property
+    def credited(self) -> pl.DataFrame:
+        """``span``, ``credited``, ``plays``, ``ms``: every artist of a track gets its plays and their full time."""
+        by_piece = self.by_piece.lazy().join(self.heard.credits.lazy(), on="variant", how="inner")
+        sums = by_piece.group_by("piece", "credited").agg(pl.col("plays", "ms").sum())
+        return self.collected(self.summed(sums, "credited"))
+
+    @cached_property
+    def contexts(self) -> pl.DataFrame:
+        """``span``, ``uri``, ``plays``, ``ms``."""
+        by_piece = self.heard.contexts.lazy().group_by(self.piece, "uri").agg(pl.col("plays", "ms").sum())
+        return self.collected(self.summed(by_piece, "uri"))
+
+    @cached_property
+    def full_listens(self) -> dict[tuple[int, str], int]:
+        """How often albums were heard in full, by span and album id."""
+        by_piece = self.heard.full_listens.lazy().group_by(self.piece, "album_id").agg(pl.col("listens").sum())
+        found = self.collected(self.summed(by_piece, "album_id"))
+        return {(span, album_id): listens for span, album_id, listens in found.iter_rows()}
+
+    @cached_property
     def firsts(self) -> dict[str, pl.DataFrame]:
         """``date`` of the first counted play ever, by ``track`` and by ``artist``."""
         counted = self.heard.tracks.lazy().filter(pl.col("plays") > 0)
@@ -117,7 +138,7 @@ def span_statistics(
     features = _audio_features(tracks, heard.known)
     rankings, surplus = {"tracks": _ranking(tracks, heard.shown)}, _surplus_ids(listening)
     del tracks
-    rankings["albums"] = _ranking(listening.grouped("album"), lambda _: heard.albums)
+    rankings["albums"] = _with_full_listens(_ranking(listening.grouped("album"), lambda _: heard.albums), listening)
     artists = listening.grouped("artist")
     rankings["artists"] = _ranking(artists, lambda _: heard.artists)
     of_genres = artists.join(heard.genres, on="artist", how="inner")
@@ -129,6 +150,9 @@ def span_statistics(
     entropies = _entropies(artists)
     counted = heard.tracks.filter(pl.col("plays") > 0).select("date", "variant", "plays")
     returned = comebacks(listening.of_variants(counted, "artist"), heard.artists, spans, unknown)
+    credited = top_items(listening.credited, lambda _: heard.credited)
+    contexts = top_contexts(listening.contexts, heard.context_names)
+    from_contexts = dict(listening.contexts.group_by("span").agg(pl.col("plays").sum()).iter_rows())
     totals, distributions = by_span(_totals(listening)), _distributions(listening)
     months, new = _months(listening), _new_by_span(listening)
     sessions, replayed = session_totals(heard.sessions, spans), most_replayed(heard.repeats, spans, heard.names)
@@ -165,6 +189,11 @@ def span_statistics(
                 "skip_rate": round(total["skips"] / skips_known, DIGITS) if skips_known else None,
                 "most_replayed": replayed[number],
                 "comebacks": returned.get(number, []),
+                "top_artists_credited": credited[0].get(number, []),
+                "top_artists_credited_by_time": credited[1].get(number, []),
+                "top_contexts": contexts[0].get(number, []),
+                "top_contexts_by_time": contexts[1].get(number, []),
+                "contexts_coverage": round(from_contexts.get(number, 0) / plays, DIGITS) if plays else 0.0,
             }
         )
     return found
@@ -187,9 +216,29 @@ def _ranking(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) ->
     return Ranking(counts, *top_items(items, shown))
 
 
+def _with_full_listens(albums: Ranking, listening: Listening) -> Ranking:
+    """The ranking of albums with the number of times that each was heard in full; None where this is not known."""
+
+    def added(rows: Rows) -> Rows:
+        return {
+            number: [
+                {
+                    **row,
+                    "full_listens": listening.full_listens.get((number, row["spotify_id"]), 0)
+                    if row["spotify_id"] in listening.heard.album_sizes
+                    else None,
+                }
+                for row in lines
+            ]
+            for number, lines in rows.items()
+        }
+
+    return Ranking(albums.counts, added(albums.by_plays), added(albums.by_time))
+
+
 def _totals(listening: Listening) -> pl.DataFrame:
     days = listening.heard.days.lazy().with_columns(active_days=(pl.col("plays") > 0).cast(pl.Int64))
-    by_piece = days.group_by(listening.piece).agg(pl.exclude("date").sum())
+    by_piece = days.group_by(listening.piece).agg(pl.exclude("date", "whole").sum())
     return listening.collected(listening.summed(by_piece))
 
 

@@ -16,9 +16,13 @@ PLAYS_SCHEMA = pl.Schema(
         "ms_played": pl.Int64(),
         "skipped": pl.Boolean(),
         "reason_end": pl.String(),
+        "context_uri": pl.String(),
     }
 )
-"""One row per stored play of one user. `ms_played`, `skipped` and `reason_end` are null where unknown."""
+"""One row per stored play of one user. `ms_played`, `skipped` and `reason_end` are null where unknown.
+
+`context_uri`, which is what the track was played from, is null or empty where unknown.
+"""
 
 SKIP_REASONS = ("fwdbtn", "backbtn")
 """``reason_end`` values of tracks that the user left early; many exports leave ``skipped`` null or false."""

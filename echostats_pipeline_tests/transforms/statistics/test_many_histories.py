@@ -26,9 +26,9 @@ LISTENERS = 3
 Listener = tuple[str, list[OraclePlay], date]
 
 
-def check_rollups(zone: str, plays: list[OraclePlay], min_play_ms: int) -> int:
-    found = daily_rollups(plays, zone, min_play_ms=min_play_ms)
-    assert differences(found, list(oracle.rollups(plays, zone, min_play_ms).values())) == []
+def check_rollups(zone: str, plays: list[OraclePlay], min_play_ms: int, catalogue: Catalogue) -> int:
+    found = daily_rollups(plays, zone, catalogue, min_play_ms=min_play_ms)
+    assert differences(found, list(oracle.rollups(plays, zone, min_play_ms, catalogue=catalogue).values())) == []
     return len(found)
 
 
@@ -55,7 +55,7 @@ def test_many_histories_give_what_brute_force_finds(record_property: Callable[[s
         for zone, plays, today in found:
             checked.update(histories=1, plays=len(plays))
             checked[zone] += 1
-            checked["rollups"] += check_rollups(zone, plays, min_play_ms)
+            checked["rollups"] += check_rollups(zone, plays, min_play_ms, catalogue)
             checked["statistics"] += check_statistics(zone, plays, today, catalogue)
 
     check()

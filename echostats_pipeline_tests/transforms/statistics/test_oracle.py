@@ -49,6 +49,7 @@ def test_a_session_across_midnight_has_a_part_on_each_date_and_is_one() -> None:
             "ended_at": MIDNIGHT - 1 * MINUTE,
             "plays": 1,
             "continues": False,
+            "tracks": [0],
         }
     ]
     assert day(plays)["sessions"] == [
@@ -57,6 +58,7 @@ def test_a_session_across_midnight_has_a_part_on_each_date_and_is_one() -> None:
             "ended_at": MIDNIGHT + 2 * MINUTE,
             "plays": 1,
             "continues": True,
+            "tracks": [0],
         }
     ]
     assert repeats(plays) == [("b", 1, True)]

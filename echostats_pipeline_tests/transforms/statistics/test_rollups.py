@@ -14,12 +14,13 @@ from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
 from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline_tests.transforms import oracle
 from echostats_pipeline_tests.transforms.listening_factories import (
+    catalogues,
     daily_rollups,
     plays_frame,
     quick,
     zoned_histories,
 )
-from echostats_pipeline_tests.transforms.oracle import OraclePlay
+from echostats_pipeline_tests.transforms.oracle import Catalogue, OraclePlay
 
 thresholds = st.sampled_from((0, 1, 30_000))
 
@@ -36,11 +37,14 @@ def in_order(document: RollupDocument) -> list[tuple[str, Any]]:
 
 
 @quick
-@given(history=zoned_histories(), min_play_ms=thresholds)
-def test_rollups_are_what_brute_force_finds(history: tuple[str, list[OraclePlay]], min_play_ms: int) -> None:
+@given(history=zoned_histories(), catalogue=catalogues(), min_play_ms=thresholds)
+def test_rollups_are_what_brute_force_finds(
+    history: tuple[str, list[OraclePlay]], catalogue: Catalogue, min_play_ms: int
+) -> None:
     zone, plays = history
-    expected = oracle.rollups(plays, zone, min_play_ms).values()
-    assert [in_order(found) for found in build(plays, zone, min_play_ms)] == [in_order(wanted) for wanted in expected]
+    expected = oracle.rollups(plays, zone, min_play_ms, catalogue=catalogue).values()
+    found = daily_rollups(plays, zone, catalogue, min_play_ms=min_play_ms)
+    assert list(map(in_order, found)) == list(map(in_order, expected))
 
 
 @quick

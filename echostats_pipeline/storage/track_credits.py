@@ -1,0 +1,63 @@
+"""Reads which artists the catalogue credits on tracks."""
+
+from collections.abc import Collection
+from datetime import datetime
+from itertools import chain
+
+import polars as pl
+
+from echostats_pipeline.storage.database import AWARE, Db, Document
+from echostats_pipeline.storage.frame_cache.catalog_frames import MOST_OF, ROWS_AT_ONCE, SLACK
+from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.transforms.history.identity import made_up
+from echostats_pipeline.transforms.statistics.credits import NO_CREDITS, known_credits
+
+CREDITED = {"_id": 0, "row": ["$spotify_id", {"$ifNull": ["$artists.spotify_id", []]}]}
+
+
+class TrackCredits:
+    """The credits of tracks, each read once, and again if the track has changed meanwhile.
+
+    One object serves the passes of one rebuild, which share most of their tracks.
+    """
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+        self._known = NO_CREDITS
+        self._as_of: datetime | None = None
+
+    def of(self, track_ids: pl.Series) -> pl.DataFrame:
+        """The credits of at least these tracks, as `credits.known_credits` returns them.
+
+        A track without a credited artist is read each time, because stubs are added without a change of any document.
+        """
+        wanted = track_ids.to_frame("id").filter(~made_up(pl.col("id")))["id"].unique()
+        now: datetime = self._db.command("hello", codec_options=AWARE)["localTime"]
+        if self._as_of is not None:
+            query = {"changed_at": {"$gte": self._as_of - SLACK}}
+            changed = [each["spotify_id"] for each in self._db["tracks"].find(query, {"_id": 0, "spotify_id": 1})]
+            self._known = self._known.filter(~pl.col("track_id").is_in(changed))
+        self._as_of = now
+        unknown = wanted.filter(~wanted.is_in(self._known["track_id"].implode()))
+        if not unknown.is_empty():
+            self._known = pl.concat([self._known, read_credits(self._db, unknown.to_list())])
+        return self._known
+
+
+def read_credits(db: Db, track_ids: Collection[str]) -> pl.DataFrame:
+    """The credits of tracks, as far as the catalogue has them."""
+    # Looking up half of a collection costs more than reading it completely.
+    most = db["tracks"].estimated_document_count() < MOST_OF * len(track_ids)
+    matched: list[Document] = [] if most else [{"$match": {"spotify_id": {"$in": list(track_ids)}}}]
+    with bulk_decoding(), db["tracks"].aggregate([*matched, {"$project": CREDITED}], batchSize=ROWS_AT_ONCE) as found:
+        rows = [each["row"] for each in found]
+    artists = [listed if isinstance(listed, list) else [] for _, listed in rows]
+    tracks = pl.Series("track_id", [track_id for track_id, _ in rows], dtype=pl.String)
+    ids = pl.select(
+        track_id=pl.lit(tracks).repeat_by(pl.Series([*map(len, artists)], dtype=pl.Int64)).explode(empty_as_null=False)
+    )
+    # Other programs may have written ids of other types; strict=False turns them into null.
+    named = pl.Series("artist_id", list(chain.from_iterable(artists)), dtype=pl.String, strict=False)
+    credited = known_credits(ids.with_columns(named.fill_null("")))
+    wanted = pl.Series(track_ids, dtype=pl.String)
+    return credited.filter(pl.col("track_id").is_in(wanted.implode())) if most else credited
