@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from echostats_pipeline.model.statistics import PERIODS
+from echostats_pipeline.model.statistics import PERIOD_DAYS, PERIODS
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.audit import AuditStore, Instants
@@ -147,15 +147,16 @@ def daily_rollups_match_history(
 
     For each user and local day, the plays are read one by one and summed up: all plays, plays that count, and listening
     time. These sums are compared with the totals of the rollup, and with the sums of its hours, artists, albums and
-    tracks. Days that wait for a rebuild, or are marked for one meanwhile, are not wrong. Days that differ are read a
-    second time.
+    tracks; the plays of credited artists are compared with what the catalogue credits. Days that wait for a rebuild, or
+    are marked for one meanwhile, are not wrong. Days that differ are read a second time.
     """
 
     def compare(examined: AuditedUser) -> dict[str, Difference | None]:
         user, window = examined
         audit, zone = AuditStore(store.db), examined.zone
-        plays = audit.plays(user.user_id, None if window is None else window.instants(zone))
-        history = history_sums(plays, zone, settings.min_play_ms)
+        instants = None if window is None else window.instants(zone)
+        plays, credited = audit.plays(user.user_id, instants), audit.credited(user.user_id, instants)
+        history = history_sums(plays, zone, settings.min_play_ms, credited)
         rollups = audit.rollups(user.user_id, examined.dates)
         days = {*history, *rollups} if window is None else window.dates()
         return {str(day): day_difference(day, history.get(day), rollups.get(day)) for day in days}
@@ -178,9 +179,8 @@ def analytics_snapshots_match_rollups(
 
     For each user and period, the plays and the time of the rollups are summed up over all dates of the period, also if
     a run is limited to some days. These sums are compared with the totals of the snapshot, and with the sums of its
-    hours and weekdays; the number of different ids of tracks is compared, too. Snapshots that wait for a rebuild
-    are not wrong.
-    Snapshots that differ are read a second time.
+    hours and weekdays; the number of different ids of tracks is compared, too, and the plays of the artist who is
+    credited most. Snapshots that wait for a rebuild are not wrong. Snapshots that differ are read a second time.
     """
 
     def compare(examined: AuditedUser) -> dict[str, Difference | None]:
@@ -190,7 +190,13 @@ def analytics_snapshots_match_rollups(
         ends = [snapshot.period_end for snapshot in snapshots.values() if snapshot.period_end is not None]
         last = (max(ends) - timedelta(milliseconds=1)).astimezone(zone).date() if ends else date.max
         heard = audit.last_heard(user.user_id, last)
-        return {period: snapshot_difference(period, snapshots.get(period), days, heard, zone) for period in PERIODS}
+        found: dict[str, Difference | None] = {}
+        for period in PERIODS:
+            length = PERIOD_DAYS[period]
+            first = None if length is None else last - timedelta(days=length - 1)
+            most = audit.most_credited(user.user_id, first, last)
+            found[period] = snapshot_difference(period, snapshots.get(period), days, heard, zone, most)
+        return found
 
     def again(examined: AuditedUser, _: Iterable[str]) -> list[AuditedUser]:
         return [examined]

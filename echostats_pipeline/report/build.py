@@ -4,21 +4,24 @@ Here: which figures are shown, and the text for figures that are not known. Not 
 the database (`report.reads`). Values that a document already holds are not computed again.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from echostats_pipeline.model.plays import ListeningGap
-from echostats_pipeline.model.statistics import Comeback, DayTotal, MonthTotal, PeriodStatistics, TopItem, YearlyReview
+from echostats_pipeline.model.statistics import (
+    Comeback,
+    DayTotal,
+    MonthTotal,
+    PeriodStatistics,
+    YearlyReview,
+)
 from echostats_pipeline.report.calendar import build_calendar, build_week, days_of_gaps
 from echostats_pipeline.report.document import (
-    RANKED,
     Figure,
     Month,
     Quality,
-    RankingEntry,
-    RankingList,
     Report,
     ReportInput,
     ReturnedArtist,
@@ -36,13 +39,12 @@ from echostats_pipeline.report.formatting import (
     span,
 )
 from echostats_pipeline.report.gaps import gap_notice
+from echostats_pipeline.report.rankings import LITTLE, build_rankings, coverage
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date
 
 COMEBACKS = 5
 """Most artists in the list of comebacks."""
-LITTLE = 0.2
-"""Least share of plays with known genres or audio features: for less, a ranking or a mean would be misleading."""
 SOUND = {
     "danceability": "Danceable",
     "energy": "Energetic",
@@ -82,7 +84,7 @@ def build_report(material: ReportInput) -> Report:
         hours=hours(statistics.total_ms_played),
         told=_time_in_other_words(material, outdated=outdated),
         figures=_figures(material, known, today),
-        rankings=_rankings(material, outdated=outdated),
+        rankings=build_rankings(material, outdated=outdated),
         calendar=build_calendar(
             material.days,
             shown=shown,
@@ -200,52 +202,6 @@ def _until_this_day(days: Iterable[DayTotal], year: int, today: date) -> DayTota
     last = f"{year}-{today:%m-%d}"
     within = [day for day in days if f"{year}-01-01" <= day.date <= last]
     return DayTotal(date=last, count=sum(day.count for day in within), total_ms=sum(day.total_ms for day in within))
-
-
-def _rankings(material: ReportInput, *, outdated: bool) -> list[RankingList]:
-    statistics, makers = material.statistics, material.credits
-    found = []
-    for kind in ("artists", "tracks", "albums", "genres"):
-        by_plays: list[TopItem] = getattr(statistics, f"top_{kind}")
-        by_time: list[TopItem] = getattr(statistics, f"top_{kind}_by_time")
-        by = makers if kind in ("tracks", "albums") else {}
-        note = ""
-        if kind == "genres" and "genres_coverage" in statistics.model_fields_set and not outdated:
-            note = coverage(material, "genres")
-            if statistics.genres_coverage < LITTLE:
-                by_plays = by_time = []
-        if by_plays or by_time or note:
-            found.append(RankingList(kind, _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms"), note))
-    return found
-
-
-def _ranked(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -> list[RankingEntry]:
-    shown = items[:RANKED]
-    most = max((getattr(item, measure) for item in shown), default=0)
-    return [
-        RankingEntry(
-            rank=rank,
-            name=item.name or "Unnamed",
-            by=makers.get(item.spotify_id, ""),
-            plays=plural(item.play_count, "play"),
-            time=duration(item.total_ms),
-            share=getattr(item, measure) / most if most > 0 else 0.0,
-            spotify_id=item.spotify_id,
-            image_url=item.image_url,
-        )
-        for rank, item in enumerate(shown, start=1)
-    ]
-
-
-def coverage(material: ReportInput, kind: str) -> str:
-    """Say for how many plays genres or audio features are known; if they are few, also when more will be known."""
-    plays = material.statistics.total_tracks_played
-    share: float = getattr(material.statistics, f"{kind}_coverage")
-    known = f"{round(share * plays):,} of {plural(plays, 'play')}"
-    if share >= LITTLE:
-        return f"Known for {known}."
-    left = material.filling.get(kind, "")
-    return f"The catalogue is filling: {kind.replace('_', ' ')} are known for {known}{left and f', {left}'}."
 
 
 def _months(

@@ -78,12 +78,21 @@ class RankingEntry:
 
 @dataclass(frozen=True)
 class RankingList:
-    """A ranking of one kind by plays and by time; `told` says for how many plays it is known, if not for all."""
+    """A ranking of one kind by plays and by time.
+
+    `title` is its heading, which no other ranking has; `told` explains it, or says for how many plays it is known.
+    """
 
     kind: str
     by_plays: Sequence[RankingEntry]
     by_time: Sequence[RankingEntry]
     told: str = ""
+    title: str = ""
+
+    @property
+    def key(self) -> str:
+        """A name for the elements of the page that belong to this ranking."""
+        return (self.title or self.kind).lower().replace(" ", "-")
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def _require_plays(user: User, days: Sequence[DayTotal], year: int) -> None:
 
 
 def _ranked(statistics: PeriodStatistics) -> list[TopItem]:
-    kinds = ("artists", "tracks", "albums")
+    kinds = ("artists", "artists_credited", "tracks", "albums")
     lists = [f"top_{kind}{order}" for kind in kinds for order in ("", "_by_time")]
     return [item for name in lists for item in getattr(statistics, name)[:RANKED]]
 

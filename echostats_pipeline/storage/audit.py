@@ -17,6 +17,9 @@ from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums,
 
 Instants = tuple[datetime, datetime] | None
 """A half-open interval; None for all time."""
+CREDITED_PLAYS: Document = {"$objectToArray": "$credited_artist_plays"}
+VARIOUS_ARTISTS = "0LyfQWJT6nXafLPZqxe9Of"
+"""Spotify's id of "Various Artists", on whom no play counts."""
 ROLLUP_SUMS: Document = {
     "_id": 0,
     "date": 1,
@@ -28,6 +31,13 @@ ROLLUP_SUMS: Document = {
     **{
         name: {"$sum": {"$map": {"input": {"$objectToArray": f"${name}"}, "as": "each", "in": "$$each.v"}}}
         for name in ("artist_plays", "album_plays")
+    },
+    "credited_plays": {
+        "$cond": [
+            {"$eq": [{"$type": "$credited_artist_plays"}, "object"]},
+            {"$sum": {"$map": {"input": CREDITED_PLAYS, "in": "$$this.v"}}},
+            "$$REMOVE",
+        ]
     },
     "track_plays": {"$add": [{"$sum": "$track_plays.count"}, {"$sum": "$uncounted_tracks.count"}]},
     "track_ms": {"$add": [{"$sum": "$track_plays.ms"}, {"$sum": "$uncounted_tracks.ms"}]},
@@ -60,6 +70,36 @@ class AuditStore:
             if not (isinstance(play["ms_played"], int | None) and isinstance(play["duration_ms"], int)):
                 play |= {"ms_played": _whole(play["ms_played"]), "duration_ms": _whole(play["duration_ms"]) or 0}
             yield PlayFacts(**play)
+
+    def credited(self, user_id: str, instants: Instants) -> dict[str, int]:
+        """How many artists the catalogue credits on the tracks that a user played in the interval, by track id."""
+        pipeline: list[Document] = [
+            {"$match": _played(user_id, instants)},
+            {"$group": {"_id": "$track.spotify_id"}},
+            {"$match": {"_id": {"$not": {"$regex": NOT_ON_SPOTIFY}}}},
+        ]
+        heard = self._db["listening_history"].aggregate(pipeline, allowDiskUse=True, **self._by_end(instants))
+        query = {"spotify_id": {"$in": [each["_id"] for each in heard]}}
+        return {
+            track["spotify_id"]: len(
+                {artist.get("spotify_id") for artist in track.get("artists") or ()} - {"", None, VARIOUS_ARTISTS}
+            )
+            for track in self._db["tracks"].find(query, {"_id": 0, "spotify_id": 1, "artists.spotify_id": 1})
+        }
+
+    def most_credited(self, user_id: str, first: date | None, last: date) -> dict[str, int]:
+        """The artist on whom the rollups from `first` to `last` count the most plays, by id; empty if there is none."""
+        dates = {"$lte": last.isoformat(), **({} if first is None else {"$gte": first.isoformat()})}
+        pipeline: list[Document] = [
+            {"$match": {"user_id": user_id, "date": dates, "credited_artist_plays": {"$type": "object"}}},
+            {"$project": {"credited": CREDITED_PLAYS}},
+            {"$unwind": "$credited"},
+            {"$group": {"_id": "$credited.k", "plays": {"$sum": "$credited.v"}}},
+            {"$sort": {"plays": -1, "_id": 1}},
+            {"$limit": 1},
+        ]
+        found = self._db["daily_rollups"].aggregate(pipeline, allowDiskUse=True)
+        return {each["_id"]: each["plays"] for each in found}
 
     def rollups(self, user_id: str, dates: tuple[date, date] | None) -> dict[date, RollupSums]:
         """The sums of a user's rollups by date: all, or from the first to the second date, both included."""
@@ -95,6 +135,12 @@ class AuditStore:
                     # Earlier versions counted ids, and had no field of their own for them.
                     "unique_track_ids": {"$ifNull": ["$unique_track_ids", "$unique_tracks"]},
                     "counts_songs": {"$ifNull": ["$counts_songs", False]},
+                    "credited": {
+                        "$map": {
+                            "input": "$top_artists_credited",
+                            "in": ["$$this.spotify_id", "$$this.play_count"],
+                        }
+                    },
                     "total": ["$total_tracks_played", "$total_ms_played"],
                     **{
                         name: [{"$sum": f"${name}_distribution.{field}"} for field in ("count", "total_ms")]
@@ -105,7 +151,13 @@ class AuditStore:
         ]
         pairs = ("total", "hourly", "daily")
         return {
-            found.pop("period"): SnapshotSums(**{**found, **{name: tuple(found[name]) for name in pairs}})
+            found.pop("period"): SnapshotSums(
+                **{
+                    **found,
+                    **{name: tuple(found[name]) for name in pairs},
+                    "credited": None if found["credited"] is None else dict(found["credited"]),
+                }
+            )
             for found in self._db["analytics_snapshots"].aggregate(pipeline)
         }
 

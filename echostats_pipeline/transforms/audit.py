@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
+from types import MappingProxyType
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -25,11 +26,16 @@ class PlayFacts(NamedTuple):
 
 
 class DaySums(NamedTuple):
-    """Sums of a local day: all plays, the plays that count, and the time of all plays in milliseconds."""
+    """Sums of a local day.
+
+    All plays, the plays that count, the time of all plays in milliseconds, and the plays that count once for each
+    credited artist.
+    """
 
     rows: int = 0
     plays: int = 0
     ms: int = 0
+    credited: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,9 @@ class Difference:
         return abs(self.expected - (self.found or 0)), abs(self.expected_ms - (self.found_ms or 0))
 
 
-def history_sums(plays: Iterable[PlayFacts], zone: ZoneInfo, min_play_ms: int) -> dict[date, DaySums]:
+def history_sums(
+    plays: Iterable[PlayFacts], zone: ZoneInfo, min_play_ms: int, credited: Mapping[str, int] = MappingProxyType({})
+) -> dict[date, DaySums]:
     """The sums of every local day that has a play.
 
     A play counts if its length is unknown or at least `min_play_ms`. Its time is the reported one, else the length of
@@ -69,26 +77,29 @@ def history_sums(plays: Iterable[PlayFacts], zone: ZoneInfo, min_play_ms: int) -
         plays: Plays of one user in order of their end, from a day before the first one of interest.
         zone: Where the user's days begin.
         min_play_ms: Plays known to be shorter do not count.
+        credited: How many artists the catalogue credits on a track.
     """
     found: dict[date, DaySums] = {}
     previous_ms: int | None = None
     for ended_ms, together in groupby(plays, key=lambda play: play.ended_ms):
         day = datetime.fromtimestamp(ended_ms / 1000, zone).date()
-        rows, counted, total_ms = found.get(day, DaySums())
+        rows, counted, total_ms, for_artists = found.get(day, DaySums())
         for play in sorted(together, key=lambda play: play.track_id):
             at_most = play.duration_ms if previous_ms is None else min(play.duration_ms, ended_ms - previous_ms)
             rows += 1
-            counted += play.ms_played is None or play.ms_played >= min_play_ms
+            counts = play.ms_played is None or play.ms_played >= min_play_ms
+            counted += counts
+            for_artists += credited.get(play.track_id, 0) if counts else 0
             total_ms += at_most if play.ms_played is None else play.ms_played
             previous_ms = ended_ms
-        found[day] = DaySums(rows, counted, total_ms)
+        found[day] = DaySums(rows, counted, total_ms, for_artists)
     return found
 
 
 COUNTS = ("total_plays", "hourly_plays", "artist_plays", "album_plays", "track_plays")
 TIMES = ("total_ms", "hourly_ms", "track_ms")
 RollupSums = Mapping[str, int]
-"""Sums over a rollup and its lists: ``total_rows``, `COUNTS` and `TIMES`."""
+"""Sums over a rollup and its lists: ``total_rows``, `COUNTS`, `TIMES`, and ``credited_plays`` if it has them."""
 
 
 def day_difference(day: date, history: DaySums | None, rollup: RollupSums | None) -> Difference | None:
@@ -97,6 +108,8 @@ def day_difference(day: date, history: DaySums | None, rollup: RollupSums | None
         return None
     sums = history or DaySums()
     wanted = {"total_rows": sums.rows, **dict.fromkeys(COUNTS, sums.plays), **dict.fromkeys(TIMES, sums.ms)}
+    if rollup is not None and "credited_plays" in rollup:
+        wanted["credited_plays"] = sums.credited
     if rollup is None or history is None:
         fields: tuple[str, ...] = ("no document" if rollup is None else "no plays",)
     else:
@@ -113,7 +126,10 @@ def day_length(day: date, zone: ZoneInfo) -> timedelta:
 
 @dataclass(frozen=True)
 class SnapshotSums:
-    """A snapshot with the sums of its distributions; `total`, `hourly` and `daily` are (plays, ms)."""
+    """A snapshot with the sums of its distributions; `total`, `hourly` and `daily` are (plays, ms).
+
+    `credited` has the plays of its top credited artists by id; None in a snapshot of an earlier version.
+    """
 
     period_start: datetime | None
     period_end: datetime | None
@@ -123,6 +139,7 @@ class SnapshotSums:
     total: tuple[int, int]
     hourly: tuple[int, int]
     daily: tuple[int, int]
+    credited: Mapping[str, int] | None = None
 
 
 def snapshot_difference(
@@ -131,6 +148,7 @@ def snapshot_difference(
     days: Mapping[date, RollupSums],
     last_heard: Mapping[date, int],
     zone: ZoneInfo,
+    credited: Mapping[str, int] = MappingProxyType({}),
 ) -> Difference | None:
     """How a snapshot differs from the rollups of its days; None if it does not.
 
@@ -140,6 +158,8 @@ def snapshot_difference(
         days: All rollups of the user.
         last_heard: For each date, the number of ids of tracks whose last counted play was on it.
         zone: Where the user's days begin.
+        credited: Plays of the artist on whom the rollups of the period count most, by id. The snapshot has at least as
+            many: it also counts tracks that it knows by the artist's name.
     """
     if snapshot is None or snapshot.period_end is None:
         return Difference(period, ("no document",), 0, None, 0, None) if days else None
@@ -157,6 +177,8 @@ def snapshot_difference(
         **dict.fromkeys(("total", "hourly", "daily"), total),
     }
     fields = tuple(name for name, value in wanted.items() if getattr(snapshot, name) != value)
+    if snapshot.credited is not None and any(snapshot.credited.get(key, 0) < plays for key, plays in credited.items()):
+        fields += ("top_artists_credited",)
     if not fields:
         return None
     return Difference(period, fields, total[0], snapshot.total[0], total[1], snapshot.total[1])

@@ -298,7 +298,8 @@ def assert_default(field: FieldInfo, default: str | None, where: str) -> None:
 
 @pytest.mark.parametrize("name", OTHER_TOP_LISTS)
 def test_all_top_lists_hold_the_same_items(name: str) -> None:
-    assert model_of(f"analytics_snapshots.{name}") is model_of("analytics_snapshots.top_artists")
+    """Albums have a field more."""
+    assert issubclass(model_of(f"analytics_snapshots.{name}"), model_of("analytics_snapshots.top_artists"))
 
 
 def test_what_goes_beyond_the_schema_may_be_missing() -> None:

@@ -68,6 +68,14 @@ features = st.fixed_dictionaries(
 replayed = st.fixed_dictionaries(
     {"spotify_id": st.just("x"), "name": names, "artist_name": names, "count": counts, "date": dates.map(str)}
 )
+contexts = _lists(
+    uri=st.sampled_from(("spotify:playlist:x", "spotify:user:ann:collection", "x", "")),
+    type=st.sampled_from(("playlist", "collection", "")),
+    name=names,
+    play_count=counts,
+    total_ms=times,
+    rank=counts,
+)
 any_statistics = st.fixed_dictionaries(
     {
         "total_tracks_played": counts,
@@ -78,8 +86,12 @@ any_statistics = st.fixed_dictionaries(
         "longest_streak_days": counts,
     },
     optional={
-        **{f"top_{kind}": rankings() for kind in ("artists", "tracks", "albums", "genres")},
-        **{f"top_{kind}_by_time": rankings() for kind in ("artists", "tracks", "albums", "genres")},
+        **{
+            f"top_{kind}{order}": contexts if kind == "contexts" else rankings()
+            for kind in ("artists", "tracks", "albums", "genres", "artists_credited", "contexts")
+            for order in ("", "_by_time")
+        },
+        "contexts_coverage": st.floats(0, 1),
         "active_days": counts,
         "months": months,
         "hourly_distribution": _lists(hour=st.integers(0, 23), count=counts, total_ms=times),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, DayTotal, MonthTotal
+from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, DayTotal, MonthTotal, TopContext
 from echostats_pipeline.report.build import build_report
 from echostats_pipeline.report.document import Figure, Report, ReportInput
 from echostats_pipeline.transforms.coverage import Stretch
@@ -136,6 +136,26 @@ def test_months_without_plays_are_on_the_axis_and_unknown_ones_are_not_silent() 
     assert list(found) == [f"{number:02}" for number in range(1, 13)]
     assert {name for name, (_, known) in found.items() if not known} == {"03", "04"}
     assert (found["02"], found["05"]) == ((0, True), (1, True))
+
+
+def test_credited_artists_contexts_and_full_listens_are_told() -> None:
+    context = TopContext(uri="spotify:playlist:37i9", type="playlist", name="", play_count=9, total_ms=9_000, rank=1)
+    named = context.model_copy(update={"uri": "spotify:playlist:a", "name": "Walks", "rank": 2})
+    liked = context.model_copy(
+        update={"uri": "spotify:user:ann:collection", "type": "collection", "name": "Liked Songs"}
+    )
+    more = {"top_contexts": [context, named, liked], "contexts_coverage": 0.5}
+    report = build_report(changed(samples.year(), top_artists_credited=samples.top(("Guest",)), **more))
+    titles = [ranking.title or ranking.kind for ranking in report.rankings]
+    assert titles == ["artists", "All credited artists", "tracks", "albums", "genres", "Played from"]
+    assert report.rankings[1].by_plays[0].name == "Guest"
+    assert "guests too" in report.rankings[1].told
+    lines = [(line.name, line.by) for line in report.rankings[-1].by_plays]
+    assert lines == [("playlist 37i9", ""), ("Walks", "playlist"), ("Liked Songs", "")]
+    plays = report.figures[1].value
+    assert f"of {plays} plays" in report.rankings[-1].told
+    assert report.rankings[3].by_plays[2].by.endswith("heard in full 3 times")
+    assert len({ranking.key for ranking in report.rankings}) == len(report.rankings)
 
 
 def test_of_few_plays_genres_and_features_are_not_told() -> None:

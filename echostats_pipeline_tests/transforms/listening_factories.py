@@ -220,7 +220,7 @@ def listened(plays: Sequence[OraclePlay], documents: Sequence[RollupDocument], c
         rows = [(play.track_id, play.track_name, play.artist_name, play.album_name) for play in played]
         return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
-    return identified(rollup_frames(documents), catalog_frames(catalogue), played_names, catalogue.playlists)
+    return identified(rollup_frames(documents), catalog_frames(catalogue), played_names, playlists=catalogue.playlists)
 
 
 def catalog_frames(catalogue: Catalogue) -> CatalogFrames:

@@ -1,5 +1,6 @@
 """The audit's second computation equals the first one."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostats_pipeline.model.statistics import PERIODS
+from echostats_pipeline.model.statistics import PERIOD_DAYS, PERIODS
 from echostats_pipeline.transforms.audit import (
     COUNTS,
     TIMES,
@@ -27,12 +28,13 @@ from echostats_pipeline.transforms.days import local_date, local_midnight
 from echostats_pipeline.transforms.statistics.rollups import RollupDocument
 from echostats_pipeline.transforms.statistics.snapshots import build_snapshots
 from echostats_pipeline_tests.transforms.listening_factories import (
+    catalogues,
     daily_rollups,
     listened,
     quick,
     zoned_histories,
 )
-from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, OraclePlay
+from echostats_pipeline_tests.transforms.oracle import VARIOUS, Catalogue, Document, OraclePlay
 from echostats_pipeline_tests.transforms.oracle_periods import first_instant
 
 thresholds = st.sampled_from((0, 1, 30_000))
@@ -59,13 +61,16 @@ def sums_of(document: RollupDocument) -> RollupSums:
         "hourly_ms": sum(bucket["ms"] for bucket in document["hourly"]),
         "artist_plays": sum(document["artist_plays"].values()),
         "album_plays": sum(document["album_plays"].values()),
+        "credited_plays": sum(document["credited_artist_plays"].values()),
         "track_plays": sum(track["count"] for track in tracks),
         "track_ms": sum(track["ms"] for track in tracks),
     }
 
 
-def rollup_sums(plays: Sequence[OraclePlay], zone: str, min_play_ms: int) -> dict[date, RollupSums]:
-    documents = daily_rollups(plays, zone, min_play_ms=min_play_ms)
+def rollup_sums(
+    plays: Sequence[OraclePlay], zone: str, min_play_ms: int, catalogue: Catalogue
+) -> dict[date, RollupSums]:
+    documents = daily_rollups(plays, zone, catalogue, min_play_ms=min_play_ms)
     return {date.fromisoformat(document["date"]): sums_of(document) for document in documents}
 
 
@@ -83,37 +88,52 @@ def snapshot_sums(document: Document) -> SnapshotSums:
         (document["total_tracks_played"], document["total_ms_played"]),
         totals("hourly"),
         totals("daily"),
+        {line["spotify_id"]: line["play_count"] for line in document["top_artists_credited"]},
     )
 
 
+def number_of_artists(catalogue: Catalogue) -> dict[str, int]:
+    """How many artists are credited on each track of Spotify's."""
+    return {
+        track_id: len({*track.artist_ids} - {"", VARIOUS})
+        for track_id, track in catalogue.tracks.items()
+        if ":" not in track_id
+    }
+
+
 @quick
-@given(history=zoned_histories(), min_play_ms=thresholds)
-def test_plain_sums_agree_with_the_rollups_on_every_history(history: History, min_play_ms: int) -> None:
+@given(history=zoned_histories(), catalogue=catalogues(), min_play_ms=thresholds)
+def test_plain_sums_agree_with_the_rollups_on_every_history(
+    history: History, catalogue: Catalogue, min_play_ms: int
+) -> None:
     zone, plays = history
-    found = history_sums(facts(plays), ZoneInfo(zone), min_play_ms)
-    rollups = rollup_sums(plays, zone, min_play_ms)
+    found = history_sums(facts(plays), ZoneInfo(zone), min_play_ms, number_of_artists(catalogue))
+    rollups = rollup_sums(plays, zone, min_play_ms, catalogue)
     assert found.keys() == rollups.keys()
     assert [day_difference(day, found[day], rollups[day]) for day in found] == [None] * len(found)
 
 
 @quick
-@given(history=zoned_histories(), data=st.data())
-def test_whatever_sum_of_a_rollup_is_changed_is_named(history: History, data: st.DataObject) -> None:
+@given(history=zoned_histories(), catalogue=catalogues(), data=st.data())
+def test_whatever_sum_of_a_rollup_is_changed_is_named(
+    history: History, catalogue: Catalogue, data: st.DataObject
+) -> None:
     zone, plays = history
-    rollups = rollup_sums(plays, zone, 30_000)
+    rollups = rollup_sums(plays, zone, 30_000, catalogue)
     day = data.draw(st.sampled_from(sorted(rollups)))
-    field = data.draw(st.sampled_from(("total_rows", *COUNTS, *TIMES)))
+    field = data.draw(st.sampled_from(("total_rows", "credited_plays", *COUNTS, *TIMES)))
     changed = {**rollups[day], field: rollups[day][field] + data.draw(st.integers(1, 9))}
-    difference = day_difference(day, history_sums(facts(plays), ZoneInfo(zone), 30_000)[day], changed)
+    sums = history_sums(facts(plays), ZoneInfo(zone), 30_000, number_of_artists(catalogue))
+    difference = day_difference(day, sums[day], changed)
     assert difference is not None
     assert (difference.key, difference.fields) == (str(day), (field,))
 
 
 @quick
-@given(history=zoned_histories(), later=st.integers(-1, 40))
-def test_plain_sums_agree_with_the_snapshots(history: History, later: int) -> None:
+@given(history=zoned_histories(), catalogue=catalogues(), later=st.integers(-1, 40))
+def test_plain_sums_agree_with_the_snapshots(history: History, catalogue: Catalogue, later: int) -> None:
     zone, plays = history
-    documents = daily_rollups(plays, zone)
+    documents = daily_rollups(plays, zone, catalogue)
     days = {date.fromisoformat(document["date"]): sums_of(document) for document in documents}
     # On an existing date: Apia had no 2011-12-30.
     today = local_date(local_midnight(max(days) + timedelta(days=later), ZoneInfo(zone)), ZoneInfo(zone))
@@ -122,10 +142,18 @@ def test_plain_sums_agree_with_the_snapshots(history: History, later: int) -> No
         if (day := date.fromisoformat(document["date"])) <= today:
             last |= {track["spotify_id"]: day for track in document["track_plays"]}
     heard = {day: list(last.values()).count(day) for day in last.values()}
-    built = build_snapshots(listened(plays, documents, Catalogue()), user_id="u", timezone=zone, today=today)
+    built = build_snapshots(listened(plays, documents, catalogue), user_id="u", timezone=zone, today=today)
     for snapshot in built.snapshots:
-        stored = snapshot_sums(snapshot)
-        assert snapshot_difference(snapshot["period"], stored, days, heard, ZoneInfo(zone)) is None
+        stored, credited = snapshot_sums(snapshot), Counter[str]()
+        length = PERIOD_DAYS[snapshot["period"]]
+        for document in documents:
+            day = date.fromisoformat(document["date"])
+            if day <= today and (length is None or day > today - timedelta(days=length)):
+                credited.update(document["credited_artist_plays"])
+        assert snapshot_difference(snapshot["period"], stored, days, heard, ZoneInfo(zone), credited) is None
+        more = {artist_id: 1 + stored.credited.get(artist_id, 0) for artist_id in credited} if stored.credited else {}
+        found = snapshot_difference(snapshot["period"], stored, days, heard, ZoneInfo(zone), more)
+        assert (found.fields if found else ()) == (("top_artists_credited",) if more else ())
 
 
 def test_a_day_is_as_long_as_its_clocks_say() -> None:
