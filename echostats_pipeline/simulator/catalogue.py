@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import Literal
 
-from echostats_pipeline.simulator.dice import happens, weighted
+from echostats_pipeline.simulator.dice import chance, happens, weighted
 from echostats_pipeline.simulator.names import (
     DIRTY_ARTIST_NAMES,
     DIRTY_TITLES,
@@ -24,6 +24,9 @@ from echostats_pipeline.simulator.names import (
 NAMESAKE = "Velno Marsol"  # two artists carry this name
 SHARED_ALBUM_TITLE = "Paper Lantern"  # two artists have an album of this title
 
+VARIOUS_ARTISTS_ID, VARIOUS_ARTISTS = "0LyfQWJT6nXafLPZqxe9Of", "Various Artists"
+"""Spotify's id and name of the artist of compilations. No track is performed by it."""
+
 MIN_TRACKS = 200
 
 AlbumType = Literal["album", "single", "compilation"]
@@ -35,6 +38,7 @@ _TRACKS_PER_ARTIST = 10
 _KNOWN_FEATURES = 0.95
 _INTERLUDES = 0.02  # some are too short to count
 _SHOWS, _EPISODES_PER_SHOW = 12, 40
+_BY_VARIOUS_ARTISTS = 0.6  # compilations; the others belong to one artist
 _EARLIEST_RELEASE = date(1971, 1, 1)
 _RELEASE_DAYS = 17_500  # to the end of 2018, before the first simulated play
 
@@ -154,18 +158,19 @@ def build_catalogue(seed: int, track_count: int) -> Catalogue:
         raise ValueError(f"a simulated catalogue needs at least {MIN_TRACKS} tracks, not {track_count}")
     rng = Random(f"{seed}/catalogue")
     artists = _artists(seed, rng, max(20, track_count // _TRACKS_PER_ARTIST))
+    various = Artist(VARIOUS_ARTISTS_ID, VARIOUS_ARTISTS, genres=(), popularity=0, followers=0)
     albums: dict[str, Album] = {}
     tracks: dict[str, Track] = {}
-    for album, album_tracks in _discographies(seed, rng, artists, track_count):
+    for album, album_tracks in _discographies(seed, rng, artists, various, track_count):
         albums[album.id] = album
         tracks.update((track.id, track) for track in album_tracks)
     by_album: dict[str, list[Track]] = {album_id: [] for album_id in albums}
-    by_artist: dict[str, list[Track]] = {artist.id: [] for artist in artists}
+    by_artist: dict[str, list[Track]] = {artist.id: [] for artist in (*artists, various)}
     for track in tracks.values():
         by_album[track.album.id].append(track)
         by_artist[track.artists[0].id].append(track)
     return Catalogue(
-        artists={artist.id: artist for artist in artists},
+        artists={artist.id: artist for artist in (*artists, various)},
         albums=albums,
         tracks=tracks,
         audio_features={track_id: draw_features(rng) for track_id in tracks if happens(rng, _KNOWN_FEATURES)},
@@ -191,7 +196,7 @@ def _artists(seed: int, rng: Random, count: int) -> tuple[Artist, ...]:
 
 
 def _discographies(
-    seed: int, rng: Random, artists: tuple[Artist, ...], track_count: int
+    seed: int, rng: Random, artists: tuple[Artist, ...], various: Artist, track_count: int
 ) -> Iterator[tuple[Album, list[Track]]]:
     """Generate albums in rounds over all artists until `track_count` tracks exist; the last album may be shorter."""
     made = album_index = 0
@@ -201,7 +206,10 @@ def _discographies(
         size = {"album": rng.randint(8, 14), "single": rng.randint(1, 2), "compilation": 16}[album_type]
         size = min(size, track_count - made)
         title = SHARED_ALBUM_TITLE if album_index in {0, 1} else invented_title(rng)
-        album = _album(seed, rng, album_index, title, album_type, owner, size)
+        # A draw of its own, so that all others stay what they are.
+        together = chance(seed, "various", album_index) < _BY_VARIOUS_ARTISTS
+        by = various if album_type == "compilation" and together else owner
+        album = _album(seed, rng, album_index, title, album_type, by, size)
         listed = []
         for number in range(1, size + 1):
             performer = rng.choice(artists) if album_type == "compilation" and number > 1 else owner

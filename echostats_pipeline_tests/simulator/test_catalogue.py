@@ -5,7 +5,12 @@ from collections import Counter
 
 import pytest
 
-from echostats_pipeline.simulator.catalogue import NAMESAKE, SHARED_ALBUM_TITLE, build_catalogue
+from echostats_pipeline.simulator.catalogue import (
+    NAMESAKE,
+    SHARED_ALBUM_TITLE,
+    VARIOUS_ARTISTS_ID,
+    build_catalogue,
+)
 from echostats_pipeline.simulator.names import base62_id
 from echostats_pipeline.simulator.world import World
 
@@ -28,7 +33,16 @@ def test_it_is_large_and_every_artist_has_tracks(world: World) -> None:
     assert len(catalogue.artists) >= 300
     assert all(BASE62.fullmatch(item) for item in (*catalogue.tracks, *catalogue.artists, *catalogue.albums))
     assert {"album", "single", "compilation"} == {album.album_type for album in catalogue.albums.values()}
-    assert all(catalogue.artist_tracks[artist] for artist in catalogue.artists)
+    without = [artist for artist in catalogue.artists if not catalogue.artist_tracks[artist]]
+    assert without == [VARIOUS_ARTISTS_ID]
+
+
+def test_guests_are_credited_and_various_artists_only_on_compilations(world: World) -> None:
+    guests = [track for track in world.catalogue.tracks.values() if len(track.artists) > 1]
+    assert 0.15 < len(guests) / len(world.catalogue.tracks) < 0.25
+    various = [album for album in world.catalogue.albums.values() if album.artists[0].id == VARIOUS_ARTISTS_ID]
+    assert {album.album_type for album in various} == {"compilation"}
+    assert all(track.artists[0].id != VARIOUS_ARTISTS_ID for track in world.catalogue.tracks.values())
 
 
 def test_tracks_agree_with_their_albums(world: World) -> None:
