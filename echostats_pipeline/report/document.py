@@ -64,7 +64,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class RankingEntry:
-    """One line of a list; `share` is relative to the first line, 0 to 1; `by` is the artist, if known."""
+    """One line of a list; `share` is relative to the first line, 0 to 1.
+
+    `by` is the artist, if known; `more` is what else there is to say.
+    """
 
     rank: int
     name: str
@@ -74,6 +77,7 @@ class RankingEntry:
     share: float
     spotify_id: str
     image_url: str
+    more: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Builds the rankings of a report: what was played most, by plays and by time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from echostats_pipeline.model.statistics import PeriodStatistics, TopAlbum, TopContext, TopItem
 from echostats_pipeline.report.document import RANKED, RankingEntry, RankingList, ReportInput
@@ -27,9 +27,6 @@ def build_rankings(material: ReportInput, *, outdated: bool) -> list[RankingList
         by_plays: list[TopItem] = getattr(statistics, f"top_{kind}")
         by_time: list[TopItem] = getattr(statistics, f"top_{kind}_by_time")
         by = makers if kind in ("tracks", "albums") else {}
-        if kind == "albums":
-            full = _full_listens((*by_plays, *by_time))
-            by = {each: ", ".join(filter(None, (by.get(each, ""), full.get(each, "")))) for each in {**by, **full}}
         note = ""
         if kind == "genres" and "genres_coverage" in statistics.model_fields_set and not outdated:
             note = coverage(material, "genres")
@@ -82,14 +79,6 @@ def _as_item(context: TopContext) -> TopItem:
     )
 
 
-def _full_listens(albums: Iterable[TopItem]) -> dict[str, str]:
-    """Say of albums how often they were heard in full, by Spotify id."""
-    heard = {each.spotify_id: each.full_listens for each in albums if isinstance(each, TopAlbum)}
-    return {
-        album_id: f"heard in full {plural(times, 'time')}" for album_id, times in heard.items() if album_id and times
-    }
-
-
 def _ranked(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -> list[RankingEntry]:
     shown = items[:RANKED]
     most = max((getattr(item, measure) for item in shown), default=0)
@@ -103,9 +92,15 @@ def _ranked(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -
             share=getattr(item, measure) / most if most > 0 else 0.0,
             spotify_id=item.spotify_id,
             image_url=item.image_url,
+            more=_full_listens(item),
         )
         for rank, item in enumerate(shown, start=1)
     ]
+
+
+def _full_listens(item: TopItem) -> str:
+    times = item.full_listens if isinstance(item, TopAlbum) else None
+    return f"heard in full {plural(times, 'time')}" if times else ""
 
 
 def coverage(material: ReportInput, kind: str) -> str:
