@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
+from echostats_pipeline.transforms.statistics.credits import VARIOUS_ARTISTS_ID
 from echostats_pipeline.transforms.titles import Title, artist_stem, edition_of, is_generic, read_title, stem
 
 SAME_LENGTH_MS = 2_000
@@ -41,8 +42,6 @@ NOBODY = (
     "unknownartist",
 )
 """Names that stand where no artist is known, in the form of `artist_stem`."""
-NOBODYS_ID = "0LyfQWJT6nXafLPZqxe9Of"
-"""Spotify's id of the artist "Various Artists"."""
 Pairs = Collection[tuple[str, str]]
 """Pairs of track ids."""
 
@@ -242,7 +241,7 @@ def _why(each: Known, song: Sequence[Known], joining: _Joining) -> Why:
 
 def _artists(tracks: pl.DataFrame) -> pl.Expr:
     """The primary artists: their ids; names where no id is known, or the only id of an artist with that name."""
-    by_id = pl.when(pl.col("artist_id") != NOBODYS_ID).then("artist_id").otherwise(pl.lit(""))
+    by_id = pl.when(pl.col("artist_id") != VARIOUS_ARTISTS_ID).then("artist_id").otherwise(pl.lit(""))
     if (tracks["artist_id"] != "").all():
         return by_id
     names = tracks.select("artist_id", "artist_name").unique().with_columns(name=artist_stem(pl.col("artist_name")))
