@@ -94,17 +94,29 @@ class RollupFrames:
     def of_documents(cls, frames: Mapping[str, pl.DataFrame]) -> "RollupFrames":
         """Build from frames of `DOCUMENT_SCHEMAS`."""
         named = frames["named"]
-        unnamed = (
-            frames["tracks"] if named.is_empty() else frames["tracks"].join(named, on=["date", "track_id"], how="anti")
-        )
+        places = frames["tracks"].with_columns(place=pl.int_range(pl.len()).over("date"))
+        unnamed = places if named.is_empty() else places.join(named, on=["date", "track_id"], how="anti")
         unnamed = unnamed.with_columns(pl.lit(None, pl.String).alias(name) for name in TRACK_NAMES)
-        tracks = pl.concat([unnamed, named.select(unnamed.columns)])
-        return cls._numbered(
-            {
-                **{name: frames[name] for name in ROLLUP_SCHEMAS},
-                "tracks": tracks,
-                "session_tracks": _session_tracks(frames),
-            }
+        tracks = pl.concat(
+            [unnamed, named.select(pl.lit(None, pl.Int64).alias("place"), pl.all()).select(unnamed.columns)]
+        )
+        ids = tracks.select(TRACK_IDS_SCHEMA.names()).unique().with_row_index("track")
+        numbered = tracks.join(ids, on=TRACK_IDS_SCHEMA.names(), how="left", nulls_equal=True)
+        spotifys = numbered.filter(~made_up(pl.col("track_id"))).select("date", "place", "track")
+        in_sessions = frames["session_tracks"].group_by("date", "ended_at", "place").len("plays")
+        return cls.joined(
+            [
+                cls(
+                    **{
+                        **{name: frames[name] for name in ROLLUP_SCHEMAS},
+                        "tracks": numbered.select(TRACK_DAYS_SCHEMA.names()),
+                        "session_tracks": in_sessions.join(spotifys, on=["date", "place"], how="inner")
+                        .select(SESSION_TRACKS_SCHEMA.names())
+                        .cast(SESSION_TRACKS_SCHEMA),
+                    },
+                    track_ids=ids.drop("track"),
+                )
+            ]
         )
 
     @classmethod
@@ -180,25 +192,6 @@ DOCUMENT_SCHEMAS = {
 
 A track of a session is a place among the tracks of its date, which are in order, those with counted plays first.
 """
-
-
-def _session_tracks(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Counted plays by part of a session and track, with the columns of `TRACK_IDS_SCHEMA` in place of a number."""
-    place = pl.int_range(pl.len()).over("date").alias("place")
-    ids = frames["tracks"].select("date", place, "track_id").filter(~made_up(pl.col("track_id")))
-    return (
-        frames["session_tracks"]
-        .group_by("date", "ended_at", "place")
-        .len("plays")
-        .join(ids, on=["date", "place"], how="inner")
-        .select(
-            "date",
-            "ended_at",
-            "track_id",
-            *(pl.lit(None, pl.String).alias(name) for name in TRACK_NAMES),
-            pl.col("plays").cast(pl.Int64),
-        )
-    )
 
 
 @dataclass(frozen=True, eq=False)
