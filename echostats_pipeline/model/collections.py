@@ -23,6 +23,7 @@ from echostats_pipeline.model.operations import (
     UserLease,
 )
 from echostats_pipeline.model.plays import CoveredSpan, ListeningGap, Play, RecentlyPlayedPage, UnfinishedMerge
+from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.statistics import (
     AnalyticsSnapshot,
     CalendarSnapshot,
@@ -230,6 +231,7 @@ EXTRA_COLLECTIONS = (
     Collection("unfinished_merges", UnfinishedMerge, (by("user_id"),)),
     Collection("listening_gaps", ListeningGap, (by("user_id", "from", unique=True),)),
     Collection("covered_spans", CoveredSpan, (by("user_id", "source", "from", unique=True),)),
+    Collection("rules", Rule, (by("user_id"),)),
     Collection("saved_tracks", SavedTrack, (by("user_id", "spotify_id", unique=True), by("user_id", "-added_at"))),
     Collection("top_items", TopItems, (by("user_id", "kind", "time_range", unique=True),)),
     Collection("library_readings", LibraryReading, (by("user_id", "part", unique=True),)),

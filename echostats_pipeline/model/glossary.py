@@ -28,6 +28,11 @@ MEANINGS: Mapping[str, str] = {
     "explicit": "Whether Spotify marks the track as explicit.",
     "isrc": "International recording code.",
     "description": "The description that its owner wrote.",
+    # Rules.
+    "Rule.kind": "What the rule does.",
+    "Rule.created_at": "When the user added it.",
+    "Renaming.spotify_id": "Its id; empty if only the name is known.",
+    "Renaming.name": "Its name without the rule.",
     # Pictures and links.
     "images": "Pictures on Spotify's servers, widest first.",
     "url": "Address of the picture.",
@@ -81,6 +86,10 @@ MEANINGS: Mapping[str, str] = {
     "total_ms": "Listening time in ms, short plays included.",
     "total_plays": "Plays that count: long enough, or of unknown length.",
     "total_rows": "All plays, short ones included.",
+    "excluded_ms": "Their listening time, in ms.",
+    "excluded_by": "How many each rule leaves out; a play that several rules leave out stands under each of them.",
+    "rule_id": "The rule: `rules._id` as text.",
+    "LeftOut.plays": "Plays that would count otherwise.",
     "total_skips": "Plays that the user left early.",
     "total_skips_known": "Plays for which it is known whether they were left early; Spotify's API never says.",
     "DailyRollup.sessions": "Parts of listening sessions: plays with no pause of more than half an hour between them.",

@@ -18,6 +18,8 @@ Source = Literal[
     "playlists",  # the names of a user's playlists
     "covered_spans",
     "users",
+    "exclusions",  # rules of a user that leave plays out, by the local dates of these plays
+    "rules",  # the other rules of a user
 ]
 """What can change. A new source is one line here; `storage.change_marks` names its consumers."""
 LeaseScope = Literal["history", "library"]

@@ -69,6 +69,13 @@ class Repeat(Embedded):
     continues: bool
 
 
+class LeftOut(Embedded):
+    """Plays that one rule leaves out. Several rules may leave out the same play."""
+
+    rule_id: str
+    plays: int
+
+
 class DailyRollup(Document):
     """Listening of one user on one local date (collection ``daily_rollups``).
 
@@ -99,12 +106,21 @@ class DailyRollup(Document):
     credited_artist_plays: dict[str, int] = Field(default_factory=dict)
     """Counted plays by the id of every artist whom the catalogue credits; artists known only by name are left out."""
     contexts: list[ContextPlays] = Field(default_factory=list)
+    excluded_plays: int = 0
+    """Plays that would count if no rule of the user left them out."""
+    excluded_rows: int = 0
+    """All plays that rules leave out; absent if there are none, like the next two."""
+    excluded_ms: int = 0
+    excluded_by: list[LeftOut] = Field(default_factory=list)
 
     def to_bson(self) -> dict[str, object]:
-        """As `Document.to_bson`, without `named_tracks` if there are none."""
+        """As `Document.to_bson`, without `named_tracks` and what rules leave out, if there are none."""
         document = super().to_bson()
         if not self.named_tracks:
             del document["named_tracks"]
+        if not self.excluded_rows:
+            for name in ("excluded_rows", "excluded_ms", "excluded_by"):
+                del document[name]
         return document
 
 
@@ -283,6 +299,9 @@ class PeriodStatistics(Document):
     top_contexts: list[TopContext] = Field(default_factory=list)
     top_contexts_by_time: list[TopContext] = Field(default_factory=list)
     contexts_coverage: float = 0.0
+    excluded_plays: int = 0
+    """Plays that would count if no rule of the user left them out."""
+    excluded_by: list[LeftOut] = Field(default_factory=list)
 
 
 class AnalyticsSnapshot(PeriodStatistics):

@@ -10,7 +10,7 @@ import polars as pl
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages.statistics import listening_frames
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.statistics.songs import NO_RULES, Why
+from echostats_pipeline.transforms.statistics.songs import Why
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class JoinedSong:
 
 def joined_songs(store: Store, user: User) -> list[JoinedSong]:
     """The songs of a user that have several ids, the most played first."""
-    heard = listening_frames(store, user.user_id, NO_RULES)
+    heard = listening_frames(store, user.user_id)
     wanted = heard.songs["track_id"]
     variants = heard.known.select("track_id").with_row_index("variant")
     plays = heard.tracks.join(variants, on="variant", how="inner").group_by("track_id").agg(pl.col("plays").sum())

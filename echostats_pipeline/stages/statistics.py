@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
@@ -24,11 +25,13 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.track_credits import TrackCredits
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
+from echostats_pipeline.transforms.statistics.exclusions import exclusions
 from echostats_pipeline.transforms.statistics.frames import CatalogFrames
 from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
+from echostats_pipeline.transforms.statistics.own_rules import song_pairs, with_rules
 from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
 from echostats_pipeline.transforms.statistics.snapshots import build_snapshots
-from echostats_pipeline.transforms.statistics.songs import NO_RULES, Rules
+from echostats_pipeline.transforms.statistics.songs import Rules
 
 MOST_EXTRA_DAYS = 31
 """Most waiting days outside a run's range that the run also rebuilds; more days get a separate run."""
@@ -42,12 +45,17 @@ FEW_DAYS = 31
 
 @dataclass(frozen=True)
 class RebuildResult:
-    """The result of a rebuild of rollups: the days, plays and rollups it read, and the documents it wrote."""
+    """The result of a rebuild of rollups: the days, plays and rollups it read, and the documents it wrote.
+
+    Also the plays that would count if no rule left them out, and the ids of the rules that did.
+    """
 
     days: int = 0
     plays: int = 0
     rollups: int = 0
     written: int = 0
+    excluded_plays: int = 0
+    excluded_by: frozenset[str] = frozenset()
 
     def __add__(self, other: "RebuildResult") -> "RebuildResult":
         return RebuildResult(
@@ -55,6 +63,8 @@ class RebuildResult:
             self.plays + other.plays,
             self.rollups + other.rollups,
             self.written + other.written,
+            self.excluded_plays + other.excluded_plays,
+            self.excluded_by | other.excluded_by,
         )
 
 
@@ -78,7 +88,8 @@ def rebuild_rollups_of(
     rebuilt = {user.user_id: RebuildResult() for user, _ in wanted}
     for stretches, track_credits in _read_ahead(store, _passes(store, wanted)):
         listeners = [
-            Listener(stretch.user.user_id, stretch.user.timezone, stretch.plays, stretch.dates) for stretch in stretches
+            Listener(stretch.user.user_id, stretch.user.timezone, stretch.plays, stretch.dates, stretch.rules)
+            for stretch in stretches
         ]
         built = build_daily_rollups(listeners, track_credits, min_play_ms=min_play_ms)
         for stretch, rollups in zip(stretches, built, strict=True):
@@ -127,11 +138,12 @@ class SharedRebuild:
 
 
 class _Stretch(NamedTuple):
-    """Days of a user that are being rebuilt, and the plays of these days."""
+    """Days of a user that are being rebuilt, their plays, and the rules that leave some of these out."""
 
     user: User
     dates: list[date]
     plays: pl.DataFrame
+    rules: list[Rule]
     begun: BegunReading
 
 
@@ -182,7 +194,9 @@ def _read(store: Store, track_credits: TrackCredits, pieces: Iterable[tuple[User
         dates = list(window.dates())
         begun = store.marks.begin(user.user_id, "daily_rollups", [day.isoformat() for day in dates])
         plays = store.plays.read(user.user_id, *window.instants(ZoneInfo(user.timezone)))
-        stretches.append(_Stretch(user, dates, plays, begun))
+        # After the marks: a rule that comes now marks its days again.
+        rules = exclusions(store.rules.of(user.user_id))
+        stretches.append(_Stretch(user, dates, plays, rules, begun))
     # After all marks were noted: credits that change from now on mark their days again.
     track_ids = pl.concat([pl.Series("track_id", [], pl.String), *(each.plays["track_id"] for each in stretches)])
     return stretches, track_credits.of(track_ids)
@@ -196,7 +210,14 @@ def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument])
         store.marks.ask(user_id, "analytics_snapshots")
     store.marks.finish(stretch.begun)
     plays = sum(rollup["total_rows"] for rollup in rollups)
-    return RebuildResult(days=len(stretch.dates), plays=plays, rollups=len(rollups), written=written)
+    return RebuildResult(
+        len(stretch.dates),
+        plays,
+        len(rollups),
+        written,
+        sum(rollup["excluded_plays"] for rollup in rollups),
+        frozenset(each["rule_id"] for rollup in rollups for each in rollup.get("excluded_by", ())),
+    )
 
 
 def days_before(store: Store, user: User, day: date) -> set[date]:
@@ -245,7 +266,7 @@ def rebuild_snapshots(store: Store, user: User, now: datetime, *, same_recording
         same_recording: Whether a recording under several ids counts as one song.
     """
     with store.marks.reading(user.user_id, "analytics_snapshots"):
-        heard = listening_frames(store, user.user_id, NO_RULES if same_recording else None)
+        heard = listening_frames(store, user.user_id, same_recording=same_recording)
         today = local_date(now, ZoneInfo(user.timezone))
         ensure_spans(store, user, now)
         settle_unknown(store, user, now)
@@ -259,8 +280,8 @@ def rebuild_snapshots(store: Store, user: User, now: datetime, *, same_recording
     return Snapshots(snapshots, heard.days, heard.hours, today, unknown.touched)
 
 
-def listening_frames(store: Store, user_id: str, rules: Rules | None) -> ListeningFrames:
-    """Read all that a user has heard; `rules` decide which ids are one song, None counts ids."""
+def listening_frames(store: Store, user_id: str, *, same_recording: bool = True) -> ListeningFrames:
+    """Read all that a user has heard, as the user's rules show it; without `same_recording`, ids are no songs."""
     with ThreadPoolExecutor(1) as reader:
         # The first time, the server reads the catalogue while this process decodes the rollups.
         ahead = None if store.catalog.has_frames(user_id) else reader.submit(_catalog_of_plays, store, user_id)
@@ -272,7 +293,9 @@ def listening_frames(store: Store, user_id: str, rules: Rules | None) -> Listeni
     if catalog is None or not track_ids.is_in(asked.implode()).all():
         catalog = store.catalog.frames(user_id, track_ids)
     playlists = {} if rollups.contexts.is_empty() else store.library.playlist_names(user_id)
-    return identified(rollups, catalog, partial(store.plays.last_names, user_id), rules, playlists)
+    rules = store.rules.of(user_id)
+    joined = Rules(*song_pairs(rules)) if same_recording else None
+    return with_rules(identified(rollups, catalog, partial(store.plays.last_names, user_id), joined, playlists), rules)
 
 
 def _catalog_of_plays(store: Store, user_id: str) -> tuple[pl.Series, CatalogFrames]:

@@ -55,9 +55,9 @@ class Reads(NamedTuple):
 
 
 CONSUMERS: Mapping[str, Reads] = {
-    "daily_rollups": Reads(("listening_history", "track_credits"), by_date=True, from_nothing=False),
+    "daily_rollups": Reads(("listening_history", "track_credits", "exclusions"), by_date=True, from_nothing=False),
     "statistics_years": Reads(("daily_rollups",)),
-    "analytics_snapshots": Reads(("daily_rollups", "catalog", "playlists", "covered_spans", "users")),
+    "analytics_snapshots": Reads(("daily_rollups", "catalog", "playlists", "covered_spans", "users", "rules")),
 }
 """The collections, or databases, that are built from sources and read their changes.
 

@@ -19,6 +19,7 @@ PLAY_COLUMNS: Document = {
     "skipped": "$playback.skipped",
     "reason_end": "$playback.reason_end",
     "context_uri": "$context_uri",
+    "private_session": "$playback.incognito",
 }
 CONVERTED: Mapping[pl.DataType, tuple[str, Any]] = {
     pl.Int64(): ("long", None),

@@ -19,6 +19,7 @@ from echostats_pipeline.storage.owned import OwnedStore
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.storage.readings import ReadingStore
 from echostats_pipeline.storage.removals import RemovalStore
+from echostats_pipeline.storage.rules import RuleStore
 from echostats_pipeline.storage.statistics import StatisticsStore
 from echostats_pipeline.storage.sync_jobs import JobStore
 from echostats_pipeline.storage.users import UserStore
@@ -35,6 +36,7 @@ class Store:
     catalog: CatalogStore
     library: LibraryStore
     readings: ReadingStore
+    rules: RuleStore
     statistics: StatisticsStore
     marks: ChangeMarks
     jobs: JobStore
@@ -57,6 +59,7 @@ class Store:
             catalog=CatalogStore(db),
             library=LibraryStore(db),
             readings=ReadingStore(db),
+            rules=RuleStore(db),
             statistics=StatisticsStore(db, marks),
             marks=marks,
             jobs=JobStore(db),

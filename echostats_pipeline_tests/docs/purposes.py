@@ -59,6 +59,10 @@ PURPOSES: Mapping[str, Purpose] = {
         "miss what no client sent them.",
         "the assets `listening_history` and `streaming_history_import`",
     ),
+    "rules": Purpose(
+        "Rules of a user: plays to leave out of statistics, tracks and artists to count as one or apart, other names.",
+        "`echostats rules add`, `echostats rules remove` and `echostats rules import`",
+    ),
     "saved_tracks": Purpose("A user's liked songs.", "the asset `saved_tracks`"),
     "top_items": Purpose("Spotify's own rankings of a user.", "the asset `top_items`"),
     "library_readings": Purpose(

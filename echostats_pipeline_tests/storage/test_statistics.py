@@ -106,7 +106,7 @@ def test_rollups_come_back_as_frames_in_order(store: Store) -> None:
     ]
     store.statistics.replace_rollups("u", [DAY, DAY + timedelta(days=1)], built)
     frames = store.statistics.rollup_frames("u")
-    assert frames.days.rows() == [(DAY, 2, 18, 0, 0, True), (DAY + timedelta(days=1), 1, 5, 0, 0, True)]
+    assert frames.days.rows() == [(DAY, 2, 18, 0, 0, 0, True), (DAY + timedelta(days=1), 1, 5, 0, 0, 0, True)]
     assert frames.hours.rows() == [(DAY, 23, 2, 18)]
     tracks = frames.tracks.with_columns(frames.track_ids["track_id"].gather(frames.tracks["track"])).drop("track")
     assert tracks.rows() == [(DAY, 2, 9, "t"), (DAY, 0, 9, "q")]

@@ -8,6 +8,7 @@ import polars as pl
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.transforms.statistics.credits import CREDITS_SCHEMA, known_credits
 from echostats_pipeline.transforms.statistics.frames import (
     CATALOG_ALBUMS_SCHEMA,
@@ -18,8 +19,10 @@ from echostats_pipeline.transforms.statistics.frames import (
     RollupFrames,
 )
 from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
+from echostats_pipeline.transforms.statistics.own_rules import song_pairs, with_rules
 from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
 from echostats_pipeline.transforms.statistics.rollups import Listener, RollupDocument, build_daily_rollups
+from echostats_pipeline.transforms.statistics.songs import Rules
 from echostats_pipeline_tests.hypothesis_profiles import examples
 from echostats_pipeline_tests.transforms.oracle import (
     FEATURES,
@@ -101,6 +104,7 @@ def histories(draw: st.DrawFn, zone: str, *, max_plays: int = 25) -> list[Oracle
             skipped=draw(st.sampled_from((None, True, False))),
             reason_end=draw(st.sampled_from((None, "", "trackdone", "fwdbtn", "backbtn"))),
             context_uri=draw(st.sampled_from(CONTEXTS)),
+            private_session=draw(st.sampled_from((None, True, False))),
         )
         plays[play.played_at, play.track_id] = play
     return draw(st.permutations(list(plays.values())))
@@ -171,9 +175,10 @@ def daily_rollups(
     *,
     min_play_ms: int = 30_000,
     days: Collection[date] | None = None,
+    rules: Sequence[Rule] = (),
 ) -> list[RollupDocument]:
     """The rollups of one listener."""
-    listener = Listener("u", zone, plays_frame(plays), days)
+    listener = Listener("u", zone, plays_frame(plays), days, rules)
     (found,) = build_daily_rollups([listener], track_credits(catalogue or Catalogue()), min_play_ms=min_play_ms)
     return found
 
@@ -193,7 +198,7 @@ def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
             rows[name] += [(day, *(part[field] for field in fields)) for part in parts]
 
         days = {**document, "whole": "contexts" in document}
-        taken("days", [days], "total_plays", "total_ms", "total_skips", "total_skips_known", "whole")
+        taken("days", [days], "total_plays", "total_ms", "total_skips", "total_skips_known", "excluded_plays", "whole")
         taken("hours", document["hourly"], "hour", "count", "ms")
         tracks = (*document["track_plays"], *document["uncounted_tracks"])
         taken("tracks", tracks, "spotify_id", "count", "ms")
@@ -205,12 +210,18 @@ def rollup_frames(documents: Sequence[RollupDocument]) -> RollupFrames:
         for part in document["sessions"]:
             places = ({"ended_at": part["ended_at"], "place": place} for place in part.get("tracks", ()))
             taken("session_tracks", places, "ended_at", "place")
+        taken("exclusions", document.get("excluded_by", ()), "rule_id", "plays")
     return RollupFrames.of_documents(
         {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in DOCUMENT_SCHEMAS.items()}
     )
 
 
-def listened(plays: Sequence[OraclePlay], documents: Sequence[RollupDocument], catalogue: Catalogue) -> ListeningFrames:
+def listened(
+    plays: Sequence[OraclePlay],
+    documents: Sequence[RollupDocument],
+    catalogue: Catalogue,
+    rules: Sequence[Rule] = (),
+) -> ListeningFrames:
     """A user's listening from rollups and catalogue, with plays for names that the catalogue lacks."""
     last = {play.track_id: play for play in sorted(plays, key=lambda play: play.played_at)}
     names = ("track_id", "name", "artist_name", "album_name")
@@ -220,7 +231,8 @@ def listened(plays: Sequence[OraclePlay], documents: Sequence[RollupDocument], c
         rows = [(play.track_id, play.track_name, play.artist_name, play.album_name) for play in played]
         return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
-    return identified(rollup_frames(documents), catalog_frames(catalogue), played_names, playlists=catalogue.playlists)
+    catalog, playlists, songs = catalog_frames(catalogue), catalogue.playlists, Rules(*song_pairs(rules))
+    return with_rules(identified(rollup_frames(documents), catalog, played_names, songs, playlists), rules)
 
 
 def catalog_frames(catalogue: Catalogue) -> CatalogFrames:

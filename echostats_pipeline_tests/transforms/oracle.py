@@ -16,7 +16,7 @@ Where the contract leaves a choice, these rules hold:
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -58,6 +58,7 @@ class OraclePlay:
     skipped: bool | None = None
     reason_end: str | None = None
     context_uri: str | None = None
+    private_session: bool | None = None
 
     @property
     def is_made_up(self) -> bool:
@@ -116,13 +117,17 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Heard:
-    """A play with its listening time, its place in the listener's local calendar, and the play before it."""
+    """A play with its listening time, its place in the listener's local calendar, and the play before it that stays.
+
+    `left_out_by` has the ids of the rules that leave it out.
+    """
 
     play: OraclePlay
     counts: bool
     ms: int
     local: datetime
     before: "Heard | None" = field(default=None, repr=False, compare=False)
+    left_out_by: tuple[str, ...] = ()
 
     @property
     def day(self) -> date:
@@ -158,19 +163,30 @@ class Heard:
         return not self.goes_on or self.before is None or self.before.day != self.day
 
 
-def heard(plays: Iterable[OraclePlay], timezone: str, min_play_ms: int) -> list[Heard]:
-    """Plays in order of their end (then track), each with its time: as reported, or as much as can have passed."""
+def heard(
+    plays: Iterable[OraclePlay],
+    timezone: str,
+    min_play_ms: int,
+    left_out: Callable[..., tuple[str, ...]] = lambda *_: (),
+) -> list[Heard]:
+    """Plays in order of their end (then track), each with its time: as reported, or as much as can have passed.
+
+    `left_out` tells which rules leave out a play, from it and its local time.
+    """
     found: list[Heard] = []
+    latest: OraclePlay | None = None
     before: Heard | None = None
     for play in sorted(plays, key=lambda play: (play.played_at, play.track_id)):
         ms = play.ms_played
         if ms is None:
             ms = play.duration_ms
-            if before is not None:
-                ms = min(ms, (play.played_at - before.play.played_at) // timedelta(milliseconds=1))
+            if latest is not None:
+                ms = min(ms, (play.played_at - latest.played_at) // timedelta(milliseconds=1))
         counts = play.ms_played is None or play.ms_played >= min_play_ms
-        before = Heard(play, counts, ms, play.played_at.astimezone(ZoneInfo(timezone)), before)
-        found.append(before)
+        local = play.played_at.astimezone(ZoneInfo(timezone))
+        found.append(Heard(play, counts, ms, local, before, left_out(play, local)))
+        latest = play
+        before = before if found[-1].left_out_by else found[-1]
     return found
 
 
@@ -180,16 +196,18 @@ def rollups(
     min_play_ms: int,
     user_id: str = "u",
     catalogue: Catalogue | None = None,
+    left_out: Callable[..., tuple[str, ...]] = lambda *_: (),
 ) -> dict[date, Document]:
-    """The rollup of every local date that has a play."""
+    """The rollup of every local date that has a play; `left_out` as in `heard`."""
     by_day: dict[date, list[Heard]] = defaultdict(list)
-    for item in heard(plays, timezone, min_play_ms):
+    for item in heard(plays, timezone, min_play_ms, left_out):
         by_day[item.day].append(item)
     tracks = (catalogue or Catalogue()).tracks
     return {day: _rollup(user_id, day, items, tracks) for day, items in sorted(by_day.items())}
 
 
-def _rollup(user_id: str, day: date, items: Sequence[Heard], known: Mapping[str, KnownTrack]) -> Document:
+def _rollup(user_id: str, day: date, every: Sequence[Heard], known: Mapping[str, KnownTrack]) -> Document:
+    items = [item for item in every if not item.left_out_by]
     counted = [item for item in items if item.counts]
     hours = sorted({item.local.hour for item in items})
     tracks = []
@@ -225,7 +243,7 @@ def _rollup(user_id: str, day: date, items: Sequence[Heard], known: Mapping[str,
         "artist_plays": _tally(item.play.artist_name for item in counted),
         "album_plays": _tally(item.play.album_name for item in counted),
         "track_plays": [track for track in tracks if track["count"] > 0],
-        "total_rows": len(items),
+        "total_rows": len(every),
         "total_skips": sum(item.left_early for item in items),
         "total_skips_known": sum(item.end_is_known for item in items),
         "uncounted_tracks": [track for track in tracks if track["count"] == 0],
@@ -247,11 +265,28 @@ def _rollup(user_id: str, day: date, items: Sequence[Heard], known: Mapping[str,
                 "ended_at": run[-1].play.played_at,
                 "continues": run[0].repeats,
             }
-            for run in _kept_runs(items)
+            for run in (_kept_runs(items) if items else ())
         ],
         "credited_artist_plays": _tally(artist_id for item in counted for artist_id in credited_ids(item.play, known)),
         "contexts": _contexts(items),
+        **_left_out([item for item in every if item.left_out_by]),
     }
+
+
+def _left_out(items: Sequence[Heard]) -> Document:
+    """What rules leave out of a date; only that there is nothing, if so."""
+    more = {
+        "excluded_rows": len(items),
+        "excluded_ms": sum(item.ms for item in items),
+        "excluded_by": left_out_by(items),
+    }
+    return {"excluded_plays": sum(item.counts for item in items), **(more if items else {})}
+
+
+def left_out_by(items: Sequence[Heard]) -> list[Document]:
+    """How many plays each rule leaves out, most first."""
+    plays = _tally(rule_id for item in items if item.counts for rule_id in item.left_out_by)
+    return [{"rule_id": rule_id, "plays": count} for rule_id, count in plays.items()]
 
 
 def credited_ids(play: OraclePlay, known: Mapping[str, KnownTrack]) -> set[str]:

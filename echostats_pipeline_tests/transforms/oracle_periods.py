@@ -23,7 +23,15 @@ from functools import cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, Heard, OraclePlay, Variant, heard
+from echostats_pipeline_tests.transforms.oracle import (
+    Catalogue,
+    Document,
+    Heard,
+    OraclePlay,
+    Variant,
+    heard,
+    left_out_by,
+)
 from echostats_pipeline_tests.transforms.oracle_rankings import (
     Identity,
     artist_of,
@@ -31,6 +39,7 @@ from echostats_pipeline_tests.transforms.oracle_rankings import (
     identities_of,
     rankings,
 )
+from echostats_pipeline_tests.transforms.oracle_rules import credited_with_rules, rules_that_leave_out, with_rules
 
 PERIOD_LENGTHS = {"week": 7, "month": 30, "quarter": 90, "year": 365, "all_time": None}
 AWAY = timedelta(days=180)
@@ -38,7 +47,10 @@ AWAY = timedelta(days=180)
 
 @dataclass(frozen=True)
 class Listener:
-    """All plays of a user up to today, in order, with the user's part of the catalogue."""
+    """All plays of a user up to today, in order, with the user's part of the catalogue.
+
+    `left_out` are the plays that rules leave out, the others are `items`.
+    """
 
     items: Sequence[Heard]
     catalogue: Catalogue
@@ -48,6 +60,8 @@ class Listener:
     today: date
     full: Sequence[tuple[date, str]] = ()
     known: Callable[[date, bool], bool] = lambda _, __: True
+    left_out: Sequence[Heard] = ()
+    credited_by: Callable[[Heard], Mapping[str, tuple[str, str, str]]] = lambda _: {}
 
     @classmethod
     def of(
@@ -60,9 +74,13 @@ class Listener:
         min_play_ms: int = 30_000,
         user_id: str = "u",
         covered: Sequence[tuple[datetime, datetime]] = (),
+        rules: Sequence[Document] = (),
     ) -> "Listener":
-        items = heard(plays, timezone, min_play_ms)
-        identities = identities_of(items, catalogue)  # names may have been reported later than today
+        every = heard(plays, timezone, min_play_ms, partial(rules_that_leave_out, rules=rules))
+        items = [item for item in every if not item.left_out_by]
+        # Names may have been reported later than today, and by plays that are left out.
+        without = identities_of(items, catalogue, every, rules)
+        identities = with_rules(without, items, catalogue, rules)
         return cls(
             [item for item in items if item.day <= today],
             catalogue,
@@ -72,6 +90,8 @@ class Listener:
             today,
             full_listens(items, catalogue),
             partial(_is_known, covered, timezone, today),
+            [item for item in every if item.left_out_by and item.day <= today],
+            credited_with_rules(without, items, catalogue, rules),
         )
 
     def span(self, first: date | None, last: date) -> Document:
@@ -79,7 +99,13 @@ class Listener:
         within = [item for item in self.items if (first is None or first <= item.day) and item.day <= last]
         days = {item.day for item in within}
         full = Counter(album_id for day, album_id in self.full if (first is None or first <= day) and day <= last)
-        return {**rankings(within, self.identities, self.catalogue, full), **_more(within, days, self)}
+        out = [item for item in self.left_out if (first is None or first <= item.day) and item.day <= last]
+        return {
+            **rankings(within, self.identities, self.catalogue, full, self.credited_by),
+            **_more(within, days, self),
+            "excluded_plays": sum(item.counts for item in out),
+            "excluded_by": left_out_by(out),
+        }
 
     def bounds(self, first: date | None, last: date) -> Document:
         """The instants at which a period begins and ends."""
@@ -143,7 +169,8 @@ def reviews(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> dic
     """The review of every calendar year before this one with a play; arguments as `Listener.of`."""
     listener = Listener.of(plays, catalogue, **of)
     found = {}
-    for year in sorted({item.day.year for item in listener.items if item.day.year < listener.today.year}):
+    every = (*listener.items, *listener.left_out)
+    for year in sorted({item.day.year for item in every if item.day.year < listener.today.year}):
         first, last = date(year, 1, 1), date(year, 12, 31)
         days = {day for day in listener.played_days() if day.year == year}
         found[year] = {

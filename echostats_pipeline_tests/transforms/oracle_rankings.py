@@ -39,11 +39,24 @@ class Identity:
     album_id: str
     album_name: str
     artist_of_track: str
+    shown_artist: tuple[str, str, str] | None = None
+    genre_artists: tuple[str, ...] | None = None
+    shown_album: str = ""
 
 
-def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[Variant, Identity]:
-    """Identities by variant: in a first pass from catalogue and plays, in a second from names for the rest."""
-    last = {item.play.variant: item.play for item in sorted(items, key=lambda item: item.play.played_at)}
+def identities_of(
+    items: Sequence[Heard],
+    catalogue: Catalogue,
+    every: Sequence[Heard] | None = None,
+    rules: Sequence[Document] = (),
+) -> dict[Variant, Identity]:
+    """Identities by variant: in a first pass from catalogue and plays, in a second from names for the rest.
+
+    `every` are all plays, whose names count, too; `rules` join tracks to songs, or keep them apart.
+    """
+    mine = {item.play.variant for item in items}
+    in_order = sorted(items if every is None else every, key=lambda item: item.play.played_at)
+    last = {item.play.variant: item.play for item in in_order if item.play.variant in mine}
     own = own_names(items)
     known = {}
     for variant, play in last.items():
@@ -99,7 +112,10 @@ def identities_of(items: Sequence[Heard], catalogue: Catalogue) -> dict[Variant,
             plays=sum(item.counts for item in mine),
             ms=sum(item.ms for item in mine),
         )
-    return _shown_by_songs(identities, song_ids(list(facts.values())))
+    same, different = (
+        [rule["track_ids"] for rule in rules if rule["kind"] == kind] for kind in ("same_song", "different")
+    )
+    return _shown_by_songs(identities, song_ids(list(facts.values()), same, different))
 
 
 def _shown_by_songs(
@@ -182,10 +198,11 @@ def rankings(
     identities: Mapping[Variant, Identity],
     catalogue: Catalogue,
     full: Mapping[str, int],
+    credited_by: Callable[[Heard], Mapping[str, tuple[str, str, str]]],
 ) -> Document:
     """Statistics of tracks, artists, albums and genres, hours and weekdays, and audio features in a span of dates.
 
-    `full` has the number of times that albums were heard in full, by id.
+    `full` has the number of times that albums were heard in full, by id; `credited_by` tells who is credited.
     """
     tracks: dict[Any, Document] = {}
     artists: dict[Any, Document] = {}
@@ -200,7 +217,7 @@ def rankings(
     for item in sorted(items, key=lambda item: item.play.track_id):
         who = identities[item.play.variant]
         _add(tracks, who.song_id, item, who.song_id, who.name, who.image_url)
-        for key, shown in credited_on(item, identities, catalogue).items():
+        for key, shown in credited_by(item).items():
             _add(credited, key, item, *shown)
         if item.play.context_uri:
             _add(
@@ -213,14 +230,16 @@ def rankings(
             )
         if who.artist_key is not None:
             _add(artists, who.artist_key, item, *artist_of([item], identities, catalogue))
-            entry = catalogue.artists.get(who.artist_id)
-            with_genres += item.counts and entry is not None and bool(entry.genres)
-            for genre in entry.genres if entry else ():
+            ids = (who.artist_id,) if who.genre_artists is None else who.genre_artists
+            own = {genre for each in ids if each in catalogue.artists for genre in catalogue.artists[each].genres}
+            with_genres += item.counts and bool(own)
+            for genre in own:
                 _add(genres, genre, item, "", genre, "")
         if who.album_key is not None:
             entry = catalogue.albums.get(who.album_id)
             spelt = max(each.album_name for each in identities.values() if each.album_key == who.album_key)
             name, image_url = (entry.name, entry.image_url) if entry else (spelt, "")
+            name = who.shown_album or name
             _add(albums, who.album_key, item, who.album_id, name, image_url)
         for buckets, name, bucket in ((hours, "hour", item.local.hour), (weekdays, "day", item.day.weekday())):
             total = buckets.setdefault(bucket, {name: bucket, "count": 0, "total_ms": 0})
@@ -378,6 +397,8 @@ def artist_of(
 ) -> tuple[str, str, str]:
     """Id, name and picture of the artist of these plays; without an entry, the last name in its tracks."""
     who = identities[items[-1].play.variant]
+    if who.shown_artist is not None:
+        return who.shown_artist
     entry = catalogue.artists.get(who.artist_id)
     if entry:
         return who.artist_id, entry.name, entry.image_url

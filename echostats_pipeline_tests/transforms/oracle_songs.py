@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from typing import NamedTuple
 
 import polars as pl
@@ -64,18 +65,39 @@ class SongFacts:
     ms: int
 
 
-def song_ids(tracks: Sequence[SongFacts]) -> dict[str, list[str]]:
-    """All ids of the song of each id: the one that shows it first, then by plays, time and id."""
+def song_ids(
+    tracks: Sequence[SongFacts], same: Sequence[Sequence[str]] = (), different: Sequence[Sequence[str]] = ()
+) -> dict[str, list[str]]:
+    """All ids of the song of each id: the one that shows it first, then by plays, time and id.
+
+    Args:
+        tracks: The tracks of a user.
+        same: Ids that a rule joins; a song then has all of them, and what fits one of them fits all.
+        different: Ids that a rule keeps apart.
+    """
     tracks = sorted(tracks, key=lambda track: track.track_id)
-    song_of = {track: [track] for track in tracks}
+    ruled = _ruled(same)
+    together = {track: tuple(each for each in tracks if each.track_id in ruled(track.track_id)) for track in tracks}
+    apart = [set(pair) for ids in different for pair in combinations(ids, 2)]
+    song_of: dict[SongFacts, list[SongFacts]] = {}
+    for track in tracks:
+        song = song_of.get(track, list(together[track]))
+        song_of.update((each, song) for each in together[track])
+
+    def contradict(one: SongFacts, two: SongFacts) -> bool:
+        pairs = [(left, right) for left in together[one] for right in together[two]]
+        if any({left.track_id, right.track_id} in apart for left, right in pairs):
+            return True
+        return all(_contradict(*pair) for pair in pairs)
+
     for alike in _by(tracks, _isrc):
-        _join(alike, song_of)
+        _join(alike, song_of, contradict)
     artists: dict[str, set[str]] = defaultdict(set)
     for track in tracks:
         artists[_letters(track.artist_name)] |= {track.artist_id} - {""}
     for alike in _by(tracks, lambda track: _title(track, artists[_letters(track.artist_name)])):
         for group in _by_length(alike):
-            _join(group, song_of)
+            _join(group, song_of, contradict)
     shown_first = {
         track: sorted(song, key=lambda track: (-track.plays, -track.ms, track.track_id))
         for track, song in song_of.items()
@@ -92,7 +114,23 @@ def _by(tracks: Sequence[SongFacts], key: Callable[[SongFacts], object]) -> list
     return list(found.values())
 
 
-def _join(alike: Sequence[SongFacts], song_of: dict[SongFacts, list[SongFacts]]) -> None:
+def _ruled(same: Sequence[Sequence[str]]) -> Callable[[str], set[str]]:
+    """The ids that rules join with an id, directly or through others."""
+
+    def joined(track_id: str) -> set[str]:
+        found = {track_id}
+        while more := {each for ids in same if found & set(ids) for each in ids} - found:
+            found |= more
+        return found
+
+    return joined
+
+
+def _join(
+    alike: Sequence[SongFacts],
+    song_of: dict[SongFacts, list[SongFacts]],
+    contradict: Callable[[SongFacts, SongFacts], bool],
+) -> None:
     """Join each track with the first song of these tracks that it does not contradict."""
     met: list[SongFacts] = []
     for track in alike:
@@ -101,7 +139,7 @@ def _join(alike: Sequence[SongFacts], song_of: dict[SongFacts, list[SongFacts]])
             its = song_of[other]
             if mine is its:
                 break
-            if not any(_contradict(one, two) for one in mine for two in its):
+            if not any(contradict(one, two) for one in mine for two in its):
                 its.extend(mine)
                 song_of.update(dict.fromkeys(mine, its))
                 break

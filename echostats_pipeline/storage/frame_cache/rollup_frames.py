@@ -36,7 +36,7 @@ from echostats_pipeline.transforms.statistics.frames import (
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
 BY_DATE = index_on("daily_rollups", "user_id", "date")
-LAYOUT = 6
+LAYOUT = 8
 """Version of the cached columns; those of another version are read again. Change it with `frames.ROLLUP_SCHEMAS`."""
 READERS = 2
 DAYS_AT_ONCE = 183
@@ -65,9 +65,10 @@ ARRAYS = {
         "repeats", {"track_id": "spotify_id", "plays": "count", "ended_at": "ended_at", "continues": "continues"}
     ),
     "contexts": Array("contexts", {"uri": "uri", "plays": "count", "ms": "ms"}),
+    "excluded_by": Array("exclusions", {"rule_id": "rule_id", "plays": "plays"}),
 }
 INSTANTS = ("started_at", "ended_at")
-TOTALS = ("total_plays", "total_ms", "total_skips", "total_skips_known")
+TOTALS = ("total_plays", "total_ms", "total_skips", "total_skips_known", "excluded_plays")
 
 
 def _values(array: str, field: str) -> Document:

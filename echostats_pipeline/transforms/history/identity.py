@@ -27,6 +27,21 @@ def normalised_name(name: str) -> str:
     return " ".join(folded.split())
 
 
+def folded_name(name: str) -> str:
+    """The form that all spellings of a name share; the name itself if nothing is left."""
+    return normalised_name(name) or name
+
+
+def folded(column: str) -> pl.Expr:
+    """A column of names in the form that all their spellings share; an unknown name is empty."""
+
+    def forms_of(names: pl.Series) -> pl.Series:
+        forms = {name: folded_name(name) for name in names.unique()}
+        return names.replace_strict(list(forms), list(forms.values()), return_dtype=pl.String)
+
+    return pl.col(column).fill_null("").map_batches(forms_of, return_dtype=pl.String)
+
+
 def made_up(track_id: pl.Expr) -> pl.Expr:
     """Whether ids are made of names."""
     return pl.any_horizontal(track_id.str.starts_with(prefix) for prefix in MADE_UP)

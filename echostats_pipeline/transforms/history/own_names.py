@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from echostats_pipeline.transforms.history.identity import normalised_name
+from echostats_pipeline.transforms.history.identity import folded
 from echostats_pipeline.transforms.statistics.frames import TRACK_NAMES
 
 NAMED = pl.col("name").is_not_null()
@@ -33,8 +33,8 @@ def own_names(variants: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     named = variants.join(heard, on="variant", how="left").with_columns(
         pl.col("plays", "ms").fill_null(0),
         nameless=pl.all_horizontal(pl.col(TRACK_NAMES) == ""),
-        artist=_folded("artist_name"),
-        album=_folded("album_name"),
+        artist=folded("artist_name"),
+        album=folded("album_name"),
     )
     named = _most_played(named, "name", ["track_id"])
     named = _most_played(named, "artist_name", ["artist"])
@@ -45,16 +45,6 @@ def own_names(variants: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     artist = pl.when("nameless").then(pl.col("artist_name").first().over("track_id")).otherwise("artist_name")
     first = pl.int_range(pl.len()).over("track_id") == 0
     return named.select("variant", "track_id", "name", artist.alias("artist_name"), "album_name", first=first)
-
-
-def _folded(column: str) -> pl.Expr:
-    """A name in the form that all its spellings share; the name itself if nothing is left."""
-
-    def folded(names: pl.Series) -> pl.Series:
-        forms = {name: normalised_name(name) or name for name in names.unique()}
-        return names.replace_strict(list(forms), list(forms.values()), return_dtype=pl.String)
-
-    return pl.col(column).map_batches(folded, return_dtype=pl.String)
 
 
 def _most_played(named: pl.DataFrame, column: str, of: Sequence[str]) -> pl.DataFrame:

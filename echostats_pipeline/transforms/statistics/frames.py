@@ -17,6 +17,7 @@ DAYS_SCHEMA = pl.Schema(
         "ms": pl.Int64(),
         "skips": pl.Int64(),
         "skips_known": pl.Int64(),
+        "excluded_plays": pl.Int64(),
         "whole": pl.Boolean(),
     }
 )
@@ -38,6 +39,7 @@ REPEATS_SCHEMA = pl.Schema(
 CONTEXTS_SCHEMA = pl.Schema({"date": pl.Date(), "uri": pl.String(), "plays": pl.Int64(), "ms": pl.Int64()})
 SESSION_TRACKS_SCHEMA = pl.Schema({"date": pl.Date(), "ended_at": UTC_MS, "track": pl.UInt32(), "plays": pl.Int64()})
 """Counted plays by part of a session, which `ended_at` identifies; only of tracks with a Spotify id."""
+EXCLUSIONS_SCHEMA = pl.Schema({"date": pl.Date(), "rule_id": pl.String(), "plays": pl.Int64()})
 CATALOG_TRACKS_SCHEMA = pl.Schema(
     {
         "track_id": pl.String(),
@@ -70,7 +72,7 @@ CATALOG_ALBUMS_SCHEMA = pl.Schema(
 
 @dataclass(frozen=True, eq=False)
 class RollupFrames:
-    """Rollups of one user, taken apart: a row per day, day and hour, day and track, part of a session, repeat.
+    """Rollups of one user, taken apart: a row per day, hour, track, part of a session, repeat, rule that excludes.
 
     Contexts have a row per day and context, tracks of sessions one per part of a session and track. Days are in order
     of date, sessions and repeats in order of time. Tracks are numbered, because their ids would be three quarters of
@@ -84,6 +86,7 @@ class RollupFrames:
     repeats: pl.DataFrame
     contexts: pl.DataFrame
     session_tracks: pl.DataFrame
+    exclusions: pl.DataFrame
     track_ids: pl.DataFrame
 
     def dated(self) -> dict[str, pl.DataFrame]:
@@ -177,6 +180,7 @@ ROLLUP_SCHEMAS = {
     "repeats": REPEATS_SCHEMA,
     "contexts": CONTEXTS_SCHEMA,
     "session_tracks": SESSION_TRACKS_SCHEMA,
+    "exclusions": EXCLUSIONS_SCHEMA,
 }
 """Schemas of the frames whose rows have a date."""
 NUMBERED = ("tracks", "session_tracks")

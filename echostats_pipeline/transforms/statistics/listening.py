@@ -18,6 +18,7 @@ from echostats_pipeline.transforms.statistics.frames import CatalogFrames, Rollu
 from echostats_pipeline.transforms.statistics.songs import NO_RULES, SONGS_SCHEMA, Rules, alike, songs
 
 IDS_AND_NAMES = ("artist_id", "album_id", *NAMES)
+DATED = ("days", "hours", "sessions", "repeats", "exclusions", "tracks", "contexts", "full_listens")
 FEATURE_UNIT = 10**9
 """Features are stored as whole multiples of one over this, so that the order of summation does not matter."""
 
@@ -27,7 +28,7 @@ class ListeningFrames:
     """What a user has heard, with numbers for tracks, artists and albums.
 
     Attributes:
-        days: As in `frames.RollupFrames`, like `hours`, `sessions` and `repeats`.
+        days: As in `frames.RollupFrames`, like `hours`, `sessions`, `repeats` and `exclusions`.
         tracks: ``date``, ``variant``, ``plays``, ``ms``. A variant is a track, or, for tracks without a Spotify id, one
             set of names that plays give the track.
         known: One row per variant ever played, in order of ``variant``: ``track_id``, ``track`` (the number of the
@@ -53,6 +54,7 @@ class ListeningFrames:
     hours: pl.DataFrame
     sessions: pl.DataFrame
     repeats: pl.DataFrame
+    exclusions: pl.DataFrame
     tracks: pl.DataFrame
     known: pl.DataFrame
     names: pl.LazyFrame
@@ -73,8 +75,7 @@ class ListeningFrames:
         """The same up to and including a date; the numbers keep their meaning."""
         if (self.days["date"] <= last).all():
             return self
-        names = ("days", "hours", "sessions", "repeats", "tracks", "contexts", "full_listens")
-        dated = {name: getattr(self, name) for name in names}
+        dated = {name: getattr(self, name) for name in DATED}
         return replace(self, **{name: frame.filter(pl.col("date") <= last) for name, frame in dated.items()})
 
     def shown(self, tracks: pl.Series) -> pl.DataFrame:
@@ -132,6 +133,7 @@ def identified(
         hours=rollups.hours,
         sessions=rollups.sessions,
         repeats=repeats,
+        exclusions=rollups.exclusions,
         tracks=days,
         known=known.drop("artist_id", "album_id"),
         names=names,

@@ -154,7 +154,7 @@ def span_statistics(
     contexts = top_contexts(listening.contexts, heard.context_names)
     from_contexts = dict(listening.contexts.group_by("span").agg(pl.col("plays").sum()).iter_rows())
     totals, distributions = by_span(_totals(listening)), _distributions(listening)
-    months, new = _months(listening), _new_by_span(listening)
+    months, new, left_out = _months(listening), _new_by_span(listening), _left_out(listening)
     sessions, replayed = session_totals(heard.sessions, spans), most_replayed(heard.repeats, spans, heard.names)
     found = []
     for number in range(len(spans)):
@@ -194,12 +194,14 @@ def span_statistics(
                 "top_contexts": contexts[0].get(number, []),
                 "top_contexts_by_time": contexts[1].get(number, []),
                 "contexts_coverage": round(from_contexts.get(number, 0) / plays, DIGITS) if plays else 0.0,
+                "excluded_plays": total["excluded_plays"],
+                "excluded_by": left_out.get(number, []),
             }
         )
     return found
 
 
-_NOTHING = {"plays": 0, "ms": 0, "skips": 0, "skips_known": 0, "active_days": 0}
+_NOTHING = {"plays": 0, "ms": 0, "skips": 0, "skips_known": 0, "excluded_plays": 0, "active_days": 0}
 
 
 class Ranking(NamedTuple):
@@ -334,7 +336,7 @@ def _months(listening: Listening) -> dict[int, list[dict[str, Any]]]:
     """Calendar months of each span: plays, time, and what was new."""
     month = pl.col("date").dt.strftime("%Y-%m").alias("month")
     sums = (
-        listening.heard.days.lazy()
+        listening.heard.hours.lazy()  # a day has none if all of its plays are left out
         .group_by(listening.piece, month)
         .agg(count=pl.col("plays").sum(), total_ms=pl.col("ms").sum())
     )
@@ -343,3 +345,11 @@ def _months(listening: Listening) -> dict[int, list[dict[str, Any]]]:
         sums = sums.join(new, on=["piece", "month"], how="left")
     months = listening.collected(listening.summed(sums.fill_null(0), "month").sort("span", "month"))
     return dict(by_span(months.select("span", "month", "count", "total_ms", "new_tracks", "new_artists")))
+
+
+def _left_out(listening: Listening) -> dict[int, list[dict[str, Any]]]:
+    """The plays that each rule leaves out, by span; most first."""
+    exclusions = listening.heard.exclusions.lazy()
+    by_piece = exclusions.group_by(listening.piece, "rule_id").agg(pl.col("plays").sum())
+    sums = listening.summed(by_piece, "rule_id")
+    return dict(by_span(sums.sort("span", "plays", "rule_id", descending=[False, True, False]).collect()))

@@ -17,9 +17,10 @@ PLAYS_SCHEMA = pl.Schema(
         "skipped": pl.Boolean(),
         "reason_end": pl.String(),
         "context_uri": pl.String(),
+        "private_session": pl.Boolean(),
     }
 )
-"""One row per stored play of one user. `ms_played`, `skipped` and `reason_end` are null where unknown.
+"""One row per stored play of one user. The last five are null where unknown.
 
 `context_uri`, which is what the track was played from, is null or empty where unknown.
 """
@@ -33,6 +34,12 @@ SESSION_GAP_MS = 30 * 60_000
 SAME_SESSION_MS = 23 * 3_600_000
 """Plays whose ends lie further apart are never one session, however long the later one is reported to be. The rebuild
 of a day reads only 24 hours back and must decide as the rebuild of the whole history does."""
+
+
+SINCE_PREVIOUS_MS = pl.when(pl.col("listener") == pl.col("listener").shift()).then(
+    pl.col("played_at").diff().dt.total_milliseconds()
+)
+"""How long after the previous play of the listener a play ended, in rows in the order of plays."""
 
 
 def with_local_day(plays: pl.LazyFrame, timezone: str) -> pl.LazyFrame:
@@ -54,11 +61,7 @@ def with_listening_time(plays: pl.LazyFrame, min_play_ms: int) -> pl.LazyFrame:
         ``counted: Boolean``, ``left_early: Boolean`` (false where unknown), ``left_known: Boolean`` and ``ms: Int64``:
         the reported time, else the track's length but never more than has passed since the previous play.
     """
-    ordered = plays.sort("listener", "played_at", "track_id").with_columns(
-        since_previous_ms=pl.when(pl.col("listener") == pl.col("listener").shift()).then(
-            pl.col("played_at").diff().dt.total_milliseconds()
-        )
-    )
+    ordered = plays.sort("listener", "played_at", "track_id").with_columns(since_previous_ms=SINCE_PREVIOUS_MS)
     return ordered.with_columns(
         counted=pl.col("ms_played").is_null() | (pl.col("ms_played") >= min_play_ms),
         left_early=pl.col("skipped").fill_null(value=False)
@@ -66,6 +69,25 @@ def with_listening_time(plays: pl.LazyFrame, min_play_ms: int) -> pl.LazyFrame:
         left_known=pl.col("skipped").is_not_null() | (pl.col("reason_end").fill_null("") != ""),
         ms=pl.coalesce("ms_played", pl.min_horizontal("duration_ms", "since_previous_ms")).cast(pl.Int64),
     )
+
+
+def without_excluded(timed: pl.LazyFrame) -> pl.LazyFrame:
+    """The plays that no rule leaves out; the time that each of them lasted stays.
+
+    Args:
+        timed: As `with_listening_time` returns it, with ``rule_ids`` as `exclusions.with_exclusions` adds it.
+
+    Returns:
+        The rows that stay, with ``since_previous_ms`` counted from the previous one of them.
+    """
+    return timed.filter(pl.col("rule_ids").is_null()).with_columns(since_previous_ms=SINCE_PREVIOUS_MS)
+
+
+def goes_on() -> pl.Expr:
+    """Whether a play belongs to the session of the play before it, in rows as `with_sessions` takes them."""
+    pause_ms = pl.col("since_previous_ms") - pl.col("ms")
+    within = (pause_ms <= SESSION_GAP_MS) & (pl.col("since_previous_ms") <= SAME_SESSION_MS)
+    return within.fill_null(value=False)
 
 
 def with_sessions(timed: pl.LazyFrame) -> pl.LazyFrame:
@@ -79,11 +101,9 @@ def with_sessions(timed: pl.LazyFrame) -> pl.LazyFrame:
         and ``repeat_continues`` are, in the first row of a part or repeat, whether it began on another date.
         ``leaves`` is whether the next play is on another date.
     """
-    pause_ms = pl.col("since_previous_ms") - pl.col("ms")
-    goes_on = (pause_ms <= SESSION_GAP_MS) & (pl.col("since_previous_ms") <= SAME_SESSION_MS)
     return (
         timed.with_columns(
-            goes_on=goes_on.fill_null(value=False),
+            goes_on=goes_on(),
             same_bucket=(pl.col("bucket") == pl.col("bucket").shift()).fill_null(value=False),
             same_track=(pl.col("track_id") == pl.col("track_id").shift()).fill_null(value=False),
             leaves=(pl.col("bucket") != pl.col("bucket").shift(-1)).fill_null(value=True),

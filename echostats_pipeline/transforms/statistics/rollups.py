@@ -1,21 +1,24 @@
 """Builds daily rollups from plays: one document per user and local date with a play."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import polars as pl
 
+from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.statistics.contexts import played_contexts
 from echostats_pipeline.transforms.statistics.credits import NO_CREDITS, credited_plays
+from echostats_pipeline.transforms.statistics.exclusions import with_exclusions
 from echostats_pipeline.transforms.statistics.plays import (
     PLAYS_SCHEMA,
     with_listening_time,
     with_local_day,
     with_sessions,
+    without_excluded,
 )
 
 RollupDocument = dict[str, Any]
@@ -44,12 +47,14 @@ class Listener:
         timezone: IANA zone of the user's days and hours.
         plays: Frame of `PLAYS_SCHEMA` in any order, which begins a day before `days`.
         days: Local dates to build; None builds every date with a play.
+        rules: Rules of the user; those that leave plays out act here.
     """
 
     user_id: str
     timezone: str
     plays: pl.DataFrame
     days: Collection[date] | None = None
+    rules: Sequence[Rule] = ()
 
 
 def build_daily_rollups(
@@ -64,15 +69,18 @@ def build_daily_rollups(
 
     Returns:
         For each listener the documents of ``daily_rollups`` as `model.statistics.DailyRollup` describes them, by date,
-        without ``_id``. A date without plays has no document. Lists are in a total order, so equal plays give equal
-        documents.
+        without ``_id``. A date without plays has no document; a date all of whose plays are left out has one. Lists are
+        in a total order, so equal plays give equal documents.
     """
     documents: list[list[RollupDocument]] = [[] for _ in listeners]
     if not listeners:
         return documents
     every = pl.concat([_located(listener, number) for number, listener in enumerate(listeners)])
     # Computed once; otherwise each of the parts below would sort all plays again.
-    heard = with_sessions(with_listening_time(every, min_play_ms)).filter("wanted").collect()
+    every_timed = with_listening_time(every, min_play_ms)
+    left_out = _LeftOut.of(every_timed) if any(listener.rules for listener in listeners) else _LeftOut()
+    kept = without_excluded(every_timed) if left_out.rows else every_timed
+    heard = with_sessions(kept).filter("wanted").collect()
     timed = heard.lazy()
     tracks = _tracks(timed).collect()
     counted, uncounted = tracks.filter(pl.col("count") > 0), tracks.filter(pl.col("count") == 0)
@@ -98,7 +106,9 @@ def build_daily_rollups(
     contexts_of = _by_day(contexts, _records(contexts, ("uri", "type", "count", "ms")))
     track_plays, uncounted_tracks = (_by_day(some, _records(some, TRACK_FIELDS)) for some in (counted, uncounted))
     named_tracks = _by_day(named, _records(named, TRACK_FIELDS))
-    for bucket, total_plays, total_ms, total_rows, total_skips, total_skips_known in totals.iter_rows():
+    sums = {bucket: each for bucket, *each in totals.iter_rows()}
+    for bucket in sorted(sums.keys() | left_out.rows.keys()) if left_out.rows else sums:
+        total_plays, total_ms, total_rows, total_skips, total_skips_known = sums.get(bucket, _NOTHING)
         number, ordinal = divmod(bucket, LISTENER_STRIDE)
         day = date.fromordinal(ordinal)
         documents[number].append(
@@ -108,22 +118,68 @@ def build_daily_rollups(
                 "day_of_week": day.weekday(),
                 "total_plays": total_plays,
                 "total_ms": total_ms,
-                "hourly": hourly[bucket],
+                "hourly": hourly.get(bucket, []),
                 "artist_plays": dict(artist_plays.get(bucket, ())),
                 "album_plays": dict(album_plays.get(bucket, ())),
                 "track_plays": track_plays.get(bucket, []),
-                "total_rows": total_rows,
+                "total_rows": total_rows + left_out.rows_of(bucket),
                 "total_skips": total_skips,
                 "total_skips_known": total_skips_known,
                 "uncounted_tracks": uncounted_tracks.get(bucket, []),
                 **({"named_tracks": named_tracks[bucket]} if bucket in named_tracks else {}),
-                "sessions": sessions_of[bucket],
+                "sessions": sessions_of.get(bucket, []),
                 "repeats": repeats_of.get(bucket, []),
                 "credited_artist_plays": dict(credited_artists.get(bucket, ())),
                 "contexts": contexts_of.get(bucket, []),
+                **left_out.fields(bucket),
             }
         )
     return documents
+
+
+_NOTHING = (0, 0, 0, 0, 0)
+_NOTHING_LEFT_OUT = {"excluded_plays": 0}
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """What rules leave out, by ``bucket``: plays that would count, rows, ms; and plays by rule."""
+
+    rows: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
+    by_rule: Mapping[int, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, timed: pl.LazyFrame) -> "_LeftOut":
+        """From plays as `with_listening_time` returns them, with ``rule_ids``."""
+        excluded = timed.filter("wanted", pl.col("rule_ids").is_not_null()).collect().lazy()
+        rules = (
+            excluded.filter("counted")
+            .explode("rule_ids", empty_as_null=False)
+            .group_by("bucket", rule_id="rule_ids")
+            .agg(plays=pl.col("counted").sum())
+        )
+        totals, rules_of_days = pl.collect_all(
+            [
+                excluded.group_by("bucket").agg(pl.col("counted").sum(), pl.len(), pl.col("ms").sum()).sort("bucket"),
+                rules.sort("bucket", "plays", "rule_id", descending=[False, True, False]),
+            ]
+        )
+        return cls(
+            {bucket: tuple(sums) for bucket, *sums in totals.iter_rows()},
+            _by_day(rules_of_days, _records(rules_of_days, ("rule_id", "plays"))),
+        )
+
+    def rows_of(self, bucket: int) -> int:
+        """The plays of a day that are left out, short ones included."""
+        return self.rows[bucket][1] if bucket in self.rows else 0
+
+    def fields(self, bucket: int) -> dict[str, Any]:
+        """The fields of a rollup about what is left out."""
+        if bucket not in self.rows:
+            return _NOTHING_LEFT_OUT
+        plays, rows, ms = self.rows[bucket]
+        by_rule = self.by_rule.get(bucket, [])
+        return {"excluded_plays": plays, "excluded_rows": rows, "excluded_ms": ms, "excluded_by": by_rule}
 
 
 def _records(frame: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -152,7 +208,8 @@ def _located(listener: Listener, number: int) -> pl.LazyFrame:
         raise TypeError(f"plays must have the columns {dict(PLAYS_SCHEMA)}, got {dict(plays.schema)}")
     wanted = pl.lit(value=True) if listener.days is None else pl.col("date").is_in(list(listener.days))
     ordinal = pl.col("date").cast(pl.Int64) + date(1970, 1, 1).toordinal()
-    fitting = _fitting(with_local_day(plays.lazy().select(PLAYS_SCHEMA.names()), listener.timezone), plays)
+    dated = with_local_day(plays.lazy().select(PLAYS_SCHEMA.names()), listener.timezone)
+    fitting = _fitting(with_exclusions(dated, listener.rules), plays)
     return fitting.with_columns(listener=pl.lit(number), bucket=ordinal + number * LISTENER_STRIDE, wanted=wanted)
 
 

@@ -13,7 +13,7 @@ ago = st.integers(-3, 400)
 
 @given(plays=st.dictionaries(ago, st.integers(0, 500)), count=st.integers(1, 120))
 def test_each_of_the_last_days_is_there_once_with_its_plays(plays: dict[int, int], count: int) -> None:
-    rows = [(TODAY - timedelta(days=days), number, 0, 0, 0, True) for days, number in plays.items()]
+    rows = [(TODAY - timedelta(days=days), number, 0, 0, 0, 0, True) for days, number in plays.items()]
     found = plays_per_day(pl.DataFrame(rows, schema=DAYS_SCHEMA, orient="row"), last=TODAY, count=count)
     assert list(found) == [TODAY - timedelta(days=days) for days in range(count - 1, -1, -1)]
     assert list(found.values()) == [plays.get(days, 0) for days in range(count - 1, -1, -1)]
