@@ -24,6 +24,7 @@
     │           └── NotFoundOnSpotify     endpoint: the object does not exist, or not for this user
     ├── ExportError              a file is not a known kind of export, or is not safe to open
     │   └── BrokenExportError    a file cannot be read to its end; the rows before the fault were read
+    ├── RuleError                a rule of a user is wrong, or contradicts another one
     ├── UserBusyError            another run is changing the data of this user
     ├── LeaseLostError           a run stood still until its lease expired, and another run took the lease
     ├── UserRemovedError         the user was removed while a run was changing their data
@@ -199,6 +200,10 @@ class BrokenExportError(ExportError):
     def __init__(self, message: str, *, position: int) -> None:
         super().__init__(message)
         self.position = position
+
+
+class RuleError(EchostatsError):
+    """A rule of a user is wrong, contradicts another one, or names what the user has never played."""
 
 
 class UserBusyError(EchostatsError):

@@ -53,6 +53,7 @@ class Row:
     ms_played: int
     skipped: bool | None
     reason_end: str | None
+    private: bool | None = None
 
 
 _pauses = st.sampled_from((0, 0, 1, 60, 60, 200, 1_800, 1_801, 5 * HOUR, 23 * HOUR))
@@ -76,6 +77,7 @@ def _bursts(draw: st.DrawFn) -> list[Row]:
                 ms_played=draw(st.sampled_from((0, 1_000, 29_999, 30_000, 60_000, 200_000, 3 * HOUR * 1_000))),
                 skipped=draw(st.sampled_from((None, True, False))),
                 reason_end=draw(st.sampled_from((None, "", "trackdone", "fwdbtn"))),
+                private=draw(st.sampled_from((None, False, True))),
             )
         )
     return rows
@@ -129,6 +131,7 @@ def _extended(row: Row, end: datetime) -> dict[str, Any]:
         "spotify_track_uri": f"spotify:track:{row.track.spotify_id}",
         "skipped": row.skipped,
         "reason_end": row.reason_end,
+        "incognito_mode": row.private,
     }
 
 
@@ -228,3 +231,34 @@ learned = st.one_of(
         lambda features: Learned("features", features)
     ),
 )
+
+
+_spelt = st.sampled_from(("Nirvana", "NIRVANA", "Mr. Oizo", "$uicideboy$", "Renamed", "Formerly known"))
+_some_artist = st.builds(
+    lambda artist, name: {"spotify_id": artist, "name": name}, st.sampled_from(("", *ARTIST_IDS)), _spelt
+)
+_some_tracks = st.lists(st.sampled_from([track.spotify_id for track in TRACKS]), min_size=2, max_size=3, unique=True)
+_conditions = st.one_of(
+    _some_artist.map(lambda artist: {"artist": artist}),
+    st.sampled_from(("Nevermind", "Deluxe", "$")).map(lambda name: {"album": {"spotify_id": "", "name": name}}),
+    _some_tracks.map(lambda tracks: {"track_ids": tracks}),
+    st.sampled_from(({"from_hour": 23, "to_hour": 7}, {"from_hour": 0, "to_hour": 1}, {"weekdays": [5, 6]})),
+    st.sampled_from(({"to_date": "2011-12-30"}, {"from_date": "2023-12-31", "to_date": "2024-10-06"})),
+    st.just({"private_session": True}),
+)
+
+
+def _renamed(what: str, item: dict[str, str]) -> dict[str, Any]:
+    return {"kind": "rename", "rename": {"what": what, **item, "shown_name": "Another name"}}
+
+
+rule_contents = st.one_of(
+    _conditions.map(lambda conditions: {"kind": "exclude", "exclude": conditions}),
+    st.lists(_some_artist, min_size=2, max_size=2).map(lambda found: {"kind": "same_artist", "artists": found}),
+    st.builds(_renamed, st.sampled_from(("artist", "album")), _some_artist),
+    st.sampled_from(TRACKS).map(lambda track: _renamed("track", {"spotify_id": track.spotify_id, "name": ""})),
+    st.builds(
+        lambda kind, ids: {"kind": kind, "track_ids": ids}, st.sampled_from(("same_song", "different")), _some_tracks
+    ),
+)
+"""Rules as the database has them, without their user."""

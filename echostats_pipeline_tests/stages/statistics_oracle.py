@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from echostats_pipeline_tests.conftest import Counted
 from echostats_pipeline_tests.transforms import oracle, oracle_periods
 from echostats_pipeline_tests.transforms.document_differences import differences
 from echostats_pipeline_tests.transforms.oracle import FEATURES, Catalogue, Known, KnownTrack, OraclePlay
+from echostats_pipeline_tests.transforms.oracle_rules import rules_that_leave_out
 
 MIN_PLAY_MS = 30_000
 KEYS = {
@@ -30,7 +32,7 @@ KEYS = {
 }
 """Derived collections, and the fields that identify a document of a user."""
 CACHES = ("statistics_years", "statistics_catalog")
-SOURCES = ("users", "listening_history", "covered_spans", "tracks", "artists", "albums", "playlists")
+SOURCES = ("users", "rules", "listening_history", "covered_spans", "tracks", "artists", "albums", "playlists")
 """Collections from which they are derived."""
 TIMELESS = ("_id", "computed_at")
 MOST_LINES = 20
@@ -112,12 +114,15 @@ def by_brute_force(store: Store, now: datetime) -> Derived:
         plays, user_id = list(stored_plays(store.db, user)), user.user_id
         playlists = {each["spotify_id"]: each["name"] for each in store.db["playlists"].find({"user_id": user_id})}
         catalogue = replace(shared, playlists=playlists)
-        rollups = oracle.rollups(plays, user.timezone, MIN_PLAY_MS, user_id, catalogue)
+        rules = list(store.db["rules"].find({"user_id": user_id}))
+        left_out = partial(rules_that_leave_out, rules=rules)
+        rollups = oracle.rollups(plays, user.timezone, MIN_PLAY_MS, user_id, catalogue, left_out)
         of: dict[str, Any] = {
             "timezone": user.timezone,
             "today": local_date(now, ZoneInfo(user.timezone)),
             "min_play_ms": MIN_PLAY_MS,
             "user_id": user_id,
+            "rules": rules,
             "covered": [(span["from"], span["to"]) for span in store.db["covered_spans"].find({"user_id": user_id})],
         }
         reported = {
@@ -145,7 +150,8 @@ def stored_plays(db: Db, user: User) -> Iterator[OraclePlay]:
             ms_played=play["ms_played"],
             skipped=playback.get("skipped"),
             reason_end=playback.get("reason_end"),
-            context_uri=play["context_uri"],
+            context_uri=play.get("context_uri"),
+            private_session=playback.get("incognito"),
         )
 
 

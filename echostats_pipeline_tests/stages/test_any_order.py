@@ -7,8 +7,8 @@ number of machines.
 
 import sys
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,8 +21,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from echostats_pipeline.accounts.consent import move_days
 from echostats_pipeline.accounts.removal import remove_user
+from echostats_pipeline.errors import RuleError
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.library import Playlist
+from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.mapping import album_document, album_stub, artist_document, artist_stubs, track_document
 from echostats_pipeline.stages.credits import storing_tracks
@@ -30,6 +32,7 @@ from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
 from echostats_pipeline.stages.merging import fill_tracks
 from echostats_pipeline.stages.playlists import marking_renamed
+from echostats_pipeline.stages.rules import RuleBook
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store
@@ -125,9 +128,12 @@ class AnyOrder(RuleBasedStateMachine):
         if lived is not None:
             with suppress(DiedError):
                 self._import(dying(self.db, lived), user, path)
-            # Five minutes later, the dead process's changes no longer count as under way.
-            self.db["change_marks"].update_many({}, [{"$set": {"open_since": {"$subtract": ["$open_since", 400_000]}}}])
+            self._five_minutes_later()
         self._import(self.store, user, path)
+
+    def _five_minutes_later(self) -> None:
+        """The changes of a dead process no longer count as under way."""
+        self.db["change_marks"].update_many({}, [{"$set": {"open_since": {"$subtract": ["$open_since", 400_000]}}}])
 
     def _import(self, store: Store, user: User, path: Path) -> None:
         import_export(store, user, [path], progress=Counted(), clock=self.clock)
@@ -188,6 +194,29 @@ class AnyOrder(RuleBasedStateMachine):
                 statistics_oracle.rebuild_waiting(store, user)
             if what != "days":
                 rebuild_snapshots(store, user, self.now)
+
+    @rule(number=numbers, content=source_factories.rule_contents, lived=st.none() | lives)
+    def adds_a_rule(self, number: int, content: Document, lived: int | None) -> None:
+        user = self.user(number)
+        with self._perhaps_dying(lived) as store, suppress(RuleError):
+            RuleBook(store, user, statistics_oracle.MIN_PLAY_MS).add(
+                Rule.model_validate({**content, "user_id": user.user_id})
+            )
+
+    @rule(number=numbers, which=st.integers(0, 3), lived=st.none() | lives)
+    def removes_a_rule(self, number: int, which: int, lived: int | None) -> None:
+        with self._perhaps_dying(lived) as store:
+            book = RuleBook(store, self.user(number), statistics_oracle.MIN_PLAY_MS)
+            for stored in book.rules[which : which + 1]:
+                book.remove(stored)
+
+    @contextmanager
+    def _perhaps_dying(self, lived: int | None) -> Iterator[Store]:
+        """A store whose process may die; then five minutes pass."""
+        with suppress(DiedError):
+            yield self.store if lived is None else dying_statistics(self.db, lived)
+        if lived is not None:
+            self._five_minutes_later()
 
     @rule(learned=source_factories.learned)
     def learns(self, learned: source_factories.Learned) -> None:

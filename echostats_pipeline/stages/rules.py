@@ -1,0 +1,225 @@
+"""Adds and removes rules of a user, and says beforehand what would change.
+
+A rule that leaves plays out marks the days that hold them; any other marks the statistics of periods. The marks are
+open before the rule is written and plain after it, so that a process that dies between the two costs a rebuild too
+many.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from functools import cached_property, partial
+
+import polars as pl
+from bson import ObjectId
+
+from echostats_pipeline.errors import NotFoundError, RuleError
+from echostats_pipeline.model.rules import Rule
+from echostats_pipeline.model.users import User
+from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
+from echostats_pipeline.storage.database import Document
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline.transforms.rule_checks import refusal
+from echostats_pipeline.transforms.statistics.listening import identified
+from echostats_pipeline.transforms.statistics.own_rules import song_pairs, with_rules
+from echostats_pipeline.transforms.statistics.period_statistics import span_statistics
+from echostats_pipeline.transforms.statistics.rule_effects import judged, totals_by_day, touched_days, touched_plays
+from echostats_pipeline.transforms.statistics.songs import Rules
+
+TOP = 5
+"""Length of the rankings before and after a change."""
+SHORTEST_ENDING = 4
+"""Fewest characters of the end of a rule's id that stand for all of it."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An artist or a track in a ranking, with its plays."""
+
+    name: str
+    plays: int
+
+
+@dataclass(frozen=True)
+class RuleTotals:
+    """Statistics of all time: counted plays, listening time in ms, plays left out, and the top artists and tracks."""
+
+    plays: int
+    ms: int
+    excluded_plays: int
+    artists: Sequence[Ranked]
+    tracks: Sequence[Ranked]
+
+
+@dataclass(frozen=True)
+class RuleEffect:
+    """What changes if a rule comes or goes.
+
+    Attributes:
+        plays: Plays that count and that the rule leaves out; 0 for a rule of another kind.
+        days: The days whose rollups change.
+        before: Statistics of all time without the change.
+        after: Statistics of all time with it.
+    """
+
+    plays: int
+    days: frozenset[date]
+    before: RuleTotals
+    after: RuleTotals
+
+
+@dataclass
+class RuleBook:
+    """The rules of one user, and all plays that they act on.
+
+    Attributes:
+        store: The database.
+        user: The user whose rules they are.
+        min_play_ms: Plays known to be shorter do not count.
+        same_recording: Whether a recording under several ids counts as one song.
+    """
+
+    store: Store
+    user: User
+    min_play_ms: int
+    same_recording: bool = True
+
+    @cached_property
+    def rules(self) -> list[Rule]:
+        """The rules that there are, in the order in which they were added."""
+        return self.store.rules.of(self.user.user_id)
+
+    @cached_property
+    def plays(self) -> pl.DataFrame:
+        """All plays of the user, as `transforms.statistics.plays.PLAYS_SCHEMA`."""
+        return self.store.plays.read(self.user.user_id)
+
+    def named(self, rule_id: str) -> Rule:
+        """The rule with an id, or with the only id that ends so.
+
+        Raises:
+            NotFoundError: there is no such rule, or several.
+        """
+        ending = rule_id.strip().lower()
+        found = [rule for rule in self.rules if rule.rule_id.endswith(ending)]
+        if len(ending) >= SHORTEST_ENDING and len(found) == 1:
+            return found[0]
+        known = ", ".join(rule.rule_id for rule in self.rules) or "none yet"
+        raise NotFoundError(f"{self.user.partition_key} has no single rule {rule_id!r}. Rules: {known}")
+
+    def check(self, rule: Rule) -> None:
+        """Check a new rule against the others and the plays.
+
+        Raises:
+            RuleError: the rule contradicts another one, repeats it, or would leave nothing.
+        """
+        if reason := refusal(rule, self.rules):
+            raise RuleError(reason)
+        if rule.exclude is None:
+            return
+        found = self._judged([*self.rules, _as_stored(rule)]).filter("counted")
+        if found.height and not found["rule_ids"].null_count():
+            raise RuleError(
+                f"With this rule, no play of {self.user.partition_key} would be left: "
+                f"all {found.height:,} plays would be left out. Add a condition, for example --from or --hours."
+            )
+
+    def effect(self, *, added: Rule | None = None, removed: Rule | None = None) -> RuleEffect:
+        """What a change of the rules would change in the statistics; it changes nothing itself."""
+        before, after = self.rules, [rule for rule in self.rules if removed is None or rule.id != removed.id]
+        if added is not None:
+            after = [*after, _as_stored(added)]
+        changed = next((rule for rule in (removed, added and after[-1]) if rule is not None), None)
+        is_exclusion = changed is not None and changed.exclude is not None
+        found = self._judged(before), self._judged(after) if is_exclusion else None
+        with_it = found[0] if found[1] is None or removed is not None else found[1]
+        return RuleEffect(
+            plays=touched_plays(with_it, [changed]) if changed is not None and is_exclusion else 0,
+            days=frozenset(touched_days(with_it, changed)) if changed is not None and is_exclusion else frozenset(),
+            before=self._totals(found[0], before),
+            after=self._totals(found[0] if found[1] is None else found[1], after),
+        )
+
+    def add(self, rule: Rule) -> tuple[Rule, set[date]]:
+        """Store a new rule; returns it with its id, and the days that wait for a rebuild.
+
+        Raises:
+            RuleError: see `check`.
+        """
+        self.check(rule)
+        days = self.touched(rule)
+        with self._changing(rule, days):
+            stored = self.store.rules.add(rule)
+        return stored, days | self._touched_since(stored, days)
+
+    def remove(self, rule: Rule) -> set[date]:
+        """Delete a rule; returns the days that wait for a rebuild."""
+        days = self.touched(rule)
+        with self._changing(rule, days):
+            self.store.rules.remove(rule)
+        return days | self._touched_since(rule, days)
+
+    def rebuild(self, days: set[date], now: datetime, progress: Progress) -> Document:
+        """Rebuild days and the statistics of periods at once, instead of leaving them to the next run.
+
+        Returns:
+            The snapshot of all time.
+        """
+        if days:
+            rebuild_rollups(self.store, self.user, days, min_play_ms=self.min_play_ms, progress=progress)
+        built = rebuild_snapshots(self.store, self.user, now, same_recording=self.same_recording)
+        return built.documents["all_time"]
+
+    def _judged(self, rules: Sequence[Rule]) -> pl.DataFrame:
+        return judged(self.plays, self.user.timezone, self.min_play_ms, rules)
+
+    def touched(self, rule: Rule) -> set[date]:
+        """The days whose rollups change if a rule comes or goes."""
+        if rule.exclude is None:
+            return set()
+        rule = rule if rule.id else _as_stored(rule)
+        others = [other for other in self.rules if other.id != rule.id]
+        return touched_days(self._judged([*others, rule]), rule)
+
+    def _touched_since(self, rule: Rule, days: set[date]) -> set[date]:
+        """Mark days with plays that came while the rule was written: their rebuild may have read the rules before."""
+        if rule.exclude is None:
+            return set()
+        late = replace(self).touched(rule) - days
+        self.store.marks.mark(self.user.user_id, "exclusions", map(str, late))
+        return late
+
+    def _changing(self, rule: Rule, days: set[date]) -> AbstractContextManager[None]:
+        """Mark what a rule touches before and after the block that writes it."""
+        if rule.exclude is None:
+            return self.store.marks.changing(self.user.user_id, source="rules")
+        return self.store.marks.changing(self.user.user_id, days, source="exclusions")
+
+    def _totals(self, found: pl.DataFrame, rules: Sequence[Rule]) -> RuleTotals:
+        rollups = totals_by_day(found)
+        catalog = self.store.catalog.frames(self.user.user_id, rollups.track_ids["track_id"].unique())
+        last_names = partial(self.store.plays.last_names, self.user.user_id)
+        songs = Rules(*song_pairs(rules)) if self.same_recording else None
+        heard = with_rules(identified(rollups, catalog, last_names, songs), rules)
+        dates = heard.days["date"]
+        span = DayWindow(dates[0], dates[-1]) if len(dates) else DayWindow(date.max, date.min)
+        (statistics,) = span_statistics(heard, [span])
+        artists, tracks = (
+            [Ranked(item["name"], item["play_count"]) for item in statistics[f"top_{kind}"][:TOP]]
+            for kind in ("artists", "tracks")
+        )
+        return RuleTotals(
+            statistics["total_tracks_played"],
+            statistics["total_ms_played"],
+            statistics["excluded_plays"],
+            artists,
+            tracks,
+        )
+
+
+def _as_stored(rule: Rule) -> Rule:
+    """A new rule with an id, as it will have one."""
+    return rule.model_copy(update={"id": ObjectId()})
