@@ -145,18 +145,20 @@ def daily_rollups_match_history(
 ) -> AuditFinding:
     """Every rollup agrees with the plays of its day.
 
-    For each user and local day, the plays are read one by one and summed up: all plays, plays that count, and listening
-    time. These sums are compared with the totals of the rollup, and with the sums of its hours, artists, albums and
-    tracks; the plays of credited artists are compared with what the catalogue credits. Days that wait for a rebuild, or
-    are marked for one meanwhile, are not wrong. Days that differ are read a second time.
+    For each user and local day, the plays are read one by one and summed up: all plays, plays that count, plays that
+    rules leave out, and listening time. These sums are compared with the totals of the rollup, and with the sums of its
+    hours, artists, albums and tracks; the plays of credited artists are compared with what the catalogue credits. Days
+    that wait for a rebuild, or are marked for one meanwhile, are not wrong. Days that differ are read a second time.
     """
 
     def compare(examined: AuditedUser) -> dict[str, Difference | None]:
         user, window = examined
         audit, zone = AuditStore(store.db), examined.zone
         instants = None if window is None else window.instants(zone)
-        plays, credited = audit.plays(user.user_id, instants), audit.credited(user.user_id, instants)
-        history = history_sums(plays, zone, settings.min_play_ms, credited)
+        rules = audit.exclusions(user.user_id)
+        plays = audit.plays(user.user_id, instants, names=bool(rules))
+        credited = audit.credited(user.user_id, instants)
+        history = history_sums(plays, zone, settings.min_play_ms, credited, rules)
         rollups = audit.rollups(user.user_id, examined.dates)
         days = {*history, *rollups} if window is None else window.dates()
         return {str(day): day_difference(day, history.get(day), rollups.get(day)) for day in days}

@@ -42,6 +42,7 @@ from echostats_pipeline.report.gaps import gap_notice
 from echostats_pipeline.report.rankings import LITTLE, build_rankings, coverage
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date
+from echostats_pipeline.transforms.rule_texts import left_out_text
 
 COMEBACKS = 5
 """Most artists in the list of comebacks."""
@@ -332,6 +333,8 @@ def _unknown(
         lines.append("The sound of the music is not known yet: no track here has audio features.")
     elif material.statistics.audio_features_coverage < LITTLE:
         lines.append(coverage(material, "audio_features"))
+    if left_out := left_out_text(material.statistics.excluded_plays, len(material.statistics.excluded_by)):
+        lines.append(f"{left_out}. To see the rules: echostats rules list --user {key}")
     if material.short_plays:
         seconds = f"{material.min_play_ms / 1000:g} s"
         lines.append(f"{plural(material.short_plays, 'play')} under {seconds} are kept and not counted.")

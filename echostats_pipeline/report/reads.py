@@ -7,6 +7,7 @@ import polars as pl
 
 from echostats_pipeline.model.catalog import Image
 from echostats_pipeline.model.plays import ListeningGap
+from echostats_pipeline.model.rules import Renaming, Rule
 from echostats_pipeline.model.statistics import (
     AnalyticsSnapshot,
     CalendarSnapshot,
@@ -15,7 +16,7 @@ from echostats_pipeline.model.statistics import (
     YearlyReview,
 )
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.transforms.history.identity import MADE_UP
+from echostats_pipeline.transforms.history.identity import MADE_UP, folded_name
 from echostats_pipeline.transforms.history.own_names import own_names
 from echostats_pipeline.transforms.statistics.frames import TRACK_IDS_SCHEMA, TRACK_NAMES
 
@@ -51,7 +52,8 @@ class ReportStore:
     def short_plays(self, user_id: str, year: int | None) -> int:
         """Return the number of plays of a year, or of all time, that are kept and do not count."""
         dates = {} if year is None else {"date": {"$gte": f"{year}-01-01", "$lte": f"{year}-12-31"}}
-        short = {"$subtract": [{"$ifNull": ["$total_rows", "$total_plays"]}, "$total_plays"]}
+        rows = {"$subtract": [{"$ifNull": ["$total_rows", "$total_plays"]}, {"$ifNull": ["$excluded_rows", 0]}]}
+        short = {"$subtract": [rows, "$total_plays"]}
         pipeline: list[Document] = [
             {"$match": {"user_id": user_id, **dates}},
             {"$group": {"_id": None, "short": {"$sum": short}}},
@@ -64,15 +66,27 @@ class ReportStore:
         return [ListeningGap.model_validate(gap) for gap in found]
 
     def credits(self, user_id: str, spotify_ids: Collection[str]) -> dict[str, str]:
-        """Return the artists of tracks and albums by id, as far as the catalogue or the user's plays name them."""
-        found = self._own_credits(user_id) if any(each.startswith(MADE_UP) for each in spotify_ids) else {}
+        """Return the artists of tracks and albums by id, as far as the catalogue or the user's plays name them.
+
+        Artists to whom a rule of the user gives another name have that name.
+        """
+        renamings = self._renamings(user_id)
+        own = self._own_credits(user_id) if any(each.startswith(MADE_UP) for each in spotify_ids) else {}
+        found = {track: _shown_name("", name, renamings) for track, name in own.items()}
         spotify_ids = [each for each in spotify_ids if not each.startswith(MADE_UP)]
         for name in ("albums", "tracks"):
             documents = self._db[name].find({"spotify_id": {"$in": list(spotify_ids)}}, {"spotify_id": 1, "artists": 1})
             for document in documents:
-                if names := ", ".join(artist["name"] for artist in document.get("artists") or [] if artist["name"]):
-                    found[document["spotify_id"]] = names
+                artists = [each for each in document.get("artists") or [] if each["name"]]
+                if artists:
+                    names = (_shown_name(each["spotify_id"], each["name"], renamings) for each in artists)
+                    found[document["spotify_id"]] = ", ".join(names)
         return found
+
+    def _renamings(self, user_id: str) -> list[Renaming]:
+        """Return the other names that rules of the user give to artists."""
+        found = self._db["rules"].find({"user_id": user_id, "kind": "rename", "rename.what": "artist"}).sort("_id")
+        return [rule.rename for rule in map(Rule.stored, found) if rule.rename is not None]
 
     def _own_credits(self, user_id: str) -> dict[str, str]:
         """Return the artists of tracks without a Spotify id, as the user's own plays name them."""
@@ -107,6 +121,15 @@ class ReportStore:
             for document in pictured
             if document.get("images")
         }
+
+
+def _shown_name(spotify_id: str, name: str, renamings: Iterable[Renaming]) -> str:
+    """Return the name of an artist after the rules of the user."""
+    for each in renamings:
+        by_id = each.spotify_id and spotify_id
+        if each.spotify_id == spotify_id if by_id else folded_name(each.name) == folded_name(name):
+            return each.shown_name
+    return name
 
 
 def _read(model: type[Statistics], document: Document | None) -> Statistics | None:

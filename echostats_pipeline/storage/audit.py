@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from echostats_pipeline.model.plays import ListeningGap
+from echostats_pipeline.model.rules import Exclusion, Rule
 from echostats_pipeline.model.statistics import Period
 from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.database import Db, Document
@@ -26,6 +27,7 @@ ROLLUP_SUMS: Document = {
     "total_rows": 1,
     "total_plays": 1,
     "total_ms": 1,
+    "excluded_plays": {"$ifNull": ["$excluded_plays", 0]},
     "hourly_plays": {"$sum": "$hourly.count"},
     "hourly_ms": {"$sum": "$hourly.ms"},
     **{
@@ -43,6 +45,11 @@ ROLLUP_SUMS: Document = {
     "track_ms": {"$add": [{"$sum": "$track_plays.ms"}, {"$sum": "$uncounted_tracks.ms"}]},
 }
 """The server computes the sums, so that the lists of a rollup are not transferred."""
+FACTS_FOR_RULES: Document = {
+    **{name: {"$toString": {"$ifNull": [f"$track.{name}", ""]}} for name in ("artist_name", "album_name")},
+    "context_uri": {"$toString": {"$ifNull": ["$context_uri", ""]}},
+    "private_session": {"$eq": ["$playback.incognito", True]},
+}
 
 
 class AuditStore:
@@ -51,8 +58,13 @@ class AuditStore:
     def __init__(self, db: Db) -> None:
         self._db = db
 
-    def plays(self, user_id: str, instants: Instants) -> Iterator[PlayFacts]:
-        """Plays of a user that ended in the interval, in order of their end."""
+    def exclusions(self, user_id: str) -> list[Exclusion]:
+        """The conditions of the user's rules that leave plays out."""
+        found = self._db["rules"].find({"user_id": user_id, "kind": "exclude"})
+        return [Rule.stored(rule).exclusion for rule in found]
+
+    def plays(self, user_id: str, instants: Instants, *, names: bool = False) -> Iterator[PlayFacts]:
+        """Plays of a user that ended in the interval, in order of their end; `names` adds what rules look at."""
         pipeline = [
             {"$match": _played(user_id, instants)},
             {"$sort": {"played_at": 1}},
@@ -63,6 +75,7 @@ class AuditStore:
                     "track_id": "$track.spotify_id",
                     "duration_ms": "$track.duration_ms",
                     "ms_played": {"$ifNull": ["$ms_played", None]},
+                    **(FACTS_FOR_RULES if names else {}),
                 }
             },
         ]

@@ -4,7 +4,8 @@ This module is independent of the code it checks on purpose: no polars, calendar
 `transforms.statistics`. A shared function could make the same mistake on both sides.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
@@ -12,8 +13,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from echostats_pipeline.model.rules import HOURS_A_DAY, Exclusion
 from echostats_pipeline.model.statistics import PERIOD_DAYS, Period
 from echostats_pipeline.transforms.days import local_date, local_midnight
+from echostats_pipeline.transforms.history.identity import folded_name
 
 
 class PlayFacts(NamedTuple):
@@ -23,19 +26,24 @@ class PlayFacts(NamedTuple):
     track_id: str
     duration_ms: int
     ms_played: int | None
+    artist_name: str = ""
+    album_name: str = ""
+    context_uri: str = ""
+    private_session: bool = False
 
 
 class DaySums(NamedTuple):
     """Sums of a local day.
 
-    All plays, the plays that count, the time of all plays in milliseconds, and the plays that count once for each
-    credited artist.
+    All plays, the plays that count, their time in milliseconds, the plays that count once for each credited artist, and
+    the plays that rules leave out.
     """
 
     rows: int = 0
     plays: int = 0
     ms: int = 0
     credited: int = 0
+    excluded_plays: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,41 +73,69 @@ class Difference:
 
 
 def history_sums(
-    plays: Iterable[PlayFacts], zone: ZoneInfo, min_play_ms: int, credited: Mapping[str, int] = MappingProxyType({})
+    plays: Iterable[PlayFacts],
+    zone: ZoneInfo,
+    min_play_ms: int,
+    credited: Mapping[str, int] = MappingProxyType({}),
+    rules: Sequence[Exclusion] = (),
 ) -> dict[date, DaySums]:
     """The sums of every local day that has a play.
 
     A play counts if its length is unknown or at least `min_play_ms`. Its time is the reported one, else the length of
     its track, but no more than has passed since the play before it. Of plays that end at the same instant, the one with
-    the smaller track id comes first.
+    the smaller track id comes first. A play that rules leave out is a row of its day, and its time has passed.
 
     Args:
         plays: Plays of one user in order of their end, from a day before the first one of interest.
         zone: Where the user's days begin.
         min_play_ms: Plays known to be shorter do not count.
         credited: How many artists the catalogue credits on a track.
+        rules: The conditions of the user's rules, each of which leaves plays out.
     """
     found: dict[date, DaySums] = {}
     previous_ms: int | None = None
     for ended_ms, together in groupby(plays, key=lambda play: play.ended_ms):
-        day = datetime.fromtimestamp(ended_ms / 1000, zone).date()
-        rows, counted, total_ms, for_artists = found.get(day, DaySums())
+        local = datetime.fromtimestamp(ended_ms / 1000, zone)
+        day = local.date()
+        rows, counted, total_ms, for_artists, excluded = found.get(day, DaySums())
         for play in sorted(together, key=lambda play: play.track_id):
             at_most = play.duration_ms if previous_ms is None else min(play.duration_ms, ended_ms - previous_ms)
             rows += 1
             counts = play.ms_played is None or play.ms_played >= min_play_ms
-            counted += counts
-            for_artists += credited.get(play.track_id, 0) if counts else 0
-            total_ms += at_most if play.ms_played is None else play.ms_played
+            if any(is_left_out(play, local, rule) for rule in rules):
+                excluded += counts
+            else:
+                counted += counts
+                for_artists += credited.get(play.track_id, 0) if counts else 0
+                total_ms += at_most if play.ms_played is None else play.ms_played
             previous_ms = ended_ms
-        found[day] = DaySums(rows, counted, total_ms, for_artists)
+        found[day] = DaySums(rows, counted, total_ms, for_artists, excluded)
     return found
+
+
+def is_left_out(play: PlayFacts, local: datetime, rule: Exclusion) -> bool:
+    """Whether all conditions of a rule hold for a play that ended at this local time."""
+    context = re.sub(r"^spotify:user:[^:]+:playlist:", "spotify:playlist:", play.context_uri)
+    names = ((rule.artist, play.artist_name), (rule.album, play.album_name))
+    first, end = rule.from_hour, rule.to_hour
+    return (
+        all(wanted is None or folded_name(wanted.name) == folded_name(name.replace("\0", "")) for wanted, name in names)
+        and (not rule.track_ids or play.track_id in rule.track_ids)
+        and rule.context_uri in ("", context)
+        and (first is None or end is None or (local.hour - first) % HOURS_A_DAY < (end - first) % HOURS_A_DAY)
+        and (not rule.weekdays or local.weekday() in rule.weekdays)
+        and (rule.from_date or "0") <= local.date().isoformat() <= (rule.to_date or "9")
+        and (play.private_session or not rule.private_session)
+    )
 
 
 COUNTS = ("total_plays", "hourly_plays", "artist_plays", "album_plays", "track_plays")
 TIMES = ("total_ms", "hourly_ms", "track_ms")
 RollupSums = Mapping[str, int]
-"""Sums over a rollup and its lists: ``total_rows``, `COUNTS`, `TIMES`, and ``credited_plays`` if it has them."""
+"""Sums over a rollup and its lists.
+
+``total_rows``, ``excluded_plays``, `COUNTS`, `TIMES`, and ``credited_plays`` if it has them.
+"""
 
 
 def day_difference(day: date, history: DaySums | None, rollup: RollupSums | None) -> Difference | None:
@@ -107,7 +143,8 @@ def day_difference(day: date, history: DaySums | None, rollup: RollupSums | None
     if history is None and rollup is None:
         return None
     sums = history or DaySums()
-    wanted = {"total_rows": sums.rows, **dict.fromkeys(COUNTS, sums.plays), **dict.fromkeys(TIMES, sums.ms)}
+    wanted = {"total_rows": sums.rows, "excluded_plays": sums.excluded_plays}
+    wanted |= {**dict.fromkeys(COUNTS, sums.plays), **dict.fromkeys(TIMES, sums.ms)}
     if rollup is not None and "credited_plays" in rollup:
         wanted["credited_plays"] = sums.credited
     if rollup is None or history is None:

@@ -183,8 +183,8 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, reader: str, act: Callable[[int],
     """Call a function after each read of an audit, with the number of reads so far."""
     read, calls = getattr(AuditStore, reader), iter(range(99))
 
-    def reading(store: AuditStore, *arguments: Any) -> Any:
-        found = read(store, *arguments)
+    def reading(store: AuditStore, *arguments: Any, **options: Any) -> Any:
+        found = read(store, *arguments, **options)
         found = list(found) if reader == "plays" else found
         act(next(calls))
         return found

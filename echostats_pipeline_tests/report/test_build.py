@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from echostats_pipeline.model.statistics import AnalyticsSnapshot, CalendarSnapshot, DayTotal, MonthTotal, TopContext
+from echostats_pipeline.model.statistics import (
+    AnalyticsSnapshot,
+    CalendarSnapshot,
+    DayTotal,
+    LeftOut,
+    MonthTotal,
+    TopContext,
+)
 from echostats_pipeline.report.build import build_report
 from echostats_pipeline.report.document import Figure, Report, ReportInput
 from echostats_pipeline.transforms.coverage import Stretch
@@ -156,6 +163,14 @@ def test_credited_artists_contexts_and_full_listens_are_told() -> None:
     assert f"of {plays} plays" in report.rankings[-1].told
     assert [line.more for line in report.rankings[3].by_plays[:3]] == ["", "", "heard in full 3 times"]
     assert len({ranking.key for ranking in report.rankings}) == len(report.rankings)
+
+
+def test_plays_that_rules_leave_out_are_named() -> None:
+    assert not any("left out" in line for line in build_report(samples.year()).unknown)
+    by = [LeftOut(rule_id="a", plays=400), LeftOut(rule_id="b", plays=30)]
+    report = build_report(changed(samples.year(), excluded_plays=412, excluded_by=by))
+    told = f"412 plays left out by 2 rules. To see the rules: echostats rules list --user {report.partition_key}"
+    assert told in report.unknown
 
 
 def test_of_few_plays_genres_and_features_are_not_told() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.statistics import PERIOD_DAYS, PERIODS
 from echostats_pipeline.transforms.audit import (
     COUNTS,
@@ -27,6 +28,7 @@ from echostats_pipeline.transforms.audit import (
 from echostats_pipeline.transforms.days import local_date, local_midnight
 from echostats_pipeline.transforms.statistics.rollups import RollupDocument
 from echostats_pipeline.transforms.statistics.snapshots import build_snapshots
+from echostats_pipeline_tests.transforms import rule_factories
 from echostats_pipeline_tests.transforms.listening_factories import (
     catalogues,
     daily_rollups,
@@ -46,7 +48,14 @@ def facts(plays: Sequence[OraclePlay]) -> list[PlayFacts]:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return [
         PlayFacts(
-            (play.played_at - epoch) // timedelta(milliseconds=1), play.track_id, play.duration_ms, play.ms_played
+            (play.played_at - epoch) // timedelta(milliseconds=1),
+            play.track_id,
+            play.duration_ms,
+            play.ms_played,
+            play.artist_name,
+            play.album_name,
+            play.context_uri or "",
+            private_session=play.private_session is True,
         )
         for play in sorted(plays, key=lambda play: play.played_at)
     ]
@@ -56,7 +65,7 @@ def sums_of(document: RollupDocument) -> RollupSums:
     """A rollup summed up, as the server does it."""
     tracks = [*document["track_plays"], *document["uncounted_tracks"]]
     return {
-        **{name: document[name] for name in ("total_rows", "total_plays", "total_ms")},
+        **{name: document[name] for name in ("total_rows", "excluded_plays", "total_plays", "total_ms")},
         "hourly_plays": sum(bucket["count"] for bucket in document["hourly"]),
         "hourly_ms": sum(bucket["ms"] for bucket in document["hourly"]),
         "artist_plays": sum(document["artist_plays"].values()),
@@ -68,9 +77,9 @@ def sums_of(document: RollupDocument) -> RollupSums:
 
 
 def rollup_sums(
-    plays: Sequence[OraclePlay], zone: str, min_play_ms: int, catalogue: Catalogue
+    plays: Sequence[OraclePlay], zone: str, min_play_ms: int, catalogue: Catalogue, rules: Sequence[Rule] = ()
 ) -> dict[date, RollupSums]:
-    documents = daily_rollups(plays, zone, catalogue, min_play_ms=min_play_ms)
+    documents = daily_rollups(plays, zone, catalogue, min_play_ms=min_play_ms, rules=rules)
     return {date.fromisoformat(document["date"]): sums_of(document) for document in documents}
 
 
@@ -102,13 +111,14 @@ def number_of_artists(catalogue: Catalogue) -> dict[str, int]:
 
 
 @quick
-@given(history=zoned_histories(), catalogue=catalogues(), min_play_ms=thresholds)
+@given(history=zoned_histories(), catalogue=catalogues(), min_play_ms=thresholds, own=rule_factories.rules)
 def test_plain_sums_agree_with_the_rollups_on_every_history(
-    history: History, catalogue: Catalogue, min_play_ms: int
+    history: History, catalogue: Catalogue, min_play_ms: int, own: list[Rule]
 ) -> None:
     zone, plays = history
-    found = history_sums(facts(plays), ZoneInfo(zone), min_play_ms, number_of_artists(catalogue))
-    rollups = rollup_sums(plays, zone, min_play_ms, catalogue)
+    conditions = [rule.exclude for rule in own if rule.exclude is not None]
+    found = history_sums(facts(plays), ZoneInfo(zone), min_play_ms, number_of_artists(catalogue), conditions)
+    rollups = rollup_sums(plays, zone, min_play_ms, catalogue, own)
     assert found.keys() == rollups.keys()
     assert [day_difference(day, found[day], rollups[day]) for day in found] == [None] * len(found)
 
@@ -121,7 +131,7 @@ def test_whatever_sum_of_a_rollup_is_changed_is_named(
     zone, plays = history
     rollups = rollup_sums(plays, zone, 30_000, catalogue)
     day = data.draw(st.sampled_from(sorted(rollups)))
-    field = data.draw(st.sampled_from(("total_rows", "credited_plays", *COUNTS, *TIMES)))
+    field = data.draw(st.sampled_from(("total_rows", "credited_plays", "excluded_plays", *COUNTS, *TIMES)))
     changed = {**rollups[day], field: rollups[day][field] + data.draw(st.integers(1, 9))}
     sums = history_sums(facts(plays), ZoneInfo(zone), 30_000, number_of_artists(catalogue))
     difference = day_difference(day, sums[day], changed)

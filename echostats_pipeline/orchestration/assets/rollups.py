@@ -20,6 +20,7 @@ from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
 from echostats_pipeline.stages.statistics import SharedRebuild, unbuilt_days
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline.transforms.rule_texts import left_out_text
 
 
 @dg.asset(
@@ -75,6 +76,9 @@ def _build(
         context.log_event(dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day)))
     step.counts = {"days": rebuilt.days, "plays_read": rebuilt.plays, "documents_written": rebuilt.written}
     step.detail = f"Built {rebuilt.days} days from {rebuilt.plays} plays, {rebuilt.written} changed"
+    if left_out := left_out_text(rebuilt.excluded_plays, len(rebuilt.excluded_by)):
+        step.counts["plays_left_out"] = rebuilt.excluded_plays
+        step.detail += f"; {left_out}"
     return _BuiltUser(rebuilt.rollups, step.counts)
 
 
