@@ -51,6 +51,11 @@ COMMANDS = {
         "backfill",
         "Rebuild a range of days from the listening history, for the users named or for all users.",
     ),
+    "rules": ListedCommand(
+        "rules",
+        "rules",
+        "List, try, add and remove rules of a user: what statistics leave out, join, keep apart or call otherwise.",
+    ),
     "report": ListedCommand(
         "report",
         "report",

@@ -31,7 +31,8 @@ LINES = sorted(set(re.findall(COMMAND, "\n".join(blocks("bash")))))
 def test_its_commands_exist_with_the_options_they_are_shown_with(line: str) -> None:
     words = line.split("  ", maxsplit=1)[0].split()
     path = next(path for path in (" ".join(words[:3]), " ".join(words[:2])) if path in COMMANDS)
-    known = {option for parameter in COMMANDS[path].params for option in parameter.opts}
+    below = [command for name, command in COMMANDS.items() if f"{name} ".startswith(f"{path} ")]
+    known = {option for command in below for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
 
 

@@ -1,0 +1,82 @@
+"""``echostats rules``: what it says before and after a change, and that it imports no Dagster."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from echostats_pipeline.model.users import User
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
+from echostats_pipeline_tests.conftest import NOW, Installation
+
+NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
+DAYS = 8
+
+
+@pytest.fixture
+def ann(installation: Installation) -> User:
+    """A user who has heard one artist by day and another at night, on eight days."""
+    user = installation.store.users.connect({"spotify_id": "ann"}, authorized_at=NOW, simulated=True)
+    for artist, hour in (("By day", 0), ("Sleep Sounds", 12)):
+        names = {"name": f"Song {artist}", "artist_name": artist, "album_name": "", "duration_ms": 0}
+        installation.store.db["listening_history"].insert_many(
+            {
+                "user_id": user.user_id,
+                "played_at": NOON + timedelta(days=day, hours=hour),
+                "track": {"spotify_id": artist[0] * 22, **names},
+                "ms_played": 3_600_000,
+                "source": "import",
+            }
+            for day in range(DAYS)
+        )
+    return user
+
+
+def test_a_rule_is_tried_added_listed_and_removed(ann: User, echostats: Echostats) -> None:
+    tried = echostats("rules", "preview", "--user", "ann", "exclude", "--artist", "sleep sounds")
+    assert (tried.returncode, tried.stderr) == (0, "")
+    assert tried.stdout.startswith(
+        "This rule would leave out plays by the artist Sleep Sounds.\nIt leaves out 8 plays on"
+    )
+    shown = [line.split() for line in tried.stdout.splitlines()]
+    for line in (["plays", "16", "8"], ["listening", "time", "16", "h", "8", "h"], ["plays", "left", "out", "0", "8"]):
+        assert line in shown
+    assert "There are no rules." in echostats("rules", "list").stdout
+
+    added = echostats("rules", "add", "--user", "ann", "--note", "the baby", "exclude", "--artist", "Sleep Sounds")
+    assert "Added the rule" in added.stdout
+    assert "8 days from 2025-03-02 to 2025-03-09 wait for a rebuild." in added.stdout
+    listed = echostats("rules", "list", "--user", "ann").stdout
+    assert "leave out plays by the artist Sleep Sounds" in listed
+    assert "the baby" in listed
+    assert f"8 days of {ann.partition_key} wait for a rebuild." in listed
+    (rule,) = json.loads(echostats("rules", "list", "--json").stdout)
+    assert (rule["kind"], rule["excluded_plays"], rule["exclude"]["artist"]["name"]) == ("exclude", 0, "Sleep Sounds")
+
+    joined = echostats("rules", "add", "same_artist", "By day", "Sleep Sounds", "--user", "ann", "--now")
+    assert "count By day and Sleep Sounds as one artist.\nRebuilt" in joined.stdout
+    removed = echostats("rules", "remove", rule["id"][-8:], "--user", "ann", "--now")
+    assert removed.stdout.startswith(f"Removed the rule {rule['id']}: leave out plays by the artist Sleep Sounds.")
+    assert "Rebuilt 8 days from 2025-03-02 to 2025-03-09." in removed.stdout
+
+
+def test_what_is_wrong_is_said_in_one_line(ann: User, echostats: Echostats) -> None:
+    assert "has not played the artist 'Nobody'" in refused(
+        echostats("rules", "preview", "--user", "ann", "exclude", "--artist", "Nobody")
+    )
+    assert "has no single rule 'abcdef'" in refused(echostats("rules", "remove", "abcdef", "--user", "ann"))
+    for wrong, reason in (
+        (("add", "exclude", "--hours", "1-2"), "Name the user with --user."),
+        (("add", "--user", "ann", "rename", "--artist", "A", "--track", "B", "C"), "Give one of --artist, --album"),
+        (("add", "--user", "ann", "exclude", "--from", "yesterday"), "write it like 2025-12-24"),
+    ):
+        ended = echostats("rules", *wrong)
+        assert ended.returncode == 2
+        assert reason in ended.stderr
+
+
+def test_rules_need_no_dagster() -> None:
+    code = "import sys, echostats_pipeline.cli.rules; sys.exit('dagster' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
