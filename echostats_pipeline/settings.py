@@ -24,6 +24,7 @@ EMBEDDED_MONGO = "ECHOSTATS_EMBEDDED_MONGO"
 SyncSensors = Literal["auto", "per_user", "fanout"]
 SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
+GENRE_SOURCES = ("spotify", "musicbrainz", "lastfm")
 LARGEST = 999_999_999
 """Upper bound of whole numbers in the settings."""
 NEW_KEY = 'Make one with: python -c "import secrets; print(secrets.token_hex(32))"'
@@ -115,6 +116,24 @@ class Settings(BaseSettings):
         "sources of audio features, in this order, separated by commas; also the path of a `.csv` or `.parquet` "
         "file, or `none`",
         default=("spotify", "reccobeats"),
+    )
+    genres: Annotated[tuple[str, ...], NoDecode] = _variable(
+        "ECHOSTATS_GENRES",
+        "sources of artists' genres, separated by commas; the first that knows an artist decides: `spotify`, "
+        "`musicbrainz`, `lastfm`, or `none`",
+        default=("spotify", "musicbrainz"),
+    )
+    lastfm_api_key: SecretStr | None = _variable(
+        "LASTFM_API_KEY",
+        "key of your [Last.fm API account](https://www.last.fm/api/account/create); required if `ECHOSTATS_GENRES` "
+        "names `lastfm`",
+        default=None,
+    )
+    contact: str | None = _variable(
+        "ECHOSTATS_CONTACT",
+        "your mail or web address, which MusicBrainz and Last.fm get with each call: MusicBrainz asks for it, to write "
+        "to you before it blocks a faulty installation",
+        default=None,
     )
     sync_interval_minutes: int = _variable(
         "SYNC_INTERVAL_MINUTES", "minutes between two syncs of each user", default=15, ge=1, le=LARGEST
@@ -266,6 +285,30 @@ class Settings(BaseSettings):
                 )
         return tuple(name for name in names if name != "none")
 
+    @field_validator("genres", mode="before")
+    @classmethod
+    def _genre_sources(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        names = [name.strip() for name in value.lower().split(",") if name.strip()]
+        for name in names:
+            if name not in {*GENRE_SOURCES, "none"}:
+                raise SettingsError(
+                    f"ECHOSTATS_GENRES names {name!r}. Give {', '.join(GENRE_SOURCES)} or none, separated by commas."
+                )
+        return tuple(dict.fromkeys(name for name in names if name != "none"))
+
+    @field_validator("contact")
+    @classmethod
+    def _header_value(cls, contact: str | None) -> str | None:
+        if contact is not None and (
+            not contact.isascii() or not contact.isprintable() or "(" in contact or ")" in contact
+        ):
+            raise SettingsError(
+                "ECHOSTATS_CONTACT must be a mail or web address in plain letters, for example me@example.org."
+            )
+        return contact
+
     @field_validator("alerts", mode="before")
     @classmethod
     def _addresses(cls, value: Any) -> Any:
@@ -337,6 +380,11 @@ def load_settings(
         raise SettingsError(
             "ENCRYPTION_KEY is not set. It is required together with MONGO_URI, so that every machine can read the "
             f"tokens in your database. {NEW_KEY}"
+        )
+    if "lastfm" in settings.genres and settings.lastfm_api_key is None:
+        raise SettingsError(
+            "LASTFM_API_KEY is not set, but ECHOSTATS_GENRES names lastfm. Make a key at "
+            "https://www.last.fm/api/account/create, or leave lastfm out."
         )
     if "imports_dir" not in settings.model_fields_set:
         settings = settings.model_copy(update={"imports_dir": settings.home / "imports"})

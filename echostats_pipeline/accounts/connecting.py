@@ -12,6 +12,7 @@ from pathlib import Path
 import requests
 from pydantic import SecretStr
 
+from echostats_pipeline import __version__
 from echostats_pipeline.errors import ReauthorizationNeeded, SettingsError, SpotifyUnreachable, UserNotRegistered
 from echostats_pipeline.model.users import SpotifyTokens, User
 from echostats_pipeline.settings import SPOTIFY_ACCOUNTS_URL, SPOTIFY_API_URL, Settings
@@ -19,13 +20,16 @@ from echostats_pipeline.spotify.authorised import AccessTokens, AuthorisingHandl
 from echostats_pipeline.spotify.call_log import LoggingHandler
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.crypto import TokenCipher
+from echostats_pipeline.spotify.lastfm import LASTFM_URL, LastFm
 from echostats_pipeline.spotify.mapping import user_profile
+from echostats_pipeline.spotify.musicbrainz import MUSICBRAINZ_URL, MusicBrainz
 from echostats_pipeline.spotify.oauth import SpotifyApp, TokenGrant, exchange_code, refresh
 from echostats_pipeline.spotify.quota import Budget, Quota
 from echostats_pipeline.spotify.reccobeats import RECCOBEATS_URL
 from echostats_pipeline.spotify.retries import Retrying
 from echostats_pipeline.spotify.retry_after import Sleep
 from echostats_pipeline.spotify.transport import Handler, RequestsHandler
+from echostats_pipeline.stages.artist_tags import TagSource, from_lastfm, from_musicbrainz, genre_list
 from echostats_pipeline.stages.audio_features import FeatureSource, from_file, from_reccobeats, from_spotify
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
@@ -48,6 +52,8 @@ class Spotify:
     app: SpotifyApp
     api_url: str
     reccobeats_url: str = RECCOBEATS_URL
+    musicbrainz_url: str = MUSICBRAINZ_URL
+    lastfm_url: str = LASTFM_URL
 
 
 def configured_spotify(settings: Settings) -> Spotify:
@@ -73,7 +79,9 @@ def configured_spotify(settings: Settings) -> Spotify:
     url = running["url"]
     redirect_uri = settings.spotify_redirect_uri
     app = SpotifyApp(client_id=SIMULATED_CLIENT_ID, redirect_uri=redirect_uri, accounts_url=url)
-    return Spotify(app, url, reccobeats_url=f"{url}/reccobeats")
+    return Spotify(
+        app, url, reccobeats_url=f"{url}/reccobeats", musicbrainz_url=f"{url}/musicbrainz", lastfm_url=f"{url}/lastfm"
+    )
 
 
 def budget_of(settings: Settings) -> Budget:
@@ -239,6 +247,29 @@ def open_feature_sources(
             return from_file(Path(name))
 
         yield {name: source(name) for name in settings.audio_features}
+
+
+@contextmanager
+def open_tag_sources(
+    settings: Settings, store: Store, clock: Clock, sleep: Sleep = time.sleep
+) -> Iterator[dict[str, TagSource]]:
+    """Open the sources of genres besides Spotify; they are called for the installation and not for a user."""
+    spotify, agent = configured_spotify(settings), user_agent(settings)
+    with reached(store, budget_of(settings), clock, sleep) as reach:
+        service = MusicBrainz(reach.token, spotify.musicbrainz_url, agent)
+        genres = genre_list(store, service, clock)
+        sources: dict[str, TagSource] = {}
+        if "musicbrainz" in settings.genres:
+            sources["musicbrainz"] = from_musicbrainz(service, genres, clock)
+        if "lastfm" in settings.genres and settings.lastfm_api_key is not None:
+            last = LastFm(reach.token, spotify.lastfm_url, settings.lastfm_api_key, agent, clock)
+            sources["lastfm"] = from_lastfm(last, genres, store.artist_tags.names, clock)
+        yield sources
+
+
+def user_agent(settings: Settings) -> str:
+    """The User-Agent by which MusicBrainz and Last.fm recognise this app, and whom they can write to about it."""
+    return f"echostats_pipeline/{__version__} ( {settings.contact or 'self-hosted, no contact given'} )"
 
 
 @contextmanager

@@ -129,6 +129,7 @@ def _serve(world: World, host: str, port: int, behaviour: Behaviour) -> None:
         click.echo(f"Tokens:    {base_url}/api/token    (any client id; a secret or PKCE)")
         click.echo(f"Web API:   {base_url}/v1")
         click.echo(f"Features:  {base_url}/reccobeats/v1/audio-features")
+        click.echo(f"Genres:    {base_url}/musicbrainz/ws/2 and {base_url}/lastfm/2.0/")
         click.echo(f"Switches:  {base_url}/simulator/behaviour   (GET, POST; /simulator/calls counts calls)")
         click.echo(f'Clock:     POST {base_url}/simulator/clock  {{"advance_seconds": 3600}}')
         server = http_server(guarded_simulator(create_app(world, Clock(), behaviour=behaviour), host))

@@ -118,11 +118,49 @@ class Artist(EnrichedDocument):
     external_url: str = ""
     fetched_at: UtcDatetime = Field(default_factory=utc_now)
     updated_at: UtcDatetime = Field(default_factory=utc_now)
+    # Beyond the EchoStats schema.
+    genres_source: str = ""
+    """Where the genres come from: `spotify`, `musicbrainz` or `lastfm`; empty in documents of earlier versions."""
 
     @property
     def image_url(self) -> str:
         """Address of the first image, or an empty string."""
         return first_image_url(self.images)
+
+
+class ArtistTag(Embedded):
+    """A genre of an artist, as one source has it; the strongest genre of an artist has the weight 1."""
+
+    name: str
+    weight: float
+
+
+class ArtistTags(Document):
+    """The answer of one source about the genres of one artist (collection ``artist_tags``).
+
+    One document holds all genres, so that reading an artist again replaces the answer in one write, and so that an
+    answer without genres is a document too: it says when the source was last asked.
+
+    Attributes:
+        mbid: The artist's id at MusicBrainz; empty if MusicBrainz does not link the Spotify artist.
+        read_at: When the source answered; None while only the MusicBrainz id is known.
+        licence: The licence under which the source gives these values.
+    """
+
+    spotify_id: str
+    source: str
+    tags: list[ArtistTag] = Field(default_factory=list)
+    mbid: str = ""
+    licence: str = ""
+    read_at: UtcDatetime | None = None
+
+
+class GenreList(Document):
+    """All names that a source calls genres, which tells genres from other tags (collection ``genre_lists``)."""
+
+    source: str
+    names: list[str]
+    read_at: UtcDatetime
 
 
 class Album(EnrichedDocument):

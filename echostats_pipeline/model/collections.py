@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from echostats_pipeline.model.base import Document
-from echostats_pipeline.model.catalog import Album, Artist, Track
+from echostats_pipeline.model.catalog import Album, Artist, ArtistTags, GenreList, Track
 from echostats_pipeline.model.library import LibraryReading, Playlist, SavedTrack, TopItems, UnreadPlaylist
 from echostats_pipeline.model.operations import (
     ApiLog,
@@ -259,6 +259,13 @@ EXTRA_COLLECTIONS = (
     Collection("spotify_limits", SpotifyLimit, (by("family", unique=True),), owned_by_user=False),
     Collection("refused_endpoints", RefusedEndpoint, (by("endpoint", unique=True),), owned_by_user=False),
     Collection("incidents", Incident, (by("key", unique=True), by("user_id"), by("closed_at"), by("pending"))),
+    Collection(
+        "artist_tags",
+        ArtistTags,
+        (by("spotify_id", "source", unique=True), by("tags.name")),
+        owned_by_user=False,
+    ),
+    Collection("genre_lists", GenreList, (by("source", unique=True),), owned_by_user=False),
     Collection("removed_users", RemovedUser, (by("user_id", unique=True),), owned_by_user=False),
 )
 """The collections that this pipeline adds to the EchoStats schema."""

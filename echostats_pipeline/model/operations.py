@@ -168,6 +168,8 @@ class SpotifyLimit(Document):
     family: str
     not_before: UtcDatetime
     reason: str = ""
+    next_at: UtcDatetime | None = None
+    """When the next call may be made to a service that asks for a pause between calls; all processes share it."""
 
 
 class RefusedEndpoint(Document):

@@ -7,7 +7,7 @@ from typing import get_args
 
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.spotify.families import Family
-from echostats_pipeline.spotify.quota import UNLIMITED_FAMILIES, Budget
+from echostats_pipeline.spotify.quota import Budget, calls_allowed
 from echostats_pipeline.storage.store import Store
 
 
@@ -37,7 +37,7 @@ def calls_made(store: Store, daily_calls: int, now: datetime) -> Sequence[Family
     found = []
     for family in get_args(Family):
         calls, oldest = store.limits.calls(family, now - window)
-        budget = None if family in UNLIMITED_FAMILIES else daily_calls
+        budget = calls_allowed(family, daily_calls)
         if budget is not None and calls >= budget and oldest is not None:
             used_up = oldest + window, f"the {budget:,} calls of 24 hours are used up"
             waiting[family] = max(used_up, waiting.get(family, used_up))

@@ -29,7 +29,7 @@ from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.spotify.families import Family
-from echostats_pipeline.spotify.quota import UNLIMITED_FAMILIES, Budget
+from echostats_pipeline.spotify.quota import Budget, calls_allowed
 from echostats_pipeline.stages.library_progress import libraries
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.adoption import echostats_traces
@@ -269,10 +269,13 @@ def quota(store: Store, daily_calls: int, now: datetime) -> HealthFindings:
     """Compare the calls of 24 hours with the budget, and list the families of endpoints that wait."""
     window = Budget().window
     made: Mapping[str, int] = {name: store.limits.calls(name, now - window)[0] for name in get_args(Family)}
-    limited = {name: count for name, count in made.items() if count and name not in UNLIMITED_FAMILIES}
-    counted = ", ".join(f"{name} {count:,} of {daily_calls:,}" for name, count in limited.items())
-    used_up = [name for name, count in limited.items() if count >= daily_calls]
-    nearly = [name for name, count in limited.items() if count >= NEARLY_USED_UP * daily_calls and name not in used_up]
+    allowed = {name: most for name in get_args(Family) if (most := calls_allowed(name, daily_calls)) is not None}
+    limited = {name: count for name, count in made.items() if count and name in allowed}
+    counted = ", ".join(f"{name} {count:,} of {allowed[name]:,}" for name, count in limited.items())
+    used_up = [name for name, count in limited.items() if count >= allowed[name]]
+    nearly = [
+        name for name, count in limited.items() if name not in used_up and count >= NEARLY_USED_UP * allowed[name]
+    ]
     waits = store.limits.waiting([*made, APP_FAMILY], now)
     text = f"Calls in 24 hours: {counted or 'none with a limit'}."
     later = "Missing data is read on the following days. SPOTIFY_DAILY_CALLS is the budget."

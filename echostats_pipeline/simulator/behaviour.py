@@ -27,8 +27,14 @@ Family = Literal[
     "top-items",
     "me",
     "other",
+    "reccobeats",
+    "musicbrainz",
+    "lastfm",
 ]
 FAMILIES: tuple[Family, ...] = get_args(Family)
+OTHER_SERVICES: frozenset[Family] = frozenset({"reccobeats", "musicbrainz", "lastfm"})
+"""Families that are not Spotify's; faults of refused users and tokens do not occur there."""
+ArtistGenres = Literal["regime", "filled", "empty", "null", "absent"]
 
 DEV_QUOTA = 600  # measured in 2026: successful calls per endpoint family in 24 h
 ALLOW_LIST_SIZE = 5
@@ -94,7 +100,8 @@ class Fault:
         calls: Numbers of calls; the first call after this behaviour is set is 1; only calls of `families` are counted.
             For faults of rows: calls of recently-played by one user, in which the newest row (or interval) is struck.
         variants: The forms to use in turn; empty means all forms of this kind.
-        families: The endpoint families; empty means all of these.
+        families: The endpoint families; empty means all of these. Calls of other services than Spotify are numbered
+            apart, and struck by number only if named here.
 
     Raises:
         BehaviourError: A number out of bounds.
@@ -190,6 +197,12 @@ class Behaviour:
         late_seconds: How long after their interval the plays of ``late-rows`` appear.
         reccobeats_limit: Limit of successful ReccoBeats calls in a rolling 30 s; None and 0 mean no limit.
         reccobeats_share: Share of the tracks that ReccoBeats knows.
+        musicbrainz_limit: Limit of successful MusicBrainz calls in a second; None and 0 mean no limit.
+        musicbrainz_share: Share of the artists whom MusicBrainz links to Spotify, the well-known ones rather.
+        lastfm_limit: Limit of successful Last.fm calls in a second; None and 0 mean no limit.
+        lastfm_share: Share of the artists whom Last.fm knows.
+        artist_genres: Form of `genres` in full artists: as the regime has it (filled, and absent for restricted apps),
+            or one of the forms that apps of 2026 get.
 
     Raises:
         BehaviourError: An unknown fault or variant, a number out of bounds, an allow-list that is too long.
@@ -209,6 +222,11 @@ class Behaviour:
     late_seconds: float = 10_800.0
     reccobeats_limit: int | None = None
     reccobeats_share: float = 0.8
+    musicbrainz_limit: int | None = 1
+    musicbrainz_share: float = 0.84
+    lastfm_limit: int | None = 5
+    lastfm_share: float = 0.95
+    artist_genres: ArtistGenres = "regime"
 
     def __post_init__(self) -> None:
         """Check the values that types do not check."""
@@ -220,9 +238,11 @@ class Behaviour:
         if self.regime == "restricted_dev" and len(self.allowed_users or ()) > ALLOW_LIST_SIZE:
             raise BehaviourError(f"the allow-list of a restricted app holds {ALLOW_LIST_SIZE} users")
         quotas = self.quota.values() if isinstance(self.quota, Mapping) else (self.quota,)
-        numbers = (*quotas, self.rate_limit, self.reccobeats_limit, self.slow_seconds, self.late_seconds)
-        if any(number is not None and number < 0 for number in numbers) or not 0 <= self.reccobeats_share <= 1:
-            raise BehaviourError("limits and seconds are not negative, and reccobeats_share is from 0 to 1")
+        limits = (self.rate_limit, self.reccobeats_limit, self.musicbrainz_limit, self.lastfm_limit)
+        numbers = (*quotas, *limits, self.slow_seconds, self.late_seconds)
+        shares = (self.reccobeats_share, self.musicbrainz_share, self.lastfm_share)
+        if any(number is not None and number < 0 for number in numbers) or not all(0 <= share <= 1 for share in shares):
+            raise BehaviourError("limits and seconds are not negative, and shares are from 0 to 1")
 
     def quota_of(self, family: Family) -> int | None:
         """Return the limit of calls of a family in 24 h; None without a limit."""

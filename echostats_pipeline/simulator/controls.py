@@ -3,11 +3,14 @@
 Belongs here: `Controls`, the one mutable part besides clock and tokens. Not here: HTTP (``switchboard``).
 """
 
+from datetime import timedelta
+
 from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.dice import chance
 from echostats_pipeline.simulator.faults import FaultDice
 from echostats_pipeline.simulator.limits import LIMIT_WINDOW, Meter, Window
 
+SECOND = timedelta(seconds=1)
 _ROTATION_SHARE = 0.5
 
 
@@ -22,6 +25,8 @@ class Controls:
     def __init__(self, seed: int, behaviour: Behaviour) -> None:
         self.meter = Meter()
         self.reccobeats = Window(LIMIT_WINDOW)
+        self.musicbrainz = Window(SECOND)
+        self.lastfm = Window(SECOND)
         self._seed = seed
         self._refreshes = 0
         self._set(behaviour)

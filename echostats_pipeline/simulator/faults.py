@@ -11,7 +11,7 @@ from email.utils import format_datetime
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from echostats_pipeline.simulator.behaviour import FAULTS, Family, Fault
+from echostats_pipeline.simulator.behaviour import FAULTS, OTHER_SERVICES, Family, Fault
 from echostats_pipeline.simulator.dice import chance
 from echostats_pipeline.simulator.refusal import ApiError
 from echostats_pipeline.simulator.wire import NoAnswer
@@ -47,9 +47,12 @@ class FaultDice:
         fault = self._faults.get(name)
         if fault is None or (fault.families and family not in fault.families):
             return None
-        self._calls[name, ""] += 1
-        number = self._calls[name, ""]
-        if number not in fault.calls and chance(self._seed, name, number) >= fault.rate:
+        service = family if family in OTHER_SERVICES else ""
+        self._calls[name, str(service)] += 1
+        number = self._calls[name, str(service)]
+        numbered = number in fault.calls and (not service or family in fault.families)
+        key = (name, service, number) if service else (name, number)
+        if not numbered and chance(self._seed, *key) >= fault.rate:
             return None
         variants = fault.variants or FAULTS[name].variants
         self._strikes[name] += 1

@@ -10,12 +10,13 @@ from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from echostats_pipeline.simulator.bodies import Json
 from echostats_pipeline.simulator.call import Site
 from echostats_pipeline.simulator.catalogue import Track, draw_features
 from echostats_pipeline.simulator.dice import chance
+from echostats_pipeline.simulator.limits import Window
+from echostats_pipeline.simulator.other_services import OtherService
 from echostats_pipeline.simulator.world import World
 
 MAX_IDS = 40  # further ids are ignored without an error
@@ -23,33 +24,26 @@ _SHARES = ("acousticness", "danceability", "energy", "instrumentalness", "livene
 _TOO_MANY = 429
 
 
-async def audio_features(request: Request) -> Response:
+def _audio_features(request: Request, site: Site) -> Response:
     """GET /reccobeats/v1/audio-features?ids=: known tracks only, in another order than requested."""
-    site: Site = request.app.state.site
-    response = _answer(request, site)
-    site.controls.meter.record("reccobeats", "", response.status_code, site.clock.now())
-    return response
-
-
-def _answer(request: Request, site: Site) -> Response:
-    now, window, behaviour = site.clock.now(), site.controls.reccobeats, site.controls.behaviour
-    if behaviour.reccobeats_limit:
-        wait = window.retry_after(now, behaviour.reccobeats_limit)
-        if wait is not None:
-            return JSONResponse(
-                {"error": "Too many requests", "status": 4291}, _TOO_MANY, headers={"Retry-After": str(wait)}
-            )
     ids = [item_id for listed in request.query_params.getlist("ids") for item_id in listed.split(",") if item_id]
     if not ids:
         return JSONResponse({"error": "Required parameter 'ids' is not present", "status": 4001}, 400)
-    window.add(now)
     known = (site.world.releases.tracks.get(item_id) for item_id in dict.fromkeys(ids[:MAX_IDS]))
     content = [
         _features(site.world, track)
         for track in known
-        if track and chance(site.world.seed, "reccobeats", track.id) < behaviour.reccobeats_share
+        if track and chance(site.world.seed, "reccobeats", track.id) < site.controls.behaviour.reccobeats_share
     ]
     return JSONResponse({"content": sorted(content, key=lambda row: str(row["id"]))})
+
+
+def _too_many(wait: int, _variant: str) -> Response:
+    return JSONResponse({"error": "Too many requests", "status": 4291}, _TOO_MANY, headers={"Retry-After": str(wait)})
+
+
+def _limit(site: Site) -> tuple[Window, int | None]:
+    return site.controls.reccobeats, site.controls.behaviour.reccobeats_limit
 
 
 def _features(world: World, track: Track) -> Json:
@@ -69,4 +63,6 @@ def _features(world: World, track: Track) -> Json:
     }
 
 
-RECCOBEATS_ROUTES = [Route("/reccobeats/v1/audio-features", audio_features)]
+RECCOBEATS_ROUTES = [
+    OtherService("reccobeats", _limit, _too_many).route("/reccobeats/v1/audio-features", _audio_features)
+]

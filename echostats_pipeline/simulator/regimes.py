@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from echostats_pipeline.simulator.behaviour import Behaviour, Regime
+from echostats_pipeline.simulator.behaviour import ArtistGenres, Behaviour, Regime
 from echostats_pipeline.simulator.refusal import ApiError
 
 
@@ -48,7 +48,10 @@ def refuse(refusal: Refusal | None, regime: Regime) -> None:
 
 def cut(body: Any, behaviour: Behaviour) -> Any:
     """Return `body` without the keys that the regime does not have, at any depth."""
-    return _without_removed(body) if behaviour.regime == "restricted_dev" else body
+    form = behaviour.artist_genres
+    kept = frozenset({"genres"}) if form in {"filled", "empty", "null"} else frozenset[str]()
+    cut_body = _without_removed(body, kept) if behaviour.regime == "restricted_dev" else body
+    return cut_body if form in {"regime", "filled"} else _with_genres(cut_body, form)
 
 
 def playlist_row_keys(behaviour: Behaviour) -> tuple[str, ...]:
@@ -62,10 +65,24 @@ def playlist_row_keys(behaviour: Behaviour) -> tuple[str, ...]:
             return ("item", "track")
 
 
-def _without_removed(body: Any) -> Any:
+def _without_removed(body: Any, kept: frozenset[str]) -> Any:
     if isinstance(body, list):
-        return [_without_removed(entry) for entry in body]
+        return [_without_removed(entry, kept) for entry in body]
     if not isinstance(body, dict):
         return body
-    removed = _REMOVED_FIELDS.get(body.get("type", ""), frozenset())
-    return {key: _without_removed(value) for key, value in body.items() if key not in removed}
+    removed = _REMOVED_FIELDS.get(body.get("type", ""), frozenset()) - kept
+    return {key: _without_removed(value, kept) for key, value in body.items() if key not in removed}
+
+
+def _with_genres(body: Any, form: ArtistGenres) -> Any:
+    """Return `body` with the genres of full artists empty, null or absent."""
+    if isinstance(body, list):
+        return [_with_genres(entry, form) for entry in body]
+    if not isinstance(body, dict):
+        return body
+    changed = {key: _with_genres(value, form) for key, value in body.items()}
+    if body.get("type") == "artist" and "genres" in changed:
+        del changed["genres"]
+        if form != "absent":
+            changed["genres"] = [] if form == "empty" else None
+    return changed

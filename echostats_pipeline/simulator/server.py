@@ -1,7 +1,7 @@
-"""The simulated Spotify as one ASGI application: accounts, Web API, ReccoBeats, pictures, control endpoints.
+"""The simulated Spotify as one ASGI application: accounts, Web API, other services, pictures, control endpoints.
 
-Belongs here: combining the routes. Not here: their answers (``accounts``, ``api``, ``reccobeats``, ``pictures``,
-``switchboard``), running the server (``running``).
+Belongs here: combining the routes. Not here: their answers (``accounts``, ``api``, ``reccobeats``, ``musicbrainz``,
+``lastfm``, ``pictures``, ``switchboard``), running the server (``running``).
 """
 
 from starlette.applications import Starlette
@@ -18,6 +18,8 @@ from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.call import Site
 from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.controls import Controls
+from echostats_pipeline.simulator.lastfm import LASTFM_ROUTES
+from echostats_pipeline.simulator.musicbrainz import MUSICBRAINZ_ROUTES
 from echostats_pipeline.simulator.pictures import PICTURE_ROUTES
 from echostats_pipeline.simulator.reccobeats import RECCOBEATS_ROUTES
 from echostats_pipeline.simulator.refusal import ApiError
@@ -39,6 +41,8 @@ def create_app(
             *ACCOUNT_ROUTES,
             *SIMULATOR_ROUTES,
             *RECCOBEATS_ROUTES,
+            *MUSICBRAINZ_ROUTES,
+            *LASTFM_ROUTES,
             *PICTURE_ROUTES,
             Mount("/v1", routes=API_ROUTES),
         ],

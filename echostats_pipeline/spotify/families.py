@@ -9,7 +9,7 @@ from typing import Literal
 
 from echostats_pipeline.errors import APP_FAMILY
 
-Service = Literal["spotify", "reccobeats"]
+Service = Literal["spotify", "reccobeats", "musicbrainz", "lastfm"]
 Family = Literal[
     "recently-played",
     "tracks",
@@ -22,6 +22,8 @@ Family = Literal[
     "me",
     "token",
     "reccobeats",
+    "musicbrainz",
+    "lastfm",
     "other",
 ]
 
@@ -37,17 +39,17 @@ _PATHS: tuple[tuple[str, Family], ...] = (
     (r"/v1/albums(/.+)?", "albums"),
     (r"/v1/audio-features(/.+)?", "audio-features"),
 )
-_OUTSIDE_THE_APP: frozenset[Family] = frozenset({"token", "reccobeats"})
+_OUTSIDE_THE_APP: frozenset[Family] = frozenset({"token", "reccobeats", "musicbrainz", "lastfm"})
 
 
 def family_of(path: str, service: Service = "spotify") -> Family:
     """The family of a path like ``/v1/tracks/{id}``, without query; ``other`` for paths that are never used here."""
-    if service == "reccobeats":
-        return "reccobeats"
+    if service != "spotify":
+        return service
     path = path.rstrip("/")
     return next((family for pattern, family in _PATHS if re.fullmatch(pattern, path)), "other")
 
 
 def rate_limit_of(family: Family) -> str:
-    """The group of calls with one short-term limit: the whole Web API, the accounts service, or ReccoBeats."""
+    """The group of calls with one short-term limit: the whole Web API, or another service."""
     return family if family in _OUTSIDE_THE_APP else APP_FAMILY

@@ -10,6 +10,7 @@ processes that call at the same moment may exceed a limit by one each. So may th
 
 from bisect import bisect_right, insort
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -29,6 +30,14 @@ RATE_LIMIT_WAIT = timedelta(seconds=300)
 """A longer wait cannot come from a window of 30 seconds: it means a quota, even if the body does not say so."""
 UNLIMITED_FAMILIES: frozenset[Family] = frozenset({"recently-played", "token"})
 """Counted, but not limited by the budget: a play not read in time is lost, and without tokens everything stops."""
+PACES: Mapping[Family, timedelta] = {"musicbrainz": timedelta(seconds=1.1), "lastfm": timedelta(seconds=0.25)}
+"""Least time between two calls of all processes to a service that asks for a pace.
+
+MusicBrainz allows one call a second and IP (https://musicbrainz.org/doc/MusicBrainz_API/Rate_Limiting); a tenth more
+allows for calls that take unequal times to arrive. Last.fm publishes no number; five calls a second are customary.
+"""
+OWN_BUDGETS: Mapping[Family, int] = {"musicbrainz": 10_000, "lastfm": 10_000}
+"""Calls in 24 hours to services whose limit is a pace; the budget in the settings is for quotas like Spotify's."""
 
 _SHORTEST_NAP_S = 0.05  # prevents an endless loop if a ledger counts differently
 
@@ -63,6 +72,12 @@ class CallLedger(Protocol):
     def postpone(self, family: str, until: datetime, reason: str) -> None:
         """Postpone the family; the longest of several postponements counts."""
 
+    def reserve(self, family: str, now: datetime, pace: timedelta) -> datetime:
+        """Reserve the next place in a family whose calls keep a pace; return the instant of the call, `now` or later.
+
+        No two callers get places closer than `pace`.
+        """
+
 
 class MemoryLedger:
     """A `CallLedger` for one process."""
@@ -70,6 +85,7 @@ class MemoryLedger:
     def __init__(self) -> None:
         self._calls: defaultdict[str, list[datetime]] = defaultdict(list)
         self._postponed: dict[str, datetime] = {}
+        self._next: dict[str, datetime] = {}
 
     def calls(self, family: str, since: datetime) -> tuple[int, datetime | None]:
         """The number of calls after `since`, and the oldest of these."""
@@ -88,6 +104,17 @@ class MemoryLedger:
     def postpone(self, family: str, until: datetime, reason: str) -> None:  # noqa: ARG002 - not read here
         """Postpone the family."""
         self._postponed[family] = max(until, self._postponed.get(family, until))
+
+    def reserve(self, family: str, now: datetime, pace: timedelta) -> datetime:
+        """Reserve the next place."""
+        at = max(now, self._next.get(family, now))
+        self._next[family] = at + pace
+        return at
+
+
+def calls_allowed(family: Family, daily_calls: int) -> int | None:
+    """Calls of a family that are allowed in 24 hours; None without a limit. The settings allow `daily_calls`."""
+    return None if family in UNLIMITED_FAMILIES else OWN_BUDGETS.get(family, daily_calls)
 
 
 class Quota:
@@ -133,16 +160,23 @@ class Quota:
                 raise WaitRequired(name, until, "they are postponed, as an earlier response required")
 
     def _keep_budget(self, family: Family) -> None:
-        if family in UNLIMITED_FAMILIES:
+        allowed = calls_allowed(family, self._budget.calls)
+        if allowed is None:
             return
         made, oldest = self._ledger.calls(family, self._clock() - self._budget.window)
-        if made >= self._budget.calls:
+        if made >= allowed:
             until = (oldest or self._clock()) + self._budget.window
             hours = self._budget.window / timedelta(hours=1)
-            raise WaitRequired(family, until, f"the {self._budget.calls} calls allowed in {hours:g} hours are used up")
+            raise WaitRequired(family, until, f"the {allowed} calls allowed in {hours:g} hours are used up")
 
     def _keep_pace(self, family: Family, shared: str) -> None:
-        """Wait for a place among the calls of 30 seconds; a tenth is reserved for families that may not wait."""
+        """Wait for a place among the calls of 30 seconds; a tenth is reserved for families that may not wait.
+
+        A family with a pace waits for its next place instead.
+        """
+        if family in PACES:
+            self._keep_own_pace(family, PACES[family])
+            return
         burst, slept = self._budget.burst, 0.0
         if family not in UNLIMITED_FAMILIES and shared == APP_FAMILY:
             burst -= burst // 10
@@ -157,6 +191,14 @@ class Quota:
                 raise WaitRequired(family, free, f"{made} calls were made in {self._budget.burst_window.seconds} s")
             self._sleep(wait)
             slept += wait
+
+    def _keep_own_pace(self, family: Family, pace: timedelta) -> None:
+        now = self._clock()
+        at = self._ledger.reserve(family, now, pace)
+        if at - now > SHORT_WAIT:
+            raise WaitRequired(family, at, f"other calls come first, one every {pace.total_seconds():g} s")
+        if at > now:
+            self._sleep((at - now).total_seconds())
 
     def _obey(self, request: Request, response: Response) -> None:
         """Store a long wait.

@@ -19,12 +19,22 @@ from echostats_pipeline.spotify.families import Family, Service, family_of
 
 REDACTED = "…"
 LOGGED_QUERY_NAMES = frozenset(
-    {"additional_types", "after", "before", "ids", "limit", "market", "offset", "time_range"},
+    {"additional_types", "after", "before", "fmt", "ids", "inc", "limit", "market", "method", "offset", "time_range"},
 )
 """Query parameters whose values may be written to logs and messages; all others are secrets until listed here."""
 
-_SERVICE_NAMES: Mapping[Service, str] = {"spotify": "Spotify", "reccobeats": "ReccoBeats"}
-_STATUS_PAGES: Mapping[Service, str] = {"spotify": "https://status.spotify.dev", "reccobeats": "https://reccobeats.com"}
+SERVICE_NAMES: Mapping[Service, str] = {
+    "spotify": "Spotify",
+    "reccobeats": "ReccoBeats",
+    "musicbrainz": "MusicBrainz",
+    "lastfm": "Last.fm",
+}
+_STATUS_PAGES: Mapping[Service, str] = {
+    "spotify": "https://status.spotify.dev",
+    "reccobeats": "https://reccobeats.com",
+    "musicbrainz": "https://stats.metabrainz.org",
+    "lastfm": "https://support.last.fm",
+}
 _PUBLIC_FORM_NAMES = frozenset({"client_id", "grant_type", "redirect_uri"})
 _PLAIN_NAME = re.compile(r"[A-Za-z_]{1,24}")
 
@@ -60,13 +70,16 @@ class Request:
     @property
     def service_name(self) -> str:
         """The name of the service in messages."""
-        return _SERVICE_NAMES[self.service]
+        return SERVICE_NAMES[self.service]
 
     @property
     def endpoint(self) -> str:
-        """Path and query, suitable for logs: values of parameters outside `LOGGED_QUERY_NAMES` are shown as ``…``."""
+        """Path and query, suitable for logs: values of parameters outside `LOGGED_QUERY_NAMES` are shown as ``…``.
+
+        A hidden parameter that is given many times is shown once.
+        """
         parts = urlsplit(self.url)
-        query = "&".join(_shown(name, value) for name, value in self._query())
+        query = "&".join(dict.fromkeys(_shown(name, value) for name, value in self._query()))
         return f"{parts.path}?{query}" if query else parts.path
 
     @property

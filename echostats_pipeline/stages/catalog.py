@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from echostats_pipeline.errors import WaitRequired
 from echostats_pipeline.model.catalog import Album, Artist, Track
 from echostats_pipeline.settings import Settings
-from echostats_pipeline.spotify.client import MOST_IDS, Asked, SpotifyClient, batch_route
+from echostats_pipeline.spotify.client import MOST_IDS, SpotifyClient, batch_route
 from echostats_pipeline.spotify.endpoint_access import is_refused
 from echostats_pipeline.spotify.mapping import (
     album_document,
@@ -32,6 +33,7 @@ from echostats_pipeline.stages.merging import fill_tracks
 from echostats_pipeline.storage.store import Store
 
 Answer = dict[str, JsonObject | None]
+T = TypeVar("T")
 
 BATCH = 100
 """Number of ids per write; a run that dies loses at most the answers for these."""
@@ -56,7 +58,7 @@ class EnrichmentResult:
 
 def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> EnrichmentResult:
     """Read the tracks that plays mention; store stubs of their artists and albums; give plays a length and a cover."""
-    with _listeners_wait(store) as changed, storing_tracks(store) as stored:
+    with listeners_wait(store) as changed, storing_tracks(store) as stored:
 
         def keep(answer: Answer) -> int:
             found = _found(answer)
@@ -68,12 +70,12 @@ def enrich_tracks(store: Store, client: SpotifyClient, now: datetime, progress: 
             fill_tracks(store, documents)
             return len(found)
 
-        return _enrich(store.catalog.wanting("tracks", now), client.tracks_iter, keep, progress)
+        return read_in_batches(store.catalog.wanting("tracks", now), client.tracks_iter, keep, progress)
 
 
 def enrich_artists(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> EnrichmentResult:
     """Read the artists that tracks mention, and copy their genres to the tracks."""
-    with _listeners_wait(store) as changed:
+    with listeners_wait(store) as changed:
 
         def keep(answer: Answer) -> int:
             found = _found(answer)
@@ -83,12 +85,12 @@ def enrich_artists(store: Store, client: SpotifyClient, now: datetime, progress:
             store.catalog.pass_genres_to_tracks(documents)
             return len(found)
 
-        return _enrich(store.catalog.wanting("artists", now), client.artists_iter, keep, progress)
+        return read_in_batches(store.catalog.wanting("artists", now), client.artists_iter, keep, progress)
 
 
 def enrich_albums(store: Store, client: SpotifyClient, now: datetime, progress: Progress) -> EnrichmentResult:
     """Read the albums that tracks mention."""
-    with _listeners_wait(store) as changed:
+    with listeners_wait(store) as changed:
 
         def keep(answer: Answer) -> int:
             found = _found(answer)
@@ -97,7 +99,7 @@ def enrich_albums(store: Store, client: SpotifyClient, now: datetime, progress: 
             store.catalog.put("albums", documents, missing=_missing(answer), at=now)
             return len(found)
 
-        return _enrich(store.catalog.wanting("albums", now), client.albums_iter, keep, progress)
+        return read_in_batches(store.catalog.wanting("albums", now), client.albums_iter, keep, progress)
 
 
 def enrich_audio_features(
@@ -112,7 +114,7 @@ def enrich_audio_features(
     done: Counter[str] = Counter()
     waiting: dict[str, WaitRequired] = {}
     tracks = list(wanting.items())
-    with _listeners_wait(store) as changed:
+    with listeners_wait(store) as changed:
         for start in range(0, len(tracks), BATCH):
             open_sources = {name: ask for name, ask in sources.items() if name not in waiting}
             heard = ask_in_turn(open_sources, dict(tracks[start : start + BATCH]))
@@ -136,7 +138,7 @@ def enrich_audio_features(
 
 
 @contextmanager
-def _listeners_wait(store: Store) -> Iterator[set[str]]:
+def listeners_wait(store: Store) -> Iterator[set[str]]:
     """Provide a set for track ids; at the end, also after an error, mark snapshots of users who played these tracks."""
     changed: set[str] = set()
     try:
@@ -158,18 +160,25 @@ def objects_a_day(settings: Settings, store: Store, family: str, now: datetime) 
     return settings.daily_calls * min((sizes.get(name, max(sizes.values())) for name in sources), default=0)
 
 
-def _enrich(
+def read_in_batches(
     wanting: Sequence[str],
-    read: Callable[[Sequence[str]], Iterator[Asked]],
-    keep: Callable[[Answer], int],
+    read: Callable[[Sequence[str]], Iterator[tuple[str, T | None]]],
+    keep: Callable[[dict[str, T | None]], int],
     progress: Progress,
 ) -> EnrichmentResult:
-    """Read and store all wanted objects batch by batch, until all are read or Spotify asks to wait."""
+    """Read and store all wanted objects batch by batch, until all are read or the service asks to wait.
+
+    Args:
+        wanting: Ids in the order of the calls.
+        read: Yields ids with what the service knows of them; None if it knows nothing.
+        keep: Stores the answers, and returns how many objects are complete now.
+        progress: Counts the objects.
+    """
     progress.expect(len(wanting))
     completed = asked = 0
     waiting: WaitRequired | None = None
     for start in range(0, len(wanting), BATCH):
-        answer: Answer = {}
+        answer: dict[str, T | None] = {}
         try:
             answer.update(read(wanting[start : start + BATCH]))
         except WaitRequired as wait:

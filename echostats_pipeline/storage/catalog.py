@@ -181,6 +181,11 @@ class CatalogStore:
         ranked = _most_played_first(found.values(), self._play_counts("tracks"))
         return {spotify_id: _asked_lately(found[spotify_id], now) for spotify_id in ranked}
 
+    def most_played_artists(self, spotify_ids: Collection[str]) -> list[str]:
+        """The given artists, the most played first."""
+        counts = self._play_counts("artists") if spotify_ids else Counter[str]()
+        return sorted(spotify_ids, key=lambda spotify_id: (-counts[spotify_id], spotify_id))
+
     def lacking(self, now: datetime, sources: Iterable[str] = ()) -> dict[str, int]:
         """How many objects are to be read, by family of endpoints; families without any are left out.
 
@@ -211,12 +216,15 @@ class CatalogStore:
     ) -> None:
         """Store full documents, and record which ids Spotify does not know.
 
-        Only fields that Spotify sent are set. Fields that it left out, and the first `fetched_at`, stay as they are.
+        Only fields that Spotify sent are set. Fields that it left out, and the first `fetched_at`, stay as they are. So
+        do the genres of an artist for whom Spotify sent an empty list: another source may have filled them.
         """
         operations = []
         for document in documents:
             known, whole = known_fields(document), document.to_bson()
             spotify_id = known.pop("spotify_id")
+            if isinstance(document, Artist):
+                known |= _spotify_genres(known.pop("genres", []))
             known.pop("fetched_at", None)
             # Defaults complete a new document. A field that Spotify leaves out never overwrites what it sent before.
             first = {key: value for key, value in whole.items() if key not in known and key != "spotify_id"}
@@ -341,6 +349,11 @@ def _name_ids(document: EnrichedDocument) -> list[str]:
     if not isinstance(document, Track) or not document.name or not document.artists:
         return []
     return [stable_id("unresolved", document.artists[0].name, document.name)]
+
+
+def _spotify_genres(genres: list[str]) -> Document:
+    """The fields of an artist to set for genres from Spotify; none for an empty list."""
+    return {"genres": genres, "genres_source": "spotify"} if genres else {}
 
 
 def _known(track: Document) -> KnownTrack:

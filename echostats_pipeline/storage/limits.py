@@ -1,7 +1,9 @@
 """Stores Spotify's limits for all processes of this installation: calls made, waits imposed, endpoints refused."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from pymongo import ReturnDocument
 
 from echostats_pipeline.storage.database import Db
 
@@ -48,6 +50,25 @@ class LimitStore:
             ],
             upsert=True,
         )
+
+    def reserve(self, family: str, now: datetime, pace: timedelta) -> datetime:
+        """Reserve the next place in a family whose calls keep a pace, for one process of all; return its instant."""
+        pace_ms = pace / timedelta(milliseconds=1)
+        found = self._limits.find_one_and_update(
+            {"family": family},
+            [
+                {
+                    "$set": {
+                        "not_before": {"$ifNull": ["$not_before", now]},
+                        "reason": {"$ifNull": ["$reason", ""]},
+                        "next_at": {"$add": [{"$max": [now, "$next_at"]}, pace_ms]},
+                    }
+                }
+            ],
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        return now if found is None else max(now, found["next_at"] - pace)
 
     def waiting(self, families: Sequence[str], now: datetime) -> dict[str, tuple[datetime, str]]:
         """The given families that are postponed, with the time and the reason."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from echostats_pipeline.storage.adoption import adopt_users
 from echostats_pipeline.storage.api_logs import ApiLogBuffer
+from echostats_pipeline.storage.artist_tags import ArtistTagStore
 from echostats_pipeline.storage.catalog import CatalogStore
 from echostats_pipeline.storage.change_marks import ChangeMarks
 from echostats_pipeline.storage.coverage import CoverageStore
@@ -34,6 +35,7 @@ class Store:
     plays: PlayStore
     coverage: CoverageStore
     catalog: CatalogStore
+    artist_tags: ArtistTagStore
     library: LibraryStore
     readings: ReadingStore
     rules: RuleStore
@@ -51,12 +53,14 @@ class Store:
     def of(cls, db: Db) -> "Store":
         """The store over an open database."""
         marks = ChangeMarks(db)
+        catalog = CatalogStore(db)
         return cls(
             db=db,
             users=UserStore(db),
             plays=PlayStore(db),
             coverage=CoverageStore(db),
-            catalog=CatalogStore(db),
+            catalog=catalog,
+            artist_tags=ArtistTagStore(db, catalog),
             library=LibraryStore(db),
             readings=ReadingStore(db),
             rules=RuleStore(db),
