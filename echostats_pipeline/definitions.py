@@ -19,6 +19,7 @@ from echostats_pipeline.orchestration.partitions import is_by_day, user_days
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.spotify import SpotifyResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.resources.tag_sources import TagSourcesResource
 from echostats_pipeline.orchestration.runs import SyncJobsResource
 from echostats_pipeline.settings import Settings, load_settings
 
@@ -37,6 +38,7 @@ def build_resources(store: StoreResource | None = None, clock: ClockResource | N
         "clock": clock,
         "store": store,
         "spotify": SpotifyResource(store=store, clock=clock),
+        "tag_sources": TagSourcesResource(store=store, clock=clock),
         "jobs": SyncJobsResource(store=store, clock=clock),
     }
 

@@ -22,6 +22,7 @@ from echostats_pipeline.accounts.connecting import (
     connect_account,
     open_client,
     open_feature_sources,
+    open_tag_sources,
 )
 from echostats_pipeline.definitions import build_definitions, build_resources
 from echostats_pipeline.errors import EmbeddedServerError
@@ -39,6 +40,7 @@ from echostats_pipeline.simulator.running import RunningSimulator, running_simul
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
+from echostats_pipeline.stages.artist_tags import TagSource
 from echostats_pipeline.stages.audio_features import FeatureSource
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Db, Document
@@ -61,11 +63,14 @@ SETTINGS = (
     "ECHOSTATS_KEEP_RUNS_DAYS",
     "ECHOSTATS_MIN_PLAY_MS",
     "ECHOSTATS_SENSORS",
+    "ECHOSTATS_CONTACT",
     "ECHOSTATS_EMBEDDED_MONGO",
+    "ECHOSTATS_GENRES",
     "ECHOSTATS_UI_HOSTS",
     "ECHOSTATS_UI_URL",
     "ENCRYPTION_KEY",
     "ENCRYPTION_KEYS_OLD",
+    "LASTFM_API_KEY",
     "MONGO_DB",
     "MONGO_URI",
     "SPOTIFY_CLIENT_ID",
@@ -205,6 +210,9 @@ class Installation:
     def feature_sources(self, user: User) -> AbstractContextManager[dict[str, FeatureSource]]:
         return open_feature_sources(self.settings, self.store, user, self.now, self.sleep)
 
+    def tag_sources(self) -> AbstractContextManager[dict[str, TagSource]]:
+        return open_tag_sources(self.settings, self.store, self.now, self.sleep)
+
     def sleep(self, seconds: float) -> None:
         """Let this number of seconds pass, at once."""
         self.clock.advance(timedelta(seconds=seconds))
@@ -225,6 +233,8 @@ def new_settings(tmp_path: Path, mongo_server: EmbeddedServer, db: Db) -> Callab
             "MONGO_URI": mongo_server.uri,
             "MONGO_DB": db.name,
             "ENCRYPTION_KEY": KEY,
+            # The pauses between calls to MusicBrainz are real time in runs; tests of genres name their sources.
+            "ECHOSTATS_GENRES": "spotify",
             **overrides,
         }
 
@@ -243,7 +253,8 @@ def installation(
     yield Installation(environ, settings, store, spotify_server)
     spotify_server.clock.advance(NOW - spotify_server.clock.now())
     fresh = Controls(spotify_server.world.seed, Behaviour())
-    spotify_server.controls.meter, spotify_server.controls.reccobeats = fresh.meter, fresh.reccobeats
+    for name in ("meter", "reccobeats", "musicbrainz", "lastfm"):
+        setattr(spotify_server.controls, name, getattr(fresh, name))
     spotify_server.controls.behaviour = fresh.behaviour
 
 

@@ -243,7 +243,7 @@ def open_feature_sources(
             if name == "spotify":
                 return from_spotify(_client(settings, store, user, clock, reach))
             if name == "reccobeats":
-                return from_reccobeats(reach.token, configured_spotify(settings).reccobeats_url)
+                return from_reccobeats(reach.token, configured_spotify(settings).reccobeats_url, clock)
             return from_file(Path(name))
 
         yield {name: source(name) for name in settings.audio_features}

@@ -66,6 +66,11 @@ COMMANDS = {
         "songs",
         "Show which Spotify ids count as one song.",
     ),
+    "genres": ListedCommand(
+        "genres",
+        "genres",
+        "Show for how many artists and plays of a user genres are known, from which source, and the top genres.",
+    ),
     "keys": ListedCommand(
         "keys",
         "keys",

@@ -30,6 +30,7 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.spotify.families import Family
 from echostats_pipeline.spotify.quota import Budget, calls_allowed
+from echostats_pipeline.stages.artist_tags import tag_progress
 from echostats_pipeline.stages.library_progress import libraries
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.adoption import echostats_traces
@@ -285,6 +286,22 @@ def quota(store: Store, daily_calls: int, now: datetime) -> HealthFindings:
         text = f"{what} waits until {until:%Y-%m-%d %H:%M} UTC: {reason}."
         yield HealthFinding(
             "quota", "problem" if name == APP_FAMILY else "warning", text, "Calls continue by themselves after that."
+        )
+
+
+def genres(store: Store, settings: Settings, now: datetime) -> HealthFindings:
+    """Say for how many artists genres are known, and check that MusicBrainz knows whom to write to."""
+    if not settings.genres:
+        yield HealthFinding("genres", "ok", "No source is asked for genres: ECHOSTATS_GENRES is none.")
+        return
+    progress = tag_progress(store, settings.genres, now)
+    yield HealthFinding("genres", "ok", f"Genres: {progress.text}. Sources: {', '.join(settings.genres)}.")
+    if "musicbrainz" in settings.genres and settings.contact is None and not settings.simulated:
+        yield HealthFinding(
+            "genres",
+            "warning",
+            "MusicBrainz asks each installation for a contact, and none is set.",
+            "Set ECHOSTATS_CONTACT to your mail or web address.",
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
+from echostats_pipeline.orchestration.assets.catalog import albums, artist_tags, artists, audio_features, tracks
 from echostats_pipeline.orchestration.assets.ingestion import (
     listening_history,
     recently_played,
@@ -71,7 +71,7 @@ history_import = dg.define_asset_job(
 )
 catalog_enrichment = dg.define_asset_job(
     "catalog_enrichment",
-    _selection([tracks, artists, albums, audio_features], [of_tracks]),
+    _selection([tracks, artists, albums, audio_features, artist_tags], [of_tracks]),
     description="Complete the catalogue for all played tracks.",
 )
 

@@ -37,6 +37,7 @@ class ReportInput:
         min_play_ms: Least length of a play that counts, in milliseconds.
         filling: When genres and audio features will be known for most plays, in words, by kind.
         credits: Artists of tracks and albums by Spotify id, where they are known.
+        genre_sources: The sources of the genres of artists who have the shown genres.
     """
 
     user: User
@@ -51,6 +52,7 @@ class ReportInput:
     min_play_ms: int = 30_000
     filling: Mapping[str, str] = field(default_factory=dict)
     credits: Mapping[str, str] = field(default_factory=dict)
+    genre_sources: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,22 @@ class RankingEntry:
 
 
 @dataclass(frozen=True)
+class CreditedSource:
+    """A source that asks for credit where its data is shown: its name, its address, and its licence."""
+
+    name: str
+    url: str
+    licence: str
+
+
+@dataclass(frozen=True)
 class RankingList:
     """A ranking of one kind by plays and by time.
 
-    `title` is its heading, which no other ranking has; `told` explains it, or says for how many plays it is known.
+    Attributes:
+        told: Explains it, or says for how many plays it is known, if not for all.
+        title: Its heading, which no other ranking has.
+        sources: Whose data it is, where the owner asks for credit.
     """
 
     kind: str
@@ -92,6 +106,7 @@ class RankingList:
     by_time: Sequence[RankingEntry]
     told: str = ""
     title: str = ""
+    sources: Sequence[CreditedSource] = ()
 
     @property
     def key(self) -> str:

@@ -16,6 +16,7 @@ from echostats_pipeline.report.page import Page, render
 from echostats_pipeline.report.pictures import Fetch, FetchResult, fetch_pictures, fitting
 from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.settings import Settings
+from echostats_pipeline.stages.artist_tags import tag_progress
 from echostats_pipeline.stages.catalog import objects_a_day
 from echostats_pipeline.state_folder import StateFolder, replace_file
 from echostats_pipeline.storage.store import Store
@@ -130,6 +131,7 @@ def read_material(reads: ReportStore, user: User, now: datetime, year: int | Non
         gaps=reads.open_gaps(user.user_id),
         short_plays=reads.short_plays(user.user_id, year),
         credits=reads.credits(user.user_id, shown),
+        genre_sources=reads.genre_sources({item.name for item in _genres(statistics)}),
     )
 
 
@@ -158,6 +160,10 @@ def _ranked(statistics: PeriodStatistics) -> list[TopItem]:
     return [item for name in lists for item in getattr(statistics, name)[:RANKED]]
 
 
+def _genres(statistics: PeriodStatistics) -> list[TopItem]:
+    return [*statistics.top_genres[:RANKED], *statistics.top_genres_by_time[:RANKED]]
+
+
 def _pictures(reads: ReportStore, report: Report, cache: Path, fetch: Fetch) -> FetchResult:
     ids = {line.spotify_id for ranking in report.rankings for line in (*ranking.by_plays, *ranking.by_time)}
     ids |= {each.spotify_id for each in report.comebacks}
@@ -165,9 +171,14 @@ def _pictures(reads: ReportStore, report: Report, cache: Path, fetch: Fetch) -> 
 
 
 def _filling(store: Store, settings: Settings, now: datetime) -> dict[str, str]:
-    """Say in how many days genres and audio features will be read; leave out a kind that has no source."""
+    """Say when genres and audio features will be read; leave out a kind that has no source."""
     found = {}
+    elsewhere = tag_progress(store, settings.genres, now)
+    if elsewhere.time_left:
+        found["genres"] = f"about {elsewhere.time_left} left"
     for kind, asset in (("genres", "artists"), ("audio_features", "audio_features")):
+        if kind == "genres" and elsewhere.seconds_left is not None:
+            continue  # the other sources do not wait for Spotify
         a_day = objects_a_day(settings, store, asset.replace("_", "-"), now)
         if days := store.catalog.progress(asset, now, a_day).days_left:
             found[kind] = f"about {plural(days, 'day')} left"

@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 from echostats_pipeline.model.statistics import PeriodStatistics, TopAlbum, TopContext, TopItem
-from echostats_pipeline.report.document import RANKED, RankingEntry, RankingList, ReportInput
+from echostats_pipeline.report.document import RANKED, CreditedSource, RankingEntry, RankingList, ReportInput
 from echostats_pipeline.report.formatting import duration, plural
 
 LITTLE = 0.2
 """Least share of plays with known genres or audio features: for less, a ranking or a mean would be misleading."""
+GENRE_CREDITS = {
+    "musicbrainz": CreditedSource("MusicBrainz", "https://musicbrainz.org", "CC BY-NC-SA 3.0"),
+    "lastfm": CreditedSource("Last.fm", "https://www.last.fm", ""),
+}
+"""Sources of genres whose owners ask for credit and a link."""
 CREDITED = (
     "Every artist on a track gets its plays and its full time, guests too. "
     "In the list of artists only the first one does."
@@ -33,7 +38,9 @@ def build_rankings(material: ReportInput, *, outdated: bool) -> list[RankingList
             if statistics.genres_coverage < LITTLE:
                 by_plays = by_time = []
         if by_plays or by_time or note:
-            found.append(RankingList(kind, _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms"), note))
+            sources = [GENRE_CREDITS[each] for each in material.genre_sources if each in GENRE_CREDITS]
+            lists = _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms")
+            found.append(RankingList(kind, *lists, note, sources=sources if kind == "genres" and by_plays else ()))
         if kind == "artists" and statistics.top_artists_credited:
             found.append(_credited(statistics))
     if statistics.top_contexts:

@@ -65,6 +65,10 @@ class ReportStore:
         found = self._db["listening_gaps"].find({"user_id": user_id, "closed_by": None}).sort("from")
         return [ListeningGap.model_validate(gap) for gap in found]
 
+    def genre_sources(self, genres: Collection[str]) -> list[str]:
+        """Return the sources of the genres of artists who have one of these genres."""
+        return sorted(set(self._db["artists"].distinct("genres_source", {"genres": {"$in": list(genres)}})) - {""})
+
     def credits(self, user_id: str, spotify_ids: Collection[str]) -> dict[str, str]:
         """Return the artists of tracks and albums by id, as far as the catalogue or the user's plays name them.
 

@@ -141,6 +141,7 @@ def artist_document(artist: JsonObject, read_at: datetime, *, spotify_id: str | 
         spotify_id=spotify_id or text(artist, "id") or "",
         name=text(artist, "name"),
         genres=texts(artist, "genres"),
+        genres_source="spotify" if texts(artist, "genres") else None,
         popularity=whole(artist, "popularity"),
         followers=whole(json_object(artist, "followers") or {}, "total"),
         images=_images(artist),

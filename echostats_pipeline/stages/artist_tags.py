@@ -222,9 +222,14 @@ class TagProgress:
         return None if self.seconds_left is None else math.ceil(self.seconds_left / DAY_S)
 
     @property
+    def time_left(self) -> str:
+        """The least time left in words; empty if nothing is left."""
+        return _length(self.seconds_left) if self.seconds_left else ""
+
+    @property
     def text(self) -> str:
         """The progress in words."""
-        ready = f", ready in about {_length(self.seconds_left)}" if self.seconds_left else ""
+        ready = f", ready in about {self.time_left}" if self.time_left else ""
         return f"{self.known:,} of {self.total:,} artists known{ready}"
 
 

@@ -17,6 +17,8 @@ from echostats_pipeline.model.catalog import AudioFeatures
 from echostats_pipeline.spotify import reccobeats
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.spotify.mapping import audio_features_document
+from echostats_pipeline.spotify.patience import waiting_out
+from echostats_pipeline.spotify.retry_after import Clock
 from echostats_pipeline.spotify.transport import Handler
 
 Answers = Iterator[tuple[str, AudioFeatures | None]]
@@ -25,8 +27,8 @@ FeatureSource = Callable[[Sequence[str]], Answers]
 
 ID_COLUMNS = ("spotify_id", "track_id", "id")
 """Accepted names for the column of track ids."""
-FAMILIES = {"spotify": "audio-features", "reccobeats": "reccobeats"}
-"""Family of endpoints that each source calls; a file calls none."""
+FAMILIES = {"spotify": "audio-features", "reccobeats": "reccobeats", "musicbrainz": "musicbrainz", "lastfm": "lastfm"}
+"""Family of endpoints that each source of audio features or genres calls; a file calls none."""
 
 
 def from_spotify(client: SpotifyClient) -> FeatureSource:
@@ -42,12 +44,13 @@ def from_spotify(client: SpotifyClient) -> FeatureSource:
     return ask
 
 
-def from_reccobeats(handler: Handler, base_url: str) -> FeatureSource:
-    """Return ReccoBeats as a source; it has neither length nor time signature."""
+def from_reccobeats(handler: Handler, base_url: str, clock: Clock) -> FeatureSource:
+    """Return ReccoBeats as a source; it has neither length nor time signature. If it fails, it waits."""
 
     def ask(ids: Sequence[str]) -> Answers:
-        for spotify_id, found in reccobeats.audio_features_iter(handler, ids, base_url):
-            yield spotify_id, _complete(found)
+        with waiting_out("reccobeats", clock):
+            for spotify_id, found in reccobeats.audio_features_iter(handler, ids, base_url):
+                yield spotify_id, _complete(found)
 
     return ask
 

@@ -223,8 +223,8 @@ class CatalogStore:
         for document in documents:
             known, whole = known_fields(document), document.to_bson()
             spotify_id = known.pop("spotify_id")
-            if isinstance(document, Artist):
-                known |= _spotify_genres(known.pop("genres", []))
+            if isinstance(document, Artist) and not document.genres:
+                known.pop("genres", None)
             known.pop("fetched_at", None)
             # Defaults complete a new document. A field that Spotify leaves out never overwrites what it sent before.
             first = {key: value for key, value in whole.items() if key not in known and key != "spotify_id"}
@@ -349,11 +349,6 @@ def _name_ids(document: EnrichedDocument) -> list[str]:
     if not isinstance(document, Track) or not document.name or not document.artists:
         return []
     return [stable_id("unresolved", document.artists[0].name, document.name)]
-
-
-def _spotify_genres(genres: list[str]) -> Document:
-    """The fields of an artist to set for genres from Spotify; none for an empty list."""
-    return {"genres": genres, "genres_source": "spotify"} if genres else {}
 
 
 def _known(track: Document) -> KnownTrack:

@@ -336,6 +336,12 @@ class PlayStore:
         """The tracks among these that any user has played."""
         return set(self._history.distinct("track.spotify_id", {"track.spotify_id": {"$in": list(track_ids)}}))
 
+    def counted_by_track(self, user_id: str, min_play_ms: int) -> dict[str, int]:
+        """The number of a user's plays that count, by track id."""
+        counted = {"user_id": user_id, "$or": [{"ms_played": None}, {"ms_played": {"$gte": min_play_ms}}]}
+        grouped = {"$group": {"_id": "$track.spotify_id", "plays": {"$sum": 1}}}
+        return {row["_id"]: row["plays"] for row in self._history.aggregate([{"$match": counted}, grouped])}
+
     def listeners(self, track_ids: Iterable[str]) -> set[str]:
         """The ids of users who have played any of the tracks."""
         some, others = set[str](), iter(track_ids)

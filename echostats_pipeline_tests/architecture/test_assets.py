@@ -36,7 +36,7 @@ CALLS_SPOTIFY = {
 }
 BY_USER_AND_DAY = {"recently_played", "listening_history", "daily_rollups"}
 
-SOURCES = {"spotify", "exports", "feature_sources"}
+SOURCES = {"spotify", "exports", "feature_sources", "genre_sources"}
 """Assets that this pipeline does not make."""
 
 ASSETS: list[dg.AssetsDefinition] = [

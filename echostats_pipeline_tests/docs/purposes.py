@@ -104,6 +104,12 @@ PURPOSES: Mapping[str, Purpose] = {
         "What is wrong or was wrong: cause, since when, how often, and who was notified.",
         "the sensors `run_failure_alerts`, `check_alerts`, `user_alerts` and `incident_notices`",
     ),
+    "artist_tags": Purpose(
+        "One document per artist and source of genres, also where the source knows none.", "the asset `artist_tags`"
+    ),
+    "genre_lists": Purpose(
+        "The names that MusicBrainz calls genres, which tell genres from other tags.", "the asset `artist_tags`"
+    ),
     "removed_users": Purpose("The ids of users who were removed, and nothing else of them.", "`echostats remove`"),
 }
 """By the name of the collection."""

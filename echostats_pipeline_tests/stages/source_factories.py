@@ -196,7 +196,9 @@ artists = st.fixed_dictionaries(
     {
         "id": st.sampled_from(ARTIST_IDS),
         "name": st.sampled_from(("Nirvana", "Mr. Oizo", "Formerly known")),
-        "genres": st.lists(st.sampled_from(("rock", "flat.beat", "$")), unique=True, max_size=2),
+        "genres": st.lists(
+            st.sampled_from(("rock", "Rock", "hip-hop", "hip hop", "flat.beat", "$")), unique=True, max_size=2
+        ),
         "images": _images,
     }
 )
@@ -215,9 +217,15 @@ features = st.none() | st.integers(0, 100).map(
 )
 
 
+tags = st.dictionaries(
+    st.sampled_from(ARTIST_IDS), st.lists(st.sampled_from(("rock", "Hip-Hop", "seen live")), unique=True), min_size=1
+)
+orders = st.permutations(("spotify", "musicbrainz"))
+
+
 @dataclass(frozen=True)
 class Learned:
-    """New data for the catalogue: a track, an artist or an album as Spotify reports it, or features by track id."""
+    """New data for the catalogue: a track, an artist or an album as Spotify reports it, features, or tags."""
 
     kind: str
     reported: dict[str, Any]
@@ -230,6 +238,7 @@ learned = st.one_of(
     st.dictionaries(st.sampled_from([track.spotify_id for track in TRACKS]), features, min_size=1).map(
         lambda features: Learned("features", features)
     ),
+    st.tuples(tags, orders).map(lambda each: Learned("tags", {"answers": each[0], "order": each[1]})),
 )
 
 

@@ -7,7 +7,7 @@ number of machines.
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,11 +22,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from echostats_pipeline.accounts.consent import move_days
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.errors import RuleError
+from echostats_pipeline.model.catalog import ArtistTags
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.library import Playlist
 from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.users import User
 from echostats_pipeline.spotify.mapping import album_document, album_stub, artist_document, artist_stubs, track_document
+from echostats_pipeline.stages.artist_tags import TagSource, enrich_artist_tags
 from echostats_pipeline.stages.credits import storing_tracks
 from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
@@ -37,6 +39,7 @@ from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import local_date
+from echostats_pipeline.transforms.genres import genre_tags
 from echostats_pipeline_tests.conftest import Counted
 from echostats_pipeline_tests.hypothesis_profiles import UNHURRIED, examples
 from echostats_pipeline_tests.stages import source_factories, statistics_oracle
@@ -235,6 +238,9 @@ class AnyOrder(RuleBasedStateMachine):
             catalog.pass_genres_to_tracks([artist])
         elif kind == "album":
             catalog.put("albums", [album_document(reported, self.now)], missing=(), at=self.now)
+        elif kind == "tags":
+            self._hears_of_genres(**reported)
+            return  # it marks the snapshots of those who heard these artists
         else:
             catalog.put_audio_features(reported, self.now)
         self.store.mark_all_snapshots()
@@ -248,6 +254,20 @@ class AnyOrder(RuleBasedStateMachine):
                 library.remove_playlist(user_id, "mine")
             else:
                 library.put_playlists([Playlist(user_id=user_id, spotify_id="mine", name=name)])
+
+    def _hears_of_genres(self, answers: dict[str, list[str]], order: tuple[str, ...]) -> None:
+        """Let another source answer late, in the order that the settings have by then."""
+
+        def read(artists: Mapping[str, str]) -> Iterator[tuple[str, ArtistTags | None]]:
+            for spotify_id in artists:
+                votes = [(tag, 10.0) for tag in answers.get(spotify_id, ())]
+                tags = genre_tags(votes, ("rock", "hip hop"))
+                yield spotify_id, ArtistTags(spotify_id=spotify_id, source="musicbrainz", tags=tags)
+
+        before = {each["spotify_id"]: each["genres"] for each in self.db["artists"].find() if each["genres"]}
+        enrich_artist_tags(self.store, {"musicbrainz": TagSource(read)}, order, self.now, Counted())
+        after = {each["spotify_id"] for each in self.db["artists"].find() if each["genres"]}
+        assert before.keys() <= after, "genres that were known are never replaced by none"
 
     @rule(hours=st.sampled_from((5, 11, 26, 24 * 6, 24 * 29, 24 * 200, 24 * 366)))
     def time_passes(self, hours: int) -> None:

@@ -137,7 +137,7 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
         isrc=st.sampled_from(("", "", "X1", "x-1", "X2")),
     )
     named = names.filter(bool)
-    genres = st.lists(st.sampled_from(("rock", "pop", "jazz")), unique=True, max_size=3).map(tuple)
+    genres = st.lists(st.sampled_from(("rock", "Rock", "hip hop", "Hip-Hop")), unique=True, max_size=3).map(tuple)
     artist = st.builds(Known, name=named, image_url=st.sampled_from(("", "https://i/artist")), genres=genres)
     album = st.builds(
         Known, name=named, image_url=st.sampled_from(("", "https://i/album")), total_tracks=st.integers(0, 3)

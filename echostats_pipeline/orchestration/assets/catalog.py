@@ -1,4 +1,4 @@
-"""Assets of the catalogue that all users share: tracks, artists, albums and audio features of what was played."""
+"""Assets of the catalogue that all users share: tracks, artists, albums, audio features and genres."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -11,13 +11,15 @@ from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.metadata import progress_numbers, row_counts
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
-from echostats_pipeline.orchestration.assets.sources import feature_sources, spotify
+from echostats_pipeline.orchestration.assets.sources import feature_sources, genre_sources, spotify
 from echostats_pipeline.orchestration.resources.clock import ClockResource
-from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, SpotifyResource
+from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, SpotifyResource, catalog_reader
 from echostats_pipeline.orchestration.resources.store import StoreResource
-from echostats_pipeline.orchestration.runs import SyncJobsResource
+from echostats_pipeline.orchestration.resources.tag_sources import TagSourcesResource
+from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
 from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.artist_tags import enrich_artist_tags, tag_progress
 from echostats_pipeline.stages.catalog import (
     EnrichmentResult,
     enrich_albums,
@@ -83,11 +85,7 @@ def _catalog_asset(
         reader = spotify.catalog_reader()
         with jobs.step(context, reader) as step:
             enriched = enrich(spotify, reader, store.get(), clock.now(), step)
-            step.detail = f"Read {enriched.completed} {name.replace('_', ' ')}, {enriched.unavailable} unavailable"
-            if enriched.waiting is not None:
-                wait = enriched.waiting
-                store.get().limits.postpone(wait.family, wait.until, wait.reason)
-                step.detail += f"; {enriched.left} left, waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+            _tell(step, store.get(), name.replace("_", " "), enriched)
         a_day = objects_a_day(store.settings, store.get(), name.replace("_", "-"), clock.now())
         return dg.MaterializeResult(
             metadata={
@@ -99,6 +97,15 @@ def _catalog_asset(
         )
 
     return catalog_asset
+
+
+def _tell(step: Step, store: Store, what: str, enriched: EnrichmentResult) -> None:
+    """Say in a step what was read; if a service asks to wait, also store the wait."""
+    step.detail = f"Read {enriched.completed} {what}, {enriched.unavailable} unavailable"
+    if enriched.waiting is not None:
+        wait = enriched.waiting
+        store.limits.postpone(wait.family, wait.until, wait.reason)
+        step.detail += f"; {enriched.left} left, waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
 
 
 HOW = (
@@ -136,3 +143,37 @@ audio_features = _catalog_asset(
     [spotify, feature_sources, listening_history, tracks],
     collection_metadata("tracks", only=FEATURE_FIELDS),
 )
+
+
+@dg.asset(
+    group_name="catalog",
+    kinds={"json", "mongodb"},
+    owners=[OWNER],
+    code_version="1",
+    metadata=collection_metadata("artist_tags"),
+    deps=[genre_sources, listening_history, tracks, artists],
+)
+def artist_tags(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    tag_sources: TagSourcesResource,
+    jobs: SyncJobsResource,
+    clock: ClockResource,
+) -> dg.MaterializeResult:
+    """Genres of artists from MusicBrainz and Last.fm, with source, weight and licence; they fill `artists.genres`.
+
+    For readers, and for the genres of all statistics. All users share them. A run asks each source in the order of the
+    settings about artists without genres, the most played first, at the pace that the source allows.
+    """
+    order = store.settings.genres
+    with jobs.step(context, catalog_reader(store)) as step, tag_sources.opened() as sources:
+        enriched = enrich_artist_tags(store.get(), sources, order, clock.now(), step)
+        _tell(step, store.get(), "artists' genres", enriched)
+    return dg.MaterializeResult(
+        metadata={
+            **row_counts(store.get(), "artist_tags", enriched.completed),
+            "unavailable": enriched.unavailable,
+            "left": enriched.left,
+            **progress_numbers(tag_progress(store.get(), order, clock.now())),
+        }
+    )

@@ -15,6 +15,7 @@ from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.monitoring.api_usage import FamilyCalls
 from echostats_pipeline.report.charts import bar_chart, embedded, heat_map
 from echostats_pipeline.report.make import WrittenReport
+from echostats_pipeline.stages.artist_tags import TagProgress
 from echostats_pipeline.stages.statistics import Snapshots
 from echostats_pipeline.storage.catalog import CatalogProgress
 from echostats_pipeline.storage.store import Store
@@ -59,7 +60,7 @@ def calls_table(calls: Iterable[FamilyCalls]) -> dict[str, Any]:
     return _table("api_calls", map(_against_budget, calls))
 
 
-def progress_numbers(progress: CatalogProgress) -> dict[str, Any]:
+def progress_numbers(progress: CatalogProgress | TagProgress) -> dict[str, Any]:
     """Numbers on the completeness of the catalogue, plotted by Dagster over time; no days if no source can be asked."""
     return {
         "progress": progress.text,

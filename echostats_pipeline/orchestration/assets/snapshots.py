@@ -9,7 +9,7 @@ import dagster as dg
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
-from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
+from echostats_pipeline.orchestration.assets.catalog import albums, artist_tags, artists, audio_features, tracks
 from echostats_pipeline.orchestration.assets.metadata import row_counts, snapshot_overview
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata, columns_of
@@ -36,7 +36,7 @@ from echostats_pipeline.transforms.rule_texts import left_out_text
             for name in ("calendar_snapshots", "yearly_reviews")
         },
     },
-    deps=[daily_rollups, tracks, artists, albums, audio_features],
+    deps=[daily_rollups, tracks, artists, albums, audio_features, artist_tags],
 )
 def analytics_snapshots(
     context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource

@@ -23,6 +23,14 @@ exports = dg.AssetSpec(
     kinds={"json", "csv"},
     owners=[OWNER],
 )
+genre_sources = dg.AssetSpec(
+    "genre_sources",
+    description="Sources of artists' genres other than Spotify: MusicBrainz and Last.fm, as ECHOSTATS_GENRES says.\n\n"
+    "Not made here. Each value keeps its source and licence.",
+    group_name=GROUP,
+    kinds={"json"},
+    owners=[OWNER],
+)
 feature_sources = dg.AssetSpec(
     "feature_sources",
     description="Sources of audio features other than Spotify: ReccoBeats, or a file, as ECHOSTATS_AUDIO_FEATURES "

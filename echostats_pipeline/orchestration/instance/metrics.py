@@ -26,7 +26,7 @@ from echostats_pipeline.storage.store import Store
 DAY = timedelta(days=1)
 REBUILT = ("daily_rollups", "analytics_snapshots")
 """Consumers with runs of their own; `statistics_years` reads its marks when snapshots are built."""
-QUEUES = ("tracks", "artists", "albums", "audio-features")
+QUEUES = ("tracks", "artists", "albums", "audio-features", "artist-tags")
 
 
 def exposition(metrics: Iterable[Metric]) -> bytes:
@@ -93,7 +93,8 @@ def _of_spotify(store: Store, settings: Settings, now: datetime) -> Iterator[Met
 
 def _of_work(store: Store, users: list[User], settings: Settings, now: datetime) -> Iterator[Metric]:
     measures = Measures(store.db)
-    lacking = store.catalog.lacking(now, settings.audio_features)
+    settled, artists = store.artist_tags.settled(settings.genres, now)
+    lacking = {**store.catalog.lacking(now, settings.audio_features), "artist-tags": artists - settled}
     queues = {(kind,): lacking.get(kind, 0) for kind in QUEUES}
     yield _gauge("echostats_enrichment_queue_length", "Entries of the catalogue to be read.", queues, "kind")
     waiting = {(target,): sum(len(dates) for dates in store.marks.pending(target).values()) for target in REBUILT}

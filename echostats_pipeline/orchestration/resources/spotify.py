@@ -36,12 +36,17 @@ class SpotifyResource(dg.ConfigurableResource):
             yield sources
 
     def catalog_reader(self) -> User:
-        """The user on whose behalf the shared catalogue is read: the first active one.
+        """The user on whose behalf the shared catalogue is read."""
+        return catalog_reader(self.store)
 
-        Raises:
-            NotFoundError: no user is connected.
-        """
-        for user in self.store.get().users.all(simulated=self.store.settings.simulated):
-            if user.status == "active":
-                return user
-        raise NotFoundError("No active user to read the catalogue for. Connect one with: echostats connect")
+
+def catalog_reader(store: StoreResource) -> User:
+    """The user in whose jobs the work on the shared catalogue is recorded: the first active one.
+
+    Raises:
+        NotFoundError: no user is connected.
+    """
+    for user in store.get().users.all(simulated=store.settings.simulated):
+        if user.status == "active":
+            return user
+    raise NotFoundError("No active user to read the catalogue for. Connect one with: echostats connect")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import polars as pl
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
+from echostats_pipeline.transforms.genres import genre_name
 from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.history.own_names import NAMED, own_names
 from echostats_pipeline.transforms.statistics.album_listens import album_sizes, full_listens
@@ -139,10 +140,7 @@ def identified(
         names=names,
         artists=artists,
         albums=albums,
-        genres=of_artist.join(catalog.artists, on="artist_id", how="inner")
-        .select("artist", genre="genres")
-        .explode("genre", empty_as_null=False)
-        .drop_nulls(),
+        genres=_genres(of_artist.join(catalog.artists, on="artist_id", how="inner")),
         songs=joined,
         counts_songs=rules is not None,
         has_variants=not (own.is_empty() and joined.is_empty()),
@@ -203,6 +201,16 @@ def _shown_by_song(repeats: pl.DataFrame, joined: pl.DataFrame) -> pl.DataFrame:
     """Repeats under the ids that show their songs. Two ids of one song in a row remain two repeats."""
     shown = pl.col("track_id").replace(joined["track_id"], joined["song"])
     return repeats if joined.is_empty() else repeats.with_columns(shown)
+
+
+def _genres(artists: pl.DataFrame) -> pl.DataFrame:
+    """The genres of artists in the spelling that joins all spellings, as in `ListeningFrames.genres`."""
+    listed = artists.select("artist", genre="genres").explode("genre", empty_as_null=False).drop_nulls()
+    if listed.is_empty():
+        return listed
+    spelled = listed["genre"].unique()
+    joined = pl.Series("genre", [genre_name(name) for name in spelled], dtype=pl.String)
+    return listed.with_columns(pl.col("genre").replace_strict(spelled, joined)).unique(maintain_order=True)
 
 
 def _identified_tracks(
