@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 import requests
+from pydantic import SecretStr
 
 from benchmarks.accounts import connect_everybody, installation
 from benchmarks.measuring import NoProgress
-from echostats_pipeline.accounts.connecting import open_client, open_feature_sources
+from echostats_pipeline.accounts.connecting import open_client, open_feature_sources, open_tag_sources
 from echostats_pipeline.errors import SpotifyError, WaitRequired
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
@@ -24,6 +25,7 @@ from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.history import api_truth
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.simulator.world import World
+from echostats_pipeline.stages.artist_tags import enrich_artist_tags, tag_progress
 from echostats_pipeline.stages.catalog import enrich_albums, enrich_artists, enrich_audio_features, enrich_tracks
 from echostats_pipeline.stages.ingestion import merge_pages, read_recently_played
 from echostats_pipeline.stages.library import sync_saved_tracks, sync_top_items
@@ -36,7 +38,7 @@ LIBRARY_AT = time(4, 30)
 QUOTA = 600
 LATEST_ROWS = timedelta(hours=6)
 """Plays of the last hours may still be under way, so they are not judged."""
-ENRICHMENT = {"tracks", "artists", "albums", "audio-features", "reccobeats"}
+ENRICHMENT = {"tracks", "artists", "albums", "audio-features", "reccobeats", "musicbrainz", "lastfm"}
 FAULTS = "server-error unauthorized rate-limit disconnect truncated-json late-rows doubled-rows null-track episode-row"
 """Faults between a working app and Spotify. Refusals of the app itself are not part of this benchmark."""
 
@@ -66,6 +68,7 @@ class Month:
         for user in self.users:
             self._attempt(lambda user=user: self._sync(user))
         self._attempt(self._enrich)
+        self._attempt(self._hear_of_genres)
 
     def day(self) -> None:
         """Do the work of the daily schedule."""
@@ -89,6 +92,16 @@ class Month:
                 enrich(self.store, client, self.now(), NoProgress())
         with open_feature_sources(self.settings, self.store, reader, self.now, self.sleep) as sources:
             enrich_audio_features(self.store, sources, self.now(), NoProgress())
+
+    def _hear_of_genres(self) -> None:
+        order = self.settings.genres
+        waiting = self.store.limits.waiting([*order], self.now())
+        if not self.store.artist_tags.lacking(order, self.now()).keys() - waiting.keys():
+            return
+        with open_tag_sources(self.settings, self.store, self.now, self.sleep) as sources:
+            result = enrich_artist_tags(self.store, sources, order, self.now(), NoProgress())
+        if result.waiting is not None:
+            raise result.waiting
 
     def _library(self, user: User) -> None:
         with open_client(self.settings, self.store, user, self.now, self.sleep) as client:
@@ -116,7 +129,9 @@ def main() -> None:
     faults = parse_faults(",".join(f"{name}={arguments.faults / len(kinds):.4f}" for name in kinds)) if kinds else {}
     behaviour = Behaviour(regime="restricted_dev", quota=QUOTA, rotation="always", faults=faults)
     world, clock = World(seed=1, user_count=arguments.users), Clock(frozen_at=START)
-    with installation(world, behaviour, clock) as (settings, store, simulator):
+    genres = {"genres": ("spotify", "musicbrainz", "lastfm"), "lastfm_api_key": SecretStr("key")}
+    with installation(world, behaviour, clock) as (given, store, simulator):
+        settings = given.model_copy(update=genres)
         month = Month(settings, store, simulator, connect_everybody(settings, store, simulator), Counter(), {})
         live(month, arguments.days)
         settle(month)
@@ -158,6 +173,9 @@ def report(month: Month, days: int, behaviour: Behaviour) -> None:
     print(f"answers 429: {refused}; runs that ended early: {dict(month.failures)}")
     known = month.store.db["tracks"].count_documents({"enriched_at": {"$ne": None}})
     print(f"tracks in the catalogue: {known}, {known / days:.0f} a day")
+    print(f"genres: {tag_progress(month.store, month.settings.genres, month.now()).text}")
+    for family, (until, reason) in month.store.limits.waiting([*ENRICHMENT], month.now()).items():
+        print(f"{family} waits until {until:%H:%M}: {reason}")
     for user in month.users:
         person = month.simulator.world.user(user.spotify_id)
         plays = list(month.store.db["listening_history"].find({"user_id": user.user_id}))

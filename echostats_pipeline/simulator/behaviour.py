@@ -243,7 +243,8 @@ class Behaviour:
         shares = (self.reccobeats_share, self.musicbrainz_share, self.lastfm_share)
         if any(number is not None and number < 0 for number in numbers) or not all(0 <= share <= 1 for share in shares):
             raise BehaviourError(
-                "limits and seconds are not negative; reccobeats_share, musicbrainz_share and lastfm_share are from 0 to 1"
+                "limits and seconds are not negative; "
+                "reccobeats_share, musicbrainz_share and lastfm_share are from 0 to 1"
             )
 
     def quota_of(self, family: Family) -> int | None:

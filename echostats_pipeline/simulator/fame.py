@@ -18,15 +18,21 @@ NOISE = ("seen live", "favourites", "2010s", "90s", "swedish", "female vocalists
 """Tags that are no genres."""
 LISTED_GENRES = tuple(sorted({*GENRES, "electronic", "r&b", "k-pop", "lo-fi", "post-punk", "singer-songwriter"}))
 """What MusicBrainz calls genres."""
-_UNTAGGED = 0.03
+_LUCK = 0.25
+"""How much of fame is chance; popularity is the rest, 0 to 1."""
+_UNTAGGED = 0.06
+"""Share of artists without tags among the least known; among the best known, all have some."""
 _MOST_VOTES = 12
 
 
 @cache
 def standing(world: World) -> Mapping[str, float]:
-    """The place of each artist among all, by id: 0 for the best known, 1 for the least known."""
+    """The place of each artist among all, by id: 0 for the best known, 1 for the least known.
+
+    An artist is in MusicBrainz because somebody there listens to it. So popular artists are known rather than others.
+    """
     artists = list(world.catalogue.artists.values())
-    fame = {each.id: each.popularity / 100 + chance(world.seed, "fame", each.id) for each in artists}
+    fame = {each.id: each.popularity / 100 + _LUCK * chance(world.seed, "fame", each.id) for each in artists}
     ranked = sorted(fame, key=lambda artist_id: (-fame[artist_id], artist_id))
     return {artist_id: place / len(ranked) for place, artist_id in enumerate(ranked)}
 
@@ -45,7 +51,7 @@ def is_linked(world: World, artist: Artist, share: float) -> bool:
 
 def votes(world: World, artist: Artist) -> dict[str, int]:
     """Tags of an artist with votes, the most first; some artists have none, and no list is free of noise."""
-    if chance(world.seed, "untagged", artist.id) < _UNTAGGED:
+    if chance(world.seed, "untagged", artist.id) < _UNTAGGED * standing(world)[artist.id]:
         return {}
     genres = artist.genres or (GENRES[int(chance(world.seed, "genre", artist.id) * len(GENRES))],)
     found = {
