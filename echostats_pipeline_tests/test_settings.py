@@ -37,6 +37,9 @@ def test_every_variable_is_read() -> None:
         SPOTIFY_DAILY_CALLS="20",
         SPOTIFY_BURST_CALLS="9",
         ECHOSTATS_AUDIO_FEATURES="mine.csv, reccobeats",
+        ECHOSTATS_GENRES="lastfm, musicbrainz",
+        LASTFM_API_KEY="lastfm-canary",
+        ECHOSTATS_CONTACT="me@example.org",
         ENCRYPTION_KEYS_OLD=f"{OLD_KEY}, {KEY}",
         ECHOSTATS_MIN_PLAY_MS="0",
         ECHOSTATS_SAME_RECORDING="off",
@@ -63,6 +66,9 @@ def test_every_variable_is_read() -> None:
         "daily_calls": 20,
         "burst_calls": 9,
         "audio_features": ("mine.csv", "reccobeats"),
+        "genres": ("lastfm", "musicbrainz"),
+        "lastfm_api_key": settings.lastfm_api_key,
+        "contact": "me@example.org",
         "min_play_ms": 0,
         "same_recording": False,
         "sync_interval_minutes": 1,
@@ -108,9 +114,26 @@ def test_audio_features_may_come_from_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "sources"),
+    [
+        ("", ("spotify", "musicbrainz")),
+        (" MusicBrainz , spotify,", ("musicbrainz", "spotify")),
+        ("none", ()),
+    ],
+)
+def test_sources_of_genres_are_in_the_order_of_the_setting(value: str, sources: tuple[str, ...]) -> None:
+    assert read(ECHOSTATS_GENRES=value).genres == sources
+    assert read(ECHOSTATS_GENRES="lastfm", LASTFM_API_KEY="canary").genres == ("lastfm",)
+    assert "canary" not in repr(read(LASTFM_API_KEY="canary"))
+
+
+@pytest.mark.parametrize(
     ("environ", "names", "fix"),
     [
         ({"MONGO_URI": "localhost:27017", "ENCRYPTION_KEY": KEY}, "MONGO_URI", "mongodb://"),
+        ({"ECHOSTATS_GENRES": "spotify,discogs"}, "ECHOSTATS_GENRES", "musicbrainz"),
+        ({"ECHOSTATS_GENRES": "spotify,lastfm"}, "LASTFM_API_KEY", "https://www.last.fm/api/account/create"),
+        ({"ECHOSTATS_CONTACT": "me\n" + "x: y"}, "ECHOSTATS_CONTACT", "me@example.org"),
         ({"ECHOSTATS_SENSORS": "many"}, "ECHOSTATS_SENSORS", "per_user"),
         ({"MONGO_DB": "no spaces"}, "MONGO_DB", "letters, digits"),
         ({"MONGO_DB": "a" * 64}, "MONGO_DB", "1 to 63"),

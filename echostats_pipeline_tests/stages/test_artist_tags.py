@@ -1,5 +1,6 @@
 """Genres of artists from the simulated MusicBrainz and Last.fm: who is asked what, what is kept, and what is shown."""
 
+import json
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,9 @@ from echostats_pipeline.simulator.lastfm import WRONG_KEY
 from echostats_pipeline.stages.artist_tags import TagProgress, enrich_artist_tags, tag_progress
 from echostats_pipeline.stages.catalog import EnrichmentResult, enrich_artists, enrich_tracks
 from echostats_pipeline.stages.genre_coverage import genre_coverage
+from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import Counted, Installation, documents
 from echostats_pipeline_tests.stages.test_ingestion import sync
 
@@ -57,6 +60,8 @@ def user(installation: Installation) -> User:
 def test_musicbrainz_fills_what_spotify_leaves_empty_in_a_few_calls(installation: Installation, user: User) -> None:
     store, world = installation.store, installation.simulator.world
     assert not any(each["genres"] for each in artists(store).values())
+    rebuild_snapshots(store, user, installation.now())
+    assert store.marks.pending("analytics_snapshots") == {}
     result = enrich(installation, *BOTH)
     linked = {each for each in artists(store) if is_linked(world, world.catalogue.artists[each], 0.84)}
     assert result.completed + result.unavailable == len(artists(store))
@@ -70,7 +75,7 @@ def test_musicbrainz_fills_what_spotify_leaves_empty_in_a_few_calls(installation
         assert track["genres"] == artists(store)[track["artists"][0]["spotify_id"]]["genres"]
     (answer,) = store.db["artist_tags"].find({"tags": {"$ne": []}}).limit(1)
     assert (answer["licence"], answer["tags"][0]["weight"]) == ("CC BY-NC-SA 3.0", 1.0)
-    assert store.rebuilds.pending("analytics_snapshots").keys() == {user.user_id}
+    assert store.marks.pending("analytics_snapshots").keys() == {user.user_id}
 
 
 def test_nobody_is_asked_twice_before_the_answer_expires(installation: Installation, user: User) -> None:
@@ -184,6 +189,26 @@ def test_a_wrong_key_is_told_and_stops_nobody_else(installation: Installation, u
     assert "LASTFM_API_KEY" in result.waiting.reason
     assert result.waiting.until - chosen.now() > timedelta(hours=23)
     assert user.partition_key
+
+
+def test_a_user_sees_whose_genres_are_known_and_the_top_ones(
+    installation: Installation, user: User, echostats: Echostats
+) -> None:
+    enrich(installation, *BOTH)
+    rebuild_snapshots(installation.store, user, installation.now())
+    sources = {"ECHOSTATS_GENRES": "spotify,musicbrainz"}
+    shown = json.loads(echostats("genres", "--user", user.partition_key, "--json", **sources).stdout)
+    coverage = genre_coverage(installation.store, user, 30_000)
+    counted = {each["source"] or "": (each["artists"], each["plays"]) for each in shown["sources"]}
+    assert {source: numbers for source, numbers in counted.items() if any(numbers)} == {
+        source: (coverage.artists.get(source, 0), coverage.plays[source]) for source in coverage.plays
+    }
+    assert shown["plays_covered"] == pytest.approx(coverage.plays_covered, abs=1e-4)
+    assert "artists known" in shown["progress"]
+    text = echostats("genres", "--user", user.partition_key, **sources).stdout
+    assert "MusicBrainz" in text
+    assert "CC BY-NC-SA 3.0" in text
+    assert refused(echostats("genres", "--user", "nobody")).startswith("Error: There is no user")
 
 
 def test_artists_with_one_name_are_not_asked_by_name(store: Store) -> None:
