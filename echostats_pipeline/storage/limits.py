@@ -45,6 +45,7 @@ class LimitStore:
                     "$set": {
                         "reason": {"$cond": [{"$gt": [until, "$not_before"]}, reason, "$reason"]},
                         "not_before": {"$max": [until, "$not_before"]},
+                        "next_at": {"$ifNull": ["$next_at", None]},
                     }
                 }
             ],

@@ -1,6 +1,5 @@
 """Genres of artists from the simulated MusicBrainz and Last.fm: who is asked what, what is kept, and what is shown."""
 
-import json
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -21,7 +20,6 @@ from echostats_pipeline.stages.catalog import EnrichmentResult, enrich_artists, 
 from echostats_pipeline.stages.genre_coverage import genre_coverage
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import Counted, Installation, documents
 from echostats_pipeline_tests.stages.test_ingestion import sync
 
@@ -45,8 +43,7 @@ def artists(store: Store) -> dict[str, Any]:
     return {each["spotify_id"]: each for each in documents(store.db, "artists")}
 
 
-@pytest.fixture
-def user(installation: Installation) -> User:
+def user_without_genres(installation: Installation) -> User:
     """A user whose artists Spotify has told without genres."""
     installation.simulator.behave(artist_genres="absent")
     user = installation.connect()
@@ -55,6 +52,11 @@ def user(installation: Installation) -> User:
         enrich_tracks(installation.store, client, installation.now(), Counted())
         enrich_artists(installation.store, client, installation.now(), Counted())
     return user
+
+
+@pytest.fixture
+def user(installation: Installation) -> User:
+    return user_without_genres(installation)
 
 
 def test_musicbrainz_fills_what_spotify_leaves_empty_in_a_few_calls(installation: Installation, user: User) -> None:
@@ -189,26 +191,6 @@ def test_a_wrong_key_is_told_and_stops_nobody_else(installation: Installation, u
     assert "LASTFM_API_KEY" in result.waiting.reason
     assert result.waiting.until - chosen.now() > timedelta(hours=23)
     assert user.partition_key
-
-
-def test_a_user_sees_whose_genres_are_known_and_the_top_ones(
-    installation: Installation, user: User, echostats: Echostats
-) -> None:
-    enrich(installation, *BOTH)
-    rebuild_snapshots(installation.store, user, installation.now())
-    sources = {"ECHOSTATS_GENRES": "spotify,musicbrainz"}
-    shown = json.loads(echostats("genres", "--user", user.partition_key, "--json", **sources).stdout)
-    coverage = genre_coverage(installation.store, user, 30_000)
-    counted = {each["source"] or "": (each["artists"], each["plays"]) for each in shown["sources"]}
-    assert {source: numbers for source, numbers in counted.items() if any(numbers)} == {
-        source: (coverage.artists.get(source, 0), coverage.plays[source]) for source in coverage.plays
-    }
-    assert shown["plays_covered"] == pytest.approx(coverage.plays_covered, abs=1e-4)
-    assert "artists known" in shown["progress"]
-    text = echostats("genres", "--user", user.partition_key, **sources).stdout
-    assert "MusicBrainz" in text
-    assert "CC BY-NC-SA 3.0" in text
-    assert refused(echostats("genres", "--user", "nobody")).startswith("Error: There is no user")
 
 
 def test_artists_with_one_name_are_not_asked_by_name(store: Store) -> None:
