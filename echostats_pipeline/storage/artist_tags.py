@@ -1,5 +1,6 @@
 """Genres of artists from all sources: ``artist_tags`` and ``genre_lists``, and the genres in ``artists``."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -138,9 +139,11 @@ class ArtistTagStore:
             names = tuple(tag["name"] for tag in found["tags"][: None if found["source"] == SPOTIFY else MOST_GENRES])
             answer = TagAnswer(found["mbid"], found["read_at"], names)
             answers.setdefault(found["spotify_id"], {})[found["source"]] = answer
-        on_spotify: Document = {"$nor": [{"spotify_id": ""}, {"spotify_id": {"$regex": NOT_ON_SPOTIFY}}]}
+        made_up = re.compile(NOT_ON_SPOTIFY)
         of_artist = {"_id": 0, "spotify_id": 1, "genres": 1, "genres_source": 1}
-        for artist in self._db["artists"].find({"$and": [some, on_spotify]}, of_artist):
+        for artist in self._db["artists"].find(some, of_artist):
+            if not artist["spotify_id"] or made_up.match(artist["spotify_id"]):
+                continue
             genres = tuple(artist.get("genres") or ())
             # Earlier versions, and EchoStats, had genres from Spotify only.
             source = (artist.get("genres_source") or SPOTIFY) if genres else ""

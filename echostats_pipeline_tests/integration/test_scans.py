@@ -46,10 +46,11 @@ SMALL = {
     "unread_playlists": "playlists that wait for their contents, none once a library is read through",
     "unfinished_merges": "empty but while plays change",
     "incidents": "a few a month, looked through when a user is removed or has been",
+    "genre_lists": "one document",
     "change_marks": "what waits for a rebuild, for a minute or two",
 }
 """Collections that do not grow with time, and why: reading one completely is as good as any index."""
-CATALOGUE = {"tracks", "artists", "albums"}
+CATALOGUE = {"tracks", "artists", "albums", "artist_tags"}
 """Collections that a job may read completely if it needs all of it. To count plays of artists, it reads all tracks; for
 statistics of more than half of a collection, reading all of it costs less than a look-up for each document.
 """

@@ -20,7 +20,7 @@ from echostats_pipeline.orchestration.jobs import JOBS, import_config
 def test_everything_can_be_loaded_and_validated() -> None:
     definitions = build_definitions(roster=["ann-123456", "bob-654321"])
     dg.Definitions.validate_loadable(definitions)
-    assert len(list(definitions.resolve_all_asset_specs())) == 16
+    assert len(list(definitions.resolve_all_asset_specs())) == 18
     assert {job.name for job in definitions.jobs or []} == {job.name for job in JOBS}
 
 
@@ -86,7 +86,7 @@ def test_the_code_location_loads_without_any_environment_quickly_and_touches_not
     )
     assert ended.returncode == 0, ended.stderr
     assets, seconds, *heavy = ended.stdout.split()
-    assert (assets, heavy) == ("16", [])
+    assert (assets, heavy) == ("18", [])
     assert float(seconds) < MOST_CPU_SECONDS
     assert list(tmp_path.iterdir()) == []
 
@@ -94,7 +94,7 @@ def test_the_code_location_loads_without_any_environment_quickly_and_touches_not
 def test_no_resource_shows_a_launchpad_anything_to_configure() -> None:
     job = build_definitions().resolve_job_def("user_sync")
     ours = {name: resource for name, resource in job.resource_defs.items() if name != "io_manager"}
-    assert ours.keys() == {"clock", "store", "spotify", "jobs"}
+    assert ours.keys() == {"clock", "store", "spotify", "tag_sources", "jobs"}
     assert {name: config_fields(resource) for name, resource in ours.items() if config_fields(resource)} == {}
 
 

@@ -276,7 +276,7 @@ def test_the_catalogue_is_completed_and_snapshots_of_its_listeners_wait(pipeline
     result = pipeline.run("catalog_enrichment")
     assert result.success
     job = the_job(pipeline, result)
-    assert {step.action for step in job.steps} == {"tracks", "artists", "albums", "audio_features"}
+    assert {step.action for step in job.steps} == {"tracks", "artists", "albums", "audio_features", "artist_tags"}
     assert pipeline.store.catalog.lacking(NOW) == {}
     assert set(pipeline.store.marks.pending("analytics_snapshots")) == {listener.user_id}
     pipeline.run("snapshot_build", partition_key=listener.partition_key)

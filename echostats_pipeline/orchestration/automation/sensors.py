@@ -235,9 +235,9 @@ def incomplete_catalog(
         waiting["audio-features"] = f"until {refused_until:%Y-%m-%d %H:%M} UTC, Spotify refuses them to this app"
     sources = askable(store.settings.audio_features, waiting)
     lacking = store.get().catalog.lacking(clock.now(), sources)
-    unheard = store.get().artist_tags.lacking(store.settings.genres, clock.now())
-    if askable(unheard, waiting):
-        lacking["artist-tags"] = max(unheard.values())
+    if not catalog_families(lacking, waiting, sources):  # what follows reads all artists
+        unheard = store.get().artist_tags.lacking(store.settings.genres, clock.now())
+        lacking |= {"artist-tags": unheard[name] for name in askable(unheard, waiting)}
     if APP_FAMILY in waiting or not catalog_families(lacking, waiting, sources):
         return dg.SkipReason(f"Waiting: {waiting}" if waiting else "The catalogue is complete")
     if not _may_start(context, catalog_enrichment.name, clock.now()):

@@ -110,5 +110,6 @@ def test_every_run_says_how_many_documents_the_collection_holds(
         for event in result.get_asset_materialization_events():
             found, name = event.materialization.metadata, event.asset_key.to_user_string() if event.asset_key else ""
             stored = pipeline.store.db[specs[name].metadata["dagster/table_name"]].count_documents({})
-            assert found["dagster/row_count"].value == stored > 0, name
+            assert found["dagster/row_count"].value == stored, name
+            assert stored > 0 or name == "artist_tags", "the tests' settings name no source for it"
             assert found["dagster/partition_row_count"].value <= stored or name == "recently_played"

@@ -43,7 +43,7 @@ def test_the_versions_are_those_that_stock_dagster_finds(pipeline: Pipeline, mon
     assert ours == theirs
     assert [{(asset, above) for asset, above, _ in each} for each in ours] == [
         {("analytics_snapshots", "daily_rollups")},
-        {(asset, "listening_history") for asset in ("tracks", "artists", "albums", "audio_features")},
+        {(asset, "listening_history") for asset in ("tracks", "artists", "albums", "audio_features", "artist_tags")},
     ]
 
 
