@@ -237,7 +237,8 @@ def incomplete_catalog(
     lacking = store.get().catalog.lacking(clock.now(), sources)
     if not catalog_families(lacking, waiting, sources):  # what follows reads all artists
         unheard = store.get().artist_tags.lacking(store.settings.genres, clock.now())
-        lacking |= {"artist-tags": unheard[name] for name in askable(unheard, waiting)}
+        if askable(unheard, waiting):
+            lacking["artist-tags"] = max(unheard.values())
     if APP_FAMILY in waiting or not catalog_families(lacking, waiting, sources):
         return dg.SkipReason(f"Waiting: {waiting}" if waiting else "The catalogue is complete")
     if not _may_start(context, catalog_enrichment.name, clock.now()):
