@@ -4,7 +4,7 @@ Here: the table of names, and pure functions on them. Not here: who is asked for
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from echostats_pipeline.model.catalog import ArtistTag
 
@@ -87,11 +87,6 @@ def genre_name(name: str) -> str:
     return _NAMES.get(_key(plain), plain)
 
 
-def genre_names(names: Iterable[str]) -> list[str]:
-    """The names in their joined spelling, each once, in the order of the first."""
-    return list(dict.fromkeys(joined for name in names if (joined := genre_name(name))))
-
-
 def genre_tags(counts: Iterable[tuple[str, float]], genres: Iterable[str]) -> list[ArtistTag]:
     """The genres among the tags of an artist, the strongest first.
 
@@ -110,8 +105,3 @@ def genre_tags(counts: Iterable[tuple[str, float]], genres: Iterable[str]) -> li
     ranked = sorted(kept.items(), key=lambda each: (-each[1], each[0]))
     best = ranked[0][1] if ranked else 1.0
     return [ArtistTag(name=name, weight=round(weight / best, 3)) for name, weight in ranked]
-
-
-def strongest_genres(tags: Sequence[ArtistTag]) -> list[str]:
-    """The genres that an artist gets from the tags of a source."""
-    return [tag.name for tag in tags[:MOST_GENRES]]

@@ -16,6 +16,7 @@ from echostats_pipeline.model.statistics import (
 )
 from echostats_pipeline.report.build import build_report
 from echostats_pipeline.report.document import Figure, Report, ReportInput
+from echostats_pipeline.report.page import render
 from echostats_pipeline.transforms.coverage import Stretch
 from echostats_pipeline_tests.report import samples
 
@@ -171,6 +172,15 @@ def test_plays_that_rules_leave_out_are_named() -> None:
     report = build_report(changed(samples.year(), excluded_plays=412, excluded_by=by))
     told = f"412 plays left out by 2 rules. To see the rules: echostats rules list --user {report.partition_key}"
     assert told in report.unknown
+
+
+def test_the_sources_of_genres_that_ask_for_it_are_named() -> None:
+    report = build_report(replace(samples.year(), genre_sources=("lastfm", "musicbrainz", "spotify")))
+    named = {ranking.kind: [source.name for source in ranking.sources] for ranking in report.rankings}
+    assert named == {"artists": [], "tracks": [], "albums": [], "genres": ["Last.fm", "MusicBrainz"]}
+    page = render(report, {}).html
+    assert '<a href="https://musicbrainz.org" rel="noreferrer">MusicBrainz</a> (CC BY-NC-SA 3.0)' in page
+    assert "With genres from" not in render(build_report(samples.year()), {}).html
 
 
 def test_of_few_plays_genres_and_features_are_not_told() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostats_pipeline.transforms.genres import SAME_GENRE, genre_name, genre_names, genre_tags, strongest_genres
+from echostats_pipeline.transforms.genres import SAME_GENRE, genre_name, genre_tags
 
 GENRES = ("hip hop", "indie hip hop", "rock", "r&b", "post-punk")
 
@@ -45,10 +45,6 @@ def test_a_name_is_stable(text: str) -> None:
     assert genre_name(genre_name(text)) == genre_name(text)
 
 
-def test_a_list_names_each_genre_once_in_its_order() -> None:
-    assert genre_names(["Hip-Hop", "rock", "hip hop"]) == ["hip hop", "rock"]
-
-
 def test_of_tags_only_genres_stay_the_strongest_first_and_noise_goes() -> None:
     votes = [("seen live", 100.0), ("Hip-Hop", 80.0), ("rock", 40.0), ("hip hop", 20.0), ("2010s", 9.0), ("R&B", 9.0)]
     tags = genre_tags(votes, GENRES)
@@ -58,9 +54,3 @@ def test_of_tags_only_genres_stay_the_strongest_first_and_noise_goes() -> None:
 @pytest.mark.parametrize("votes", [[], [("rock", 0.0)], [("rock", -2.0)], [("seen live", 5.0)]])
 def test_without_votes_for_a_genre_there_is_none(votes: list[tuple[str, float]]) -> None:
     assert genre_tags(votes, GENRES) == []
-
-
-def test_an_artist_gets_the_five_strongest() -> None:
-    tags = genre_tags([(f"g{number}", 10.0 - number) for number in range(8)], [f"g{number}" for number in range(8)])
-    assert len(tags) == 8
-    assert strongest_genres(tags) == ["g0", "g1", "g2", "g3", "g4"]
