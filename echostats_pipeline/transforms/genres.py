@@ -5,6 +5,7 @@ Here: the table of names, and pure functions on them. Not here: who is asked for
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from echostats_pipeline.model.catalog import ArtistTag
 
@@ -81,6 +82,7 @@ def _key(name: str) -> str:
 _NAMES = {_key(each): name for name, others in SAME_GENRE.items() for each in (name, *others)}
 
 
+@lru_cache(maxsize=20_000)
 def genre_name(name: str) -> str:
     """The name of a genre in the spelling that joins all its spellings; a genre that the table lacks in lower case."""
     plain = _PART.sub(lambda part: PARTS[part[0]], " ".join(name.casefold().split()))
