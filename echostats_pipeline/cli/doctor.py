@@ -16,7 +16,7 @@ from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.local.webserver import answering_webserver
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.monitoring import health
+from echostats_pipeline.monitoring import health, machine
 from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings, examined, worst
 from echostats_pipeline.monitoring.notifier import Notifier
 from echostats_pipeline.orchestration import health as instance_health
@@ -48,12 +48,12 @@ def doctor(as_json: bool) -> None:
 
 def diagnosis() -> list[HealthFinding]:
     """All findings, problems or not. A problem in one place does not stop the checks of the others."""
-    findings = examined("versions", health.versions)
+    findings = examined("versions", machine.versions)
     try:
         settings = load_settings()
     except SettingsError as error:
         return [*findings, HealthFinding("settings", "problem", str(error), "docs/operate/settings.md")]
-    findings += examined("disk", partial(health.disk, settings.home))
+    findings += examined("disk", partial(machine.disk, settings.home))
     findings += examined("alerts", partial(_addresses, settings), "echostats alerts test")
     if settings.mongo_uri is None and not StateFolder(settings.home).mongo_dir.is_dir():
         findings.append(

@@ -1,24 +1,17 @@
-"""Health checks of `echostats doctor`: database, keys, users, disk and clock.
+"""Health checks of `echostats doctor`: database, keys, users, catalogue and clock.
 
 Each function checks one thing and returns findings. If a check cannot run, `examined` reports that as a finding, too.
-Not here: the checks of Dagster (`orchestration.health`), and how findings are shown (`cli.doctor`).
+Not here: the checks of this machine (`machine`) and of Dagster (`orchestration.health`), and how findings are shown
+(`cli.doctor`).
 """
 
-import errno
 import math
-import os
-import platform
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-from packaging.requirements import Requirement
 from pymongo.errors import PyMongoError
 
 from echostats_pipeline.accounts.consent import EXPIRES_SOON, URGENT, consent_left
@@ -32,7 +25,6 @@ from echostats_pipeline.spotify.families import Family
 from echostats_pipeline.spotify.quota import Budget, calls_allowed
 from echostats_pipeline.stages.artist_tags import tag_progress
 from echostats_pipeline.stages.library_progress import libraries
-from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.adoption import echostats_traces
 from echostats_pipeline.storage.conformity import misfits
 from echostats_pipeline.storage.indexes import REPAIR_COMMAND, index_problems
@@ -48,8 +40,6 @@ NEARLY_USED_UP = 0.9
 """Share of the daily budget of calls from which `quota` warns."""
 CLOCKS_APART, CLOCKS_FAR_APART = timedelta(seconds=5), timedelta(minutes=2)
 """Difference between two clocks from which `clock` warns, and from which it reports a problem."""
-PROBE_BYTES = 2**16
-"""Bytes written to prove that the disk has room: a full disk may still accept an empty file."""
 MISSED_SYNCS = 4
 """Sync intervals without a sync that count as trouble: more than one run that waits or fails."""
 MOST_MISFITS = 20
@@ -57,7 +47,6 @@ MOST_MISFITS = 20
 REFRESH_UNUSED = timedelta(days=30)
 """Age of the stored tokens from which `users` warns."""
 LIBRARY_FIX = "Leave `echostats up` running, which continues every day; a higher SPOTIFY_DAILY_CALLS makes it faster"
-DISTRIBUTION, WATCHED = "echostats-pipeline", ("dagster", "dagster-webserver", "pymongo", "polars")
 
 
 @dataclass(frozen=True)
@@ -114,14 +103,14 @@ def database(store: Store) -> HealthFindings:
     if "fsTotalSize" in stats:
         free = int(stats["fsTotalSize"] - stats["fsUsedSize"])
         data = float(stats["storageSize"] + stats["indexSize"])
-        yield space("database", free, f"{_size(data)} of data and indexes", "the disk of the database")
+        yield space("database", free, f"{human_size(data)} of data and indexes", "the disk of the database")
 
 
 def space(area: str, free_bytes: int, used: str, where: str) -> HealthFinding:
     """Check the free space: below 5 GiB is a warning, below 0.5 GiB a problem."""
     level: Level = "problem" if free_bytes < NO_SPACE else "warning" if free_bytes < LITTLE_SPACE else "ok"
     fix = "" if level == "ok" else f"Make room on {where}: without it nothing can be stored."
-    return HealthFinding(area, level, f"{_size(free_bytes)} free on {where}; {used}.", fix)
+    return HealthFinding(area, level, f"{human_size(free_bytes)} free on {where}; {used}.", fix)
 
 
 def indexes(store: Store) -> HealthFindings:
@@ -347,56 +336,6 @@ def clock(store: Store, now: datetime) -> HealthFindings:
         yield HealthFinding("clock", "ok", f"{len(timezones())} time zones are known, including those of all users.")
 
 
-def disk(home: Path) -> HealthFindings:
-    """Check the state folder: its size, the free space, and whether it can be written to."""
-    folder = StateFolder(home)
-    if not home.is_dir():
-        text = f"The state folder {home} does not exist."
-        yield HealthFinding("disk", "warning", text, "echostats demo, connect or up creates it; or set ECHOSTATS_HOME")
-        return
-    try:
-        with tempfile.TemporaryFile(dir=home) as probe:
-            probe.write(b"x" * PROBE_BYTES)
-    except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        fix = f"Make room on the disk of {home}" if full else f"Make {home} writable, or set ECHOSTATS_HOME to another"
-        yield HealthFinding(
-            "disk", "problem", f"Nothing can be written to {home}: {os.strerror(error.errno or 0)}.", fix
-        )
-    parts = {
-        "database": [folder.mongo_dir],
-        "Dagster": [folder.dagster_dir / "storage"],
-        "logs": [folder.dagster_dir / "logs", home / "dagster.log"],
-    }
-    sizes = {name: sum(map(size_of, paths)) for name, paths in parts.items()}
-    used = ", ".join(f"{name} {_size(size)}" for name, size in sizes.items())
-    yield space("disk", shutil.disk_usage(home).free, used, f"the disk of {home}")
-
-
-def versions() -> HealthFindings:
-    """Check that the versions of Python and of the libraries fit this package."""
-    yield HealthFinding("versions", "ok", f"Python {platform.python_version()} on {platform.system()}.")
-    wanted = {each.name: each for each in map(Requirement, metadata.requires(DISTRIBUTION) or [])}
-    for name in WATCHED:
-        installed, needed = metadata.version(name), wanted[name].specifier
-        fits = needed.contains(installed, prereleases=True)
-        text = f"{name} {installed}{'' if fits else f' does not fit {needed}'}."
-        yield HealthFinding(
-            "versions", "ok" if fits else "problem", text, "" if fits else f'pip install "{wanted[name]}"'
-        )
-
-
-def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder; files that disappear meanwhile count as 0."""
-    total = 0
-    for each in [path, *path.rglob("*")]:
-        try:
-            total += each.stat().st_size if each.is_file() else 0
-        except OSError:
-            continue
-    return total
-
-
 def worst(findings: Collection[HealthFinding]) -> Level:
     """Return the most serious level of the findings."""
     levels = Counter(finding.level for finding in findings)
@@ -420,7 +359,8 @@ def _few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _size(size: float) -> str:
+def human_size(size: float) -> str:
+    """Return a number of bytes in the unit that suits it."""
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:  # noqa: PLR2004
             return f"{size:,.0f} {unit}"

@@ -263,7 +263,7 @@ def _close_gaps(store: Store, user: User, files: Sequence[FileImport], now: date
             covered.append(span)
     closed: Counter[str] = Counter()
     for span in covered:
-        closed[span.file_name] += store.plays.close_gaps(user.user_id, *span)
+        closed[span.file_name] += store.coverage.close_gaps(user.user_id, *span)
     if covered:
         closed[covered[-1].file_name] += cover_imports(store, user, files, now)
     for file in files:

@@ -46,8 +46,8 @@ def read_recently_played(store: Store, client: SpotifyClient, user: User, now: d
         full=len(answer["items"]) >= PAGE_LIMIT,
         fetched_at=now,
     )
-    kept = store.plays.keep_page(page)
-    if not kept and page.items and not store.plays.unmerged_pages(user.user_id):
+    kept = store.pages.keep(page)
+    if not kept and page.items and not store.pages.unmerged(user.user_id):
         cover_sync(store, user, page, now)
     if kept:
         _keep_embedded(store, [track for row in answer["items"] if row and (track := content(row))], now)
@@ -77,7 +77,7 @@ class MergeResult:
 def merge_pages(store: Store, user: User, now: datetime) -> MergeResult:
     """Merge every stored answer of recently-played into the history, oldest first."""
     merged = MergeResult()
-    pages = store.plays.unmerged_pages(user.user_id)
+    pages = store.pages.unmerged(user.user_id)
     if pages:
         ensure_spans(store, user, now)
     for page in pages:
@@ -85,9 +85,11 @@ def merge_pages(store: Store, user: User, now: datetime) -> MergeResult:
         stored = stored_around(store, user, stamps)
         gaps = _record_gaps(store, page, stored, now)
         changes = merge_items(store, user, page.items, stored)
-        store.plays.close_instants(user.user_id, [item.played_at for item in page.items], closed_by="recently_played")
+        store.coverage.close_instants(
+            user.user_id, [item.played_at for item in page.items], closed_by="recently_played"
+        )
         cover_sync(store, user, page, now)
-        store.plays.page_merged(page, now)
+        store.pages.mark_merged(page, now)
         merged += MergeResult(changes.outcomes, gaps)
     if merged.outcomes["inserted"]:
         forget_left(store, resolve_named_plays(store, user))
@@ -109,7 +111,7 @@ def _record_gaps(store: Store, page: RecentlyPlayedPage, stored: pl.DataFrame, n
     synced = store.coverage.stretches(page.user_id, SYNCS)
     if page.full and newest is not None and oldest > newest and (synced or not store.coverage.spans(page.user_id)):
         intervals.append((newest, oldest))
-    return store.plays.record_gaps(
+    return store.coverage.record_gaps(
         [
             ListeningGap.model_validate({"user_id": page.user_id, "from": start, "to": end, "detected_at": now})
             for start, end in intervals

@@ -1,9 +1,9 @@
 """Stores which time each source covers, and which time none covers (``covered_spans`` and ``listening_gaps``)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from pymongo import ReplaceOne
+from pymongo import ReplaceOne, UpdateOne
 
 from echostats_pipeline.model.plays import CoveredSpan, ListeningGap
 from echostats_pipeline.storage.database import Db
@@ -11,7 +11,7 @@ from echostats_pipeline.transforms.coverage import Stretch
 
 
 class CoverageStore:
-    """Covered spans, merged, and the unknown time between them."""
+    """Covered spans, merged, and the gaps: time in which plays may be missing."""
 
     def __init__(self, db: Db) -> None:
         self._spans = db["covered_spans"]
@@ -42,6 +42,24 @@ class CoverageStore:
         """Open gaps of every kind, in order."""
         found = self._gaps.find({"user_id": user_id, "closed_by": None}).sort("from")
         return [ListeningGap.model_validate(gap) for gap in found]
+
+    def record_gaps(self, gaps: Iterable[ListeningGap]) -> int:
+        """Record intervals in which plays may be missing; return how many are new. The same interval is stored once."""
+        operations = [
+            UpdateOne({"user_id": gap.user_id, "from": gap.from_}, {"$setOnInsert": gap.to_bson()}, upsert=True)
+            for gap in gaps
+        ]
+        return self._gaps.bulk_write(operations).upserted_count if operations else 0
+
+    def close_instants(self, user_id: str, stamps: Sequence[datetime], closed_by: str) -> None:
+        """Close the gaps that consist of one of `stamps` only: the play that ended then is known now."""
+        instants = {"user_id": user_id, "closed_by": None, "from": {"$in": stamps}, "$expr": {"$eq": ["$from", "$to"]}}
+        self._gaps.update_many(instants, {"$set": {"closed_by": closed_by}})
+
+    def close_gaps(self, user_id: str, start: datetime, end: datetime, closed_by: str) -> int:
+        """Close the gaps that lie within ``[start, end]``; return how many there were."""
+        within = {"user_id": user_id, "closed_by": None, "from": {"$gte": start}, "to": {"$lte": end}}
+        return self._gaps.update_many(within, {"$set": {"closed_by": closed_by}}).modified_count
 
     def replace_unknown(self, user_id: str, unknown: Sequence[Stretch], now: datetime, closed_by: str) -> int:
         """Replace the unknown stretches of a user. A stretch that is covered now is closed; a shorter one is replaced.

@@ -1,4 +1,4 @@
-"""Stores plays: reads them as frames, and writes what merging decided (``listening_history``, ``recently_played``)."""
+"""Stores plays: reads them as frames, and writes what merging decided (``listening_history``)."""
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 from bson import ObjectId
-from pymongo import ReplaceOne, UpdateMany, UpdateOne
+from pymongo import ReplaceOne, UpdateMany
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.collections import Index, index_on
-from echostats_pipeline.model.plays import ListeningGap, RecentlyPlayedPage, UnfinishedMerge
+from echostats_pipeline.model.plays import UnfinishedMerge
 from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
 from echostats_pipeline.storage.indexes import index_hint
@@ -53,12 +53,10 @@ was empty, and then reads all plays of a user to find those of one day."""
 
 
 class PlayStore:
-    """The listening history and the recently-played pages that wait to be merged into it."""
+    """The listening history, and the merges that were interrupted."""
 
     def __init__(self, db: Db) -> None:
         self._history = db["listening_history"]
-        self._pages = db["recently_played"]
-        self._gaps = db["listening_gaps"]
         self._merges = db["unfinished_merges"]
 
     def read(self, user_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
@@ -251,47 +249,6 @@ class PlayStore:
         reported = {"user_id": user_id, "$or": [{"source": "api"}, {"api_played_at": {"$type": "date"}}]}
         found = self._history.find_one(reported, {"played_at": 1}, sort=[("played_at", 1)])
         return None if found is None else found["played_at"]
-
-    def keep_page(self, page: RecentlyPlayedPage) -> bool:
-        """Store a recently-played response until it is merged.
-
-        Returns:
-            False if it is empty or has the same rows as the newest stored response; nothing is written then.
-        """
-        document = page.to_bson()
-        newest = self._pages.find_one({"user_id": page.user_id}, {"items": 1, "withheld": 1}, sort=[("fetched_at", -1)])
-        same = newest is not None and all(newest.get(rows, []) == document[rows] for rows in ("items", "withheld"))
-        if same or not (page.items or page.withheld):
-            return False
-        self._pages.insert_one(document)
-        return True
-
-    def unmerged_pages(self, user_id: str) -> list[RecentlyPlayedPage]:
-        """Recently-played responses that have not been merged yet, oldest first."""
-        query = {"user_id": user_id, "merged_at": None}
-        return [RecentlyPlayedPage.model_validate(page) for page in self._pages.find(query).sort("fetched_at")]
-
-    def page_merged(self, page: RecentlyPlayedPage, at: datetime) -> None:
-        """Record that a response has been merged."""
-        self._pages.update_one({"_id": page.id}, {"$set": {"merged_at": at}})
-
-    def record_gaps(self, gaps: Iterable[ListeningGap]) -> int:
-        """Record intervals in which plays may be missing; return how many are new. The same interval is stored once."""
-        operations = [
-            UpdateOne({"user_id": gap.user_id, "from": gap.from_}, {"$setOnInsert": gap.to_bson()}, upsert=True)
-            for gap in gaps
-        ]
-        return self._gaps.bulk_write(operations).upserted_count if operations else 0
-
-    def close_instants(self, user_id: str, stamps: Sequence[datetime], closed_by: str) -> None:
-        """Close the gaps that consist of one of `stamps` only: the play that ended then is known now."""
-        instants = {"user_id": user_id, "closed_by": None, "from": {"$in": stamps}, "$expr": {"$eq": ["$from", "$to"]}}
-        self._gaps.update_many(instants, {"$set": {"closed_by": closed_by}})
-
-    def close_gaps(self, user_id: str, start: datetime, end: datetime, closed_by: str) -> int:
-        """Close the gaps that lie within ``[start, end]``; return how many there were."""
-        within = {"user_id": user_id, "closed_by": None, "from": {"$gte": start}, "to": {"$lte": end}}
-        return self._gaps.update_many(within, {"$set": {"closed_by": closed_by}}).modified_count
 
     def untimed(self, track_ids: Collection[str]) -> dict[str, list[datetime]]:
         """The ends of plays of these tracks with unknown length and unknown time played, by user id."""

@@ -17,6 +17,7 @@ from echostats_pipeline.storage.leases import LeaseStore
 from echostats_pipeline.storage.library import LibraryStore
 from echostats_pipeline.storage.limits import LimitStore
 from echostats_pipeline.storage.owned import OwnedStore
+from echostats_pipeline.storage.pages import PageStore
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.storage.readings import ReadingStore
 from echostats_pipeline.storage.removals import RemovalStore
@@ -33,6 +34,7 @@ class Store:
     db: Db
     users: UserStore
     plays: PlayStore
+    pages: PageStore
     coverage: CoverageStore
     catalog: CatalogStore
     artist_tags: ArtistTagStore
@@ -58,6 +60,7 @@ class Store:
             db=db,
             users=UserStore(db),
             plays=PlayStore(db),
+            pages=PageStore(db),
             coverage=CoverageStore(db),
             catalog=catalog,
             artist_tags=ArtistTagStore(db, catalog),

@@ -16,7 +16,7 @@ from echostats_pipeline.accounts.consent import CONSENT_LIFE
 from echostats_pipeline.errors import StorageError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.operations import Incident
-from echostats_pipeline.monitoring import health
+from echostats_pipeline.monitoring import health, machine
 from echostats_pipeline.monitoring.health import GIB, HealthFinding, as_json, examined, worst
 from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.storage.database import Db
@@ -49,14 +49,14 @@ def test_little_room_is_told_in_time(gib: float, level: str, tmp_path: Path, mon
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, int(gib * GIB)))
     (tmp_path / "dagster").mkdir()
     (tmp_path / "dagster.log").write_text("x" * 3000)
-    (finding,) = health.disk(tmp_path)
+    (finding,) = machine.disk(tmp_path)
     assert finding.level == level
     assert "logs 3 KiB" in finding.text
     assert bool(finding.fix) is (level != "ok")
 
 
 def test_a_missing_state_folder_is_named_and_not_made(tmp_path: Path) -> None:
-    (finding,) = health.disk(tmp_path / "home")
+    (finding,) = machine.disk(tmp_path / "home")
     assert (finding.level, str(tmp_path) in finding.text) == ("warning", True)
     assert not (tmp_path / "home").exists()
 
@@ -167,16 +167,16 @@ def test_a_disk_that_takes_nothing_is_a_problem_with_its_cause(
     def refuse(**_: object) -> None:
         raise OSError(number, "refused")
 
-    monkeypatch.setattr(health.tempfile, "TemporaryFile", refuse)
-    found = next(iter(health.disk(tmp_path)))
+    monkeypatch.setattr(machine.tempfile, "TemporaryFile", refuse)
+    found = next(iter(machine.disk(tmp_path)))
     assert (found.level, said in found.text, fix in found.fix) == ("problem", True, True)
 
 
 def test_a_library_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(levels(health.versions())) == {"ok"}
-    monkeypatch.setattr(health.metadata, "version", lambda name: "1.12.0" if name == "dagster" else "4.20.0")
-    monkeypatch.setattr(health.metadata, "requires", lambda _: [f"{name}>=1.13" for name in health.WATCHED])
-    (wrong,) = (finding for finding in health.versions() if finding.level != "ok")
+    assert set(levels(machine.versions())) == {"ok"}
+    monkeypatch.setattr(machine.metadata, "version", lambda name: "1.12.0" if name == "dagster" else "4.20.0")
+    monkeypatch.setattr(machine.metadata, "requires", lambda _: [f"{name}>=1.13" for name in machine.WATCHED])
+    (wrong,) = (finding for finding in machine.versions() if finding.level != "ok")
     assert "dagster 1.12.0 does not fit >=1.13" in wrong.text
 
 

@@ -28,9 +28,9 @@ def merge(store: Store, user: User, step: Step) -> None:
     known = [_catalogued(item.track) for item in step]
     store.catalog.put("tracks", known, missing=(), at=NOW)
     store.plays.fill_tracks(known)
-    if not store.plays.unmerged_pages(user.user_id):
+    if not store.pages.unmerged(user.user_id):
         fetched_at = NOW + timedelta(seconds=store.db["recently_played"].count_documents({}))
-        store.plays.keep_page(RecentlyPlayedPage(user_id=user.user_id, items=list(step), fetched_at=fetched_at))
+        store.pages.keep(RecentlyPlayedPage(user_id=user.user_id, items=list(step), fetched_at=fetched_at))
     merge_pages(store, user, NOW)
 
 

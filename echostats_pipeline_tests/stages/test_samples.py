@@ -175,7 +175,7 @@ def test_the_order_of_real_exports_and_syncs_does_not_matter(store: Store, user:
             store.db[name].delete_many({})
         for step in steps:
             if step is None:
-                store.plays.keep_page(synced_week(user))
+                store.pages.keep(synced_week(user))
                 merge_pages(store, user, NOW)
             else:
                 read(store, user, step)

@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.model.catalog import AlbumRef, Track
 from echostats_pipeline.model.plays import (
-    ListeningGap,
     Play,
-    RecentlyPlayedItem,
-    RecentlyPlayedPage,
     TrackSnapshot,
     UnfinishedMerge,
 )
@@ -38,11 +35,6 @@ def play(track_id: str = "t", played_at: datetime = NOW, user_id: str = "u", **f
 
 def imported(key: str, played_at: datetime = NOW, track_id: str = "t") -> dict[str, Any]:
     return play(track_id, played_at, ms_played=5, source="import", import_key=key, import_ts=NOW, playback={})
-
-
-def page(*stamps: datetime, fetched_at: datetime = NOW, full: bool = False) -> RecentlyPlayedPage:
-    items = [RecentlyPlayedItem(track=TrackSnapshot(spotify_id="t"), played_at=stamp) for stamp in stamps]
-    return RecentlyPlayedPage(user_id="u", items=items, full=full, fetched_at=fetched_at)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
@@ -256,55 +248,6 @@ def test_another_error_than_a_duplicate_is_raised(store: Store, db: Db) -> None:
     db.command("collMod", "listening_history", validator={"user_id": {"$ne": "u"}})
     with pytest.raises(Exception, match="batch op errors"):
         store.plays.apply(PlayChanges(inserts=[play()]))
-
-
-def test_a_page_is_kept_until_it_is_merged(store: Store) -> None:
-    assert store.plays.keep_page(page(NOW, full=True))
-    (kept,) = store.plays.unmerged_pages("u")
-    assert (kept.items, kept.full, kept.merged_at) == (page(NOW).items, True, None)
-    store.plays.page_merged(kept, NOW)
-    assert store.plays.unmerged_pages("u") == []
-
-
-def test_the_same_answer_again_and_an_empty_one_are_not_kept(store: Store, db: Db) -> None:
-    assert not store.plays.keep_page(page())
-    assert store.plays.keep_page(page(NOW))
-    assert not store.plays.keep_page(page(NOW, fetched_at=NOW + MS))
-    assert store.plays.keep_page(page(NOW, NOW - MS, fetched_at=NOW + MS))
-    assert db["recently_played"].count_documents({}) == 2
-
-
-def test_pages_come_oldest_first(store: Store) -> None:
-    store.plays.keep_page(page(NOW, fetched_at=NOW))
-    store.plays.keep_page(page(NOW - MS, fetched_at=NOW - MS))
-    assert [kept.fetched_at for kept in store.plays.unmerged_pages("u")] == [NOW - MS, NOW]
-
-
-def test_a_gap_found_twice_is_one_gap(store: Store, db: Db) -> None:
-    for seen in range(2):
-        gap = {"user_id": "u", "from": NOW, "to": NOW + timedelta(hours=1), "detected_at": NOW + seen * MS}
-        store.plays.record_gaps([ListeningGap.model_validate(gap)])
-    (found,) = documents(db, "listening_gaps")
-    assert found == {
-        "user_id": "u",
-        "from": NOW,
-        "to": NOW + timedelta(hours=1),
-        "detected_at": NOW,
-        "closed_by": None,
-        "kind": "unseen",
-    }
-
-
-def test_an_import_closes_the_gaps_it_covers_and_no_others(store: Store, db: Db) -> None:
-    hour = timedelta(hours=1)
-    for start in (NOW, NOW + 2 * hour, NOW + 4 * hour):
-        gap = {"user_id": "u", "from": start, "to": start + hour, "detected_at": NOW}
-        store.plays.record_gaps([ListeningGap.model_validate(gap)])
-    assert store.plays.close_gaps("v", NOW, NOW + 9 * hour, "other.json") == 0
-    assert store.plays.close_gaps("u", NOW, NOW + 3 * hour, "one.json") == 2
-    assert store.plays.close_gaps("u", NOW, NOW + 3 * hour, "again.json") == 0
-    closed = {gap["from"]: gap["closed_by"] for gap in db["listening_gaps"].find()}
-    assert closed == {NOW: "one.json", NOW + 2 * hour: "one.json", NOW + 4 * hour: None}
 
 
 def test_lengths_and_covers_are_filled_where_they_lack(store: Store, db: Db) -> None:
