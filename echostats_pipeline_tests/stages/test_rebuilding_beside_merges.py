@@ -16,6 +16,7 @@ from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.statistics import rebuild_rollups
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.track_credits import TrackCredits
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline.transforms.statistics.rollups import Listener, build_daily_rollups
 from echostats_pipeline_tests.conftest import NOW, Counted, Pipeline, documents
@@ -51,7 +52,9 @@ def stale_days(store: Store, user: User) -> set[date]:
     """The days whose rollups differ from the history."""
     days = list(SPAN.dates())
     plays = store.plays.read(user.user_id, *SPAN.instants(ZoneInfo(user.timezone)))
-    (rollups,) = build_daily_rollups([Listener(user.user_id, user.timezone, plays, days)], min_play_ms=30_000)
+    track_credits = TrackCredits(store.db).of(plays["track_id"])
+    listener = Listener(user.user_id, user.timezone, plays, days)
+    (rollups,) = build_daily_rollups([listener], track_credits, min_play_ms=30_000)
     wanted = by_date(rollups)
     there = by_date(documents(store.db, "daily_rollups"))
     return {day for day in days if wanted.get(str(day)) != there.get(str(day))}
