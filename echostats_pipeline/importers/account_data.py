@@ -83,11 +83,11 @@ def _reason(now: datetime) -> pl.Expr:
 def _plays(rows: pl.DataFrame) -> pl.DataFrame:
     """Valid rows as a frame of `EXPORT_SCHEMA`; their instant is the start of the minute in which they ended."""
     names = pl.concat_str("artist_name", "track_name", separator="\x1f")
-    known = {
+    known: dict[str, pl.Expr | pl.Series] = {
         "import_key": pl.concat_str(pl.lit("basic"), "endTime", names, "ms_played", separator="|"),
         "track_id": stable_ids("unresolved", rows.select("artist_name", "track_name")),
         "album_name": pl.lit(""),
     }
     unknown = {name: pl.lit(None) for name in EXPORT_SCHEMA if name not in rows.columns}
-    plays = rows.with_columns(**(unknown | known))
+    plays = rows.with_columns(**{**unknown, **known})
     return plays.select(pl.col(name).cast(dtype) for name, dtype in EXPORT_SCHEMA.items())
