@@ -10,7 +10,8 @@ Where the contract leaves a choice, these rules hold:
 - Tracks of one title fall into groups by length: the shortest begins a group of two seconds, and the shortest of the
   rest begins the next. A track of unknown length belongs to the most played group, of equals to that with the smallest
   id.
-- Names alone mean the only artist of the user who has that name and an id; letters and digits are compared.
+- Names alone mean the only artist of the user who has that name and an id; letters and digits are compared. "Various
+  Artists" is no artist whose titles could be compared.
 """
 
 import unicodedata
@@ -24,6 +25,8 @@ from typing import NamedTuple
 import polars as pl
 
 from echostats_pipeline.transforms.titles import edition_of, is_generic, read_title, stem
+
+VARIOUS_ARTISTS = "0LyfQWJT6nXafLPZqxe9Of"
 
 NEAR_MS = 2_000
 
@@ -94,7 +97,7 @@ def song_ids(
         _join(alike, song_of, contradict)
     artists: dict[str, set[str]] = defaultdict(set)
     for track in tracks:
-        artists[_letters(track.artist_name)] |= {track.artist_id} - {""}
+        artists[_letters(track.artist_name)] |= {track.artist_id} - {"", VARIOUS_ARTISTS}
     for alike in _by(tracks, lambda track: _title(track, artists[_letters(track.artist_name)])):
         for group in _by_length(alike):
             _join(group, song_of, contradict)
@@ -163,7 +166,7 @@ def _contradict(one: SongFacts, two: SongFacts) -> bool:
 def _title(track: SongFacts, of_name: set[str]) -> tuple[object, ...] | None:
     """What tracks of one title share; `of_name` are the ids of the artists of this name."""
     read = _read(track.name)
-    if not (read.name and (track.artist_id or track.artist_name)):
+    if not (read.name and (track.artist_id or track.artist_name)) or track.artist_id == VARIOUS_ARTISTS:
         return None
     artist = track.artist_id or (next(iter(of_name)) if len(of_name) == 1 else f"name {_letters(track.artist_name)}")
     return (

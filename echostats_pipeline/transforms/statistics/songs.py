@@ -245,7 +245,7 @@ def _artists(tracks: pl.DataFrame) -> pl.Expr:
     if (tracks["artist_id"] != "").all():
         return by_id
     names = tracks.select("artist_id", "artist_name").unique().with_columns(name=artist_stem(pl.col("artist_name")))
-    named = names.filter((pl.col("artist_id") != "") & (pl.col("name") != ""))
+    named = names.filter(~pl.col("artist_id").is_in(["", VARIOUS_ARTISTS_ID]) & (pl.col("name") != ""))
     only = named.group_by("name").agg(pl.col("artist_id").unique()).filter(pl.col("artist_id").list.len() == 1)
     nameless = names.filter(pl.col("artist_id") == "").join(
         only.select("name", only="artist_id").explode("only"), on="name", how="left"
