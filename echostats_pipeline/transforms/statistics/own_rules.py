@@ -79,6 +79,7 @@ def _with_artists(
     primary = heard.known.select("artist").with_row_index("variant").drop_nulls("artist")
     into, names = _decided(heard.artists, _played(heard, primary), joins, renamings)
     artists = _numbered(heard.artists, "artist", into, names).unique("artist", keep="first", maintain_order=True)
+    joined = {first for number, first in into.items() if number != first}
     known = heard.known.with_columns(pl.col("artist").replace(into))
     into_credited, names_credited = _decided(heard.credited, _played(heard, heard.credits), joins, renamings)
     return replace(
@@ -86,7 +87,7 @@ def _with_artists(
         known=known,
         artists=artists,
         genres=heard.genres.with_columns(pl.col("artist").replace(into)).unique(maintain_order=True),
-        names=_with_names(heard.names, "artist_name", _artists_of_tracks(known, artists, {*into.values(), *names})),
+        names=_with_names(heard.names, "artist_name", _artists_of_tracks(known, artists, {*joined, *names})),
         # A play that credits several of them counts once.
         credits=heard.credits.with_columns(pl.col("credited").replace(into_credited)).unique(maintain_order=True),
         credited=_numbered(heard.credited, "credited", into_credited, names_credited),
