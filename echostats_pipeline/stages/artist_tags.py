@@ -14,11 +14,11 @@ from itertools import islice
 from echostats_pipeline.errors import WaitRequired
 from echostats_pipeline.model.catalog import ArtistTags, GenreList
 from echostats_pipeline.spotify import lastfm, musicbrainz
-from echostats_pipeline.spotify.families import Family
 from echostats_pipeline.spotify.patience import waiting_out
 from echostats_pipeline.spotify.quota import OWN_BUDGETS, PACES
 from echostats_pipeline.spotify.retry_after import Clock
 from echostats_pipeline.stages import Progress
+from echostats_pipeline.stages.audio_features import FAMILIES
 from echostats_pipeline.stages.catalog import EnrichmentResult, listeners_wait, read_in_batches
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.genre_queue import SPOTIFY
@@ -31,8 +31,6 @@ LIST_LASTS = timedelta(days=30)
 MOST_CALLS = 1000
 """The most calls to a source in one run, so that other work of the catalogue is not kept waiting."""
 CALLS_PER_ARTIST: Mapping[str, float] = {"musicbrainz": 2 / musicbrainz.MOST_FOUND, "lastfm": 1.0}
-TAG_FAMILIES: Mapping[str, Family] = {"musicbrainz": "musicbrainz", "lastfm": "lastfm"}
-"""Family of endpoints that each source besides Spotify calls."""
 LICENCES: Mapping[str, str] = {"musicbrainz": musicbrainz.LICENCE, "lastfm": lastfm.LICENCE}
 
 GenreNames = Callable[[], Sequence[str]]
@@ -235,12 +233,11 @@ class TagProgress:
 
 def tag_progress(store: Store, order: Sequence[str], now: datetime) -> TagProgress:
     """The progress of the genres of all artists, from the calls that are left, the pace and the wait of each source."""
-    known, total = store.artist_tags.settled(order, now)
-    lacking = store.artist_tags.lacking(order, now)
-    waits = store.limits.waiting([TAG_FAMILIES[name] for name in lacking], now)
+    known, total, lacking = store.artist_tags.progress(order, now)
+    waits = store.limits.waiting([FAMILIES[name] for name in lacking], now)
     seconds = 0.0
     for name, count in lacking.items():
-        family = TAG_FAMILIES[name]
+        family = FAMILIES[name]
         calls = math.ceil(count * CALLS_PER_ARTIST[name])
         until, _ = waits.get(family, (now, ""))
         seconds += calls * PACES[family].total_seconds() + (until - now).total_seconds()

@@ -16,6 +16,7 @@ from echostats_pipeline.errors import EndpointRefused, SettingsError, WaitRequir
 from echostats_pipeline.model.catalog import AudioFeatures
 from echostats_pipeline.spotify import reccobeats
 from echostats_pipeline.spotify.client import SpotifyClient
+from echostats_pipeline.spotify.families import Family
 from echostats_pipeline.spotify.mapping import audio_features_document
 from echostats_pipeline.spotify.patience import waiting_out
 from echostats_pipeline.spotify.retry_after import Clock
@@ -27,7 +28,12 @@ FeatureSource = Callable[[Sequence[str]], Answers]
 
 ID_COLUMNS = ("spotify_id", "track_id", "id")
 """Accepted names for the column of track ids."""
-FAMILIES = {"spotify": "audio-features", "reccobeats": "reccobeats", "musicbrainz": "musicbrainz", "lastfm": "lastfm"}
+FAMILIES: Mapping[str, Family] = {
+    "spotify": "audio-features",
+    "reccobeats": "reccobeats",
+    "musicbrainz": "musicbrainz",
+    "lastfm": "lastfm",
+}
 """Family of endpoints that each source of audio features or genres calls; a file calls none."""
 
 

@@ -19,7 +19,7 @@ from echostats_pipeline.transforms.statistics.credits import VARIOUS_ARTISTS_ID
 
 @contextmanager
 def storing_tracks(store: Store) -> Iterator["StoredTracks"]:
-    """Provide a function that stores tracks; at the end, also after an error, mark the days that they change.
+    """Provide what stores tracks; at the end, also after an error, mark the days that they change.
 
     The days are marked as changing before each write. So they are marked, too, if the process dies.
     """
@@ -58,15 +58,15 @@ class StoredTracks:
 
     def _with_new_credits(self, tracks: Sequence[Track]) -> set[str]:
         """The tracks whose artists are others than those in the catalogue."""
-        told = {
+        named = {
             track.spotify_id: {artist.spotify_id for artist in track.artists} - {"", VARIOUS_ARTISTS_ID}
             for track in tracks
             if "artists" in track.model_fields_set
         }
         known: dict[str, set[str]] = {}
-        for track_id, artist_id in read_credits(self.store.db, list(told)).iter_rows() if told else ():
+        for track_id, artist_id in read_credits(self.store.db, list(named)).iter_rows() if named else ():
             known.setdefault(track_id, set()).add(artist_id)
-        return {track_id for track_id, artists in told.items() if artists != known.get(track_id, set())}
+        return {track_id for track_id, artists in named.items() if artists != known.get(track_id, set())}
 
     def _played(self, track_ids: set[str]) -> dict[str, set[str]]:
         """The local days on which users played any of the tracks, by user id."""

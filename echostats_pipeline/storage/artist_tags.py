@@ -38,15 +38,13 @@ class ArtistTagStore:
 
     def lacking(self, order: Sequence[str], now: datetime) -> dict[str, int]:
         """How many artists each source is still to be asked about; sources without any are left out."""
-        asked = [source for source in order if source != SPOTIFY]
-        artists = list(self._artists()) if asked else []
-        counts = {source: sum(1 for _ in open_artists(artists, source, order, now, EXPIRY)) for source in asked}
-        return {source: count for source, count in counts.items() if count}
+        return _lacking(list(self._artists()), order, now) if set(order) - {SPOTIFY} else {}
 
-    def settled(self, order: Sequence[str], now: datetime) -> tuple[int, int]:
-        """The number of artists whose genres are known or unknown to all sources, and of all artists."""
+    def progress(self, order: Sequence[str], now: datetime) -> tuple[int, int, dict[str, int]]:
+        """The artists whose genres are known or unknown to all sources, all artists, and what `lacking` returns."""
         artists = list(self._artists())
-        return sum(is_settled(each, order, now, EXPIRY) for each in artists), len(artists)
+        known = sum(is_settled(each, order, now, EXPIRY) for each in artists)
+        return known, len(artists), _lacking(artists, order, now)
 
     def put_mbids(self, mbids: Mapping[str, str]) -> None:
         """Store MusicBrainz ids by Spotify id, before the genres are read."""
@@ -148,6 +146,12 @@ class ArtistTagStore:
             # Earlier versions, and EchoStats, had genres from Spotify only.
             source = (artist.get("genres_source") or SPOTIFY) if genres else ""
             yield ArtistGenres(artist["spotify_id"], genres, source, answers.get(artist["spotify_id"], {}))
+
+
+def _lacking(artists: Sequence[ArtistGenres], order: Sequence[str], now: datetime) -> dict[str, int]:
+    asked = (source for source in order if source != SPOTIFY)
+    counts = {source: sum(1 for _ in open_artists(artists, source, order, now, EXPIRY)) for source in asked}
+    return {source: count for source, count in counts.items() if count}
 
 
 def _mbid(artist: ArtistGenres) -> str:

@@ -15,12 +15,11 @@ from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.plays import BY_END
 from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums, SnapshotSums
+from echostats_pipeline.transforms.statistics.credits import VARIOUS_ARTISTS_ID
 
 Instants = tuple[datetime, datetime] | None
 """A half-open interval; None for all time."""
 CREDITED_PLAYS: Document = {"$objectToArray": "$credited_artist_plays"}
-VARIOUS_ARTISTS = "0LyfQWJT6nXafLPZqxe9Of"
-"""Spotify's id of "Various Artists", on whom no play counts."""
 ROLLUP_SUMS: Document = {
     "_id": 0,
     "date": 1,
@@ -95,7 +94,7 @@ class AuditStore:
         query = {"spotify_id": {"$in": [each["_id"] for each in heard]}}
         return {
             track["spotify_id"]: len(
-                {artist.get("spotify_id") for artist in track.get("artists") or ()} - {"", None, VARIOUS_ARTISTS}
+                {artist.get("spotify_id") for artist in track.get("artists") or ()} - {"", None, VARIOUS_ARTISTS_ID}
             )
             for track in self._db["tracks"].find(query, {"_id": 0, "spotify_id": 1, "artists.spotify_id": 1})
         }

@@ -93,7 +93,7 @@ def _of_spotify(store: Store, settings: Settings, now: datetime) -> Iterator[Met
 
 def _of_work(store: Store, users: list[User], settings: Settings, now: datetime) -> Iterator[Metric]:
     measures = Measures(store.db)
-    settled, artists = store.artist_tags.settled(settings.genres, now)
+    settled, artists, _ = store.artist_tags.progress(settings.genres, now)
     lacking = {**store.catalog.lacking(now, settings.audio_features), "artist-tags": artists - settled}
     queues = {(kind,): lacking.get(kind, 0) for kind in QUEUES}
     yield _gauge("echostats_enrichment_queue_length", "Entries of the catalogue to be read.", queues, "kind")
