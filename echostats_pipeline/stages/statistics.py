@@ -25,6 +25,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.track_credits import TrackCredits
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
+from echostats_pipeline.transforms.rule_texts import left_out_text
 from echostats_pipeline.transforms.statistics.exclusions import exclusions
 from echostats_pipeline.transforms.statistics.frames import CatalogFrames
 from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
@@ -254,6 +255,12 @@ class Snapshots:
     hours: pl.DataFrame
     today: date
     unknown: Collection[date] = ()
+
+    @property
+    def left_out(self) -> str:
+        """How many plays of all time rules leave out, in words; empty if none."""
+        all_time = self.documents["all_time"]
+        return left_out_text(all_time["excluded_plays"], len(all_time["excluded_by"]))
 
 
 def rebuild_snapshots(store: Store, user: User, now: datetime, *, same_recording: bool = True) -> Snapshots:

@@ -19,7 +19,6 @@ from echostats_pipeline.stages.artist_tags import TagProgress
 from echostats_pipeline.stages.statistics import Snapshots
 from echostats_pipeline.storage.catalog import CatalogProgress
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.rule_texts import left_out_text
 from echostats_pipeline.transforms.statistics.overview import HOURS_A_DAY, plays_per_day, plays_per_weekday_and_hour
 
 OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed", "short")
@@ -113,9 +112,8 @@ def _totals(snapshots: Snapshots) -> dict[str, Cell]:
     plays: dict[str, Cell] = {
         f"plays_{period}": snapshots.documents[period]["total_tracks_played"] for period in PERIODS
     }
-    all_time = snapshots.documents["all_time"]
-    left_out = left_out_text(all_time["excluded_plays"], len(all_time["excluded_by"]))
-    return {**plays, "streak_days": all_time["listening_streak_days"], "rules": left_out or "No play left out"}
+    streak = snapshots.documents["all_time"]["listening_streak_days"]
+    return {**plays, "streak_days": streak, "rules": snapshots.left_out or "No play left out"}
 
 
 def _of_one(snapshots: Snapshots) -> dict[str, Any]:

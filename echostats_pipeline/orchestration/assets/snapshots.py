@@ -18,7 +18,6 @@ from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
 from echostats_pipeline.stages.statistics import Snapshots, rebuild_snapshots
-from echostats_pipeline.transforms.rule_texts import left_out_text
 
 
 @dg.asset(
@@ -60,7 +59,6 @@ def analytics_snapshots(
 def _build(store: StoreResource, clock: ClockResource, user: User, _: Sequence[date], step: Step) -> Snapshots:
     """Build all snapshots of a user."""
     snapshots = rebuild_snapshots(store.get(), user, clock.now(), same_recording=store.settings.same_recording)
-    all_time = snapshots.documents["all_time"]
-    left_out = left_out_text(all_time["excluded_plays"], len(all_time["excluded_by"]))
-    step.done(len(snapshots.documents), f"Built {len(snapshots.documents)} snapshots{left_out and f'; {left_out}'}")
+    left_out = snapshots.left_out and f"; {snapshots.left_out}"
+    step.done(len(snapshots.documents), f"Built {len(snapshots.documents)} snapshots{left_out}")
     return snapshots
