@@ -21,6 +21,7 @@ from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.coverage import ensure_spans, settle_unknown
 from echostats_pipeline.storage.change_marks import BegunReading
 from echostats_pipeline.storage.database import Document
+from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.track_credits import TrackCredits
 from echostats_pipeline.transforms.coverage import unknown_days
@@ -87,15 +88,17 @@ def rebuild_rollups_of(
     """Do the same as `rebuild_rollups` for several users, whose days share a pass; return the results by user id."""
     wanted = list(wanted)
     rebuilt = {user.user_id: RebuildResult() for user, _ in wanted}
-    for stretches, track_credits in _read_ahead(store, _passes(store, wanted)):
+    credits_of = TrackCredits(store.db, passes=ceil(sum(len(days) for _, days in wanted) / MOST_DAYS_AT_ONCE))
+    for stretches, track_credits in _read_ahead(store, _passes(store, wanted), credits_of):
         listeners = [
             Listener(stretch.user.user_id, stretch.user.timezone, stretch.plays, stretch.dates, stretch.rules)
             for stretch in stretches
         ]
-        built = build_daily_rollups(listeners, track_credits, min_play_ms=min_play_ms)
-        for stretch, rollups in zip(stretches, built, strict=True):
-            rebuilt[stretch.user.user_id] += _replace(store, stretch, rollups)
-            advanced(len(stretch.dates))
+        with paused_collection():
+            built = build_daily_rollups(listeners, track_credits, min_play_ms=min_play_ms)
+            for stretch, rollups in zip(stretches, built, strict=True):
+                rebuilt[stretch.user.user_id] += _replace(store, stretch, rollups)
+                advanced(len(stretch.dates))
     return rebuilt
 
 
@@ -178,9 +181,11 @@ def _pieces(store: Store, user: User, window: DayWindow) -> Iterator[tuple[DayWi
         yield from ((part, plays // parts) for part in piece.pieces(ceil(piece.length / parts)))
 
 
-def _read_ahead(store: Store, passes: Iterator[list[tuple[User, DayWindow]]]) -> Iterator[_Pass]:
+def _read_ahead(
+    store: Store, passes: Iterator[list[tuple[User, DayWindow]]], credits_of: TrackCredits
+) -> Iterator[_Pass]:
     """Yield the plays of each pass; the next pass is read while the present one is computed and written."""
-    read = partial(_read, store, TrackCredits(store.db))
+    read = partial(_read, store, credits_of)
     with ThreadPoolExecutor(1) as reader:
         reading = deque(reader.submit(read, each) for each in islice(passes, 1))
         while reading:
@@ -189,7 +194,7 @@ def _read_ahead(store: Store, passes: Iterator[list[tuple[User, DayWindow]]]) ->
             yield found
 
 
-def _read(store: Store, track_credits: TrackCredits, pieces: Iterable[tuple[User, DayWindow]]) -> _Pass:
+def _read(store: Store, credits_of: TrackCredits, pieces: Iterable[tuple[User, DayWindow]]) -> _Pass:
     stretches = []
     for user, window in pieces:
         dates = list(window.dates())
@@ -200,7 +205,7 @@ def _read(store: Store, track_credits: TrackCredits, pieces: Iterable[tuple[User
         stretches.append(_Stretch(user, dates, plays, rules, begun))
     # After all marks were noted: credits that change from now on mark their days again.
     track_ids = pl.concat([pl.Series("track_id", [], pl.String), *(each.plays["track_id"] for each in stretches)])
-    return stretches, track_credits.of(track_ids)
+    return stretches, credits_of.of(track_ids)
 
 
 def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument]) -> RebuildResult:

@@ -16,7 +16,7 @@ from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.model.collections import Index, index_on
 from echostats_pipeline.model.plays import UnfinishedMerge
 from echostats_pipeline.storage.database import Db, Document, duplicates
-from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.play_columns import (
     BY_DAY,
@@ -82,7 +82,7 @@ class PlayStore:
 
     def _columns(self, match: Document, by_day: Document) -> dict[str, pl.Series]:
         pipeline = [{"$match": match}, {"$group": by_day}]
-        with bulk_decoding():
+        with paused_collection():
             days = list(self._history.aggregate(pipeline, **index_hint(self._history, BY_END)))
             return {
                 name: pl.Series(
@@ -95,7 +95,7 @@ class PlayStore:
     def track_ids(self, user_id: str) -> pl.Series:
         """The ids of all tracks that a user has played, read from the index alone, in one step per track."""
         pipeline: list[Document] = [{"$match": {"user_id": user_id}}, {"$group": {"_id": "$track.spotify_id"}}]
-        with bulk_decoding():
+        with paused_collection():
             found = [each["_id"] for each in self._history.aggregate(pipeline, **index_hint(self._history, BY_TRACK))]
         return pl.Series("track_id", found, dtype=pl.String)
 

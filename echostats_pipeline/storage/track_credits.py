@@ -8,7 +8,7 @@ import polars as pl
 
 from echostats_pipeline.storage.database import AWARE, Db, Document
 from echostats_pipeline.storage.frame_cache.catalog_frames import MOST_OF, ROWS_AT_ONCE, SLACK
-from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.statistics.credits import NO_CREDITS, known_credits
 
@@ -21,8 +21,10 @@ class TrackCredits:
     One object serves the passes of one rebuild, which share most of their tracks.
     """
 
-    def __init__(self, db: Db) -> None:
+    def __init__(self, db: Db, passes: int = 1) -> None:
+        """Args: the database, and about how many passes will ask for tracks."""
         self._db = db
+        self._passes = passes
         self._known = NO_CREDITS
         self._as_of: datetime | None = None
 
@@ -40,16 +42,21 @@ class TrackCredits:
         self._as_of = now
         unknown = wanted.filter(~wanted.is_in(self._known["track_id"].implode()))
         if not unknown.is_empty():
-            self._known = pl.concat([self._known, read_credits(self._db, unknown.to_list())])
+            # Looking up half of a collection costs more than reading it completely.
+            most = self._db["tracks"].estimated_document_count() < MOST_OF * self._passes * unknown.len()
+            if most:
+                self._known = read_credits(self._db, None)
+            else:
+                self._known = pl.concat([self._known, read_credits(self._db, unknown.to_list())])
+            self._passes = 1
         return self._known
 
 
-def read_credits(db: Db, track_ids: Collection[str]) -> pl.DataFrame:
-    """The credits of tracks, as far as the catalogue has them."""
-    # Looking up half of a collection costs more than reading it completely.
-    most = db["tracks"].estimated_document_count() < MOST_OF * len(track_ids)
-    matched: list[Document] = [] if most else [{"$match": {"spotify_id": {"$in": list(track_ids)}}}]
-    with bulk_decoding(), db["tracks"].aggregate([*matched, {"$project": CREDITED}], batchSize=ROWS_AT_ONCE) as found:
+def read_credits(db: Db, track_ids: Collection[str] | None) -> pl.DataFrame:
+    """The credits of tracks, as far as the catalogue has them; None means all tracks."""
+    matched: list[Document] = [] if track_ids is None else [{"$match": {"spotify_id": {"$in": list(track_ids)}}}]
+    pipeline = [*matched, {"$project": CREDITED}]
+    with paused_collection(), db["tracks"].aggregate(pipeline, batchSize=ROWS_AT_ONCE) as found:
         rows = [each["row"] for each in found]
     artists = [listed if isinstance(listed, list) else [] for _, listed in rows]
     tracks = pl.Series("track_id", [track_id for track_id, _ in rows], dtype=pl.String)
@@ -58,6 +65,4 @@ def read_credits(db: Db, track_ids: Collection[str]) -> pl.DataFrame:
     )
     # Other programs may have written ids of other types; strict=False turns them into null.
     named = pl.Series("artist_id", list(chain.from_iterable(artists)), dtype=pl.String, strict=False)
-    credited = known_credits(ids.with_columns(named.fill_null("")))
-    wanted = pl.Series(track_ids, dtype=pl.String)
-    return credited.filter(pl.col("track_id").is_in(wanted.implode())) if most else credited
+    return known_credits(ids.with_columns(named.fill_null("")))

@@ -6,8 +6,9 @@ together with new ones. A cached document is replaced only if it is still as the
 cannot overwrite each other's newer content. If the collection is dropped, the catalogue is read once more.
 """
 
+import json
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ from pymongo.errors import DuplicateKeyError
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.storage.database import AWARE, Db, Document
 from echostats_pipeline.storage.frame_cache.columns import packed, scanned, unpacked
-from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.transforms.statistics.frames import (
     CATALOG_ALBUMS_SCHEMA,
     CATALOG_ARTISTS_SCHEMA,
@@ -121,7 +122,7 @@ class CatalogFrameStore:
         changed = self._changed(name, kept, known)
         renewed: set[int] = set()
         if not (new.is_empty() and changed.is_empty()):
-            with bulk_decoding():
+            with paused_collection():
                 renewed = _renew(parts, key, changed, self._frames(kind, name, pl.concat([new, changed])))
         self._keep({"user_id": user_id, "kind": name}, kept, parts, renewed, now)
         whole = pl.concat([kind.schema.to_frame().lazy(), *map(scanned, parts)])
@@ -175,7 +176,15 @@ class CatalogFrameStore:
 
 def _frame(kind: Kind, rows: list[list[Any]]) -> pl.DataFrame:
     columns = zip(kind.schema.items(), list(zip(*rows, strict=True)) or [()] * len(kind.schema), strict=True)
-    return pl.DataFrame([pl.Series(column, values, dtype=dtype) for (column, dtype), values in columns])
+    return pl.DataFrame([_series(column, values, dtype) for (column, dtype), values in columns])
+
+
+def _series(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
+    if dtype != pl.List(pl.String):
+        return pl.Series(name, values, dtype=dtype)
+    # Polars takes ten times as long to convert Python's lists one by one.
+    together = pl.Series(name, [json.dumps(values)])
+    return together.str.json_decode(pl.List(dtype)).explode(empty_as_null=False)
 
 
 def _readable(kind: Kind, rows: Iterable[list[Any]]) -> Iterator[pl.DataFrame]:

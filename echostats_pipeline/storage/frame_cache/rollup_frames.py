@@ -25,7 +25,7 @@ from echostats_pipeline.model.collections import index_on
 from echostats_pipeline.storage.change_marks import ChangeMarks, UnreadChanges
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.frame_cache.columns import packed, unpacked
-from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.transforms.statistics.frames import (
     DAYS_SCHEMA,
@@ -174,7 +174,7 @@ class RollupFrameStore:
         match: Document = {"user_id": user_id, "date": dates, "total_rows": {"$exists": True}}
         pipeline: list[Document] = [{"$match": match}, {"$sort": {"date": 1}}, {"$project": PROJECTION}]
         parts = [_columns([])]
-        with bulk_decoding(), self._rollups.aggregate(pipeline, batchSize=DAYS_AT_ONCE) as found:
+        with paused_collection(), self._rollups.aggregate(pipeline, batchSize=DAYS_AT_ONCE) as found:
             while some := list(islice(found, DAYS_AT_ONCE)):
                 parts.append(_columns(some))
         columns = {name: pl.concat([part[name] for part in parts]) for name in parts[0]}

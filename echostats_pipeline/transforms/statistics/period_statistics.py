@@ -133,21 +133,12 @@ def span_statistics(
         unknown: Dates of which nothing is known.
     """
     listening = Listening(heard, spans)
-    # With a long history each of these frames is large: no two are kept at the same time.
-    tracks = listening.grouped("track")
-    features = _audio_features(tracks, heard.known)
-    rankings, surplus = {"tracks": _ranking(tracks, heard.shown)}, _surplus_ids(listening)
-    del tracks
-    rankings["albums"] = _with_full_listens(_ranking(listening.grouped("album"), lambda _: heard.albums), listening)
-    artists = listening.grouped("artist")
-    rankings["artists"] = _ranking(artists, lambda _: heard.artists)
-    of_genres = artists.join(heard.genres, on="artist", how="inner")
-    of_any = artists.join(heard.genres, on="artist", how="semi").group_by("span").agg(pl.col("plays").sum())
-    with_genres = dict(of_any.iter_rows())
-    genres = of_genres.group_by("span", "genre").agg(pl.col("plays", "ms").sum())
-    shown = genres.select("genre", name="genre", spotify_id=pl.lit(""), image_url=pl.lit("")).unique()
-    rankings["genres"] = _ranking(genres, lambda _: shown)
-    entropies = _entropies(artists)
+    # With a long history the frames of tracks, albums and artists are large: no two are kept at the same time.
+    tracks, features = _tracks(listening)
+    albums = _with_full_listens(_ranking(listening.grouped("album"), lambda _: heard.albums), listening)
+    artists, genres, with_genres, entropies = _artists(listening)
+    rankings = {"tracks": tracks, "artists": artists, "albums": albums, "genres": genres}
+    surplus = _surplus_ids(listening)
     counted = heard.tracks.filter(pl.col("plays") > 0).select("date", "variant", "plays")
     returned = comebacks(listening.of_variants(counted, "artist"), heard.artists, spans, unknown)
     credited = top_items(listening.credited, lambda _: heard.credited)
@@ -216,6 +207,28 @@ def _ranking(items: pl.DataFrame, shown: Callable[[pl.Series], pl.DataFrame]) ->
     """The ranking of items; `items` and `shown` are as in `ranking.top_items`."""
     counts = dict(items.filter(pl.col("plays") > 0).group_by("span").len().iter_rows())
     return Ranking(counts, *top_items(items, shown))
+
+
+def _tracks(listening: Listening) -> tuple[Ranking, dict[int, tuple[int, dict[str, float]]]]:
+    """The ranking of tracks, and `_audio_features`."""
+    tracks = listening.grouped("track")
+    return _ranking(tracks, listening.heard.shown), _audio_features(tracks, listening.heard.known)
+
+
+def _artists(listening: Listening) -> tuple[Ranking, Ranking, dict[int, int], dict[int, float]]:
+    """The rankings of artists and genres, and by span the plays of artists with genres, and `_entropies`."""
+    heard, artists = listening.heard, listening.grouped("artist")
+    genres = (
+        artists.join(heard.genres, on="artist", how="inner").group_by("span", "genre").agg(pl.col("plays", "ms").sum())
+    )
+    shown = genres.select("genre", name="genre", spotify_id=pl.lit(""), image_url=pl.lit("")).unique()
+    with_genres = artists.join(heard.genres, on="artist", how="semi").group_by("span").agg(pl.col("plays").sum())
+    return (
+        _ranking(artists, lambda _: heard.artists),
+        _ranking(genres, lambda _: shown),
+        dict(with_genres.iter_rows()),
+        _entropies(artists),
+    )
 
 
 def _with_full_listens(albums: Ranking, listening: Listening) -> Ranking:

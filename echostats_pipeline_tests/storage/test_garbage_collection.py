@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.garbage_collection import paused_collection
 
 
 @pytest.fixture(autouse=True)
@@ -17,22 +17,22 @@ def _collector_is_left_on() -> Iterator[None]:
 
 
 def test_the_collector_rests_until_the_last_block_ends() -> None:
-    with bulk_decoding():
-        with bulk_decoding():
+    with paused_collection():
+        with paused_collection():
             assert not gc.isenabled()
         assert not gc.isenabled()
     assert gc.isenabled()
 
 
 def test_a_failure_wakes_it() -> None:
-    with pytest.raises(ZeroDivisionError), bulk_decoding():
+    with pytest.raises(ZeroDivisionError), paused_collection():
         raise ZeroDivisionError
     assert gc.isenabled()
 
 
 def test_who_had_turned_it_off_finds_it_off() -> None:
     gc.disable()
-    with bulk_decoding():
+    with paused_collection():
         pass
     assert not gc.isenabled()
 
@@ -41,12 +41,12 @@ def test_blocks_of_threads_may_overlap() -> None:
     begun, may_end = threading.Event(), threading.Event()
 
     def decode() -> None:
-        with bulk_decoding():
+        with paused_collection():
             begun.set()
             may_end.wait(10)
 
     other = threading.Thread(target=decode)
-    with bulk_decoding():
+    with paused_collection():
         other.start()
         assert begun.wait(10)
     assert not gc.isenabled(), "the other thread still decodes"
