@@ -259,7 +259,7 @@ def _carry_out(request: Request, act: Act) -> None:
         if not request.adds:
             book.check(rule)
             click.echo(f"This rule would {text}.")
-            _show(book, rule, book.effect(added=rule))
+            _show(book, rule, book.effect(rule))
             return
         stored, days = book.add(rule)
         click.echo(f"Added the rule {stored.rule_id}: {text}.")

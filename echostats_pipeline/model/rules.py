@@ -26,7 +26,7 @@ class Exclusion(Embedded):
     """
 
     artist: ArtistRef | None = None
-    """The primary artist as the play names it."""
+    """The artist under whom rankings count the play: the primary one in the catalogue, else the one in the play."""
     album: AlbumRef | None = None
     """The album as the play names it."""
     track_ids: list[str] = Field(default_factory=list)

@@ -157,8 +157,8 @@ def daily_rollups_match_history(
         instants = None if window is None else window.instants(zone)
         rules = audit.exclusions(user.user_id)
         plays = audit.plays(user.user_id, instants, names=bool(rules))
-        credited = audit.credited(user.user_id, instants)
-        history = history_sums(plays, zone, settings.min_play_ms, credited, rules)
+        artists = audit.artists(user.user_id, instants)
+        history = history_sums(plays, zone, settings.min_play_ms, artists, rules)
         rollups = audit.rollups(user.user_id, examined.dates)
         days = {*history, *rollups} if window is None else window.dates()
         return {str(day): day_difference(day, history.get(day), rollups.get(day)) for day in days}

@@ -1,9 +1,10 @@
 """Stores tracks in the catalogue, and has the days built again on which users played tracks with new credits.
 
-Rollups count plays by credited artist. So the days of a track are marked when the catalogue learns or changes its
-artists, and only then: most answers of Spotify repeat what is known.
+Rollups count plays by credited artist, and rules leave plays out by primary artist. So the days of a track are marked
+when the catalogue learns or changes its artists, and only then: most answers of Spotify repeat what is known.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,8 +14,12 @@ from zoneinfo import ZoneInfo
 from echostats_pipeline.model.catalog import Track
 from echostats_pipeline.storage.change_marks import OpenMarks
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.storage.track_credits import read_credits
+from echostats_pipeline.storage.track_credits import read_credits, read_primary_artists
+from echostats_pipeline.transforms.history.identity import MADE_UP
 from echostats_pipeline.transforms.statistics.credits import VARIOUS_ARTISTS_ID
+
+NOBODY = ["", ""]
+"""Id and name of an unknown primary artist."""
 
 
 @contextmanager
@@ -57,16 +62,24 @@ class StoredTracks:
         return {day for opened in self._opened if opened.user_id == user_id for day in opened.dates}
 
     def _with_new_credits(self, tracks: Sequence[Track]) -> set[str]:
-        """The tracks whose artists are others than those in the catalogue."""
-        named = {
-            track.spotify_id: {artist.spotify_id for artist in track.artists} - {"", VARIOUS_ARTISTS_ID}
+        """The tracks whose artists, or whose primary artist, are others than those in the catalogue."""
+        told = {
+            track.spotify_id: track.artists
             for track in tracks
-            if "artists" in track.model_fields_set
+            if "artists" in track.model_fields_set and not track.spotify_id.startswith(MADE_UP)
         }
-        known: dict[str, set[str]] = {}
-        for track_id, artist_id in read_credits(self.store.db, list(named)).iter_rows() if named else ():
-            known.setdefault(track_id, set()).add(artist_id)
-        return {track_id for track_id, artists in named.items() if artists != known.get(track_id, set())}
+        if not told:
+            return set()
+        credited = defaultdict[str, set[str]](set)
+        for track_id, artist_id in read_credits(self.store.db, list(told)).iter_rows():
+            credited[track_id].add(artist_id)
+        primary = {track_id: who for track_id, *who in read_primary_artists(self.store.db, list(told)).iter_rows()}
+        return {
+            track_id
+            for track_id, artists in told.items()
+            if {artist.spotify_id for artist in artists} - {"", VARIOUS_ARTISTS_ID} != credited[track_id]
+            or next(([artist.spotify_id, artist.name] for artist in artists), NOBODY) != primary.get(track_id, NOBODY)
+        }
 
     def _played(self, track_ids: set[str]) -> dict[str, set[str]]:
         """The local days on which users played any of the tracks, by user id."""

@@ -16,6 +16,7 @@ from echostats_pipeline.model.rules import DAYS_A_WEEK, HOURS_A_DAY, Exclusion, 
 from echostats_pipeline.stages.rules import RuleBook
 from echostats_pipeline.transforms.history.identity import MADE_UP, folded_name
 from echostats_pipeline.transforms.rule_texts import WEEKDAYS
+from echostats_pipeline.transforms.statistics.own_rules import KnownArtist
 
 ID = r"(?P<id>[0-9A-Za-z]{22})"
 URI = re.compile(rf"spotify:(user:[^:]+:)?(?P<kind>[a-z]+):{ID}")
@@ -88,7 +89,7 @@ class Wishes:
 
     def same_artist(self, typed: Sequence[str]) -> Rule:
         """A rule that counts artists as one."""
-        return self._rule("same_artist", artists=[self._artist(each) for each in typed])
+        return self._rule("same_artist", artists=[self._artist(each, credited=True) for each in typed])
 
     def rename(self, what: Literal["track", "artist", "album"], typed: str, shown_name: str) -> Rule:
         """A rule that shows a track, an artist or an album under another name."""
@@ -97,9 +98,9 @@ class Wishes:
             raise RuleError(f"The new name is empty. Give the name under which the {what} is to be shown.")
         if what == "track":
             track = self._one_track(typed)
-            ref = ArtistRef(spotify_id=track, name=self.titles([track]).get(track, ""))
+            ref = ArtistRef(spotify_id=track, name=self._title(track))
         else:
-            found = self._artist(typed) if what == "artist" else self._album(typed)
+            found = self._artist(typed, credited=True) if what == "artist" else self._album(typed)
             ref = ArtistRef(spotify_id=found.spotify_id, name=found.name)
         if ref.name == shown:
             raise RuleError(f"{shown} is the name of this {what} already.")
@@ -150,10 +151,34 @@ class Wishes:
             raise RuleError(f"{len(artists)} artists have a track called {typed!r}. Name one by its id: {several}")
         return found["track_id"].unique().sort().to_list()
 
-    def _artist(self, typed: str) -> ArtistRef:
+    def _title(self, track_id: str) -> str:
+        """The title under which rankings show a track without rules."""
+        shown = self._book.heard.names.filter(pl.col("track_id") == track_id).select("name").collect()
+        return str(shown.item(0, 0)) if shown.height else ""
+
+    def _artist(self, typed: str, *, credited: bool = False) -> ArtistRef:
+        """The artist under which plays are counted, also one whom tracks only credit if `credited`.
+
+        A name means all artists of that name. If there is only one with an id, the rule gets the id.
+        """
         spotify_id = _id_of(typed, "artist")
-        name = self._name_of("artists", spotify_id, "artist") if spotify_id else typed
-        return ArtistRef(spotify_id=spotify_id, name=self._spelt("artist_name", name, "artist")[0])
+        known = [each for each in self._book.artists if each.is_primary or credited]
+        if spotify_id:
+            meant = [each for each in known if each.spotify_id == spotify_id]
+            name = meant[0].name if meant else self._name_of("artists", spotify_id, "artist")
+            meant = meant or [each for each in _called(name, known) if not each.spotify_id]
+        else:
+            name, meant = typed, _called(typed, known)
+        if not meant:
+            raise self._unknown("artist", name, [each.shown_name for each in known], credited=credited)
+        names = {folded_name(each.name): each.name for each in meant}
+        ids = {each.spotify_id for each in meant} - {""}
+        if len(names) > 1:
+            several = _some([f"{each.spotify_id or 'no id'} is {each.name}" for each in meant])
+            raise RuleError(
+                f"{len(names)} artists are shown as {typed!r}. Name one by its id or its own name: {several}"
+            )
+        return ArtistRef(spotify_id=spotify_id or (ids.pop() if len(ids) == 1 else ""), name=meant[0].name)
 
     def _album(self, typed: str) -> AlbumRef:
         spotify_id = _id_of(typed, "album")
@@ -178,10 +203,15 @@ class Wishes:
             by_form.setdefault(folded_name(spelling), []).append(spelling)
         if found := by_form.get(folded_name(name)) if name.strip() else None:
             return found
-        close = [by_form[form][0] for form in get_close_matches(folded_name(name), [form for form in by_form if form])]
+        raise self._unknown(what, name, [spellings[0] for spellings in by_form.values()])
+
+    def _unknown(self, what: str, name: str, known: Iterable[str], *, credited: bool = True) -> RuleError:
+        """The refusal of a name that is not among the known ones, with those that are like it."""
+        by_form = {folded_name(each): each for each in known if each}
+        close = [by_form[form] for form in get_close_matches(folded_name(name), by_form)]
         meant = f" Did you mean {_some(close, 'or')}?" if close else ""
-        primary = " as the primary artist" if what == "artist" else ""
-        raise RuleError(f"{self._key} has not played the {what} {name!r}{primary}.{meant}")
+        primary = "" if credited else " as the primary artist"
+        return RuleError(f"{self._key} has not played the {what} {name!r}{primary}.{meant}")
 
     def _context(self, typed: str) -> str:
         """The uri of a playlist, album or artist from which something was played."""
@@ -212,6 +242,15 @@ class Wishes:
 
     def _playlists(self) -> Mapping[str, str]:
         return self._book.store.library.playlist_names(self._book.user.user_id)
+
+
+def _called(name: str, artists: Iterable[KnownArtist]) -> list[KnownArtist]:
+    """The artists that rankings show under a name; if there are none, those whose own name it is."""
+    form, by_shown, by_own = folded_name(name), list[KnownArtist](), list[KnownArtist]()
+    for each in artists if name.strip() else ():
+        by_shown += [each] * (folded_name(each.shown_name) == form)
+        by_own += [each] * (folded_name(each.name) == form)
+    return by_shown or by_own
 
 
 def _parsed(typed: str) -> tuple[str, str] | None:

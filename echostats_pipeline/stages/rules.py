@@ -21,10 +21,11 @@ from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.track_credits import primary_artists_for
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline.transforms.rule_checks import refusal
-from echostats_pipeline.transforms.statistics.listening import identified
-from echostats_pipeline.transforms.statistics.own_rules import song_pairs, with_rules
+from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
+from echostats_pipeline.transforms.statistics.own_rules import KnownArtist, known_artists, song_pairs, with_rules
 from echostats_pipeline.transforms.statistics.period_statistics import span_statistics
 from echostats_pipeline.transforms.statistics.rule_effects import judged, totals_by_day, touched_days, touched_plays
 from echostats_pipeline.transforms.statistics.songs import Rules
@@ -97,6 +98,16 @@ class RuleBook:
         """All plays of the user, as `transforms.statistics.plays.PLAYS_SCHEMA`."""
         return self.store.plays.read(self.user.user_id)
 
+    @cached_property
+    def heard(self) -> ListeningFrames:
+        """What these plays are counted under, without any rule."""
+        return self._identified(self._judged(()), ())
+
+    @cached_property
+    def artists(self) -> list[KnownArtist]:
+        """The artists that a rule of the user can name."""
+        return known_artists(self.heard, self.rules)
+
     def named(self, rule_id: str) -> Rule:
         """The rule with an id, or with the only id that ends so.
 
@@ -127,21 +138,17 @@ class RuleBook:
                 f"all {found.height:,} plays would be left out. Add a condition, for example --from or --hours."
             )
 
-    def effect(self, *, added: Rule | None = None, removed: Rule | None = None) -> RuleEffect:
-        """What a change of the rules would change in the statistics; it changes nothing itself."""
-        before, after = self.rules, [rule for rule in self.rules if removed is None or rule.id != removed.id]
-        if added is not None:
-            after = [*after, _as_stored(added)]
-        changed = next((rule for rule in (removed, added and after[-1]) if rule is not None), None)
-        is_exclusion = changed is not None and changed.exclude is not None
-        found = self._judged(before), self._judged(after) if is_exclusion else None
-        with_it = found[0] if found[1] is None or removed is not None else found[1]
-        return RuleEffect(
-            plays=touched_plays(with_it, [changed]) if changed is not None and is_exclusion else 0,
-            days=frozenset(touched_days(with_it, changed)) if changed is not None and is_exclusion else frozenset(),
-            before=self._totals(found[0], before),
-            after=self._totals(found[0] if found[1] is None else found[1], after),
-        )
+    def effect(self, rule: Rule) -> RuleEffect:
+        """What changes in the statistics if a new rule comes, or an old one goes; it changes nothing itself."""
+        without, stored = self._others(rule), _as_stored(rule)
+        judged_with = self._judged([*without, stored])
+        judged_without = self._judged(without) if rule.exclude is not None else judged_with
+        totals = self._totals(judged_without, without), self._totals(judged_with, [*without, stored])
+        before, after = totals if rule.id is None else totals[::-1]
+        if rule.exclude is None:
+            return RuleEffect(0, frozenset(), before, after)
+        days = frozenset(touched_days(judged_with, stored))
+        return RuleEffect(touched_plays(judged_with, stored), days, before, after)
 
     def add(self, rule: Rule) -> tuple[Rule, set[date]]:
         """Store a new rule; returns it with its id, and the days that wait for a rebuild.
@@ -174,15 +181,18 @@ class RuleBook:
         return built.documents["all_time"]
 
     def _judged(self, rules: Sequence[Rule]) -> pl.DataFrame:
-        return judged(self.plays, self.user.timezone, self.min_play_ms, rules)
+        primary = primary_artists_for(self.store.db, rules, self.plays["track_id"])
+        return judged(self.plays, self.user.timezone, self.min_play_ms, rules, primary)
 
     def touched(self, rule: Rule) -> set[date]:
         """The days whose rollups change if a rule comes or goes."""
         if rule.exclude is None:
             return set()
-        rule = rule if rule.id else _as_stored(rule)
-        others = [other for other in self.rules if other.id != rule.id]
-        return touched_days(self._judged([*others, rule]), rule)
+        stored = _as_stored(rule)
+        return touched_days(self._judged([*self._others(rule), stored]), stored)
+
+    def _others(self, rule: Rule) -> list[Rule]:
+        return [other for other in self.rules if other.id != rule.id]
 
     def _touched_since(self, rule: Rule, days: set[date]) -> set[date]:
         """Mark days with plays that came while the rule was written: their rebuild may have read the rules before."""
@@ -198,12 +208,15 @@ class RuleBook:
             return self.store.marks.changing(self.user.user_id, source="rules")
         return self.store.marks.changing(self.user.user_id, days, source="exclusions")
 
-    def _totals(self, found: pl.DataFrame, rules: Sequence[Rule]) -> RuleTotals:
+    def _identified(self, found: pl.DataFrame, rules: Sequence[Rule]) -> ListeningFrames:
         rollups = totals_by_day(found)
         catalog = self.store.catalog.frames(self.user.user_id, rollups.track_ids["track_id"].unique())
         last_names = partial(self.store.plays.last_names, self.user.user_id)
         songs = Rules(*song_pairs(rules)) if self.same_recording else None
-        heard = with_rules(identified(rollups, catalog, last_names, songs), rules)
+        return identified(rollups, catalog, last_names, songs)
+
+    def _totals(self, found: pl.DataFrame, rules: Sequence[Rule]) -> RuleTotals:
+        heard = with_rules(self._identified(found, rules), rules)
         dates = heard.days["date"]
         span = DayWindow(dates[0], dates[-1]) if len(dates) else DayWindow(date.max, date.min)
         (statistics,) = span_statistics(heard, [span])
@@ -221,5 +234,5 @@ class RuleBook:
 
 
 def _as_stored(rule: Rule) -> Rule:
-    """A new rule with an id, as it will have one."""
-    return rule.model_copy(update={"id": ObjectId()})
+    """A rule with an id: a new one gets one, as it will have one."""
+    return rule if rule.id is not None else rule.model_copy(update={"id": ObjectId()})

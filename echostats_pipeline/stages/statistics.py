@@ -23,7 +23,7 @@ from echostats_pipeline.storage.change_marks import BegunReading
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.storage.track_credits import TrackCredits
+from echostats_pipeline.storage.track_credits import TrackCredits, primary_artists_for
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
 from echostats_pipeline.transforms.rule_texts import left_out_text
@@ -91,8 +91,8 @@ def rebuild_rollups_of(
     credits_of = TrackCredits(store.db, passes=ceil(sum(len(days) for _, days in wanted) / MOST_DAYS_AT_ONCE))
     for stretches, track_credits in _read_ahead(store, _passes(store, wanted), credits_of):
         listeners = [
-            Listener(stretch.user.user_id, stretch.user.timezone, stretch.plays, stretch.dates, stretch.rules)
-            for stretch in stretches
+            Listener(each.user.user_id, each.user.timezone, each.plays, each.dates, each.rules, each.primary)
+            for each in stretches
         ]
         with paused_collection():
             built = build_daily_rollups(listeners, track_credits, min_play_ms=min_play_ms)
@@ -142,12 +142,13 @@ class SharedRebuild:
 
 
 class _Stretch(NamedTuple):
-    """Days of a user that are being rebuilt, their plays, and the rules that leave some of these out."""
+    """Days of a user that are being rebuilt, their plays, and what decides which of these rules leave out."""
 
     user: User
     dates: list[date]
     plays: pl.DataFrame
     rules: list[Rule]
+    primary: pl.DataFrame
     begun: BegunReading
 
 
@@ -202,7 +203,8 @@ def _read(store: Store, credits_of: TrackCredits, pieces: Iterable[tuple[User, D
         plays = store.plays.read(user.user_id, *window.instants(ZoneInfo(user.timezone)))
         # After the marks: a rule that comes now marks its days again.
         rules = exclusions(store.rules.of(user.user_id))
-        stretches.append(_Stretch(user, dates, plays, rules, begun))
+        primary = primary_artists_for(store.db, rules, plays["track_id"])
+        stretches.append(_Stretch(user, dates, plays, rules, primary, begun))
     # After all marks were noted: credits that change from now on mark their days again.
     track_ids = pl.concat([pl.Series("track_id", [], pl.String), *(each.plays["track_id"] for each in stretches)])
     return stretches, credits_of.of(track_ids)

@@ -15,7 +15,6 @@ from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.plays import BY_END
 from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums, SnapshotSums
-from echostats_pipeline.transforms.statistics.credits import VARIOUS_ARTISTS_ID
 
 Instants = tuple[datetime, datetime] | None
 """A half-open interval; None for all time."""
@@ -83,8 +82,11 @@ class AuditStore:
                 play |= {"ms_played": _whole(play["ms_played"]), "duration_ms": _whole(play["duration_ms"]) or 0}
             yield PlayFacts(**play)
 
-    def credited(self, user_id: str, instants: Instants) -> dict[str, int]:
-        """How many artists the catalogue credits on the tracks that a user played in the interval, by track id."""
+    def artists(self, user_id: str, instants: Instants) -> dict[str, list[tuple[str, str]]]:
+        """The artists of the tracks that a user played in the interval, by track id.
+
+        These are the ids and names in the catalogue, the primary artist first; what is unknown is empty.
+        """
         pipeline: list[Document] = [
             {"$match": _played(user_id, instants)},
             {"$group": {"_id": "$track.spotify_id"}},
@@ -92,11 +94,12 @@ class AuditStore:
         ]
         heard = self._db["listening_history"].aggregate(pipeline, allowDiskUse=True, **self._by_end(instants))
         query = {"spotify_id": {"$in": [each["_id"] for each in heard]}}
+        fields = {"_id": 0, "spotify_id": 1, "artists.spotify_id": 1, "artists.name": 1}
         return {
-            track["spotify_id"]: len(
-                {artist.get("spotify_id") for artist in track.get("artists") or ()} - {"", None, VARIOUS_ARTISTS_ID}
-            )
-            for track in self._db["tracks"].find(query, {"_id": 0, "spotify_id": 1, "artists.spotify_id": 1})
+            track["spotify_id"]: [
+                (artist.get("spotify_id") or "", artist.get("name") or "") for artist in track.get("artists") or ()
+            ]
+            for track in self._db["tracks"].find(query, fields)
         }
 
     def most_credited(self, user_id: str, first: date | None, last: date) -> dict[str, int]:

@@ -1,18 +1,21 @@
 """Reads which artists the catalogue credits on tracks."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from itertools import chain
 
 import polars as pl
 
+from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.storage.database import AWARE, Db, Document
 from echostats_pipeline.storage.frame_cache.catalog_frames import MOST_OF, ROWS_AT_ONCE, SLACK
 from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.statistics.credits import NO_CREDITS, known_credits
+from echostats_pipeline.transforms.statistics.exclusions import NO_PRIMARY, PRIMARY_SCHEMA, asks_for_artists
 
 CREDITED = {"_id": 0, "row": ["$spotify_id", {"$ifNull": ["$artists.spotify_id", []]}]}
+PRIMARY = {"_id": 0, "row": ["$spotify_id", {"$first": "$artists.spotify_id"}, {"$first": "$artists.name"}]}
 
 
 class TrackCredits:
@@ -66,3 +69,21 @@ def read_credits(db: Db, track_ids: Collection[str] | None) -> pl.DataFrame:
     # Other programs may have written ids of other types; strict=False turns them into null.
     named = pl.Series("artist_id", list(chain.from_iterable(artists)), dtype=pl.String, strict=False)
     return known_credits(ids.with_columns(named.fill_null("")))
+
+
+def primary_artists_for(db: Db, rules: Iterable[Rule], track_ids: pl.Series) -> pl.DataFrame:
+    """The primary artists of tracks, as `exclusions.PRIMARY_SCHEMA`; nothing is read if no rule names an artist."""
+    if not asks_for_artists(rules):
+        return NO_PRIMARY
+    return read_primary_artists(db, track_ids.unique().to_list())
+
+
+def read_primary_artists(db: Db, track_ids: Collection[str]) -> pl.DataFrame:
+    """The primary artists of tracks, as far as the catalogue has them, as `exclusions.PRIMARY_SCHEMA`."""
+    query = {"spotify_id": {"$in": list(track_ids)}, "artists.0": {"$type": "object"}}
+    with db["tracks"].aggregate([{"$match": query}, {"$project": PRIMARY}], batchSize=ROWS_AT_ONCE) as found:
+        rows = [each["row"] for each in found]
+    # Other programs may have written values of other types; strict=False turns them into null.
+    columns = zip(PRIMARY_SCHEMA.items(), zip(*rows, strict=True) if rows else [()] * len(PRIMARY_SCHEMA), strict=True)
+    known = pl.DataFrame([pl.Series(name, values, dtype=dtype, strict=False) for (name, dtype), values in columns])
+    return known.with_columns(pl.exclude("track_id").fill_null("")).filter(~made_up(pl.col("track_id")))

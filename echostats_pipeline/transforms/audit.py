@@ -18,6 +18,11 @@ from echostats_pipeline.model.statistics import PERIOD_DAYS, Period
 from echostats_pipeline.transforms.days import local_date, local_midnight
 from echostats_pipeline.transforms.history.identity import folded_name
 
+Artists = Sequence[tuple[str, str]]
+"""Ids and names of the artists of a track, the primary one first; what is unknown is empty."""
+NOBODY = frozenset({"", "0LyfQWJT6nXafLPZqxe9Of"})
+"""Ids that credit nobody: an unknown one, and Spotify's "Various Artists"."""
+
 
 class PlayFacts(NamedTuple):
     """What the sums need to know of a play; `ended_ms` is its end in milliseconds since 1970."""
@@ -76,7 +81,7 @@ def history_sums(
     plays: Iterable[PlayFacts],
     zone: ZoneInfo,
     min_play_ms: int,
-    credited: Mapping[str, int] = MappingProxyType({}),
+    artists: Mapping[str, Artists] = MappingProxyType({}),
     rules: Sequence[Exclusion] = (),
 ) -> dict[date, DaySums]:
     """The sums of every local day that has a play.
@@ -89,7 +94,7 @@ def history_sums(
         plays: Plays of one user in order of their end, from a day before the first one of interest.
         zone: Where the user's days begin.
         min_play_ms: Plays known to be shorter do not count.
-        credited: How many artists the catalogue credits on a track.
+        artists: The artists in the catalogue of tracks with a Spotify id, by track id.
         rules: The conditions of the user's rules, each of which leaves plays out.
     """
     found: dict[date, DaySums] = {}
@@ -102,24 +107,35 @@ def history_sums(
             at_most = play.duration_ms if previous_ms is None else min(play.duration_ms, ended_ms - previous_ms)
             rows += 1
             counts = play.ms_played is None or play.ms_played >= min_play_ms
-            if any(is_left_out(play, local, rule) for rule in rules):
+            of_track = artists.get(play.track_id, ())
+            if any(is_left_out(play, local, rule, of_track) for rule in rules):
                 excluded += counts
             else:
                 counted += counts
-                for_artists += credited.get(play.track_id, 0) if counts else 0
+                for_artists += len({artist_id for artist_id, _ in of_track} - NOBODY) if counts else 0
                 total_ms += at_most if play.ms_played is None else play.ms_played
             previous_ms = ended_ms
         found[day] = DaySums(rows, counted, total_ms, for_artists, excluded)
     return found
 
 
-def is_left_out(play: PlayFacts, local: datetime, rule: Exclusion) -> bool:
-    """Whether all conditions of a rule hold for a play that ended at this local time."""
+def is_left_out(play: PlayFacts, local: datetime, rule: Exclusion, artists: Artists = ()) -> bool:
+    """Whether all conditions of a rule hold for a play that ended at this local time.
+
+    Args:
+        play: The play.
+        local: When it ended.
+        rule: The conditions.
+        artists: The artists of its track, as far as the catalogue has them.
+    """
     context = re.sub(r"^spotify:user:[^:]+:playlist:", "spotify:playlist:", play.context_uri)
-    names = ((rule.artist, play.artist_name), (rule.album, play.album_name))
+    artist_id, artist_name = artists[0] if artists else ("", "")
+    by_id = rule.artist is not None and "" not in (rule.artist.spotify_id, artist_id)
+    names = ((None if by_id else rule.artist, artist_name or play.artist_name), (rule.album, play.album_name))
     first, end = rule.from_hour, rule.to_hour
     return (
         all(wanted is None or folded_name(wanted.name) == folded_name(name.replace("\0", "")) for wanted, name in names)
+        and (not by_id or rule.artist is None or rule.artist.spotify_id == artist_id)
         and (not rule.track_ids or play.track_id in rule.track_ids)
         and rule.context_uri in ("", context)
         and (first is None or end is None or (local.hour - first) % HOURS_A_DAY < (end - first) % HOURS_A_DAY)

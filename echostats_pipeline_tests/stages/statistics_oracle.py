@@ -115,7 +115,7 @@ def by_brute_force(store: Store, now: datetime) -> Derived:
         playlists = {each["spotify_id"]: each["name"] for each in store.db["playlists"].find({"user_id": user_id})}
         catalogue = replace(shared, playlists=playlists)
         rules = list(store.db["rules"].find({"user_id": user_id}))
-        left_out = partial(rules_that_leave_out, rules=rules)
+        left_out = partial(rules_that_leave_out, rules=rules, catalogue=catalogue)
         rollups = oracle.rollups(plays, user.timezone, MIN_PLAY_MS, user_id, catalogue, left_out)
         of: dict[str, Any] = {
             "timezone": user.timezone,

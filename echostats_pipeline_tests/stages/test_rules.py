@@ -10,11 +10,13 @@ import pytest
 from echostats_pipeline.accounts.data_export import export_user
 from echostats_pipeline.accounts.rules_file import read_rules
 from echostats_pipeline.errors import NotFoundError, RuleError
+from echostats_pipeline.model.catalog import ArtistRef, Track
 from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring.audit import AuditedUser, daily_rollups_match_history
 from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.settings import Settings
+from echostats_pipeline.stages.credits import storing_tracks
 from echostats_pipeline.stages.rule_wishes import Conditions, Wishes
 from echostats_pipeline.stages.rules import RuleBook
 from echostats_pipeline.storage.store import Store
@@ -32,7 +34,7 @@ from echostats_pipeline_tests.stages.statistics_oracle import (
 
 SETTINGS = Settings(home=Path())
 NOW = datetime(2024, 5, 15, 12, tzinfo=UTC)
-ASLEEP, AWAKE, OTHER = (letter * 22 for letter in "sao")
+ASLEEP, AWAKE, OTHER, TRACK = (letter * 22 for letter in "saot")
 PLAYLIST = "p" * 22
 ARTIST = "A" * 22
 
@@ -101,6 +103,45 @@ def test_a_rule_marks_only_the_days_that_hold_what_it_leaves_out(store: Store, s
     assert book(store, ann).remove(rule) == asleep == store.marks.pending_days(ann.user_id)
     check_truth(store, scratch, NOW)
     assert all_time(store, ann)["total_tracks_played"] == 25
+
+
+def test_a_rule_means_the_artist_under_whom_plays_are_counted(store: Store, scratch: Store, ann: User) -> None:
+    """Plays from exports name the artist of the album; the catalogue knows who sang."""
+    day = NOW.date()
+    for back in (1, 3, 5):
+        listen(store, ann, NOW - timedelta(days=back, hours=2), TRACK, "Various Artists")
+    store.marks.mark(ann.user_id, "listening_history", [str(day - timedelta(days=back)) for back in (1, 3, 5)])
+    learn(store, ann, TRACK, ("S" * 22, "Singer"))
+    catch_up(store, NOW)
+    without = bytes_of(derived(store.db))
+    with pytest.raises(RuleError, match="has not played the artist 'Various Artists' as the primary artist"):
+        wishes(store, ann).exclude(Conditions(artist="Various Artists"))
+    shown, _ = add(store, ann, wishes(store, ann).rename("artist", "singer", "She"))
+    rule, days = add(store, ann, wishes(store, ann).exclude(Conditions(artist="she")))
+    assert rule.exclusion.artist == ArtistRef(spotify_id="S" * 22, name="Singer")
+    assert days == {day - timedelta(days=back) for back in (1, 3, 5)}
+    check_truth(store, scratch, NOW)
+    assert {top["name"] for top in all_time(store, ann)["top_artists"]} == {"Björk", "Prince", "Sleep Sounds"}
+    found = daily_rollups_match_history(store, SETTINGS, NOW, [AuditedUser(ann, None)])
+    assert found.passed, found.rows
+    for artist, left_out in ((("G" * 22, "Guest"), 0), (("S" * 22, "Singer, as she is called now"), 3)):
+        assert learn(store, ann, TRACK, artist) == days, "the rule depends on who is first"
+        check_truth(store, scratch, NOW)
+        assert all_time(store, ann)["excluded_plays"] == left_out
+    learn(store, ann, TRACK, ("S" * 22, "Singer"))
+    for each in (rule, shown):
+        book(store, ann).remove(each)
+    check_truth(store, scratch, NOW)
+    assert bytes_of(derived(store.db)) == without
+
+
+def learn(store: Store, user: User, track: str, *artists: tuple[str, str]) -> set[date]:
+    """Store the artists of a track; returns the days that wait for a rebuild then."""
+    refs = [ArtistRef(spotify_id=spotify_id, name=name) for spotify_id, name in artists]
+    with storing_tracks(store) as stored:
+        stored.put([Track(spotify_id=track, name="Title", artists=refs, enriched_at=NOW)], at=NOW)
+    store.mark_all_snapshots()
+    return store.marks.pending_days(user.user_id)
 
 
 def test_a_rule_about_names_marks_the_statistics_of_periods_alone(store: Store, scratch: Store, ann: User) -> None:
@@ -175,7 +216,7 @@ def test_a_preview_says_what_comes_true(store: Store, ann: User) -> None:
         wishes(store, ann).exclude(Conditions(hours="23-7")),
         wishes(store, ann).same_artist(["Prince", "Björk"]),
     ):
-        effect = book(store, ann).effect(added=rule)
+        effect = book(store, ann).effect(rule)
         assert _totals(all_time(store, ann)) == _totals_of(effect.before)
         stored, days = add(store, ann, rule)
         assert effect.days == days
@@ -183,7 +224,7 @@ def test_a_preview_says_what_comes_true(store: Store, ann: User) -> None:
         assert _totals(all_time(store, ann)) == _totals_of(effect.after)
         if stored.exclude is not None:
             assert effect.plays == store.rules.left_out(ann.user_id)[stored.rule_id] == 5
-            undone = book(store, ann).effect(removed=stored)
+            undone = book(store, ann).effect(stored)
             assert (undone.plays, undone.days, undone.after) == (5, days, effect.before)
 
 

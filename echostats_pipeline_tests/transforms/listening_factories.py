@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from echostats_pipeline.model.rules import Rule
+from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.statistics.credits import CREDITS_SCHEMA, known_credits
+from echostats_pipeline.transforms.statistics.exclusions import PRIMARY_SCHEMA
 from echostats_pipeline.transforms.statistics.frames import (
     CATALOG_ALBUMS_SCHEMA,
     CATALOG_ARTISTS_SCHEMA,
@@ -178,9 +180,15 @@ def daily_rollups(
     rules: Sequence[Rule] = (),
 ) -> list[RollupDocument]:
     """The rollups of one listener."""
-    listener = Listener("u", zone, plays_frame(plays), days, rules)
-    (found,) = build_daily_rollups([listener], track_credits(catalogue or Catalogue()), min_play_ms=min_play_ms)
+    catalogue = catalogue or Catalogue()
+    listener = Listener("u", zone, plays_frame(plays), days, rules, primary_artists(catalogue))
+    (found,) = build_daily_rollups([listener], track_credits(catalogue), min_play_ms=min_play_ms)
     return found
+
+
+def primary_artists(catalogue: Catalogue) -> pl.DataFrame:
+    rows = [(track_id, track.artist_id, track.artist_name) for track_id, track in catalogue.tracks.items()]
+    return pl.DataFrame(rows, schema=PRIMARY_SCHEMA, orient="row").filter(~made_up(pl.col("track_id")))
 
 
 def track_credits(catalogue: Catalogue) -> pl.DataFrame:

@@ -76,7 +76,7 @@ class Listener:
         covered: Sequence[tuple[datetime, datetime]] = (),
         rules: Sequence[Document] = (),
     ) -> "Listener":
-        every = heard(plays, timezone, min_play_ms, partial(rules_that_leave_out, rules=rules))
+        every = heard(plays, timezone, min_play_ms, partial(rules_that_leave_out, rules=rules, catalogue=catalogue))
         items = [item for item in every if not item.left_out_by]
         # Names may have been reported later than today, and by plays that are left out.
         without = identities_of(items, catalogue, every, rules)

@@ -1,7 +1,7 @@
 """Oracle for rules of a user, by brute force, from rules as the database has them.
 
-- A play is left out if all conditions of one rule hold for it. Its time passed: it bounds the time of the next play.
-  Sessions and repeats are found among the plays that stay.
+- A play is left out if all conditions of one rule hold for it; its artist is the one it is counted under. Its time
+  passed: it bounds the time of the next play. Sessions and repeats are found among the plays that stay.
 - Artists of a rule are one artist: the one of them with most plays (then time, name, id) is shown, with the genres of
   all. An artist is meant by the id, or by the name where the id is not known; without an id, by the name alone.
 - Names of rules replace those of the item; of joined artists, the one with a rule for the artist that is shown wins.
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from echostats_pipeline.transforms.history.identity import normalised_name
-from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, Heard, OraclePlay, Variant
+from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, Heard, KnownTrack, OraclePlay, Variant
 from echostats_pipeline_tests.transforms.oracle_rankings import Identity, artist_of, credited_on
 
 Artist = tuple[str, str, str]
@@ -25,21 +25,30 @@ def alike(name: str, other: str) -> bool:
     return (normalised_name(name) or name) == (normalised_name(other) or other)
 
 
-def rules_that_leave_out(play: OraclePlay, local: datetime, rules: Iterable[Document]) -> tuple[str, ...]:
+def rules_that_leave_out(
+    play: OraclePlay, local: datetime, rules: Iterable[Document], catalogue: Catalogue
+) -> tuple[str, ...]:
     """The ids of the rules that leave out a play, in order."""
-    return tuple(
-        sorted(str(rule["_id"]) for rule in rules if rule["kind"] == "exclude" and _holds(rule["exclude"], play, local))
-    )
+    excluding = (rule for rule in rules if rule["kind"] == "exclude")
+    return tuple(sorted(str(rule["_id"]) for rule in excluding if _holds(rule["exclude"], play, local, catalogue)))
 
 
-def _holds(conditions: Mapping[str, Any], play: OraclePlay, local: datetime) -> bool:
+def _is_by(artist: Mapping[str, str], play: OraclePlay, catalogue: Catalogue) -> bool:
+    """Whether a play is counted under an artist: by their ids, or by the name if one of the two has no id."""
+    known = KnownTrack() if play.is_made_up else catalogue.tracks.get(play.track_id, KnownTrack())
+    if artist["spotify_id"] and known.artist_id:
+        return artist["spotify_id"] == known.artist_id
+    return alike(artist["name"], known.artist_name or play.artist_name)
+
+
+def _holds(conditions: Mapping[str, Any], play: OraclePlay, local: datetime, catalogue: Catalogue) -> bool:
     context = play.context_uri or ""
     if context.startswith("spotify:user:") and ":playlist:" in context:
         context = f"spotify:playlist:{context.rpartition(':')[2]}"
     first, last = conditions["from_date"] or "0", conditions["to_date"] or "9"
     return all(
         (
-            conditions["artist"] is None or alike(conditions["artist"]["name"], play.artist_name),
+            conditions["artist"] is None or _is_by(conditions["artist"], play, catalogue),
             conditions["album"] is None or alike(conditions["album"]["name"], play.album_name),
             not conditions["track_ids"] or play.track_id in conditions["track_ids"],
             conditions["context_uri"] in ("", context),

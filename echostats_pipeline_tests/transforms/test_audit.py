@@ -36,7 +36,7 @@ from echostats_pipeline_tests.transforms.listening_factories import (
     quick,
     zoned_histories,
 )
-from echostats_pipeline_tests.transforms.oracle import VARIOUS, Catalogue, Document, OraclePlay
+from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, OraclePlay
 from echostats_pipeline_tests.transforms.oracle_periods import first_instant
 
 thresholds = st.sampled_from((0, 1, 30_000))
@@ -101,10 +101,10 @@ def snapshot_sums(document: Document) -> SnapshotSums:
     )
 
 
-def number_of_artists(catalogue: Catalogue) -> dict[str, int]:
-    """How many artists are credited on each track of Spotify's."""
+def artists_of(catalogue: Catalogue) -> dict[str, list[tuple[str, str]]]:
+    """The artists of each track of Spotify's."""
     return {
-        track_id: len({*track.artist_ids} - {"", VARIOUS})
+        track_id: list(zip(track.artist_ids, track.artist_names, strict=True))
         for track_id, track in catalogue.tracks.items()
         if ":" not in track_id
     }
@@ -117,7 +117,7 @@ def test_plain_sums_agree_with_the_rollups_on_every_history(
 ) -> None:
     zone, plays = history
     conditions = [rule.exclude for rule in own if rule.exclude is not None]
-    found = history_sums(facts(plays), ZoneInfo(zone), min_play_ms, number_of_artists(catalogue), conditions)
+    found = history_sums(facts(plays), ZoneInfo(zone), min_play_ms, artists_of(catalogue), conditions)
     rollups = rollup_sums(plays, zone, min_play_ms, catalogue, own)
     assert found.keys() == rollups.keys()
     assert [day_difference(day, found[day], rollups[day]) for day in found] == [None] * len(found)
@@ -133,7 +133,7 @@ def test_whatever_sum_of_a_rollup_is_changed_is_named(
     day = data.draw(st.sampled_from(sorted(rollups)))
     field = data.draw(st.sampled_from(("total_rows", "credited_plays", "excluded_plays", *COUNTS, *TIMES)))
     changed = {**rollups[day], field: rollups[day][field] + data.draw(st.integers(1, 9))}
-    sums = history_sums(facts(plays), ZoneInfo(zone), 30_000, number_of_artists(catalogue))
+    sums = history_sums(facts(plays), ZoneInfo(zone), 30_000, artists_of(catalogue))
     difference = day_difference(day, sums[day], changed)
     assert difference is not None
     assert (difference.key, difference.fields) == (str(day), (field,))

@@ -1,6 +1,7 @@
 """Decides which plays the rules of a user leave out.
 
-Each play is decided from itself alone, whatever the catalogue knows and whatever else was played.
+Each play is decided from itself and its track, whatever else was played. Its artist is the one under which rankings
+count it: the primary artist that the catalogue has for the track, else the one that the play names.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,12 +11,16 @@ from operator import and_
 
 import polars as pl
 
+from echostats_pipeline.model.catalog import ArtistRef
 from echostats_pipeline.model.rules import Exclusion, Rule
 from echostats_pipeline.transforms.history.identity import folded, folded_name
 
 OF_AN_OWNER = r"^spotify:user:[^:]+:playlist:"
 """The older form of a playlist's uri, which names its owner, too."""
 RULE_IDS = pl.List(pl.String)
+PRIMARY_SCHEMA = pl.Schema({"track_id": pl.String(), "artist_id": pl.String(), "primary_name": pl.String()})
+"""The primary artist of each track with a Spotify id, as far as the catalogue has one; the unknown part is empty."""
+NO_PRIMARY = PRIMARY_SCHEMA.to_frame()
 
 
 def exclusions(rules: Iterable[Rule]) -> list[Rule]:
@@ -23,12 +28,18 @@ def exclusions(rules: Iterable[Rule]) -> list[Rule]:
     return sorted((rule for rule in rules if rule.kind == "exclude"), key=lambda rule: rule.rule_id)
 
 
-def with_exclusions(plays: pl.LazyFrame, rules: Iterable[Rule]) -> pl.LazyFrame:
+def asks_for_artists(rules: Iterable[Rule]) -> bool:
+    """Whether a rule leaves plays out by their artist, so that `with_exclusions` needs primary artists."""
+    return any(rule.exclude is not None and rule.exclude.artist is not None for rule in rules)
+
+
+def with_exclusions(plays: pl.LazyFrame, rules: Iterable[Rule], primary: pl.DataFrame = NO_PRIMARY) -> pl.LazyFrame:
     """Add which rules leave a play out.
 
     Args:
         plays: Frame of `plays.PLAYS_SCHEMA` with ``date`` and ``hour`` as `plays.with_local_day` adds them.
         rules: Rules of the user; those of other kinds are ignored.
+        primary: The primary artists of at least these tracks, as `PRIMARY_SCHEMA`; needed if a rule names an artist.
 
     Returns:
         The same rows with ``rule_ids: List(String)`` in the order of ids; null if the play stays.
@@ -36,8 +47,11 @@ def with_exclusions(plays: pl.LazyFrame, rules: Iterable[Rule]) -> pl.LazyFrame:
     excluding = exclusions(rules)
     if not excluding:
         return plays.with_columns(rule_ids=pl.lit(None, RULE_IDS))
-    keyed = plays.with_columns(
-        artist_key=folded("artist_name"),
+    known = plays.join(primary.lazy(), on="track_id", how="left", maintain_order="left").with_columns(
+        primary_name=pl.when(pl.col("primary_name") != "").then("primary_name").otherwise("artist_name")
+    )
+    keyed = known.with_columns(
+        artist_key=folded("primary_name"),
         album_key=folded("album_name"),
         context_key=pl.col("context_uri").str.replace(OF_AN_OWNER, "spotify:playlist:"),
     )
@@ -45,7 +59,7 @@ def with_exclusions(plays: pl.LazyFrame, rules: Iterable[Rule]) -> pl.LazyFrame:
         pl.when(leaves_out(rule.exclusion)).then(pl.lit(rule.rule_id)).otherwise(None) for rule in excluding
     ).list.drop_nulls()
     marked = keyed.with_columns(rule_ids=pl.when(ids.list.len() > 0).then(ids))
-    return marked.drop("artist_key", "album_key", "context_key")
+    return marked.drop("artist_key", "album_key", "context_key", "artist_id", "primary_name")
 
 
 def leaves_out(conditions: Exclusion) -> pl.Expr:
@@ -56,7 +70,7 @@ def leaves_out(conditions: Exclusion) -> pl.Expr:
 def _conditions(conditions: Exclusion) -> Sequence[pl.Expr]:
     found = []
     if conditions.artist is not None:
-        found.append(pl.col("artist_key") == folded_name(conditions.artist.name))
+        found.append(_is_by(conditions.artist))
     if conditions.album is not None:
         found.append(pl.col("album_key") == folded_name(conditions.album.name))
     if conditions.track_ids:
@@ -75,3 +89,11 @@ def _conditions(conditions: Exclusion) -> Sequence[pl.Expr]:
     if conditions.private_session:
         found.append(pl.col("private_session"))
     return found
+
+
+def _is_by(artist: ArtistRef) -> pl.Expr:
+    """Whether a play is by an artist: by their ids, or by the name if one of the two has no id."""
+    named = pl.col("artist_key") == folded_name(artist.name)
+    if not artist.spotify_id:
+        return named
+    return pl.when(pl.col("artist_id") != "").then(pl.col("artist_id") == artist.spotify_id).otherwise(named)

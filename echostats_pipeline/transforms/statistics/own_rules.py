@@ -20,6 +20,38 @@ from echostats_pipeline.transforms.statistics.listening import ListeningFrames
 Pairs = list[tuple[str, str]]
 
 
+class KnownArtist(NamedTuple):
+    """An artist that a rule can name.
+
+    Attributes:
+        spotify_id: The id; empty if it is unknown.
+        name: The name, whatever rules say.
+        shown_name: The name under which rankings show the artist.
+        is_primary: Whether plays are counted under the artist; else tracks only credit the artist.
+    """
+
+    spotify_id: str
+    name: str
+    shown_name: str
+    is_primary: bool
+
+
+def known_artists(heard: ListeningFrames, rules: Iterable[Rule]) -> list[KnownArtist]:
+    """The artists under which plays are counted, then all that tracks credit, each in the order of names and ids.
+
+    Args:
+        heard: What was heard, without rules.
+        rules: The rules of the user.
+    """
+    shown = with_rules(heard, rules)
+    found = []
+    for own, after, key in ((heard.artists, shown.artists, "artist"), (heard.credited, shown.credited, "credited")):
+        named = own.join(after.select(key, shown_name="name"), on=key, how="left").filter(pl.col("name") != "")
+        texts = named.sort("name", "spotify_id").select("spotify_id", "name", pl.coalesce("shown_name", "name"))
+        found += [KnownArtist(*row) for row in texts.with_columns(is_primary=pl.lit(key == "artist")).iter_rows()]
+    return found
+
+
 def song_pairs(rules: Iterable[Rule]) -> tuple[Pairs, Pairs]:
     """The pairs of track ids that rules join to one song, and those that rules keep apart."""
     same: Pairs = []

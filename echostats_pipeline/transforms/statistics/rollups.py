@@ -12,7 +12,7 @@ from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.statistics.contexts import played_contexts
 from echostats_pipeline.transforms.statistics.credits import NO_CREDITS, credited_plays
-from echostats_pipeline.transforms.statistics.exclusions import with_exclusions
+from echostats_pipeline.transforms.statistics.exclusions import PRIMARY_SCHEMA, with_exclusions
 from echostats_pipeline.transforms.statistics.plays import (
     PLAYS_SCHEMA,
     with_listening_time,
@@ -48,6 +48,7 @@ class Listener:
         plays: Frame of `PLAYS_SCHEMA` in any order, which begins a day before `days`.
         days: Local dates to build; None builds every date with a play.
         rules: Rules of the user; those that leave plays out act here.
+        primary: The primary artists of the tracks, as `exclusions.PRIMARY_SCHEMA`; needed if a rule names an artist.
     """
 
     user_id: str
@@ -55,6 +56,7 @@ class Listener:
     plays: pl.DataFrame
     days: Collection[date] | None = None
     rules: Sequence[Rule] = ()
+    primary: pl.DataFrame = field(default_factory=PRIMARY_SCHEMA.to_frame)
 
 
 def build_daily_rollups(
@@ -248,7 +250,7 @@ def _located(listener: Listener, number: int) -> pl.LazyFrame:
     wanted = pl.lit(value=True) if listener.days is None else pl.col("date").is_in(list(listener.days))
     ordinal = pl.col("date").cast(pl.Int64) + date(1970, 1, 1).toordinal()
     dated = with_local_day(plays.lazy().select(PLAYS_SCHEMA.names()), listener.timezone)
-    fitting = _fitting(with_exclusions(dated, listener.rules), plays)
+    fitting = _fitting(with_exclusions(dated, listener.rules, listener.primary), plays)
     return fitting.with_columns(listener=pl.lit(number), bucket=ordinal + number * LISTENER_STRIDE, wanted=wanted)
 
 

@@ -3,14 +3,14 @@
 Everything is computed from the plays themselves, so that nothing has to be rebuilt to see it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date
 
 import polars as pl
 
 from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.transforms.history.identity import made_up
-from echostats_pipeline.transforms.statistics.exclusions import with_exclusions
+from echostats_pipeline.transforms.statistics.exclusions import NO_PRIMARY, with_exclusions
 from echostats_pipeline.transforms.statistics.frames import DOCUMENT_SCHEMAS, TRACK_NAMES, RollupFrames
 from echostats_pipeline.transforms.statistics.plays import (
     goes_on,
@@ -22,7 +22,9 @@ from echostats_pipeline.transforms.statistics.plays import (
 NAMES = {"track_name": "name", "artist_name": "artist_name", "album_name": "album_name"}
 
 
-def judged(plays: pl.DataFrame, timezone: str, min_play_ms: int, rules: Iterable[Rule]) -> pl.DataFrame:
+def judged(
+    plays: pl.DataFrame, timezone: str, min_play_ms: int, rules: Iterable[Rule], primary: pl.DataFrame = NO_PRIMARY
+) -> pl.DataFrame:
     """All plays of a user in order, with day, hour, time, whether they count, and the rules that leave them out.
 
     Args:
@@ -30,9 +32,10 @@ def judged(plays: pl.DataFrame, timezone: str, min_play_ms: int, rules: Iterable
         timezone: IANA zone of the user.
         min_play_ms: Plays known to be shorter do not count.
         rules: Rules of the user.
+        primary: The primary artists of the tracks, as `exclusions.PRIMARY_SCHEMA`; needed if a rule names an artist.
     """
     dated = with_local_day(plays.lazy(), timezone).with_columns(listener=pl.lit(0))
-    return with_listening_time(with_exclusions(dated, rules), min_play_ms).collect()
+    return with_listening_time(with_exclusions(dated, rules, primary), min_play_ms).collect()
 
 
 def totals_by_day(found: pl.DataFrame) -> RollupFrames:
@@ -101,7 +104,6 @@ def touched_days(found: pl.DataFrame, rule: Rule) -> set[date]:
     return {*touched.to_list(), *following["date"].to_list()}
 
 
-def touched_plays(found: pl.DataFrame, rules: Sequence[Rule]) -> int:
-    """How many plays that count any of these rules leaves out."""
-    ids = [rule.rule_id for rule in rules]
-    return found.filter("counted", pl.col("rule_ids").list.set_intersection(ids).list.len() > 0).height
+def touched_plays(found: pl.DataFrame, rule: Rule) -> int:
+    """How many plays that count an `exclude` rule leaves out; see `touched_days`."""
+    return found.filter("counted", pl.col("rule_ids").list.contains(rule.rule_id)).height

@@ -32,7 +32,7 @@ def test_no_rollup_changes_on_a_day_that_a_rule_does_not_touch(
             touched = {str(day) for day in touched_days(judged_plays, rule)}
             assert changed <= touched <= with_all.keys()
             left_out = [each for rollup in with_all.values() for each in rollup.get("excluded_by", ())]
-            assert touched_plays(judged_plays, [rule]) == sum(
+            assert touched_plays(judged_plays, rule) == sum(
                 each["plays"] for each in left_out if each["rule_id"] == rule.rule_id
             )
 

@@ -34,7 +34,7 @@ def build(
     zone: str = "UTC",
     today: date = TODAY,
 ) -> PeriodDocuments:
-    rollups = daily_rollups(plays, zone, rules=found)
+    rollups = daily_rollups(plays, zone, catalogue, rules=found)
     heard = listened(plays, rollups, catalogue or Catalogue(), found)
     return build_snapshots(heard, user_id="u", timezone=zone, today=today)
 
@@ -60,9 +60,9 @@ def test_statistics_with_rules_are_what_brute_force_finds(
 ) -> None:
     zone, plays, today = listener
     stored = documents(found)
-    left_out = partial(rules_that_leave_out, rules=stored)
-    wanted = list(oracle.rollups(plays, zone, 30_000, left_out=left_out).values())
-    rollups = daily_rollups(plays, zone, rules=found)
+    left_out = partial(rules_that_leave_out, rules=stored, catalogue=catalogue)
+    wanted = list(oracle.rollups(plays, zone, 30_000, catalogue=catalogue, left_out=left_out).values())
+    rollups = daily_rollups(plays, zone, catalogue, rules=found)
     assert differences(rollups, wanted) == []
     for rollup in rollups:
         assert list(DailyRollup.model_validate(rollup).to_bson().keys() ^ rollup.keys()) == []
