@@ -20,6 +20,7 @@ from echostats_pipeline.spotify.retry_after import Clock
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.audio_features import FAMILIES
 from echostats_pipeline.stages.catalog import EnrichmentResult, listeners_wait, read_in_batches
+from echostats_pipeline.storage.catalog import Completeness
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.genre_queue import SPOTIFY
 from echostats_pipeline.transforms.genres import genre_tags
@@ -196,7 +197,7 @@ def _ask(
 
 
 @dataclass(frozen=True)
-class TagProgress:
+class TagProgress(Completeness):
     """Progress of the genres of all artists.
 
     Attributes:
@@ -205,14 +206,7 @@ class TagProgress:
         seconds_left: Least time until all sources have answered; None if no source besides Spotify is asked.
     """
 
-    known: int
-    total: int
     seconds_left: float | None
-
-    @property
-    def percent(self) -> float:
-        """Share of known artists in percent; 100 if there are none."""
-        return round(100 * self.known / self.total, 1) if self.total else 100.0
 
     @property
     def days_left(self) -> int | None:

@@ -39,7 +39,20 @@ MENTIONED, MENTIONED_ALBUM = Track(spotify_id="", name="").to_bson(), AlbumRef(s
 
 
 @dataclass(frozen=True)
-class CatalogProgress:
+class Completeness:
+    """How many of a number of objects are known."""
+
+    known: int
+    total: int
+
+    @property
+    def percent(self) -> float:
+        """Share of known objects in percent; 100 if there are none."""
+        return round(100 * self.known / self.total, 1) if self.total else 100.0
+
+
+@dataclass(frozen=True)
+class CatalogProgress(Completeness):
     """Progress of one part of the catalogue.
 
     Attributes:
@@ -48,14 +61,7 @@ class CatalogProgress:
         days_left: Most days until nothing is left to read; None if there is no budget.
     """
 
-    known: int
-    total: int
     days_left: int | None
-
-    @property
-    def percent(self) -> float:
-        """Share of known objects in percent; 100 if there are none."""
-        return round(100 * self.known / self.total, 1) if self.total else 100.0
 
     @property
     def text(self) -> str:
