@@ -17,6 +17,7 @@ from echostats_pipeline.transforms.genre_queue import (
     TagAnswer,
     chosen,
     is_settled,
+    next_due,
     open_artists,
 )
 from echostats_pipeline.transforms.genres import MOST_GENRES
@@ -39,6 +40,16 @@ class ArtistTagStore:
     def lacking(self, order: Sequence[str], now: datetime) -> dict[str, int]:
         """How many artists each source is still to be asked about; sources without any are left out."""
         return _lacking(list(self._artists()), order, now) if set(order) - {SPOTIFY} else {}
+
+    def next_due(self, sources: Sequence[str], order: Sequence[str]) -> datetime | None:
+        """When one of the sources is to be asked about an artist; None if never. Reads all artists."""
+        return next_due(self._artists(), sources, order, EXPIRY)
+
+    def version(self) -> list[Any]:
+        """Changes whenever an artist comes or changes, or a source answers about another artist. It costs nothing."""
+        newest = self._db["artists"].find_one({}, {"_id": 0, "changed_at": 1}, sort=[("changed_at", -1)]) or {}
+        counts = [self._db[name].estimated_document_count() for name in ("artists", "artist_tags")]
+        return [*counts, str(newest.get("changed_at"))]
 
     def progress(self, order: Sequence[str], now: datetime) -> tuple[int, int, dict[str, int]]:
         """The artists whose genres are known or unknown to all sources, all artists, and what `lacking` returns."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 SPOTIFY = "spotify"
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,34 @@ def open_artists(
         now: The present instant.
         expiry: When an answer is no longer fresh.
     """
-    place = order.index(source)
     for artist in artists:
-        if artist.genres and artist.source in order[:place]:
-            continue
-        answer = artist.answers.get(source, TagAnswer())
-        lasts = expiry.positive if answer.genres else expiry.negative
-        if answer.read_at is None or answer.read_at < now - lasts:
+        due = _due(artist, source, order, expiry)
+        if due is not None and due < now:
             yield artist
+
+
+def next_due(
+    artists: Iterable[ArtistGenres], sources: Sequence[str], order: Sequence[str], expiry: Expiry
+) -> datetime | None:
+    """When one of the sources is to be asked about an artist, long ago for a new one; None if never.
+
+    Args:
+        artists: The artists of the catalogue.
+        sources: The sources that can be asked; members of `order`.
+        order: All sources in the order of the settings.
+        expiry: When an answer is no longer fresh.
+    """
+    dues = (_due(artist, source, order, expiry) for artist in artists for source in sources)
+    return min((due for due in dues if due is not None), default=None)
+
+
+def _due(artist: ArtistGenres, source: str, order: Sequence[str], expiry: Expiry) -> datetime | None:
+    if artist.genres and artist.source in order[: order.index(source)]:
+        return None
+    answer = artist.answers.get(source, TagAnswer())
+    if answer.read_at is None:
+        return LONG_AGO
+    return answer.read_at + (expiry.positive if answer.genres else expiry.negative)
 
 
 def is_settled(artist: ArtistGenres, order: Sequence[str], now: datetime, expiry: Expiry) -> bool:

@@ -10,6 +10,7 @@ from echostats_pipeline.transforms.genre_queue import (
     TagAnswer,
     chosen,
     is_settled,
+    next_due,
     open_artists,
 )
 
@@ -43,6 +44,8 @@ def test_a_source_is_asked_where_none_before_it_knows_and_its_answer_is_not_fres
     artist: ArtistGenres, musicbrainz: bool, lastfm: bool
 ) -> None:
     assert (wanted(artist, "musicbrainz"), wanted(artist, "lastfm")) == (musicbrainz, lastfm)
+    due = next_due([artist], ORDER[1:], ORDER, EXPIRY)
+    assert (due is not None and due < NOW) == (musicbrainz or lastfm)
 
 
 def test_a_source_before_spotify_is_asked_also_where_spotify_knows() -> None:

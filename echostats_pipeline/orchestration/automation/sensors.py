@@ -10,6 +10,7 @@ from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
+from echostats_pipeline.orchestration.automation.due_genres import due_genres
 from echostats_pipeline.orchestration.automation.import_folder import Cursor, dropped, make_user_folders
 from echostats_pipeline.orchestration.automation.run_requests import (
     catalog_families,
@@ -44,6 +45,7 @@ from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.audio_features import FAMILIES, askable
 from echostats_pipeline.stages.library_progress import due_libraries
 from echostats_pipeline.storage.catalog import CatalogName
+from echostats_pipeline.transforms.genre_queue import SPOTIFY
 
 REST_AFTER_FAILURE_S = 15 * 60
 """Seconds until a failed run is requested again. The cause seldom goes away sooner, and every run adds records."""
@@ -221,7 +223,8 @@ def first_runs(
     job=catalog_enrichment,
     minimum_interval_seconds=60,
     default_status=ON,
-    description="Completes the catalogue when entries of played tracks are missing. It keeps no cursor.",
+    description="Completes the catalogue when entries of played tracks are missing. Its cursor is JSON: when a source "
+    "of genres is to be asked next, and for which version of the artists this is known.",
 )
 def incomplete_catalog(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
@@ -235,11 +238,13 @@ def incomplete_catalog(
         waiting["audio-features"] = f"until {refused_until:%Y-%m-%d %H:%M} UTC, Spotify refuses them to this app"
     sources = askable(store.settings.audio_features, waiting)
     lacking = store.get().catalog.lacking(clock.now(), sources)
-    if not catalog_families(lacking, waiting, sources):  # what follows reads all artists
-        unheard = store.get().artist_tags.lacking(store.settings.genres, clock.now())
-        if askable(unheard, waiting):
-            lacking["artist-tags"] = max(unheard.values())
-    if APP_FAMILY in waiting or not catalog_families(lacking, waiting, sources):
+    can_read = bool(catalog_families(lacking, waiting, sources))
+    if not can_read:
+        order = store.settings.genres
+        of_genres = [name for name in askable(order, waiting) if name != SPOTIFY]
+        can_read, cursor = due_genres(store.get().artist_tags, of_genres, order, clock.now(), context.cursor or "")
+        context.update_cursor(cursor)
+    if APP_FAMILY in waiting or not can_read:
         return dg.SkipReason(f"Waiting: {waiting}" if waiting else "The catalogue is complete")
     if not _may_start(context, catalog_enrichment.name, clock.now()):
         return dg.SkipReason("An enrichment is running, or failed a moment ago")
