@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from echostats_pipeline.accounts.data_export import MANIFEST
 from echostats_pipeline.errors import RuleError
 from echostats_pipeline.model.rules import Rule
 
@@ -32,6 +33,19 @@ def read_rules(path: Path, user_id: str) -> list[Rule]:
     return [
         _rule(line, f"Line {number} of {file.name}", user_id) for number, line in enumerate(lines, 1) if line.strip()
     ]
+
+
+def exported_of(path: Path) -> str:
+    """The Spotify id of the user of whom an export is, by its manifest; empty if there is none.
+
+    Args:
+        path: The folder of an export, or its file of rules.
+    """
+    folder = path if path.is_dir() else path.parent
+    try:
+        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["user"]["spotify_id"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _rule(line: str, where: str, user_id: str) -> Rule:

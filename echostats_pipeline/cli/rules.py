@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from echostats_pipeline.accounts.rules_file import read_rules
+from echostats_pipeline.accounts.rules_file import exported_of, read_rules
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.errors import RuleError
 from echostats_pipeline.model.base import utc_now
@@ -223,19 +223,31 @@ def remove(rule_id: str, name: str, now: bool) -> None:
 @click.option("--user", "name", required=True, help="User who gets the rules.")
 @now_option
 def import_rules(path: Path, name: str, now: bool) -> None:
-    """Add the rules in a folder that `echostats export` wrote, or in its rules.jsonl."""
+    """Add the rules in a folder that `echostats export` wrote, or in its rules.jsonl.
+
+    Rules that name nothing in the history are left out, unless the export is of the same user: then the history may
+    still follow.
+    """
     with _books(name) as (book,):
-        days, added, refused = set[date](), 0, 0
+        days, added, refused, early = set[date](), 0, 0, 0
+        wishes, is_restore = Wishes(book), exported_of(path) == book.user.spotify_id
         for rule in read_rules(path, book.user.user_id):
-            try:
-                _, touched = replace(book).add(rule)  # a new book, which has the rules before this one
-            except RuleError as error:
-                refused += 1
-                click.echo(f"Left out: {described(rule)}. {error}")
-            else:
-                added += 1
-                days |= touched
+            unknown = wishes.unknown(rule)
+            reason = "" if is_restore else unknown
+            if not reason:
+                try:
+                    _, touched = replace(book).add(rule)  # a new book, which has the rules before this one
+                    days |= touched
+                except RuleError as error:
+                    reason = str(error)
+            added, refused = added + (not reason), refused + bool(reason)
+            early += bool(unknown) and not reason
+            if reason:
+                click.echo(f"Left out: {described(rule)}. {reason}")
         click.echo(f"Added {plural(added, 'rule')}{f', left out {refused:,}' if refused else ''}.")
+        if early:
+            verb = "names" if early == 1 else "name"
+            click.echo(f"{early:,} of them {verb} nothing in the history yet. They wait for it.")
         if added:
             _say_what_follows(book, days, now=now)
 

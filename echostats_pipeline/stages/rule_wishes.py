@@ -98,7 +98,7 @@ class Wishes:
             raise RuleError(f"The new name is empty. Give the name under which the {what} is to be shown.")
         if what == "track":
             track = self._one_track(typed)
-            ref = ArtistRef(spotify_id=track, name=self._title(track))
+            ref = ArtistRef(spotify_id=track, name=self._shown(pl.Series([track])).item(0, "name"))
         else:
             found = self._artist(typed, credited=True) if what == "artist" else self._album(typed)
             ref = ArtistRef(spotify_id=found.spotify_id, name=found.name)
@@ -114,6 +114,33 @@ class Wishes:
             track: f"{title} by {artist}" if artist else title
             for track, title, artist in last.select("track_id", "track_name", "artist_name").iter_rows()
         }
+
+    def unknown(self, rule: Rule) -> str:
+        """Why a rule names nothing in the plays of the user; empty if all that it names is there."""
+        try:
+            self._check_known(rule)
+        except RuleError as error:
+            return str(error)
+        return ""
+
+    def _check_known(self, rule: Rule) -> None:
+        conditions, renaming = rule.exclude or Exclusion.model_construct(), rule.rename
+        if conditions.artist is not None:
+            self._meant(conditions.artist, credited=False)
+        if conditions.album is not None:
+            self._spelt("album_name", conditions.album.name, "album")
+        if conditions.context_uri:
+            self._context(conditions.context_uri)
+        for track in (*conditions.track_ids, *(rule.track_ids or ())):
+            self._tracks(track)
+        for artist in rule.artists or ():
+            self._meant(artist, credited=True)
+        if renaming is not None and renaming.what == "artist":
+            self._meant(ArtistRef(spotify_id=renaming.spotify_id, name=renaming.name), credited=True)
+        elif renaming is not None and renaming.what == "album":
+            self._spelt("album_name", renaming.name, "album")
+        elif renaming is not None:
+            self._tracks(renaming.spotify_id)
 
     def _rule(self, kind: RuleKind, **content: object) -> Rule:
         try:
@@ -143,18 +170,18 @@ class Wishes:
             if plays.filter(pl.col("track_id") == track).is_empty():
                 raise RuleError(f"{self._key} has not played the track {track}. Look at the link or the id again.")
             return [track]
-        found = plays.filter(pl.col("track_name").is_in(self._spelt("track_name", typed, "track")))
-        artists = {folded_name(name): name for name in found["artist_name"].unique().sort()}
+        named = plays.filter(pl.col("track_name").is_in(self._spelt("track_name", typed, "track")))
+        found = self._shown(named["track_id"].unique()).sort("track_id")
+        artists = {folded_name(artist): f"{track_id} by {artist}" for track_id, _, artist in found.iter_rows()}
         if len(artists) > 1:
-            ids = found.group_by("artist_name").agg(pl.col("track_id").first()).sort("artist_name").rows()
-            several = _some([f"{track_id} by {artist}" for artist, track_id in ids])
+            several = _some([*artists.values()])
             raise RuleError(f"{len(artists)} artists have a track called {typed!r}. Name one by its id: {several}")
-        return found["track_id"].unique().sort().to_list()
+        return found["track_id"].to_list()
 
-    def _title(self, track_id: str) -> str:
-        """The title under which rankings show a track without rules."""
-        shown = self._book.heard.names.filter(pl.col("track_id") == track_id).select("name").collect()
-        return str(shown.item(0, 0)) if shown.height else ""
+    def _shown(self, track_ids: pl.Series) -> pl.DataFrame:
+        """How rankings show tracks without rules: ``track_id``, ``name``, ``artist_name``."""
+        shown = self._book.heard.names.filter(pl.col("track_id").is_in(track_ids.implode()))
+        return shown.select("track_id", "name", "artist_name").collect()
 
     def _artist(self, typed: str, *, credited: bool = False) -> ArtistRef:
         """The artist under which plays are counted, also one whom tracks only credit if `credited`.
@@ -162,23 +189,25 @@ class Wishes:
         A name means all artists of that name. If there is only one with an id, the rule gets the id.
         """
         spotify_id = _id_of(typed, "artist")
-        known = [each for each in self._book.artists if each.is_primary or credited]
-        if spotify_id:
-            meant = [each for each in known if each.spotify_id == spotify_id]
-            name = meant[0].name if meant else self._name_of("artists", spotify_id, "artist")
-            meant = meant or [each for each in _called(name, known) if not each.spotify_id]
-        else:
-            name, meant = typed, _called(typed, known)
-        if not meant:
-            raise self._unknown("artist", name, [each.shown_name for each in known], credited=credited)
-        names = {folded_name(each.name): each.name for each in meant}
-        ids = {each.spotify_id for each in meant} - {""}
+        known = next((each.name for each in self._book.artists if spotify_id and each.spotify_id == spotify_id), "")
+        name = known or (self._name_of("artists", spotify_id, "artist") if spotify_id else typed)
+        meant = self._meant(ArtistRef(spotify_id=spotify_id, name=name), credited=credited)
+        names = {folded_name(each.name) for each in meant}
         if len(names) > 1:
             several = _some([f"{each.spotify_id or 'no id'} is {each.name}" for each in meant])
-            raise RuleError(
-                f"{len(names)} artists are shown as {typed!r}. Name one by its id or its own name: {several}"
-            )
+            raise RuleError(f"{len(names)} artists are shown as {typed!r}. Name one by its id or own name: {several}")
+        ids = {each.spotify_id for each in meant} - {""}
         return ArtistRef(spotify_id=spotify_id or (ids.pop() if len(ids) == 1 else ""), name=meant[0].name)
+
+    def _meant(self, artist: ArtistRef, *, credited: bool) -> list[KnownArtist]:
+        """The artist with an id; else all with the name, of whom only the name is known if there is an id."""
+        known = [each for each in self._book.artists if each.is_primary or credited]
+        if artist.spotify_id and (same := [each for each in known if each.spotify_id == artist.spotify_id]):
+            return same
+        called = [each for each in _called(artist.name, known) if not (artist.spotify_id and each.spotify_id)]
+        if not called:
+            raise self._unknown("artist", artist.name, [each.shown_name for each in known], credited=credited)
+        return called
 
     def _album(self, typed: str) -> AlbumRef:
         spotify_id = _id_of(typed, "album")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,24 @@ def test_a_rule_is_tried_added_listed_and_removed(ann: User, echostats: Echostat
     removed = echostats("rules", "remove", rule["id"][-8:], "--user", "ann", "--now")
     assert removed.stdout.startswith(f"Removed the rule {rule['id']}: leave out plays by the artist Sleep Sounds.")
     assert "Rebuilt 8 days from 2025-03-02 to 2025-03-09." in removed.stdout
+
+
+def test_rules_from_elsewhere_must_name_what_is_there_and_those_of_an_own_export_may_wait(
+    ann: User, echostats: Echostats, tmp_path: Path
+) -> None:
+    rules = [
+        {"kind": "exclude", "exclude": {"artist": {"spotify_id": "", "name": artist}}}
+        for artist in ("Sleep Sounds", "Nobody")
+    ]
+    rules.append({"kind": "different", "track_ids": ["B" * 22, "x" * 22]})
+    (tmp_path / "rules.jsonl").write_text("\n".join(json.dumps({"user_id": "someone", **rule}) for rule in rules))
+    of_others = echostats("rules", "import", str(tmp_path), "--user", "ann").stdout
+    assert f"artist Nobody. {ann.partition_key} has not played the artist 'Nobody'" in of_others
+    assert f"has not played the track {'x' * 22}" in of_others
+    assert "Added 1 rule, left out 2.\n" in of_others
+    (tmp_path / "manifest.json").write_text(json.dumps({"user": {"spotify_id": "ann"}}))
+    of_ann = echostats("rules", "import", str(tmp_path / "rules.jsonl"), "--user", "ann").stdout
+    assert "Added 2 rules, left out 1.\n2 of them name nothing in the history yet." in of_ann
 
 
 def test_what_is_wrong_is_said_in_one_line(ann: User, echostats: Echostats) -> None:

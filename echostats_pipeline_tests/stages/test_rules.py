@@ -328,6 +328,7 @@ Made = Sequence[tuple[str, Sequence[str]]]
         ([("rename", ("Prince", "A"))], ("rename", ("Prince", "B")), "shows this artist as A already"),
         ([], ("rename", ("Prince", "  ")), "The new name is empty"),
         ([], ("rename", ("Prince", "Prince")), "is the name of this artist already"),
+        ([], ("rename_track", (AWAKE, "Title of Björk")), "is the name of this track already"),
     ],
 )
 def test_a_contradiction_is_refused_with_the_rules_that_it_contradicts(
@@ -344,6 +345,8 @@ def _made(store: Store, user: User, kind: str, items: Sequence[str]) -> Rule:
     typed = wishes(store, user)
     if kind == "rename":
         return typed.rename("artist", *items)
+    if kind == "rename_track":
+        return typed.rename("track", *items)
     make = {"same_song": typed.same_song, "different": typed.different, "same_artist": typed.same_artist}
     return make[kind](items)
 
