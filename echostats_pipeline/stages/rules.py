@@ -1,12 +1,12 @@
 """Adds and removes rules of a user, and says beforehand what would change.
 
-A rule that leaves plays out marks the days that hold them; any other marks the statistics of periods. The marks are
-open before the rule is written and plain after it, so that a process that dies between the two costs a rebuild too
-many.
+A rule that leaves plays out marks the days that hold them; any other marks the statistics of periods. A rule that joins
+artists marks days, too, if an artist of another rule is among them. The marks are open before the rule is written and
+plain after it, so that a process that dies between the two costs a rebuild too many.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property, partial
@@ -19,6 +19,7 @@ from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
+from echostats_pipeline.storage.change_marks import WHOLE
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.track_credits import primary_artists_for
@@ -27,7 +28,13 @@ from echostats_pipeline.transforms.rule_checks import refusal
 from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
 from echostats_pipeline.transforms.statistics.own_rules import KnownArtist, known_artists, song_pairs, with_rules
 from echostats_pipeline.transforms.statistics.period_statistics import span_statistics
-from echostats_pipeline.transforms.statistics.rule_effects import judged, totals_by_day, touched_days, touched_plays
+from echostats_pipeline.transforms.statistics.rule_effects import (
+    judged,
+    judged_again,
+    totals_by_day,
+    touched_days,
+    touched_plays,
+)
 from echostats_pipeline.transforms.statistics.songs import Rules
 
 TOP = 5
@@ -129,26 +136,25 @@ class RuleBook:
         """
         if reason := refusal(rule, self.rules):
             raise RuleError(reason)
-        if rule.exclude is None:
+        if not _acts_on_plays(rule):
             return
         found = self._judged([*self.rules, _as_stored(rule)]).filter("counted")
         if found.height and not found["rule_ids"].null_count():
+            hint = "Add a condition, for example --from or --hours."
+            if rule.exclude is None:
+                hint = "Another rule leaves out one of the artists."
             raise RuleError(
                 f"With this rule, no play of {self.user.partition_key} would be left: "
-                f"all {found.height:,} plays would be left out. Add a condition, for example --from or --hours."
+                f"all {found.height:,} plays would be left out. {hint}"
             )
 
     def effect(self, rule: Rule) -> RuleEffect:
         """What changes in the statistics if a new rule comes, or an old one goes; it changes nothing itself."""
-        without, stored = self._others(rule), _as_stored(rule)
-        judged_with = self._judged([*without, stored])
-        judged_without = self._judged(without) if rule.exclude is not None else judged_with
-        totals = self._totals(judged_without, without), self._totals(judged_with, [*without, stored])
+        stored, others = _as_stored(rule), self._others(rule)
+        found, without = self._judged_both(stored)
+        totals = self._totals(without, others), self._totals(found, [*others, stored])
         before, after = totals if rule.id is None else totals[::-1]
-        if rule.exclude is None:
-            return RuleEffect(0, frozenset(), before, after)
-        days = frozenset(touched_days(judged_with, stored))
-        return RuleEffect(touched_plays(judged_with, stored), days, before, after)
+        return RuleEffect(touched_plays(found, stored), frozenset(touched_days(found, without)), before, after)
 
     def add(self, rule: Rule) -> tuple[Rule, set[date]]:
         """Store a new rule; returns it with its id, and the days that wait for a rebuild.
@@ -181,32 +187,39 @@ class RuleBook:
         return built.documents["all_time"]
 
     def _judged(self, rules: Sequence[Rule]) -> pl.DataFrame:
-        primary = primary_artists_for(self.store.db, rules, self.plays["track_id"])
-        return judged(self.plays, self.user.timezone, self.min_play_ms, rules, primary)
+        return judged(self.plays, self.user.timezone, self.min_play_ms, rules, self._primary(rules))
+
+    def _judged_both(self, rule: Rule) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """All plays with a rule beside the others, and without it."""
+        others = self._others(rule)
+        found = self._judged([*others, rule])
+        return found, judged_again(found, others, self._primary(others))
+
+    def _primary(self, rules: Iterable[Rule]) -> pl.DataFrame:
+        return primary_artists_for(self.store.db, rules, self.plays["track_id"])
 
     def touched(self, rule: Rule) -> set[date]:
         """The days whose rollups change if a rule comes or goes."""
-        if rule.exclude is None:
-            return set()
-        stored = _as_stored(rule)
-        return touched_days(self._judged([*self._others(rule), stored]), stored)
+        return touched_days(*self._judged_both(_as_stored(rule))) if _acts_on_plays(rule) else set()
 
     def _others(self, rule: Rule) -> list[Rule]:
         return [other for other in self.rules if other.id != rule.id]
 
     def _touched_since(self, rule: Rule, days: set[date]) -> set[date]:
         """Mark days with plays that came while the rule was written: their rebuild may have read the rules before."""
-        if rule.exclude is None:
+        if not _acts_on_plays(rule):
             return set()
         late = replace(self).touched(rule) - days
         self.store.marks.mark(self.user.user_id, "exclusions", map(str, late))
         return late
 
-    def _changing(self, rule: Rule, days: set[date]) -> AbstractContextManager[None]:
+    @contextmanager
+    def _changing(self, rule: Rule, days: set[date]) -> Iterator[None]:
         """Mark what a rule touches before and after the block that writes it."""
-        if rule.exclude is None:
-            return self.store.marks.changing(self.user.user_id, source="rules")
-        return self.store.marks.changing(self.user.user_id, days, source="exclusions")
+        marks, user_id = self.store.marks, self.user.user_id
+        periods = () if rule.exclude is not None else (WHOLE,)
+        with marks.changing(user_id, periods, source="rules"), marks.changing(user_id, days, source="exclusions"):
+            yield
 
     def _identified(self, found: pl.DataFrame, rules: Sequence[Rule]) -> ListeningFrames:
         rollups = totals_by_day(found)
@@ -231,6 +244,11 @@ class RuleBook:
             artists,
             tracks,
         )
+
+
+def _acts_on_plays(rule: Rule) -> bool:
+    """Whether other plays may be left out if a rule comes or goes."""
+    return rule.kind in ("exclude", "same_artist")
 
 
 def _as_stored(rule: Rule) -> Rule:

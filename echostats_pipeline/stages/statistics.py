@@ -27,7 +27,7 @@ from echostats_pipeline.storage.track_credits import TrackCredits, primary_artis
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
 from echostats_pipeline.transforms.rule_texts import left_out_text
-from echostats_pipeline.transforms.statistics.exclusions import exclusions
+from echostats_pipeline.transforms.statistics.exclusions import acting
 from echostats_pipeline.transforms.statistics.frames import CatalogFrames
 from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
 from echostats_pipeline.transforms.statistics.own_rules import song_pairs, with_rules
@@ -202,7 +202,7 @@ def _read(store: Store, credits_of: TrackCredits, pieces: Iterable[tuple[User, D
         begun = store.marks.begin(user.user_id, "daily_rollups", [day.isoformat() for day in dates])
         plays = store.plays.read(user.user_id, *window.instants(ZoneInfo(user.timezone)))
         # After the marks: a rule that comes now marks its days again.
-        rules = exclusions(store.rules.of(user.user_id))
+        rules = acting(store.rules.of(user.user_id))
         primary = primary_artists_for(store.db, rules, plays["track_id"])
         stretches.append(_Stretch(user, dates, plays, rules, primary, begun))
     # After all marks were noted: credits that change from now on mark their days again.

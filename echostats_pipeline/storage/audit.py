@@ -14,7 +14,7 @@ from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.plays import BY_END
-from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums, SnapshotSums
+from echostats_pipeline.transforms.audit import Coverage, PlayFacts, RollupSums, SnapshotSums, conditions_of
 
 Instants = tuple[datetime, datetime] | None
 """A half-open interval; None for all time."""
@@ -58,8 +58,7 @@ class AuditStore:
 
     def exclusions(self, user_id: str) -> list[Exclusion]:
         """The conditions of the user's rules that leave plays out."""
-        found = self._db["rules"].find({"user_id": user_id, "kind": "exclude"})
-        return [Rule.stored(rule).exclusion for rule in found]
+        return conditions_of([Rule.stored(rule) for rule in self._db["rules"].find({"user_id": user_id})])
 
     def plays(self, user_id: str, instants: Instants, *, names: bool = False) -> Iterator[PlayFacts]:
         """Plays of a user that ended in the interval, in order of their end; `names` adds what rules look at."""

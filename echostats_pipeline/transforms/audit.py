@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from echostats_pipeline.model.rules import HOURS_A_DAY, Exclusion
+from echostats_pipeline.model.catalog import ArtistRef
+from echostats_pipeline.model.rules import HOURS_A_DAY, Exclusion, Rule
 from echostats_pipeline.model.statistics import PERIOD_DAYS, Period
 from echostats_pipeline.transforms.days import local_date, local_midnight
 from echostats_pipeline.transforms.history.identity import folded_name
@@ -117,6 +118,25 @@ def history_sums(
             previous_ms = ended_ms
         found[day] = DaySums(rows, counted, total_ms, for_artists, excluded)
     return found
+
+
+def conditions_of(rules: Sequence[Rule]) -> list[Exclusion]:
+    """The conditions that leave plays out; those about an artist once for each artist that rules count as one."""
+    found = [rule.exclude for rule in rules if rule.exclude is not None]
+    groups = [list(rule.artists) for rule in rules if rule.artists is not None]
+    for conditions in found:  # grows while it is read
+        one = conditions.artist
+        for group in groups:
+            if one is not None and any(_are_one(one, other) for other in group):
+                others = (conditions.model_copy(update={"artist": other}) for other in group)
+                found += [other for other in others if other not in found]
+    return found
+
+
+def _are_one(one: ArtistRef, other: ArtistRef) -> bool:
+    if one.spotify_id and other.spotify_id:
+        return one.spotify_id == other.spotify_id
+    return one.name != "" and folded_name(one.name) == folded_name(other.name)
 
 
 def is_left_out(play: PlayFacts, local: datetime, rule: Exclusion, artists: Artists = ()) -> bool:

@@ -53,7 +53,7 @@ def _about_songs(rule: Rule, others: Sequence[Rule]) -> str:
 
 def _about_artists(artists: Sequence[ArtistRef], others: Sequence[Rule]) -> str:
     for one, other in combinations(artists, 2):
-        if _is_same(one, other):
+        if is_same_artist(one, other):
             return f"The artist {other.name or other.spotify_id} is named twice. Name different artists."
     joining = {other.rule_id: _keys(other.artists) for other in others if other.artists is not None}
     if chain := _chain(joining, *_keys(artists)):
@@ -66,7 +66,7 @@ def _about_names(rule: Rule, others: Sequence[Rule]) -> str:
         if rule.rename is None or other.rename is None or other.rename.what != rule.rename.what:
             continue
         refs = (ArtistRef(spotify_id=each.spotify_id, name=each.name) for each in (rule.rename, other.rename))
-        if _is_same(*refs):
+        if is_same_artist(*refs):
             return (
                 f"The rule {other.rule_id} shows this {other.rename.what} as {other.rename.shown_name} already. "
                 f"Remove that rule first."
@@ -74,7 +74,7 @@ def _about_names(rule: Rule, others: Sequence[Rule]) -> str:
     return ""
 
 
-def _is_same(one: ArtistRef, other: ArtistRef) -> bool:
+def is_same_artist(one: ArtistRef, other: ArtistRef) -> bool:
     """Whether two references mean the same: by their ids, or by the name if one has no id."""
     if one.spotify_id and other.spotify_id:
         return one.spotify_id == other.spotify_id

@@ -129,6 +129,18 @@ def test_a_rule_means_the_artist_under_whom_plays_are_counted(store: Store, scra
         check_truth(store, scratch, NOW)
         assert all_time(store, ann)["excluded_plays"] == left_out
     learn(store, ann, TRACK, ("S" * 22, "Singer"))
+    joined = wishes(store, ann).same_artist(["She", "Prince"])
+    effect = book(store, ann).effect(joined)
+    joined, days = add(store, ann, joined)
+    assert days == effect.days == {day - timedelta(days=back) for back in range(10)}, (
+        "whoever is one is left out as one"
+    )
+    check_truth(store, scratch, NOW)
+    assert all_time(store, ann)["excluded_plays"] == effect.after.excluded_plays == 13
+    found = daily_rollups_match_history(store, SETTINGS, NOW, [AuditedUser(ann, None)])
+    assert found.passed, found.rows
+    assert book(store, ann).remove(joined) == days
+    check_truth(store, scratch, NOW)
     for each in (rule, shown):
         book(store, ann).remove(each)
     check_truth(store, scratch, NOW)
@@ -325,6 +337,11 @@ Made = Sequence[tuple[str, Sequence[str]]]
             "make these artists one already",
         ),
         ([], ("same_artist", ("Prince", "prince")), "is named twice"),
+        (
+            [("exclude", ("Sleep Sounds",)), ("exclude", ("Prince",))],
+            ("same_artist", ("Prince", "Björk")),
+            "all 25 plays would be left out. Another rule leaves out one of the artists",
+        ),
         ([("rename", ("Prince", "A"))], ("rename", ("Prince", "B")), "shows this artist as A already"),
         ([], ("rename", ("Prince", "  ")), "The new name is empty"),
         ([], ("rename", ("Prince", "Prince")), "is the name of this artist already"),
@@ -345,6 +362,8 @@ def _made(store: Store, user: User, kind: str, items: Sequence[str]) -> Rule:
     typed = wishes(store, user)
     if kind == "rename":
         return typed.rename("artist", *items)
+    if kind == "exclude":
+        return typed.exclude(Conditions(artist=items[0]))
     if kind == "rename_track":
         return typed.rename("track", *items)
     make = {"same_song": typed.same_song, "different": typed.different, "same_artist": typed.same_artist}

@@ -1,7 +1,8 @@
 """Oracle for rules of a user, by brute force, from rules as the database has them.
 
-- A play is left out if all conditions of one rule hold for it; its artist is the one it is counted under. Its time
-  passed: it bounds the time of the next play. Sessions and repeats are found among the plays that stay.
+- A play is left out if all conditions of one rule hold for it; its artist is the one it is counted under, or one
+  whom rules make one with it. Its time passed: it bounds the time of the next play. Sessions and repeats are found
+  among the plays that stay.
 - Artists of a rule are one artist: the one of them with most plays (then time, name, id) is shown, with the genres of
   all. An artist is meant by the id, or by the name where the id is not known; without an id, by the name alone.
 - Names of rules replace those of the item; of joined artists, the one with a rule for the artist that is shown wins.
@@ -29,8 +30,26 @@ def rules_that_leave_out(
     play: OraclePlay, local: datetime, rules: Iterable[Document], catalogue: Catalogue
 ) -> tuple[str, ...]:
     """The ids of the rules that leave out a play, in order."""
+    rules = list(rules)
+    joins = [rule["artists"] for rule in rules if rule["kind"] == "same_artist"]
     excluding = (rule for rule in rules if rule["kind"] == "exclude")
-    return tuple(sorted(str(rule["_id"]) for rule in excluding if _holds(rule["exclude"], play, local, catalogue)))
+    return tuple(
+        sorted(str(rule["_id"]) for rule in excluding if _holds(rule["exclude"], play, local, catalogue, joins))
+    )
+
+
+def _joined(artist: Mapping[str, str], joins: Sequence[Sequence[Mapping[str, str]]]) -> list[Mapping[str, str]]:
+    """The artist, and those whom rules make one with it."""
+    found = [artist]
+    for one in found:  # grows while it is read
+        of_one = (join for join in joins if any(_are_one(one, other) for other in join))
+        found += [other for join in of_one for other in join if other not in found]
+    return found
+
+
+def _are_one(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    ids = {one["spotify_id"], other["spotify_id"]}
+    return alike(one["name"], other["name"]) if "" in ids else len(ids) == 1
 
 
 def _is_by(artist: Mapping[str, str], play: OraclePlay, catalogue: Catalogue) -> bool:
@@ -41,14 +60,21 @@ def _is_by(artist: Mapping[str, str], play: OraclePlay, catalogue: Catalogue) ->
     return alike(artist["name"], known.artist_name or play.artist_name)
 
 
-def _holds(conditions: Mapping[str, Any], play: OraclePlay, local: datetime, catalogue: Catalogue) -> bool:
+def _holds(
+    conditions: Mapping[str, Any],
+    play: OraclePlay,
+    local: datetime,
+    catalogue: Catalogue,
+    joins: Sequence[Sequence[Mapping[str, str]]],
+) -> bool:
     context = play.context_uri or ""
     if context.startswith("spotify:user:") and ":playlist:" in context:
         context = f"spotify:playlist:{context.rpartition(':')[2]}"
     first, last = conditions["from_date"] or "0", conditions["to_date"] or "9"
     return all(
         (
-            conditions["artist"] is None or _is_by(conditions["artist"], play, catalogue),
+            conditions["artist"] is None
+            or any(_is_by(artist, play, catalogue) for artist in _joined(conditions["artist"], joins)),
             conditions["album"] is None or alike(conditions["album"]["name"], play.album_name),
             not conditions["track_ids"] or play.track_id in conditions["track_ids"],
             conditions["context_uri"] in ("", context),

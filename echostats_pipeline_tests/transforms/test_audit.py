@@ -20,6 +20,7 @@ from echostats_pipeline.transforms.audit import (
     RollupSums,
     SnapshotSums,
     call_rates,
+    conditions_of,
     day_difference,
     day_length,
     history_sums,
@@ -116,7 +117,7 @@ def test_plain_sums_agree_with_the_rollups_on_every_history(
     history: History, catalogue: Catalogue, min_play_ms: int, own: list[Rule]
 ) -> None:
     zone, plays = history
-    conditions = [rule.exclude for rule in own if rule.exclude is not None]
+    conditions = conditions_of(own)
     found = history_sums(facts(plays), ZoneInfo(zone), min_play_ms, artists_of(catalogue), conditions)
     rollups = rollup_sums(plays, zone, min_play_ms, catalogue, own)
     assert found.keys() == rollups.keys()

@@ -38,6 +38,11 @@ def judged(
     return with_listening_time(with_exclusions(dated, rules, primary), min_play_ms).collect()
 
 
+def judged_again(found: pl.DataFrame, rules: Iterable[Rule], primary: pl.DataFrame = NO_PRIMARY) -> pl.DataFrame:
+    """Plays as `judged` returns them, in the same order, with the rules that leave them out among others."""
+    return with_exclusions(found.lazy().drop("rule_ids"), rules, primary).select(found.columns).collect()
+
+
 def totals_by_day(found: pl.DataFrame) -> RollupFrames:
     """Plays and time by day and by track, without plays that are left out; the other frames of rollups are empty.
 
@@ -74,23 +79,23 @@ def _whole(frame: pl.DataFrame | None, name: str) -> pl.DataFrame:
     return frame.with_columns(lacking).select(schema.names()).fill_null(0).cast(schema)
 
 
-def touched_days(found: pl.DataFrame, rule: Rule) -> set[date]:
-    """The days whose rollups change if an `exclude` rule comes or goes.
+def touched_days(found: pl.DataFrame, without: pl.DataFrame) -> set[date]:
+    """The days whose rollups change if rules come or go.
 
-    These are the days of the plays that it leaves out. A session may go on across midnight: then the next day changes,
-    too, because its first play no longer continues anything.
+    These are the days of the plays that other rules leave out then. A session may go on across midnight: then the next
+    day changes, too, because its first play no longer continues anything.
 
     Args:
-        found: As `judged` returns it, with this rule among the rules.
-        rule: The rule.
+        found: As `judged` returns it, with the rules that come or go.
+        without: The same plays in the same order, as `judged_again` returns them without these rules.
     """
-    hit = pl.col("rule_ids").list.contains(rule.rule_id).fill_null(value=False)
-    rows = found.with_columns(hit=hit)
-    touched = rows.filter("hit")["date"].unique()
+    out, out_before = found["rule_ids"].is_not_null(), without["rule_ids"].is_not_null()
+    rows = found.with_columns(hit=out & ~out_before)
+    touched = rows.filter(found["rule_ids"].ne_missing(without["rule_ids"]))["date"].unique()
     if touched.is_empty():
         return set()
     # Plays that other rules leave out have no part in sessions anyway.
-    among = without_excluded(rows.lazy().with_columns(rule_ids=pl.when("hit").then(None).otherwise("rule_ids")))
+    among = without_excluded(rows.lazy().with_columns(rule_ids=without["rule_ids"]))
     next_kept = among.with_columns(
         goes_on=goes_on(),
         after_hit=pl.col("hit").shift(fill_value=False),
