@@ -17,7 +17,7 @@ from echostats_pipeline.importers.named_plays import (
 )
 from echostats_pipeline.importers.rows import ExportChunk
 from echostats_pipeline.importers.text import text_start
-from echostats_pipeline.transforms.history.named_rows import ISRC
+from echostats_pipeline.transforms.isrcs import ISRC
 
 EARLIEST = datetime(2002, 10, 1, tzinfo=UTC)
 """ListenBrainz's own ``LISTEN_MINIMUM_DATE``: it refuses older listens, because most were wrong."""

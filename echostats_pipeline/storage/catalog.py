@@ -19,6 +19,7 @@ from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.storage.frame_cache.catalog_frames import CatalogFrameStore
 from echostats_pipeline.transforms.history.identity import stable_id
 from echostats_pipeline.transforms.history.play_changes import KnownTrack
+from echostats_pipeline.transforms.isrcs import spellings, well_formed_code
 from echostats_pipeline.transforms.statistics.frames import CatalogFrames
 
 CatalogName = Literal["tracks", "artists", "albums"]
@@ -153,14 +154,14 @@ class CatalogStore:
         }
 
     def recordings(self, isrcs: Collection[str]) -> dict[str, list[str]]:
-        """Spotify's track ids by ISRC in capitals, the smallest first; Spotify has some ISRCs in lower case."""
-        if not isrcs:
+        """Spotify's track ids by well-formed ISRC, the smallest first; Spotify has some in lower case."""
+        wanted = sorted({form for isrc in isrcs if well_formed_code(isrc) for form in spellings(isrc)})
+        if not wanted:
             return {}
-        wanted = sorted({form for isrc in isrcs for form in (isrc, isrc.lower())})
         found = self._db["tracks"].find({"isrc": {"$in": wanted}}, {"spotify_id": 1, "isrc": 1}).sort("spotify_id", 1)
         ids: dict[str, list[str]] = {}
         for track in found:
-            ids.setdefault(track["isrc"].upper(), []).append(track["spotify_id"])
+            ids.setdefault(well_formed_code(track["isrc"]), []).append(track["spotify_id"])
         return ids
 
     def wanting(self, name: CatalogName, now: datetime) -> list[str]:

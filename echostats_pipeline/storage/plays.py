@@ -28,8 +28,8 @@ from echostats_pipeline.storage.play_columns import (
 )
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
 from echostats_pipeline.transforms.history.facts import STORED_SCHEMA
-from echostats_pipeline.transforms.history.named_rows import ISRC
 from echostats_pipeline.transforms.history.play_changes import KnownTrack, PlayChanges
+from echostats_pipeline.transforms.isrcs import ISRC
 from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA, UTC_MS
 
 BATCH = 2_000

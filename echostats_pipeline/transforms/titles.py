@@ -5,6 +5,8 @@ Titles carry versions in brackets or after a dash. Each such part is one of thes
 - guests (``feat. X``), or an edition of the same recording (``Remastered 2011``, ``Deluxe``): it says nothing;
 - a version: another recording of the song, or another treatment of it;
 - anything else (``Pt. 2``): it belongs to the name.
+
+Words of versions are one kind only if they mean the same recording: ``Ao Vivo`` is ``Live``, but a dub is no remix.
 """
 
 import re
@@ -21,12 +23,16 @@ class Title(NamedTuple):
     Attributes:
         details: Parts in brackets or after a dash that distinguish titles of one stem: letters and digits only.
         versions: Kinds of versions (`VERSIONS`) that title and album name; empty for the original.
-        edited: Whether the title names an edit (``Radio Edit``), which may be as long as the original.
+        edit: The kind of edit that the title names (``radio``), which may be as long as the original; or empty.
+        named: Words that name a version further: who made it, where, when.
+        spelling: The stem with its words and signs, for titles that only letters and digits could confuse.
     """
 
-    details: tuple[str, ...]
-    versions: frozenset[str]
-    edited: bool
+    details: tuple[str, ...] = ()
+    versions: frozenset[str] = frozenset()
+    edit: str = ""
+    named: frozenset[str] = frozenset()
+    spelling: str = ""
 
 
 _OPENING, _CLOSING, _DASHES = r"(\[{【「", r")\]}】」", "-\u2010\u2011\u2012\u2013\u2014~"
@@ -36,9 +42,20 @@ _GUEST_WORDS = "feat|ft|featuring"
 _PART = re.compile(rf"[{_OPENING}]([^{_OPENING}{_CLOSING}]*)(?:[{_CLOSING}]|$)")
 _DASH = re.compile(rf"\s[{_DASHES}]\s")
 _BEGIN_OF_PARTS = rf"(?:[{_OPENING}]|\s[{_DASHES}]\s|\s(?:{_GUEST_WORDS})(?:\.|\s)).*$"
-_GUESTS = re.compile(rf"^(?:{_GUEST_WORDS}|with (?!(?:me|you|us|him|her|love|a|my|your)\b)|w/|prod|produced by)\b")
+_GUESTS = re.compile(
+    rf"^(?:{_GUEST_WORDS}|w/|prod|produced by|with (?!(?:me|you|us|him|her|love|a|my|your)\b)"
+    r"(?!.*\b(?:orchest|symphon|philharmon|string|choir)))\b"
+)
 _ORIGIN = re.compile(r"^(?:music )?from\b|\b(?:motion picture|soundtrack)\b")
 _WORD = re.compile(r"\w+")
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_SMALL = frozenset({"at", "in", "on", "the", "from", "by", "of", "and", "with"})
+"""Words of titles that name neither people nor places."""
+_PAUSES = re.compile(r"[.,:;\"\u201c\u201d\u2026](?!\d)")
+_ONE_SIGN = str.maketrans(
+    {**dict.fromkeys("\u2019\u2018`\u00b4", "'"), **dict.fromkeys(f"{_DASHES}/|_\u00b7", " "), "\ufe0f": ""}
+)
+"""Signs that mean the same: apostrophes, and what parts words."""
 
 _EDITIONS = re.compile(
     r"remaster\w*|remasteri[sz]\w*|rimasterizzat\w*|deluxe|expanded|anniversary|mono|stereo|bonus|explicit|clean|"
@@ -49,27 +66,76 @@ _FILLERS = re.compile(
     r"\d+|\d+(?:st|nd|rd|th)|version|versión|versão|edition|edición|edição|mix|track|digital|digitally|the|super|"
     r"special|full|in|and|recording|audio|official|hd|hq|lyrics?|explícit\w*|re|s"
 )
-_LIVE = r"\blive\b|\bunplugged\b|\bin concert\b|\bsessions?\b|\b(?:en|ao|dal) vivo\b|\ben (?:directo|concert|public)\b"
 _WORDS = {
-    "live": rf"{_LIVE}|\bkonzert\b|ライブ|ライヴ|концерт",
-    "remix": r"remix\w*|\brmx\b|\bmix\b|\bmixed\b|\brework|\bbootleg\b|\bmash-?up\b|\bdub\b|\bflip\b|\brefix\b|\bvip\b|"
-    r"\bremezcla|ремикс|リミックス",
-    "extended": r"\bextended\b|\b(?:12|7)\s?(?:\"|''|inch\b)|\blong version\b|\bclub (?:version|edit)\b",
-    "acoustic": r"\bac[ou]+sti[ck]\w*|\bacústic\w*|\bakustik\w*|\bacoustique\b|\bstripped\b|\bpiano version\b|"
-    r"\borchestral\b|\bsymphonic\b|アコースティック",
-    "demo": r"\bdemos?\b|\brehearsal\b|\bout-?takes?\b|\balternat(?:e|ive) (?:take|version|mix)\b|\btake \d+|"
-    r"\bearly version\b|\brough mix\b",
-    "cover": r"\bcover(?:ed)?\b|\btribute\b|\bmade famous\b|\bin the style of\b|\boriginally performed\b|カバー",
-    "karaoke": r"\bkaraoke\b|\bbacking track\b|\bsing-?along\b|カラオケ|караоке",
+    # Recordings of concerts. All unplugged concerts are live; few live recordings are unplugged.
+    "live": r"\blive\b|\bunplugged\b|\b(?:in|en) concert\b|\b(?:en|ao|dal) vivo\b|\ben (?:directo|public)\b|"
+    r"\bkonzert\b|ライブ|ライヴ|концерт",
+    "unplugged": r"\bunplugged\b",
+    "session": r"\bsessions?\b",
+    # What others made of a recording.
+    "remix": r"remix\w*|\brmx\b|\bremezcla\w*|ремикс|リミックス",
+    "mix": r"(?<!radio )(?<!short )\bmix\b",
+    "mixed": r"\bmixed\b",
+    "rework": r"\brework\w*",
+    "bootleg": r"\bbootleg\b",
+    "mashup": r"\bmash-?up\b",
+    "dub": r"\bdub\b",
+    "flip": r"\bflip\b",
+    "refix": r"\brefix\b",
+    "vip": r"\bvip\b",
+    # Other lengths.
+    "extended": r"\bextended\b",
+    "12 inch": r"\b12\s?(?:\"|''|”|″|-?inch\b)",
+    "7 inch": r"\b7\s?(?:\"|''|”|″|-?inch\b)",
+    "long": r"\blong version\b",
+    "club": r"\bclub(?= (?:mix|version|edit|remix))",
+    # Other instruments.
+    "acoustic": r"\bac[ou]+sti[ck]\w*|\bacústic\w*|\bakustik\w*|\bacoustique\b|アコースティック",
+    "stripped": r"\bstripped\b",
+    "piano": r"\bpiano\b|ピアノ",
+    "orchestral": r"\borchest\w*|\borquest\w*|オーケストラ",
+    "symphonic": r"\bsymphon\w*|\bsinf[oó]nic\w*|\bphilharmon\w*",
+    "strings": r"\bstrings?\b",
+    "choir": r"\bchoir\b|\bchoral\b",
+    # Recordings on the way to the song.
+    "demo": r"\bdemos?\b",
+    "rehearsal": r"\brehearsals?\b",
+    "outtake": r"\bout-?takes?\b",
+    "alternative": r"\balternat(?:e|ive) (?:take|version|mix)\b",
+    "take": r"\btake(?= ?#?\d)",
+    "early": r"\bearly version\b",
+    "rough mix": r"\brough mix\b",
+    # Recordings by others.
+    "cover": r"\bcover(?:ed)?\b|カバー",
+    "tribute": r"\btribute\b",
+    "in the style of": r"\bmade famous\b|\bin the style of\b|\boriginally performed\b",
+    "karaoke": r"\bkaraoke\b|カラオケ|караоке",
+    "backing track": r"\bbacking track\b",
+    "sing-along": r"\bsing-?along\b",
+    # Recordings without voices, or with nothing else.
     "instrumental": r"\binstr(?:umental(?:e|es|s)?)?\b|インスト",
     "vocals only": r"\ba\s?cc?app?ell?a\b",
-    "speed": r"\b(?:sped|speed(?:ed)?)[ -]?up\b|\bslow(?:ed)?\b|\breverb\b|\bnightcore\b|\b8d\b|\bchopped\b|"
-    r"\bpitched\b",
-    "recorded again": r"\bre-?recorded\b|\bnew recording\b|\w['\u2019]s version\b|\breimagined\b|\brevisited\b",
+    # The same recording at another speed, or with other effects.
+    "sped up": r"\b(?:sped|speed(?:ed)?)[ -]?up\b",
+    "slowed": r"\bslow(?:ed)?\b",
+    "more so": r"\b(?:super|ultra|extra|mega)\b(?=.*\b(?:slow|sped|speed|reverb))",
+    "reverb": r"\breverb\b",
+    "nightcore": r"\bnightcore\b",
+    "8d": r"\b8d\b",
+    "chopped": r"\bchopped\b",
+    "pitched": r"\bpitched\b",
+    # Recorded again.
+    "recorded again": r"\bre-?record\w*|\bnew(?:ly)? record\w*",
+    "own version": r"(?<=\w)['\u2019]s version\b",
+    "of a year": r"(?<=^(?:19|20)\d\d )(?:version|recording)$|^version (?=(?:19|20)\d\d$)",
+    "reimagined": r"\bre-?imagined\b",
+    "revisited": r"\brevisited\b",
 }
 VERSIONS = {kind: re.compile(words) for kind, words in _WORDS.items()}
 """Words that name versions of a song, by kind; they are looked for in brackets and after a dash."""
-_EDIT = re.compile(r"(?:\b(?:radio|single|video|short|album|tv) )?\bedit(?:ed)?\b|\b(?:radio|short) (?:version|mix)\b")
+EDITED_BY_OTHERS = "edited by others"
+"""The kind of a ``Someone Edit``."""
+_EDIT = re.compile(r"(?:\b(radio|single|video|short|album|tv) )?\b(?:edit(?:ed)?)\b|\b(radio|short) (?:version|mix)\b")
 _ALBUM_VERSIONS = {
     "live": re.compile(
         r"^live$|^live (?:at|from|in|on|@|\d)|\blive (?:at|from) |\blive in (?:the )?\w+$|[(\[:,-] ?live\b|"
@@ -77,11 +143,19 @@ _ALBUM_VERSIONS = {
         r"(?<!\bwe)(?<!\bi)(?<!\byou)(?<!\bthey)(?<!\bto)(?<!\blong)(?<!\bpeople) live(?: album)?$|^(?!.*\bmix)"
         r".*(?:\bunplugged\b|\bin concert\b|\b(?:en|ao|dal) vivo\b|\ben directo\b)"
     ),
+    "unplugged": re.compile(r"^(?!.*\bmix).*\bunplugged\b"),
     "acoustic": re.compile(r"^acoustic\b|[(\[] ?acoustic\b|\bacoustic (?:version|versions|sessions|album)\b"),
     "demo": re.compile(r"\bdemos\b|[(\[](?:the )?demo"),
-    "cover": re.compile(r"\btribute to\b|\bmade famous\b|\bin the style of\b"),
+    "piano": re.compile(r"\bpiano versions?\b|[(\[]piano\b"),
+    "tribute": re.compile(r"\btribute to\b"),
+    "in the style of": re.compile(r"\bmade famous\b|\bin the style of\b"),
     "karaoke": re.compile(r"\bkaraoke\b"),
     "instrumental": re.compile(r"\binstrumentals\b|[(\[]instrumental|\binstrumental version"),
+    "sped up": re.compile(r"[(\[](?:sped|speed(?:ed)?)[ -]?up\b"),
+    "slowed": re.compile(r"[(\[]slowed\b"),
+    "nightcore": re.compile(r"[(\[]nightcore\b"),
+    "recorded again": re.compile(r"\bre-?record(?:ed|ings?)\b"),
+    "own version": re.compile(r"\w['\u2019]s version[)\]]"),
 }
 """Words of album titles that hold for every track of the album; remixes and edits are named by the tracks."""
 _GENERIC = re.compile(
@@ -91,31 +165,42 @@ _GENERIC = re.compile(
 )
 
 
+_BETWEEN_DIGITS = "="
+"""Stands between two numbers, whatever parts them: ``24/7`` is ``24-7``, and not ``247``."""
+_LETTERS, _SIGNS = r"\p{L}\p{N}\p{M}", r"\p{Sc}\p{Sm}\p{So}#%@"
+"""Letters and digits, and signs that tell names apart. ``!`` and ``?`` do so only within words: ``P!nk``."""
+
+
 def stem(title: pl.Expr) -> pl.Expr:
-    """Titles up to the first bracket, dash or guest: letters and digits only, in lower case.
+    """Titles up to the first bracket, dash or guest: letters, digits and signs that tell names apart, in lower case.
 
     Two titles of one song have the same stem. Vectorised, because every title that a user ever played is compared. A
-    title without any letter or digit keeps all its characters.
+    title without any letter, digit or such sign keeps all its characters.
     """
     low = title.str.normalize("NFKC").str.to_lowercase().str.strip_chars_start(_QUOTES)
-    return _letters(low.str.replace(_BEGIN_OF_PARTS, ""))
+    return _told_apart(low.str.replace(_BEGIN_OF_PARTS, ""))
 
 
 def artist_stem(artist: pl.Expr) -> pl.Expr:
     """Names of artists without guests, in the same form."""
     low = artist.str.normalize("NFKC").str.to_lowercase()
-    return _letters(low.str.replace(rf"\s[{_OPENING}]?(?:{_GUEST_WORDS})(?:\.|\s).*$", ""))
+    return _told_apart(low.str.replace(rf"\s[{_OPENING}]?(?:{_GUEST_WORDS})(?:\.|\s).*$", ""))
 
 
-def _letters(low: pl.Expr) -> pl.Expr:
-    kept = low.str.replace_all("&", "and", literal=True).str.replace_all(r"[^\p{L}\p{N}\p{M}]+", "")
+def _told_apart(low: pl.Expr) -> pl.Expr:
+    """Names without what spellings of one name differ in; ``C#`` is not ``C``, nor ``1.5`` ``15``."""
+    kept = low.str.replace_all("&", "and", literal=True).str.replace_all(r"(\p{L})\s\+\s(\p{L})", "${1}and${2}")
+    kept = kept.str.replace_all(r"(\d),(\d{3})(\D|$)", "${1}${2}${3}")
+    for _ in range(2):  # the digits of one match may be needed by the next: 1.2.3
+        kept = kept.str.replace_all(rf"(\p{{N}})[^{_LETTERS}{_SIGNS}]+(\p{{N}})", f"${{1}}{_BETWEEN_DIGITS}${{2}}")
+    kept = kept.str.replace_all(r"[!?]+(\P{L}|$)", "${1}").str.replace_all(rf"[^{_LETTERS}{_SIGNS}!?]+|[|~©®]+", "")
     return pl.when(kept == "").then(low).otherwise(kept)
 
 
 def read_title(title: str, album: str = "") -> Title:
     """Read what follows the stem of a title, and what its album says of all its tracks."""
     text = normalised_name(title).lstrip(_QUOTES).replace("&", "and")
-    details, versions, edited = list[str](), set[str](), False
+    details, versions, named, edit = list[str](), set[str](), set[str](), ""
     for part in _parts(text):
         if _GUESTS.match(part) or _ORIGIN.search(part):
             continue
@@ -125,14 +210,38 @@ def read_title(title: str, album: str = "") -> Title:
                 continue
             found = {kind for kind, pattern in VERSIONS.items() if pattern.search(piece)}
             rest = _WORD.findall(_without(piece, found))
-            if not found and _EDIT.search(piece):
+            if not found and (kind := _EDIT.search(piece)):
                 rest = [word for word in _WORD.findall(_EDIT.sub(" ", piece)) if not word.isdecimal()]
-                edited |= _says_nothing(rest)
-                found = set() if _says_nothing(rest) else {"remix"}  # another artist's edit
+                if _says_nothing(rest):
+                    edit = kind[1] or kind[2] or "edit"
+                else:
+                    found = {EDITED_BY_OTHERS}
             versions |= found
-            if not _says_nothing(rest) or any(word.isdecimal() for word in rest):
+            telling = {word for word in rest if word.isdecimal() or not _says_nothing([word])}
+            if telling:
                 details.append("".join(words).replace("_", ""))
-    return Title(tuple(details), frozenset(versions | _album_versions(album)), edited)
+            if found:
+                named |= telling
+    return Title(
+        tuple(details), frozenset(versions | album_versions(album)), edit, frozenset(named - _SMALL), _spelling(text)
+    )
+
+
+def name_other_versions(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether words (`Title.named`) name two versions: other years, or other people or places."""
+    (years, words), (other_years, other_words) = (_years_and_words(named) for named in (one, other))
+    return _say_otherwise(years, other_years) or _say_otherwise(words, other_words)
+
+
+def album_versions(album: str) -> frozenset[str]:
+    """The kinds of versions that an album's title names for all its tracks."""
+    text = normalised_name(album)
+    return frozenset(kind for kind, pattern in _ALBUM_VERSIONS.items() if pattern.search(text))
+
+
+def years_of(album: str) -> frozenset[str]:
+    """The years that an album's title names."""
+    return _years_and_words(frozenset(_WORD.findall(album)))[0]
 
 
 def is_generic(title_stem: str) -> bool:
@@ -148,6 +257,21 @@ def edition_of(album: str) -> str:
         piece for number, piece in enumerate(_DASH.split(kept)) if not number or not _is_edition(_WORD.findall(piece))
     ]
     return "".join(_WORD.findall(" ".join(pieces)))
+
+
+def _spelling(text: str) -> str:
+    """A title up to the first bracket, dash or guest: its words, and signs but those of pauses."""
+    plain = _PAUSES.sub("", re.sub(_BEGIN_OF_PARTS, "", text).translate(_ONE_SIGN))
+    return " ".join(plain.split()).strip("'") or text
+
+
+def _years_and_words(named: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    years = frozenset(filter(_YEAR.fullmatch, named))
+    return years, named - years
+
+
+def _say_otherwise(one: frozenset[str], other: frozenset[str]) -> bool:
+    return bool(one and other) and not (one <= other or other <= one)
 
 
 def _parts(text: str) -> list[str]:
@@ -166,11 +290,8 @@ def _says_nothing(words: list[str]) -> bool:
 
 
 def _without(piece: str, kinds: set[str]) -> str:
+    left = list(piece)
     for kind in kinds:
-        piece = VERSIONS[kind].sub(" ", piece)
-    return piece
-
-
-def _album_versions(album: str) -> set[str]:
-    text = normalised_name(album)
-    return {kind for kind, pattern in _ALBUM_VERSIONS.items() if pattern.search(text)}
+        for match in VERSIONS[kind].finditer(piece):
+            left[match.start() : match.end()] = " " * len(match[0])
+    return "".join(left)

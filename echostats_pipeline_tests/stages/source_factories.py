@@ -173,7 +173,7 @@ def versions(draw: st.DrawFn, track: Track) -> dict[str, Any]:
     """A track as Spotify may report it: namesakes with other ids, present names, guests, often no length or ISRC."""
     artist_id = PERFORMERS.get(track.letter, track.artist) if draw(st.booleans()) else None
     guests = draw(st.lists(st.sampled_from(("guest", "nirvana-a", "nirvana-b", VARIOUS)), max_size=2, unique=True))
-    isrc = draw(st.sampled_from((None, None, "X1", "x-1", "X2")))
+    isrc = draw(st.sampled_from((None, None, "DEX012300001", "de-x01-23-00001", "DEX012300002")))
     return {
         "type": "track",
         "id": track.spotify_id,

@@ -136,7 +136,7 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
         image_url=st.sampled_from(("", "https://i/track")),
         features=features,
         duration_ms=st.sampled_from((0, 200_000, 201_500, 203_000)),
-        isrc=st.sampled_from(("", "", "X1", "x-1", "X2")),
+        isrc=st.sampled_from(("", "", "DEX012300001", "de-x01-23-00001", "DEX012300002")),
     )
     named = names.filter(bool)
     genres = st.lists(st.sampled_from(("rock", "Rock", "hip hop", "Hip-Hop")), unique=True, max_size=3).map(tuple)

@@ -32,12 +32,13 @@ NEAR_MS = 2_000
 
 
 class Reading(NamedTuple):
-    """A title as a person reads it: the song, versions of it, further words, whether it is an edit."""
+    """A title as a person reads it: the song, versions of it, further words, of which edit it is, signs in its name."""
 
     name: str
     versions: frozenset[str] = frozenset()
     words: tuple[str, ...] = ()
-    edited: bool = False
+    edit: str = ""
+    spelling: str = ""
 
 
 TITLES = {
@@ -48,7 +49,10 @@ TITLES = {
     "Smells - Live": Reading("smells", frozenset({"live"})),
     "Smells (Live)": Reading("smells", frozenset({"live"})),
     "Smells - Someone Remix": Reading("smells", frozenset({"remix"}), ("someoneremix",)),
-    "Smells - Radio Edit": Reading("smells", edited=True),
+    "Smells - Other Remix": Reading("smells", frozenset({"remix"}), ("otherremix",)),
+    "Smells - Radio Edit": Reading("smells", edit="radio"),
+    "Smells!": Reading("smells", spelling="smells!"),
+    "Smells#": Reading("smells#"),
     "Intro": Reading("intro"),
 }
 
@@ -151,16 +155,26 @@ def _join(
 
 
 def _isrc(track: SongFacts) -> str:
-    return track.isrc.upper().replace("-", "")
+    code = track.isrc.upper().replace("-", "")
+    digits = code[5:]
+    is_code = len(code) == 12 and code[:2].isalpha() and code[:2] != "XX" and digits.isdecimal() and int(digits) > 0
+    return code if is_code and code.isascii() else ""
 
 
 def _contradict(one: SongFacts, two: SongFacts) -> bool:
     isrcs = {_isrc(one), _isrc(two)} - {""}
+    same_isrc = len(isrcs) == 1 and _isrc(one) == _isrc(two)
     known = one.duration_ms > 0 and two.duration_ms > 0
     near = known and abs(one.duration_ms - two.duration_ms) <= NEAR_MS
     if _versions(one) != _versions(two) or (len(isrcs) > 1 and known and not near):
         return True
-    return _read(one.name).edited != _read(two.name).edited and not near
+    first, second = _read(one.name), _read(two.name)
+    if first.versions and first.words and second.words and first.words != second.words:
+        return True
+    if near:
+        return False
+    spellings = {each.spelling or each.name for each in (first, second)}
+    return first.edit != second.edit or (not same_isrc and len(spellings) > 1)
 
 
 def _title(track: SongFacts, of_name: set[str]) -> tuple[object, ...] | None:
@@ -189,7 +203,7 @@ def _read(title: str) -> Reading:
     if title in TITLES:
         return TITLES[title]
     read = read_title(title)
-    return Reading(pl.select(stem(pl.lit(title))).item(), read.versions, read.details, read.edited)
+    return Reading(pl.select(stem(pl.lit(title))).item(), read.versions, read.details, read.edit, read.spelling)
 
 
 def _letters(text: str) -> str:

@@ -3,7 +3,14 @@
 import polars as pl
 import pytest
 
-from echostats_pipeline.transforms.titles import artist_stem, edition_of, is_generic, read_title, stem
+from echostats_pipeline.transforms.titles import (
+    artist_stem,
+    edition_of,
+    is_generic,
+    name_other_versions,
+    read_title,
+    stem,
+)
 
 SONG = ("song", (), set[str]())
 READ = [
@@ -37,22 +44,26 @@ READ = [
     ("Song (En Vivo)", "song", (), {"live"}),
     ("Song - Ao Vivo", "song", (), {"live"}),
     ("Song (ライブ)", "song", (), {"live"}),
-    ("Song - MTV Unplugged", "song", ("mtvunplugged",), {"live"}),
+    ("Song - MTV Unplugged", "song", ("mtvunplugged",), {"live", "unplugged"}),
     ("Song (Someone Remix)", "song", ("someoneremix",), {"remix"}),
-    ("Song - Someone Edit", "song", ("someoneedit",), {"remix"}),
-    ("Song - 2019 Mix", "song", ("2019mix",), {"remix"}),
-    ("Song - Extended Mix", "song", (), {"extended", "remix"}),
+    ("Song - Someone Edit", "song", ("someoneedit",), {"edited by others"}),
+    ("Song - 2019 Mix", "song", ("2019mix",), {"mix"}),
+    ("Song - Extended Mix", "song", (), {"extended", "mix"}),
     ("Song - Acoustic Version", "song", (), {"acoustic"}),
     ("Song (Acústico)", "song", (), {"acoustic"}),
     ("Song - Demo", "song", (), {"demo"}),
-    ("Song - Take 2", "song", (), {"demo"}),
+    ("Song - Take 2", "song", ("take2",), {"take"}),
     ("Song (Cover)", "song", (), {"cover"}),
     ("Song - Karaoke Version", "song", (), {"karaoke"}),
     ("Song (Instrumental)", "song", (), {"instrumental"}),
     ("Song - A Cappella", "song", (), {"vocals only"}),
-    ("Song - Sped Up", "song", (), {"speed"}),
-    ("Song (slowed + reverb)", "song", (), {"speed"}),
-    ("Song (Someone's Version)", "song", ("someonesversion",), {"recorded again"}),
+    ("Song - Sped Up", "song", (), {"sped up"}),
+    ("Song (slowed + reverb)", "song", (), {"slowed", "reverb"}),
+    ("Song (Ultra Slowed)", "song", (), {"slowed", "more so"}),
+    ("Song (Someone's Version)", "song", ("someonesversion",), {"own version"}),
+    ("Song - 2012 Version", "song", ("2012version",), {"of a year"}),
+    ("Song - 2012 Remastered Version", *SONG),
+    ("Song (with the City Orchestra)", "song", ("withthecityorchestra",), {"orchestral"}),
     # Words that belong to the name.
     ("Live and Let Die", "liveandletdie", (), set()),
     ("(I Can't Get No) Satisfaction - Mono Version", "icantgetnosatisfaction", (), set()),
@@ -63,6 +74,18 @@ READ = [
     ("Rock & Roll", "rockandroll", (), set()),
     ("Björk", "björk", (), set()),
     ("bjo\u0308rk", "björk", (), set()),
+    ("C#", "c#", (), set()),
+    ("C++", "c++", (), set()),
+    ("1.5", "1=5", (), set()),
+    ("1.2.3", "1=2=3", (), set()),
+    ("24-7", "24=7", (), set()),
+    ("10,000 Hours", "10000hours", (), set()),
+    ("2 + 2 = 5", "2+2=5", (), set()),
+    ("You + Me", "youandme", (), set()),
+    ("$ign", "$ign", (), set()),
+    ("P!nk", "p!nk", (), set()),
+    ("What!", "what", (), set()),
+    ("What\u2019s Up?", "whatsup", (), set()),
     ("???", "???", (), set()),
     ("??? - Remastered 2011", "???", (), set()),
 ]
@@ -74,14 +97,31 @@ def test_a_title_names_a_song_and_a_version(
 ) -> None:
     found = read_title(title)
     assert pl.select(stem(pl.lit(title))).item() == name
-    assert (found.details, found.versions, found.edited) == (details, versions, False)
+    assert (found.details, found.versions, found.edit) == (details, versions, "")
 
 
 @pytest.mark.parametrize(
-    "title", ["Song (Radio Edit)", "Song - Radio Edit; Remastered", "Song - Single Edit", "Song (Edit)"]
+    ("title", "edit"),
+    [
+        ("Song (Radio Edit)", "radio"),
+        ("Song - Radio Edit; Remastered", "radio"),
+        ("Song - Radio Mix", "radio"),
+        ("Song - Single Edit", "single"),
+        ("Song (Edit)", "edit"),
+    ],
 )
-def test_an_edit_is_named_as_one(title: str) -> None:
-    assert read_title(title) == ((), frozenset(), True)
+def test_an_edit_is_named_as_one(title: str, edit: str) -> None:
+    assert read_title(title) == ((), frozenset(), edit, frozenset(), "song")
+
+
+def test_a_version_has_the_names_that_tell_it_from_others() -> None:
+    assert read_title("Song - Live at Wembley / 1986 (Someone Remix)").named == {"wembley", "someone"}
+    one, more, other = (frozenset(names.split()) for names in ("wembley 1986", "wembley stadium", "paris"))
+    assert not name_other_versions(one, one)
+    assert not name_other_versions(frozenset(), one)
+    assert not name_other_versions(one, more)
+    assert name_other_versions(one, other)
+    assert name_other_versions(one, frozenset({"wembley", "2003"}))
 
 
 @pytest.mark.parametrize(
@@ -90,11 +130,11 @@ def test_an_edit_is_named_as_one(title: str) -> None:
         ("Live at Leeds (Deluxe Edition)", {"live"}),
         ("Songs (Live)", {"live"}),
         ("Alchemy: A Band Live", {"live"}),
-        ("MTV Unplugged in New York", {"live"}),
+        ("MTV Unplugged in New York", {"live", "unplugged"}),
         ("Acústico (Ao Vivo)", {"live"}),
         ("The Instrumentals", {"instrumental"}),
         ("Karaoke Hits", {"karaoke"}),
-        ("A Tribute to Velno", {"cover"}),
+        ("A Tribute to Velno", {"tribute"}),
         ("Demos 1987", {"demo"}),
         ("Live Through This", set()),
         ("Where We Live", set()),

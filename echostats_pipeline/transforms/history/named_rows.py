@@ -14,6 +14,7 @@ import polars as pl
 
 from echostats_pipeline.transforms.history.identity import stable_id
 from echostats_pipeline.transforms.history.matching import MINUTE_MS
+from echostats_pipeline.transforms.isrcs import ISRC
 
 NAMED_KINDS = ("basic", "listenbrainz", "koito", "maloja", "scrobblerlog", "lastfm")
 """Sources with only names and a rough instant, the most precise first."""
@@ -41,8 +42,6 @@ def kind_of_key(import_key: str) -> str | None:
     return kind if kind in NAMED_KINDS else None
 
 
-ISRC = "[A-Z]{2}[A-Z0-9]{3}[0-9]{7}"
-"""A recording code, without the hyphens of its printed form."""
 _TITLE_WITH_ID = re.compile(rf"(.*)\x1f(?:([0-9A-Za-z]{{22}})|({ISRC}))", re.DOTALL)
 _ID_IN_KEY = rf"(?s)\x1f([0-9A-Za-z]{{22}}|{ISRC})(\|[0-9]*\|[0-9]+)$"
 

@@ -3,9 +3,12 @@
 Ids are joined by, in this order: a rule of the user, the ISRC, the same title and primary artist. These keep ids apart:
 
 - a rule of the user (stronger than ISRC and title);
-- different versions: live, remix, cover, instrumental and the like (`titles`), whatever their ISRC;
+- different versions: live, remix, cover, instrumental and the like (`titles`), or such of other people, places or
+  years, whatever their ISRC;
 - ISRCs and lengths that both differ;
-- lengths more than `SAME_LENGTH_MS` apart, if only title and artist agree. An unknown length contradicts nothing.
+- lengths more than `SAME_LENGTH_MS` apart, if only title and artist agree;
+- where a length is unknown, and only title and artist agree: other words or signs (``What!`` and ``What?``), edits of
+  different kinds, and live albums;
 - albums, if only title and artist agree and the title says nothing (``Intro``).
 
 The result depends neither on the order of rows nor on other users. Most ids have no other id like them; only the few
@@ -19,8 +22,19 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
+from echostats_pipeline.transforms.isrcs import well_formed
 from echostats_pipeline.transforms.statistics.credits import VARIOUS_ARTISTS_ID
-from echostats_pipeline.transforms.titles import Title, artist_stem, edition_of, is_generic, read_title, stem
+from echostats_pipeline.transforms.titles import (
+    Title,
+    album_versions,
+    artist_stem,
+    edition_of,
+    is_generic,
+    name_other_versions,
+    read_title,
+    stem,
+    years_of,
+)
 
 SAME_LENGTH_MS = 2_000
 """Lengths of one recording on several releases differ by no more."""
@@ -96,7 +110,7 @@ def alike(tracks: pl.DataFrame, rules: Rules = NO_RULES) -> pl.DataFrame:
     compared = tracks.with_columns(
         artist=_artists(tracks),
         stem=stem(pl.col("name")),
-        isrc=pl.col("isrc").str.to_uppercase().str.replace_all("-", "", literal=True),
+        isrc=well_formed(pl.col("isrc")),
     )
     same_isrc = (pl.col("isrc") != "") & pl.col("isrc").is_duplicated()
     same_title = (pl.col("artist") != "") & (pl.col("stem") != "") & pl.struct("artist", "stem").is_duplicated()
@@ -180,12 +194,23 @@ class _Joining:
 def _are_different(one: Known, other: Known) -> bool:
     """Whether two tracks cannot be one recording, however alike their titles or ISRCs are."""
     lengths_known, near = one.length_ms > 0 and other.length_ms > 0, _near(one, other)
-    isrcs_differ = one.isrc != "" and other.isrc not in {"", one.isrc}
+    same_isrc = one.isrc != "" and one.isrc == other.isrc
+    isrcs_differ = "" not in {one.isrc, other.isrc} and not same_isrc
     return (
         one.title.versions != other.title.versions
-        or (one.title.edited != other.title.edited and not near)
+        or name_other_versions(one.title.named, other.title.named)
+        or (one.title.edit != other.title.edit and not near)
         or (isrcs_differ and lengths_known and not near)
+        or (not same_isrc and not near and one.title.spelling != other.title.spelling)
+        or (not same_isrc and _on_other_live_albums(one.album, other.album, near=near))
     )
+
+
+def _on_other_live_albums(one: str, other: str, *, near: bool) -> bool:
+    """Whether both albums are of versions, but of other ones: of other years, or the lengths do not say otherwise."""
+    if not (album_versions(one) and album_versions(other)) or edition_of(one) == edition_of(other):
+        return False
+    return not near or name_other_versions(years_of(one), years_of(other))
 
 
 def _near(one: Known, other: Known) -> bool:
