@@ -26,6 +26,7 @@ SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
 GENRE_SOURCES = ("spotify", "musicbrainz", "lastfm")
 LARGEST = 999_999_999
+NONE_ALONE = "none means no source at all: leave it out, or give it alone."
 """Upper bound of whole numbers in the settings."""
 NEW_KEY = 'Make one with: python -c "import secrets; print(secrets.token_hex(32))"'
 
@@ -283,6 +284,8 @@ class Settings(BaseSettings):
                     f"ECHOSTATS_AUDIO_FEATURES names {name!r}. "
                     "Give spotify, reccobeats, the path of a .csv or .parquet file, or none, separated by commas."
                 )
+        if "none" in names and set(names) != {"none"}:
+            raise SettingsError(f"ECHOSTATS_AUDIO_FEATURES is {value!r}. {NONE_ALONE}")
         return tuple(name for name in names if name != "none")
 
     @field_validator("genres", mode="before")
@@ -296,6 +299,8 @@ class Settings(BaseSettings):
                 raise SettingsError(
                     f"ECHOSTATS_GENRES names {name!r}. Give {', '.join(GENRE_SOURCES)} or none, separated by commas."
                 )
+        if "none" in names and set(names) != {"none"}:
+            raise SettingsError(f"ECHOSTATS_GENRES is {value!r}. {NONE_ALONE}")
         return tuple(dict.fromkeys(name for name in names if name != "none"))
 
     @field_validator("contact")

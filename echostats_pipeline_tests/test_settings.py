@@ -155,6 +155,8 @@ def test_sources_of_genres_are_in_the_order_of_the_setting(value: str, sources: 
         ({"ECHOSTATS_SAME_RECORDING": "maybe"}, "ECHOSTATS_SAME_RECORDING", "on or off"),
         ({"ECHOSTATS_AUDIO_FEATURES": "deezer"}, "ECHOSTATS_AUDIO_FEATURES", "reccobeats"),
         ({"ECHOSTATS_AUDIO_FEATURES": "spotify,mine.json"}, "ECHOSTATS_AUDIO_FEATURES", ".parquet"),
+        ({"ECHOSTATS_AUDIO_FEATURES": "none,spotify"}, "ECHOSTATS_AUDIO_FEATURES", "give it alone"),
+        ({"ECHOSTATS_GENRES": "none,spotify"}, "ECHOSTATS_GENRES is 'none,spotify'", "give it alone"),
         ({"ECHOSTATS_AUDIO_FEATURES": "spotify,"}, "ECHOSTATS_AUDIO_FEATURES", "none"),
         ({"ENCRYPTION_KEYS_OLD": f"{KEY},ab"}, "ENCRYPTION_KEYS_OLD", "number 2"),
         ({"ECHOSTATS_ALERTS": "json://a me@example.org"}, "ECHOSTATS_ALERTS", "number 2"),

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from echostats_pipeline.accounts.data_export import MANIFEST
 from echostats_pipeline.errors import RuleError
-from echostats_pipeline.model.rules import Rule
+from echostats_pipeline.model.rules import Rule, reason_of
 
 FILE = "rules.jsonl"
 
@@ -54,5 +54,5 @@ def _rule(line: str, where: str, user_id: str) -> Rule:
         content = {name: value for name, value in document.items() if name != "_id"}
         return Rule.model_validate({**content, "user_id": user_id})
     except (ValueError, AttributeError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "it is not a JSON object"
+        reason = reason_of(error) if isinstance(error, ValidationError) else "it is not a JSON object"
         raise RuleError(f"{where} is not a rule: {reason}. Nothing was imported.") from error

@@ -18,6 +18,7 @@ from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.run_requests import rectangles
 from echostats_pipeline.orchestration.partitions import EARLIEST, last_day
+from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date
@@ -155,8 +156,8 @@ def build_days(runner: Runner, asked: Sequence[BackfillRequest], order: Sequence
     ran, since = [], runner.first_day()
     names = {each.user.partition_key: each.user.display_name or each.user.partition_key for each in asked}
     for rectangle in rectangles({each.user.partition_key: each.days for each in asked}, order):
-        whose = names[rectangle.users[0]] if len(rectangle.users) == 1 else f"{len(rectangle.users)} users"
-        title = f"Building {rectangle.days.length} days of {whose}"
+        whose = names[rectangle.users[0]] if len(rectangle.users) == 1 else plural(len(rectangle.users), "user")
+        title = f"Building {plural(rectangle.days.length, 'day')} of {whose}"
         ran.append(outcome_of(rectangle.users, partial(runner.run, title, "rollup_build", tags=rectangle.tags(since))))
     return ran
 

@@ -51,7 +51,7 @@ def genres(name: str, as_json: bool) -> None:
         "artists_covered": round(coverage.artists_covered, 4),
         "plays_covered": round(coverage.plays_covered, 4),
         "top_genres": [{"rank": each.rank, "name": each.name, "plays": each.play_count} for each in top],
-        "progress": progress.text,
+        "progress": progress.text if settings.genres else None,
         "waiting": {name: {"until": until.isoformat(), "reason": reason} for name, (until, reason) in waits.items()},
     }
     if as_json:
@@ -85,7 +85,10 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(
             "There are no top genres yet: the statistics of this user are built once plays and genres are known."
         )
-    click.echo(f"Genres of all users: {found['progress']}.")
+    if found["progress"]:
+        click.echo(f"Genres of all users: {found['progress']}.")
+    else:
+        click.echo("No source is asked for genres: ECHOSTATS_GENRES is none.")
     for source, wait in found["waiting"].items():
         click.echo(f"{SERVICE_NAMES[source]} is not called before {wait['until']}: {wait['reason']}.")
 

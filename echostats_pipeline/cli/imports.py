@@ -100,7 +100,7 @@ def run_of_user(runner: Runner, title: str, job_name: str, user: User) -> str:
 def rebuild_days(runner: Runner, user: User, first: date, last: date) -> None:
     """Rebuild a range of days of a user."""
     runner.run(
-        f"Building {(last - first).days + 1} days of {user.display_name}",
+        f"Building {plural((last - first).days + 1, 'day')} of {user.display_name}",
         "rollup_build",
         tags={
             USER_TAG: user.partition_key,

@@ -199,7 +199,8 @@ def list_rules(name: str | None, as_json: bool) -> None:
             console.print(_table(every))
             for book in books:
                 if waiting := book.store.marks.pending_days(book.user.user_id):
-                    click.echo(f"{plural(len(waiting), 'day')} of {book.user.partition_key} wait for a rebuild.")
+                    verb = _waits(waiting)
+                    click.echo(f"{plural(len(waiting), 'day')} of {book.user.partition_key} {verb} for a rebuild.")
         else:
             click.echo("There are no rules. Try one with: echostats rules preview --help")
 
@@ -243,7 +244,7 @@ def import_rules(path: Path, name: str, now: bool) -> None:
             added, refused = added + (not reason), refused + bool(reason)
             early += bool(unknown) and not reason
             if reason:
-                click.echo(f"Left out: {described(rule)}. {reason}")
+                click.echo(f"Left out: {_in_words(book, rule)}. {reason}")
         click.echo(f"Added {plural(added, 'rule')}{f', left out {refused:,}' if refused else ''}.")
         if early:
             verb = "names" if early == 1 else "name"
@@ -319,12 +320,17 @@ def _say_what_follows(book: RuleBook, days: set[date], *, now: bool) -> None:
         left_out = left_out_text(snapshot["excluded_plays"], len(snapshot["excluded_by"]))
         click.echo(f"Rebuilt {rebuilt}{f': {left_out}' if left_out else ''}.")
     elif days:
-        click.echo(f"{_named_days(days)} wait for a rebuild. `echostats up` does it by itself; --now does it at once.")
+        said = f"{_named_days(days)} {_waits(days)} for a rebuild."
+        click.echo(f"{said} `echostats up` does it by itself; --now does it at once.")
     else:
         click.echo(
             "No day changes. The statistics of periods follow with the next run: `echostats up` does it by itself; "
             "--now does it at once."
         )
+
+
+def _waits(days: set[date]) -> str:
+    return "waits" if len(days) == 1 else "wait"
 
 
 def _named_days(days: set[date]) -> str:
@@ -336,10 +342,7 @@ def _named_days(days: set[date]) -> str:
 
 
 def _in_words(book: RuleBook, rule: Rule) -> str:
-    tracks = [*(rule.track_ids or ()), *(rule.exclude.track_ids if rule.exclude else ())]
-    if rule.rename is not None and rule.rename.what == "track":
-        tracks.append(rule.rename.spotify_id)
-    return described(rule, Wishes(book).titles(tracks) if tracks else {})
+    return described(rule, Wishes(book).names_in(rule))
 
 
 def _table(every: Sequence[tuple[RuleBook, Rule, dict[str, int]]]) -> Table:

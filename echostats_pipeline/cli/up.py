@@ -40,9 +40,9 @@ def up(port: int, metrics_port: int | None) -> None:
     with only_up(home, f"http://{HOST}:{port}"):
         if stop_orphan(home):
             click.echo("Stopped the Dagster of an `echostats up` that was killed.")
-        _refuse_taken(port, "--port")
         if metrics_port is not None:
             _refuse_taken(metrics_port, "--metrics-port")
+        _refuse_taken(port, "--port")
         _run(settings, port, metrics_port)
     click.echo("Stopped.")
 

@@ -119,7 +119,7 @@ def consent_text(user: User, now: datetime) -> Text:
         return Text("ended: connect again", "bold red")
     if left is None:
         return Text("end unknown")
-    days = f"{math.ceil(left / timedelta(days=1))} days"
+    days = plural(math.ceil(left / timedelta(days=1)), "day")
     if left <= URGENT:
         return Text(f"{days} !! connect again now", "bold red")
     return Text(f"{days} ! connect again soon", "yellow") if left <= EXPIRES_SOON else Text(days)

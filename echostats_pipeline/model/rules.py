@@ -7,7 +7,7 @@ no effect left.
 from datetime import date
 from typing import Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_now
 from echostats_pipeline.model.catalog import AlbumRef, ArtistRef
@@ -129,3 +129,13 @@ PARTS: dict[RuleKind, str] = {
     "rename": "rename",
 }
 """The part of a rule that holds what its kind needs."""
+
+
+def reason_of(error: ValidationError) -> str:
+    """Why the content of a rule is refused, in words without pydantic's."""
+    reasons = []
+    for each in error.errors():
+        own = each["type"] == "value_error"
+        field = "" if own else f"{'.'.join(str(part) for part in each['loc'])}: "
+        reasons.append(f"{field}{each['msg'].removeprefix('Value error, ')}")
+    return "; ".join(reasons)

@@ -19,6 +19,7 @@ from echostats_pipeline.errors import APP_FAMILY, DecryptionError, EchostatsErro
 from echostats_pipeline.model.collections import declared
 from echostats_pipeline.model.users import SpotifyTokens, User, timezones
 from echostats_pipeline.monitoring.incidents import one_line
+from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.spotify.families import Family
@@ -182,7 +183,7 @@ def _user(user: User, tokens: SpotifyTokens | None, interval: timedelta, now: da
     lasts = (
         "the end of the consent is unknown"
         if left is None
-        else f"consent for {max(math.ceil(left / timedelta(days=1)), 0)} days"
+        else f"consent for {plural(max(math.ceil(left / timedelta(days=1)), 0), 'day')}"
     )
     synced = f"synced {_span(now - user.last_synced_at)} ago" if user.last_synced_at else "never synced"
     text = f"{key}: {synced}, {lasts}, tokens renewed {_span(now - tokens.updated_at)} ago."
@@ -221,10 +222,13 @@ def echostats(store: Store, settings: Settings) -> HealthFindings:
         plays = sum(store.users.plays_stored(user.user_id) for user in adopted)
         named = _few([user.partition_key for user in adopted])
         yield HealthFinding(
-            "EchoStats", "ok", f"{len(adopted)} users were adopted from EchoStats: {named}; {plays:,} plays."
+            "EchoStats",
+            "ok",
+            f"{plural(len(adopted), 'user')} {'was' if len(adopted) == 1 else 'were'} adopted from EchoStats: {named}; "
+            f"{plural(plays, 'play')}.",
         )
     if waiting:
-        text = f"{waiting} users of EchoStats are not adopted yet."
+        text = f"{plural(waiting, 'user')} of EchoStats {'is' if waiting == 1 else 'are'} not adopted yet."
         yield HealthFinding("EchoStats", "warning", text, "Nothing to do: echostats up, and every run, adopts them.")
     if not traces:
         if not adopted and not waiting:

@@ -15,6 +15,7 @@ from echostats_pipeline import errors
 from echostats_pipeline.accounts.consent import EXPIRES_SOON, URGENT, consent_left
 from echostats_pipeline.model.operations import Incident
 from echostats_pipeline.model.users import User
+from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.settings import Settings
 
 REMOVED = "•••"
@@ -136,7 +137,7 @@ def user_trouble(user: User, now: datetime) -> Incident | None:
         subject = f"{name} is paused"
     elif user.status == "active" and left is not None and left <= EXPIRES_SOON:
         what = "consent-7" if left <= URGENT else "consent-30"
-        cause = f"The consent of {name} ends in {max(left.days, 0)} days; after that, nothing can be read"
+        cause = f"The consent of {name} ends in {plural(max(left.days, 0), 'day')}; after that, nothing can be read"
         subject, advice = f"The consent of {name} ends soon", again
     else:
         return None

@@ -55,10 +55,10 @@ def gaps_are_closed(store: Store, _: Settings, now: datetime, scope: Sequence[Au
     names = ("gaps", "hours_not_known", "recent_gaps", "recent_hours_not_known")
     numbers = {name: round(sum(row[name] for row in rows), 1) for name in names}
     wrong = (
-        f"{numbers['recent_gaps']} gaps of the last 30 days are open: {numbers['recent_hours_not_known']} hours in "
+        f"Open gaps of the last 30 days: {numbers['recent_gaps']}, with {numbers['recent_hours_not_known']} hours in "
         "which plays may be missing. Request your extended streaming history from Spotify and import it."
     )
-    well = f"No gap of the last 30 days is open; {numbers['gaps']} older gaps are."
+    well = f"No gap of the last 30 days is open; older open gaps: {numbers['gaps']}."
     passed = not numbers["recent_gaps"]
     table = worst(rows, "recent_hours_not_known", "hours_not_known")
     return AuditFinding(passed, "WARN", well if passed else wrong, {"users": len(scope), **numbers}, table)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from echostats_pipeline.errors import RuleError
 from echostats_pipeline.model.catalog import AlbumRef, ArtistRef
-from echostats_pipeline.model.rules import DAYS_A_WEEK, HOURS_A_DAY, Exclusion, Renaming, Rule, RuleKind
+from echostats_pipeline.model.rules import DAYS_A_WEEK, HOURS_A_DAY, Exclusion, Renaming, Rule, RuleKind, reason_of
 from echostats_pipeline.stages.rules import RuleBook
 from echostats_pipeline.transforms.history.identity import MADE_UP, folded_name
 from echostats_pipeline.transforms.rule_texts import WEEKDAYS
@@ -25,6 +25,8 @@ BARE = re.compile(ID)
 HOURS = re.compile(r"(?P<first>\d{1,2})(:00)?\s*(-|\N{EN DASH}|to)\s*(?P<end>\d{1,2})(:00)?")
 SHORT_DAY = 3
 """Letters that name a weekday."""
+MOST_QUOTED = 100
+"""Most characters of what was typed that a message repeats."""
 MOST_NAMED = 5
 """Most names that a message lists."""
 
@@ -106,6 +108,16 @@ class Wishes:
             raise RuleError(f"{shown} is the name of this {what} already.")
         return self._rule("rename", rename=Renaming(what=what, shown_name=shown, **ref.model_dump()))
 
+    def names_in(self, rule: Rule) -> dict[str, str]:
+        """How the tracks of a rule are called, by id, and the context of its plays, by uri."""
+        tracks = [*(rule.track_ids or ()), *(rule.exclude.track_ids if rule.exclude else ())]
+        if rule.rename is not None and rule.rename.what == "track":
+            tracks.append(rule.rename.spotify_id)
+        names = self.titles(tracks) if tracks else {}
+        if rule.exclude is not None and (uri := rule.exclude.context_uri) and (name := self._context_name(uri)):
+            names[uri] = name
+        return names
+
     def titles(self, track_ids: Iterable[str]) -> dict[str, str]:
         """How tracks are called in the plays of the user: ``Title by Artist``, by id."""
         wanted = self._book.plays.filter(pl.col("track_id").is_in(list(track_ids)))
@@ -148,8 +160,7 @@ class Wishes:
                 {"user_id": self._book.user.user_id, "kind": kind, "note": self._note, **content}
             )
         except ValidationError as error:
-            reasons = (each["msg"].removeprefix("Value error, ") for each in error.errors())
-            raise RuleError(f"The rule is not possible: {'; '.join(reasons)}.") from None
+            raise RuleError(f"The rule is not possible: {reason_of(error)}.") from None
 
     def _several(self, typed: Sequence[str]) -> list[str]:
         return [self._one_track(each) for each in typed]
@@ -158,7 +169,8 @@ class Wishes:
         found = self._tracks(typed)
         if len(found) > 1:
             raise RuleError(
-                f"{self._key} has played {len(found)} tracks called {typed!r}. Name one by its id: {_some(found)}"
+                f"{self._key} has played {len(found)} tracks called {_quoted(typed)}. "
+                f"Name one by its id: {_some(found)}"
             )
         return found[0]
 
@@ -175,7 +187,9 @@ class Wishes:
         artists = {folded_name(artist): f"{track_id} by {artist}" for track_id, _, artist in found.iter_rows()}
         if len(artists) > 1:
             several = _some([*artists.values()])
-            raise RuleError(f"{len(artists)} artists have a track called {typed!r}. Name one by its id: {several}")
+            raise RuleError(
+                f"{len(artists)} artists have a track called {_quoted(typed)}. Name one by its id: {several}"
+            )
         return found["track_id"].to_list()
 
     def _shown(self, track_ids: pl.Series) -> pl.DataFrame:
@@ -195,7 +209,9 @@ class Wishes:
         names = {folded_name(each.name) for each in meant}
         if len(names) > 1:
             several = _some([f"{each.spotify_id or 'no id'} is {each.name}" for each in meant])
-            raise RuleError(f"{len(names)} artists are shown as {typed!r}. Name one by its id or own name: {several}")
+            raise RuleError(
+                f"{len(names)} artists are shown as {_quoted(typed)}. Name one by its id or own name: {several}"
+            )
         ids = {each.spotify_id for each in meant} - {""}
         return ArtistRef(spotify_id=spotify_id or (ids.pop() if len(ids) == 1 else ""), name=meant[0].name)
 
@@ -240,7 +256,7 @@ class Wishes:
         close = [by_form[form] for form in get_close_matches(folded_name(name), by_form)]
         meant = f" Did you mean {_some(close, 'or')}?" if close else ""
         primary = "" if credited else " as the primary artist"
-        return RuleError(f"{self._key} has not played the {what} {name!r}{primary}.{meant}")
+        return RuleError(f"{self._key} has not played the {what} {_quoted(name)}{primary}.{meant}")
 
     def _context(self, typed: str) -> str:
         """The uri of a playlist, album or artist from which something was played."""
@@ -257,17 +273,29 @@ class Wishes:
             raise RuleError(f"{self._key} has played nothing from {uri}, and has no such playlist. Look at it again.")
         return uri
 
+    def _context_name(self, uri: str) -> str:
+        """How a context is called: ``the playlist Sleep``; empty if it is not known."""
+        kind, spotify_id = uri.split(":")[-2:]
+        if kind == "playlist":
+            name = self._playlists().get(spotify_id, "")
+        elif kind in ("album", "artist"):
+            found = self._book.store.catalog.documents("albums" if kind == "album" else "artists", [spotify_id])
+            name = found[0]["name"] if found else ""
+        else:
+            name = ""
+        return f"the {kind} {name}" if name else ""
+
     def _playlist(self, name: str) -> str:
         found = [key for key, title in self._playlists().items() if folded_name(title) == folded_name(name)]
         if len(found) == 1:
             return found[0]
         if found:
             raise RuleError(
-                f"{self._key} has {len(found)} playlists called {name!r}. Name one by its id: {_some(found)}"
+                f"{self._key} has {len(found)} playlists called {_quoted(name)}. Name one by its id: {_some(found)}"
             )
         close = get_close_matches(name, list(self._playlists().values()))
         meant = f" Did you mean {_some(close, 'or')}?" if close else " Give its link or its id."
-        raise RuleError(f"{self._key} has no playlist called {name!r}.{meant}")
+        raise RuleError(f"{self._key} has no playlist called {_quoted(name)}.{meant}")
 
     def _playlists(self) -> Mapping[str, str]:
         return self._book.store.library.playlist_names(self._book.user.user_id)
@@ -308,14 +336,14 @@ def _id_of(typed: str, what: Kind) -> str:
 def _hours(typed: str) -> tuple[int, int]:
     found = HOURS.fullmatch(typed.strip())
     if found is None:
-        raise RuleError(f"{typed!r} are no hours. Write them like 23-7: from 23:00 to 07:00.")
+        raise RuleError(f"{_quoted(typed)} are no hours. Write them like 23-7: from 23:00 to 07:00.")
     first, end = int(found["first"]), int(found["end"])
     if first >= HOURS_A_DAY or end > HOURS_A_DAY:
-        raise RuleError(f"{typed!r} are no hours of a day. Hours go from 0 to 24, for example 23-7.")
+        raise RuleError(f"{_quoted(typed)} are no hours of a day. Hours go from 0 to 24, for example 23-7.")
     if end - first == HOURS_A_DAY:
-        raise RuleError(f"{typed!r} are all hours of the day. Leave --hours out.")
+        raise RuleError(f"{_quoted(typed)} are all hours of the day. Leave --hours out.")
     if first == end % HOURS_A_DAY:
-        raise RuleError(f"{typed!r} is no part of the day: the hours begin and end at {first:02}:00.")
+        raise RuleError(f"{_quoted(typed)} is no part of the day: the hours begin and end at {first:02}:00.")
     return first, end % HOURS_A_DAY
 
 
@@ -326,15 +354,20 @@ def _weekdays(typed: str) -> list[int]:
         start, end = (_weekday(each, typed) for each in (first, last or first))
         days |= {day % DAYS_A_WEEK for day in range(start, end + 1 + (DAYS_A_WEEK if end < start else 0))}
     if len(days) == DAYS_A_WEEK:
-        raise RuleError(f"{typed!r} are all days of the week. Leave --weekdays out.")
+        raise RuleError(f"{_quoted(typed)} are all days of the week. Leave --weekdays out.")
     return sorted(days)
 
 
 def _weekday(typed: str, whole: str) -> int:
     found = [number for number, name in enumerate(WEEKDAYS) if name.lower().startswith(typed.lower())]
     if len(typed) < SHORT_DAY or len(found) != 1:
-        raise RuleError(f"{whole!r} are no weekdays. Write them like sat,sun or mon-fri.")
+        raise RuleError(f"{_quoted(whole)} are no weekdays. Write them like sat,sun or mon-fri.")
     return found[0]
+
+
+def _quoted(typed: str) -> str:
+    """What was typed, in quotes, cut if nobody could read it."""
+    return repr(typed if len(typed) <= MOST_QUOTED else f"{typed[:MOST_QUOTED]}\N{HORIZONTAL ELLIPSIS}")
 
 
 def _some(names: Sequence[str], joint: str = "") -> str:

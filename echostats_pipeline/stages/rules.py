@@ -29,6 +29,7 @@ from echostats_pipeline.transforms.statistics.listening import ListeningFrames, 
 from echostats_pipeline.transforms.statistics.own_rules import KnownArtist, known_artists, song_pairs, with_rules
 from echostats_pipeline.transforms.statistics.period_statistics import span_statistics
 from echostats_pipeline.transforms.statistics.rule_effects import (
+    days_of_plays,
     judged,
     judged_again,
     totals_by_day,
@@ -68,7 +69,7 @@ class RuleEffect:
 
     Attributes:
         plays: Plays that count and that the rule leaves out; 0 for a rule of another kind.
-        days: The days whose rollups change.
+        days: The days that hold these plays. More may be rebuilt: a session may go on into the next day.
         before: Statistics of all time without the change.
         after: Statistics of all time with it.
     """
@@ -122,8 +123,13 @@ class RuleBook:
             NotFoundError: there is no such rule, or several.
         """
         ending = rule_id.strip().lower()
+        if len(ending) < SHORTEST_ENDING:
+            raise NotFoundError(
+                f"{rule_id!r} is too short for the end of a rule's id. Give at least its last {SHORTEST_ENDING} "
+                f"characters; `echostats rules list --user {self.user.partition_key}` shows the ids."
+            )
         found = [rule for rule in self.rules if rule.rule_id.endswith(ending)]
-        if len(ending) >= SHORTEST_ENDING and len(found) == 1:
+        if len(found) == 1:
             return found[0]
         known = ", ".join(rule.rule_id for rule in self.rules) or "none yet"
         raise NotFoundError(f"{self.user.partition_key} has no single rule {rule_id!r}. Rules: {known}")
@@ -154,7 +160,7 @@ class RuleBook:
         found, without = self._judged_both(stored)
         totals = self._totals(without, others), self._totals(found, [*others, stored])
         before, after = totals if rule.id is None else totals[::-1]
-        return RuleEffect(touched_plays(found, stored), frozenset(touched_days(found, without)), before, after)
+        return RuleEffect(touched_plays(found, stored), days_of_plays(found, stored), before, after)
 
     def add(self, rule: Rule) -> tuple[Rule, set[date]]:
         """Store a new rule; returns it with its id, and the days that wait for a rebuild.

@@ -67,7 +67,8 @@ class CatalogProgress(Completeness):
     @property
     def text(self) -> str:
         """The progress in words."""
-        ready = f", ready in at most {self.days_left:,} days at today's budget" if self.days_left else ""
+        days = "1 day" if self.days_left == 1 else f"{self.days_left:,} days" if self.days_left else ""
+        ready = f", ready in at most {days} at today's budget" if days else ""
         return f"{self.known:,} of {self.total:,} known{ready}"
 
 

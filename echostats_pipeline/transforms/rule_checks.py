@@ -1,18 +1,23 @@
 """Finds the reason why a new rule must be refused beside the rules that there are."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from echostats_pipeline.model.catalog import ArtistRef
 from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.transforms.history.identity import folded_name
 
+LONGEST_TEXT = 1_000
+"""Most characters of a note or a name: longer ones break tables and charts, and Spotify has no longer names."""
 CONTENT = ("kind", "exclude", "track_ids", "artists", "rename")
 Keys = Sequence[str]
 
 
 def refusal(rule: Rule, others: Sequence[Rule]) -> str:
     """Why a rule must not be added to others of the user; empty if it may."""
+    for what, text in _texts(rule):
+        if len(text) > LONGEST_TEXT:
+            return f"The {what} has {len(text):,} characters; at most {LONGEST_TEXT:,} are possible. Shorten it."
     same = next((other for other in others if _content(other) == _content(rule)), None)
     if same is not None:
         return f"The rule {same.rule_id} says this already."
@@ -21,6 +26,15 @@ def refusal(rule: Rule, others: Sequence[Rule]) -> str:
     if rule.artists is not None:
         return _about_artists(rule.artists, others)
     return _about_names(rule, others) if rule.rename is not None else ""
+
+
+def _texts(rule: Rule) -> Iterator[tuple[str, str]]:
+    """The texts of a rule that have no fixed form, and what each is."""
+    yield "note", rule.note
+    named = [*(rule.artists or ()), *((rule.exclude.artist, rule.exclude.album) if rule.exclude is not None else ())]
+    yield from (("name", each.name) for each in named if each is not None)
+    if rule.rename is not None:
+        yield from (("name", rule.rename.name), ("new name", rule.rename.shown_name))
 
 
 def _content(rule: Rule) -> list[object]:

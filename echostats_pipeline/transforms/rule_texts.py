@@ -13,7 +13,7 @@ def described(rule: Rule, titles: Mapping[str, str] = NO_TITLES) -> str:
 
     Args:
         rule: The rule.
-        titles: How tracks are called, by id; the id itself is shown for others.
+        titles: How tracks are called, by id, and contexts, by uri; the id or uri itself is shown for others.
     """
     if rule.exclude is not None:
         return f"leave out plays {_conditions(rule.exclude, titles)}"
@@ -23,7 +23,7 @@ def described(rule: Rule, titles: Mapping[str, str] = NO_TITLES) -> str:
         return f"show the {renaming.what} {name or renaming.spotify_id} as {renaming.shown_name}"
     if rule.artists is not None:
         return f"count {_listed([artist.name or artist.spotify_id for artist in rule.artists], 'and')} as one artist"
-    tracks = _listed([titles.get(track, track) for track in rule.track_ids or ()], "and")
+    tracks = _listed(_told_apart(rule.track_ids or (), titles), "and")
     return f"count {tracks} as one song" if rule.kind == "same_song" else f"never count {tracks} as one song"
 
 
@@ -37,13 +37,14 @@ def left_out_text(plays: int, rules: int) -> str:
 def _conditions(conditions: Exclusion, titles: Mapping[str, str]) -> str:
     parts = []
     if conditions.track_ids:
-        parts.append(f"of {_listed([titles.get(track, track) for track in conditions.track_ids], 'or')}")
+        named = dict.fromkeys(titles.get(track, track) for track in conditions.track_ids)
+        parts.append(f"of {_listed(list(named), 'or')}")
     if conditions.artist is not None:
         parts.append(f"by the artist {conditions.artist.name}")
     if conditions.album is not None:
         parts.append(f"on the album {conditions.album.name}")
     if conditions.context_uri:
-        parts.append(f"from {conditions.context_uri}")
+        parts.append(f"from {titles.get(conditions.context_uri, conditions.context_uri)}")
     if conditions.from_hour is not None:
         parts.append(f"from {conditions.from_hour:02}:00 to {conditions.to_hour:02}:00")
     if conditions.weekdays:
@@ -56,6 +57,12 @@ def _conditions(conditions: Exclusion, titles: Mapping[str, str]) -> str:
     if conditions.private_session:
         parts.append("in private sessions")
     return ", ".join(parts)
+
+
+def _told_apart(tracks: Sequence[str], titles: Mapping[str, str]) -> list[str]:
+    """What tracks are called; those that share a title have their ids too."""
+    names = [titles.get(track, track) for track in tracks]
+    return [f"{name} ({track})" if names.count(name) > 1 else name for track, name in zip(tracks, names, strict=True)]
 
 
 def _listed(names: Sequence[str], joint: str) -> str:

@@ -159,12 +159,6 @@ def test_a_state_folder_that_cannot_be_written_is_named(echostats: Echostats, un
     assert "ECHOSTATS_HOME" in said
 
 
-def test_a_taken_port_is_named_with_another(echostats: Echostats, installation: Installation) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert f"--port {port + 1}" in refused(echostats("up", "--port", str(port)))
-
-
 def test_the_demo_does_not_mix_with_real_users(installation: Installation, echostats: Echostats) -> None:
     installation.store.users.connect({"spotify_id": "real"}, authorized_at=NOW, simulated=False)
     before = everything(installation)

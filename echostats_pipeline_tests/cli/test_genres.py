@@ -27,4 +27,6 @@ def test_a_user_sees_whose_genres_are_known_and_the_top_ones(installation: Insta
     text = echostats("genres", "--user", user.partition_key, **sources).stdout
     assert "MusicBrainz" in text
     assert "CC BY-NC-SA 3.0" in text
+    none = echostats("genres", "--user", user.partition_key, ECHOSTATS_GENRES="none").stdout
+    assert "No source is asked for genres: ECHOSTATS_GENRES is none." in none
     assert refused(echostats("genres", "--user", "nobody")).startswith("Error: There is no user")

@@ -20,6 +20,7 @@ from echostats_pipeline.stages.credits import storing_tracks
 from echostats_pipeline.stages.rule_wishes import Conditions, Wishes
 from echostats_pipeline.stages.rules import RuleBook
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.rule_texts import described
 from echostats_pipeline_tests.conftest import Counted
 from echostats_pipeline_tests.stages.dying_rebuilds import dying_statistics
 from echostats_pipeline_tests.stages.merge_steps import DiedError
@@ -237,7 +238,7 @@ def test_a_preview_says_what_comes_true(store: Store, ann: User) -> None:
         if stored.exclude is not None:
             assert effect.plays == store.rules.left_out(ann.user_id)[stored.rule_id] == 5
             undone = book(store, ann).effect(stored)
-            assert (undone.plays, undone.days, undone.after) == (5, days, effect.before)
+            assert (undone.plays, set(undone.days), undone.after) == (5, days, effect.before)
 
 
 def _totals(snapshot: dict[str, Any]) -> list[Any]:
@@ -289,6 +290,7 @@ def test_an_artist_by_id_is_stored_with_the_name_that_plays_have(store: Store, a
         ({"album": "None such"}, "has not played the album 'None such'"),
         ({"tracks": ["x" * 22]}, f"has not played the track {'x' * 22}"),
         ({"context": "Evening"}, "has no playlist called 'Evening'"),
+        ({"artist": "x" * 5_000}, f"has not played the artist '{'x' * 100}…'"),
         ({"context": "spotify:playlist:" + "q" * 22}, "has played nothing from spotify:playlist:"),
         ({"hours": "evening"}, "are no hours. Write them like 23-7"),
         ({"hours": "23-25"}, "Hours go from 0 to 24"),
@@ -344,6 +346,7 @@ Made = Sequence[tuple[str, Sequence[str]]]
         ),
         ([("rename", ("Prince", "A"))], ("rename", ("Prince", "B")), "shows this artist as A already"),
         ([], ("rename", ("Prince", "  ")), "The new name is empty"),
+        ([], ("rename", ("Prince", "x" * 5_000)), "The new name has 5,000 characters; at most 1,000 are possible"),
         ([], ("rename", ("Prince", "Prince")), "is the name of this artist already"),
         ([], ("rename_track", (AWAKE, "Title of Björk")), "is the name of this track already"),
     ],
@@ -374,9 +377,32 @@ def test_a_rule_is_named_by_its_id_or_the_end_of_it(store: Store, ann: User) -> 
     rule, _ = add(store, ann, wishes(store, ann).exclude(Conditions(hours="1-2")))
     for ending in (rule.rule_id, rule.rule_id[-6:].upper()):
         assert book(store, ann).named(ending).id == rule.id
-    for wrong in (rule.rule_id[-2:], "0000", ""):
-        with pytest.raises(NotFoundError, match=f"Rules: {rule.rule_id}"):
-            book(store, ann).named(wrong)
+    with pytest.raises(NotFoundError, match=f"Rules: {rule.rule_id}"):
+        book(store, ann).named("0000")
+    for short in (rule.rule_id[-3:], ""):
+        with pytest.raises(NotFoundError, match=r"too short .* at least its last 4 characters; `echostats rules list"):
+            book(store, ann).named(short)
+
+
+def test_a_rule_is_described_with_names(store: Store, ann: User) -> None:
+    def text(rule: Rule) -> str:
+        return described(rule, wishes(store, ann).names_in(rule))
+
+    listen(store, ann, NOW, "b" * 22, "Björk")
+    store.db["albums"].insert_one({"spotify_id": "B" * 22, "name": "Debut"})
+    listen(store, ann, NOW, ASLEEP, "Sleep Sounds", context_uri=f"spotify:album:{'B' * 22}")
+    typed = wishes(store, ann)
+    assert text(typed.exclude(Conditions(context="morning"))) == "leave out plays from the playlist Morning"
+    album = typed.exclude(Conditions(context=f"spotify:album:{'B' * 22}"))
+    assert text(album) == "leave out plays from the album Debut"
+    both = typed.exclude(Conditions(tracks=["title of björk"]))
+    assert both.exclusion.track_ids == [AWAKE, "b" * 22]
+    assert text(both) == "leave out plays of Title of Björk by Björk"
+    apart = text(typed.different([AWAKE, "b" * 22]))
+    assert (
+        apart
+        == f"never count {' and '.join(f'Title of Björk by Björk ({each})' for each in (AWAKE, 'b' * 22))} as one song"
+    )
 
 
 def test_rules_that_were_exported_can_be_imported_for_another_user(store: Store, ann: User, tmp_path: Path) -> None:
@@ -399,10 +425,18 @@ def test_rules_that_were_exported_can_be_imported_for_another_user(store: Store,
     assert [rule.note for rule in book(store, bob).rules] == ["the cat did it"] * 4
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"kind": "exclude", "exclude": {}}'])
-def test_a_file_without_rules_is_refused(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[]", "it is not a JSON object"),
+        ("{", "it is not a JSON object"),
+        ('{"kind": "exclude", "exclude": {}}', "a rule without a condition would leave out every play"),
+        ('{"kind": "sing"}', "kind: Input should be 'exclude'"),
+    ],
+)
+def test_a_file_without_rules_is_refused(text: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "rules.jsonl").write_text(text)
-    with pytest.raises(RuleError, match=r"Line 1 of rules.jsonl is not a rule"):
+    with pytest.raises(RuleError, match=f"Line 1 of rules.jsonl is not a rule: {reason}"):
         read_rules(tmp_path, "u")
     with pytest.raises(RuleError, match="cannot be read"):
         read_rules(tmp_path / "elsewhere", "u")

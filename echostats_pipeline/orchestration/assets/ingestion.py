@@ -22,6 +22,7 @@ from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, SpotifyResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import HISTORY, WHOLE_HISTORY, Step, SyncJobsResource
+from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.stages.imports import check_whole, import_export, import_limits
 from echostats_pipeline.stages.ingestion import MergeResult, merge_pages, read_recently_played
 from echostats_pipeline.storage.store import Store
@@ -153,7 +154,7 @@ def _import(
         dagster_run_id=run_id,
         min_play_ms=store.settings.min_play_ms,
     )
-    step.detail = f"Imported {len(files)} files: {sum(file.inserted for file in files)} new plays"
+    step.detail = f"Imported {plural(len(files), 'file')}: {plural(sum(file.inserted for file in files), 'new play')}"
     check_whole(files)
 
 
@@ -196,5 +197,5 @@ def _merge(store: Store, clock: ClockResource, user: User, days: Sequence[date],
     window, zone = DayWindow(days[0], days[-1]), ZoneInfo(user.timezone)
     stored = store.plays.count(user.user_id, local_midnight(window.first, zone), local_midnight(window.following, zone))
     added = merged.outcomes["inserted"]
-    step.done(merged.outcomes.total(), f"Added {added} plays; {stored} in these days")
+    step.done(merged.outcomes.total(), f"Added {plural(added, 'play')}; {stored} in these days")
     return _MergedUser(merged, {"plays_in_these_days": stored, "plays_added": added})

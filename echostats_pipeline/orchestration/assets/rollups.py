@@ -17,6 +17,7 @@ from echostats_pipeline.orchestration.quiet_days import report_quiet_days
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
+from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.stages.statistics import SharedRebuild, unbuilt_days
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow
@@ -75,7 +76,7 @@ def _build(
     for day in sorted(day for day in every - set(days) if there_is.first <= day <= there_is.last):
         context.log_event(dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day)))
     step.counts = {"days": rebuilt.days, "plays_read": rebuilt.plays, "documents_written": rebuilt.written}
-    step.detail = f"Built {rebuilt.days} days from {rebuilt.plays} plays, {rebuilt.written} changed"
+    step.detail = f"Built {plural(rebuilt.days, 'day')} from {plural(rebuilt.plays, 'play')}, {rebuilt.written} changed"
     if left_out := left_out_text(rebuilt.excluded_plays, len(rebuilt.excluded_by)):
         step.counts["plays_left_out"] = rebuilt.excluded_plays
         step.detail += f"; {left_out}"

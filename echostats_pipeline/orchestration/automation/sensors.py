@@ -40,6 +40,7 @@ from echostats_pipeline.orchestration.partitions import USERS, first_day, window
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.tags import FINISHED, USER_TAG
+from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.audio_features import FAMILIES, askable
@@ -297,7 +298,7 @@ def import_folder(
         if complete and user.partition_key not in resting:
             asked += complete
             requests.append(import_request(user, {path: of_user[path] for path in complete}))
-    reason = dg.SkipReason(f"No new files in the folders of {len(users)} users in {folder}")
+    reason = dg.SkipReason(f"No new files in the folders of {plural(len(users), 'user')} in {folder}")
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else reason,

@@ -109,6 +109,17 @@ def touched_days(found: pl.DataFrame, without: pl.DataFrame) -> set[date]:
     return {*touched.to_list(), *following["date"].to_list()}
 
 
+def days_of_plays(found: pl.DataFrame, rule: Rule) -> frozenset[date]:
+    """The days that hold plays that count and that a rule leaves out.
+
+    Args:
+        found: As `judged` returns it, with this rule among the rules.
+        rule: The rule.
+    """
+    hit = pl.col("rule_ids").list.contains(rule.rule_id).fill_null(value=False)
+    return frozenset(found.filter("counted", hit)["date"])
+
+
 def touched_plays(found: pl.DataFrame, rule: Rule) -> int:
     """How many plays that count an `exclude` rule leaves out; see `touched_days`."""
     return found.filter("counted", pl.col("rule_ids").list.contains(rule.rule_id)).height

@@ -6,6 +6,7 @@ from hypothesis import given
 
 from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.transforms.statistics.rule_effects import (
+    days_of_plays,
     judged,
     judged_again,
     totals_by_day,
@@ -38,6 +39,13 @@ def test_no_rollup_changes_on_a_day_that_a_rule_does_not_touch(
             changed = {each["date"] for each in without if each != with_all[each["date"]]}
             touched = {str(day) for day in touched_days(judged_plays, judged_again(judged_plays, others))}
             assert changed <= touched <= with_all.keys()
+            holding = {
+                day
+                for day, each in with_all.items()
+                for left in each.get("excluded_by", ())
+                if left["rule_id"] == rule.rule_id
+            }
+            assert {str(day) for day in days_of_plays(judged_plays, rule)} == holding <= touched
             left_out = [each for rollup in with_all.values() for each in rollup.get("excluded_by", ())]
             assert touched_plays(judged_plays, rule) == sum(
                 each["plays"] for each in left_out if each["rule_id"] == rule.rule_id
