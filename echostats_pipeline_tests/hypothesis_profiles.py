@@ -1,4 +1,4 @@
-"""Numbers of examples for property tests; `--hypothesis-profile thorough` runs ten times as many.
+"""Numbers of examples for property tests; `--hypothesis-profile thorough` runs at least ten times as many.
 
 `ECHOSTATS_TEST_EXAMPLES` sets the number for the longest property tests, whatever the profile.
 """
@@ -16,7 +16,7 @@ UNHURRIED = 12 * 60 * 60
 
 def register_profiles() -> None:
     """Register both profiles with Hypothesis and load the usual one. Pytest's option then loads the other."""
-    hypothesis.settings.register_profile(USUAL, deadline=None, max_examples=60)
+    hypothesis.settings.register_profile(USUAL, deadline=None, max_examples=40)
     hypothesis.settings.register_profile(THOROUGH, deadline=None, max_examples=60 * MORE)
     hypothesis.settings.load_profile(USUAL)
 

@@ -4,8 +4,9 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -52,9 +53,9 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports_of(path: Path) -> Iterator[Import]:
+def imports_of(path: Path, nodes: Sequence[ast.AST]) -> Iterator[Import]:
     """Every imported name of a module, with its full dotted name."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((path, node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -62,8 +63,36 @@ def imports_of(path: Path) -> Iterator[Import]:
             yield from ((path, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE) != Path("__init__.py"))
-IMPORTS = [found for path in MODULES for found in imports_of(path)]
+def reads_environment(nodes: Sequence[ast.AST]) -> bool:
+    """Whether a module names the environment, or anything of `os` without saying so."""
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv", "environb"))
+        or (isinstance(node, ast.ImportFrom) and node.module == "os")
+        for node in nodes
+    )
+
+
+class Module(NamedTuple):
+    """What the tests ask of a module, so that each is parsed once."""
+
+    name: str
+    imports: Sequence[Import]
+    purpose: str
+    reads_environment: bool
+
+    @classmethod
+    def of(cls, path: Path) -> "Module":
+        """Read a module."""
+        tree = ast.parse(path.read_text())
+        nodes = list(ast.walk(tree))
+        name = path.relative_to(PACKAGE).as_posix()
+        return cls(name, list(imports_of(path, nodes)), ast.get_docstring(tree) or "", reads_environment(nodes))
+
+
+MODULES = [
+    Module.of(path) for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE) != Path("__init__.py")
+]
+IMPORTS = [found for module in MODULES for found in module.imports]
 
 
 def shown(imports: list[Import]) -> list[str]:
@@ -77,7 +106,7 @@ def internal(name: str) -> str | None:
 
 
 def test_every_module_has_its_place() -> None:
-    assert {part_of(path) for path in MODULES} <= LEVEL.keys() | {"simulator"}
+    assert {part_of(PACKAGE / module.name) for module in MODULES} <= LEVEL.keys() | {"simulator"}
     assert len(MODULES) > 60
     assert len(IMPORTS) > 300
 
@@ -174,14 +203,7 @@ def test_the_simulator_stands_apart() -> None:
 
 
 def test_only_settings_reads_the_environment() -> None:
-    readers = {
-        path.relative_to(PACKAGE).as_posix()
-        for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv", "environb"))
-        or (isinstance(node, ast.ImportFrom) and node.module == "os")
-    }
-    assert readers == {"settings.py"}
+    assert [module.name for module in MODULES if module.reads_environment] == ["settings.py"]
 
 
 PROBE = """
@@ -223,6 +245,5 @@ def test_importing_the_code_location_does_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_every_module_says_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_every_module_says_what_it_is_for() -> None:
+    assert [module.name for module in MODULES if not module.purpose] == []

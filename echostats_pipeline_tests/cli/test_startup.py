@@ -13,11 +13,14 @@ from echostats_pipeline.cli.main import echostats as root
 
 HEAVY = {"alembic", "apprise", "cryptography", "dagster", "polars", "pydantic", "pymongo", "requests", "sqlalchemy"}
 ASKED = """
-import sys
+import contextlib, sys
 from echostats_pipeline.cli.main import main
-sys.argv = ["echostats", *sys.argv[1:]]
+commands, arguments = sys.argv[1].split(","), sys.argv[2:]
 try:
-    main()
+    for command in commands:
+        sys.argv = ["echostats", command, *arguments]
+        with contextlib.suppress(SystemExit):
+            main()
 finally:
     print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 """
@@ -28,7 +31,7 @@ finally:
     [
         (["--help"], set()),
         (["--version"], set()),
-        (["users", "--help"], {"polars", "pydantic", "pymongo", "requests"}),
+        (["users,rules", "--help"], {"polars", "pydantic", "pymongo", "requests"}),
         (["mongo", "--help"], {"pydantic", "pymongo"}),
     ],
     ids=["help", "version", "users", "mongo"],

@@ -37,7 +37,7 @@ def bytes_of(file: ExportFile) -> bytes:
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExportTruth]:
     world = World(seed=11)
     path = tmp_path_factory.mktemp("export") / "my_spotify_data.zip"
-    window = datetime(2022, 6, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)
+    window = datetime(2023, 6, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)
     return path, write_extended_export(world, world.users[0], *window, path)
 
 

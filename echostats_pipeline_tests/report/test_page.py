@@ -36,7 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(material=materials())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_document_becomes_a_page_that_loads_nothing(quick: None, material: ReportInput) -> None:
     report = build_report(material)
     html = render(report, dict.fromkeys(report.pictured, PICTURE)).html
@@ -44,7 +44,7 @@ def test_any_document_becomes_a_page_that_loads_nothing(quick: None, material: R
 
 
 @given(material=materials())
-@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 def test_any_document_can_be_drawn(material: ReportInput) -> None:
     made = render(build_report(material), {})
     assert_loads_nothing(made.html)

@@ -42,6 +42,9 @@ UNDOCUMENTED = {
     "SimplifiedPlaylistObject": {"primary_color"},
 }
 
+FEW = 4
+"""Playlists that are compared: all are made the same way."""
+
 Specification = dict[str, Any]
 
 
@@ -128,8 +131,8 @@ def test_a_single_object_is_as_described(specification: Specification, get: Get,
 
 def test_playlists_are_as_described(specification: Specification, get: Get) -> None:
     playlists = get("/me/playlists").json()["items"]
-    assert playlists
-    for playlist in playlists:
+    assert len(playlists) > FEW
+    for playlist in playlists[:FEW]:
         path = f"/playlists/{playlist['id']}"
         _validate(specification, "/playlists/{playlist_id}", get(path).json())
         _validate(specification, "/playlists/{playlist_id}/items", get(f"{path}/items").json())

@@ -37,7 +37,7 @@ def documents(*files: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @given(reported=DIFFERENT, cuts=CUTS, order=st.randoms(use_true_random=False))
-@settings(max_examples=examples(50))
+@settings(max_examples=examples(20))
 def test_rows_that_differ_are_the_same_plays_however_they_are_split_over_files(
     reported: list[Details], cuts: list[int], order: Any
 ) -> None:
@@ -51,7 +51,7 @@ def test_rows_that_differ_are_the_same_plays_however_they_are_split_over_files(
 
 
 @given(reported=st.lists(st.sampled_from(("fwdbtn", "backbtn", "clickrow")), min_size=1, max_size=5))
-@settings(max_examples=examples(20))
+@settings(max_examples=examples(10))
 def test_a_copy_adds_nothing_and_within_a_file_every_row_counts(reported: list[str]) -> None:
     rows = rows_of([("a", reason, True) for reason in reported])
     whole = documents(rows)
