@@ -22,6 +22,7 @@ LAYERS = (
     {"storage", "spotify", "importers"},
     {"local"},
     {"stages"},
+    {"recommender"},
     {"report", "accounts"},
     {"monitoring"},
     {"orchestration"},
@@ -161,6 +162,25 @@ def test_nothing_left_of_orchestration_imports_dagster() -> None:
     ]
     assert shown(wrong) == []
     assert any(found[2].startswith("dagster") for found in IMPORTS)
+
+
+def test_nothing_in_the_core_knows_the_recommender() -> None:
+    known_by = {
+        part_of(path) for path, _, name in IMPORTS if internal(name) == "recommender" and part_of(path) != "recommender"
+    }
+    assert known_by <= {"orchestration", "cli", "definitions"}
+
+
+def test_only_the_edges_of_the_recommender_read_and_write() -> None:
+    edges = {"reading", "building", "models", "albums"}
+    wrong = [
+        found
+        for found in IMPORTS
+        if part_of(found[0]) == "recommender"
+        and found[0].stem not in edges
+        and (internal(found[2]) not in (None, "model", "transforms", "recommender") or found[2].split(".")[0] in I_O)
+    ]
+    assert shown(wrong) == []
 
 
 def test_one_machine_is_known_to_commands_alone() -> None:
