@@ -7,7 +7,16 @@ from typing import Any
 
 import dagster as dg
 
-from echostats_pipeline.orchestration.assets import catalog, ingestion, library, report, rollups, snapshots, sources
+from echostats_pipeline.orchestration.assets import (
+    catalog,
+    ingestion,
+    library,
+    recommendations,
+    report,
+    rollups,
+    snapshots,
+    sources,
+)
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
 from echostats_pipeline.orchestration.automation.sensors import SENSORS, sync_sensors
@@ -23,7 +32,7 @@ from echostats_pipeline.orchestration.resources.tag_sources import TagSourcesRes
 from echostats_pipeline.orchestration.runs import SyncJobsResource
 from echostats_pipeline.settings import Settings, load_settings
 
-MODULES = (sources, ingestion, rollups, snapshots, report, library, catalog)
+MODULES = (sources, ingestion, rollups, snapshots, recommendations, report, library, catalog)
 
 
 def build_resources(store: StoreResource | None = None, clock: ClockResource | None = None) -> dict[str, Any]:

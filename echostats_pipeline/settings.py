@@ -21,6 +21,7 @@ from echostats_pipeline.errors import SettingsError
 DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
 EMBEDDED_MONGO = "ECHOSTATS_EMBEDDED_MONGO"
 """Variable that lets code under Dagster use the embedded server."""
+Switch = Literal["on", "off"]
 SyncSensors = Literal["auto", "per_user", "fanout"]
 SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
@@ -136,6 +137,13 @@ class Settings(BaseSettings):
         "to you before it blocks a faulty installation",
         default=None,
     )
+    recommendations: Switch | None = _variable(
+        "ECHOSTATS_RECOMMENDATIONS",
+        "`on`: recommends songs to users, from the plays of each and of those who share theirs; `off`: computes and "
+        "reads nothing for it",
+        shown="`off`; `on` with the simulated Spotify",
+        default=None,
+    )
     sync_interval_minutes: int = _variable(
         "SYNC_INTERVAL_MINUTES", "minutes between two syncs of each user", default=15, ge=1, le=LARGEST
     )
@@ -195,6 +203,11 @@ class Settings(BaseSettings):
     def simulated(self) -> bool:
         """Whether this installation uses the simulated Spotify instead of the real one."""
         return self.spotify_client_id is None
+
+    @property
+    def recommends(self) -> bool:
+        """Whether songs are recommended; without the setting, only to simulated users."""
+        return self.simulated if self.recommendations is None else self.recommendations == "on"
 
     @classmethod
     def settings_customise_sources(

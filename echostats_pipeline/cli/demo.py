@@ -52,6 +52,10 @@ def demo() -> None:
         runner.run("Completing the catalogue", "catalog_enrichment")
         for user in users:
             rebuild_with(runner, store, user)
+        if settings.recommends:
+            runner.run("Evaluating models of recommendations", "model_build")
+            for user in users:
+                run_of_user(runner, f"Recommending songs to {user.display_name}", "recommendation_build", user)
         for user in users:
             run_of_user(runner, f"Writing the report of {user.display_name}", "report_build", user)
         runner.run("Checking everything", "audit")
@@ -111,11 +115,13 @@ def next_steps(settings: Settings, user: User) -> str:
     """The commands to try next."""
     command = own_command()
     report = f"{command} report --open --user {user.partition_key}"
+    recommend = f"{command} recommend --user {user.partition_key}"
     return (
         f"Everything is in {settings.home}.\n"
         "Next:\n"
         f"  {command} up                            open the Dagster UI; the simulated users go on listening\n"
         f"  {report}  a page to look at: top lists, calendar, discoveries\n"
+        f"  {recommend}     songs to discover and to hear again, each with its reason\n"
         f'  mongosh "$({command} mongo uri)"        read the database; `{command} mongo stop` afterwards\n'
         f"  {command} demo                          run it again: nothing is added twice"
     )

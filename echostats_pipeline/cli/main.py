@@ -56,6 +56,16 @@ COMMANDS = {
         "rules",
         "List, try, add and remove rules of a user: what statistics leave out, join, keep apart or call otherwise.",
     ),
+    "recommend": ListedCommand(
+        "recommend",
+        "recommend",
+        "List songs that a user may like to hear, and why: new ones, and ones to hear again.",
+    ),
+    "models": ListedCommand(
+        "models",
+        "models",
+        "Show which models order the recommendations and how they did, or go back to an earlier one.",
+    ),
     "report": ListedCommand(
         "report",
         "report",

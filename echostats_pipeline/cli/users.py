@@ -95,6 +95,27 @@ def timezone(name: str, zone: str) -> None:
         click.echo(f"Every day from {days.first} to {days.last} waits for a rebuild; `echostats up` does it by itself.")
 
 
+@users.command()
+@user_argument
+@click.argument("answer", type=click.Choice(["on", "off"]))
+def sharing(name: str, answer: str) -> None:
+    """Decide whether a user's plays may serve recommendations for other users of this installation.
+
+    By default, real users do not share their plays, and simulated users do.
+    """
+    with open_database(load_settings()) as store:
+        user = store.users.find(name)
+        store.users.set_sharing(user.user_id, shares=answer == "on")
+        if answer == "off":
+            # They may rest on the plays of this user.
+            store.recommendations.forget_neighbours()
+            store.recommendations.forget_lists_for_others(user.user_id)
+    if answer == "on":
+        click.echo(f"The plays of {user.partition_key} may serve others from the next nightly run on.")
+    else:
+        click.echo(f"The plays of {user.partition_key} serve nobody else. Lists of others are made again every night.")
+
+
 def users_table(store: Store, known: Iterable[User], now: datetime) -> Table:
     """A table of all users: key, name, status, zone, last sync, days until the consent ends, plays."""
     plays = Column("plays", justify="right")

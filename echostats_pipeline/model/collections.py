@@ -24,6 +24,15 @@ from echostats_pipeline.model.operations import (
 )
 from echostats_pipeline.model.plays import CoveredSpan, ListeningGap, Play, RecentlyPlayedPage, UnfinishedMerge
 from echostats_pipeline.model.rules import Rule
+from echostats_pipeline.model.recommendations import (
+    ArtistAlbums,
+    ItemNeighbours,
+    ModelActivation,
+    ModelEvaluation,
+    RecommendationList,
+    RecommendationWeek,
+    TasteVector,
+)
 from echostats_pipeline.model.statistics import (
     AnalyticsSnapshot,
     CalendarSnapshot,
@@ -258,6 +267,17 @@ EXTRA_COLLECTIONS = (
     ),
     Collection("spotify_limits", SpotifyLimit, (by("family", unique=True),), owned_by_user=False),
     Collection("refused_endpoints", RefusedEndpoint, (by("endpoint", unique=True),), owned_by_user=False),
+    Collection("recommendations", RecommendationList, (by("user_id", "task", unique=True),)),
+    Collection(
+        "recommendation_weeks",
+        RecommendationWeek,
+        (by("user_id", "task", "week", unique=True), by("counted_at", "shown_at")),
+    ),
+    Collection("taste_vectors", TasteVector, (by("user_id", unique=True),)),
+    Collection("item_neighbours", ItemNeighbours, (by("spotify_id", unique=True),), owned_by_user=False, is_cache=True),
+    Collection("model_evaluation", ModelEvaluation, (by("task", "-evaluated_at", unique=True),), owned_by_user=False),
+    Collection("model_registry", ModelActivation, (by("task", "-activated_at"),), owned_by_user=False),
+    Collection("artist_albums", ArtistAlbums, (by("artist_id", unique=True),), owned_by_user=False),
     Collection("incidents", Incident, (by("key", unique=True), by("user_id"), by("closed_at"), by("pending"))),
     Collection(
         "artist_tags",

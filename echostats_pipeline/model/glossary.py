@@ -324,6 +324,12 @@ MEANINGS: Mapping[str, str] = {
     "attempts": "How often sending was tried.",
     "next_attempt_at": "When to try again.",
     "accepted_by": "Marks of the addresses that have the notice already.",
+    # Recommendations.
+    "task": "Which kind of list: `discover` or `rediscover`.",
+    "artist_id": "Spotify's id of the artist; empty if unknown.",
+    "tag": "The tag: a genre of artists.",
+    "activated_at": "When it came into force.",
+    "evaluated_at": "When the models were compared.",
 }
 
 

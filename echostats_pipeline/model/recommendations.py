@@ -9,7 +9,17 @@ from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_n
 Task = Literal["discover", "rediscover"]
 Model = Literal["basket_knn", "hybrid", "content"]
 Baseline = Literal["popularity", "recent_popularity", "own_artists", "own_most_played", "random"]
-Scorer = Model | Baseline
+Scorer = Literal[
+    "basket_knn",
+    "hybrid",
+    "content",
+    "popularity",
+    "recent_popularity",
+    "own_artists",
+    "own_most_played",
+    "random",
+]
+"""A model or a baseline."""
 Strategy = Literal["hybrid", "collaborative", "own_listening", "content_based", "baseline"]
 Source = Literal["other_users", "library", "artist_albums", "similar_tags", "own_history"]
 ReasonKind = Literal["collaborative", "own_listening", "features", "tags", "baseline"]
@@ -154,9 +164,15 @@ class Neighbour(Embedded):
 
 
 class ItemNeighbours(Document):
-    """The songs heard together with one song, by users who share their plays (collection ``item_neighbours``)."""
+    """One song in the plays of users who share them (collection ``item_neighbours``), and those heard with it."""
 
     spotify_id: str
+    listeners: int
+    """How many users have played it in the last two years."""
+    plays_28_days: float
+    """Plays in the last 28 days."""
+    recent_plays: float
+    """Plays, each of which weighs half as much for every week that has passed since."""
     weight: float
     """Weight with which the song itself was heard."""
     neighbours: list[Neighbour]
@@ -183,7 +199,7 @@ class ScorerResult(Embedded):
 
 
 class ModelEvaluation(Document):
-    """One comparison of the models with the baselines on the plays of the last weeks (``model_evaluations``)."""
+    """One comparison of the models with the baselines on the plays of the last weeks (``model_evaluation``)."""
 
     task: Task
     evaluated_at: UtcDatetime = Field(default_factory=utc_now)

@@ -65,8 +65,15 @@ class User(Document):
     simulated: bool = False
     adopted_at: UtcDatetime | None = None
     """When this pipeline took over the user, whom the API of EchoStats had added."""
+    shares_plays: bool | None = None
+    """Whether the plays may serve recommendations for others; null for the default: simulated users share theirs."""
     saved_tracks_version: str = ""
     """A version that shows whether the saved tracks have changed since they were read."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether the plays may serve recommendations for others."""
+        return self.simulated if self.shares_plays is None else self.shares_plays
 
     @property
     def user_id(self) -> str:

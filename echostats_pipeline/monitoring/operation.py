@@ -6,10 +6,12 @@ A fault found here makes no document wrong, so each one is a warning. The findin
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import get_args
 
 from echostats_pipeline.accounts.consent import EXPIRES_SOON, consent_left
 from echostats_pipeline.model.collections import declared
 from echostats_pipeline.model.plays import ListeningGap
+from echostats_pipeline.model.recommendations import Task
 from echostats_pipeline.monitoring.audit import MOST_ROWS, AuditedUser, AuditFinding, Row, worst
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.audit import AuditStore
@@ -80,6 +82,32 @@ def tracks_are_enriched(store: Store, settings: Settings, _: datetime, scope: Se
     )
     numbers = {"plays": total.plays, **vars(total), "share": round(total.share, 4)}
     return AuditFinding(passed, "WARN", said if passed else said + todo, numbers, worst(rows, "waiting", "plays"))
+
+
+def model_beats_popularity(
+    store: Store, settings: Settings, _: datetime, _scope: Sequence[AuditedUser]
+) -> AuditFinding:
+    """What orders the recommendations is a model that is surely better than popularity and the other simple baselines.
+
+    Otherwise a baseline orders them. With few users this is to be expected, and it is no fault: there is little to
+    learn from, and the lists say so.
+    """
+    if not settings.recommends:
+        return AuditFinding(True, "WARN", "Recommendations are off, so there is no model.", {"models": 0})
+    last = [each[-1] for task in get_args(Task) if (each := store.recommendations.evaluations(task, most=1))]
+    rows = [
+        {"list": each.task, "served": each.served, "difference": each.difference, "lower": each.lower, "why": each.why}
+        for each in last
+    ]
+    served = [each for each in last if each.passed and each.served == each.model]
+    said = " ".join(f"To {each.task}: {each.why}" for each in last)
+    return AuditFinding(
+        len(served) == len(last),
+        "WARN",
+        said or "No model was evaluated yet; the next nightly run does it.",
+        {"models": len(served), "kinds_of_lists": len(last)},
+        rows,
+    )
 
 
 def users_are_synced(_: Store, settings: Settings, now: datetime, scope: Sequence[AuditedUser]) -> AuditFinding:

@@ -16,6 +16,7 @@ from echostats_pipeline.monitoring import audit, operation
 from echostats_pipeline.monitoring.audit import AuditedUser, AuditFinding, Examination
 from echostats_pipeline.orchestration.assets.catalog import tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
+from echostats_pipeline.orchestration.assets.recommendations import model_evaluation
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.assets.sources import spotify
@@ -123,9 +124,17 @@ of_snapshots = _checks(
     analytics_snapshots, audit.analytics_snapshots_match_rollups, audit.analytics_snapshots_are_unique
 )
 of_tracks = _checks(tracks, operation.tracks_are_enriched)
+of_models = _checks(model_evaluation, operation.model_beats_popularity)
 of_spotify = _checks(spotify, operation.users_are_synced, operation.consents_last, operation.spotify_answers)
 
-CHECKS: Sequence[dg.AssetChecksDefinition] = (before_rollups, of_rollups, of_snapshots, of_tracks, of_spotify)
+CHECKS: Sequence[dg.AssetChecksDefinition] = (
+    before_rollups,
+    of_rollups,
+    of_snapshots,
+    of_tracks,
+    of_models,
+    of_spotify,
+)
 """All checks. A run of an asset evaluates all its checks, else the UI would show them as not evaluated until the audit.
 
 The checks of Spotify run only in the nightly audit: no run builds that asset, and its findings are about all users.

@@ -13,10 +13,16 @@ from echostats_pipeline.orchestration.assets.ingestion import (
     streaming_history_import,
 )
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks, top_items
+from echostats_pipeline.orchestration.assets.recommendations import (
+    item_neighbours,
+    model_evaluation,
+    recommendations,
+    taste_vectors,
+)
 from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
-from echostats_pipeline.orchestration.checks import before_rollups, of_rollups, of_snapshots, of_tracks
+from echostats_pipeline.orchestration.checks import before_rollups, of_models, of_rollups, of_snapshots, of_tracks
 from echostats_pipeline.orchestration.instance.retention import retention
 from echostats_pipeline.orchestration.tags import AFTER_PLAYS, READS_ONLY, RETRIED, at_most
 
@@ -49,6 +55,18 @@ snapshot_build = dg.define_asset_job(
     _selection([analytics_snapshots], [of_snapshots]),
     description="Rebuild the statistics of all periods of a user.",
     tags=at_most(minutes=15),
+)
+model_build = dg.define_asset_job(
+    "model_build",
+    _selection([item_neighbours, model_evaluation], [of_models]),
+    description="Find songs that are heard together, and compare the models of recommendations with simple baselines.",
+    tags=at_most(minutes=120),
+)
+recommendation_build = dg.define_asset_job(
+    "recommendation_build",
+    _selection([taste_vectors, recommendations]),
+    description="Make the lists of recommended songs of a user.",
+    tags=at_most(minutes=60),
 )
 report_build = dg.define_asset_job(
     "report_build",
@@ -89,6 +107,8 @@ JOBS = (
     user_sync,
     rollup_build,
     snapshot_build,
+    model_build,
+    recommendation_build,
     report_build,
     library_sync,
     history_import,

@@ -159,7 +159,7 @@ def trials(listening: Listening, songs: Songs, libraries: Mapping[str, Library],
         heard_later = np.array(sorted({song for each in later[user] for song in each}), dtype=np.int64)
         unseen.append(float((profile.counts[heard_later] == 0).mean()))
         candidates: dict[Task, Flags] = {
-            "discover": candidates_to_discover(profile, (profile.others > 0) | saved, saved),
+            "discover": songs.on_spotify & candidates_to_discover(profile, (profile.others > 0) | saved, saved),
             "rediscover": candidates_to_rediscover(profile),
         }
         for task, among in candidates.items():
@@ -231,17 +231,15 @@ def _verdict(
     covers = by_name[model].coverage >= required
     passed = low > 0 and covers and len(differences) >= LEAST_UNITS
     difference = float(np.mean(differences))
-    said = (
-        f"NDCG@20 of {model} minus that of the best baseline, {baseline}: {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
-    )
+    by = f"NDCG@20 differs by {difference:+.3f}, with 95 % confidence by {low:+.3f} to {high:+.3f}"
     if passed:
-        why = f"{said}, so {model} is active."
+        why = f"{model} is better than the best baseline, {baseline}, so it is active: {by}."
     elif len(differences) < LEAST_UNITS:
         why = f"{len(differences)} {unit} are too few to judge a model, so {baseline} is served."
     elif low <= 0:
-        why = f"{said}: not surely better, so {baseline} is served."
+        why = f"{model} is not surely better than {baseline}, so {baseline} is served: {by}."
     else:
-        why = f"{said}, but its lists cover too few songs, so {baseline} is served."
+        why = f"The lists of {model} cover too few songs, so {baseline} is served: {by}."
     return ModelEvaluation(
         task=task,
         evaluated_at=now,

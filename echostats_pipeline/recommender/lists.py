@@ -19,7 +19,7 @@ from echostats_pipeline.model.recommendations import (
     Task,
 )
 from echostats_pipeline.recommender.baskets import HALF_LIFE_DAYS
-from echostats_pipeline.recommender.listening import Flags, Floats, Numbers
+from echostats_pipeline.recommender.listening import Flags, Floats
 from echostats_pipeline.recommender.neighbours import CAP, MOST, SHRINKAGE
 from echostats_pipeline.recommender.scoring import (
     AGREEMENT,
@@ -164,7 +164,7 @@ def recommend(
     """
     if task == "discover":
         available = (profile.others > 0) | origins.library | origins.albums
-        candidates = candidates_to_discover(profile, available, origins.library)
+        candidates = candidates_to_discover(profile, available, origins.library) & songs.on_spotify
     else:
         candidates = candidates_to_rediscover(profile)
     candidates = candidates & ~origins.disliked
@@ -331,7 +331,7 @@ def _plays_of_artist(maker: _Maker, song: int) -> int:
 
 
 def _times(plays: int) -> str:
-    return "once" if plays == 1 else f"{plays:,} times"
+    return {1: "once", 2: "twice"}.get(plays, f"{plays:,} times")
 
 
 def _note(task: Task, profile: Profile, candidates: int, shown: int) -> str:
@@ -367,11 +367,3 @@ def _confidence(maker: _Maker, served: Scorer, tracks: Sequence[RecommendedTrack
     of_hybrid = (of_knn + of_content) / 2 * (1 + 0.2 * 2 / 3)
     parts: dict[Scorer, float] = {"basket_knn": of_knn, "content": of_content, "hybrid": of_hybrid}
     return round(min(parts[served], 1.0), 4)
-
-
-def songs_of(track_ids: Iterable[str], numbers: dict[str, int], size: int) -> Flags:
-    """Flags of the songs with these ids; unknown ids are ignored."""
-    found = np.zeros(size, dtype=bool)
-    known: Numbers = np.array([numbers[each] for each in track_ids if each in numbers], dtype=np.int64)
-    found[known] = True
-    return found

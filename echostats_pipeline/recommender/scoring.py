@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import get_args
 
 import numpy as np
@@ -24,6 +24,8 @@ HARDLY, REST_DAYS = 1, 30.0
 """A song of the library counts as new with so few plays, if the last one is so many days ago."""
 AGREEMENT = 0.2
 """How much the agreement of two models adds to their mean."""
+REMEMBERED = timedelta(days=2 * 365)
+"""Shared plays before this time do not serve others: after eight half-lives they weigh nothing."""
 LIKED_WEIGHT = 3.0
 """A song that the user marked as liked weighs as much as so many plays today."""
 MODELS: tuple[Model, ...] = get_args(Model)
@@ -40,10 +42,12 @@ class Songs:
     Attributes:
         artists: The number of the primary artist.
         content: The sound of the songs.
+        on_spotify: Whether Spotify knows the song; others, as local files, cannot be recommended as new.
     """
 
     artists: Numbers
     content: Content
+    on_spotify: Flags
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +69,7 @@ class Shared:
     @classmethod
     def of(cls, listening: Listening, now: datetime, neighbours: Neighbours | None = None) -> "Shared":
         """Compute from all plays before `now`; `neighbours` may have been computed before."""
-        shared = listening.shared()
+        shared = listening.shared().since(now - REMEMBERED)
         heard_by = shared.liked().select("user", "item").unique()["item"].to_numpy()
         return cls(
             neighbours or item_neighbours(build_baskets(shared, now)),
@@ -129,13 +133,9 @@ class Profile:
         own = listening.of_user(user)
         shares = bool(listening.shares[user])
         counts = own.counts()
+        in_shared = own.since(now - REMEMBERED).counts() > 0 if shares else np.zeros(listening.size, dtype=bool)
         baskets = build_baskets(own, now)
-        weights = own.decayed(now, SEED_HALF_LIFE_DAYS)
-        if liked is not None:
-            weights = weights + LIKED_WEIGHT * liked
-        if disliked is not None:
-            weights = np.where(disliked, 0.0, weights)
-        weights = np.log1p(weights)
+        weights = taste_weights(own, now, liked, disliked)
         return cls(
             shares=shares,
             plays=int(counts.sum()),
@@ -145,19 +145,34 @@ class Profile:
             last_days=own.last_days(now),
             baskets=baskets,
             neighbours=shared.neighbours if shares else shared.neighbours.joined(item_neighbours(baskets)),
-            others=shared.listeners - (counts > 0) if shares else shared.listeners,
+            others=np.maximum(shared.listeners - in_shared, 0),
             taste=Taste.of(songs.content, weights),
         )
 
     def seeds(self) -> Numbers:
         """The songs that say most about the user's taste now."""
-        order = np.lexsort((np.arange(len(self.weights)), -self.weights))[:MOST_SEEDS]
-        return np.sort(order[self.weights[order] > 0])
+        return seeds_of(self.weights)
 
     def heard_by_others(self, one: int, other: int, shared: Shared) -> bool:
         """Whether another user has heard both songs together."""
         listeners = int(shared.neighbours.listeners[one, other])
         return listeners > int(self.shares and self.baskets.together(one, other))
+
+
+def taste_weights(own: Listening, now: datetime, liked: Flags | None = None, disliked: Flags | None = None) -> Floats:
+    """How much each song says about a user's taste now: the logarithm of recent plays, and of what the user likes."""
+    weights = own.decayed(now, SEED_HALF_LIFE_DAYS)
+    if liked is not None:
+        weights = weights + LIKED_WEIGHT * liked
+    if disliked is not None:
+        weights = np.where(disliked, 0.0, weights)
+    return np.log1p(weights)
+
+
+def seeds_of(weights: Floats) -> Numbers:
+    """The songs with the largest weights, equals in the order of songs; in order of number."""
+    order = np.lexsort((np.arange(len(weights)), -weights))[:MOST_SEEDS]
+    return np.sort(order[weights[order] > 0])
 
 
 def candidates_to_rediscover(profile: Profile) -> Flags:

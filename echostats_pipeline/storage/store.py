@@ -20,6 +20,7 @@ from echostats_pipeline.storage.owned import OwnedStore
 from echostats_pipeline.storage.pages import PageStore
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.storage.readings import ReadingStore
+from echostats_pipeline.storage.recommendations import RecommendationStore
 from echostats_pipeline.storage.removals import RemovalStore
 from echostats_pipeline.storage.rules import RuleStore
 from echostats_pipeline.storage.statistics import StatisticsStore
@@ -48,6 +49,7 @@ class Store:
     imports: ImportStore
     limits: LimitStore
     incidents: IncidentStore
+    recommendations: RecommendationStore
     owned: OwnedStore
     removals: RemovalStore
 
@@ -74,6 +76,7 @@ class Store:
             imports=ImportStore(db),
             limits=LimitStore(db),
             incidents=IncidentStore(db),
+            recommendations=RecommendationStore(db),
             owned=OwnedStore(db),
             removals=RemovalStore(db),
         )

@@ -180,6 +180,10 @@ class UserStore:
         """Record the IANA zone in which a user's days begin."""
         self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"timezone": known_timezone(timezone)}})
 
+    def set_sharing(self, user_id: str, *, shares: bool) -> None:
+        """Record whether a user's plays may serve recommendations for others."""
+        self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"shares_plays": shares}})
+
     def history_span(self, user_id: str) -> tuple[datetime, datetime] | None:
         """The ends of the user's first and last stored play; None without plays."""
         ends = [

@@ -37,6 +37,29 @@ PURPOSES: Mapping[str, Purpose] = {
         "the asset `albums`; `tracks` and `listening_history` add what they mention first",
     ),
     "playlists": Purpose("The playlists a user owns or follows, with their tracks.", "the asset `playlists`"),
+    "recommendations": Purpose(
+        "Two lists per user: songs not heard yet, and songs to hear again.",
+        "the asset `recommendations`, and `echostats recommend` before its first run",
+    ),
+    "recommendation_weeks": Purpose(
+        "The first list of each week, a list that was not shown, and how many songs of both the user played.",
+        "the asset `recommendations`",
+    ),
+    "taste_vectors": Purpose("One document per user: how the songs played lately sound.", "the asset `taste_vectors`"),
+    "item_neighbours": Purpose(
+        "One document per song that users who share their plays have played in two years: what is heard along with it.",
+        "the asset `item_neighbours`",
+    ),
+    "model_evaluation": Purpose(
+        "One document per night and kind of list: models against baselines.", "the asset `model_evaluation`"
+    ),
+    "model_registry": Purpose(
+        "What orders the lists, since when and why; the newest document of a kind is in force.",
+        "the asset `model_evaluation` and `echostats models`",
+    ),
+    "artist_albums": Purpose(
+        "Albums of much played artists, with songs that users may not know.", "the asset `artist_albums`"
+    ),
     "daily_rollups": Purpose("One document per user and local day.", "the asset `daily_rollups`"),
     "analytics_snapshots": Purpose("One document per user and rolling period.", "the asset `analytics_snapshots`"),
     "sync_jobs": Purpose("One user's part of one run: its steps, its progress and its end.", "every run"),

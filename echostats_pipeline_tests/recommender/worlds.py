@@ -72,4 +72,4 @@ def world(
         heard,
     )
     artists = np.arange(songs) // songs_an_artist
-    return World(listening, Songs(artists, Content.of(known, [[]] * songs)), cluster_of)
+    return World(listening, Songs(artists, Content.of(known, [[]] * songs), np.ones(songs, dtype=bool)), cluster_of)

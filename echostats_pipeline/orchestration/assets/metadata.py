@@ -11,9 +11,16 @@ from typing import Any
 import dagster as dg
 
 from echostats_pipeline.model.operations import FileImport
+from echostats_pipeline.model.recommendations import (
+    ModelEvaluation,
+    RecommendationList,
+    RecommendationWeek,
+    RecommendedTrack,
+    Task,
+)
 from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.monitoring.api_usage import FamilyCalls
-from echostats_pipeline.report.charts import bar_chart, embedded, heat_map
+from echostats_pipeline.report.charts import bar_chart, embedded, heat_map, interval_chart
 from echostats_pipeline.report.make import WrittenReport
 from echostats_pipeline.stages.artist_tags import TagProgress
 from echostats_pipeline.stages.statistics import Snapshots
@@ -22,7 +29,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.statistics.overview import HOURS_A_DAY, plays_per_day, plays_per_weekday_and_hour
 
 OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed", "short")
-DAYS_SHOWN, HABIT_DAYS, TOP = 90, 365, 10
+DAYS_SHOWN, HABIT_DAYS, WEEKS_SHOWN, TOP = 90, 365, 26, 10
 REPORTED = ("size_bytes", "charts", "pictures", "pictures_missing")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HOUR_MS = 3_600_000
@@ -89,6 +96,66 @@ def report_links(written: Mapping[str, WrittenReport]) -> dict[str, Any]:
         **sums,
         "file": dg.MetadataValue.path(made.path),
         "open": dg.MetadataValue.url(made.path.as_uri()),
+    }
+
+
+def list_overview(made: Mapping[str, Mapping[Task, RecommendationList]]) -> dict[str, Any]:
+    """The lists by partition key of the user; for a single user also the first songs of each with their reasons."""
+    lines: list[dict[str, Cell]] = [
+        {"user": user, "list": task, "songs": len(each.tracks), "ordered_by": each.model, "why": each.why}
+        for user, lists in made.items()
+        for task, each in lists.items()
+    ]
+    songs: dict[str, Any] = {}
+    if len(made) == 1:
+        (lists,) = made.values()
+        for task, each in lists.items():
+            songs |= _table(task, map(_recommended, each.tracks[:TOP]))
+    return {**_table("lists", lines), **songs}
+
+
+def evaluation_overview(
+    kept: Mapping[Task, Sequence[ModelEvaluation]], weeks: Sequence[RecommendationWeek]
+) -> dict[str, Any]:
+    """The verdict, the numbers and the history of each kind of list; and what users have played of earlier lists."""
+    found: dict[str, Any] = {}
+    for task, evaluations in kept.items():
+        last = evaluations[-1]
+        points = {f"{each.evaluated_at:%d %b}": (each.lower, each.difference, each.upper) for each in evaluations}
+        chart = interval_chart(points)
+        found |= {
+            f"{task}_served": last.served,
+            f"{task}_verdict": last.why,
+            f"{task}_ndcg_difference": last.difference,
+            f"{task}_ndcg_difference_lower": last.lower,
+            f"{task}_history": _picture(chart, f"NDCG@20 of the best model minus that of the best baseline, to {task}"),
+            **_table(f"{task}_results", (result.model_dump() for result in last.results)),
+        }
+    return {**found, **_table("weeks", map(_hits, _by_week(weeks)))}
+
+
+def _recommended(track: RecommendedTrack) -> dict[str, Cell]:
+    return {"rank": track.rank, "name": track.name, "artist": track.artist_name, "why": track.reason}
+
+
+def _by_week(weeks: Sequence[RecommendationWeek]) -> list[list[RecommendationWeek]]:
+    """The counted weeks of all users, by week and kind of list, the latest first."""
+    grouped: dict[tuple[str, str], list[RecommendationWeek]] = {}
+    for week in weeks:
+        grouped.setdefault((week.week, week.task), []).append(week)
+    return [grouped[key] for key in sorted(grouped, reverse=True)][:WEEKS_SHOWN]
+
+
+def _hits(weeks: Sequence[RecommendationWeek]) -> dict[str, Cell]:
+    return {
+        "week": weeks[0].week,
+        "list": weeks[0].task,
+        "users": len(weeks),
+        "songs_shown": sum(len(week.shown_ids) for week in weeks),
+        "played_within_7_days": sum(week.hits or 0 for week in weeks),
+        "songs_not_shown": sum(len(week.control_ids) for week in weeks),
+        "of_these_played": sum(week.control_hits or 0 for week in weeks),
+        "songs_in_both": sum(week.in_both for week in weeks),
     }
 
 

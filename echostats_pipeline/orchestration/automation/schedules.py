@@ -7,10 +7,18 @@ import dagster as dg
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.run_requests import closing_requests, users_per_run, users_requests
 from echostats_pipeline.orchestration.instance.retention import retention
-from echostats_pipeline.orchestration.jobs import audit, library_sync, report_build, rollup_build
+from echostats_pipeline.orchestration.jobs import (
+    audit,
+    library_sync,
+    model_build,
+    recommendation_build,
+    report_build,
+    rollup_build,
+)
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 
+OFF = "Recommendations are off (ECHOSTATS_RECOMMENDATIONS)."
 ON = dg.DefaultScheduleStatus.RUNNING
 
 
@@ -69,6 +77,30 @@ def nightly_audit() -> dg.RunRequest:
 
 
 @dg.schedule(
+    job=model_build,
+    cron_schedule="50 4 * * *",
+    default_status=ON,
+    description="Finds songs that are heard together and evaluates the models of recommendations, at 04:50 UTC.",
+)
+def nightly_models(store: StoreResource) -> dg.RunRequest | dg.SkipReason:
+    """Request one run for the whole installation, after the libraries were read."""
+    return dg.RunRequest() if store.settings.recommends else dg.SkipReason(OFF)
+
+
+@dg.schedule(
+    job=recommendation_build,
+    cron_schedule="25 5 * * *",
+    default_status=ON,
+    description="Makes every user's lists of recommended songs, at 05:25 UTC.",
+)
+def daily_recommendations(
+    context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request a run for each user, or a few runs for many, before the reports."""
+    return _once_a_day(context, store, clock, of=lambda _: True) if store.settings.recommends else dg.SkipReason(OFF)
+
+
+@dg.schedule(
     job=report_build,
     cron_schedule="45 5 * * *",
     default_status=ON,
@@ -94,4 +126,12 @@ def _once_a_day(
     )
 
 
-SCHEDULES = (daily_close, daily_library, nightly_retention, nightly_audit, daily_report)
+SCHEDULES = (
+    daily_close,
+    daily_library,
+    nightly_retention,
+    nightly_audit,
+    nightly_models,
+    daily_recommendations,
+    daily_report,
+)

@@ -1,0 +1,121 @@
+"""``echostats recommend``: shows a user's recommendations."""
+
+import json
+from collections.abc import Mapping
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.users import PIPED_WIDTH
+from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.recommendations import RecommendationList, RecommendedTrack, Source, Task
+from echostats_pipeline.model.users import User
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.storage.store import Store
+
+MOST = 50
+TITLES: Mapping[Task, str] = {"discover": "New to", "rediscover": "To hear again, for"}
+SOURCES: Mapping[Source, str] = {
+    "other_users": "others here",
+    "library": "library",
+    "artist_albums": "albums of the artist",
+    "similar_tags": "similar tags",
+    "own_history": "own history",
+}
+
+
+@click.command()
+@click.option("--user", "name", required=True, help="Whom to recommend to: partition key, display name or Spotify id.")
+@click.option("--discover", "task", flag_value="discover", help="Only songs that the user has not heard yet.")
+@click.option("--rediscover", "task", flag_value="rediscover", help="Only songs played often, and not for half a year.")
+@click.option("--limit", type=click.IntRange(1, MOST), default=30, show_default=True, help="Most songs in each list.")
+@click.option("--json", "as_json", is_flag=True, help="Print the lists as JSON.")
+def recommend(name: str, task: Task | None, limit: int, *, as_json: bool) -> None:
+    """List songs that a user may like to hear, and why: new ones, and ones to hear again."""
+    settings = load_settings()
+    refuse_if_off(settings)
+    with open_database(settings) as store:
+        user = store.users.find(name)
+        lists = store.recommendations.lists(user.user_id) or _made_now(store, settings, user)
+    wanted: list[Task] = [task] if task else list(TITLES)
+    chosen = {each: lists[each].model_copy(update={"tracks": lists[each].tracks[:limit]}) for each in wanted}
+    if as_json:
+        click.echo(json.dumps({each: _as_json(made) for each, made in chosen.items()}, ensure_ascii=False, indent=2))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    for each, made in chosen.items():
+        _print(console, f"{TITLES[each]} {user.display_name or user.partition_key}", made, limit)
+
+
+def refuse_if_off(settings: Settings) -> None:
+    """Stop a command about recommendations while they are off.
+
+    Raises:
+        EchostatsError: they are off.
+    """
+    if not settings.recommends:
+        raise EchostatsError(
+            "Recommendations are off. Set ECHOSTATS_RECOMMENDATIONS=on to have them computed every night on this "
+            "machine, from the plays of each user and of users who share theirs. Spotify's developer policy restricts "
+            "the use of its content for machine learning; read it first."
+        )
+
+
+def _made_now(store: Store, settings: Settings, user: User) -> dict[Task, RecommendationList]:
+    """The first lists of a user, made before the first nightly run."""
+    from echostats_pipeline.recommender.building import Recommender, build_neighbours  # noqa: PLC0415 - needs scipy
+
+    now = utc_now()
+    if not store.recommendations.shared_songs().height:
+        build_neighbours(store, settings.min_play_ms, now)
+    return dict(Recommender(store, settings.min_play_ms, now).rebuild_lists(user).lists)
+
+
+def _as_json(made: RecommendationList) -> dict[str, object]:
+    return made.model_dump(mode="json", exclude={"id", "user_id", "task"})
+
+
+def _print(console: Console, title: str, made: RecommendationList, limit: int) -> None:
+    if made.tracks:
+        table = Table(
+            Column("", justify="right"),
+            Column("track", ratio=3),
+            Column("artist", ratio=2),
+            Column("score", justify="right"),
+            Column("heard before", no_wrap=True),
+            Column("source", ratio=2),
+            Column("why", ratio=5),
+            title=Text(title),
+            expand=True,
+        )
+        for track in made.tracks:
+            table.add_row(
+                str(track.rank),
+                Text(track.name),
+                Text(track.artist_name),
+                f"{track.score:.2f}",
+                _heard_before(track),
+                ", ".join(SOURCES[source] for source in track.sources),
+                Text(track.reason),
+            )
+        console.print(table)
+    else:
+        console.print(Text(f"{title}: nothing."))
+    if made.note and len(made.tracks) < limit:
+        console.print(Text(made.note))
+    by = "a simple baseline" if made.is_baseline else "a model"
+    console.print(Text(f"Ordered by {by}, {made.model}, on {made.created_at:%Y-%m-%d %H:%M} UTC. {made.why}"))
+    console.print()
+
+
+def _heard_before(track: RecommendedTrack) -> str:
+    if not track.heard_before or track.last_played_at is None:
+        return "never"
+    times = {1: "once", 2: "twice"}.get(track.heard_before, f"{track.heard_before:,} times")
+    return f"{times}, last {track.last_played_at:%Y-%m-%d}"
