@@ -53,6 +53,7 @@ def demo() -> None:
         for user in users:
             rebuild_with(runner, store, user)
         if settings.recommends:
+            runner.run("Reading albums of artists", "album_reading")
             runner.run("Evaluating models of recommendations", "model_build")
             for user in users:
                 run_of_user(runner, f"Recommending songs to {user.display_name}", "recommendation_build", user)

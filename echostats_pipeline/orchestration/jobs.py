@@ -14,6 +14,7 @@ from echostats_pipeline.orchestration.assets.ingestion import (
 )
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks, top_items
 from echostats_pipeline.orchestration.assets.recommendations import (
+    artist_albums,
     item_neighbours,
     model_evaluation,
     recommendations,
@@ -62,6 +63,12 @@ model_build = dg.define_asset_job(
     description="Find songs that are heard together, and compare the models of recommendations with simple baselines.",
     tags=at_most(minutes=120),
 )
+album_reading = dg.define_asset_job(
+    "album_reading",
+    _selection([artist_albums]),
+    description="Read albums of much played artists, for recommendations, with calls that nothing else needs.",
+    tags={**at_most(minutes=60), **AFTER_PLAYS},
+)
 recommendation_build = dg.define_asset_job(
     "recommendation_build",
     _selection([taste_vectors, recommendations]),
@@ -108,6 +115,7 @@ JOBS = (
     rollup_build,
     snapshot_build,
     model_build,
+    album_reading,
     recommendation_build,
     report_build,
     library_sync,

@@ -1,6 +1,6 @@
 """What each asset of the recommender does: neighbours of songs, tastes, lists, and what came of last week's lists."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,6 +10,7 @@ import polars as pl
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.model.recommendations import (
+    ArtistAlbums,
     RecommendationList,
     RecommendationWeek,
     TagWeight,
@@ -17,12 +18,12 @@ from echostats_pipeline.model.recommendations import (
     TasteVector,
 )
 from echostats_pipeline.model.users import User
+from echostats_pipeline.recommender.albums import loved_artists
 from echostats_pipeline.recommender.lists import MadeList, Origins, Verdict, recommend
 from echostats_pipeline.recommender.models import TASKS, verdict_in_force
 from echostats_pipeline.recommender.reading import Known, known_songs, read_sessions, shared_plays
 from echostats_pipeline.recommender.scoring import (
     REMEMBERED,
-    SEED_HALF_LIFE_DAYS,
     Profile,
     Shared,
     seeds_of,
@@ -31,8 +32,6 @@ from echostats_pipeline.recommender.scoring import (
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 
-LOVED = 30
-"""Artists of a user whose albums may be recommended."""
 STRONGEST_TAGS = 20
 WEEK = timedelta(days=7)
 
@@ -131,23 +130,26 @@ class Recommender:
 
     def rebuild_lists(self, user: User) -> BuiltLists:
         """Make and store the lists of a user, and count what the user played of earlier ones."""
-        known, played = self.known(user)
+        known = self.known(user)
         weeks = self._count_weeks(user, known)
-        made = self.lists(user, known, played)
+        made = self.lists(user, known)
         for each in made.values():
             self._store.recommendations.put_list(each.shown)
             self._begin_week(user, each)
         return BuiltLists({task: each.shown for task, each in made.items()}, weeks)
 
-    def lists(self, user: User, known: Known, played: pl.DataFrame) -> dict[Task, MadeList]:
+    def lists(self, user: User, known: Known) -> dict[Task, MadeList]:
         """Make the lists of a user, storing nothing."""
         feedback = self._feedback(user)
         profile, shared = self._profile(known, feedback)
-        loved = set(self._loved_artists(known, played))
+        loved = loved_artists(self._store, user)
         albums = self._store.recommendations.albums(loved, shared=True)
+        own = [each for each in albums if each.artist_id in loved]
+        others = [each for each in albums if each.artist_id not in loved]
         origins = Origins(
             library=known.flags(self._store.recommendations.library(user.user_id)["track_id"].to_list()),
-            albums=known.flags(track.spotify_id for each in albums for album in each.albums for track in album.tracks),
+            albums=known.flags(_tracks_of(own)),
+            similar=known.flags(_tracks_of(others)),
             disliked=known.flags(feedback.disliked),
         )
         songs, names = known.catalogue.songs, known.catalogue.names
@@ -158,7 +160,7 @@ class Recommender:
 
     def rebuild_taste(self, user: User) -> TasteVector:
         """Compute and store how the songs that a user plays sound."""
-        known, _ = self.known(user)
+        known = self.known(user)
         profile, _ = self._profile(known, self._feedback(user))
         content, taste = known.catalogue.songs.content, profile.taste
         weights = profile.weights * content.has_features
@@ -184,22 +186,12 @@ class Recommender:
         self._store.recommendations.put_taste(vector)
         return vector
 
-    def known(self, user: User) -> tuple[Known, pl.DataFrame]:
-        """The plays of a user with all songs that may be recommended to them, and the plays alone."""
+    def known(self, user: User) -> Known:
+        """The plays of a user with all songs that may be recommended to them."""
         played = read_sessions(self._store, user, self._min_play_ms)
-        own = known_songs(self._store, [(user, played)])
-        albums = self._store.recommendations.albums(self._loved_artists(own, played), shared=True)
+        albums = self._store.recommendations.albums(loved_artists(self._store, user), shared=True)
         also = self._shared_songs["spotify_id"].to_list()
-        return known_songs(self._store, [(user, played)], also=also, albums=albums, with_library=True), played
-
-    def _loved_artists(self, known: Known, played: pl.DataFrame) -> list[str]:
-        """The artists that a user has played most lately, by their Spotify ids."""
-        weights = known.listening.decayed(self._now, SEED_HALF_LIFE_DAYS * 6) if played.height else np.zeros(0)
-        plays: dict[str, float] = {}
-        for song in np.flatnonzero(weights).tolist():
-            if artist := known.catalogue.names.artist_ids[song]:
-                plays[artist] = plays.get(artist, 0.0) + float(weights[song])
-        return sorted(plays, key=lambda artist: (-plays[artist], artist))[:LOVED]
+        return known_songs(self._store, [(user, played)], also=also, albums=albums, with_library=True)
 
     def _profile(self, known: Known, feedback: Feedback) -> tuple[Profile, Shared]:
         liked, disliked = known.flags(feedback.liked), known.flags(feedback.disliked)
@@ -242,6 +234,10 @@ class Recommender:
             self._store.recommendations.count_week(done)
             counted.append(done)
         return counted
+
+
+def _tracks_of(albums: Iterable[ArtistAlbums]) -> Iterator[str]:
+    return (track.spotify_id for each in albums for album in each.albums for track in album.tracks)
 
 
 def _named_values(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> dict[str, float]:

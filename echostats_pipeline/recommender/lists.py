@@ -1,7 +1,7 @@
 """Lists of recommended tracks: which are candidates, in what order, and the true reason of each."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -44,6 +44,8 @@ LONGEST = 50
 VALID_FOR = timedelta(days=7)
 COLD, LUKEWARM = 3, 5
 """With fewer plays than the first, nothing is known of a taste; with fewer than the second, only its sound."""
+SIMILAR_TAGS = 0.3
+"""Least cosine of the tags of an artist with those of the user."""
 PARAMETERS = {
     "basket_half_life_days": HALF_LIFE_DAYS,
     "seed_half_life_days": SEED_HALF_LIFE_DAYS,
@@ -88,18 +90,20 @@ class Origins:
 
     Attributes:
         library: Saved by the user, or in a playlist of theirs.
-        albums: On albums that were read because users play their artists.
+        albums: On albums of artists whom the user plays much.
+        similar: On albums of artists whom others play much, and who share them.
         disliked: Marked as disliked by the user.
     """
 
     library: Flags
     albums: Flags
+    similar: Flags
     disliked: Flags
 
     @classmethod
     def none(cls, size: int) -> "Origins":
         """No library, no albums."""
-        return cls(*(np.zeros(size, dtype=bool) for _ in range(3)))
+        return cls(*(np.zeros(size, dtype=bool) for _ in range(4)))
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,8 @@ def recommend(
     and history, and albums of artists. Fewer tracks than `LONGEST` are returned with the reason.
     """
     if task == "discover":
-        available = (profile.others > 0) | origins.library | origins.albums
+        origins = replace(origins, similar=origins.similar & _has_similar_tags(profile, songs))
+        available = (profile.others > 0) | origins.library | origins.albums | origins.similar
         candidates = candidates_to_discover(profile, available, origins.library) & songs.on_spotify
     else:
         candidates = candidates_to_rediscover(profile)
@@ -183,7 +188,7 @@ def recommend(
             model=served,
             is_baseline=served not in MODELS,
             why=why,
-            note=_note(task, profile, int(candidates.sum()), len(tracks)),
+            note=_note(task, profile, int(candidates.sum()), int((scores.of[served] > 0).sum()), served, len(tracks)),
             confidence=_confidence(maker, served, tracks),
             plays=profile.plays,
             parameters=PARAMETERS if served in MODELS else {},
@@ -194,6 +199,13 @@ def recommend(
         control,
         [names.track_ids[song] for song in others],
     )
+
+
+def _has_similar_tags(profile: Profile, songs: Songs) -> Flags:
+    """Songs whose artists have much the same tags as those the user plays."""
+    if profile.taste.tags is None:
+        return np.zeros(len(songs.artists), dtype=bool)
+    return np.asarray(np.asarray(songs.content.tags @ profile.taste.tags).reshape(-1) >= SIMILAR_TAGS)
 
 
 def _served(profile: Profile, scores: Scores, task: Task, verdict: Verdict) -> tuple[Scorer, str]:
@@ -257,7 +269,9 @@ def _sources(maker: _Maker, song: int) -> list[Source]:
     if maker.origins.library[song]:
         sources.append("library")
     if maker.origins.albums[song]:
-        sources.append("artist_albums" if _plays_of_artist(maker, song) else "similar_tags")
+        sources.append("artist_albums")
+    if maker.origins.similar[song]:
+        sources.append("similar_tags")
     return sources
 
 
@@ -334,7 +348,7 @@ def _times(plays: int) -> str:
     return {1: "once", 2: "twice"}.get(plays, f"{plays:,} times")
 
 
-def _note(task: Task, profile: Profile, candidates: int, shown: int) -> str:
+def _note(task: Task, profile: Profile, candidates: int, scored: int, served: Scorer, shown: int) -> str:
     """Why the list is short; empty if it is not."""
     if shown == LONGEST:
         return ""
@@ -348,7 +362,8 @@ def _note(task: Task, profile: Profile, candidates: int, shown: int) -> str:
             "There are no new songs to choose from: no other user shares plays of other songs, the library holds no "
             f"unheard song, and no albums of your artists were read yet.{few}"
         )
-    return f"{_songs(candidates)} to choose from; at most two of an artist are listed.{few}"
+    known = "" if scored == candidates else f"; {served} has an opinion on {scored:,} of them"
+    return f"{_songs(candidates)} to choose from{known}; at most two of an artist are listed.{few}"
 
 
 def _songs(number: int) -> str:

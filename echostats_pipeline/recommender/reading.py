@@ -69,7 +69,7 @@ def known_songs(
         with_library: Whether the libraries of these users belong to it.
     """
     ids = {track_id for _, plays in played for track_id in plays["track_id"].unique()} | set(also)
-    named = _album_tracks(albums)
+    named = _album_tracks(albums, store.recommendations.artist_tags([each.artist_id for each in albums]))
     if with_library:
         libraries = [store.recommendations.library_names(user.user_id) for user, _ in played]
         rows = [{"track_id": track_id, **names} for each in libraries for track_id, names in sorted(each.items())]
@@ -130,8 +130,8 @@ def _no_cells() -> tuple[Numbers, Numbers, Floats, Floats]:
     return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
 
 
-def _album_tracks(albums: Sequence[ArtistAlbums]) -> pl.DataFrame:
-    rows = [
+def _album_tracks(albums: Sequence[ArtistAlbums], tags: Mapping[str, list[str]]) -> pl.DataFrame:
+    rows: list[dict[str, object]] = [
         {
             "track_id": track.spotify_id,
             "name": track.name,
@@ -140,6 +140,7 @@ def _album_tracks(albums: Sequence[ArtistAlbums]) -> pl.DataFrame:
             "album_name": album.name,
             "image_url": album.image_url,
             "duration_ms": track.duration_ms,
+            "tags": tags.get(track.artist_id, []),
         }
         for artist in albums
         for album in artist.albums

@@ -4,14 +4,15 @@ Belongs here: the answer of each endpoint, and `API_ROUTES`. Not here: access ch
 (``bodies``), sign-in (``accounts``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from echostats_pipeline.simulator.behaviour import Regime
 from echostats_pipeline.simulator.bodies import Json
 from echostats_pipeline.simulator.call import Call, offset_page
-from echostats_pipeline.simulator.catalogue import Album, Track
+from echostats_pipeline.simulator.catalogue import Album, Artist, Track
 from echostats_pipeline.simulator.endpoints import Endpoint
 from echostats_pipeline.simulator.history import History
 from echostats_pipeline.simulator.library import Playlist
@@ -26,6 +27,12 @@ _TRACK_BATCH, _ARTIST_BATCH, _ALBUM_BATCH, _FEATURES_BATCH = 50, 50, 20, 100
 _ALBUM_PAGE = 50
 _PLAYLIST_PAGE = 100  # rows that a full playlist embeds, and the largest page of the old /tracks route
 _ITEMS_PAGE = 50
+_ALBUM_GROUPS = ("album", "single", "compilation", "appears_on")
+_ALBUMS_PAGE: Mapping[Regime, tuple[int, int]] = {
+    "extended": (50, 20),
+    "legacy_dev": (50, 20),
+    "restricted_dev": (10, 5),
+}
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -144,6 +151,28 @@ def artists(call: Call) -> Json:
     return {"artists": _batch(call, _ARTIST_BATCH, call.world.catalogue.artists, call.bodies.artist)}
 
 
+def artist_albums(call: Call) -> Json:
+    """GET /artists/{id}/albums, newest first; since February 2026, pages have at most 10 albums and 5 by default."""
+    found = _one(call, call.world.catalogue.artists)
+    groups = call.request.query_params.get("include_groups", ",".join(_ALBUM_GROUPS)).split(",")
+    if not set(groups) <= set(_ALBUM_GROUPS):
+        raise ApiError(400, "Invalid include_groups")
+    albums = [
+        (album, group)
+        for album in call.world.catalogue.albums.values()
+        if (group := _album_group(found, album, call.world.catalogue.album_tracks[album.id])) in groups
+    ]
+    albums.sort(key=lambda each: (each[0].release_date, each[0].id), reverse=True)
+    most, default = _ALBUMS_PAGE[call.controls.behaviour.regime]
+    return call.page(
+        albums,
+        lambda each: {**call.bodies.album_reference(each[0]), "album_group": each[1]},
+        at_most=most,
+        default=default,
+        include_groups=",".join(groups),
+    )
+
+
 def album(call: Call) -> Json:
     """GET /albums/{id} with the first 50 tracks."""
     return _album_body(call, _one(call, call.world.releases.albums))
@@ -228,6 +257,13 @@ def _album_body(call: Call, found: Album) -> Json:
     return call.bodies.album(found, page)
 
 
+def _album_group(artist: Artist, album: Album, tracks: Sequence[Track]) -> str:
+    """How an album is related to an artist; empty if it is not."""
+    if artist.id in {each.id for each in album.artists}:
+        return album.album_type
+    return "appears_on" if any(artist.id in {each.id for each in track.artists} for track in tracks) else ""
+
+
 def _one(call: Call, known: Mapping[str, T]) -> T:
     item_id = call.request.path_params["id"]
     if len(item_id) != ID_LENGTH or not set(item_id) <= set(BASE62):
@@ -259,6 +295,7 @@ ENDPOINTS = (
     Endpoint("/tracks/{id}", track, "tracks"),
     Endpoint("/artists", artists, "artists", refusal=REMOVED_2026),
     Endpoint("/artists/{id}", artist, "artists"),
+    Endpoint("/artists/{id}/albums", artist_albums, "artists"),
     Endpoint("/albums", albums, "albums", refusal=REMOVED_2026),
     Endpoint("/albums/{id}", album, "albums"),
     Endpoint("/albums/{id}/tracks", album_tracks, "albums"),

@@ -83,9 +83,9 @@ class Call:
             raise ApiError(400, f"Invalid {name}")
         return value
 
-    def limit(self, at_most: int = MAX_LIMIT) -> int:
-        """``limit``: 1..`at_most`, 20 if absent."""
-        return self.number("limit", default=DEFAULT_LIMIT, at_least=1, at_most=at_most)
+    def limit(self, at_most: int = MAX_LIMIT, default: int = DEFAULT_LIMIT) -> int:
+        """``limit``: 1..`at_most`, `default` if absent."""
+        return self.number("limit", default=default, at_least=1, at_most=at_most)
 
     def ids(self, at_most: int) -> list[str]:
         """``ids``, comma separated, in the order of the request.
@@ -100,9 +100,17 @@ class Call:
             raise ApiError(400, "Too many ids requested")
         return ids
 
-    def page(self, rows: Sequence[T], body: Callable[[T], Json], *, at_most: int = MAX_LIMIT, **query: str) -> Json:
+    def page(
+        self,
+        rows: Sequence[T],
+        body: Callable[[T], Json],
+        *,
+        at_most: int = MAX_LIMIT,
+        default: int = DEFAULT_LIMIT,
+        **query: str,
+    ) -> Json:
         """Return the requested offset page of `rows`; the addresses in the page repeat `query`."""
-        limit = self.limit(at_most)
+        limit = self.limit(at_most, default)
         offset = self.number("offset", default=0, at_least=0, at_most=MAX_OFFSET)
         return offset_page(self.url, rows, body, offset=offset, limit=limit, query=query)
 

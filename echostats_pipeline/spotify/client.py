@@ -28,6 +28,8 @@ Asked = tuple[str, JsonObject | None]
 """The requested id and the object; None if Spotify does not know it."""
 
 PAGE_LIMIT = 50
+ALBUMS_PAGE = 10
+"""Most albums of an artist in a page, since February 2026."""
 MOST_PAGES = 2_000
 """The most pages of one list. Spotify's offsets end at 100,000, which is this number of pages."""
 MOST_IDS: Mapping[str, int] = {"tracks": 50, "artists": 50, "albums": 20, "audio-features": 100}
@@ -151,6 +153,20 @@ class SpotifyClient:
                 self._remember_refused(route)
                 raise
             yield from zip(batch, objects, strict=True)
+
+    def artist_albums(self, artist_id: str) -> list[JsonObject]:
+        """The newest albums and singles of an artist: one page of `ALBUMS_PAGE`, simplified and without tracks.
+
+        Raises:
+            NotFoundOnSpotify: there is no such artist.
+        """
+        path = f"/artists/{quote(artist_id, safe='')}/albums"
+        request = self._request(
+            path, "reading the albums of an artist", include_groups="album,single", limit=str(ALBUMS_PAGE)
+        )
+        response = self._handler(request)
+        entries = _objects(request, response, json_object(request, response), "items")
+        return [entry for entry in entries if entry is not None]
 
     def saved_tracks(self, offset: int = 0) -> ListPage:
         """A page of the user's library: ``{added_at, track}``, newest first."""

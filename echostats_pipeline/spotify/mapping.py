@@ -35,6 +35,7 @@ from echostats_pipeline.model.library import (
     TopItems,
 )
 from echostats_pipeline.model.plays import RecentlyPlayedItem, TrackSnapshot
+from echostats_pipeline.model.recommendations import AlbumOfArtist, AlbumTrack
 from echostats_pipeline.spotify.fields import build, flag, instant, json_object, json_objects, text, texts, whole
 from echostats_pipeline.spotify.responses import JsonObject
 from echostats_pipeline.transforms.history.identity import stable_id
@@ -177,6 +178,34 @@ def artist_stubs(track: JsonObject, read_at: datetime) -> list[Artist]:
         )
         for artist in json_objects(track, "artists")
         if (spotify_id := text(artist, "id"))
+    ]
+
+
+def album_of_artist(album: JsonObject) -> AlbumOfArtist:
+    """An album in a list of an artist's albums; its tracks are not part of the list."""
+    return build(
+        AlbumOfArtist,
+        spotify_id=text(album, "id") or "",
+        name=text(album, "name"),
+        release_date=text(album, "release_date"),
+        image_url=_image_url(album),
+    )
+
+
+def album_tracks(album: JsonObject) -> list[AlbumTrack]:
+    """The tracks within a full album; those without an id are left out."""
+    tracks = json_objects(json_object(album, "tracks") or {}, "items")
+    return [
+        build(
+            AlbumTrack,
+            spotify_id=spotify_id,
+            name=text(track, "name"),
+            artist_id=next((text(artist, "id") for artist in json_objects(track, "artists")), None),
+            artist_name=_artist_name(track),
+            duration_ms=whole(track, "duration_ms"),
+        )
+        for track in tracks
+        if (spotify_id := text(track, "id"))
     ]
 
 

@@ -190,6 +190,12 @@ class RecommendationStore:
                 rows += map(_song, self._db["tracks"].find({"spotify_id": {"$in": some}}, {"_id": 0, **fields}))
         return pl.DataFrame(rows, schema=SONGS_SCHEMA)
 
+    def artist_tags(self, artist_ids: Collection[str]) -> dict[str, list[str]]:
+        """The tags of artists, by their ids; artists without any are left out."""
+        query = {"spotify_id": {"$in": list(artist_ids)}}
+        found = self._db["artists"].find(query, {"_id": 0, "spotify_id": 1, "genres": 1})
+        return {each["spotify_id"]: each["genres"] for each in found if each.get("genres")}
+
     def _read(self, model: type[Stored], collection: str, query: Document) -> list[Stored]:
         return [stored_as(model, collection, each) for each in self._db[collection].find(query).sort("_id")]
 

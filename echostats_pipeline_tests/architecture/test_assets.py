@@ -29,6 +29,7 @@ CALLS_SPOTIFY = {
     "tracks",
     "artists",
     "albums",
+    "artist_albums",
     "audio_features",
     "playlists",
     "saved_tracks",

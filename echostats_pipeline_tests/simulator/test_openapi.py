@@ -127,6 +127,8 @@ def test_a_single_object_is_as_described(specification: Specification, get: Get,
         _validate(specification, f"/{kind}/{{id}}", get(f"/{kind}/{item_id}").json())
     if kind == "albums":
         _validate(specification, "/albums/{id}/tracks", get(f"/albums/{item_id}/tracks").json())
+    if kind == "artists":
+        _validate(specification, "/artists/{id}/albums", get(f"/artists/{item_id}/albums").json())
 
 
 def test_playlists_are_as_described(specification: Specification, get: Get) -> None:

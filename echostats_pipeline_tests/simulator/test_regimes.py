@@ -86,6 +86,8 @@ def test_isrc_and_upc_stay(own_simulator: RunningSimulator, own_get: Get, world:
         ("/tracks?ids={track}", 200, 200, FORBIDDEN),
         ("/artists?ids={artist}", 200, 200, FORBIDDEN),
         ("/albums?ids={album}", 200, 200, FORBIDDEN),
+        ("/artists/{artist}/albums", 200, 200, 200),
+        ("/artists/{artist}/albums?limit=11", 200, 200, 400),
         ("/playlists/{playlist}/tracks", 200, 200, FORBIDDEN),
         ("/audio-features?ids={track}", 200, MUTE, MUTE),
         ("/audio-features/{track}", 200, MUTE, MUTE),

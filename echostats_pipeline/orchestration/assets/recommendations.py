@@ -13,13 +13,16 @@ import dagster as dg
 from echostats_pipeline.model.recommendations import ModelEvaluation, RecommendationList, Task, TasteVector
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
-from echostats_pipeline.orchestration.assets.catalog import artists, audio_features, tracks
+from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks
 from echostats_pipeline.orchestration.assets.metadata import by_user, evaluation_overview, list_overview, row_counts
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
+from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
+from echostats_pipeline.orchestration.assets.sources import spotify as spotify_source
 from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, SpotifyResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
 
@@ -41,7 +44,8 @@ OFF = "Recommendations are off: set ECHOSTATS_RECOMMENDATIONS=on"
 def item_neighbours(store: StoreResource, clock: ClockResource) -> dg.MaterializeResult:
     """One document per song: which songs are heard along with it, and how popular it is.
 
-    For this pipeline, which recommends songs by it. Computed every night from the sessions of users who share their plays; it names no user.
+    For this pipeline, which recommends songs by it. Computed every night from the sessions of users who share their
+    plays; it names no user.
     """
     from echostats_pipeline.recommender.building import build_neighbours  # noqa: PLC0415
 
@@ -56,6 +60,44 @@ def item_neighbours(store: StoreResource, clock: ClockResource) -> dg.Materializ
             "plays": built.plays,
         }
     )
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"spotify", "mongodb"},
+    owners=[OWNER],
+    code_version="1",
+    pool=SPOTIFY_POOL,
+    metadata=collection_metadata("artist_albums"),
+    deps=[spotify_source, analytics_snapshots, artists, albums],
+)
+def artist_albums(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    spotify: SpotifyResource,
+    jobs: SyncJobsResource,
+    clock: ClockResource,
+) -> dg.MaterializeResult:
+    """One document per much played artist: their newest albums, with songs that users may not know yet.
+
+    For this pipeline, which recommends these songs. Read every night with calls that nothing else needs: only when the
+    catalogue of played songs is complete, and a few albums of each artist a month.
+    """
+    from echostats_pipeline.recommender.albums import read_artist_albums  # noqa: PLC0415
+
+    if not store.settings.recommends:
+        return dg.MaterializeResult(metadata={"state": OFF})
+    reader = spotify.catalog_reader()
+    with jobs.step(context, reader) as step, spotify.client(reader) as client:
+        read = read_artist_albums(store.get(), client, store.settings.daily_calls, clock.now(), step)
+        step.detail = f"Read {read.albums} albums of {read.artists} artists"
+        if read.postponed:
+            step.detail += f"; {read.left} artists wait: {read.postponed}"
+        if (wait := read.waiting) is not None:
+            store.get().limits.postpone(wait.family, wait.until, wait.reason)
+            step.detail += f"; {read.left} left, waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+    rows = row_counts(store.get(), "artist_albums", read.artists)
+    return dg.MaterializeResult(metadata={**rows, "albums": read.albums, "left": read.left, "detail": step.detail})
 
 
 @dg.asset(
@@ -119,7 +161,15 @@ def taste_vectors(
     code_version="1",
     backfill_policy=dg.BackfillPolicy.single_run(),
     metadata=collection_metadata("recommendations"),
-    deps=[listening_history, saved_tracks, playlists, item_neighbours, taste_vectors, model_evaluation],
+    deps=[
+        listening_history,
+        saved_tracks,
+        playlists,
+        artist_albums,
+        item_neighbours,
+        taste_vectors,
+        model_evaluation,
+    ],
 )
 def recommendations(
     context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource

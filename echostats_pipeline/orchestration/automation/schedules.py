@@ -8,6 +8,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.run_requests import closing_requests, users_per_run, users_requests
 from echostats_pipeline.orchestration.instance.retention import retention
 from echostats_pipeline.orchestration.jobs import (
+    album_reading,
     audit,
     library_sync,
     model_build,
@@ -88,6 +89,20 @@ def nightly_models(store: StoreResource) -> dg.RunRequest | dg.SkipReason:
 
 
 @dg.schedule(
+    job=album_reading,
+    cron_schedule="5 5 * * *",
+    default_status=ON,
+    description="Reads albums of much played artists, at 05:05 UTC, after libraries and with calls nothing else needs.",
+)
+def nightly_albums(store: StoreResource) -> dg.RunRequest | dg.SkipReason:
+    """Request one run for the whole installation, if there is a user to read for."""
+    if not store.settings.recommends:
+        return dg.SkipReason(OFF)
+    active = [user for user in store.get().users.all(simulated=store.settings.simulated) if user.status == "active"]
+    return dg.RunRequest() if active else dg.SkipReason("There is no active user to read for.")
+
+
+@dg.schedule(
     job=recommendation_build,
     cron_schedule="25 5 * * *",
     default_status=ON,
@@ -132,6 +147,7 @@ SCHEDULES = (
     nightly_retention,
     nightly_audit,
     nightly_models,
+    nightly_albums,
     daily_recommendations,
     daily_report,
 )
