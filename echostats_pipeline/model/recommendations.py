@@ -167,6 +167,8 @@ class ItemNeighbours(Document):
     """One song in the plays of users who share them (collection ``item_neighbours``), and those heard with it."""
 
     spotify_id: str
+    name: str
+    artist_name: str
     listeners: int
     """How many users have played it in the last two years."""
     plays_28_days: float

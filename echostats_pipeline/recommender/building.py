@@ -66,7 +66,7 @@ def build_neighbours(store: Store, min_play_ms: int, now: datetime) -> BuiltNeig
 
 def _documents(known: Known, shared: Shared, now: datetime) -> Iterator[Document]:
     """The documents of `ItemNeighbours`, as plain dicts: there may be millions of neighbours."""
-    items, found = known.listening.items, shared.neighbours
+    items, names, found = known.listening.items, known.catalogue.names, shared.neighbours
     weights, listeners = found.weights.copy(), found.listeners.copy()
     similarities = found.similarities(np.arange(known.listening.size))
     for each in (weights, listeners, similarities):
@@ -84,6 +84,8 @@ def _documents(known: Known, shared: Shared, now: datetime) -> Iterator[Document
         )
         yield {
             "spotify_id": items[song],
+            "name": names.names[song],
+            "artist_name": names.artist_names[song],
             "listeners": int(shared.listeners[song]),
             "plays_28_days": float(shared.popularity[song]),
             "recent_plays": float(shared.recent_popularity[song]),
@@ -190,7 +192,7 @@ class Recommender:
         """The plays of a user with all songs that may be recommended to them."""
         played = read_sessions(self._store, user, self._min_play_ms)
         albums = self._store.recommendations.albums(loved_artists(self._store, user), shared=True)
-        also = self._shared_songs["spotify_id"].to_list()
+        also = self._shared_songs
         return known_songs(self._store, [(user, played)], also=also, albums=albums, with_library=True)
 
     def _profile(self, known: Known, feedback: Feedback) -> tuple[Profile, Shared]:

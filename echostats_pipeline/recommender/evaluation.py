@@ -159,7 +159,7 @@ def trials(listening: Listening, songs: Songs, libraries: Mapping[str, Library],
         heard_later = np.array(sorted({song for each in later[user] for song in each}), dtype=np.int64)
         unseen.append(float((profile.counts[heard_later] == 0).mean()))
         candidates: dict[Task, Flags] = {
-            "discover": songs.on_spotify & candidates_to_discover(profile, (profile.others > 0) | saved, saved),
+            "discover": songs.is_listable & candidates_to_discover(profile, (profile.others > 0) | saved, saved),
             "rediscover": candidates_to_rediscover(profile),
         }
         for task, among in candidates.items():

@@ -71,7 +71,7 @@ def described(songs: Sequence[str], tracks: pl.DataFrame, song_of: pl.DataFrame)
         pl.lit("song:") + pl.col("song"),
     )
     artists = table.select(artist.rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
-    on_spotify = table.select(~made_up(pl.col("song"))).to_series().to_numpy()
+    is_listable = table.select((pl.col("name").fill_null("") != "") & ~made_up(pl.col("song"))).to_series().to_numpy()
     names = Names(
         list(songs),
         texts["name"],
@@ -81,4 +81,4 @@ def described(songs: Sequence[str], tracks: pl.DataFrame, song_of: pl.DataFrame)
         texts["image_url"],
         features,
     )
-    return Catalogue(Songs(artists, Content.of(features, tags), on_spotify), names)
+    return Catalogue(Songs(artists, Content.of(features, tags), is_listable), names)

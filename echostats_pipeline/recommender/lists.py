@@ -169,7 +169,7 @@ def recommend(
     if task == "discover":
         origins = replace(origins, similar=origins.similar & _has_similar_tags(profile, songs))
         available = (profile.others > 0) | origins.library | origins.albums | origins.similar
-        candidates = candidates_to_discover(profile, available, origins.library) & songs.on_spotify
+        candidates = candidates_to_discover(profile, available, origins.library) & songs.is_listable
     else:
         candidates = candidates_to_rediscover(profile)
     candidates = candidates & ~origins.disliked

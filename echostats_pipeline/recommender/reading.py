@@ -1,6 +1,6 @@
 """Reads what recommendations are computed from: plays, library, albums, and what others have heard."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -55,7 +55,7 @@ def known_songs(
     store: Store,
     played: Sequence[tuple[User, pl.DataFrame]],
     *,
-    also: Collection[str] = (),
+    also: pl.DataFrame | None = None,
     albums: Sequence[ArtistAlbums] = (),
     with_library: bool = False,
 ) -> Known:
@@ -64,12 +64,15 @@ def known_songs(
     Args:
         store: The database.
         played: The plays of each user.
-        also: Ids of further tracks.
+        also: Further songs, as `storage.recommendations.SHARED_SCHEMA`.
         albums: Albums whose tracks may be recommended.
         with_library: Whether the libraries of these users belong to it.
     """
-    ids = {track_id for _, plays in played for track_id in plays["track_id"].unique()} | set(also)
+    ids = {track_id for _, plays in played for track_id in plays["track_id"].unique()}
     named = _album_tracks(albums, store.recommendations.artist_tags([each.artist_id for each in albums]))
+    if also is not None:
+        rows = also.select("name", "artist_name", track_id="spotify_id").to_dicts()
+        named = pl.concat([named, _rows(rows)])
     if with_library:
         libraries = [store.recommendations.library_names(user.user_id) for user, _ in played]
         rows = [{"track_id": track_id, **names} for each in libraries for track_id, names in sorted(each.items())]
@@ -81,7 +84,8 @@ def known_songs(
     )
     if nameless.len():
         last = [store.plays.last_names(user.user_id, nameless) for user, _ in played]
-        tracks = pl.concat([tracks, *(_rows(each.to_dicts()) for each in last)])
+        unnamed = _rows([{"track_id": each} for each in nameless])
+        tracks = pl.concat([tracks, *(_rows(each.to_dicts()) for each in last), unnamed])
     song_of = songs_of(tracks.group_by("track_id").agg(pl.col("isrc").max()))
     listening = Listening.of(
         {user.user_id: plays for user, plays in played},

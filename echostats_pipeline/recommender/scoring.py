@@ -42,12 +42,12 @@ class Songs:
     Attributes:
         artists: The number of the primary artist.
         content: The sound of the songs.
-        on_spotify: Whether Spotify knows the song; others, as local files, cannot be recommended as new.
+        is_listable: Whether the song can be recommended as new: its name is known, and Spotify has it.
     """
 
     artists: Numbers
     content: Content
-    on_spotify: Flags
+    is_listable: Flags
 
 
 @dataclass(frozen=True, eq=False)

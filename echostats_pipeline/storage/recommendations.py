@@ -43,6 +43,8 @@ SONGS_SCHEMA = pl.Schema(
 SHARED_SCHEMA = pl.Schema(
     {
         "spotify_id": pl.String(),
+        "name": pl.String(),
+        "artist_name": pl.String(),
         "listeners": pl.Int64(),
         "plays_28_days": pl.Float64(),
         "recent_plays": pl.Float64(),

@@ -1,0 +1,235 @@
+"""Lists in a database: whose plays they rest on, whether their reasons are true, and what a person may change."""
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.model.recommendations import ItemNeighbours, ModelActivation, RecommendationList, Scorer, Task
+from echostats_pipeline.model.users import User
+from echostats_pipeline.recommender.building import Feedback, Recommender, build_neighbours
+from echostats_pipeline.recommender.models import evaluate_models, resume, roll_back, verdict_in_force
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.conftest import NOW, documents
+
+MIN_PLAY_MS = 30_000
+SONG_MS = 200_000
+TASTES = {"ann": (0, 1), "bob": (0,), "cay": (1,), "dee": (2,)}
+"""Which of three groups of songs each user plays."""
+SONGS_A_GROUP = 14
+
+
+def track_id(number: int) -> str:
+    return f"t{number:021d}"
+
+
+def connect(store: Store, name: str, *, shares: bool) -> User:
+    user = store.users.connect({"spotify_id": name, "display_name": name}, authorized_at=NOW, simulated=False)
+    store.users.set_sharing(user.user_id, shares=shares)
+    return store.users.find(name)
+
+
+def play(store: Store, user: User, songs: list[int], began: datetime) -> None:
+    """Play songs one after the other."""
+    store.db["listening_history"].insert_many(
+        {
+            "user_id": user.user_id,
+            "track": {
+                "spotify_id": track_id(song),
+                "name": f"Song {song}",
+                "artist_name": f"Artist {song // 2}",
+                "album_name": "Album",
+                "album_image_url": "",
+                "duration_ms": SONG_MS,
+            },
+            "played_at": began + (place + 1) * timedelta(milliseconds=SONG_MS),
+            "ms_played": SONG_MS,
+            "source": "import",
+        }
+        for place, song in enumerate(songs)
+    )
+
+
+@pytest.fixture
+def people(store: Store) -> dict[str, User]:
+    """Four users: ann shares the taste of bob and of cay; dee shares her plays with nobody."""
+    rng = np.random.default_rng(5)
+    found = {name: connect(store, name, shares=name != "dee") for name in TASTES}
+    for name, groups in TASTES.items():
+        for day in range(60):
+            group = groups[day % len(groups)]
+            # Ann has not heard the last third of each group.
+            known = SONGS_A_GROUP * 2 // 3 if name == "ann" else SONGS_A_GROUP
+            songs = group * SONGS_A_GROUP + rng.choice(known, size=5, replace=False)
+            play(store, found[name], songs.tolist(), NOW - timedelta(days=60 - day, hours=2))
+    return found
+
+
+def serve(store: Store, name: Scorer, task: Task = "discover") -> None:
+    store.recommendations.activate(
+        ModelActivation(task=task, name=name, version="1", activated_at=NOW, by="person", why="A person decided.")
+    )
+
+
+def lists_of(store: Store, user: User, now: datetime = NOW, **feedback: Any) -> dict[Task, RecommendationList]:
+    build_neighbours(store, MIN_PLAY_MS, now)
+    made = Recommender(store, MIN_PLAY_MS, now, lambda _: Feedback(**feedback)).rebuild_lists(user)
+    assert store.recommendations.lists(user.user_id) == {
+        task: each.model_copy(update={"id": store.recommendations.lists(user.user_id)[task].id})
+        for task, each in made.lists.items()
+    }
+    return dict(made.lists)
+
+
+def heard_together(store: Store, others: list[User]) -> set[tuple[str, str]]:
+    """Pairs of tracks that one of these users has heard on one day."""
+    days: dict[tuple[str, object], set[str]] = defaultdict(set)
+    for row in store.db["listening_history"].find({"user_id": {"$in": [each.user_id for each in others]}}):
+        days[row["user_id"], row["played_at"].date()].add(row["track"]["spotify_id"])
+    return {(one, other) for songs in days.values() for one in songs for other in songs}
+
+
+@pytest.mark.mongo
+def test_what_others_play_is_recommended_with_a_reason_that_is_true(store: Store, people: dict[str, User]) -> None:
+    serve(store, "basket_knn")
+    made = lists_of(store, people["ann"])["discover"]
+    pairs = heard_together(store, [people["bob"], people["cay"]])
+    assert made.strategy == "collaborative"
+    assert not made.is_baseline
+    assert len(made.tracks) >= 8
+    for track in made.tracks:
+        assert track.reason_kind == "collaborative"
+        assert track.sources == ["other_users"]
+        assert track.heard_before == 0
+        assert 1 <= len(track.supporting) <= 2
+        for support in track.supporting:
+            assert (support.spotify_id, track.spotify_id) in pairs
+            assert f"“{support.name}”" in track.reason
+        assert sum(track.score_shares.values()) == pytest.approx(1.0, abs=0.01)
+    assert [track.score for track in made.tracks] == sorted((track.score for track in made.tracks), reverse=True)
+    artists = [track.artist_name for track in made.tracks]
+    assert max(map(artists.count, artists)) <= 2
+
+
+@pytest.mark.mongo
+def test_the_plays_of_a_user_who_does_not_share_serve_nobody_else(store: Store, people: dict[str, User]) -> None:
+    build_neighbours(store, MIN_PLAY_MS, NOW)
+    of_dee = {track_id(2 * SONGS_A_GROUP + song) for song in range(SONGS_A_GROUP)}
+    stored = [ItemNeighbours.stored(each) for each in store.db["item_neighbours"].find()]
+    assert stored
+    assert not of_dee & {each.spotify_id for each in stored}
+    for name in ("ann", "bob", "cay"):
+        made = lists_of(store, people[name])
+        assert not of_dee & {track.spotify_id for each in made.values() for track in each.tracks}
+    alone = lists_of(store, people["dee"])["discover"]
+    # Dee may still be recommended what others share.
+    assert {source for track in alone.tracks for source in track.sources} <= {"other_users"}
+
+
+@pytest.mark.mongo
+def test_an_own_habit_is_not_called_collaborative(store: Store) -> None:
+    user = connect(store, "eve", shares=False)
+    rng = np.random.default_rng(1)
+    for day in range(300, 200, -2):
+        play(store, user, rng.choice(12, size=6, replace=False).tolist(), NOW - timedelta(days=day))
+    for day in range(20):
+        play(store, user, [0, 1, 2], NOW - timedelta(days=day, hours=3))
+    serve(store, "basket_knn", "rediscover")
+    made = lists_of(store, user)["rediscover"]
+    assert made.strategy == "own_listening"
+    assert {track.reason_kind for track in made.tracks} == {"own_listening"}
+    assert all(track.sources == ["own_history"] and track.heard_before >= 5 for track in made.tracks)
+    assert all(track.last_played_at and track.last_played_at <= NOW - timedelta(days=180) for track in made.tracks)
+    assert not lists_of(store, user)["discover"].tracks
+    assert "no new songs" in lists_of(store, user)["discover"].note
+
+
+@pytest.mark.mongo
+def test_a_few_plays_are_said_to_be_little(store: Store, people: dict[str, User]) -> None:
+    user = connect(store, "fay", shares=True)
+    play(store, user, [0, 1], NOW - timedelta(days=1))
+    made = lists_of(store, user)["discover"]
+    assert made.model == "popularity"
+    assert made.is_baseline
+    assert "2 plays say nothing about a taste yet" in made.why
+    assert all("by others here" in track.reason for track in made.tracks)
+    nobody = connect(store, "gil", shares=False)
+    assert lists_of(store, nobody)["rediscover"].tracks == []
+
+
+@pytest.mark.mongo
+def test_disliked_tracks_leave_the_list_and_liked_ones_weigh_more(store: Store, people: dict[str, User]) -> None:
+    serve(store, "basket_knn")
+    before = [track.spotify_id for track in lists_of(store, people["ann"])["discover"].tracks]
+    after = [track.spotify_id for track in lists_of(store, people["ann"], disliked=[before[0]])["discover"].tracks]
+    assert before[0] not in after
+    group = SONGS_A_GROUP  # cay's
+    liked = [track_id(group + song) for song in range(SONGS_A_GROUP // 2)]
+    swayed = [track.spotify_id for track in lists_of(store, people["ann"], liked=liked)["discover"].tracks]
+    of_cay = {track_id(group + song) for song in range(SONGS_A_GROUP)}
+
+    def place(ids: list[str]) -> float:
+        return float(np.mean([at for at, each in enumerate(ids) if each in of_cay]))
+
+    assert place(swayed) < place(before)
+
+
+@pytest.mark.mongo
+def test_a_list_made_again_is_the_same_and_one_user_changes_no_other(store: Store, people: dict[str, User]) -> None:
+    serve(store, "basket_knn")
+    one, other = (lists_of(store, people["ann"]) for _ in range(2))
+    assert one == other
+    play(store, people["dee"], [1, 2, 3], NOW - timedelta(hours=1))
+    assert lists_of(store, people["ann"]) == one
+
+
+@pytest.mark.mongo
+def test_a_week_later_what_was_played_is_counted_against_a_list_not_shown(
+    store: Store, people: dict[str, User]
+) -> None:
+    serve(store, "basket_knn")
+    made = lists_of(store, people["ann"])["discover"]
+    lists_of(store, people["ann"])  # a second list in the same week is not kept
+    (week,) = documents(store.db, "recommendation_weeks", without=("_id",))
+    assert week["shown_ids"] == [track.spotify_id for track in made.tracks]
+    assert week["control"] == "popularity"
+    assert len(week["control_ids"]) <= len(week["shown_ids"])
+    numbers = [int(made.tracks[at].spotify_id[1:]) for at in (0, 1)]
+    play(store, people["ann"], numbers, NOW + timedelta(days=2))
+    lists_of(store, people["ann"], NOW + timedelta(days=6))
+    assert store.recommendations.weeks() == []
+    lists_of(store, people["ann"], NOW + timedelta(days=8))
+    (counted,) = store.recommendations.weeks(people["ann"].user_id)
+    assert counted.hits == 2
+    in_control = len(set(week["control_ids"]) & {track_id(number) for number in numbers})
+    assert counted.control_hits == in_control
+
+
+@pytest.mark.mongo
+def test_a_person_overrules_the_evaluations_until_they_may_decide_again(store: Store, people: dict[str, User]) -> None:
+    with pytest.raises(NotFoundError, match="nothing was evaluated yet"):
+        roll_back(store, "discover", NOW)
+    first = evaluate_models(store, MIN_PLAY_MS, NOW)
+    assert set(first.activated) == {"discover", "rediscover"}
+    assert evaluate_models(store, MIN_PLAY_MS, NOW + timedelta(days=1)).activated == {}
+    with pytest.raises(NotFoundError, match="was ever in force"):
+        roll_back(store, "rediscover", NOW)
+    by_evaluation = first.evaluations["discover"].served
+    other: Scorer = "content" if by_evaluation != "content" else "hybrid"
+    store.recommendations.activate(
+        ModelActivation(
+            task="discover", name=other, version="1", activated_at=NOW + timedelta(days=2), by="evaluation", why="New."
+        )
+    )
+    back = roll_back(store, "discover", NOW + timedelta(days=3))
+    assert (back.name, back.by) == (by_evaluation, "person")
+    assert verdict_in_force(store, "discover").served == by_evaluation
+    store.recommendations.activate(back.model_copy(update={"name": other, "activated_at": NOW + timedelta(days=4)}))
+    held = evaluate_models(store, MIN_PLAY_MS, NOW + timedelta(days=5)).evaluations["discover"]
+    assert held.served == other
+    assert "A person has decided" in held.why
+    assert resume(store, "discover", NOW + timedelta(days=6)).name == by_evaluation
+    assert [each.served for each in store.recommendations.evaluations("discover")][-1] == other
