@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from echostats_pipeline.model.plays import ListeningGap
+from echostats_pipeline.model.recommendations import RecommendationList, RecommendationWeek
 from echostats_pipeline.model.statistics import DayTotal, PeriodStatistics
 from echostats_pipeline.model.users import User
 from echostats_pipeline.report.calendar import Calendar, WeekHour
@@ -38,6 +39,8 @@ class ReportInput:
         filling: When genres and audio features will be known for most plays, in words, by kind.
         credits: Artists of tracks and albums by Spotify id, where they are known.
         genre_sources: The sources of the genres of artists who have the shown genres.
+        lists: Recommended songs.
+        weeks: What the user has played of lists of past weeks.
     """
 
     user: User
@@ -53,6 +56,8 @@ class ReportInput:
     filling: Mapping[str, str] = field(default_factory=dict)
     credits: Mapping[str, str] = field(default_factory=dict)
     genre_sources: Sequence[str] = ()
+    lists: Sequence[RecommendationList] = ()
+    weeks: Sequence[RecommendationWeek] = ()
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,26 @@ class Sound:
 
 
 @dataclass(frozen=True)
+class RecommendedSong:
+    """A song of a list, with the reason of the recommendation."""
+
+    name: str
+    by: str
+    told: str
+    spotify_id: str
+    image_url: str
+
+
+@dataclass(frozen=True)
+class SongList:
+    """A list of recommended songs; `told` says what ordered it."""
+
+    title: str
+    songs: Sequence[RecommendedSong]
+    told: str
+
+
+@dataclass(frozen=True)
 class Report:
     """The content of the page; sections without data are empty or None."""
 
@@ -179,6 +204,8 @@ class Report:
     replayed: str
     comebacks: Sequence[ReturnedArtist]
     sound: Sound | None
+    recommended: Sequence[SongList]
+    hits: str
     gaps: GapNotice | None
     unknown: Sequence[str]
     links: bool
@@ -194,4 +221,6 @@ class Report:
             found.setdefault(line.image_url, LARGE_PX if line.rank == 1 else SMALL_PX)
         for each in self.comebacks:
             found.setdefault(each.image_url, SMALL_PX)
+        for song in (song for made in self.recommended for song in made.songs):
+            found.setdefault(song.image_url, SMALL_PX)
         return {url: width for url, width in found.items() if url}

@@ -73,6 +73,10 @@ def make_report(
     material = read_material(reads, user, now, year)
     if settings is not None:
         material = replace(material, min_play_ms=settings.min_play_ms, filling=_filling(store, settings, now))
+        if settings.recommends and year is None:
+            lists = store.recommendations.lists(user.user_id)
+            weeks = store.recommendations.weeks(user.user_id)
+            material = replace(material, lists=[lists[task] for task in sorted(lists)], weeks=weeks)
     report = build_report(replace(material, covered=store.coverage.stretches(user.user_id)))
     folder.ensure()
     fetched = FetchResult() if fetch is None else _pictures(reads, report, folder.pictures_dir, fetch)
@@ -167,6 +171,7 @@ def _genres(statistics: PeriodStatistics) -> list[TopItem]:
 def _pictures(reads: ReportStore, report: Report, cache: Path, fetch: Fetch) -> FetchResult:
     ids = {line.spotify_id for ranking in report.rankings for line in (*ranking.by_plays, *ranking.by_time)}
     ids |= {each.spotify_id for each in report.comebacks}
+    ids |= {song.spotify_id for each in report.recommended for song in each.songs}
     return fetch_pictures(fitting(report.pictured, reads.sizes(ids - {""})), cache, fetch)
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from bson import ObjectId
 
 from echostats_pipeline.model.plays import ListeningGap
+from echostats_pipeline.model.recommendations import RecommendationList, RecommendedTrack, Task
 from echostats_pipeline.model.statistics import (
     AnalyticsSnapshot,
     AverageAudioFeatures,
@@ -177,6 +178,37 @@ def year(number: int = 2025) -> ReportInput:
         gaps=gaps(),
         credits={f"{position:022}": ARTISTS[position % 12] for position in range(12)},
     )
+
+
+def recommended(task: Task = "discover", **changes: object) -> RecommendationList:
+    """A list with two songs."""
+    songs = [
+        RecommendedTrack(
+            rank=rank,
+            spotify_id=f"{rank:022}",
+            name=f"Song {rank}",
+            artist_name=f"Artist <{rank}>",
+            score=1 / rank,
+            sources=["library"],
+            heard_before=0,
+            reason="It sounds like what you play: calm, neutral, slow.",
+            reason_kind="features",
+        )
+        for rank in (1, 2)
+    ]
+    made = RecommendationList(
+        user_id="u",
+        task=task,
+        strategy="content_based",
+        model="content",
+        is_baseline=False,
+        why="content is better than the best baseline.",
+        plays=9,
+        tracks=songs,
+        created_at=NOW,
+        expires_at=NOW,
+    )
+    return made.model_copy(update=changes)
 
 
 def all_time() -> ReportInput:

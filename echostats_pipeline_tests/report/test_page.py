@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from echostats_pipeline.model.recommendations import RecommendationWeek
 from echostats_pipeline.model.statistics import AnalyticsSnapshot
 from echostats_pipeline.report import page
 from echostats_pipeline.report.build import build_report
@@ -148,3 +149,32 @@ def test_three_years_with_pictures_stay_below_a_megabyte() -> None:
     report = build_report(samples.all_time())
     large = Picture("image/jpeg", bytes(10_000))
     assert len(render(report, dict.fromkeys(report.pictured, large)).html.encode()) < 1_000_000 + 100_000
+
+
+def test_recommended_songs_are_shown_with_their_reasons_and_what_ordered_them(quick: None) -> None:
+    week = RecommendationWeek(
+        user_id="u",
+        task="discover",
+        week="2026-W01",
+        shown_at=samples.NOW,
+        model="content",
+        control="popularity",
+        shown_ids=["a"] * 30,
+        control_ids=["b"] * 30,
+        in_both=0,
+        hits=4,
+        control_hits=1,
+    )
+    again = samples.recommended("rediscover", is_baseline=True, model="own_most_played")
+    html = html_of(replace(samples.all_time(), lists=[samples.recommended(), again], weeks=[week]))
+    assert html.count("It sounds like what you play: calm, neutral, slow.") == 4
+    assert "Artist &lt;1&gt;" in html
+    assert "Ordered by a model, content." in html
+    assert "Ordered by a simple baseline, own_most_played." in html
+    assert (
+        "Of 30 songs listed in past weeks, 4 were played within 7 days; of 30 on lists that were not shown, 1." in html
+    )
+
+
+def test_without_recommendations_there_is_no_section_of_them(year: str) -> None:
+    assert "What to play next" not in year
