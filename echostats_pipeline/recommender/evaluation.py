@@ -55,13 +55,15 @@ class Trial:
     """The rankings of one task after a cut, and what came true.
 
     Attributes:
-        rankings: For each model and baseline, the list of each user judged.
+        users: The users judged.
+        rankings: For each model and baseline, the list of each of them.
         relevant: For each user judged, the songs to foretell.
         sessions: For each user judged, the songs to foretell of each session.
         unseen_share: Share of the songs played later that the user had not played before.
         unreachable_share: Share of the songs to foretell that were no candidates.
     """
 
+    users: Sequence[int]
     rankings: Mapping[Scorer, Sequence[Numbers]]
     relevant: Sequence[frozenset[int]]
     sessions: Sequence[Sequence[frozenset[int]]]
@@ -149,6 +151,7 @@ def trials(listening: Listening, songs: Songs, libraries: Mapping[str, Library],
     }
     relevant: dict[Task, list[frozenset[int]]] = {task: [] for task in BASELINES}
     sessions: dict[Task, list[list[frozenset[int]]]] = {task: [] for task in BASELINES}
+    judged: dict[Task, list[int]] = {task: [] for task in BASELINES}
     unseen: list[float] = []
     reached: dict[Task, list[float]] = {task: [] for task in BASELINES}
     users = [user for user in later if past.of_user(user).liked().height >= LEAST_PLAYS]
@@ -171,11 +174,13 @@ def trials(listening: Listening, songs: Songs, libraries: Mapping[str, Library],
             scores = score(profile, shared, songs, among)
             for name, lists in rankings[task].items():
                 lists.append(ranked(scores.of[name], songs.artists, metrics.AT))
+            judged[task].append(user)
             relevant[task].append(targets)
             sessions[task].append([each for each in of_sessions if each])
             reached[task].append(float(np.mean(among[list(targets)])))
     return {
         task: Trial(
+            judged[task],
             rankings[task],
             relevant[task],
             sessions[task],

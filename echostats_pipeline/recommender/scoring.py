@@ -28,6 +28,8 @@ REMEMBERED = timedelta(days=2 * 365)
 """Shared plays before this time do not serve others: after eight half-lives they weigh nothing."""
 LIKED_WEIGHT = 3.0
 """A song that the user marked as liked weighs as much as so many plays today."""
+SORTED_AT_ONCE = 1_000
+"""Songs of a list that are sorted first; the others are, only if too many of these are of the same artists."""
 MODELS: tuple[Model, ...] = get_args(Model)
 BASELINES: Mapping[Task, tuple[Baseline, ...]] = {
     "discover": ("popularity", "recent_popularity", "own_artists", "random"),
@@ -259,17 +261,28 @@ def blended(one: Floats, other: Floats) -> Floats:
 
 def ranked(scores: Floats, artists: Numbers, limit: int, most_per_artist: int = 2) -> Numbers:
     """The songs with the highest positive scores, at most two of an artist; equals in the order of songs."""
-    order = np.lexsort((np.arange(len(scores)), -scores))
+    some = np.flatnonzero(scores > 0)
+    best = some
+    if len(some) > SORTED_AT_ONCE:
+        best = some[scores[some] >= np.partition(scores[some], -SORTED_AT_ONCE)[-SORTED_AT_ONCE]]
+    taken = _at_most(best[np.lexsort((best, -scores[best]))], artists, limit, most_per_artist)
+    if len(taken) < limit and len(best) < len(some):
+        taken = _at_most(some[np.lexsort((some, -scores[some]))], artists, limit, most_per_artist)
+    return np.array(taken, dtype=np.int64)
+
+
+def _at_most(order: Numbers, artists: Numbers, limit: int, most_per_artist: int) -> list[int]:
+    """The first songs, leaving out those of artists who have enough."""
     taken: list[int] = []
     of_artist: dict[int, int] = {}
     for song in order:
-        if scores[song] <= 0 or len(taken) == limit:
+        if len(taken) == limit:
             break
         artist = int(artists[song])
         if of_artist.get(artist, 0) < most_per_artist:
             of_artist[artist] = of_artist.get(artist, 0) + 1
             taken.append(int(song))
-    return np.array(taken, dtype=np.int64)
+    return taken
 
 
 def _in_days(listening: Listening, now: datetime, days: float) -> Floats:

@@ -6,8 +6,10 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from echostats_pipeline.recommender import metrics
+from echostats_pipeline.recommender import metrics, scoring
 from echostats_pipeline.recommender.evaluation import evaluate, trials
 from echostats_pipeline_tests.recommender.worlds import END, world
 
@@ -70,3 +72,22 @@ def test_metrics_are_those_of_their_definitions() -> None:
     low, high = metrics.bootstrap_bounds([0.1] * 10)
     assert low == high == pytest.approx(0.1)
     assert metrics.bootstrap_bounds([]) == (0.0, 0.0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=60), st.sampled_from([1, 3, 1_000])
+)
+def test_a_ranking_is_in_order_and_has_at_most_two_songs_of_an_artist(
+    songs: list[tuple[int, int]], sorted_at_once: int
+) -> None:
+    scores, artists = (np.array(each) for each in zip(*songs, strict=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "SORTED_AT_ONCE", sorted_at_once)
+        found = scoring.ranked(scores.astype(float), artists, 5).tolist()
+    expected: list[int] = []
+    for song in sorted(range(len(songs)), key=lambda song: (-scores[song], song)):
+        same = [other for other in expected if artists[other] == artists[song]]
+        if scores[song] > 0 and len(same) < 2 and len(expected) < 5:
+            expected.append(song)
+    assert found == expected
