@@ -241,6 +241,11 @@ def _verdict(
         why = f"{model} is better than the best baseline, {baseline}, so it is active: {by}."
     elif len(differences) < LEAST_UNITS:
         why = f"{len(differences)} {unit} are too few to judge a model, so {baseline} is served."
+    elif after.unreachable_share == 1:
+        why = (
+            "None of the songs played later could have been recommended, because nobody here had played or saved them "
+            f"before, so {baseline} is served."
+        )
     elif low <= 0:
         why = f"{model} is not surely better than {baseline}, so {baseline} is served: {by}."
     else:
