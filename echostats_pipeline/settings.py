@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from echostats_pipeline.errors import SettingsError
@@ -21,7 +21,6 @@ from echostats_pipeline.errors import SettingsError
 DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
 EMBEDDED_MONGO = "ECHOSTATS_EMBEDDED_MONGO"
 """Variable that lets code under Dagster use the embedded server."""
-Switch = Literal["on", "off"]
 SyncSensors = Literal["auto", "per_user", "fanout"]
 SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
@@ -137,7 +136,7 @@ class Settings(BaseSettings):
         "to you before it blocks a faulty installation",
         default=None,
     )
-    recommendations: Switch | None = _variable(
+    recommendations: bool | None = _variable(
         "ECHOSTATS_RECOMMENDATIONS",
         "`on`: recommends songs to users, from the plays of each and of those who share theirs; `off`: computes and "
         "reads nothing for it",
@@ -207,7 +206,7 @@ class Settings(BaseSettings):
     @property
     def recommends(self) -> bool:
         """Whether songs are recommended; without the setting, only to simulated users."""
-        return self.simulated if self.recommendations is None else self.recommendations == "on"
+        return self.simulated if self.recommendations is None else self.recommendations
 
     @classmethod
     def settings_customise_sources(
@@ -278,11 +277,13 @@ class Settings(BaseSettings):
             )
         return uri
 
-    @field_validator("same_recording", mode="before")
+    @field_validator("same_recording", "recommendations", mode="before")
     @classmethod
-    def _on_or_off(cls, value: Any) -> Any:
+    def _on_or_off(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str) and value.lower() not in {"on", "off"}:
-            raise SettingsError(f"ECHOSTATS_SAME_RECORDING is {value!r}. Give on or off, or unset it for on.")
+            name = f"ECHOSTATS_{(info.field_name or '').upper()}"
+            default = "on" if info.field_name == "same_recording" else "the default"
+            raise SettingsError(f"{name} is {value!r}. Give on or off, or unset it for {default}.")
         return value
 
     @field_validator("audio_features", mode="before")

@@ -73,8 +73,8 @@ def _made_now(store: Store, settings: Settings, user: User) -> dict[Task, Recomm
 
     now = utc_now()
     if not store.recommendations.shared_songs().height:
-        build_neighbours(store, settings.min_play_ms, now)
-    return dict(Recommender(store, settings.min_play_ms, now).rebuild_lists(user).lists)
+        build_neighbours(store, settings, now)
+    return dict(Recommender(store, settings, now).rebuild_lists(user).lists)
 
 
 def _as_json(made: RecommendationList) -> dict[str, object]:

@@ -29,6 +29,7 @@ from echostats_pipeline.recommender.scoring import (
     seeds_of,
     taste_weights,
 )
+from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 
@@ -54,11 +55,11 @@ class BuiltNeighbours:
     plays: int
 
 
-def build_neighbours(store: Store, min_play_ms: int, now: datetime) -> BuiltNeighbours:
+def build_neighbours(store: Store, settings: Settings, now: datetime) -> BuiltNeighbours:
     """Compute the neighbours and the popularity of all songs that users who share their plays have played lately."""
     users = [user for user in store.users.all() if user.shares]
-    played = [(user, read_sessions(store, user, min_play_ms, now - REMEMBERED)) for user in users]
-    known = known_songs(store, played)
+    played = [(user, read_sessions(store, user, settings.min_play_ms, now - REMEMBERED)) for user in users]
+    known = known_songs(store, played, same_recording=settings.same_recording)
     shared = Shared.of(known.listening, now)
     songs = store.recommendations.replace_neighbours(_documents(known, shared, now), now)
     return BuiltNeighbours(len(users), songs, int(shared.neighbours.weights.nnz), known.listening.heard.height)
@@ -112,13 +113,13 @@ class Recommender:
     def __init__(
         self,
         store: Store,
-        min_play_ms: int,
+        settings: Settings,
         now: datetime,
         feedback: Callable[[User], Feedback] = lambda _: Feedback(),
     ) -> None:
-        """Args: the database, the shortest play that counts (ms), the instant, what users said in applications."""
+        """Args: the database, how plays and songs are counted, the instant, what users said in applications."""
         self._store = store
-        self._min_play_ms = min_play_ms
+        self._settings = settings
         self._now = now
         self._feedback = feedback
 
@@ -190,10 +191,16 @@ class Recommender:
 
     def known(self, user: User) -> Known:
         """The plays of a user with all songs that may be recommended to them."""
-        played = read_sessions(self._store, user, self._min_play_ms)
+        played = read_sessions(self._store, user, self._settings.min_play_ms)
         albums = self._store.recommendations.albums(loved_artists(self._store, user), shared=True)
-        also = self._shared_songs
-        return known_songs(self._store, [(user, played)], also=also, albums=albums, with_library=True)
+        return known_songs(
+            self._store,
+            [(user, played)],
+            also=self._shared_songs,
+            albums=albums,
+            with_library=True,
+            same_recording=self._settings.same_recording,
+        )
 
     def _profile(self, known: Known, feedback: Feedback) -> tuple[Profile, Shared]:
         liked, disliked = known.flags(feedback.liked), known.flags(feedback.disliked)

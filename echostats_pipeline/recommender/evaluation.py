@@ -212,7 +212,7 @@ def _verdict(
     """Judge the model of a task."""
     fallback = BASELINES[task][0]
     if after is None or not after.relevant:
-        why = "There are too few plays after the cut to judge a model."
+        why = f"There are too few plays after the cut to judge a model, so {fallback} is served."
         return ModelEvaluation(
             task=task,
             evaluated_at=now,

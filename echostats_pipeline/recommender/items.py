@@ -12,6 +12,8 @@ from echostats_pipeline.recommender.content import Content
 from echostats_pipeline.recommender.lists import Names
 from echostats_pipeline.recommender.scoring import Songs
 from echostats_pipeline.transforms.history.identity import made_up
+from echostats_pipeline.transforms.statistics.songs import alike
+from echostats_pipeline.transforms.statistics.songs import songs as joined_songs
 
 TEXTS = ("name", "artist_name", "artist_id", "album_name", "image_url")
 
@@ -24,17 +26,33 @@ class Catalogue:
     names: Names
 
 
-def songs_of(tracks: pl.DataFrame) -> pl.DataFrame:
-    """The song that each track is a recording of: tracks with the same ISRC are one song.
+def songs_of(tracks: pl.DataFrame, *, same_recording: bool = True) -> pl.DataFrame:
+    """The song that each track is a recording of, by the rules of `transforms.statistics.songs`.
 
     Args:
-        tracks: At least ``track_id`` and ``isrc`` (empty where unknown).
+        tracks: As `storage.recommendations.SONGS_SCHEMA`; a track may have several rows, of which the first that
+            knows a value counts.
+        same_recording: Whether recordings under several ids are one song; otherwise every track is a song.
 
     Returns:
-        ``track_id``, ``song``: the smallest id of the song's tracks, so that it does not depend on who has played what.
+        ``track_id``, ``song``: the smallest of Spotify's ids among the song's tracks. It does not depend on who has
+        played which of them.
     """
-    first = pl.when(pl.col("isrc") != "").then(pl.col("track_id").min().over("isrc")).otherwise(pl.col("track_id"))
-    return tracks.select("track_id", song=first)
+    texts = ("name", "artist_id", "artist_name", "album_name", "isrc")
+    known = tracks.group_by("track_id").agg(
+        *(pl.col(name).filter(pl.col(name) != "").first().fill_null("") for name in texts),
+        pl.col("duration_ms").filter(pl.col("duration_ms") > 0).first().fill_null(0),
+    )
+    alone = known.select("track_id", song="track_id").sort("track_id")
+    found = alike(known) if same_recording else known.clear()
+    if found.is_empty():
+        return alone
+    joined = joined_songs(found.with_columns(plays=pl.lit(0, pl.Int64), ms=pl.lit(0, pl.Int64)))
+    first = joined.sort(made_up(pl.col("track_id")), "track_id").group_by("song").agg(pl.col("track_id").first())
+    shown = joined.select("track_id", "song").join(first.rename({"track_id": "shown"}), on="song", how="left")
+    return alone.join(shown.select("track_id", "shown"), on="track_id", how="left").select(
+        "track_id", song=pl.coalesce("shown", "song")
+    )
 
 
 def described(songs: Sequence[str], tracks: pl.DataFrame, song_of: pl.DataFrame) -> Catalogue:

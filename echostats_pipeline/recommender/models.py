@@ -10,6 +10,7 @@ from echostats_pipeline.recommender.evaluation import evaluate
 from echostats_pipeline.recommender.lists import Verdict, unproven
 from echostats_pipeline.recommender.reading import known_songs, read_sessions
 from echostats_pipeline.recommender.scoring import BASELINES, MODELS
+from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.store import Store
 
 VERSION = "1"
@@ -25,10 +26,11 @@ class Evaluated:
     activated: dict[Task, Scorer]
 
 
-def evaluate_models(store: Store, min_play_ms: int, now: datetime) -> Evaluated:
+def evaluate_models(store: Store, settings: Settings, now: datetime) -> Evaluated:
     """Evaluate all models on the plays of all users; activate what the evaluation serves, unless a person decided."""
     users = store.users.all()
-    known = known_songs(store, [(user, read_sessions(store, user, min_play_ms)) for user in users], with_library=True)
+    played = [(user, read_sessions(store, user, settings.min_play_ms)) for user in users]
+    known = known_songs(store, played, with_library=True, same_recording=settings.same_recording)
     libraries = {user.user_id: known.library(store.recommendations.library(user.user_id)) for user in users}
     found = evaluate(known.listening, known.catalogue.songs, libraries, now)
     activated: dict[Task, Scorer] = {}

@@ -58,6 +58,7 @@ def known_songs(
     also: pl.DataFrame | None = None,
     albums: Sequence[ArtistAlbums] = (),
     with_library: bool = False,
+    same_recording: bool = True,
 ) -> Known:
     """Join the plays of users with what the catalogue knows of the songs.
 
@@ -67,6 +68,7 @@ def known_songs(
         also: Further songs, as `storage.recommendations.SHARED_SCHEMA`.
         albums: Albums whose tracks may be recommended.
         with_library: Whether the libraries of these users belong to it.
+        same_recording: Whether recordings under several ids are one song.
     """
     ids = {track_id for _, plays in played for track_id in plays["track_id"].unique()}
     named = _album_tracks(albums, store.recommendations.artist_tags([each.artist_id for each in albums]))
@@ -86,7 +88,7 @@ def known_songs(
         last = [store.plays.last_names(user.user_id, nameless) for user, _ in played]
         unnamed = _rows([{"track_id": each} for each in nameless])
         tracks = pl.concat([tracks, *(_rows(each.to_dicts()) for each in last), unnamed])
-    song_of = songs_of(tracks.group_by("track_id").agg(pl.col("isrc").max()))
+    song_of = songs_of(tracks, same_recording=same_recording)
     listening = Listening.of(
         {user.user_id: plays for user, plays in played},
         song_of,

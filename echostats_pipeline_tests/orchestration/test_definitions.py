@@ -64,7 +64,7 @@ loaded = echostats_pipeline.definitions.defs()
 names = len(list(loaded.resolve_all_asset_specs()))
 print(names, time.process_time() - started, *sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv)))
 """
-HEAVY = ("matplotlib", "numpy", "pandas", "pyarrow", "pygal", "PIL", "selenium", "uvicorn", "vl_convert")
+HEAVY = ("matplotlib", "numpy", "pandas", "pyarrow", "pygal", "PIL", "scipy", "selenium", "uvicorn", "vl_convert")
 MOST_CPU_SECONDS = 5
 """Loading takes half a second; a machine may be slow, but ten times as long is a mistake."""
 

@@ -300,6 +300,9 @@ def test_every_job_is_tested_here() -> None:
         "audit",  # in test_checks
         "retention",  # in test_retention
         "report_build",  # in test_report
+        "model_build",  # these three in test_recommendations
+        "album_reading",
+        "recommendation_build",
     }
 
 

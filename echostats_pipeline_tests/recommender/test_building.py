@@ -2,20 +2,23 @@
 
 from collections import defaultdict
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.model.catalog import ArtistRef, Track
 from echostats_pipeline.model.recommendations import ItemNeighbours, ModelActivation, RecommendationList, Scorer, Task
 from echostats_pipeline.model.users import User
 from echostats_pipeline.recommender.building import Feedback, Recommender, build_neighbours
 from echostats_pipeline.recommender.models import evaluate_models, resume, roll_back, verdict_in_force
+from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, documents
 
-MIN_PLAY_MS = 30_000
+SETTINGS = Settings(home=Path())
 SONG_MS = 200_000
 TASTES = {"ann": (0, 1), "bob": (0,), "cay": (1,), "dee": (2,)}
 """Which of three groups of songs each user plays."""
@@ -75,8 +78,8 @@ def serve(store: Store, name: Scorer, task: Task = "discover") -> None:
 
 
 def lists_of(store: Store, user: User, now: datetime = NOW, **feedback: Any) -> dict[Task, RecommendationList]:
-    build_neighbours(store, MIN_PLAY_MS, now)
-    made = Recommender(store, MIN_PLAY_MS, now, lambda _: Feedback(**feedback)).rebuild_lists(user)
+    build_neighbours(store, SETTINGS, now)
+    made = Recommender(store, SETTINGS, now, lambda _: Feedback(**feedback)).rebuild_lists(user)
     assert store.recommendations.lists(user.user_id) == {
         task: each.model_copy(update={"id": store.recommendations.lists(user.user_id)[task].id})
         for task, each in made.lists.items()
@@ -116,7 +119,7 @@ def test_what_others_play_is_recommended_with_a_reason_that_is_true(store: Store
 
 @pytest.mark.mongo
 def test_the_plays_of_a_user_who_does_not_share_serve_nobody_else(store: Store, people: dict[str, User]) -> None:
-    build_neighbours(store, MIN_PLAY_MS, NOW)
+    build_neighbours(store, SETTINGS, NOW)
     of_dee = {track_id(2 * SONGS_A_GROUP + song) for song in range(SONGS_A_GROUP)}
     stored = [ItemNeighbours.stored(each) for each in store.db["item_neighbours"].find()]
     assert stored
@@ -127,6 +130,25 @@ def test_the_plays_of_a_user_who_does_not_share_serve_nobody_else(store: Store, 
     alone = lists_of(store, people["dee"])["discover"]
     # Dee may still be recommended what others share.
     assert {source for track in alone.tracks for source in track.sources} <= {"other_users"}
+
+
+@pytest.mark.mongo
+def test_a_song_heard_under_another_id_is_not_new(store: Store, people: dict[str, User]) -> None:
+    serve(store, "basket_knn")
+    made = lists_of(store, people["ann"])["discover"]
+    single, album = made.tracks[0].spotify_id, track_id(900)
+    store.catalog.put(
+        "tracks",
+        [
+            Track(spotify_id=each, name="Song", artists=[ArtistRef(spotify_id="a1", name="A")], isrc="GBAAA0000001")
+            for each in (single, album)
+        ],
+        missing=[],
+        at=NOW,
+    )
+    play(store, people["ann"], [900], NOW - timedelta(days=40))
+    after = lists_of(store, people["ann"])["discover"]
+    assert {single, album}.isdisjoint(track.spotify_id for track in after.tracks)
 
 
 @pytest.mark.mongo
@@ -212,9 +234,9 @@ def test_a_week_later_what_was_played_is_counted_against_a_list_not_shown(
 def test_a_person_overrules_the_evaluations_until_they_may_decide_again(store: Store, people: dict[str, User]) -> None:
     with pytest.raises(NotFoundError, match="nothing was evaluated yet"):
         roll_back(store, "discover", NOW)
-    first = evaluate_models(store, MIN_PLAY_MS, NOW)
+    first = evaluate_models(store, SETTINGS, NOW)
     assert set(first.activated) == {"discover", "rediscover"}
-    assert evaluate_models(store, MIN_PLAY_MS, NOW + timedelta(days=1)).activated == {}
+    assert evaluate_models(store, SETTINGS, NOW + timedelta(days=1)).activated == {}
     with pytest.raises(NotFoundError, match="was ever in force"):
         roll_back(store, "rediscover", NOW)
     by_evaluation = first.evaluations["discover"].served
@@ -228,7 +250,7 @@ def test_a_person_overrules_the_evaluations_until_they_may_decide_again(store: S
     assert (back.name, back.by) == (by_evaluation, "person")
     assert verdict_in_force(store, "discover").served == by_evaluation
     store.recommendations.activate(back.model_copy(update={"name": other, "activated_at": NOW + timedelta(days=4)}))
-    held = evaluate_models(store, MIN_PLAY_MS, NOW + timedelta(days=5)).evaluations["discover"]
+    held = evaluate_models(store, SETTINGS, NOW + timedelta(days=5)).evaluations["discover"]
     assert held.served == other
     assert "A person has decided" in held.why
     assert resume(store, "discover", NOW + timedelta(days=6)).name == by_evaluation

@@ -51,7 +51,7 @@ def item_neighbours(store: StoreResource, clock: ClockResource) -> dg.Materializ
 
     if not store.settings.recommends:
         return dg.MaterializeResult(metadata={"state": OFF})
-    built = build_neighbours(store.get(), store.settings.min_play_ms, clock.now())
+    built = build_neighbours(store.get(), store.settings, clock.now())
     return dg.MaterializeResult(
         metadata={
             **row_counts(store.get(), "item_neighbours", built.songs),
@@ -118,7 +118,7 @@ def model_evaluation(store: StoreResource, clock: ClockResource) -> dg.Materiali
 
     if not store.settings.recommends:
         return dg.MaterializeResult(metadata={"state": OFF})
-    found = evaluate_models(store.get(), store.settings.min_play_ms, clock.now()).evaluations
+    found = evaluate_models(store.get(), store.settings, clock.now()).evaluations
     kept: Mapping[Task, Sequence[ModelEvaluation]] = {
         task: store.get().recommendations.evaluations(task) for task in found
     }
@@ -189,7 +189,7 @@ def recommendations(
 def _recommender(store: StoreResource, clock: ClockResource) -> "Recommender":
     from echostats_pipeline.recommender.building import Recommender  # noqa: PLC0415
 
-    return Recommender(store.get(), store.settings.min_play_ms, clock.now())
+    return Recommender(store.get(), store.settings, clock.now())
 
 
 def _taste(recommender: "Recommender", user: User, _: Sequence[date], step: Step) -> TasteVector:
