@@ -77,7 +77,8 @@ def _print(
         label = f"{result.name}{' (baseline)' if result.is_baseline else ''}"
         numbers = (result.ndcg, result.recall, result.coverage)
         table.add_row(label, *(f"{number:.3f}" for number in numbers), f"{result.novelty_bits:.2f}")
-    console.print(table)
+    if last.results:
+        console.print(table)
     console.print(last.why, markup=False)
     history = Table(Column("evaluated"), "model", "best baseline", "difference", "95 % from", "to", "served")
     for each in evaluations[-SHOWN:]:

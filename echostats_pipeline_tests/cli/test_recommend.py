@@ -1,0 +1,88 @@
+"""``echostats recommend``, ``echostats models`` and ``echostats users sharing``."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.recommendations import ModelActivation
+from echostats_pipeline.model.users import User
+from echostats_pipeline.recommender.building import Recommender, build_neighbours
+from echostats_pipeline.recommender.models import evaluate_models
+from echostats_pipeline_tests.cli.conftest import Echostats, refused
+from echostats_pipeline_tests.conftest import Installation
+from echostats_pipeline_tests.recommender.listeners import household, play
+
+pytestmark = pytest.mark.mongo
+
+
+@pytest.fixture
+def people(installation: Installation) -> dict[str, User]:
+    return household(installation.store, until=utc_now())
+
+
+def test_each_song_stands_with_its_reason_source_and_plays(
+    installation: Installation, people: dict[str, User], echostats: Echostats
+) -> None:
+    ended = echostats("recommend", "--user", "ann", "--limit", "4")
+    assert ended.returncode == 0, ended.stderr
+    assert "New to ann" in ended.stdout
+    assert "To hear again, for ann: nothing." in ended.stdout
+    assert ended.stdout.count("others here") >= 4
+    assert "No model has been evaluated yet, so popularity is served." in ended.stdout
+    whole = json.loads(echostats("recommend", "--user", "ann", "--json").stdout)
+    assert list(whole) == ["discover", "rediscover"]
+    assert [track["rank"] for track in whole["discover"]["tracks"]] == list(range(1, 11))
+    one = json.loads(echostats("recommend", "--user", "ann", "--discover", "--limit", "2", "--json").stdout)
+    assert one == {"discover": {**whole["discover"], "tracks": whole["discover"]["tracks"][:2]}}
+    assert set(one["discover"]["tracks"][0]) >= {"name", "score", "reason", "sources", "heard_before"}
+    assert "user_id" not in one["discover"]
+
+
+def test_while_they_are_off_the_commands_say_how_to_switch_them_on(
+    installation: Installation, people: dict[str, User], echostats: Echostats
+) -> None:
+    for command in (("recommend", "--user", "ann"), ("models",), ("models", "rollback", "discover")):
+        said = refused(echostats(*command, ECHOSTATS_RECOMMENDATIONS="off"))
+        assert "ECHOSTATS_RECOMMENDATIONS=on" in said
+        assert "developer policy" in said
+    real = refused(echostats("recommend", "--user", "ann", SPOTIFY_CLIENT_ID="mine"))
+    assert "Recommendations are off" in real
+
+
+def test_what_rests_on_plays_no_longer_shared_is_gone_at_once(
+    installation: Installation, people: dict[str, User], echostats: Echostats
+) -> None:
+    store, settings, now = installation.store, installation.settings, utc_now()
+    build_neighbours(store, settings, now)
+    for user in people.values():
+        Recommender(store, settings, now).rebuild_lists(user)
+    ended = echostats("users", "sharing", "bob", "off")
+    assert ended.returncode == 0, ended.stderr
+    assert "serve nobody else" in ended.stdout
+    assert not store.users.find("bob").shares
+    assert store.db["item_neighbours"].count_documents({}) == 0
+    assert store.db["recommendations"].distinct("user_id") == [people["bob"].user_id]
+    again = echostats("users", "sharing", "bob", "on")
+    assert "may serve others" in again.stdout
+    assert store.users.find("bob").shares
+
+
+def test_the_models_are_shown_with_how_they_did_and_may_be_rolled_back(
+    installation: Installation, people: dict[str, User], echostats: Echostats
+) -> None:
+    assert "nothing was evaluated yet" in echostats("models").stdout
+    for day in range(1, 8):
+        play(installation.store, people["ann"], [10, 11, 12, 13], utc_now() - timedelta(days=day))
+    found = evaluate_models(installation.store, installation.settings, utc_now()).evaluations["discover"]
+    other = "content" if found.served != "content" else "hybrid"
+    installation.store.recommendations.activate(
+        ModelActivation(task="discover", name=other, version="1", by="evaluation", why="It is new.")
+    )
+    back = echostats("models", "rollback", "discover")
+    assert f"discover is ordered by {found.served}" in back.stdout, back.stderr
+    shown = echostats("models").stdout
+    for said in ("NDCG@20", "popularity (baseline)", found.why, f"A person went back from {other}"):
+        assert said in " ".join(shown.split()), said
+    assert "evaluations decide again" in echostats("models", "resume", "discover").stdout
