@@ -10,7 +10,6 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from echostats_pipeline.model.plays import ListeningGap
-from echostats_pipeline.model.recommendations import RecommendationList, RecommendationWeek, Task
 from echostats_pipeline.model.statistics import (
     Comeback,
     DayTotal,
@@ -23,11 +22,9 @@ from echostats_pipeline.report.document import (
     Figure,
     Month,
     Quality,
-    RecommendedSong,
     Report,
     ReportInput,
     ReturnedArtist,
-    SongList,
     Sound,
 )
 from echostats_pipeline.report.formatting import (
@@ -43,13 +40,13 @@ from echostats_pipeline.report.formatting import (
 )
 from echostats_pipeline.report.gaps import gap_notice
 from echostats_pipeline.report.rankings import LITTLE, build_rankings, coverage
+from echostats_pipeline.report.suggestions import hits_in_words, song_list
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date
 from echostats_pipeline.transforms.rule_texts import left_out_text
 
 COMEBACKS = 5
 """Most artists in the list of comebacks."""
-LISTS: Mapping[Task, str] = {"discover": "New to you", "rediscover": "Not heard for half a year"}
 SOUND = {
     "danceability": "Danceable",
     "energy": "Energetic",
@@ -106,33 +103,12 @@ def build_report(material: ReportInput) -> Report:
         replayed=_replayed(statistics),
         comebacks=[_returned(each) for each in statistics.comebacks[:COMEBACKS]],
         sound=_sound(statistics),
-        recommended=[_recommended(each) for each in material.lists if each.tracks],
-        hits=_hits(material.weeks),
+        recommended=[song_list(each) for each in material.lists if each.tracks],
+        hits=hits_in_words(material.weeks),
         gaps=gap_notice(open_gaps, zone, user.partition_key),
         unknown=_unknown(material, known, shown, today, outdated=outdated),
         links=not user.simulated,
         avatar_url=user.image_url,
-    )
-
-
-def _recommended(made: RecommendationList) -> SongList:
-    songs = [
-        RecommendedSong(track.name, track.artist_name, track.reason, track.spotify_id, track.image_url)
-        for track in made.tracks[:RANKED]
-    ]
-    by = "a simple baseline" if made.is_baseline else "a model"
-    return SongList(LISTS[made.task], songs, f"Ordered by {by}, {made.model}. {made.why}")
-
-
-def _hits(weeks: Sequence[RecommendationWeek]) -> str:
-    """Return how much of past lists was played, and of lists that were not shown; empty before the first week ends."""
-    if not weeks:
-        return ""
-    shown, hidden = sum(len(week.shown_ids) for week in weeks), sum(len(week.control_ids) for week in weeks)
-    hits, others = sum(week.hits or 0 for week in weeks), sum(week.control_hits or 0 for week in weeks)
-    return (
-        f"Of {plural(shown, 'song')} listed in past weeks, {hits:,} were played within 7 days; of {hidden:,} on lists "
-        f"that were not shown, {others:,}."
     )
 
 
