@@ -228,6 +228,8 @@ def _verdict(
     by_name = {result.name: result for result in results}
     model: Model = (before if before and before.relevant else after).best(MODELS)  # type: ignore[assignment]
     baseline: Baseline = after.best(BASELINES[task])  # type: ignore[assignment]
+    # Random order is a floor to compare with, not a list for a person.
+    fallback = fallback if baseline == "random" else baseline
     unit: EvaluationUnit = "users" if len(after.relevant) >= ENOUGH_USERS else "sessions"
     differences = after.differences(model, baseline, unit)
     low, high = metrics.bootstrap_bounds(differences)
@@ -240,16 +242,16 @@ def _verdict(
     if passed:
         why = f"{model} is better than the best baseline, {baseline}, so it is active: {by}."
     elif len(differences) < LEAST_UNITS:
-        why = f"{len(differences)} {unit} are too few to judge a model, so {baseline} is served."
+        why = f"{len(differences)} {unit} are too few to judge a model, so {fallback} is served."
     elif after.unreachable_share == 1:
         why = (
             "None of the songs played later could have been recommended, because nobody here had played or saved them "
-            f"before, so {baseline} is served."
+            f"before, so {fallback} is served."
         )
     elif low <= 0:
-        why = f"{model} is not surely better than {baseline}, so {baseline} is served: {by}."
+        why = f"{model} is not surely better than {baseline}, so {fallback} is served: {by}."
     else:
-        why = f"The lists of {model} cover too few songs, so {baseline} is served: {by}."
+        why = f"The lists of {model} cover too few songs, so {fallback} is served: {by}."
     return ModelEvaluation(
         task=task,
         evaluated_at=now,
@@ -268,14 +270,9 @@ def _verdict(
         upper=round(high, 6),
         coverage_required=round(required, 6),
         passed=passed,
-        served=model if passed else _servable(baseline, fallback),
+        served=model if passed else fallback,
         why=why,
     )
-
-
-def _servable(baseline: Baseline, fallback: Baseline) -> Baseline:
-    """The best baseline; random order is a floor to compare with, not a list for a person."""
-    return fallback if baseline == "random" else baseline
 
 
 def _result(name: Scorer, trial: Trial, size: int, popularity: Floats, artists: Numbers) -> ScorerResult:

@@ -334,7 +334,7 @@ def _of_baseline(maker: _Maker, served: Scorer, song: int) -> str:
     if served == "own_artists":
         return f"You have played songs by {names.artist_names[song]} {_times(_plays_of_artist(maker, song))}."
     plays = int(maker.shared.popularity[song])
-    who = "here" if profile.counts[song] else "by others here"
+    who = "here" if profile.last_days[song] <= POPULARITY_DAYS else "by others here"
     if served == "popularity" or plays:
         return f"Played {_times(plays)} {who} in the last {POPULARITY_DAYS:.0f} days."
     return f"Played {who}, though not in the last {POPULARITY_DAYS:.0f} days."
