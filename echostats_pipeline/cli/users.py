@@ -19,7 +19,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring.api_usage import calls_made
 from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.report.reads import ReportStore
-from echostats_pipeline.settings import load_settings
+from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.stages.library_progress import libraries
 from echostats_pipeline.storage.store import Store
 
@@ -55,7 +55,13 @@ def users(context: click.Context) -> None:
         ]
         libraries = libraries_lines(store, known, settings.daily_calls, now)
         histories = history_lines(store, known, settings.min_play_ms)
-        for line in [*reasons, *histories, *libraries, *calls_lines(store, settings.daily_calls, now)]:
+        for line in [
+            *reasons,
+            *sharing_lines(settings, known),
+            *histories,
+            *libraries,
+            *calls_lines(store, settings.daily_calls, now),
+        ]:
             console.print(line, highlight=False, markup=False)
 
 
@@ -107,9 +113,7 @@ def sharing(name: str, answer: str) -> None:
         user = store.users.find(name)
         store.users.set_sharing(user.user_id, shares=answer == "on")
         if answer == "off":
-            # They may rest on the plays of this user.
-            store.recommendations.forget_neighbours()
-            store.recommendations.forget_lists_for_others(user.user_id)
+            store.recommendations.forget_shared(user.user_id)
     if answer == "on":
         click.echo(f"The plays of {user.partition_key} may serve others from the next nightly run on.")
     else:
@@ -166,6 +170,14 @@ def history_lines(store: Store, known: Iterable[User], min_play_ms: int) -> list
         if days := sum((gap.to - gap.from_).days for gap in unknown):
             lines.append(f"{user.partition_key}: {plural(days, 'day')} are covered by no import and no sync.")
     return lines
+
+
+def sharing_lines(settings: Settings, known: Iterable[User]) -> list[str]:
+    """One line about the users whose plays serve others; none while recommendations are off."""
+    if not settings.recommends:
+        return []
+    sharing = ", ".join(user.partition_key for user in known if user.shares)
+    return [f"Plays that serve recommendations for others: {f'those of {sharing}' if sharing else 'none'}."]
 
 
 def calls_lines(store: Store, daily_calls: int, now: datetime) -> list[str]:

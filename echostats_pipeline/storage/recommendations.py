@@ -72,10 +72,6 @@ class RecommendationStore:
         found = self._read(RecommendationList, "recommendations", {"user_id": user_id})
         return {each.task: each for each in found}
 
-    def forget_lists_for_others(self, user_id: str) -> int:
-        """Remove the lists of all users but one; the next run makes them anew. Return how many there were."""
-        return self._db["recommendations"].delete_many({"user_id": {"$ne": user_id}}).deleted_count
-
     def put_taste(self, taste: TasteVector) -> None:
         """Replace a user's taste."""
         self._replace("taste_vectors", taste, "user_id")
@@ -109,9 +105,14 @@ class RecommendationStore:
         with bulk_decoding():
             return list(self._db["item_neighbours"].find({"spotify_id": {"$in": list(song_ids)}}, fields))
 
-    def forget_neighbours(self) -> None:
-        """Remove what was computed from shared plays; the next nightly run computes it from those still shared."""
+    def forget_shared(self, user_id: str) -> None:
+        """Remove what may rest on the plays of a user who shares them no longer.
+
+        These are the neighbours of songs and the lists of all other users. The next nightly run makes both from what is
+        still shared.
+        """
         self._db["item_neighbours"].delete_many({})
+        self._db["recommendations"].delete_many({"user_id": {"$ne": user_id}})
 
     def put_evaluations(self, evaluations: Iterable[ModelEvaluation]) -> None:
         """Add evaluations to the history."""

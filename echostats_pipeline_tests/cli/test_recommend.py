@@ -64,6 +64,9 @@ def test_what_rests_on_plays_no_longer_shared_is_gone_at_once(
     assert not store.users.find("bob").shares
     assert store.db["item_neighbours"].count_documents({}) == 0
     assert store.db["recommendations"].distinct("user_id") == [people["bob"].user_id]
+    users = " ".join(echostats("users").stdout.split())
+    shared = ", ".join(people[name].partition_key for name in ("ann", "cay"))
+    assert f"Plays that serve recommendations for others: those of {shared}." in users
     again = echostats("users", "sharing", "bob", "on")
     assert "may serve others" in again.stdout
     assert store.users.find("bob").shares

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostats_pipeline.report.charts import PLOT_HEIGHT, SHADES, bar_chart, embedded, heat_map, nice_ceiling, shade
+from echostats_pipeline.report.charts import (
+    COLOUR,
+    PLOT_HEIGHT,
+    SHADES,
+    bar_chart,
+    embedded,
+    heat_map,
+    interval_chart,
+    nice_ceiling,
+    shade,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 counts = st.integers(0, 100_000)
@@ -86,3 +96,13 @@ def test_embedded_markdown_holds_the_whole_picture_and_nothing_from_outside() ->
     assert found is not None
     assert base64.b64decode(found[1]).decode() == svg
     assert re.findall(r"https?://[^\"]+", svg) == ["http://www.w3.org/2000/svg"]
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1)).map(sorted), max_size=90))
+def test_intervals_above_zero_have_the_colour(drawn: list[list[float]]) -> None:
+    values = {str(number): (low, middle, high) for number, (low, middle, high) in enumerate(drawn)}
+    svg = interval_chart(values)
+    paths = [path.attrib for path in ET.fromstring(svg).iter(f"{SVG}path")]
+    (coloured,) = [path["d"] for path in paths if path["stroke"] == COLOUR]
+    assert coloured.count("V") == sum(low > 0 for low, _, _ in values.values())
+    assert sum(path["d"].count("V") for path in paths) == len(values)
