@@ -23,7 +23,6 @@ from echostats_pipeline.model.operations import (
     UserLease,
 )
 from echostats_pipeline.model.plays import CoveredSpan, ListeningGap, Play, RecentlyPlayedPage, UnfinishedMerge
-from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.recommendations import (
     ArtistAlbums,
     ItemNeighbours,
@@ -33,6 +32,7 @@ from echostats_pipeline.model.recommendations import (
     RecommendationWeek,
     TasteVector,
 )
+from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.statistics import (
     AnalyticsSnapshot,
     CalendarSnapshot,

@@ -19,6 +19,7 @@ from echostats_pipeline.model.recommendations import (
 )
 from echostats_pipeline.model.users import User
 from echostats_pipeline.recommender.albums import loved_artists
+from echostats_pipeline.recommender.listening import Flags
 from echostats_pipeline.recommender.lists import MadeList, Origins, Verdict, recommend
 from echostats_pipeline.recommender.models import TASKS, verdict_in_force
 from echostats_pipeline.recommender.reading import Known, known_songs, read_sessions, shared_plays
@@ -32,6 +33,8 @@ from echostats_pipeline.recommender.scoring import (
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.history.identity import folded_name
+from echostats_pipeline.transforms.statistics.exclusions import exclusions
 
 STRONGEST_TAGS = 20
 WEEK = timedelta(days=7)
@@ -153,13 +156,24 @@ class Recommender:
             library=known.flags(self._store.recommendations.library(user.user_id)["track_id"].to_list()),
             albums=known.flags(_tracks_of(own)),
             similar=known.flags(_tracks_of(others)),
-            disliked=known.flags(feedback.disliked),
+            disliked=known.flags(feedback.disliked) | self._left_out_artists(user, known),
         )
         songs, names = known.catalogue.songs, known.catalogue.names
         return {
             task: recommend(user.user_id, profile, shared, songs, names, origins, task, self._verdicts[task], self._now)
             for task in TASKS
         }
+
+    def _left_out_artists(self, user: User, known: Known) -> Flags:
+        """The songs of artists whom a rule of the user leaves out, whenever and from whatever they are played."""
+        wholly = [
+            rule.exclusion.artist.name
+            for rule in exclusions(self._store.rules.of(user.user_id))
+            if rule.exclusion.artist is not None
+            and rule.exclusion.model_dump(exclude_defaults=True).keys() == {"artist"}
+        ]
+        names = {folded_name(name) for name in wholly}
+        return np.array([folded_name(each) in names for each in known.catalogue.names.artist_names], dtype=bool)
 
     def rebuild_taste(self, user: User) -> TasteVector:
         """Compute and store how the songs that a user plays sound."""
@@ -200,6 +214,7 @@ class Recommender:
             albums=albums,
             with_library=True,
             same_recording=self._settings.same_recording,
+            rules=self._store.rules.of(user.user_id),
         )
 
     def _profile(self, known: Known, feedback: Feedback) -> tuple[Profile, Shared]:

@@ -12,7 +12,7 @@ from echostats_pipeline.recommender.content import Content
 from echostats_pipeline.recommender.lists import Names
 from echostats_pipeline.recommender.scoring import Songs
 from echostats_pipeline.transforms.history.identity import made_up
-from echostats_pipeline.transforms.statistics.songs import alike
+from echostats_pipeline.transforms.statistics.songs import NO_RULES, Rules, alike
 from echostats_pipeline.transforms.statistics.songs import songs as joined_songs
 
 TEXTS = ("name", "artist_name", "artist_id", "album_name", "image_url")
@@ -26,13 +26,13 @@ class Catalogue:
     names: Names
 
 
-def songs_of(tracks: pl.DataFrame, *, same_recording: bool = True) -> pl.DataFrame:
+def songs_of(tracks: pl.DataFrame, rules: Rules | None = NO_RULES) -> pl.DataFrame:
     """The song that each track is a recording of, by the rules of `transforms.statistics.songs`.
 
     Args:
         tracks: As `storage.recommendations.SONGS_SCHEMA`; a track may have several rows, of which the first that
             knows a value counts.
-        same_recording: Whether recordings under several ids are one song; otherwise every track is a song.
+        rules: Tracks that are one song, and that are not, whatever else says so. With None, every track is a song.
 
     Returns:
         ``track_id``, ``song``: the smallest of Spotify's ids among the song's tracks. It does not depend on who has
@@ -44,10 +44,10 @@ def songs_of(tracks: pl.DataFrame, *, same_recording: bool = True) -> pl.DataFra
         pl.col("duration_ms").filter(pl.col("duration_ms") > 0).first().fill_null(0),
     )
     alone = known.select("track_id", song="track_id").sort("track_id")
-    found = alike(known) if same_recording else known.clear()
-    if found.is_empty():
+    found = known.clear() if rules is None else alike(known, rules)
+    if rules is None or found.is_empty():
         return alone
-    joined = joined_songs(found.with_columns(plays=pl.lit(0, pl.Int64), ms=pl.lit(0, pl.Int64)))
+    joined = joined_songs(found.with_columns(plays=pl.lit(0, pl.Int64), ms=pl.lit(0, pl.Int64)), rules)
     first = joined.sort(made_up(pl.col("track_id")), "track_id").group_by("song").agg(pl.col("track_id").first())
     shown = joined.select("track_id", "song").join(first.rename({"track_id": "shown"}), on="song", how="left")
     return alone.join(shown.select("track_id", "shown"), on="track_id", how="left").select(

@@ -1,6 +1,6 @@
 """Plays as the recommender reads them: which songs a user has heard together, and when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from echostats_pipeline.transforms.statistics.plays import SAME_SESSION_MS, SESSION_GAP_MS, UTC_MS, with_listening_time
+from echostats_pipeline.model.rules import Rule
+from echostats_pipeline.transforms.statistics.exclusions import with_exclusions
+from echostats_pipeline.transforms.statistics.plays import UTC_MS, goes_on, with_listening_time, with_local_day
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -18,28 +20,33 @@ HEARD_SCHEMA = pl.Schema(
     {"user": pl.Int64(), "basket": pl.Int64(), "item": pl.Int64(), "played_at": UTC_MS, "liked": pl.Boolean()}
 )
 """One row per play that counts or was left early. `user` and `item` are positions, `basket` numbers the sessions of all
-users. `liked` is false for a play that was left early."""
+users. `liked` is false for a play that was left early, or that a rule leaves out."""
 DAY_MS = 24 * 60 * 60 * 1000
 
 
-def sessions_of(plays: pl.DataFrame, min_play_ms: int) -> pl.DataFrame:
+def sessions_of(
+    plays: pl.DataFrame, min_play_ms: int, timezone: str = "UTC", rules: Iterable[Rule] = ()
+) -> pl.DataFrame:
     """Decide which plays count, and to which session each belongs.
 
     Args:
         plays: All plays of one user, as `transforms.statistics.plays.PLAYS_SCHEMA`, in any order.
         min_play_ms: Plays known to be shorter do not count.
+        timezone: The user's zone, in which rules name dates and hours.
+        rules: The user's rules. What they leave out is no taste; neither is it offered as new.
 
     Returns:
         ``played_at``, ``track_id``, ``session`` (numbers from 0), ``liked``, in order of time. `liked` is true for
-        plays that count and were not left early; rows that are neither counted nor left early are left out.
+        plays that count, were not left early, and that no rule leaves out. Rows that are neither counted nor left early
+        are left out.
     """
-    timed = with_listening_time(plays.lazy().with_columns(listener=pl.lit(0)), min_play_ms)
-    pause_ms = pl.col("since_previous_ms") - pl.col("ms")
-    goes_on = (pause_ms <= SESSION_GAP_MS) & (pl.col("since_previous_ms") <= SAME_SESSION_MS)
+    ruled = with_exclusions(with_local_day(plays.lazy(), timezone), rules)
+    timed = with_listening_time(ruled.with_columns(listener=pl.lit(0)), min_play_ms)
+    is_liked = pl.col("counted") & ~pl.col("left_early") & pl.col("rule_ids").is_null()
     return (
-        timed.with_columns(session=(~goes_on.fill_null(value=False)).cum_sum().cast(pl.Int64) - 1)
+        timed.with_columns(session=(~goes_on()).cum_sum().cast(pl.Int64) - 1)
         .filter(pl.col("counted") | pl.col("left_early"))
-        .select("played_at", "track_id", "session", liked=pl.col("counted") & ~pl.col("left_early"))
+        .select("played_at", "track_id", "session", liked=is_liked)
         .collect()
     )
 
@@ -129,7 +136,7 @@ class Listening:
         return np.bincount(self.liked()["item"].to_numpy(), minlength=self.size).astype(np.int64)
 
     def skips(self) -> Numbers:
-        """How often each song was left early."""
+        """How often each song was left early, or left out by a rule."""
         return np.bincount(self.heard.filter(~pl.col("liked"))["item"].to_numpy(), minlength=self.size).astype(np.int64)
 
     def decayed(self, now: datetime, half_life_days: float) -> Floats:

@@ -9,6 +9,7 @@ import polars as pl
 from scipy import sparse
 
 from echostats_pipeline.model.recommendations import ArtistAlbums
+from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.users import User
 from echostats_pipeline.recommender.evaluation import Library
 from echostats_pipeline.recommender.items import Catalogue, described, songs_of
@@ -17,6 +18,8 @@ from echostats_pipeline.recommender.neighbours import Neighbours
 from echostats_pipeline.recommender.scoring import Shared
 from echostats_pipeline.storage.recommendations import SONGS_SCHEMA
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.statistics.own_rules import song_pairs
+from echostats_pipeline.transforms.statistics.songs import Rules
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,8 @@ class Known:
 
 def read_sessions(store: Store, user: User, min_play_ms: int, since: datetime | None = None) -> pl.DataFrame:
     """The plays of a user that count or were left early, as `sessions_of` returns them."""
-    return sessions_of(store.plays.read(user.user_id, since), min_play_ms)
+    plays, rules = store.plays.read(user.user_id, since), store.rules.of(user.user_id)
+    return sessions_of(plays, min_play_ms, user.timezone, rules)
 
 
 def known_songs(
@@ -59,6 +63,7 @@ def known_songs(
     albums: Sequence[ArtistAlbums] = (),
     with_library: bool = False,
     same_recording: bool = True,
+    rules: Iterable[Rule] = (),
 ) -> Known:
     """Join the plays of users with what the catalogue knows of the songs.
 
@@ -69,6 +74,7 @@ def known_songs(
         albums: Albums whose tracks may be recommended.
         with_library: Whether the libraries of these users belong to it.
         same_recording: Whether recordings under several ids are one song.
+        rules: Rules of one user, for that user's lists: which tracks are one song, and which are not.
     """
     ids = {track_id for _, plays in played for track_id in plays["track_id"].unique()}
     named = _album_tracks(albums, store.recommendations.artist_tags([each.artist_id for each in albums]))
@@ -88,7 +94,7 @@ def known_songs(
         last = [store.plays.last_names(user.user_id, nameless) for user, _ in played]
         unnamed = _rows([{"track_id": each} for each in nameless])
         tracks = pl.concat([tracks, *(_rows(each.to_dicts()) for each in last), unnamed])
-    song_of = songs_of(tracks, same_recording=same_recording)
+    song_of = songs_of(tracks, Rules(*song_pairs(rules)) if same_recording else None)
     listening = Listening.of(
         {user.user_id: plays for user, plays in played},
         song_of,

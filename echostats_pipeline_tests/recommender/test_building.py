@@ -11,6 +11,7 @@ import pytest
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.catalog import ArtistRef, Track
 from echostats_pipeline.model.recommendations import ItemNeighbours, ModelActivation, RecommendationList, Scorer, Task
+from echostats_pipeline.model.rules import Exclusion, Rule
 from echostats_pipeline.model.users import User
 from echostats_pipeline.recommender.building import Feedback, Recommender, build_neighbours
 from echostats_pipeline.recommender.models import evaluate_models, resume, roll_back, verdict_in_force
@@ -105,6 +106,29 @@ def test_a_song_heard_under_another_id_is_not_new(store: Store, people: dict[str
     play(store, people["ann"], [900], NOW - timedelta(days=40))
     after = lists_of(store, people["ann"])["discover"]
     assert {single, album}.isdisjoint(track.spotify_id for track in after.tracks)
+
+
+@pytest.mark.mongo
+def test_what_a_rule_leaves_out_is_no_taste_and_not_new_either(store: Store, people: dict[str, User]) -> None:
+    """Ann's children play the songs of cay."""
+    serve(store, "basket_knn")
+    before = lists_of(store, people["ann"])["discover"]
+    assert {track.artist_name for track in before.tracks} >= {"Artist 11"}
+    artists = [f"Artist {number}" for number in range(SONGS_A_GROUP // 2, SONGS_A_GROUP)]
+    for name in artists:
+        store.rules.add(
+            Rule(
+                user_id=people["ann"].user_id,
+                kind="exclude",
+                exclude=Exclusion(artist=ArtistRef(spotify_id="", name=name)),
+            )
+        )
+    after = lists_of(store, people["ann"])["discover"]
+    assert after.tracks
+    heard = set(store.db["listening_history"].distinct("track.spotify_id", {"user_id": people["ann"].user_id}))
+    assert heard.isdisjoint(track.spotify_id for track in after.tracks)
+    named = [each.artist_name for track in after.tracks for each in (track, *track.supporting)]
+    assert set(named).isdisjoint(artists)
 
 
 @pytest.mark.mongo

@@ -129,6 +129,7 @@ def test_a_session_ends_with_a_pause_of_half_an_hour_and_a_skip_is_no_taste() ->
     ]
     frame = pl.DataFrame(
         {
+            **dict.fromkeys(PLAYS_SCHEMA),
             "played_at": [row[0] for row in rows],
             "track_id": [row[1] for row in rows],
             "track_name": "n",
@@ -137,7 +138,6 @@ def test_a_session_ends_with_a_pause_of_half_an_hour_and_a_skip_is_no_taste() ->
             "duration_ms": 180_000,
             "ms_played": [row[2] for row in rows],
             "skipped": [row[3] for row in rows],
-            "reason_end": None,
         },
         schema=PLAYS_SCHEMA,
     )
