@@ -22,7 +22,7 @@ from echostats_pipeline.recommender.albums import loved_artists
 from echostats_pipeline.recommender.listening import Flags
 from echostats_pipeline.recommender.lists import MadeList, Origins, Verdict, recommend
 from echostats_pipeline.recommender.models import TASKS, verdict_in_force
-from echostats_pipeline.recommender.reading import Known, known_songs, read_sessions, shared_plays
+from echostats_pipeline.recommender.reading import Known, known_songs, read_sessions, shared_plays, shared_tracks
 from echostats_pipeline.recommender.scoring import (
     REMEMBERED,
     Profile,
@@ -131,6 +131,10 @@ class Recommender:
         return self._store.recommendations.shared_songs()
 
     @cached_property
+    def _shared_tracks(self) -> pl.DataFrame:
+        return shared_tracks(self._store, self._shared_songs)
+
+    @cached_property
     def _verdicts(self) -> dict[Task, Verdict]:
         return {task: verdict_in_force(self._store, task) for task in TASKS}
 
@@ -166,13 +170,11 @@ class Recommender:
 
     def _left_out_artists(self, user: User, known: Known) -> Flags:
         """The songs of artists whom a rule of the user leaves out, whenever and from whatever they are played."""
-        wholly = [
-            rule.exclusion.artist.name
-            for rule in exclusions(self._store.rules.of(user.user_id))
-            if rule.exclusion.artist is not None
-            and rule.exclusion.model_dump(exclude_defaults=True).keys() == {"artist"}
-        ]
-        names = {folded_name(name) for name in wholly}
+        conditions = [rule.exclusion for rule in exclusions(self._store.rules.of(user.user_id))]
+        wholly = [each for each in conditions if each.model_dump(exclude_defaults=True).keys() == {"artist"}]
+        names = {folded_name(each.artist.name) for each in wholly if each.artist is not None}
+        if not names:
+            return np.zeros(known.listening.size, dtype=bool)
         return np.array([folded_name(each) in names for each in known.catalogue.names.artist_names], dtype=bool)
 
     def rebuild_taste(self, user: User) -> TasteVector:
@@ -210,7 +212,7 @@ class Recommender:
         return known_songs(
             self._store,
             [(user, played)],
-            also=self._shared_songs,
+            also=self._shared_tracks,
             albums=albums,
             with_library=True,
             same_recording=self._settings.same_recording,

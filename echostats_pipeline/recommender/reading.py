@@ -70,7 +70,7 @@ def known_songs(
     Args:
         store: The database.
         played: The plays of each user.
-        also: Further songs, as `storage.recommendations.SHARED_SCHEMA`.
+        also: What is known of further tracks, as `shared_tracks` returns it.
         albums: Albums whose tracks may be recommended.
         with_library: Whether the libraries of these users belong to it.
         same_recording: Whether recordings under several ids are one song.
@@ -78,15 +78,14 @@ def known_songs(
     """
     ids = {track_id for _, plays in played for track_id in plays["track_id"].unique()}
     named = _album_tracks(albums, store.recommendations.artist_tags([each.artist_id for each in albums]))
-    if also is not None:
-        rows = also.select("name", "artist_name", track_id="spotify_id").to_dicts()
-        named = pl.concat([named, _rows(rows)])
+    read = also if also is not None else SONGS_SCHEMA.to_frame()
     if with_library:
         libraries = [store.recommendations.library_names(user.user_id) for user, _ in played]
         rows = [{"track_id": track_id, **names} for each in libraries for track_id, names in sorted(each.items())]
         named = pl.concat([named, _rows(rows)])
     ids |= set(named["track_id"])
-    tracks = pl.concat([store.recommendations.songs(sorted(ids)), named])
+    tracks = pl.concat([read, store.recommendations.songs(sorted(ids - set(read["track_id"]))), named])
+    ids |= set(read["track_id"])
     nameless = pl.Series(
         "track_id", sorted(ids - set(tracks.filter(pl.col("name") != "")["track_id"])), dtype=pl.String
     )
@@ -104,6 +103,17 @@ def known_songs(
     place = {song: number for number, song in enumerate(listening.items)}
     numbers = {track_id: place[song] for track_id, song in song_of.iter_rows()}
     return Known(listening, described(listening.items, tracks, song_of), numbers)
+
+
+def shared_tracks(store: Store, songs: pl.DataFrame) -> pl.DataFrame:
+    """What is known of the songs of users who share their plays, as `storage.recommendations.SONGS_SCHEMA`.
+
+    Args:
+        store: The database.
+        songs: As `storage.recommendations.SHARED_SCHEMA`. Their names complete what the catalogue does not know.
+    """
+    named = _rows(songs.select("name", "artist_name", track_id="spotify_id").to_dicts())
+    return pl.concat([store.recommendations.songs(songs["spotify_id"].to_list()), named])
 
 
 def shared_plays(store: Store, known: Known, seeds: Numbers, songs: pl.DataFrame) -> Shared:
