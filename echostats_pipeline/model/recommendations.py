@@ -186,6 +186,7 @@ class ScorerResult(Embedded):
     """How a model or baseline did in an evaluation."""
 
     name: Scorer
+    """The model or baseline."""
     is_baseline: bool
     """Whether it is a baseline."""
     ndcg: float
@@ -246,6 +247,7 @@ class ModelActivation(Document):
 
     task: Task
     name: Scorer
+    """The model or baseline that orders the lists."""
     version: str
     """Version of the recommender's code."""
     activated_at: UtcDatetime = Field(default_factory=utc_now)
