@@ -15,7 +15,7 @@ from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.orchestration.automation.run_requests import sync_request
+from echostats_pipeline.orchestration.automation.run_requests import sync_request, users_requests
 from echostats_pipeline.settings import Settings, load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.running import RunningSimulator
@@ -55,8 +55,9 @@ def demo() -> None:
         if settings.recommends:
             runner.run("Reading albums of artists", "album_reading")
             runner.run("Evaluating models of recommendations", "model_build")
-            for user in users:
-                run_of_user(runner, f"Recommending songs to {user.display_name}", "recommendation_build", user)
+            keys = [user.partition_key for user in users]
+            (of_all,) = users_requests(keys, order=keys, batch_size=len(keys))
+            runner.run("Recommending songs", "recommendation_build", tags=of_all.tags)
         for user in users:
             run_of_user(runner, f"Writing the report of {user.display_name}", "report_build", user)
         runner.run("Checking everything", "audit")
