@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -21,6 +21,9 @@ from echostats_pipeline.errors import SettingsError
 DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
 EMBEDDED_MONGO = "ECHOSTATS_EMBEDDED_MONGO"
 """Variable that lets code under Dagster use the embedded server."""
+Mart = Literal["echotune"]
+MARTS = get_args(Mart)
+"""The databases in the shape of other applications that can be installed."""
 SyncSensors = Literal["auto", "per_user", "fanout"]
 SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
@@ -143,6 +146,26 @@ class Settings(BaseSettings):
         shown="`off`; `on` with the simulated Spotify",
         default=None,
     )
+    marts: Annotated[tuple[Mart, ...], NoDecode] = _variable(
+        "ECHOSTATS_MARTS",
+        "databases for other applications that are kept up to date beside the core database, separated by commas: "
+        "`echotune`",
+        default=(),
+    )
+    echotune_db: str = _variable(
+        "ECHOSTATS_ECHOTUNE_DB", "name of the database of the mart `echotune`", default="echotune"
+    )
+    echotune_prefix: str = _variable(
+        "ECHOSTATS_ECHOTUNE_PREFIX",
+        "what the names of the collections of that database begin with",
+        default="echotune_",
+    )
+    redis_url: SecretStr | None = _variable(
+        "ECHOSTATS_REDIS_URL",
+        "address of a Redis server whose keys of EchoTune are kept warm, for example `redis://127.0.0.1:6379/0`",
+        shown="none",
+        default=None,
+    )
     sync_interval_minutes: int = _variable(
         "SYNC_INTERVAL_MINUTES", "minutes between two syncs of each user", default=15, ge=1, le=LARGEST
     )
@@ -235,14 +258,42 @@ class Settings(BaseSettings):
             )
         return uri
 
-    @field_validator("mongo_db")
+    @field_validator("mongo_db", "echotune_db")
     @classmethod
-    def _database_name(cls, name: str) -> str:
+    def _database_name(cls, name: str, info: ValidationInfo) -> str:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name):
             raise SettingsError(
-                f"MONGO_DB is {name!r}. Use 1 to 63 letters, digits, '_' or '-', for example echostats."
+                f"{_name_of(info)} is {name!r}. Use 1 to 63 letters, digits, '_' or '-', for example echostats."
             )
         return name
+
+    @field_validator("echotune_prefix")
+    @classmethod
+    def _prefix(cls, prefix: str, info: ValidationInfo) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", prefix):
+            raise SettingsError(
+                f"{_name_of(info)} is {prefix!r}. Use 1 to 40 letters, digits, '_' or '-', for example echotune_."
+            )
+        return prefix
+
+    @field_validator("marts", mode="before")
+    @classmethod
+    def _known_marts(cls, value: Any) -> Any:
+        names = _separated(value, r"[\s,]+") if isinstance(value, str) else value
+        for name in names:
+            if name not in MARTS:
+                raise SettingsError(f"ECHOSTATS_MARTS names {name!r}. There is: {', '.join(MARTS)}.")
+        return tuple(dict.fromkeys(names))
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise SettingsError(
+                "ECHOSTATS_REDIS_URL does not start with redis://, rediss:// or unix://. "
+                "Give the address of a Redis server, or unset it."
+            )
+        return url
 
     @field_validator("encryption_key")
     @classmethod
@@ -405,6 +456,12 @@ def load_settings(
             "LASTFM_API_KEY is not set, but ECHOSTATS_GENRES names lastfm. Make a key at "
             "https://www.last.fm/api/account/create, or leave lastfm out."
         )
+    names = [settings.mongo_db, *(settings.echotune_db for _ in settings.marts)]
+    if len(set(names)) < len(names):
+        raise SettingsError(
+            f"MONGO_DB and the database of a mart are both {settings.mongo_db!r}. Give the mart another one, for "
+            "example ECHOSTATS_ECHOTUNE_DB=echotune."
+        )
     if "imports_dir" not in settings.model_fields_set:
         settings = settings.model_copy(update={"imports_dir": settings.home / "imports"})
     return settings
@@ -424,6 +481,11 @@ def _explained(error: ValidationError) -> str:
     if lowest is not None:
         return f"{name} is {value!r}. Give a whole number of at least {lowest}, or unset it for {field.default}."
     return f"{name} is {value!r}. {found['msg']}."
+
+
+def _name_of(info: ValidationInfo) -> str:
+    """Return the variable that sets a field."""
+    return str(Settings.model_fields[str(info.field_name)].validation_alias)
 
 
 def _is_key(text: str) -> bool:

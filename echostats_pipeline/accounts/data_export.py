@@ -92,13 +92,13 @@ def export_user(
         StorageError: the folder exists or cannot be written; no part of the export is left behind.
     """
     with new_folder(target) as folder:
-        caches = {name for name, each in declared().items() if each.is_cache}
+        caches = {name for name, each in declared(store.databases).items() if each.is_cache}
         counts = {name: count for name, count in store.owned.counts(user).items() if name not in caches}
         progress.expect(sum(counts.values()))
         table = _PlayTable(folder / ".parts", store, user, min_play_ms)
         files = [_write_collection(store, user, name, folder, table, progress) for name in counts]
         files.append(table.write(folder / TABLE))
-        for name, text in ((MANIFEST, _manifest(user, files, at)), (NOTE, _note(user, files, table, at))):
+        for name, text in ((MANIFEST, _manifest(store, user, files, at)), (NOTE, _note(user, files, table, at))):
             with new_file(folder / name) as file:
                 file.write(text.encode())
     return files
@@ -195,9 +195,9 @@ def _disk_errors() -> Iterator[None]:
         raise OSError(str(error)) from error
 
 
-def _manifest(user: User, files: list[ExportedFile], at: datetime) -> str:
+def _manifest(store: Store, user: User, files: list[ExportedFile], at: datetime) -> str:
     """Return the contents of the export as JSON, for programs."""
-    left_out = {name: list(each.secrets) for name, each in declared().items() if each.secrets}
+    left_out = {name: list(each.secrets) for name, each in declared(store.databases).items() if each.secrets}
     content = {
         "format_version": FORMAT_VERSION,
         "made_by": f"echostats_pipeline {__version__}",
@@ -212,7 +212,7 @@ def _manifest(user: User, files: list[ExportedFile], at: datetime) -> str:
 def _note(user: User, files: list[ExportedFile], table: _PlayTable, at: datetime) -> str:
     """Return the contents of the export as text, for people."""
     width = max(len(each.name) for each in files)
-    lines = [f"  {each.name:<{width}}  {each.documents:>9,}  {_description(each.name)}" for each in files]
+    lines = [f"  {each.name:<{width}}  {each.documents:>9,}  {_description(table.store, each.name)}" for each in files]
     there = {each.name for each in files}
     filled = [column for column in (*PLAY_COLUMNS, *DERIVED_COLUMNS) if column.name in table.filled]
     names = max((len(column.name) for column in filled), default=0)
@@ -236,9 +236,9 @@ def _note(user: User, files: list[ExportedFile], table: _PlayTable, at: datetime
     )
 
 
-def _description(file_name: str) -> str:
+def _description(store: Store, file_name: str) -> str:
     """Return what the documents of a file are: the first line of the model's docstring."""
-    collection = declared().get(file_name.removesuffix(".jsonl"))
+    collection = declared(store.databases).get(file_name.removesuffix(".jsonl"))
     if collection is None:
         return "A flat table with one row per play."
     return (inspect.getdoc(collection.document) or "").splitlines()[0].replace("``", "")

@@ -99,7 +99,7 @@ def write_export(settings: Settings, simulator: RunningSimulator, console: Conso
 def collections_table(store: Store) -> Table:
     """A table of the number of documents in each collection."""
     table = Table("collection", "documents", title=f"Database {store.db.name}")
-    for label, _, stored in installed(store.db):
+    for label, _, stored in installed(store.db, store.databases):
         table.add_row(label, f"{stored.estimated_document_count():,}")
     return table
 

@@ -14,8 +14,8 @@ def indexes(repair: bool) -> None:
     settings = load_settings()
     with open_database(settings, indexes=False) as store:
         if repair:
-            rebuilt = repair_indexes(store.db)
+            rebuilt = repair_indexes(store.db, store.databases)
             click.echo(f"Rebuilt: {', '.join(rebuilt)}" if rebuilt else "Nothing had to be rebuilt.")
         else:
-            ensure_indexes(store.db)
+            ensure_indexes(store.db, store.databases)
     click.echo(f"Every declared index exists in {settings.mongo_db}.")

@@ -10,7 +10,9 @@ from echostats_pipeline.storage.adoption import keep_one_of_each
 from echostats_pipeline.storage.carry_over import carry_over_marks
 from echostats_pipeline.storage.database import connected
 from echostats_pipeline.storage.indexes import ensure_indexes
+from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.validators import ensure_validators
 
 
 @contextmanager
@@ -19,18 +21,19 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
 
     Args:
         settings: Where the database is.
-        indexes: Whether to create the declared indexes first, to carry over the marks of an earlier version, to
-            follow new consumers of marks, and to adopt users whom EchoStats has added.
+        indexes: Whether to create the declared indexes and validators first, to carry over the marks of an earlier
+            version, to follow new consumers of marks, and to adopt users whom EchoStats has added.
 
     Raises:
         StorageError: the database cannot be used.
     """
     home = None if settings.mongo_uri else settings.home
     with connected(mongo_uri(settings), settings.mongo_db, home) as db:
-        store = Store.of(db)
+        store = Store.of(db, databases_of(settings))
         if indexes:
             keep_one_of_each(db)
-            ensure_indexes(db)
+            ensure_indexes(db, store.databases)
+            ensure_validators(db, store.databases)
             carry_over_marks(db)
             store.marks.follow_consumers()
             store.adopt_users(simulated=settings.simulated)

@@ -3,9 +3,12 @@
 `storage.indexes` creates these indexes; no other code creates one.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
+
+from bson import ObjectId
 
 from echostats_pipeline.model.base import Document
 from echostats_pipeline.model.catalog import Album, Artist, ArtistTags, GenreList, Track
@@ -16,6 +19,8 @@ from echostats_pipeline.model.operations import (
     FileImport,
     ImportReject,
     Incident,
+    MartState,
+    Reads,
     RefusedEndpoint,
     SpotifyCall,
     SpotifyLimit,
@@ -45,6 +50,9 @@ from echostats_pipeline.model.users import RemovedUser, SpotifyTokens, User
 
 DAY_SECONDS = 24 * 60 * 60
 ASCENDING, DESCENDING = 1, -1
+TEXT = "text"
+Direction = int | str
+"""Order of the keys of an index in a field, or `TEXT`."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Index:
             database, and stops if an index with other options has that name.
     """
 
-    keys: tuple[tuple[str, int], ...]
+    keys: tuple[tuple[str, Direction], ...]
     unique: bool = False
     expire_after_seconds: int | None = None
     partial_filter: Mapping[str, Any] | None = None
@@ -88,6 +96,11 @@ class Index:
         return options
 
 
+def text(*fields: str) -> Index:
+    """A text index on the given fields. A collection has at most one."""
+    return Index(tuple((field, TEXT) for field in fields))
+
+
 def by(*fields: str, unique: bool = False, name: str = "", **options: Any) -> Index:
     """An index on the given fields; a leading ``-`` means descending."""
     keys = tuple((field.removeprefix("-"), DESCENDING if field.startswith("-") else ASCENDING) for field in fields)
@@ -105,6 +118,8 @@ class Collection:
         written_by: Who writes the documents. For an application's collection the pipeline creates the indexes, and
             removes and exports a user's documents; the application alone decides on the content.
         owner_field: The field that holds the user's id, in a collection of users' documents.
+        owner_id: What that field holds, by the user's id as text.
+        validation: What the server does with documents that do not fit `document`; None if it does not look.
     """
 
     name: str
@@ -116,6 +131,8 @@ class Collection:
     retired: tuple[str, ...] = ()
     written_by: Literal["pipeline", "application"] = "pipeline"
     owner_field: str = "user_id"
+    owner_id: Callable[[str], Any] = str
+    validation: Literal["error", "warn"] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,10 +141,12 @@ class Database:
 
     Attributes:
         name: Its name on the server. Empty for the core database, which MONGO_DB names.
+        consumers: Readers of change marks that write this database, by name.
     """
 
     name: str
     collections: tuple[Collection, ...]
+    consumers: Mapping[str, Reads] = field(default_factory=lambda: MappingProxyType({}))
 
     def label(self, collection: str) -> str:
         """The name of a collection among those of all databases: with its database, unless that is the core."""
@@ -139,6 +158,7 @@ ECHOSTATS_COLLECTIONS = (
         "users",
         User,
         owner_field="_id",
+        owner_id=ObjectId,
         indexes=(
             by("spotify_id", unique=True),
             # Users whom EchoStats has added have no key until this pipeline adopts them.
@@ -258,6 +278,7 @@ EXTRA_COLLECTIONS = (
     Collection("statistics_years", StatisticsYear, (by("user_id", "year", unique=True),), is_cache=True),
     Collection("statistics_catalog", StatisticsCatalog, (by("user_id", "kind", "number", unique=True),), is_cache=True),
     Collection("change_marks", ChangeMark, (by("user_id", "source", "date", "writer", unique=True),)),
+    Collection("mart_states", MartState, (by("user_id", "mart", unique=True),)),
     Collection("user_leases", UserLease, (by("user_id", "scope", unique=True), by("dagster_run_id"))),
     Collection(
         "spotify_calls",
@@ -291,13 +312,13 @@ EXTRA_COLLECTIONS = (
 """The collections that this pipeline adds to the EchoStats schema."""
 
 CORE = Database("", (*ECHOSTATS_COLLECTIONS, *EXTRA_COLLECTIONS))
-INSTALLED: tuple[Database, ...] = (CORE,)
-"""The databases of an installation. Indexes, removal, export and `echostats doctor` cover all of them."""
+ONLY_CORE: tuple[Database, ...] = (CORE,)
+"""The databases of an installation without marts. `storage.installed` lists those that the settings name."""
 COLLECTIONS: Mapping[str, Collection] = {collection.name: collection for collection in CORE.collections}
 """The collections of the core database, by name."""
 
 
-def declared(databases: Iterable[Database] = INSTALLED) -> dict[str, Collection]:
+def declared(databases: Iterable[Database] = ONLY_CORE) -> dict[str, Collection]:
     """The collections of the given databases, by label."""
     return {database.label(each.name): each for database in databases for each in database.collections}
 

@@ -1,7 +1,7 @@
 """The pipeline's own records: jobs, API calls, imports, incidents, and what must be rebuilt."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -20,11 +20,29 @@ Source = Literal[
     "users",
     "exclusions",  # rules of a user that leave plays out, by the local dates of these plays
     "rules",  # the other rules of a user
+    "playlist_contents",
+    "analytics_snapshots",
+    "recommendations",  # also what applications say about them
 ]
 """What can change. A new source is one line here; `storage.change_marks` names its consumers."""
-LeaseScope = Literal["history", "library"]
+LeaseScope = Literal["history", "library", "marts"]
 IncidentKind = Literal["run", "check", "user"]
 Notice = Literal["opened", "closed", ""]
+
+
+class Reads(NamedTuple):
+    """What a consumer reads.
+
+    Attributes:
+        sources: Its sources. What the consumer asks for itself is marked in the first one.
+        by_date: Whether it may read some dates and leave others.
+        from_nothing: Whether marks make it wait until it has been built once. Rollups do not need this: a day with
+            plays and without a rollup is noticed anyway.
+    """
+
+    sources: tuple[Source, ...]
+    by_date: bool = False
+    from_nothing: bool = True
 
 
 class JobStep(Embedded):
@@ -123,6 +141,24 @@ class ImportReject(Document):
     reason: str
     row: dict[str, Any]
     rejected_at: UtcDatetime = Field(default_factory=utc_now)
+
+
+class MartState(Document):
+    """How far a mart has read, and what it must not forget about a user (collection ``mart_states``)."""
+
+    user_id: str
+    mart: str
+    """Name of the mart."""
+    layout: int
+    """Version of the mart's documents; those of another version are built again."""
+    catalog_read_at: UtcDatetime | None = None
+    """When the catalogue was last read, by the database's clock."""
+    liked: list[str] = Field(default_factory=list)
+    """Tracks that the user has liked in an application; recommendations expire, this does not."""
+    disliked: list[str] = Field(default_factory=list)
+    """Tracks that the user has disliked in an application."""
+    saved: list[str] = Field(default_factory=list)
+    """Tracks that the user has saved in an application."""
 
 
 class ChangeMark(Document):

@@ -116,11 +116,11 @@ def space(area: str, free_bytes: int, used: str, where: str) -> HealthFinding:
 
 def indexes(store: Store) -> HealthFindings:
     """Check that every declared index exists with its declared options."""
-    problems = index_problems(store.db)
+    problems = index_problems(store.db, store.databases)
     missing = [each.name for each in problems if each.found is None]
     wrong = [each.name for each in problems if each.found is not None]
-    total = sum(len(collection.indexes) for collection in declared().values())
-    expiring = sum(i.expire_after_seconds is not None for c in declared().values() for i in c.indexes)
+    total = sum(len(collection.indexes) for collection in declared(store.databases).values())
+    expiring = sum(i.expire_after_seconds is not None for c in declared(store.databases).values() for i in c.indexes)
     if wrong:
         text = f"{len(wrong)} indexes contradict their declaration: {_few(wrong)}."
         yield HealthFinding("indexes", "problem", text, REPAIR_COMMAND)

@@ -179,7 +179,10 @@ def spotify_answers(store: Store, _: Settings, now: datetime, _scope: Sequence[A
 
 def indexes_are_as_declared(store: Store, _: Settings, _now: datetime, _scope: Sequence[AuditedUser]) -> AuditFinding:
     """Every declared index exists in the database with its options: unique keys, and expiry times of logs."""
-    total, lacking = sum(len(collection.indexes) for collection in declared().values()), index_problems(store.db)
+    total, lacking = (
+        sum(len(collection.indexes) for collection in declared(store.databases).values()),
+        index_problems(store.db, store.databases),
+    )
     rows: list[Row] = [
         {
             "collection": each.collection,

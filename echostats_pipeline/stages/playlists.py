@@ -45,6 +45,7 @@ def sync_playlists(
         daily_calls: Budget of calls in 24 hours for playlists, of which this user gets a fair share.
     """
     with (
+        store.marks.changing(user.user_id, source="playlist_contents"),
         marking_renamed(store, user.user_id),
         visiting(store, user, "playlists", now, progress, daily_calls) as visit,
     ):

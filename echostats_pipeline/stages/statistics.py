@@ -290,6 +290,7 @@ def rebuild_snapshots(store: Store, user: User, now: datetime, *, same_recording
         store.statistics.replace_calendar(built.calendar, now)
         # Last, because they say until when all of these are valid: after a crash before this, all are built again.
         store.statistics.replace_snapshots(built.snapshots, now)
+        store.marks.mark(user.user_id, "analytics_snapshots")
     snapshots = {each["period"]: each for each in built.snapshots}
     return Snapshots(snapshots, heard.days, heard.hours, today, unknown.touched)
 

@@ -26,32 +26,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from pymongo import ReturnDocument
 
-from echostats_pipeline.model.operations import Source
+from echostats_pipeline.model.collections import Database
+from echostats_pipeline.model.operations import Reads, Source
 from echostats_pipeline.storage.database import Db, Document
 
 NEWEST = ""
 """The ``date`` of the document with the newest mark of a user and source."""
 WHOLE = "all"
 """The ``date`` of a change that is not about single dates; a consumer built by date then reads all its dates."""
-
-
-class Reads(NamedTuple):
-    """What a consumer reads.
-
-    Attributes:
-        sources: Its sources. What the consumer asks for itself is marked in the first one.
-        by_date: Whether it may read some dates and leave others.
-        from_nothing: Whether marks make it wait until it has been built once. Rollups do not need this: a day with
-            plays and without a rollup is noticed anyway.
-    """
-
-    sources: tuple[Source, ...]
-    by_date: bool = False
-    from_nothing: bool = True
 
 
 CONSUMERS: Mapping[str, Reads] = {
@@ -63,6 +49,12 @@ CONSUMERS: Mapping[str, Reads] = {
 
 The sources of `daily_rollups` are marked by local date: a source that changes as a whole marks all dates with plays.
 """
+
+
+def consumers_of(databases: Iterable[Database]) -> Mapping[str, Reads]:
+    """The consumers of an installation: those of the core, and those of its other databases."""
+    return {**CONSUMERS, **{name: reads for each in databases for name, reads in each.consumers.items()}}
+
 
 OPEN_FOR = timedelta(minutes=5)
 """Longer than any change takes: the process that set an older open mark has died."""
@@ -126,7 +118,7 @@ class ChangeMarks:
 
     def mark(self, user_id: str, source: Source, dates: Iterable[str] = (WHOLE,)) -> None:
         """Mark a change of a source on the given dates (``YYYY-MM-DD``), after it was written."""
-        if dates := sorted(set(dates)):
+        if (dates := sorted(set(dates))) and self._readers_of(source):
             self._become_plain(OpenMarks(user_id, source, dates, writer=""))
 
     @contextmanager
@@ -142,7 +134,8 @@ class ChangeMarks:
 
     def open(self, user_id: str, source: Source, dates: Iterable[str]) -> OpenMarks:
         """Mark the given dates before they are changed."""
-        opened = OpenMarks(user_id, source, sorted(set(dates)), secrets.token_hex(8))
+        dates = sorted(set(dates)) if self._readers_of(source) else []
+        opened = OpenMarks(user_id, source, dates, secrets.token_hex(8))
         if opened.dates:
             at = self._move_newest(user_id, source)
             self._insert(opened, mark=opened.writer, marked_at=at, open_since=at, read_by=[])

@@ -14,7 +14,7 @@ from pymongo.collection import Collection as MongoCollection
 from pymongo.errors import OperationFailure
 
 from echostats_pipeline.errors import IndexConflictError, StorageError
-from echostats_pipeline.model.collections import INSTALLED, Database, Index
+from echostats_pipeline.model.collections import ONLY_CORE, TEXT, Database, Index
 from echostats_pipeline.storage.database import DUPLICATE_KEY, Db, Document
 from echostats_pipeline.storage.installed import installed
 
@@ -24,11 +24,13 @@ INDEX_NOT_FOUND = 27
 EXPIRES = "expireAfterSeconds"
 DISTINGUISHING = ("unique", "sparse", "partialFilterExpression", "collation")
 """Options by which MongoDB distinguishes two indexes on the same keys."""
+NO_OPTIONS = {"v", "key", "ns", "background", "weights", "default_language", "language_override", "textIndexVersion"}
+"""What the server says of an index besides its options."""
 Existing = Mapping[str, Mapping[str, Any]]
 """Indexes of a collection by name, as `index_information` returns them."""
 
 
-def ensure_indexes(db: Db, databases: Iterable[Database] = INSTALLED) -> None:
+def ensure_indexes(db: Db, databases: Iterable[Database] = ONLY_CORE) -> None:
     """Create every declared index that is missing; a second call changes nothing.
 
     Indexes that an earlier version created under MongoDB's automatic names are replaced by the declared ones, because
@@ -54,7 +56,7 @@ def ensure_indexes(db: Db, databases: Iterable[Database] = INSTALLED) -> None:
         )
 
 
-def repair_indexes(db: Db, databases: Iterable[Database] = INSTALLED) -> list[str]:
+def repair_indexes(db: Db, databases: Iterable[Database] = ONLY_CORE) -> list[str]:
     """Drop and rebuild the indexes that contradict the declared ones. Documents are never touched.
 
     Returns:
@@ -101,7 +103,7 @@ class IndexProblem:
         return f"{self.collection}.{self.index}"
 
 
-def index_problems(db: Db, databases: Iterable[Database] = INSTALLED) -> list[IndexProblem]:
+def index_problems(db: Db, databases: Iterable[Database] = ONLY_CORE) -> list[IndexProblem]:
     """Every declared index that is missing, or is replaced by contradicting ones."""
     problems = []
     for label, declared, stored in installed(db, databases):
@@ -143,7 +145,7 @@ def index_hint(collection: MongoCollection[Document], index: Index) -> dict[str,
 
 def existing_options(existing: Mapping[str, Any]) -> dict[str, Any]:
     """The options of an index of the database, as `Index.options` has them."""
-    return {name: value for name, value in existing.items() if name not in {"v", "key", "ns", "background"}}
+    return {name: value for name, value in existing.items() if name not in NO_OPTIONS}
 
 
 def _ensure(stored: MongoCollection[Document], index: Index, existing: Existing) -> None:
@@ -192,19 +194,26 @@ def _is_former(name: str, known: Mapping[str, Any], index: Index) -> bool:
     """Whether an index is what an earlier version of this package created in place of the declared one."""
     options = {option: index.options[option] for option in ("unique", EXPIRES) if option in index.options}
     named = name == index.automatic_name != index.name
-    return named and _keys(known) == index.keys and existing_options(known) == options
+    return named and _keys(known) == _ordered(index) and existing_options(known) == options
 
 
 def _keys(known: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    if "weights" in known:  # the keys of a text index have other names on the server, and lose their order
+        return tuple((field, TEXT) for field in sorted(known["weights"]))
     return tuple((field, direction) for field, direction in known["key"])
 
 
+def _ordered(index: Index) -> tuple[tuple[str, Any], ...]:
+    """The keys of a declared index, in the order in which `_keys` has those of an existing one."""
+    return tuple(sorted(index.keys)) if TEXT in dict(index.keys).values() else index.keys
+
+
 def _is(known: Mapping[str, Any], index: Index) -> bool:
-    return _keys(known) == index.keys and existing_options(known) == index.options
+    return _keys(known) == _ordered(index) and existing_options(known) == index.options
 
 
 def _in_the_way(name: str, known: Mapping[str, Any], index: Index) -> bool:
-    if _keys(known) != index.keys or name == index.name:
+    if _keys(known) != _ordered(index) or name == index.name:
         return name == index.name
     other_expiry = EXPIRES in known and known[EXPIRES] != index.expire_after_seconds
     return other_expiry or _distinguishing(known) == _distinguishing(index.options)

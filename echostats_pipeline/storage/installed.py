@@ -1,12 +1,25 @@
 """Lists the collections of all installed databases on the server."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import NamedTuple
 
 from pymongo.collection import Collection as MongoCollection
 
-from echostats_pipeline.model.collections import INSTALLED, Collection, Database
+from echostats_pipeline.model.collections import CORE, ONLY_CORE, Collection, Database
+from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.database import AWARE, Db, Document
+
+MARTS: Mapping[str, str] = {"echotune": "echostats_pipeline.marts.echotune.database"}
+"""The module of each mart that can be installed. Its function ``database`` declares the mart's database.
+
+A mart is imported only if the settings name it, and by this name: nothing in the core knows a mart.
+"""
+
+
+def databases_of(settings: Settings) -> tuple[Database, ...]:
+    """The core database, and those of the marts that the settings name."""
+    return (CORE, *(import_module(MARTS[mart]).database(settings) for mart in settings.marts))
 
 
 class InstalledCollection(NamedTuple):
@@ -21,7 +34,7 @@ class InstalledCollection(NamedTuple):
     stored: MongoCollection[Document]
 
 
-def installed(db: Db, databases: Iterable[Database] = INSTALLED) -> list[InstalledCollection]:
+def installed(db: Db, databases: Iterable[Database] = ONLY_CORE) -> list[InstalledCollection]:
     """The collections of some databases on the server of the core database `db`."""
     return [
         InstalledCollection(database.label(collection.name), collection, at[collection.name])

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from bson import ObjectId
-
-from echostats_pipeline.model.collections import INSTALLED, Collection, Database
+from echostats_pipeline.model.collections import ONLY_CORE, Collection, Database
 from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.installed import InstalledCollection, installed
@@ -15,12 +13,11 @@ IN_ORDER = {"listening_history": "played_at"}
 
 def owned_by(collection: Collection, user_ids: list[str]) -> Document:
     """The query for the documents of some users in a collection."""
-    if collection.owner_field == "_id":
-        return {"_id": {"$in": [ObjectId(user_id) for user_id in user_ids]}}
-    return {collection.owner_field: {"$in": user_ids} if len(user_ids) != 1 else user_ids[0]}
+    owners = [collection.owner_id(user_id) for user_id in user_ids]
+    return {collection.owner_field: {"$in": owners} if len(owners) != 1 else owners[0]}
 
 
-def owned_collections(db: Db, databases: Iterable[Database] = INSTALLED) -> dict[str, InstalledCollection]:
+def owned_collections(db: Db, databases: Iterable[Database] = ONLY_CORE) -> dict[str, InstalledCollection]:
     """Collections with documents of users, by label; ``users`` is the last, so that a removal can be repeated."""
     found = [each for each in installed(db, databases) if each.declared.owned_by_user]
     return {each.label: each for each in sorted(found, key=lambda each: each.label == "users")}
@@ -29,7 +26,7 @@ def owned_collections(db: Db, databases: Iterable[Database] = INSTALLED) -> dict
 class OwnedStore:
     """Read access to every collection with documents of users."""
 
-    def __init__(self, db: Db, databases: Iterable[Database] = INSTALLED) -> None:
+    def __init__(self, db: Db, databases: Iterable[Database] = ONLY_CORE) -> None:
         self.collections = owned_collections(db, databases)
 
     def counts(self, user: User) -> dict[str, int]:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from echostats_pipeline.errors import UserRemovedError
 from echostats_pipeline.model.base import Document as Model
-from echostats_pipeline.model.collections import INSTALLED, Collection, Database
+from echostats_pipeline.model.collections import ONLY_CORE, Collection, Database
 from echostats_pipeline.model.users import ID_DIGITS, RemovedUser, ending_of_key
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.installed import InstalledCollection
@@ -25,7 +25,7 @@ GENRES = Collection("genre_distributions", Model, ())
 class RemovalStore:
     """Remembers removed users and deletes their documents."""
 
-    def __init__(self, db: Db, databases: Iterable[Database] = INSTALLED) -> None:
+    def __init__(self, db: Db, databases: Iterable[Database] = ONLY_CORE) -> None:
         self._removed = db["removed_users"]
         genres = InstalledCollection(GENRES.name, GENRES, db[GENRES.name])
         self._theirs = {genres.label: genres, **owned_collections(db, databases)}

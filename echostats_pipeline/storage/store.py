@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from echostats_pipeline.model.collections import ONLY_CORE, Database
 from echostats_pipeline.storage.adoption import adopt_users
 from echostats_pipeline.storage.api_logs import ApiLogBuffer
 from echostats_pipeline.storage.artist_tags import ArtistTagStore
 from echostats_pipeline.storage.catalog import CatalogStore
-from echostats_pipeline.storage.change_marks import ChangeMarks
+from echostats_pipeline.storage.change_marks import ChangeMarks, consumers_of
 from echostats_pipeline.storage.coverage import CoverageStore
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.imports import ImportStore
@@ -16,6 +17,7 @@ from echostats_pipeline.storage.incidents import IncidentStore
 from echostats_pipeline.storage.leases import LeaseStore
 from echostats_pipeline.storage.library import LibraryStore
 from echostats_pipeline.storage.limits import LimitStore
+from echostats_pipeline.storage.mart_states import MartStateStore
 from echostats_pipeline.storage.owned import OwnedStore
 from echostats_pipeline.storage.pages import PageStore
 from echostats_pipeline.storage.plays import PlayStore
@@ -30,9 +32,14 @@ from echostats_pipeline.storage.users import UserStore
 
 @dataclass(frozen=True)
 class Store:
-    """Every collection, by family."""
+    """Every collection, by family.
+
+    Attributes:
+        databases: The databases of the installation.
+    """
 
     db: Db
+    databases: tuple[Database, ...]
     users: UserStore
     plays: PlayStore
     pages: PageStore
@@ -50,16 +57,18 @@ class Store:
     limits: LimitStore
     incidents: IncidentStore
     recommendations: RecommendationStore
+    mart_states: MartStateStore
     owned: OwnedStore
     removals: RemovalStore
 
     @classmethod
-    def of(cls, db: Db) -> "Store":
-        """The store over an open database."""
-        marks = ChangeMarks(db)
+    def of(cls, db: Db, databases: tuple[Database, ...] = ONLY_CORE) -> "Store":
+        """The store over an open database, and the other databases of its server that belong to the installation."""
+        marks = ChangeMarks(db, consumers_of(databases))
         catalog = CatalogStore(db)
         return cls(
             db=db,
+            databases=databases,
             users=UserStore(db),
             plays=PlayStore(db),
             pages=PageStore(db),
@@ -77,8 +86,9 @@ class Store:
             limits=LimitStore(db),
             incidents=IncidentStore(db),
             recommendations=RecommendationStore(db),
-            owned=OwnedStore(db),
-            removals=RemovalStore(db),
+            mart_states=MartStateStore(db),
+            owned=OwnedStore(db, databases),
+            removals=RemovalStore(db, databases),
         )
 
     def adopt_users(self, *, simulated: bool) -> list[str]:

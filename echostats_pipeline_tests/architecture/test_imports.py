@@ -22,7 +22,7 @@ LAYERS = (
     {"storage", "spotify", "importers"},
     {"local"},
     {"stages"},
-    {"recommender"},
+    {"recommender", "marts"},
     {"report", "accounts"},
     {"monitoring"},
     {"orchestration"},
@@ -181,6 +181,11 @@ def test_only_the_edges_of_the_recommender_read_and_write() -> None:
         and (internal(found[2]) not in (None, "model", "transforms", "recommender") or found[2].split(".")[0] in I_O)
     ]
     assert shown(wrong) == []
+
+
+def test_nothing_in_the_core_knows_a_mart() -> None:
+    known_by = {part_of(path) for path, _, name in IMPORTS if internal(name) == "marts" and part_of(path) != "marts"}
+    assert known_by <= {"orchestration", "cli", "definitions"}
 
 
 def test_one_machine_is_known_to_commands_alone() -> None:

@@ -1,0 +1,1 @@
+"""The mart ``echotune``: the database of EchoTune, an application that recommends music."""

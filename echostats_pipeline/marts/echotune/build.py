@@ -1,0 +1,366 @@
+"""Keeps EchoTune's documents of one user up to date: reads what has changed, maps it, writes what differs."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from bson import ObjectId
+from pymongo.collection import Collection
+
+from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.marts.echotune.database import (
+    CONSUMERS,
+    LAYOUT,
+    LIBRARY,
+    LISTS,
+    MART,
+    PLAYS,
+    PROFILE,
+    user_object_id,
+)
+from echostats_pipeline.marts.echotune.events import KEPT, OF_PLAYS, click_events, play_events, playlist_events
+from echostats_pipeline.marts.echotune.plays import (
+    DAY,
+    KNOWN_SCHEMA,
+    affected_plays,
+    derived_plays,
+    play_documents,
+)
+from echostats_pipeline.marts.echotune.profile import playlist_documents, preferences_document, user_document
+from echostats_pipeline.marts.echotune.reading import CoreReader
+from echostats_pipeline.marts.echotune.recommendations import Feedback, RecommendedList, recommendation_documents
+from echostats_pipeline.marts.echotune.tracks import track_document
+from echostats_pipeline.marts.writing import SOURCE, Update, insert, put, replace_within
+from echostats_pipeline.model.operations import MartState
+from echostats_pipeline.model.statistics import AnalyticsSnapshot
+from echostats_pipeline.model.users import User
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.storage.change_marks import WHOLE
+from echostats_pipeline.storage.database import AWARE, Document
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.days import CLOCK_SLACK, DayWindow, local_date, local_midnight, windows
+
+DAYS_AT_ONCE = 366
+"""Most days that are read at a time: memory grows with the number of plays."""
+PLAYLISTS_AT_ONCE = 50
+OPTIONAL: Mapping[str, frozenset[str]] = {
+    "users": frozenset({"profileImageUrl", "country", "listening_stats"}),
+    "user_preferences": frozenset(),
+    "playlists": frozenset({"description", "spotifyPlaylistId", "followedPlaylistId"}),
+    "recommendations": frozenset(),
+    "track_metadata": frozenset(
+        {"album", "durationMs", "popularity", "previewUrl", "externalUrls", "audioFeatures", "releaseYear"}
+    ),
+}
+"""Fields of the pipeline that not every document has."""
+KNOWN_NAMES = {
+    "trackName": "known_name",
+    "artistName": "known_artist",
+    "albumName": "known_album",
+    "durationMs": "known_duration_ms",
+    "popularity": "popularity",
+}
+"""Fields of a play that may come from the catalogue."""
+
+
+@dataclass(frozen=True)
+class MartUpdate:
+    """What an update of a user's documents did.
+
+    Attributes:
+        plays: Plays that were read.
+        written: Documents written or deleted, by collection without its prefix.
+        whole: Whether all plays were read.
+    """
+
+    plays: int
+    written: Mapping[str, int]
+    whole: bool
+
+
+def waiting_users(store: Store) -> set[str]:
+    """Ids of the users whose documents are not up to date."""
+    marked = {user_id for consumer in CONSUMERS for user_id in store.marks.pending(consumer)}
+    never = {user.user_id for user in store.users.all()} - set(store.mart_states.built(MART, LAYOUT))
+    return marked | never
+
+
+@dataclass
+class EchoTuneMart:
+    """EchoTune's database, for the updates of one run.
+
+    Attributes:
+        store: The database of the core.
+        settings: The names of EchoTune's database and its collections.
+        now: The present instant.
+        run_id: The Dagster run.
+    """
+
+    store: Store
+    settings: Settings
+    now: datetime
+    run_id: str
+    _known: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=KNOWN_SCHEMA))
+
+    def __post_init__(self) -> None:
+        self._core = CoreReader(self.store.db)
+        self._db = self.store.db.client.get_database(self.settings.echotune_db, codec_options=AWARE)
+        self._update = Update(self.now, self.run_id)
+
+    def collection(self, name: str) -> Collection[Document]:
+        """A collection of EchoTune's, by its name without the prefix."""
+        return self._db[self.settings.echotune_prefix + name]
+
+    def update(self, user: User, *, whole: bool = False) -> MartUpdate:
+        """Bring the documents of a user up to date, and the metadata of tracks that have changed.
+
+        Args:
+            user: The user.
+            whole: Whether to read everything again, even what is marked as read. Documents that are right stay.
+        """
+        user_id, written = user.user_id, Counter[str]()
+        self._known = self._known.clear()
+        state = self.store.mart_states.get(user_id, MART, LAYOUT)
+        whole = whole or state is None
+        state = state or MartState(user_id=user_id, mart=MART, layout=LAYOUT)
+        waiting = {name: self.store.marks.pending(name).get(user_id, []) for name in CONSUMERS}
+        dates = [WHOLE] if whole or WHOLE in waiting[PLAYS] else waiting[PLAYS]
+        begun = [self.store.marks.begin(user_id, name, dates if name == PLAYS else [WHOLE]) for name in CONSUMERS]
+        read_at = self._core.now()
+        self._adopt(user)
+        changed = (
+            self._core.changed_tracks(None if whole else state.catalog_read_at) if whole or waiting[PROFILE] else []
+        )
+        written["track_metadata"] = self._put_tracks(changed)
+        plays = self._update_plays(user, dates, changed, written)
+        if whole or waiting[PROFILE] or dates:
+            self._update_profile(user, written)
+        if whole or waiting[LIBRARY]:
+            self._update_playlists(user, written)
+        feedback = Feedback(frozenset(state.liked), frozenset(state.disliked), frozenset(state.saved))
+        feedback = self._read_feedback(user, feedback)
+        if whole or waiting[LISTS]:
+            self._update_recommendations(user, feedback, written)
+        self._update_clicks(user, written)
+        if whole or waiting[PROFILE]:
+            state.catalog_read_at = read_at
+        for name in ("liked", "disliked", "saved"):
+            setattr(state, name, sorted(getattr(feedback, name)))
+        self.store.mart_states.put(state)
+        for each in begun:
+            self.store.marks.finish(each)
+        return MartUpdate(plays, dict(written), WHOLE in dates)
+
+    def read_feedback(self, user: User) -> Feedback:
+        """What a user has said about recommended tracks until now, including sets that have expired since."""
+        state = self.store.mart_states.get(user.user_id, MART, LAYOUT)
+        kept = (
+            Feedback(*(frozenset(each) for each in (state.liked, state.disliked, state.saved))) if state else Feedback()
+        )
+        return self._read_feedback(user, kept)
+
+    def _read_feedback(self, user: User, kept: Feedback) -> Feedback:
+        query = {"userId": user_object_id(user.user_id)}
+        found = self.collection("recommendations").find(query, {"user_feedback": 1}).sort("createdAt", 1)
+        return kept.after(map(Feedback.stored, found))
+
+    def _put_tracks(self, tracks: Sequence[Document]) -> int:
+        albums = self._core.albums(tracks)
+        documents = (
+            track_document(each, albums.get((each.get("album") or {}).get("spotify_id") or "")) for each in tracks
+        )
+        return put(self.collection("track_metadata"), documents, self._update, OPTIONAL["track_metadata"])
+
+    def _update_plays(
+        self, user: User, dates: Sequence[str], changed: Sequence[Document], written: Counter[str]
+    ) -> int:
+        """Update the plays of some dates, and those that look different because the catalogue has changed."""
+        zone, owner = ZoneInfo(user.timezone), user_object_id(user.user_id)
+        if WHOLE in dates:
+            days, outside = self._all_days(user, zone), True
+        else:
+            outside = False
+            days = {date.fromisoformat(day) for day in dates}
+            days |= {local_date(at, zone) for at in self._outdated(owner, [each["spotify_id"] for each in changed])}
+        plays, first, last = 0, None, None
+        for window in windows(days):
+            for piece in window.pieces(DAYS_AT_ONCE):
+                start = local_midnight(piece.first, zone)
+                end = local_midnight(piece.following, zone) + CLOCK_SLACK
+                plays += self._update_window(user, owner, (start, end), written)
+                first, last = first or start, end
+        if outside:
+            beyond = [{}] if first is None else [{"playedAt": {"$lt": first}}, {"playedAt": {"$gte": last}}]
+            gone = {"userId": owner, "source": SOURCE, "$or": beyond}
+            written["listening_history"] += self.collection("listening_history").delete_many(gone).deleted_count
+            when = [{}] if first is None else [{"timestamp": {"$lt": first}}, {"timestamp": {"$gte": last}}]
+            of_plays = {"userId": owner, "eventType": {"$in": OF_PLAYS}, "source": SOURCE, "$or": when}
+            written["analytics_events"] += self.collection("analytics_events").delete_many(of_plays).deleted_count
+        old = {"userId": owner, "eventType": {"$in": self._derived_events()}, "timestamp": {"$lt": self._since}}
+        written["analytics_events"] += (
+            self.collection("analytics_events").delete_many({**old, "source": SOURCE}).deleted_count
+        )
+        return plays
+
+    def _all_days(self, user: User, zone: ZoneInfo) -> set[date]:
+        span = self.store.users.history_span(user.user_id)
+        if span is None:
+            return set()
+        first, last = (local_date(instant, zone) for instant in span)
+        return set(DayWindow(first - timedelta(days=1), last + timedelta(days=1)).dates())
+
+    def _outdated(self, owner: ObjectId, track_ids: Sequence[str]) -> Iterator[datetime]:
+        """The ends of plays whose document or event may look different now, because tracks have changed."""
+        known = {row["track_id"]: row for row in self._known_tracks(track_ids).iter_rows(named=True)}
+        fields = dict.fromkeys((*KNOWN_NAMES, "trackId", "playedAt"), 1)
+        for play in self.collection("listening_history").find(
+            {"userId": owner, "trackId": {"$in": list(known)}}, fields
+        ):
+            says = known[play["trackId"]]
+            differs = any(play.get(name) != says[column] for name, column in KNOWN_NAMES.items())
+            if differs or play["playedAt"] >= self._since:
+                yield play["playedAt"]
+
+    def _update_window(
+        self, user: User, owner: ObjectId, window: tuple[datetime, datetime], written: Counter[str]
+    ) -> int:
+        start, end = window
+        back, forth = DAY, DAY
+        while True:
+            read = (start - back, end + forth)
+            plays = self._core.plays(user.user_id, *read)
+            affected = affected_plays(derived_plays(plays, self._known_of(plays)), window, read)
+            if not affected.back and not affected.forth:
+                break
+            back, forth = back * 2 if affected.back else back, forth * 2 if affected.forth else forth
+        rows = affected.rows
+        if not rows.is_empty():
+            start = min(start, rows["played_at"][0])
+            end = max(end, rows["played_at"][-1] + timedelta(milliseconds=1))
+        within = {"$gte": start, "$lt": end}
+        written["listening_history"] += replace_within(
+            self.collection("listening_history"),
+            {"userId": owner, "playedAt": within},
+            play_documents(rows, owner, self.run_id),
+        )
+        if end > self._since:
+            lately = rows.filter(pl.col("played_at") >= self._since)
+            scope = {
+                "userId": owner,
+                "eventType": {"$in": OF_PLAYS},
+                "timestamp": {**within, "$gte": max(start, self._since)},
+            }
+            written["analytics_events"] += replace_within(
+                self.collection("analytics_events"), scope, map(self._event, play_events(lately, owner))
+            )
+        return plays.height
+
+    def _known_of(self, plays: pl.DataFrame) -> pl.DataFrame:
+        return self._known_tracks(plays["track_id"].unique().to_list())
+
+    def _known_tracks(self, track_ids: Iterable[str]) -> pl.DataFrame:
+        """What the catalogue says of tracks, and perhaps of more; each track is read once in an update."""
+        seen = set(self._known["track_id"])
+        missing = [each for each in track_ids if each not in seen]
+        if missing:
+            self._known = pl.concat([self._known, self._core.known(missing)])
+        return self._known
+
+    def _update_profile(self, user: User, written: Counter[str]) -> None:
+        snapshot, last_play = self._snapshot(user), self.store.plays.newest(user.user_id)
+        for name, document in (
+            ("users", user_document(user, snapshot, last_play)),
+            ("user_preferences", preferences_document(user, snapshot, self.now)),
+        ):
+            written[name] += put(self.collection(name), [document], self._update, OPTIONAL[name])
+
+    def _snapshot(self, user: User) -> AnalyticsSnapshot | None:
+        try:
+            return self.store.statistics.snapshot(user.user_id, "all_time")
+        except NotFoundError:
+            return None
+
+    def _update_playlists(self, user: User, written: Counter[str]) -> None:
+        owner, kept, events = user_object_id(user.user_id), list[ObjectId](), list[Document]()
+
+        def documents() -> Iterator[Any]:
+            for each in playlist_documents(self._core.playlists(user.user_id), user, self.now):
+                kept.append(each.id)
+                events.extend(playlist_events([{"_id": each.id, **each.fields}], owner, self._since))
+                yield each
+
+        playlists = self.collection("playlists")
+        written["playlists"] += put(playlists, documents(), self._update, OPTIONAL["playlists"], PLAYLISTS_AT_ONCE)
+        gone = {"userId": owner, "source": SOURCE, "playlist_type": "manual", "_id": {"$nin": kept}}
+        written["playlists"] += playlists.delete_many(gone).deleted_count
+        scope = {"userId": owner, "eventType": "playlist.created", "timestamp": {"$gte": self._since}}
+        written["analytics_events"] += replace_within(
+            self.collection("analytics_events"), scope, map(self._event, events)
+        )
+
+    def _update_recommendations(self, user: User, feedback: Feedback, written: Counter[str]) -> None:
+        lists = self._core.recommended(user.user_id)
+        ids = sorted({track["spotify_id"] for each in lists for track in each["tracks"]})
+        features = self._core.features(ids)
+        made = [RecommendedList.stored(each, features) for each in lists]
+        owner = user_object_id(user.user_id)
+        documents = recommendation_documents(made, owner, feedback.disliked, self.now)
+        undated = Update(self.now, self.run_id, dated=False)
+        written["recommendations"] += put(
+            self.collection("recommendations"), documents, undated, OPTIONAL["recommendations"]
+        )
+
+    def _update_clicks(self, user: User, written: Counter[str]) -> None:
+        owner = user_object_id(user.user_id)
+        sets = list(self.collection("recommendations").find({"userId": owner, "source": SOURCE}))
+        tracks = sorted({track["trackId"] for each in sets for track in each["tracks"]})
+        if not tracks:
+            return
+        query = {"userId": owner, "trackId": {"$in": tracks}}
+        found = self.collection("listening_history").find(query, {"trackId": 1, "playedAt": 1}).sort("playedAt", 1)
+        ends: dict[str, list[datetime]] = {}
+        for play in found:
+            ends.setdefault(play["trackId"], []).append(play["playedAt"])
+        events = click_events(sets, ends, owner, self._since)
+        written["analytics_events"] += insert(self.collection("analytics_events"), map(self._event, events))
+
+    def _adopt(self, user: User) -> None:
+        """Give a user whom the application has added first the id that the pipeline computes, with all their documents.
+
+        The application's document is renamed first, because Spotify's id and the address are unique; so a process that
+        dies in between loses nothing, and the next one goes on.
+        """
+        owner, moving = user_object_id(user.user_id), f"moving:{user.spotify_id}"
+        users = self.collection("users")
+        theirs = users.find_one({"spotifyId": {"$in": [user.spotify_id, moving]}, "_id": {"$ne": owner}})
+        if theirs is None:
+            return
+        renamed = {"$set": {"spotifyId": moving}, "$rename": {"email": "movingEmail"}}
+        if theirs["spotifyId"] != moving:
+            users.update_one({"_id": theirs["_id"]}, renamed)
+        address = theirs.pop("movingEmail", None) or theirs.get("email")
+        old = theirs.pop("_id")
+        insert(
+            users, [{"_id": owner, **theirs, "spotifyId": user.spotify_id, **({"email": address} if address else {})}]
+        )
+        for name in OWNED:
+            self.collection(name).update_many({"userId": old}, {"$set": {"userId": owner}})
+        users.delete_one({"_id": old})
+
+    def _event(self, made: Document) -> Document:
+        return {**made, "createdAt": self.now, "source": SOURCE, "runId": self.run_id}
+
+    @property
+    def _since(self) -> datetime:
+        return self.now - KEPT
+
+    def _derived_events(self) -> list[str]:
+        return [*OF_PLAYS, "playlist.created", "recommendation.clicked"]
+
+
+OWNED = ("listening_history", "recommendations", "playlists", "user_preferences", "analytics_events", "chat_sessions")
+"""The collections of EchoTune whose documents name their user, without the prefix."""

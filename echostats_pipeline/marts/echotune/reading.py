@@ -1,0 +1,138 @@
+"""Reads from the core what EchoTune's documents are made of."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+import polars as pl
+
+from echostats_pipeline.marts.echotune.plays import KNOWN_SCHEMA, LISTENED_SCHEMA, no_plays
+from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
+from echostats_pipeline.storage.database import AWARE, Db, Document
+from echostats_pipeline.storage.frame_cache.catalog_frames import SLACK
+from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.indexes import index_hint
+from echostats_pipeline.storage.play_columns import PLAY_COLUMNS, converted
+from echostats_pipeline.storage.plays import BY_END
+from echostats_pipeline.transforms.statistics.plays import UTC_MS
+
+IDS_AT_ONCE = 20_000
+COLUMNS = {
+    **PLAY_COLUMNS,
+    "reason_start": "$playback.reason_start",
+    "context_type": "$context_type",
+    "context_uri": "$context_uri",
+    "platform": "$playback.platform",
+}
+CONVERTED = converted(COLUMNS, {**LISTENED_SCHEMA, "played_at": pl.Int64()})
+BY_DAY: Document = {
+    "_id": {"$dateTrunc": {"date": "$played_at", "unit": "day"}},
+    **{name: {"$push": {"$ifNull": [value, None]}} for name, value in CONVERTED.items()},
+}
+"""A day's plays as columns, built by the server; values of a wrong type, from other programs, become unknown."""
+
+
+class CoreReader:
+    """Read access to the core, for one update of the mart."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+
+    def now(self) -> datetime:
+        """The instant, by the database's clock."""
+        at: datetime = self._db.command("hello", codec_options=AWARE)["localTime"]
+        return at
+
+    def plays(self, user_id: str, start: datetime, end: datetime) -> pl.DataFrame:
+        """Plays of one user that ended in ``[start, end)``, as `LISTENED_SCHEMA`, in no particular order."""
+        history = self._db["listening_history"]
+        match = {"user_id": user_id, "played_at": {"$gte": start, "$lt": end}}
+        with bulk_decoding():
+            days = list(history.aggregate([{"$match": match}, {"$group": BY_DAY}], **index_hint(history, BY_END)))
+            if not days:
+                return no_plays()
+            columns = {
+                name: pl.Series(
+                    list(chain.from_iterable(day[name] for day in days)),
+                    dtype=pl.Int64 if name == "played_at" else dtype,
+                )
+                for name, dtype in LISTENED_SCHEMA.items()
+            }
+        names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
+        return pl.DataFrame(columns).cast({"played_at": UTC_MS}).with_columns(names)
+
+    def known(self, track_ids: Iterable[str]) -> pl.DataFrame:
+        """What the catalogue says of tracks, as `KNOWN_SCHEMA`.
+
+        Names of tracks without a Spotify id are left out: other users may have other names for them.
+        """
+        fields = ("spotify_id", "name", "artists", "album", "duration_ms", "popularity", "enriched_at")
+        rows = [_known(track) for track in self._tracks(list(track_ids), fields)]
+        return pl.DataFrame(rows, schema=KNOWN_SCHEMA, orient="row")
+
+    def features(self, track_ids: Sequence[str]) -> dict[str, Mapping[str, float]]:
+        """The audio features of tracks, by id."""
+        found = self._tracks(track_ids, ("spotify_id", "audio_features"))
+        return {each["spotify_id"]: each.get("audio_features") or {} for each in found}
+
+    def changed_tracks(self, since: datetime | None) -> list[Document]:
+        """Tracks of the catalogue that have changed since, or were only mentioned so far; all of them without `since`.
+
+        A track has also changed if its album has.
+        """
+        tracks = self._db["tracks"]
+        query: Document = {}
+        if since is not None:
+            lately = {"changed_at": {"$gte": since - SLACK}}
+            albums = self._db["albums"].find(lately, {"_id": 0, "spotify_id": 1})
+            of_albums = {"album.spotify_id": {"$in": [each["spotify_id"] for each in albums]}}
+            query = {"$or": [lately, {"changed_at": None}, of_albums]}
+        on_spotify = {"spotify_id": {"$not": {"$regex": NOT_ON_SPOTIFY}}}
+        with bulk_decoding():
+            return list(tracks.find({"$and": [query, on_spotify]}, {"name_ids": 0}))
+
+    def albums(self, tracks: Iterable[Document]) -> dict[str, Document]:
+        """The albums of tracks, by id."""
+        ids = sorted({(each.get("album") or {}).get("spotify_id") or "" for each in tracks} - {""})
+        fields = {"_id": 0, "spotify_id": 1, "images": 1, "total_tracks": 1, "release_date": 1}
+        with bulk_decoding():
+            return {
+                album["spotify_id"]: album
+                for start in range(0, len(ids), IDS_AT_ONCE)
+                for album in self._db["albums"].find({"spotify_id": {"$in": ids[start : start + IDS_AT_ONCE]}}, fields)
+            }
+
+    def playlists(self, user_id: str) -> Iterator[Document]:
+        """The playlists of a user, each when it is needed: some have ten thousand tracks."""
+        return iter(self._db["playlists"].find({"user_id": user_id}, batch_size=20))
+
+    def recommended(self, user_id: str) -> list[Document]:
+        """The recommender's present lists for a user."""
+        return list(self._db["recommendations"].find({"user_id": user_id}))
+
+    def _tracks(self, track_ids: Sequence[str], fields: Collection[str]) -> list[Document]:
+        projection = {"_id": 0, **dict.fromkeys(fields, 1)}
+        with bulk_decoding():
+            return [
+                track
+                for start in range(0, len(track_ids), IDS_AT_ONCE)
+                for track in self._db["tracks"].find(
+                    {"spotify_id": {"$in": track_ids[start : start + IDS_AT_ONCE], "$not": {"$regex": NOT_ON_SPOTIFY}}},
+                    projection,
+                )
+            ]
+
+
+def _known(track: Mapping[str, Any]) -> tuple[Any, ...]:
+    artist: Mapping[str, Any] = next(iter(track.get("artists") or []), {})
+    popularity = track.get("popularity") if track.get("enriched_at") is not None else None
+    return (
+        track["spotify_id"],
+        track.get("name") or "",
+        artist.get("name") or "",
+        artist.get("spotify_id") or "",
+        (track.get("album") or {}).get("name") or "",
+        track.get("duration_ms") or 0,
+        None if popularity is None else min(max(popularity, 0), 100),
+    )

@@ -1,0 +1,99 @@
+"""Creates the validators of collections that other applications share, from the documents that `model` declares.
+
+The server then refuses documents that do not fit, or notes them in its log. Fields that are not declared are allowed.
+"""
+
+import types
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal, Union, get_args, get_origin
+
+from bson import ObjectId
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from echostats_pipeline.model.collections import ONLY_CORE, Collection, Database
+from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.installed import installed
+
+NAMES: Mapping[Any, str] = {
+    str: "string",
+    int: "number",  # programs in JavaScript write whole numbers as doubles
+    float: "number",
+    bool: "bool",
+    datetime: "date",
+    ObjectId: "objectId",
+    dict: "object",
+}
+"""MongoDB's names for the types of values."""
+
+
+def ensure_validators(db: Db, databases: Iterable[Database] = ONLY_CORE) -> None:
+    """Create or correct the validator of every collection that declares one; a second call changes nothing."""
+    for _, declared, stored in installed(db, databases):
+        if declared.validation is None:
+            continue
+        wanted = validator(declared)
+        options = stored.options()
+        if not options and stored.name not in stored.database.list_collection_names(filter={"name": stored.name}):
+            stored.database.create_collection(stored.name, check_exists=False, **wanted)
+        elif {name: options.get(name) for name in wanted} != wanted:
+            stored.database.command({"collMod": stored.name, **wanted})
+
+
+def validator_problems(db: Db, databases: Iterable[Database] = ONLY_CORE) -> list[str]:
+    """The collections, by label, whose validator is missing or another one."""
+    return [
+        label
+        for label, declared, stored in installed(db, databases)
+        if declared.validation is not None
+        and (options := stored.options(), wanted := validator(declared))
+        and {name: options.get(name) for name in wanted} != wanted
+    ]
+
+
+def validator(collection: Collection) -> Document:
+    """The validator of a collection and its options, as ``collMod`` takes them."""
+    # A sparse index skips documents without the field, but not null: the second null would be a duplicate.
+    never_null = {name for index in collection.indexes if index.sparse for name, _ in index.keys}
+    return {
+        "validator": {"$jsonSchema": _schema(collection.document, never_null)},
+        "validationLevel": "strict",
+        "validationAction": collection.validation,
+    }
+
+
+def _schema(model: type[BaseModel], never_null: Iterable[str] = ()) -> Document:
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    required = [name for name, field in fields.items() if field.is_required()]
+    properties = {name: _of_field(field, nullable=name not in never_null) for name, field in fields.items()}
+    return {"bsonType": "object", **({"required": required} if required else {}), "properties": properties}
+
+
+def _of_field(field: FieldInfo, *, nullable: bool) -> Document:
+    bounds: Document = {}
+    for each in field.metadata:
+        bounds |= {name: getattr(each, of) for name, of in (("minimum", "ge"), ("maximum", "le")) if hasattr(each, of)}
+    return _of_type(field.annotation, nullable=nullable) | bounds
+
+
+def _of_type(kind: Any, *, nullable: bool = True) -> Document:
+    kind = get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
+    if get_origin(kind) in (Union, types.UnionType):
+        some = [each for each in get_args(kind) if each is not type(None)]
+        schema = _of_type(some[0])
+        optional = nullable and len(some) < len(get_args(kind))
+        return _or_null(schema) if optional else schema
+    if get_origin(kind) is Literal:
+        return {"enum": list(get_args(kind))}
+    if get_origin(kind) is list:
+        return {"bsonType": "array", "items": _of_type(get_args(kind)[0])}
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return _schema(kind)
+    return {"bsonType": NAMES[get_origin(kind) or kind]}
+
+
+def _or_null(schema: Document) -> Document:
+    if "enum" in schema:
+        return {"enum": [*schema["enum"], None]}
+    return {**schema, "bsonType": [schema["bsonType"], "null"]}
