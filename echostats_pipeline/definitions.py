@@ -12,6 +12,7 @@ from echostats_pipeline.orchestration.assets import (
     ingestion,
     library,
     recommendations,
+    marts,
     report,
     rollups,
     snapshots,
@@ -19,20 +20,22 @@ from echostats_pipeline.orchestration.assets import (
 )
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
-from echostats_pipeline.orchestration.automation.sensors import SENSORS, sync_sensors
-from echostats_pipeline.orchestration.checks import CHECKS
+from echostats_pipeline.orchestration.automation.sensors import MART_SENSORS, SENSORS, sync_sensors
+from echostats_pipeline.orchestration.checks import CHECKS, MART_CHECKS
 from echostats_pipeline.orchestration.dagster_patches.upstream_partitions import list_no_days_above_steps
 from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, Roster
-from echostats_pipeline.orchestration.jobs import JOBS
+from echostats_pipeline.orchestration.jobs import JOBS, MART_JOBS
 from echostats_pipeline.orchestration.partitions import is_by_day, user_days
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.spotify import SpotifyResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.resources.tag_sources import TagSourcesResource
 from echostats_pipeline.orchestration.runs import SyncJobsResource
-from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.settings import Mart, Settings, load_settings
 
 MODULES = (sources, ingestion, rollups, snapshots, recommendations, report, library, catalog)
+MARTS: Mapping[Mart, dg.AssetsDefinition] = {"echotune": marts.echotune}
+"""The asset of each mart."""
 
 
 def build_resources(store: StoreResource | None = None, clock: ClockResource | None = None) -> dict[str, Any]:
@@ -64,16 +67,22 @@ def build_definitions(
     Args:
         resources: Used in place of `build_resources`.
         roster: Partition keys of the users.
-        settings: Sync interval, and whether each user has a sensor of their own; None for the defaults.
+        settings: Installed marts, sync interval, and whether each user has a sensor of their own; None for the
+            defaults.
         first: The day of the first known play, with which the daily partitions begin; None if it is unknown.
     """
     settings = settings or Settings(home=Path())
     list_no_days_above_steps()
     return dg.Definitions(
-        assets=_since(first, dg.load_assets_from_modules(MODULES)),
-        asset_checks=CHECKS,
-        jobs=JOBS,
-        sensors=[*SENSORS, *ALERT_SENSORS, *sync_sensors(roster, settings)],
+        assets=[*_since(first, dg.load_assets_from_modules(MODULES)), *(MARTS[mart] for mart in settings.marts)],
+        asset_checks=[*CHECKS, *(check for mart in settings.marts for check in MART_CHECKS[mart])],
+        jobs=[*JOBS, *(MART_JOBS[mart] for mart in settings.marts)],
+        sensors=[
+            *SENSORS,
+            *(MART_SENSORS[mart] for mart in settings.marts),
+            *ALERT_SENSORS,
+            *sync_sensors(roster, settings),
+        ],
         schedules=SCHEDULES,
         resources=resources or build_resources(),
         # One process per run: a second one per step costs two CPU seconds and outlives a killed run.

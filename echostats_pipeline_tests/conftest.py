@@ -124,7 +124,7 @@ def mongo_server() -> Iterator[EmbeddedServer]:
 def mongo_client(mongo_server: EmbeddedServer) -> Iterator[MongoClient[Document]]:
     with MongoClient[Document](mongo_server.uri, tz_aware=True) as client:
         # Test clocks stand still at `NOW`, but the server would remove expired documents by its own clock.
-        client.admin.command({"setParameter": 1, "ttlMonitorEnabled": False})
+        client.admin.command({"setParameter": 1, "ttlMonitorEnabled": False, "ttlMonitorSleepSecs": 1})
         yield client
 
 
@@ -315,7 +315,7 @@ class Pipeline:
 
     def run(self, job: str, **arguments: Any) -> dg.ExecuteInProcessResult:
         """Execute a job to its end. A failure is a result, not an exception."""
-        definitions = build_definitions(self.resources())
+        definitions = build_definitions(self.resources(), settings=self.installation.settings)
         return definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance, raise_on_error=False, **arguments
         )

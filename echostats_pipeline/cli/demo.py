@@ -17,6 +17,8 @@ from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.run_requests import sync_request, users_requests
 from echostats_pipeline.settings import Settings, load_settings, set_environment
+from echostats_pipeline.orchestration.automation.run_requests import sync_request
+from echostats_pipeline.settings import MARTS, Settings, load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.state_folder import StateFolder
@@ -36,6 +38,9 @@ def demo() -> None:
     """Fill the database from a simulated Spotify: three users, three years of history, every statistic."""
     set_environment(SIMULATED)
     settings, console = load_settings(), Console()
+    if settings.mongo_uri is None and not settings.marts:  # on a server of its own, nothing else can be in the way
+        set_environment({"ECHOSTATS_MARTS": ",".join(MARTS)})
+        settings = load_settings()
     with open_pipeline(settings) as (store, instance), simulated_spotify(settings) as simulator:
         refuse_real_users(store)
         runner = Runner(instance, store, settings, console)
@@ -60,6 +65,9 @@ def demo() -> None:
             runner.run("Recommending songs", "recommendation_build", tags=of_all.tags)
         for user in users:
             run_of_user(runner, f"Writing the report of {user.display_name}", "report_build", user)
+        for mart in settings.marts:
+            for user in users:
+                run_of_user(runner, f"Filling {mart} for {user.display_name}", f"{mart}_build", user)
         runner.run("Checking everything", "audit")
         console.print(outcome_table(store, import_run))
         console.print(collections_table(store))
@@ -125,5 +133,6 @@ def next_steps(settings: Settings, user: User) -> str:
         f"  {report}  a page to look at: top lists, calendar, discoveries\n"
         f"  {recommend}     songs to discover and to hear again, each with its reason\n"
         f'  mongosh "$({command} mongo uri)"        read the database; `{command} mongo stop` afterwards\n'
+        "  export ECHOSTATS_MARTS=echotune         before `up`: keep EchoTune's database up to date, too\n"
         f"  {command} demo                          run it again: nothing is added twice"
     )

@@ -111,7 +111,7 @@ def _dagster(settings: Settings, store: Store | None) -> list[HealthFinding]:
         with open_instance(settings) as instance:
             keys = [user.partition_key for user in store.users.all(simulated=settings.simulated)] if store else []
             looked.extend(examined("daemon", partial(instance_health.daemon, instance, url, now)))
-            looked.extend(examined("sensors", partial(instance_health.switched_off, instance, keys)))
+            looked.extend(examined("sensors", partial(instance_health.switched_off, instance, keys, settings.marts)))
             looked.extend(examined("runs", partial(instance_health.runs, instance, store, now)))
         yield from ()
 

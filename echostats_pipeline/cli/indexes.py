@@ -5,6 +5,7 @@ import click
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.storage.indexes import ensure_indexes, repair_indexes
+from echostats_pipeline.storage.validators import ensure_validators
 
 
 @click.command()
@@ -18,4 +19,5 @@ def indexes(repair: bool) -> None:
             click.echo(f"Rebuilt: {', '.join(rebuilt)}" if rebuilt else "Nothing had to be rebuilt.")
         else:
             ensure_indexes(store.db, store.databases)
+        ensure_validators(store.db, store.databases)
     click.echo(f"Every declared index exists in {settings.mongo_db}.")

@@ -220,7 +220,7 @@ class Runner:
         """Resolve a job with the present first day: an import may have found older plays."""
         first = self.first_day(asked)
         if self._definitions is None or self._definitions[0] != first:
-            self._definitions = first, build_definitions(self._resources, first=first)
+            self._definitions = first, build_definitions(self._resources, settings=self._settings, first=first)
         return self._definitions[1].resolve_job_def(job_name)
 
     @contextmanager

@@ -10,7 +10,7 @@ from echostats_pipeline.storage.adoption import keep_one_of_each
 from echostats_pipeline.storage.carry_over import carry_over_marks
 from echostats_pipeline.storage.database import connected
 from echostats_pipeline.storage.indexes import ensure_indexes
-from echostats_pipeline.storage.installed import databases_of
+from echostats_pipeline.storage.installed import databases_of, mart_database
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.validators import ensure_validators
 
@@ -35,6 +35,8 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
             ensure_indexes(db, store.databases)
             ensure_validators(db, store.databases)
             carry_over_marks(db)
+            if former := sorted(store.mart_states.marts() - set(settings.marts)):
+                store = Store.of(db, store.databases, tuple(mart_database(mart, settings) for mart in former))
             store.marks.follow_consumers()
             store.adopt_users(simulated=settings.simulated)
         yield store

@@ -31,6 +31,7 @@ from echostats_pipeline.storage.conformity import misfits
 from echostats_pipeline.storage.indexes import REPAIR_COMMAND, index_problems
 from echostats_pipeline.storage.mongo_errors import explanation
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.validators import validator_problems
 
 Level = Literal["ok", "warning", "problem"]
 GIB = 1024**3
@@ -126,6 +127,9 @@ def indexes(store: Store) -> HealthFindings:
         yield HealthFinding("indexes", "problem", text, REPAIR_COMMAND)
     if missing:
         text = f"{len(missing)} of {total} indexes are missing: {_few(missing)}."
+        yield HealthFinding("indexes", "warning", text, "echostats indexes (the next run creates them, too)")
+    if unchecked := validator_problems(store.db, store.databases):
+        text = f"{len(unchecked)} collections do not check what is written to them: {_few(unchecked)}."
         yield HealthFinding("indexes", "warning", text, "echostats indexes (the next run creates them, too)")
     if not wrong and not missing:
         yield HealthFinding("indexes", "ok", f"All {total} indexes exist; {expiring} of these let old entries expire.")

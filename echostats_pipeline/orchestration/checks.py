@@ -5,7 +5,7 @@ with the check's reason.
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,15 +14,18 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.monitoring import audit, operation
 from echostats_pipeline.monitoring.audit import AuditedUser, AuditFinding, Examination
+from echostats_pipeline.orchestration import mart_checks
 from echostats_pipeline.orchestration.assets.catalog import tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.recommendations import model_evaluation
+from echostats_pipeline.orchestration.assets.marts import echotune
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.assets.sources import spotify
 from echostats_pipeline.orchestration.partitions import windows_of_run
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.settings import Mart
 
 BLOCKING: frozenset[Examination] = frozenset(
     {
@@ -126,6 +129,8 @@ of_snapshots = _checks(
 of_tracks = _checks(tracks, operation.tracks_are_enriched)
 of_models = _checks(model_evaluation, operation.model_beats_popularity)
 of_spotify = _checks(spotify, operation.users_are_synced, operation.consents_last, operation.spotify_answers)
+of_echotune = _checks(echotune, mart_checks.echotune_plays_match_history, mart_checks.echotune_shares_are_whole)
+ids_of_echotune = _checks(echotune, mart_checks.echotune_ids_are_known)
 
 CHECKS: Sequence[dg.AssetChecksDefinition] = (
     before_rollups,
@@ -139,3 +144,5 @@ CHECKS: Sequence[dg.AssetChecksDefinition] = (
 
 The checks of Spotify run only in the nightly audit: no run builds that asset, and its findings are about all users.
 """
+MART_CHECKS: Mapping[Mart, Sequence[dg.AssetChecksDefinition]] = {"echotune": (of_echotune, ids_of_echotune)}
+"""The checks of marts. Those that read every track of a user run only in the nightly audit."""

@@ -13,9 +13,10 @@ from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings
 from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
-from echostats_pipeline.orchestration.automation.sensors import SENSORS
+from echostats_pipeline.orchestration.automation.sensors import MART_SENSORS, SENSORS
 from echostats_pipeline.orchestration.instance.metrics import failed_runs
 from echostats_pipeline.orchestration.tags import MAX_RUNTIME
+from echostats_pipeline.settings import Mart
 from echostats_pipeline.storage.store import Store
 
 QUEUED_LONG = timedelta(minutes=30)
@@ -55,9 +56,12 @@ def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime) -> Heal
             yield HealthFinding("daemon", "warning", text, "Dagster UI: Deployment, Daemons")
 
 
-def switched_off(instance: dg.DagsterInstance, user_keys: Collection[str]) -> HealthFindings:
+def switched_off(
+    instance: dg.DagsterInstance, user_keys: Collection[str], marts: Collection[Mart] = ()
+) -> HealthFindings:
     """Sensors and schedules that a person has stopped in the UI; all are on by default."""
     known = {each.name for each in (*SENSORS, *ALERT_SENSORS, *SCHEDULES)}
+    known |= {MART_SENSORS[mart].name for mart in marts}
     known |= {f"sync_{key.replace('-', '_')}" for key in user_keys}
     stopped = instance.all_instigator_state(instigator_statuses={InstigatorStatus.STOPPED})
     names = sorted({state.name for state in stopped} & known)

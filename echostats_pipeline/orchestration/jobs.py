@@ -1,6 +1,6 @@
 """Jobs that people and sensors launch: each selects the assets of a run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from echostats_pipeline.orchestration.assets.ingestion import (
     streaming_history_import,
 )
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks, top_items
+from echostats_pipeline.orchestration.assets.marts import echotune
 from echostats_pipeline.orchestration.assets.recommendations import (
     artist_albums,
     item_neighbours,
@@ -23,9 +24,10 @@ from echostats_pipeline.orchestration.assets.recommendations import (
 from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
-from echostats_pipeline.orchestration.checks import before_rollups, of_models, of_rollups, of_snapshots, of_tracks
+from echostats_pipeline.orchestration.checks import before_rollups, of_echotune, of_models, of_rollups, of_snapshots, of_tracks
 from echostats_pipeline.orchestration.instance.retention import retention
 from echostats_pipeline.orchestration.tags import AFTER_PLAYS, READS_ONLY, RETRIED, at_most
+from echostats_pipeline.settings import Mart
 
 
 def _selection(
@@ -109,6 +111,13 @@ audit = dg.define_asset_job(
     tags=READS_ONLY,
 )
 
+echotune_build = dg.define_asset_job(
+    "echotune_build",
+    _selection([echotune], [of_echotune]),
+    description="Bring EchoTune's database up to date for a user.",
+    tags=at_most(minutes=60),
+)
+
 
 JOBS = (
     user_sync,
@@ -124,3 +133,5 @@ JOBS = (
     audit,
     retention,
 )
+MART_JOBS: Mapping[Mart, Any] = {"echotune": echotune_build}
+"""The job of each mart."""

@@ -57,6 +57,7 @@ class Exclusive:
 HISTORY = Exclusive("history")
 WHOLE_HISTORY = Exclusive("history", patience_s=15 * 60, needed=True)
 LIBRARY = Exclusive("library")
+MARTS = Exclusive("marts")
 
 
 @dataclass

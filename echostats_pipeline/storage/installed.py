@@ -19,7 +19,13 @@ A mart is imported only if the settings name it, and by this name: nothing in th
 
 def databases_of(settings: Settings) -> tuple[Database, ...]:
     """The core database, and those of the marts that the settings name."""
-    return (CORE, *(import_module(MARTS[mart]).database(settings) for mart in settings.marts))
+    return (CORE, *(mart_database(mart, settings) for mart in settings.marts))
+
+
+def mart_database(mart: str, settings: Settings) -> Database:
+    """The database of a mart, whether the settings install it or not."""
+    declared: Database = import_module(MARTS[mart]).database(settings)
+    return declared
 
 
 class InstalledCollection(NamedTuple):

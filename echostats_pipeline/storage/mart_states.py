@@ -22,6 +22,10 @@ class MartStateStore:
         """Store the state of a user's documents in a mart."""
         self._states.replace_one({"user_id": state.user_id, "mart": state.mart}, state.to_bson(), upsert=True)
 
+    def marts(self) -> set[str]:
+        """The names of all marts that have ever been built here."""
+        return set(self._states.distinct("mart"))
+
     def built(self, mart: str, layout: int) -> Collection[str]:
         """Ids of the users whose documents of a mart were built in this layout."""
         return set(self._states.distinct("user_id", {"mart": mart, "layout": layout}))

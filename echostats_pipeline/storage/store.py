@@ -62,8 +62,14 @@ class Store:
     removals: RemovalStore
 
     @classmethod
-    def of(cls, db: Db, databases: tuple[Database, ...] = ONLY_CORE) -> "Store":
-        """The store over an open database, and the other databases of its server that belong to the installation."""
+    def of(cls, db: Db, databases: tuple[Database, ...] = ONLY_CORE, former: tuple[Database, ...] = ()) -> "Store":
+        """The store over an open database.
+
+        Args:
+            db: The core database.
+            databases: The databases of the installation.
+            former: Databases that are no longer kept up to date. Users are still removed from them and get their data.
+        """
         marks = ChangeMarks(db, consumers_of(databases))
         catalog = CatalogStore(db)
         return cls(
@@ -87,8 +93,8 @@ class Store:
             incidents=IncidentStore(db),
             recommendations=RecommendationStore(db),
             mart_states=MartStateStore(db),
-            owned=OwnedStore(db, databases),
-            removals=RemovalStore(db, databases),
+            owned=OwnedStore(db, (*databases, *former)),
+            removals=RemovalStore(db, (*databases, *former)),
         )
 
     def adopt_users(self, *, simulated: bool) -> list[str]:

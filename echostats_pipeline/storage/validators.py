@@ -66,24 +66,20 @@ def validator(collection: Collection) -> Document:
 def _schema(model: type[BaseModel], never_null: Iterable[str] = ()) -> Document:
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     required = [name for name, field in fields.items() if field.is_required()]
-    properties = {name: _of_field(field, nullable=name not in never_null) for name, field in fields.items()}
+    properties = {
+        name: _of_type(field.annotation, nullable=name not in never_null) | _bounds(field.metadata)
+        for name, field in fields.items()
+    }
     return {"bsonType": "object", **({"required": required} if required else {}), "properties": properties}
 
 
-def _of_field(field: FieldInfo, *, nullable: bool) -> Document:
-    bounds: Document = {}
-    for each in field.metadata:
-        bounds |= {name: getattr(each, of) for name, of in (("minimum", "ge"), ("maximum", "le")) if hasattr(each, of)}
-    return _of_type(field.annotation, nullable=nullable) | bounds
-
-
 def _of_type(kind: Any, *, nullable: bool = True) -> Document:
-    kind = get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
+    if hasattr(kind, "__metadata__"):
+        return _of_type(get_args(kind)[0], nullable=nullable) | _bounds(kind.__metadata__)
     if get_origin(kind) in (Union, types.UnionType):
         some = [each for each in get_args(kind) if each is not type(None)]
         schema = _of_type(some[0])
-        optional = nullable and len(some) < len(get_args(kind))
-        return _or_null(schema) if optional else schema
+        return _or_null(schema) if nullable and len(some) < len(get_args(kind)) else schema
     if get_origin(kind) is Literal:
         return {"enum": list(get_args(kind))}
     if get_origin(kind) is list:
@@ -91,6 +87,15 @@ def _of_type(kind: Any, *, nullable: bool = True) -> Document:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return _schema(kind)
     return {"bsonType": NAMES[get_origin(kind) or kind]}
+
+
+def _bounds(metadata: Iterable[Any]) -> Document:
+    """The least and the greatest value that the annotations of a number allow."""
+    found: Document = {}
+    for each in metadata:
+        found |= _bounds(each.metadata) if isinstance(each, FieldInfo) else {}
+        found |= {name: getattr(each, of) for name, of in (("minimum", "ge"), ("maximum", "le")) if hasattr(each, of)}
+    return found
 
 
 def _or_null(schema: Document) -> Document:

@@ -36,6 +36,7 @@ ORCHESTRATION = (
     {"instance"},
     {"runs", "quiet_days"},
     {"assets"},
+    {"mart_checks"},
     {"checks"},
     {"jobs"},
     {"automation"},

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -34,7 +33,7 @@ from echostats_pipeline.marts.echotune.profile import playlist_documents, prefer
 from echostats_pipeline.marts.echotune.reading import CoreReader
 from echostats_pipeline.marts.echotune.recommendations import Feedback, RecommendedList, recommendation_documents
 from echostats_pipeline.marts.echotune.tracks import track_document
-from echostats_pipeline.marts.writing import SOURCE, Update, insert, put, replace_within
+from echostats_pipeline.marts.writing import SOURCE, SharedDocument, Update, insert, put, replace_within
 from echostats_pipeline.model.operations import MartState
 from echostats_pipeline.model.statistics import AnalyticsSnapshot
 from echostats_pipeline.model.users import User
@@ -285,18 +284,19 @@ class EchoTuneMart:
             return None
 
     def _update_playlists(self, user: User, written: Counter[str]) -> None:
-        owner, kept, events = user_object_id(user.user_id), list[ObjectId](), list[Document]()
+        owner, kept = user_object_id(user.user_id), list[ObjectId]()
 
-        def documents() -> Iterator[Any]:
+        def documents() -> Iterator[SharedDocument]:
             for each in playlist_documents(self._core.playlists(user.user_id), user, self.now):
                 kept.append(each.id)
-                events.extend(playlist_events([{"_id": each.id, **each.fields}], owner, self._since))
                 yield each
 
         playlists = self.collection("playlists")
         written["playlists"] += put(playlists, documents(), self._update, OPTIONAL["playlists"], PLAYLISTS_AT_ONCE)
-        gone = {"userId": owner, "source": SOURCE, "playlist_type": "manual", "_id": {"$nin": kept}}
-        written["playlists"] += playlists.delete_many(gone).deleted_count
+        synced = {"userId": owner, "source": SOURCE, "playlist_type": "manual"}
+        written["playlists"] += playlists.delete_many({**synced, "_id": {"$nin": kept}}).deleted_count
+        stored = playlists.find({**synced, "createdAt": {"$gte": self._since}}, {"tracks": 0})
+        events = list(playlist_events(stored, owner, self._since))
         scope = {"userId": owner, "eventType": "playlist.created", "timestamp": {"$gte": self._since}}
         written["analytics_events"] += replace_within(
             self.collection("analytics_events"), scope, map(self._event, events)

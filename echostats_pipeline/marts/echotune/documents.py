@@ -78,7 +78,9 @@ class WrittenTaste(Embedded):
     """The values of the pipeline's last update, by which it knows which fields an application has changed since."""
 
     preferences: dict[str, Any] | None = None
+    """The taste that the pipeline wrote last."""
     lastActive: UtcDatetime | None = None
+    """The instant that the pipeline wrote last."""
 
 
 class EchoTuneUser(EchoTuneDocument):
@@ -297,7 +299,9 @@ class WrittenPreferences(Embedded):
     """The values of the pipeline's last update, by which it knows which fields an application has changed since."""
 
     favoriteGenres: list[str] | None = None
+    """The genres that the pipeline wrote last."""
     energyLevel: float | None = None
+    """The energy that the pipeline wrote last."""
 
 
 class EchoTunePreferences(EchoTuneDocument):

@@ -60,7 +60,7 @@ def bson_type(kind: Any) -> str:
     if origin is list:
         return f"array<{bson_type(get_args(kind)[0])}>"
     if origin is Literal:
-        return "string"
+        return BSON_TYPES[type(get_args(kind)[0])]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "object"
     return BSON_TYPES[origin or kind]
@@ -89,4 +89,4 @@ def _without_metadata(kind: Any) -> Any:
 
 
 def _choices(kind: Any) -> list[str]:
-    return [" | ".join(get_args(kind))] if get_origin(kind) is Literal else []
+    return [" | ".join(map(str, get_args(kind)))] if get_origin(kind) is Literal else []

@@ -1,12 +1,13 @@
 """Sensors that start runs. Each only calls a function of `run_requests`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import get_args
 
 import dagster as dg
 
 from echostats_pipeline.errors import APP_FAMILY
+from echostats_pipeline.marts.echotune.build import waiting_users
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
@@ -29,6 +30,7 @@ from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, R
 from echostats_pipeline.orchestration.jobs import (
     audit,
     catalog_enrichment,
+    echotune_build,
     history_import,
     library_sync,
     report_build,
@@ -41,7 +43,7 @@ from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.tags import FINISHED, USER_TAG
 from echostats_pipeline.report.formatting import plural
-from echostats_pipeline.settings import Settings
+from echostats_pipeline.settings import Mart, Settings
 from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.audio_features import FAMILIES, askable
 from echostats_pipeline.stages.library_progress import due_libraries
@@ -191,6 +193,27 @@ def stale_snapshots(
     order = context.instance.get_dynamic_partitions("users")
     wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
     return wanted or dg.SkipReason("No snapshot waits for a rebuild")
+
+
+@dg.sensor(
+    job=echotune_build,
+    minimum_interval_seconds=30,
+    default_status=ON,
+    description="Brings EchoTune's database up to date for users whose plays, statistics, playlists or recommendations "
+    "have changed. It keeps no cursor.",
+)
+def stale_echotune(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request an update for every user who waits, once their snapshots are built."""
+    resting = _resting_users(context, echotune_build.name, clock.now())
+    users, jobs = _users(store), store.get().jobs
+    unsettled = store.get().marks.pending("analytics_snapshots").keys() | jobs.busy_users() | jobs.syncing_together()
+    waiting = waiting_users(store.get()) - unsettled
+    stale = {user.partition_key for user in users if user.user_id in waiting} - resting
+    order = context.instance.get_dynamic_partitions("users")
+    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
+    return wanted or dg.SkipReason("EchoTune's database is up to date, or the statistics are not yet")
 
 
 @dg.sensor(
@@ -348,6 +371,9 @@ SENSORS = (
     canceled_runs,
     dead_runs,
 )
+
+MART_SENSORS: Mapping[Mart, dg.SensorDefinition] = {"echotune": stale_echotune}
+"""The sensor of each mart."""
 
 
 def _first_day(context: dg.SensorEvaluationContext) -> date:

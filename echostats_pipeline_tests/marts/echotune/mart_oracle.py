@@ -26,7 +26,7 @@ HALF_HOUR, MOST_BETWEEN = 30 * 60_000, 23 * 3_600_000
 
 
 def owner_id(user_id: str) -> ObjectId:
-    return ObjectId(hashlib.sha1(f"echotune_users|{user_id}".encode()).digest()[:12])  # noqa: S324
+    return ObjectId(hashlib.sha1(f"echotune_users|{user_id}".encode()).digest()[:12])
 
 
 def contents(collection: Collection[Document]) -> dict[Any, bytes]:
@@ -89,7 +89,7 @@ def _play(play: Document, after: Document | None, tracks: Mapping[str, Document]
     if platform in device:
         context["device_type"] = device[platform]
     shown = {
-        "_id": ObjectId(hashlib.sha1(key.encode()).digest()[:12]),  # noqa: S324
+        "_id": ObjectId(hashlib.sha1(key.encode()).digest()[:12]),
         "userId": owner,
         "trackId": track["spotify_id"],
         "trackName": track["name"].replace("\0", "") or known.get("name", ""),
@@ -111,9 +111,9 @@ def _skipped(play: Document, after: Document | None, length: int) -> bool:
         return False
     if skipped or end in ("fwdbtn", "backbtn", "endplay"):
         return True
-    if not end and after is not None and (after.get("playback") or {}).get("reason_start") == "fwdbtn":
-        if milliseconds(play["played_at"], after["played_at"]) <= MOST_BETWEEN:
-            return True
+    started = "" if after is None else (after.get("playback") or {}).get("reason_start")
+    if not end and started == "fwdbtn" and milliseconds(play["played_at"], after["played_at"]) <= MOST_BETWEEN:
+        return True
     return skipped is None and not end and (not length or lasted < 0.9 * length)
 
 

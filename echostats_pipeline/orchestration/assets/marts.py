@@ -1,0 +1,62 @@
+"""Assets of the marts that the settings install: one for each database, per user."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+
+import dagster as dg
+
+from echostats_pipeline.marts.echotune.build import EchoTuneMart, MartUpdate
+from echostats_pipeline.marts.echotune.database import database
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.assets import OWNER
+from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
+from echostats_pipeline.orchestration.assets.ingestion import listening_history
+from echostats_pipeline.orchestration.assets.library import playlists
+from echostats_pipeline.orchestration.assets.metadata import by_user
+from echostats_pipeline.orchestration.assets.schemas import columns_of
+from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
+from echostats_pipeline.orchestration.partitions import USERS
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.runs import MARTS, Step, SyncJobsResource
+from echostats_pipeline.settings import Settings
+
+GROUP = "marts"
+
+
+@dg.asset(
+    partitions_def=USERS,
+    group_name=GROUP,
+    kinds={"mongodb", "polars"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50)),
+    metadata={
+        each.name: dg.TableSchema(list(columns_of(each))) for each in database(Settings(home=Path())).collections
+    },
+    deps=[listening_history, analytics_snapshots, playlists, tracks, artists, albums, audio_features],
+)
+def echotune(
+    context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
+) -> dg.MaterializeResult:
+    """The database of EchoTune: users, plays, recommendations, playlists, preferences, events, chats and tracks.
+
+    For readers and applications that know EchoTune's documents. What has changed in the core is changed here; what
+    applications have written stays as it is.
+    """
+    mart = EchoTuneMart(store.get(), store.settings, clock.now(), context.run.run_id)
+    updated = jobs.for_each_user(context, partial(_update, mart), MARTS)
+    counted = {user: {"plays_read": each.plays, **each.written} for user, each in updated.items()}
+    return dg.MaterializeResult(metadata=by_user(counted))
+
+
+def _update(mart: EchoTuneMart, user: User, _: Sequence[date], step: Step) -> MartUpdate:
+    """Update the documents of a user."""
+    updated = mart.update(user)
+    changed = sum(updated.written.values())
+    step.counts = {"plays_read": updated.plays, **updated.written}
+    step.done(changed, f"Read {updated.plays} plays, {changed} documents changed")
+    return updated

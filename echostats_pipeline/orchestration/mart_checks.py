@@ -1,0 +1,57 @@
+"""Examinations of marts, for asset checks: their functions are called like those of `monitoring.audit`."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+
+from echostats_pipeline.marts.echotune.audit import MartFault, dangling_ids, wrong_shares, wrong_sums
+from echostats_pipeline.marts.echotune.build import EchoTuneMart, waiting_users
+from echostats_pipeline.model.users import User
+from echostats_pipeline.monitoring.audit import MOST_ROWS, AuditedUser, AuditFinding
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.storage.store import Store
+
+REPAIR = "Materialize the asset echotune for these users; if that does not help, delete their entries in mart_states."
+
+
+def echotune_plays_match_history(
+    store: Store, settings: Settings, now: datetime, scope: Sequence[AuditedUser]
+) -> AuditFinding:
+    """EchoTune's database has as many plays of each user as the history, and the same listening time."""
+    return _examined(wrong_sums, "plays and times", store, settings, now, scope)
+
+
+def echotune_ids_are_known(
+    store: Store, settings: Settings, now: datetime, scope: Sequence[AuditedUser]
+) -> AuditFinding:
+    """Every user and every track that EchoTune's documents name has a document there."""
+    return _examined(dangling_ids, "users and tracks", store, settings, now, scope)
+
+
+def echotune_shares_are_whole(
+    store: Store, settings: Settings, now: datetime, scope: Sequence[AuditedUser]
+) -> AuditFinding:
+    """The parts of each recommended track's score sum up to 1 in EchoTune's database."""
+    return _examined(wrong_shares, "recommended tracks", store, settings, now, scope)
+
+
+def _examined(
+    examine: Callable[[EchoTuneMart, Iterable[User]], Iterator[MartFault]],
+    what: str,
+    store: Store,
+    settings: Settings,
+    now: datetime,
+    scope: Sequence[AuditedUser],
+) -> AuditFinding:
+    """Examine the users whose documents are up to date. The others are compared after their next update."""
+    waiting = waiting_users(store)
+    users = [each.user for each in scope if each.user.user_id not in waiting]
+    faults = list(examine(EchoTuneMart(store, settings, now, ""), users))
+    wrong = {fault.user.user_id for fault in faults}
+    rows = [
+        {"user": each.user.partition_key, "what": each.what, "found": each.found, "expected": each.expected}
+        for each in faults[:MOST_ROWS]
+    ]
+    well = f"The {what} of {len(users)} users are right; {len(scope) - len(users)} users wait for an update."
+    bad = f"The {what} of {len(wrong)} users are wrong. {REPAIR}"
+    numbers = {"users": len(users), "waiting": len(scope) - len(users), "faults": len(faults)}
+    return AuditFinding(not faults, "ERROR", bad if faults else well, numbers, rows, frozenset(wrong))
