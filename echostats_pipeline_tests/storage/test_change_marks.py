@@ -4,6 +4,7 @@ import secrets
 from contextlib import AbstractContextManager, ExitStack
 from datetime import date, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -19,8 +20,10 @@ from hypothesis.stateful import (
 )
 
 from echostats_pipeline.model.operations import Source
-from echostats_pipeline.storage.change_marks import CONSUMERS, NEWEST, OPEN_FOR, WHOLE, ChangeMarks, Reads
+from echostats_pipeline.settings import MARTS, Settings
+from echostats_pipeline.storage.change_marks import CONSUMERS, NEWEST, OPEN_FOR, WHOLE, ChangeMarks, Reads, consumers_of
 from echostats_pipeline.storage.database import Db
+from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.hypothesis_profiles import examples
 
@@ -372,7 +375,8 @@ def test_two_slow_writers_that_end_together_leave_a_mark(db: Db) -> None:
 
 
 def test_each_source_has_a_consumer() -> None:
-    assert {source for reads in CONSUMERS.values() for source in reads.sources} == set(get_args(Source))
+    consumers = consumers_of(databases_of(Settings(home=Path(), marts=MARTS)))
+    assert {source for reads in consumers.values() for source in reads.sources} == set(get_args(Source))
 
 
 def test_a_source_that_is_added_to_the_rollups_makes_its_days_wait(db: Db) -> None:

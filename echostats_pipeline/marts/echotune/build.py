@@ -11,6 +11,7 @@ from bson import ObjectId
 from pymongo.collection import Collection
 
 from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.marts.echotune.cache import EchoTuneCache
 from echostats_pipeline.marts.echotune.database import (
     CONSUMERS,
     LAYOUT,
@@ -74,11 +75,13 @@ class MartUpdate:
         plays: Plays that were read.
         written: Documents written or deleted, by collection without its prefix.
         whole: Whether all plays were read.
+        uncached: Why Redis was not brought up to date; empty if it was, or if there is none.
     """
 
     plays: int
     written: Mapping[str, int]
     whole: bool
+    uncached: str = ""
 
 
 def waiting_users(store: Store) -> set[str]:
@@ -109,6 +112,8 @@ class EchoTuneMart:
         self._core = CoreReader(self.store.db)
         self._db = self.store.db.client.get_database(self.settings.echotune_db, codec_options=AWARE)
         self._update = Update(self.now, self.run_id)
+        url = self.settings.redis_url
+        self._cache = None if url is None else EchoTuneCache.of(url.get_secret_value())
 
     def collection(self, name: str) -> Collection[Document]:
         """A collection of EchoTune's, by its name without the prefix."""
@@ -152,7 +157,7 @@ class EchoTuneMart:
         self.store.mart_states.put(state)
         for each in begun:
             self.store.marks.finish(each)
-        return MartUpdate(plays, dict(written), WHOLE in dates)
+        return MartUpdate(plays, dict(written), WHOLE in dates, self._update_cache(user, written))
 
     def read_feedback(self, user: User) -> Feedback:
         """What a user has said about recommended tracks until now, including sets that have expired since."""
@@ -327,6 +332,21 @@ class EchoTuneMart:
             ends.setdefault(play["trackId"], []).append(play["playedAt"])
         events = click_events(sets, ends, owner, self._since)
         written["analytics_events"] += insert(self.collection("analytics_events"), map(self._event, events))
+
+    def _update_cache(self, user: User, written: Counter[str]) -> str:
+        """Drop the user's keys in Redis if documents have changed, and write them again."""
+        if self._cache is None or not sum(written.values()):
+            return ""
+        owner = user_object_id(user.user_id)
+        valid = {"userId": owner, "expiresAt": {"$gt": self.now}}
+        sets = list(self.collection("recommendations").find(valid).sort("createdAt", 1))
+        tracks = sorted({track["trackId"] for each in sets for track in each["tracks"]})
+        known = self.collection("track_metadata").find(
+            {"spotifyId": {"$in": tracks}, "audioFeatures": {"$exists": True}}, {"spotifyId": 1, "audioFeatures": 1}
+        )
+        features = {each["spotifyId"]: each["audioFeatures"] for each in known}
+        preferences = self.collection("user_preferences").find_one({"userId": owner})
+        return self._cache.drop(owner) or self._cache.warm(owner, sets, preferences, features)
 
     def _adopt(self, user: User) -> None:
         """Give a user whom the application has added first the id that the pipeline computes, with all their documents.

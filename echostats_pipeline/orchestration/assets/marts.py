@@ -58,5 +58,6 @@ def _update(mart: EchoTuneMart, user: User, _: Sequence[date], step: Step) -> Ma
     updated = mart.update(user)
     changed = sum(updated.written.values())
     step.counts = {"plays_read": updated.plays, **updated.written}
-    step.done(changed, f"Read {updated.plays} plays, {changed} documents changed")
+    said = f"Read {updated.plays} plays, {changed} documents changed"
+    step.done(changed, f"{said}; {updated.uncached}" if updated.uncached else said)
     return updated

@@ -265,7 +265,7 @@ def test_playlists_belong_to_their_owner_and_an_applications_own_is_left_alone(e
     (made,) = echotune.collection("analytics_events").find({"eventType": "playlist.created"})
     assert made["metadata"] == {"playlistId": own["_id"], "trackCount": 2, "inferred": True}
     assert playlists.count_documents({"$text": {"$search": "sunday"}}) == 2
-    with echotune.store.marks.changing(ann.user_id, source="playlists"):
+    with echotune.store.marks.changing(ann.user_id, source="playlist_contents"):
         echotune.store.db["playlists"].delete_one({"user_id": ann.user_id, "spotify_id": "p1"})
     echotune.update(ann, NOW)
     assert playlists.count_documents({"userId": theirs}) == 1
