@@ -18,6 +18,7 @@ from echostats_pipeline.orchestration.assets import (
     snapshots,
     sources,
 )
+from echostats_pipeline.orchestration.assets.marts import echotune
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
 from echostats_pipeline.orchestration.automation.sensors import MART_SENSORS, SENSORS, sync_sensors
@@ -35,6 +36,7 @@ from echostats_pipeline.settings import Mart, Settings, load_settings
 
 MODULES = (sources, ingestion, rollups, snapshots, recommendations, report, library, catalog)
 MARTS: Mapping[Mart, dg.AssetsDefinition] = {"echotune": marts.echotune}
+MARTS: Mapping[Mart, dg.AssetsDefinition] = {"echotune": echotune}
 """The asset of each mart."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from echostats_pipeline_tests.docs.commands import commands
 from echostats_pipeline_tests.docs.decisions import decisions
 from echostats_pipeline_tests.docs.pages import CHECKOUT, DOCS, pages
-from echostats_pipeline_tests.docs.schema import echostats_schema, pipeline_schema
+from echostats_pipeline_tests.docs.schema import echostats_schema, echotune_schema, pipeline_schema
 from echostats_pipeline_tests.docs.tables import assets, checks, jobs, schedules, sensors, settings
 
 PARTS: Mapping[str, Callable[[], str]] = {
@@ -23,6 +23,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "schedules": schedules,
     "echostats-schema": echostats_schema,
     "pipeline-schema": pipeline_schema,
+    "echotune-schema": echotune_schema,
     "commands": commands,
     "decisions": lambda: decisions(DOCS / "understand" / "decisions"),
 }

@@ -113,6 +113,10 @@ PURPOSES: Mapping[str, Purpose] = {
         "What changed in each source, and which consumers have read it.",
         "every change of a source; a consumer adds its name, and the last one deletes the mark",
     ),
+    "mart_states": Purpose(
+        "How far each mart has read, and the tracks that a user liked or disliked in an application.",
+        "the assets of marts",
+    ),
     "user_leases": Purpose(
         "Which run may change a user's history or library now.", "every run that changes one, every 15 seconds"
     ),

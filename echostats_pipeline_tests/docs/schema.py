@@ -1,11 +1,22 @@
 """The schema of the database, as Markdown: every collection, its fields, its indexes, and what writes it."""
 
+import inspect
 from collections.abc import Iterable
+from pathlib import Path
 
 import dagster as dg
 
-from echostats_pipeline.model.collections import ECHOSTATS_COLLECTIONS, EXTRA_COLLECTIONS, Collection, Index
+from echostats_pipeline.marts.echotune.database import database
+from echostats_pipeline.model.collections import (
+    DESCENDING,
+    ECHOSTATS_COLLECTIONS,
+    EXTRA_COLLECTIONS,
+    TEXT,
+    Collection,
+    Index,
+)
 from echostats_pipeline.orchestration.assets.schemas import columns_of
+from echostats_pipeline.settings import Settings
 from echostats_pipeline_tests.docs.purposes import PURPOSES
 from echostats_pipeline_tests.docs.tables import table
 from echostats_pipeline_tests.integration.test_documents import SEED
@@ -19,6 +30,21 @@ def echostats_schema() -> str:
 def pipeline_schema() -> str:
     """The collections that the pipeline keeps beside them."""
     return _sections(EXTRA_COLLECTIONS)
+
+
+def echotune_schema() -> str:
+    """The collections of EchoTune's database."""
+    return "\n\n".join(_echotune_section(each) for each in database(Settings(home=Path())).collections)
+
+
+def _echotune_section(collection: Collection) -> str:
+    fields = table(
+        ("field", "type", "meaning"),
+        [(f"`{column.name}`", _type(column), column.description or "") for column in columns_of(collection)],
+    )
+    indexes = table(("index on", "options"), [(_keys(index), _options(index)) for index in collection.indexes])
+    holds = (inspect.getdoc(collection.document) or "").replace("``", "`")
+    return "\n\n".join((f"### {collection.name}", holds, fields, indexes))
 
 
 def _sections(collections: Iterable[Collection]) -> str:
@@ -67,14 +93,17 @@ def _type(column: dg.TableColumn) -> str:
 
 
 def _keys(index: Index) -> str:
-    return ", ".join(f"`{field}`{' descending' if direction < 0 else ''}" for field, direction in index.keys)
+    ways = {TEXT: " as text", DESCENDING: " descending"}
+    return ", ".join(f"`{field}`{ways.get(way, '')}" for field, way in index.keys)
 
 
 def _options(index: Index) -> str:
     days = (index.expire_after_seconds or 0) // (24 * 60 * 60)
+    at_once = index.expire_after_seconds == 0
     words = [
         *(["unique"] if index.unique else []),
         *([f"removes documents after {days} {'day' if days == 1 else 'days'}"] if days else []),
+        *(["removes documents at this instant"] if at_once else []),
         *(["sparse"] if index.sparse else []),
         *([f"only where {_filter(index)}"] if index.partial_filter else []),
     ]
