@@ -1,6 +1,7 @@
 """Stores how far each mart has read, per user (collection ``mart_states``)."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 from echostats_pipeline.model.operations import MartState
 from echostats_pipeline.storage.database import Db
@@ -25,6 +26,12 @@ class MartStateStore:
     def marts(self) -> set[str]:
         """The names of all marts that have ever been built here."""
         return set(self._states.distinct("mart"))
+
+    def catalog_read_at(self, mart: str, layout: int) -> datetime | None:
+        """When the catalogue, which all users share, was last read for any user; None if it never was."""
+        read = {"mart": mart, "layout": layout, "catalog_read_at": {"$ne": None}}
+        found = self._states.find_one(read, sort=[("catalog_read_at", -1)])
+        return None if found is None else found["catalog_read_at"]
 
     def built(self, mart: str, layout: int) -> Collection[str]:
         """Ids of the users whose documents of a mart were built in this layout."""

@@ -129,6 +129,9 @@ class EchoTuneMart:
         user_id, written = user.user_id, Counter[str]()
         self._known = self._known.clear()
         state = self.store.mart_states.get(user_id, MART, LAYOUT)
+        # The catalogue is shared: another user's update has written the tracks that had changed until then.
+        since = self.store.mart_states.catalog_read_at(MART, LAYOUT) if state is None else state.catalog_read_at
+        since = None if whole else since
         whole = whole or state is None
         state = state or MartState(user_id=user_id, mart=MART, layout=LAYOUT)
         waiting = {name: self.store.marks.pending(name).get(user_id, []) for name in CONSUMERS}
@@ -136,10 +139,7 @@ class EchoTuneMart:
         begun = [self.store.marks.begin(user_id, name, dates if name == PLAYS else [WHOLE]) for name in CONSUMERS]
         read_at = self._core.now()
         self._adopt(user)
-        changed = (
-            self._core.changed_tracks(None if whole else state.catalog_read_at) if whole or waiting[PROFILE] else []
-        )
-        written["track_metadata"] = self._put_tracks(changed)
+        changed = self._put_tracks(since, written) if whole or waiting[PROFILE] else []
         plays = self._update_plays(user, dates, changed, written)
         if whole or waiting[PROFILE] or dates:
             self._update_profile(user, written)
@@ -172,16 +172,21 @@ class EchoTuneMart:
         found = self.collection("recommendations").find(query, {"user_feedback": 1}).sort("createdAt", 1)
         return kept.after(map(Feedback.stored, found))
 
-    def _put_tracks(self, tracks: Sequence[Document]) -> int:
-        albums = self._core.albums(tracks)
-        documents = (
-            track_document(each, albums.get((each.get("album") or {}).get("spotify_id") or "")) for each in tracks
-        )
-        return put(self.collection("track_metadata"), documents, self._update, OPTIONAL["track_metadata"])
+    def _put_tracks(self, since: datetime | None, written: Counter[str]) -> list[str]:
+        """Write the metadata of tracks that have changed since an instant; return their ids."""
+        ids: list[str] = []
+        for tracks in self._core.changed_tracks(since):
+            albums = self._core.albums(tracks)
+            documents = (
+                track_document(each, albums.get((each.get("album") or {}).get("spotify_id") or "")) for each in tracks
+            )
+            written["track_metadata"] += put(
+                self.collection("track_metadata"), documents, self._update, OPTIONAL["track_metadata"]
+            )
+            ids += [each["spotify_id"] for each in tracks]
+        return ids
 
-    def _update_plays(
-        self, user: User, dates: Sequence[str], changed: Sequence[Document], written: Counter[str]
-    ) -> int:
+    def _update_plays(self, user: User, dates: Sequence[str], changed: Sequence[str], written: Counter[str]) -> int:
         """Update the plays of some dates, and those that look different because the catalogue has changed."""
         zone, owner = ZoneInfo(user.timezone), user_object_id(user.user_id)
         if WHOLE in dates:
@@ -189,7 +194,7 @@ class EchoTuneMart:
         else:
             outside = False
             days = {date.fromisoformat(day) for day in dates}
-            days |= {local_date(at, zone) for at in self._outdated(owner, [each["spotify_id"] for each in changed])}
+            days |= {local_date(at, zone) for at in self._outdated(owner, changed)}
         plays, first, last = 0, None, None
         for window in windows(days):
             for piece in window.pieces(DAYS_AT_ONCE):
@@ -309,6 +314,9 @@ class EchoTuneMart:
 
     def _update_recommendations(self, user: User, feedback: Feedback, written: Counter[str]) -> None:
         lists = self._core.recommended(user.user_id)
+        if not lists:  # switched off, or they may rest on plays that are no longer shared
+            gone = {"userId": user_object_id(user.user_id), "source": SOURCE}
+            written["recommendations"] += self.collection("recommendations").delete_many(gone).deleted_count
         ids = sorted({track["spotify_id"] for each in lists for track in each["tracks"]})
         features = self._core.features(ids)
         made = [RecommendedList.stored(each, features) for each in lists]

@@ -68,7 +68,7 @@ class EchoTuneCache:
 
         Args:
             user: The user's id in EchoTune's database.
-            sets: Their valid documents of `documents.EchoTuneRecommendations`, the oldest first.
+            sets: Their valid documents of `music_documents.EchoTuneRecommendations`, the oldest first.
             preferences: Their document of `documents.EchoTunePreferences`.
             features: Audio features of recommended tracks by track id.
         """

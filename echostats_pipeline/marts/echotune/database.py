@@ -10,12 +10,10 @@ from echostats_pipeline.marts.echotune.documents import (
     EchoTuneChat,
     EchoTuneEvent,
     EchoTunePlay,
-    EchoTunePlaylist,
     EchoTunePreferences,
-    EchoTuneRecommendations,
-    EchoTuneTrack,
     EchoTuneUser,
 )
+from echostats_pipeline.marts.echotune.music_documents import EchoTunePlaylist, EchoTuneRecommendations, EchoTuneTrack
 from echostats_pipeline.marts.ids import object_id
 from echostats_pipeline.model.collections import DAY_SECONDS, Collection, Database, Index, by, text
 from echostats_pipeline.model.operations import Reads

@@ -46,7 +46,7 @@ def playlist_events(
     Spotify does not say when a playlist was made, so the event is marked as inferred.
 
     Args:
-        playlists: Documents of `documents.EchoTunePlaylist`.
+        playlists: Documents of `music_documents.EchoTunePlaylist`.
         user: The user's id in EchoTune's database.
         since: Earlier events are left out.
     """
@@ -65,7 +65,7 @@ def click_events(
     Nothing says that the recommendation was the cause, so the event is marked as inferred.
 
     Args:
-        sets: Documents of `documents.EchoTuneRecommendations`.
+        sets: Documents of `music_documents.EchoTuneRecommendations`.
         first_plays: The ends of plays by track id, in order.
         user: The user's id in EchoTune's database.
         since: Earlier events are left out.

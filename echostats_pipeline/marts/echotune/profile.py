@@ -88,7 +88,7 @@ def preferences_document(user: User, snapshot: AnalyticsSnapshot | None, now: da
 
 
 def playlist_documents(playlists: Iterable[Mapping[str, Any]], user: User, now: datetime) -> Iterator[SharedDocument]:
-    """The playlists of a user as `documents.EchoTunePlaylist`, from the core's documents.
+    """The playlists of a user as `music_documents.EchoTunePlaylist`, from the core's documents.
 
     `spotifyPlaylistId` is unique, so only the owner's document has it; those of followers have `followedPlaylistId`.
     """

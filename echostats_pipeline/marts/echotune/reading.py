@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import polars as pl
@@ -17,7 +17,7 @@ from echostats_pipeline.storage.play_columns import PLAY_COLUMNS, converted
 from echostats_pipeline.storage.plays import BY_END
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
-IDS_AT_ONCE = 20_000
+IDS_AT_ONCE, TRACKS_AT_ONCE = 20_000, 2_000
 COLUMNS = {
     **PLAY_COLUMNS,
     "reason_start": "$playback.reason_start",
@@ -76,8 +76,8 @@ class CoreReader:
         found = self._tracks(track_ids, ("spotify_id", "audio_features"))
         return {each["spotify_id"]: each.get("audio_features") or {} for each in found}
 
-    def changed_tracks(self, since: datetime | None) -> list[Document]:
-        """Tracks of the catalogue that have changed since, or were only mentioned so far; all of them without `since`.
+    def changed_tracks(self, since: datetime | None) -> Iterator[list[Document]]:
+        """Yield tracks that have changed since, or were only mentioned so far; without `since`, the whole catalogue.
 
         A track has also changed if its album has.
         """
@@ -89,8 +89,9 @@ class CoreReader:
             of_albums = {"album.spotify_id": {"$in": [each["spotify_id"] for each in albums]}}
             query = {"$or": [lately, {"changed_at": None}, of_albums]}
         on_spotify = {"spotify_id": {"$not": {"$regex": NOT_ON_SPOTIFY}}}
-        with bulk_decoding():
-            return list(tracks.find({"$and": [query, on_spotify]}, {"name_ids": 0}))
+        found = iter(tracks.find({"$and": [query, on_spotify]}, {"name_ids": 0}, batch_size=TRACKS_AT_ONCE))
+        while batch := list(islice(found, TRACKS_AT_ONCE)):
+            yield batch
 
     def albums(self, tracks: Iterable[Document]) -> dict[str, Document]:
         """The albums of tracks, by id."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from echostats_pipeline.marts.echotune.documents import RecommendationType
+from echostats_pipeline.marts.echotune.music_documents import RecommendationType
 from echostats_pipeline.marts.ids import object_id
 from echostats_pipeline.marts.writing import SharedDocument
 
@@ -131,7 +131,7 @@ class Feedback:
 def recommendation_documents(
     lists: Iterable[RecommendedList], user: ObjectId, disliked: Collection[str], now: datetime
 ) -> Iterator[SharedDocument]:
-    """The sets of a user as `documents.EchoTuneRecommendations`, from the recommender's present lists.
+    """The sets of a user as `music_documents.EchoTuneRecommendations`, from the recommender's present lists.
 
     A list becomes a set of its own type. From the list of unheard tracks also come sets of the other types, with the
     tracks whose reason is of this type, and sets for moods, with the tracks that sound like it.

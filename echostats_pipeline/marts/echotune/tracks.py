@@ -21,7 +21,7 @@ RANGES: Mapping[str, tuple[int, int]] = {"key": (-1, 11), "mode": (0, 1), "time_
 
 
 def track_document(track: Mapping[str, Any], album: Mapping[str, Any] | None) -> SharedDocument:
-    """A track as `documents.EchoTuneTrack`.
+    """A track as `music_documents.EchoTuneTrack`.
 
     Args:
         track: A document of the core's ``tracks``; other programs may have left out or nulled any field but the id.

@@ -1,0 +1,163 @@
+"""The rules of EchoTune's documents, each by examples: skips, repeats, moods, features, release years, feedback."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from bson import ObjectId
+
+from echostats_pipeline.marts.echotune.events import click_events, play_events
+from echostats_pipeline.marts.echotune.plays import KNOWN_SCHEMA, LISTENED_SCHEMA, derived_plays
+from echostats_pipeline.marts.echotune.recommendations import (
+    Feedback,
+    Recommended,
+    RecommendedList,
+    likeness_to,
+    recommendation_documents,
+)
+from echostats_pipeline.marts.echotune.tracks import audio_features, release_year, track_document
+from echostats_pipeline.transforms.statistics.plays import UTC_MS
+
+NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
+USER = ObjectId()
+MINUTE = timedelta(minutes=1)
+
+
+def derived(*plays: dict[str, Any]) -> pl.DataFrame:
+    """What is derived from plays, one a minute, of one track of 200 seconds unless they say otherwise."""
+    usual = {"track_id": "a", "track_name": "A", "artist_name": "B", "album_name": "C", "duration_ms": 200_000}
+    rows = [{**usual, "played_at": NOW + number * MINUTE, **each} for number, each in enumerate(plays)]
+    frame = pl.DataFrame(rows, schema={**LISTENED_SCHEMA, "played_at": UTC_MS})
+    return derived_plays(frame, pl.DataFrame(schema=KNOWN_SCHEMA))
+
+
+@pytest.mark.parametrize(
+    ("play", "skip"),
+    [
+        ({"ms_played": 5_000, "skipped": True}, 1),
+        ({"ms_played": 5_000, "reason_end": "fwdbtn", "skipped": False}, 1),
+        ({"ms_played": 5_000, "reason_end": "backbtn"}, 1),
+        ({"ms_played": 5_000, "reason_end": "endplay"}, 1),
+        ({"ms_played": 29_999, "skipped": True}, 1),
+        ({"ms_played": 30_000, "skipped": True}, 0),
+        ({"ms_played": None, "skipped": True}, 0),
+        ({"ms_played": 5_000, "skipped": True, "reason_end": "trackdone"}, 0),
+        ({"ms_played": 5_000, "skipped": False, "reason_end": "logout"}, 0),
+        ({"ms_played": 5_000, "skipped": False}, 0),
+        ({"ms_played": 5_000}, 1),
+        ({"ms_played": 18_000, "duration_ms": 20_000}, 0),
+        ({"ms_played": 17_999, "duration_ms": 20_000}, 1),
+        ({"ms_played": 29_000, "duration_ms": 0}, 1),
+    ],
+)
+def test_a_skip_is_a_short_play_that_the_user_left(play: dict[str, Any], skip: int) -> None:
+    assert derived(play)["skip_count"].to_list() == [skip]
+
+
+def test_the_forward_button_of_the_next_row_tells_how_a_row_without_an_end_was_left() -> None:
+    left = {"ms_played": 19_000, "duration_ms": 20_000}
+    assert derived(left, {"reason_start": "fwdbtn"})["skip_count"].to_list() == [1, 0]
+    assert derived(left, {"reason_start": "trackdone"})["skip_count"].to_list() == [0, 0]
+    assert derived({**left, "ms_played": 31_000}, {"reason_start": "fwdbtn"})["skip_count"].to_list() == [0, 0]
+
+
+def test_the_first_of_repeated_plays_counts_those_that_follow_in_its_session() -> None:
+    long = {"ms_played": 60_000}
+    assert derived(long, long, long)["repeat_count"].to_list() == [2, 0, 0]
+    assert derived(long, {**long, "track_id": "b"}, long)["repeat_count"].to_list() == [0, 0, 0]
+    hours_later = {**long, "played_at": NOW + timedelta(hours=2)}
+    assert derived(long, hours_later)["repeat_count"].to_list() == [0, 0]
+
+
+def test_contexts_and_devices_have_the_names_of_echotune() -> None:
+    rows = derived({"context_type": "collection", "platform": "ios"}, {"context_type": "album", "platform": "osx"})
+    assert rows["context_type"].to_list() == [None, "album"]
+    assert rows["device_type"].to_list() == ["smartphone", "computer"]
+
+
+def test_events_are_plays_of_half_a_minute_and_skips_and_nothing_else() -> None:
+    rows = derived(
+        {"ms_played": None},
+        {"ms_played": 30_000},
+        {"ms_played": 5_000, "skipped": True},
+        {"ms_played": 5_000, "reason_end": "logout"},
+    )
+    found = [(each["eventType"], each["metadata"].get("reason")) for each in play_events(rows, USER)]
+    assert found == [("track.played", None), ("track.played", None), ("track.skipped", "lt_30s")]
+
+
+def test_a_click_is_the_first_play_while_the_set_was_valid() -> None:
+    item = {"strategy": "hybrid", "score": 0.5}
+    valid = {"_id": ObjectId(), "createdAt": NOW, "expiresAt": NOW + timedelta(days=7)}
+    tracks = [{**item, "trackId": name} for name in ("before", "within", "after", "never")]
+    plays = {"before": [NOW - MINUTE], "within": [NOW + MINUTE, NOW + 2 * MINUTE], "after": [NOW + timedelta(days=7)]}
+    (click,) = click_events([{**valid, "tracks": tracks}], plays, USER, NOW - timedelta(days=90))
+    assert (click["timestamp"], click["metadata"]["position"]) == (NOW + MINUTE, 1)
+    assert click["metadata"]["inferred"] is True
+
+
+def recommended(number: int, kind: str = "collaborative", **features: float) -> Recommended:
+    shares = {"basket_knn": 0.5, "content": 0.5}
+    return Recommended(f"t{number}", "N", "A", "", 0.5, "Why.", kind, shares, ("seed",), features)
+
+
+MADE = RecommendedList("discover", "hybrid", 0.4, NOW, tuple(recommended(number) for number in range(4)))
+
+
+def test_a_type_that_nothing_fits_has_no_set() -> None:
+    kinds = [each.fields["recommendation_type"] for each in recommendation_documents([MADE], USER, (), NOW)]
+    assert kinds == ["hybrid", "collaborative"]
+    assert list(recommendation_documents([MADE], USER, [f"t{number}" for number in range(4)], NOW)) == []
+    assert list(recommendation_documents([MADE], USER, (), NOW + timedelta(days=7))) == []
+
+
+def test_a_baseline_says_so_in_every_track() -> None:
+    tracks = tuple(replace(each, reason_kind="baseline", shares={}) for each in MADE.tracks)
+    (made,) = recommendation_documents([replace(MADE, strategy="baseline", tracks=tracks)], USER, (), NOW)
+    assert made.fields["recommendation_type"] == "hybrid"
+    assert {each["strategy"] for each in made.fields["tracks"]} == {"baseline"}
+    assert not any("components" in each for each in made.fields["tracks"])
+
+
+def test_a_mood_is_listed_by_likeness_and_disliked_tracks_are_left_out() -> None:
+    happy = {"valence": 0.8, "energy": 0.7, "danceability": 0.7}
+    tracks = tuple(recommended(number, **{**happy, "valence": 0.8 - number / 20}) for number in range(5))
+    (made,) = (
+        each
+        for each in recommendation_documents([replace(MADE, tracks=tracks)], USER, ["t1"], NOW)
+        if each.fields["recommendation_type"] == "mood_based"
+    )
+    assert [each["trackId"] for each in made.fields["tracks"]] == ["t0", "t2", "t3", "t4"]
+    assert made.fields["tracks"][0]["score"] == 1
+    assert made.fields["tracks"][0]["reason"].startswith("It sounds happy.")
+    assert made.fields["parameters"]["target_features"] == happy
+
+
+def test_an_unknown_feature_is_like_nothing() -> None:
+    assert likeness_to({"energy": 0.5, "tempo": 140}, {"energy": 0.5}) == 0
+    assert likeness_to({"energy": 0.5, "tempo": 140}, {"energy": 0.5, "tempo": 120}) == 0.95
+
+
+def test_the_last_word_about_a_track_counts_and_other_values_are_ignored() -> None:
+    said = [{"liked_tracks": ["a"], "disliked_tracks": ["b"]}, {"liked_tracks": ["b"], "saved_tracks": [7, None]}, 5]
+    feedback = Feedback(disliked=frozenset("a")).after(Feedback.stored({"user_feedback": each}) for each in said)
+    assert (feedback.liked, feedback.disliked, feedback.saved) == ({"a", "b"}, frozenset(), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("date", "year"),
+    [("2001-05-06", 2001), ("2001-05", 2001), ("2001", 2001), ("0000", None), ("", None), ("soon", None)],
+)
+def test_the_year_of_a_release_date(date: str, year: int | None) -> None:
+    assert release_year(date) == year
+
+
+def test_impossible_features_are_left_out_and_a_bare_track_has_only_what_is_known() -> None:
+    assert audio_features({"energy": 1.2, "valence": 0.5, "key": -1, "time_signature": 1, "duration_ms": 5}) == {
+        "valence": 0.5,
+        "key": -1,
+    }
+    bare = track_document({"spotify_id": "a", "name": None, "artists": None, "album": None, "popularity": 0}, None)
+    assert bare.fields == {"spotifyId": "a", "name": "", "artists": [], "explicit": False, "genres": []}
