@@ -1,6 +1,7 @@
 """``echostats demo``: fills the database from simulated users, to try everything out."""
 
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 
 import click
@@ -37,10 +38,7 @@ TOP = 5
 def demo() -> None:
     """Fill the database from a simulated Spotify: three users, three years of history, every statistic."""
     set_environment(SIMULATED)
-    settings, console = load_settings(), Console()
-    if settings.mongo_uri is None and not settings.marts:  # on a server of its own, nothing else can be in the way
-        set_environment({"ECHOSTATS_MARTS": ",".join(MARTS)})
-        settings = load_settings()
+    settings, console = with_marts(load_settings()), Console()
     with open_pipeline(settings) as (store, instance), simulated_spotify(settings) as simulator:
         refuse_real_users(store)
         runner = Runner(instance, store, settings, console)
@@ -65,14 +63,21 @@ def demo() -> None:
             runner.run("Recommending songs", "recommendation_build", tags=of_all.tags)
         for user in users:
             run_of_user(runner, f"Writing the report of {user.display_name}", "report_build", user)
-        for mart in settings.marts:
-            for user in users:
-                run_of_user(runner, f"Filling {mart} for {user.display_name}", f"{mart}_build", user)
+        for mart, user in product(settings.marts, users):
+            run_of_user(runner, f"Filling {mart} for {user.display_name}", f"{mart}_build", user)
         runner.run("Checking everything", "audit")
         console.print(outcome_table(store, import_run))
         console.print(collections_table(store))
         console.print(top_artists_table(store, users[0]))
     click.echo(next_steps(settings, users[0]))
+
+
+def with_marts(settings: Settings) -> Settings:
+    """Install all marts if none is named, but only on the embedded server: another one may hold such databases."""
+    if settings.mongo_uri is not None or settings.marts:
+        return settings
+    set_environment({"ECHOSTATS_MARTS": ",".join(MARTS)})
+    return load_settings()
 
 
 def refuse_real_users(store: Store) -> None:
