@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from echostats_pipeline.errors import NotFoundError
-from echostats_pipeline.marts.echotune.build import OWNED, EchoTuneMart
-from echostats_pipeline.marts.echotune.database import user_object_id
+from echostats_pipeline.marts.echotune.build import EchoTuneMart
+from echostats_pipeline.marts.echotune.database import OWNED, user_object_id
 from echostats_pipeline.marts.writing import SOURCE
 from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.database import Document
@@ -63,13 +63,17 @@ def dangling_ids(mart: EchoTuneMart, users: Iterable[User]) -> Iterator[MartFaul
             {"$match": {"userId": owner, "trackId": {"$regex": ON_SPOTIFY}}},
             {"$group": {"_id": "$trackId"}},
         ]
-        ids = [each["_id"] for each in mart.collection("listening_history").aggregate(tracks)]
+        ids = {each["_id"] for each in mart.collection("listening_history").aggregate(tracks)}
+        ids |= set(mart.collection("recommendations").distinct("tracks.trackId", {"userId": owner, "source": SOURCE}))
+        ordered = sorted(ids)
         found = sum(
-            mart.collection("track_metadata").count_documents({"spotifyId": {"$in": ids[start : start + IDS_AT_ONCE]}})
-            for start in range(0, len(ids), IDS_AT_ONCE)
+            mart.collection("track_metadata").count_documents(
+                {"spotifyId": {"$in": ordered[start : start + IDS_AT_ONCE]}}
+            )
+            for start in range(0, len(ordered), IDS_AT_ONCE)
         )
         if found < len(ids):
-            yield MartFault(user, "played tracks without metadata", len(ids) - found, 0)
+            yield MartFault(user, "played or recommended tracks without metadata", len(ids) - found, 0)
 
 
 def wrong_shares(mart: EchoTuneMart, users: Iterable[User]) -> Iterator[MartFault]:

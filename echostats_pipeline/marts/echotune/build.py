@@ -18,6 +18,7 @@ from echostats_pipeline.marts.echotune.database import (
     LIBRARY,
     LISTS,
     MART,
+    OWNED,
     PLAYS,
     PROFILE,
     user_object_id,
@@ -33,7 +34,7 @@ from echostats_pipeline.marts.echotune.plays import (
 from echostats_pipeline.marts.echotune.profile import playlist_documents, preferences_document, user_document
 from echostats_pipeline.marts.echotune.reading import CoreReader
 from echostats_pipeline.marts.echotune.recommendations import Feedback, RecommendedList, recommendation_documents
-from echostats_pipeline.marts.echotune.tracks import track_document
+from echostats_pipeline.marts.echotune.tracks import listed_track, track_document
 from echostats_pipeline.marts.writing import SOURCE, SharedDocument, Update, insert, put, replace_within
 from echostats_pipeline.model.operations import MartState
 from echostats_pipeline.model.statistics import AnalyticsSnapshot
@@ -317,8 +318,9 @@ class EchoTuneMart:
         if not lists:  # switched off, or they may rest on plays that are no longer shared
             gone = {"userId": user_object_id(user.user_id), "source": SOURCE}
             written["recommendations"] += self.collection("recommendations").delete_many(gone).deleted_count
-        ids = sorted({track["spotify_id"] for each in lists for track in each["tracks"]})
-        features = self._core.features(ids)
+        tracks = {track["spotify_id"]: track for each in lists for track in each["tracks"]}
+        self._put_unknown(tracks, written)
+        features = self._core.features(sorted(tracks))
         made = [RecommendedList.stored(each, features) for each in lists]
         owner = user_object_id(user.user_id)
         documents = recommendation_documents(made, owner, feedback.disliked, self.now)
@@ -326,6 +328,14 @@ class EchoTuneMart:
         written["recommendations"] += put(
             self.collection("recommendations"), documents, undated, OPTIONAL["recommendations"]
         )
+
+    def _put_unknown(self, tracks: Mapping[str, Document], written: Counter[str]) -> None:
+        """Write metadata of recommended tracks that the catalogue does not have."""
+        metadata = self.collection("track_metadata")
+        known = metadata.find({"spotifyId": {"$in": sorted(tracks)}}, {"_id": 0, "spotifyId": 1})
+        unknown = sorted(tracks.keys() - {each["spotifyId"] for each in known})
+        documents = (listed_track(tracks[each]) for each in unknown)
+        written["track_metadata"] += put(metadata, documents, self._update, OPTIONAL["track_metadata"])
 
     def _update_clicks(self, user: User, written: Counter[str]) -> None:
         owner = user_object_id(user.user_id)
@@ -388,7 +398,3 @@ class EchoTuneMart:
 
     def _derived_events(self) -> list[str]:
         return [*OF_PLAYS, "playlist.created", "recommendation.clicked"]
-
-
-OWNED = ("listening_history", "recommendations", "playlists", "user_preferences", "analytics_events", "chat_sessions")
-"""The collections of EchoTune whose documents name their user, without the prefix."""

@@ -30,6 +30,8 @@ CONSUMERS: Mapping[str, Reads] = MappingProxyType(
         LISTS: Reads(("recommendations",)),
     }
 )
+OWNED = ("listening_history", "recommendations", "playlists", "user_preferences", "analytics_events", "chat_sessions")
+"""The collections of EchoTune whose documents name their user, without the prefix."""
 LAYOUT = 1
 """Version of the documents; change it with what `plays`, `profile` and the other mappings produce."""
 EVENT_DAYS, CHAT_DAYS = 90, 30

@@ -72,6 +72,12 @@ class EchoTuneRecommendations(EchoTuneDocument):
     """What the set was made from."""
     confidence_score: Share | None = None
     """How sure the set is, by how much is known of the user."""
+    model: str | None = None
+    """The model or baseline of the recommender that ordered the tracks; applications leave it out."""
+    is_baseline: bool | None = None
+    """Whether a simple baseline ordered the tracks, because no model is surely better."""
+    why: str | None = None
+    """Why this model or baseline is used."""
     user_feedback: UserFeedback | None = None
     """What the user said; an application writes it."""
     createdAt: UtcDatetime | None = None

@@ -67,6 +67,9 @@ class RecommendedList:
 
     task: str
     strategy: str
+    model: str
+    is_baseline: bool
+    why: str
     confidence: float
     created_at: datetime
     tracks: tuple[Recommended, ...]
@@ -77,6 +80,9 @@ class RecommendedList:
         return cls(
             document["task"],
             document["strategy"],
+            document["model"],
+            document["is_baseline"],
+            document["why"],
             document["confidence"],
             document["created_at"],
             tuple(
@@ -215,6 +221,9 @@ def _set(
                 "context": context,
             },
             "confidence_score": min(max(made.confidence, 0.0), 1.0),
+            "model": made.model,
+            "is_baseline": made.is_baseline,
+            "why": made.why,
             "createdAt": made.created_at,
             "expiresAt": made.created_at + VALID_FOR,
         },

@@ -55,6 +55,15 @@ def track_document(track: Mapping[str, Any], album: Mapping[str, Any] | None) ->
     )
 
 
+def listed_track(track: Mapping[str, Any]) -> SharedDocument:
+    """A recommended track that the catalogue does not have, with what the recommender's list says of it."""
+    artist = {"spotify_id": track.get("artist_id") or "", "name": track["artist_name"]}
+    album = {"name": track["album_name"], "image_url": track.get("image_url") or ""}
+    return track_document(
+        {"spotify_id": track["spotify_id"], "name": track["name"], "artists": [artist], "album": album}, None
+    )
+
+
 def _album(album: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
     if not album.get("name") and not album.get("spotify_id"):
         return {}

@@ -291,6 +291,9 @@ def recommended(user: User, made_at: datetime) -> Document:
         "user_id": user.user_id,
         "task": "discover",
         "strategy": "hybrid",
+        "model": "hybrid",
+        "is_baseline": False,
+        "why": "It is surely better than popularity.",
         "confidence": 0.4,
         "created_at": made_at,
         "tracks": tracks,
@@ -308,6 +311,9 @@ def test_a_list_of_the_recommender_becomes_sets_and_a_played_track_an_inferred_c
     assert whole is not None
     assert whole["expiresAt"] == NOW + timedelta(days=7)
     assert whole["parameters"]["seed_tracks"] == [TRACKS[3]]
+    assert (whole["model"], whole["is_baseline"]) == ("hybrid", False)
+    unheard = echotune.collection("track_metadata").find_one({"spotifyId": TRACKS[12]})
+    assert unheard is not None, "the catalogue does not have it"
     assert {each["strategy"] for each in whole["tracks"]} == {"collaborative", "content_based"}
     later = NOW + timedelta(days=1)
     listen(echotune, user, [play(user, TRACKS[11], later)])

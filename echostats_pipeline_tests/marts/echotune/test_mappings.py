@@ -103,7 +103,9 @@ def recommended(number: int, kind: str = "collaborative", **features: float) -> 
     return Recommended(f"t{number}", "N", "A", "", 0.5, "Why.", kind, shares, ("seed",), features)
 
 
-MADE = RecommendedList("discover", "hybrid", 0.4, NOW, tuple(recommended(number) for number in range(4)))
+MADE = RecommendedList(
+    "discover", "hybrid", "hybrid", False, "Why.", 0.4, NOW, tuple(recommended(number) for number in range(4))
+)
 
 
 def test_a_type_that_nothing_fits_has_no_set() -> None:
@@ -115,8 +117,10 @@ def test_a_type_that_nothing_fits_has_no_set() -> None:
 
 def test_a_baseline_says_so_in_every_track() -> None:
     tracks = tuple(replace(each, reason_kind="baseline", shares={}) for each in MADE.tracks)
-    (made,) = recommendation_documents([replace(MADE, strategy="baseline", tracks=tracks)], USER, (), NOW)
-    assert made.fields["recommendation_type"] == "hybrid"
+    (made,) = recommendation_documents(
+        [replace(MADE, strategy="baseline", is_baseline=True, tracks=tracks)], USER, (), NOW
+    )
+    assert (made.fields["recommendation_type"], made.fields["is_baseline"]) == ("hybrid", True)
     assert {each["strategy"] for each in made.fields["tracks"]} == {"baseline"}
     assert not any("components" in each for each in made.fields["tracks"])
 
