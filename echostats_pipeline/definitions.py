@@ -12,7 +12,6 @@ from echostats_pipeline.orchestration.assets import (
     ingestion,
     library,
     recommendations,
-    marts,
     report,
     rollups,
     snapshots,
@@ -35,7 +34,6 @@ from echostats_pipeline.orchestration.runs import SyncJobsResource
 from echostats_pipeline.settings import Mart, Settings, load_settings
 
 MODULES = (sources, ingestion, rollups, snapshots, recommendations, report, library, catalog)
-MARTS: Mapping[Mart, dg.AssetsDefinition] = {"echotune": marts.echotune}
 MARTS: Mapping[Mart, dg.AssetsDefinition] = {"echotune": echotune}
 """The asset of each mart."""
 

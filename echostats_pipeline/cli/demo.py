@@ -1,7 +1,6 @@
 """``echostats demo``: fills the database from simulated users, to try everything out."""
 
 from datetime import timedelta
-from itertools import product
 from pathlib import Path
 
 import click
@@ -17,8 +16,6 @@ from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.run_requests import sync_request, users_requests
-from echostats_pipeline.settings import Settings, load_settings, set_environment
-from echostats_pipeline.orchestration.automation.run_requests import sync_request
 from echostats_pipeline.settings import MARTS, Settings, load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.running import RunningSimulator
@@ -55,16 +52,16 @@ def demo() -> None:
         runner.run("Completing the catalogue", "catalog_enrichment")
         for user in users:
             rebuild_with(runner, store, user)
+        keys = [user.partition_key for user in users]
+        (of_all,) = users_requests(keys, order=keys, batch_size=len(keys))
         if settings.recommends:
             runner.run("Reading albums of artists", "album_reading")
             runner.run("Evaluating models of recommendations", "model_build")
-            keys = [user.partition_key for user in users]
-            (of_all,) = users_requests(keys, order=keys, batch_size=len(keys))
             runner.run("Recommending songs", "recommendation_build", tags=of_all.tags)
         for user in users:
             run_of_user(runner, f"Writing the report of {user.display_name}", "report_build", user)
-        for mart, user in product(settings.marts, users):
-            run_of_user(runner, f"Filling {mart} for {user.display_name}", f"{mart}_build", user)
+        for mart in settings.marts:
+            runner.run(f"Filling the database {mart}", f"{mart}_build", tags=of_all.tags)
         runner.run("Checking everything", "audit")
         console.print(outcome_table(store, import_run))
         console.print(collections_table(store))

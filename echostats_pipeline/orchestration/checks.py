@@ -17,8 +17,8 @@ from echostats_pipeline.monitoring.audit import AuditedUser, AuditFinding, Exami
 from echostats_pipeline.orchestration import mart_checks
 from echostats_pipeline.orchestration.assets.catalog import tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
-from echostats_pipeline.orchestration.assets.recommendations import model_evaluation
 from echostats_pipeline.orchestration.assets.marts import echotune
+from echostats_pipeline.orchestration.assets.recommendations import model_evaluation
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.assets.sources import spotify

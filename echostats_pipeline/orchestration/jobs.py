@@ -24,7 +24,14 @@ from echostats_pipeline.orchestration.assets.recommendations import (
 from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
-from echostats_pipeline.orchestration.checks import before_rollups, of_echotune, of_models, of_rollups, of_snapshots, of_tracks
+from echostats_pipeline.orchestration.checks import (
+    before_rollups,
+    of_echotune,
+    of_models,
+    of_rollups,
+    of_snapshots,
+    of_tracks,
+)
 from echostats_pipeline.orchestration.instance.retention import retention
 from echostats_pipeline.orchestration.tags import AFTER_PLAYS, READS_ONLY, RETRIED, at_most
 from echostats_pipeline.settings import Mart
