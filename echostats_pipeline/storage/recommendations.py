@@ -20,6 +20,7 @@ from echostats_pipeline.model.recommendations import (
     Task,
     TasteVector,
 )
+from echostats_pipeline.storage.change_marks import ChangeMarks
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
@@ -60,12 +61,14 @@ Stored = TypeVar("Stored", bound=Model)
 class RecommendationStore:
     """Collections of `model.recommendations`."""
 
-    def __init__(self, db: Db) -> None:
+    def __init__(self, db: Db, marks: ChangeMarks) -> None:
         self._db = db
+        self._marks = marks
 
     def put_list(self, made: RecommendationList) -> None:
-        """Replace a user's list of one kind."""
-        self._replace("recommendations", made, "user_id", "task")
+        """Replace a user's list of one kind, and mark it for the marts that show it."""
+        with self._marks.changing(made.user_id, source="recommendations"):
+            self._replace("recommendations", made, "user_id", "task")
 
     def lists(self, user_id: str) -> dict[Task, RecommendationList]:
         """The stored lists of a user, by kind."""
@@ -112,7 +115,11 @@ class RecommendationStore:
         still shared.
         """
         self._db["item_neighbours"].delete_many({})
-        self._db["recommendations"].delete_many({"user_id": {"$ne": user_id}})
+        of_others = {"user_id": {"$ne": user_id}}
+        others = self._db["recommendations"].distinct("user_id", of_others)
+        self._db["recommendations"].delete_many(of_others)
+        for other in others:
+            self._marks.mark(other, "recommendations")
 
     def put_evaluations(self, evaluations: Iterable[ModelEvaluation]) -> None:
         """Add evaluations to the history."""

@@ -91,7 +91,7 @@ class Store:
             imports=ImportStore(db),
             limits=LimitStore(db),
             incidents=IncidentStore(db),
-            recommendations=RecommendationStore(db),
+            recommendations=RecommendationStore(db, marks),
             mart_states=MartStateStore(db),
             owned=OwnedStore(db, (*databases, *former)),
             removals=RemovalStore(db, (*databases, *former)),

@@ -15,6 +15,7 @@ from echostats_pipeline.orchestration.assets.catalog import albums, artists, aud
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.library import playlists
 from echostats_pipeline.orchestration.assets.metadata import by_user
+from echostats_pipeline.orchestration.assets.recommendations import recommendations
 from echostats_pipeline.orchestration.assets.schemas import columns_of
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.partitions import USERS
@@ -37,7 +38,16 @@ GROUP = "marts"
     metadata={
         each.name: dg.TableSchema(list(columns_of(each))) for each in database(Settings(home=Path())).collections
     },
-    deps=[listening_history, analytics_snapshots, playlists, tracks, artists, albums, audio_features],
+    deps=[
+        listening_history,
+        analytics_snapshots,
+        recommendations,
+        playlists,
+        tracks,
+        artists,
+        albums,
+        audio_features,
+    ],
 )
 def echotune(
     context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from echostats_pipeline.marts.echotune.build import EchoTuneMart
 from echostats_pipeline.model.recommendations import ModelEvaluation, RecommendationList, Task, TasteVector
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
@@ -187,9 +188,18 @@ def recommendations(
 
 
 def _recommender(store: StoreResource, clock: ClockResource) -> "Recommender":
-    from echostats_pipeline.recommender.building import Recommender  # noqa: PLC0415
+    from echostats_pipeline.recommender.building import Feedback, Recommender  # noqa: PLC0415
 
-    return Recommender(store.get(), store.settings, clock.now())
+    if "echotune" not in store.settings.marts:
+        return Recommender(store.get(), store.settings, clock.now())
+    mart = EchoTuneMart(store.get(), store.settings, clock.now(), "")
+
+    def feedback(user: User) -> Feedback:
+        """What the user has said in EchoTune."""
+        said = mart.read_feedback(user)
+        return Feedback(said.liked | said.saved, said.disliked)
+
+    return Recommender(store.get(), store.settings, clock.now(), feedback)
 
 
 def _taste(recommender: "Recommender", user: User, _: Sequence[date], step: Step) -> TasteVector:
