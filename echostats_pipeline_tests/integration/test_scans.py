@@ -48,6 +48,7 @@ SMALL = {
     "incidents": "a few a month, looked through when a user is removed or has been",
     "genre_lists": "one document",
     "change_marks": "what waits for a rebuild, for a minute or two",
+    "mart_states": "one document per user and mart",
 }
 """Collections that do not grow with time, and why: reading one completely is as good as any index."""
 CATALOGUE = {"tracks", "artists", "albums", "artist_tags"}
