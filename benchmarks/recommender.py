@@ -25,6 +25,7 @@ from benchmarks.measuring import peak_mib
 from echostats_pipeline.model.recommendations import Task
 from echostats_pipeline.recommender import metrics
 from echostats_pipeline.recommender.baskets import build_baskets
+from echostats_pipeline.recommender.collaborative_v0 import collaborative_v0
 from echostats_pipeline.recommender.content import Content
 from echostats_pipeline.recommender.evaluation import Trial, cut_of, evaluate, trials
 from echostats_pipeline.recommender.listening import HEARD_SCHEMA, Listening, Numbers
@@ -84,6 +85,8 @@ def compare(listening: Listening, songs: Songs, now: datetime) -> None:
         rankings: dict[str, Sequence[Numbers]] = {str(name): lists for name, lists in trial.rankings.items()}
         if HAS_RIVALS and cut is not None and task == "discover":
             rankings |= dict(rivals(listening, songs, trial, cut))
+        if cut is not None and task == "discover":
+            rankings["guide collaborative_v0"] = of_guide(listening, songs, trial, cut)
         verdict = verdicts[task]
         print(f"{task}, {len(trial.relevant)} users, {listening.size:,} songs")
         print(f"{'':32}{'NDCG@20':>9}{'recall@20':>11}{'coverage@20':>13}  minus {verdict.baseline}")
@@ -143,6 +146,13 @@ def rivals(listening: Listening, songs: Songs, trial: Trial, cut: datetime) -> I
         yield name, lists
 
 
+def of_guide(listening: Listening, songs: Songs, trial: Trial, cut: datetime) -> list[Numbers]:
+    """The lists by the formulas of EchoTune's guide."""
+    past = listening.before(cut)
+    found = (collaborative_v0(past, user, cut).raw for user in trial.users)
+    return [ranked(raw, songs.artists, metrics.AT) for raw in found]
+
+
 def second_opinion(rankings: Rankings, trial: Trial) -> str:
     """How far NDCG@20 and recall@20 are from those of `ir-measures`."""
     import ir_measures  # noqa: PLC0415 - optional
@@ -184,6 +194,7 @@ def simulated(users: int) -> tuple[Listening, Songs, datetime]:
     place = World(user_count=users, epoch=date(2024, 12, 1))
     songs = sorted(place.catalogue.tracks)
     number = {song: at for at, song in enumerate(songs)}
+    song_of = place.releases.song_of
     rows = []
     basket = 0
     for user, person in enumerate(place.users):
@@ -191,8 +202,10 @@ def simulated(users: int) -> tuple[Listening, Songs, datetime]:
         for play in place.plays(person, datetime(2025, 1, 1, tzinfo=UTC), now):
             if not isinstance(play.item, Track) or play.ms_played < MIN_PLAY_MS:
                 continue
+            if (song := song_of[play.item.id]) not in number:
+                continue  # a live version or a remix
             session = sessions.setdefault(play.session_started_at, basket + len(sessions))
-            rows.append((user, session, number[play.item.id], play.played_at, not play.skipped))
+            rows.append((user, session, number[song], play.played_at, not play.skipped))
         basket += len(sessions)
     heard = pl.DataFrame(rows, schema=HEARD_SCHEMA, orient="row").sort("user", "played_at", "item")
     listening = Listening([each.id for each in place.users], np.ones(users, dtype=bool), songs, heard)

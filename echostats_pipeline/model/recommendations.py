@@ -7,22 +7,22 @@ from pydantic import Field
 from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_now
 
 Task = Literal["discover", "rediscover"]
-Model = Literal["basket_knn", "hybrid", "content"]
-Baseline = Literal["popularity", "recent_popularity", "own_artists", "own_most_played", "random"]
+Model = Literal["basket_knn", "hybrid", "content", "own_artists"]
+Baseline = Literal["popularity", "recent_popularity", "own_most_played", "random"]
 Scorer = Literal[
     "basket_knn",
     "hybrid",
     "content",
+    "own_artists",
     "popularity",
     "recent_popularity",
-    "own_artists",
     "own_most_played",
     "random",
 ]
 """A model or a baseline."""
-Strategy = Literal["hybrid", "collaborative", "own_listening", "content_based", "baseline"]
+Strategy = Literal["hybrid", "collaborative", "own_listening", "content_based", "mood_based", "baseline"]
 Source = Literal["other_users", "library", "artist_albums", "similar_tags", "own_history"]
-ReasonKind = Literal["collaborative", "own_listening", "features", "tags", "baseline"]
+ReasonKind = Literal["collaborative", "own_listening", "features", "tags", "artist", "baseline"]
 EvaluationUnit = Literal["users", "sessions"]
 
 
@@ -67,6 +67,24 @@ class RecommendedTrack(Embedded):
     """The audio features that were compared; empty if none were."""
 
 
+class FurtherList(Embedded):
+    """Tracks ordered by one model alone, or by their likeness to a mood, for applications that ask for one kind."""
+
+    strategy: Strategy
+    """`collaborative`: songs that others play along with the user's; `content_based` by sound; or `mood_based`."""
+    mood: str = ""
+    """The mood, for example `calm`; empty for the list of a model."""
+    targets: dict[str, float] = Field(default_factory=dict)
+    """The audio features of the mood."""
+    model: Scorer
+    """The model that ordered the list."""
+    is_active: bool
+    """Whether an evaluation has found this model surely better than the baselines; false for moods."""
+    confidence: float
+    """Between 0 and 1, by how much is known of the user."""
+    tracks: list[RecommendedTrack]
+
+
 class RecommendationList(Document):
     """A user's list of one kind (collection ``recommendations``)."""
 
@@ -90,6 +108,8 @@ class RecommendationList(Document):
     parameters: dict[str, float] = Field(default_factory=dict)
     """The numbers with which the models were computed."""
     tracks: list[RecommendedTrack]
+    further: list[FurtherList] = Field(default_factory=list)
+    """Lists of single models and of moods; only for `discover`. Each is left out if nothing fits."""
     created_at: UtcDatetime = Field(default_factory=utc_now)
     expires_at: UtcDatetime
     """Seven days after `created_at`. A newer list replaces this one every night."""

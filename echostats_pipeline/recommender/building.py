@@ -20,7 +20,7 @@ from echostats_pipeline.model.recommendations import (
 from echostats_pipeline.model.users import User
 from echostats_pipeline.recommender.albums import loved_artists
 from echostats_pipeline.recommender.listening import Flags
-from echostats_pipeline.recommender.lists import MadeList, Origins, Verdict, recommend
+from echostats_pipeline.recommender.lists import MadeList, Verdict, recommend
 from echostats_pipeline.recommender.models import TASKS, verdict_in_force
 from echostats_pipeline.recommender.reading import Known, known_songs, read_sessions, shared_plays, shared_tracks
 from echostats_pipeline.recommender.scoring import (
@@ -30,6 +30,7 @@ from echostats_pipeline.recommender.scoring import (
     seeds_of,
     taste_weights,
 )
+from echostats_pipeline.recommender.tracks import Origins
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store

@@ -9,8 +9,8 @@ import polars as pl
 
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.recommender.content import Content
-from echostats_pipeline.recommender.lists import Names
 from echostats_pipeline.recommender.scoring import Songs
+from echostats_pipeline.recommender.tracks import Names
 from echostats_pipeline.transforms.history.identity import made_up
 from echostats_pipeline.transforms.statistics.songs import NO_RULES, Rules, alike
 from echostats_pipeline.transforms.statistics.songs import songs as joined_songs

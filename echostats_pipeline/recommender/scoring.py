@@ -32,7 +32,7 @@ SORTED_AT_ONCE = 1_000
 """Songs of a list that are sorted first; the others are, only if too many of these are of the same artists."""
 MODELS: tuple[Model, ...] = get_args(Model)
 BASELINES: Mapping[Task, tuple[Baseline, ...]] = {
-    "discover": ("popularity", "recent_popularity", "own_artists", "random"),
+    "discover": ("popularity", "recent_popularity", "random"),
     "rediscover": ("own_most_played", "popularity", "recent_popularity", "random"),
 }
 
@@ -226,6 +226,7 @@ def score(profile: Profile, shared: Shared, songs: Songs, candidates: Flags) -> 
     of_knn = percentiles(knn, knn > 0)
     of_content = percentiles(cosines, by_features & (cosines > 0)) + percentiles(cosines, by_tags & (cosines > 0))
     artists: Floats = np.bincount(songs.artists, profile.weights).astype(np.float64)
+    of_artists = artists[songs.artists] * candidates.astype(np.float64)
     numbers = np.arange(len(candidates), dtype=np.uint64)
     chance = (numbers * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(40)).astype(np.float64) + 1.0
     return Scores(
@@ -233,9 +234,9 @@ def score(profile: Profile, shared: Shared, songs: Songs, candidates: Flags) -> 
             "hybrid": blended(of_knn, of_content),
             "basket_knn": of_knn,
             "content": of_content,
+            "own_artists": percentiles(of_artists, of_artists > 0),
             "popularity": shared.popularity * candidates,
             "recent_popularity": shared.recent_popularity * candidates,
-            "own_artists": artists[songs.artists] * candidates.astype(np.float64),
             "own_most_played": profile.counts.astype(np.float64) * candidates,
             "random": chance * candidates,
         },

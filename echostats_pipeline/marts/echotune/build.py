@@ -318,10 +318,9 @@ class EchoTuneMart:
         if not lists:  # switched off, or they may rest on plays that are no longer shared
             gone = {"userId": user_object_id(user.user_id), "source": SOURCE}
             written["recommendations"] += self.collection("recommendations").delete_many(gone).deleted_count
-        tracks = {track["spotify_id"]: track for each in lists for track in each["tracks"]}
-        self._put_unknown(tracks, written)
-        features = self._core.features(sorted(tracks))
-        made = [RecommendedList.stored(each, features) for each in lists]
+        every = (each for made in lists for each in (made, *(made.get("further") or [])))
+        self._put_unknown({track["spotify_id"]: track for each in every for track in each["tracks"]}, written)
+        made = [each for document in lists for each in RecommendedList.stored(document)]
         owner = user_object_id(user.user_id)
         documents = recommendation_documents(made, owner, feedback.disliked, self.now)
         undated = Update(self.now, self.run_id, dated=False)

@@ -21,6 +21,8 @@ class RecommendedItem(Embedded):
     """Name of the track."""
     artist: str
     """The primary artist."""
+    artistId: str | None = None
+    """Spotify's id of the primary artist; absent if unknown."""
     album: str
     """The album; empty if unknown."""
     score: Share
@@ -30,7 +32,9 @@ class RecommendedItem(Embedded):
     reason: str
     """Why it is recommended, in a sentence that is true."""
     components: dict[str, float] | None = None
-    """How much each model adds to the score; the shares sum up to 1. Absent for baselines."""
+    """How much each model or baseline adds to the score; the shares sum up to 1. Applications leave it out."""
+    audioFeatures: dict[str, float] | None = None
+    """The audio features that were compared; absent if none were."""
 
 
 class RecommendationParameters(Embedded):
@@ -44,6 +48,8 @@ class RecommendationParameters(Embedded):
     """Genres that the set began with."""
     target_features: dict[str, float] | None = None
     """Audio features that were aimed at."""
+    weights: dict[str, float] | None = None
+    """The numbers with which the models were computed; absent for baselines."""
     context: str | None = None
     """What was asked for: `discover` or `rediscover`, or a mood."""
 

@@ -71,11 +71,6 @@ class CoreReader:
         rows = [_known(track) for track in self._tracks(list(track_ids), fields)]
         return pl.DataFrame(rows, schema=KNOWN_SCHEMA, orient="row")
 
-    def features(self, track_ids: Sequence[str]) -> dict[str, Mapping[str, float]]:
-        """The audio features of tracks, by id."""
-        found = self._tracks(track_ids, ("spotify_id", "audio_features"))
-        return {each["spotify_id"]: each.get("audio_features") or {} for each in found}
-
     def changed_tracks(self, since: datetime | None) -> Iterator[list[Document]]:
         """Yield tracks that have changed since, or were only mentioned so far; without `since`, the whole catalogue.
 

@@ -4,8 +4,8 @@ A set repeats what the recommender found, with its true strategy and reason for 
 type: where nothing fits, there is no set of this type.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,29 +20,13 @@ LONGEST = 20
 TYPES: Mapping[str, RecommendationType] = {
     "collaborative": "collaborative",
     "content_based": "content_based",
+    "mood_based": "mood_based",
     "hybrid": "hybrid",
     # EchoTune has no type for these; each track says its true strategy.
     "own_listening": "hybrid",
     "baseline": "hybrid",
 }
-KINDS: Mapping[str, RecommendationType] = {
-    "collaborative": "collaborative",
-    "features": "content_based",
-    "tags": "content_based",
-}
-"""EchoTune's type of a track by what its reason rests on."""
-MOODS: Mapping[str, Mapping[str, float]] = {
-    "happy": {"valence": 0.8, "energy": 0.7, "danceability": 0.7},
-    "sad": {"valence": 0.2, "energy": 0.3, "acousticness": 0.8},
-    "energetic": {"energy": 0.9, "danceability": 0.8, "tempo": 140},
-    "calm": {"valence": 0.5, "energy": 0.3, "acousticness": 0.7},
-    "romantic": {"valence": 0.6, "energy": 0.4, "acousticness": 0.6},
-}
-"""Audio features that EchoTune aims at for each mood."""
-TEMPO_RANGE = 200
-FITS = 0.8
-"""Least similarity of a track to the features of a mood."""
-FEWEST_OF_MOOD = 3
+"""EchoTune's type by the recommender's strategy."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +40,38 @@ class Recommended:
     score: float
     reason: str
     reason_kind: str
+    artist_id: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)
     supporting: tuple[str, ...] = ()
     features: Mapping[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def stored(cls, track: Mapping[str, Any]) -> "Recommended":
+        """Read a track of a document of the core's ``recommendations``."""
+        return cls(
+            track_id=track["spotify_id"],
+            name=track["name"],
+            artist=track["artist_name"],
+            album=track["album_name"],
+            score=track["score"],
+            reason=track["reason"],
+            reason_kind=track["reason_kind"],
+            artist_id=track.get("artist_id") or "",
+            shares=track["score_shares"],
+            supporting=tuple(one["spotify_id"] for one in track["supporting"]),
+            features=track.get("audio_features") or {},
+        )
+
 
 @dataclass(frozen=True)
 class RecommendedList:
-    """A list of the recommender: what kind of list it is, how it was made and when, and its tracks, best first."""
+    """A list of the recommender: what kind of list it is, how it was made and when, and its tracks, best first.
+
+    Attributes:
+        task: `discover`, `rediscover`, or a mood.
+        targets: The audio features of the mood.
+        rank: Lists of one night with a higher rank come first where a reader asks for the newest set of a type.
+    """
 
     task: str
     strategy: str
@@ -73,11 +81,14 @@ class RecommendedList:
     confidence: float
     created_at: datetime
     tracks: tuple[Recommended, ...]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    targets: Mapping[str, float] = field(default_factory=dict)
+    rank: int = 0
 
     @classmethod
-    def stored(cls, document: Mapping[str, Any], features: Mapping[str, Mapping[str, float]]) -> "RecommendedList":
-        """Read a document of the core's ``recommendations``, with audio features by track id."""
-        return cls(
+    def stored(cls, document: Mapping[str, Any]) -> "list[RecommendedList]":
+        """Read a document of the core's ``recommendations``: the list in force, then those of models and moods."""
+        main = cls(
             document["task"],
             document["strategy"],
             document["model"],
@@ -85,21 +96,31 @@ class RecommendedList:
             document["why"],
             document["confidence"],
             document["created_at"],
-            tuple(
-                Recommended(
-                    track_id=each["spotify_id"],
-                    name=each["name"],
-                    artist=each["artist_name"],
-                    album=each["album_name"],
-                    score=each["score"],
-                    reason=each["reason"],
-                    reason_kind=each["reason_kind"],
-                    shares=each["score_shares"],
-                    supporting=tuple(one["spotify_id"] for one in each["supporting"]),
-                    features=features.get(each["spotify_id"], {}),
-                )
-                for each in document["tracks"]
-            ),
+            tuple(map(Recommended.stored, document["tracks"])),
+            document.get("parameters") or {},
+            rank=1 if document["task"] == "discover" else 0,
+        )
+        return [main, *(main.beside(each) for each in document.get("further") or [])]
+
+    def beside(self, further: Mapping[str, Any]) -> "RecommendedList":
+        """A list of a single model, or of a mood, that was made together with this one."""
+        mood = further["mood"]
+        unproven = (
+            f"The tracks are ordered by their likeness to the mood {mood}, whatever model is active."
+            if mood
+            else f"The tracks are ordered by {further['model']} alone, which is not active. {self.why}"
+        )
+        return replace(
+            self,
+            task=mood or self.task,
+            strategy=further["strategy"],
+            model=further["model"],
+            is_baseline=False,
+            why=self.why if further["is_active"] else unproven,
+            confidence=further["confidence"],
+            tracks=tuple(map(Recommended.stored, further["tracks"])),
+            targets=further["targets"],
+            rank=0,
         )
 
 
@@ -139,9 +160,6 @@ def recommendation_documents(
 ) -> Iterator[SharedDocument]:
     """The sets of a user as `music_documents.EchoTuneRecommendations`, from the recommender's present lists.
 
-    A list becomes a set of its own type. From the list of unheard tracks also come sets of the other types, with the
-    tracks whose reason is of this type, and sets for moods, with the tracks that sound like it.
-
     Args:
         lists: The present lists of the recommender.
         user: The user's id in EchoTune's database.
@@ -151,101 +169,52 @@ def recommendation_documents(
     for each in lists:
         if each.created_at + VALID_FOR <= now:
             continue
-        tracks = [track for track in each.tracks if track.track_id not in disliked]
-        main = TYPES[each.strategy]
-        yield from _set(each, main, tracks, user, each.task)
-        if each.task != "discover":
-            continue
-        for kind in ("collaborative", "content_based"):
-            if kind != main:
-                of_kind = [track for track in tracks if KINDS.get(track.reason_kind) == kind]
-                yield from _set(each, kind, of_kind, user, each.task)
-        for mood, targets in MOODS.items():
-            yield from _mood(each, mood, targets, tracks, user)
-
-
-def _mood(
-    made: RecommendedList, mood: str, targets: Mapping[str, float], tracks: Iterable[Recommended], user: ObjectId
-) -> Iterator[SharedDocument]:
-    fitting = sorted(
-        ((likeness, track) for track in tracks if (likeness := likeness_to(targets, track.features)) >= FITS),
-        key=lambda pair: (-pair[0], pair[1].track_id),
-    )
-    if len(fitting) < FEWEST_OF_MOOD:
-        return
-    yield from _set(
-        made,
-        "mood_based",
-        [track for _, track in fitting],
-        user,
-        mood,
-        scores={track.track_id: likeness for likeness, track in fitting},
-        targets=targets,
-    )
-
-
-def likeness_to(targets: Mapping[str, float], features: Mapping[str, float]) -> float:
-    """How much a track sounds like a mood, 0 to 1; 0 if one of the features is unknown."""
-    if any(features.get(name) is None for name in targets):
-        return 0.0
-    ranges = {"tempo": TEMPO_RANGE}
-    distances = (min(abs(features[name] - value) / ranges.get(name, 1), 1.0) for name, value in targets.items())
-    return round(1 - sum(distances) / len(targets), 4)
+        tracks = [track for track in each.tracks if track.track_id not in disliked][:LONGEST]
+        if tracks:
+            yield _set(each, TYPES[each.strategy], tracks, user)
 
 
 def _set(
-    made: RecommendedList,
-    kind: RecommendationType,
-    tracks: Iterable[Recommended],
-    user: ObjectId,
-    context: str,
-    *,
-    scores: Mapping[str, float] | None = None,
-    targets: Mapping[str, float] | None = None,
-) -> Iterator[SharedDocument]:
-    chosen = list(tracks)[:LONGEST]
-    if not chosen:
-        return
-    seeds = list(dict.fromkeys(seed for track in chosen for seed in track.supporting))
-    yield SharedDocument(
-        object_id("echotune_recommendations", user, kind, context, int(made.created_at.timestamp() * 1000)),
+    made: RecommendedList, kind: RecommendationType, tracks: Sequence[Recommended], user: ObjectId
+) -> SharedDocument:
+    made_at = made.created_at + timedelta(milliseconds=made.rank)
+    return SharedDocument(
+        object_id("echotune_recommendations", user, kind, made.task, int(made.created_at.timestamp() * 1000)),
         {
             "userId": user,
             "recommendation_type": kind,
-            "tracks": [_item(made, track, kind, context, scores) for track in chosen],
+            "tracks": [_item(made, track) for track in tracks],
             "parameters": {
-                "seed_tracks": seeds,
+                "seed_tracks": list(dict.fromkeys(seed for track in tracks for seed in track.supporting)),
                 "seed_artists": [],
                 "seed_genres": [],
-                **({} if targets is None else {"target_features": dict(targets)}),
-                "context": context,
+                **({"target_features": dict(made.targets)} if made.targets else {}),
+                **({"weights": dict(made.weights)} if made.weights else {}),
+                "context": made.task,
             },
             "confidence_score": min(max(made.confidence, 0.0), 1.0),
             "model": made.model,
             "is_baseline": made.is_baseline,
             "why": made.why,
-            "createdAt": made.created_at,
-            "expiresAt": made.created_at + VALID_FOR,
+            "createdAt": made_at,
+            "expiresAt": made_at + VALID_FOR,
         },
         first={"user_feedback": {"liked_tracks": [], "disliked_tracks": [], "saved_tracks": []}},
     )
 
 
-def _item(
-    made: RecommendedList, track: Recommended, kind: str, mood: str, scores: Mapping[str, float] | None
-) -> dict[str, Any]:
+def _item(made: RecommendedList, track: Recommended) -> dict[str, Any]:
     own = {"collaborative": "collaborative", "features": "content_based", "tags": "content_based"}
     strategy = own.get(track.reason_kind, track.reason_kind) if made.strategy == "hybrid" else made.strategy
-    item: dict[str, Any] = {
+    return {
         "trackId": track.track_id,
         "name": track.name,
         "artist": track.artist,
+        **({"artistId": track.artist_id} if track.artist_id else {}),
         "album": track.album,
         "score": min(max(track.score, 0.0), 1.0),
         "strategy": strategy,
         "reason": track.reason,
+        "components": dict(track.shares),
+        **({"audioFeatures": dict(track.features)} if track.features else {}),
     }
-    if scores is not None:
-        item |= {"score": scores[track.track_id], "strategy": kind, "reason": f"It sounds {mood}. {track.reason}"}
-        return item
-    return {**item, **({"components": dict(track.shares)} if track.shares else {})}

@@ -279,6 +279,7 @@ def recommended(user: User, made_at: datetime) -> Document:
             "name": f"Song {number}",
             "artist_name": "Artist",
             "album_name": "",
+            "audio_features": {},
             "score": 0.9,
             "score_shares": {"basket_knn": 0.75, "content": 0.25},
             "reason": "Others here play it along with “Song 3”, which you play.",
@@ -297,6 +298,21 @@ def recommended(user: User, made_at: datetime) -> Document:
         "confidence": 0.4,
         "created_at": made_at,
         "tracks": tracks,
+        "further": [
+            {
+                "strategy": strategy,
+                "mood": "",
+                "targets": {},
+                "model": model,
+                "is_active": False,
+                "confidence": 0.2,
+                "tracks": [each for each in tracks if each["reason_kind"] == kind],
+            }
+            for strategy, model, kind in (
+                ("collaborative", "basket_knn", "collaborative"),
+                ("content_based", "content", "features"),
+            )
+        ],
     }
 
 
@@ -309,7 +325,7 @@ def test_a_list_of_the_recommender_becomes_sets_and_a_played_track_an_inferred_c
     assert set(sets.distinct("recommendation_type")) == {"hybrid", "collaborative", "content_based"}
     whole = sets.find_one({"recommendation_type": "hybrid"})
     assert whole is not None
-    assert whole["expiresAt"] == NOW + timedelta(days=7)
+    assert whole["expiresAt"] - whole["createdAt"] == timedelta(days=7)
     assert whole["parameters"]["seed_tracks"] == [TRACKS[3]]
     assert (whole["model"], whole["is_baseline"]) == ("hybrid", False)
     unheard = echotune.collection("track_metadata").find_one({"spotifyId": TRACKS[12]})

@@ -1,6 +1,5 @@
 """The rules of EchoTune's documents, each by examples: skips, repeats, moods, features, release years, feedback."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +11,7 @@ from echostats_pipeline.marts.echotune.events import click_events, play_events
 from echostats_pipeline.marts.echotune.plays import KNOWN_SCHEMA, LISTENED_SCHEMA, derived_plays
 from echostats_pipeline.marts.echotune.recommendations import (
     Feedback,
-    Recommended,
     RecommendedList,
-    likeness_to,
     recommendation_documents,
 )
 from echostats_pipeline.marts.echotune.tracks import audio_features, release_year, track_document
@@ -98,50 +95,76 @@ def test_a_click_is_the_first_play_while_the_set_was_valid() -> None:
     assert click["metadata"]["inferred"] is True
 
 
-def recommended(number: int, kind: str = "collaborative", **features: float) -> Recommended:
-    shares = {"basket_knn": 0.5, "content": 0.5}
-    return Recommended(f"t{number}", "N", "A", "", 0.5, "Why.", kind, shares, ("seed",), features)
+def recommended(number: int, kind: str = "collaborative") -> dict[str, Any]:
+    """A track of a list of the recommender."""
+    return {
+        "spotify_id": f"t{number}",
+        "name": "N",
+        "artist_name": "A",
+        "artist_id": "a",
+        "album_name": "",
+        "score": 0.5,
+        "reason": "Why.",
+        "reason_kind": kind,
+        "score_shares": {"basket_knn": 0.5, "content": 0.5},
+        "supporting": [{"spotify_id": "seed"}],
+        "audio_features": {},
+    }
 
 
-MADE = RecommendedList(
-    "discover", "hybrid", "hybrid", False, "Why.", 0.4, NOW, tuple(recommended(number) for number in range(4))
-)
+TRACKS = [recommended(number) for number in range(4)]
+HAPPY = {"valence": 0.8, "energy": 0.7, "danceability": 0.7}
+MADE: dict[str, Any] = {
+    "task": "discover",
+    "strategy": "hybrid",
+    "model": "hybrid",
+    "is_baseline": False,
+    "why": "Why.",
+    "confidence": 0.4,
+    "created_at": NOW,
+    "parameters": {"weight_content": 0.5},
+    "tracks": TRACKS,
+}
+ALONE = {"strategy": "collaborative", "mood": "", "targets": {}, "model": "basket_knn", "is_active": False}
+OF_MOOD = {"strategy": "mood_based", "mood": "happy", "targets": HAPPY, "model": "content", "is_active": False}
 
 
-def test_a_type_that_nothing_fits_has_no_set() -> None:
-    kinds = [each.fields["recommendation_type"] for each in recommendation_documents([MADE], USER, (), NOW)]
-    assert kinds == ["hybrid", "collaborative"]
-    assert list(recommendation_documents([MADE], USER, [f"t{number}" for number in range(4)], NOW)) == []
-    assert list(recommendation_documents([MADE], USER, (), NOW + timedelta(days=7))) == []
+def sets(*lists: dict[str, Any], disliked: tuple[str, ...] = (), now: datetime = NOW) -> list[dict[str, Any]]:
+    """The sets of lists of the recommender."""
+    stored = [each for made in lists for each in RecommendedList.stored(made)]
+    return [dict(each.fields) for each in recommendation_documents(stored, USER, disliked, now)]
+
+
+def test_each_list_is_a_set_of_its_type_and_a_type_that_nothing_fits_has_none() -> None:
+    further = [{**ALONE, "confidence": 0.2, "tracks": TRACKS[:2]}, {**OF_MOOD, "confidence": 0.9, "tracks": TRACKS[1:]}]
+    found = sets({**MADE, "further": further})
+    assert [each["recommendation_type"] for each in found] == ["hybrid", "collaborative", "mood_based"]
+    assert [len(each["tracks"]) for each in found] == [4, 2, 3]
+    assert "basket_knn alone, which is not active. Why." in found[1]["why"]
+    assert found[2]["parameters"]["context"] == "happy"
+    assert found[2]["parameters"]["target_features"] == HAPPY
+    assert found[0]["parameters"]["seed_tracks"] == ["seed"]
+    assert found[0]["parameters"]["weights"] == {"weight_content": 0.5}
+    assert [each["recommendation_type"] for each in sets(MADE)] == ["hybrid"]
+    assert sets(MADE, now=NOW + timedelta(days=7)) == []
+
+
+def test_disliked_tracks_are_left_out() -> None:
+    assert [each["trackId"] for each in sets(MADE, disliked=("t1",))[0]["tracks"]] == ["t0", "t2", "t3"]
+    assert sets(MADE, disliked=("t0", "t1", "t2", "t3")) == []
+
+
+def test_the_newest_set_of_a_type_is_the_list_of_unheard_songs() -> None:
+    newest = max(sets(MADE, {**MADE, "task": "rediscover"}), key=lambda each: each["createdAt"])
+    assert newest["parameters"]["context"] == "discover"
 
 
 def test_a_baseline_says_so_in_every_track() -> None:
-    tracks = tuple(replace(each, reason_kind="baseline", shares={}) for each in MADE.tracks)
-    (made,) = recommendation_documents(
-        [replace(MADE, strategy="baseline", is_baseline=True, tracks=tracks)], USER, (), NOW
-    )
-    assert (made.fields["recommendation_type"], made.fields["is_baseline"]) == ("hybrid", True)
-    assert {each["strategy"] for each in made.fields["tracks"]} == {"baseline"}
-    assert not any("components" in each for each in made.fields["tracks"])
-
-
-def test_a_mood_is_listed_by_likeness_and_disliked_tracks_are_left_out() -> None:
-    happy = {"valence": 0.8, "energy": 0.7, "danceability": 0.7}
-    tracks = tuple(recommended(number, **{**happy, "valence": 0.8 - number / 20}) for number in range(5))
-    (made,) = (
-        each
-        for each in recommendation_documents([replace(MADE, tracks=tracks)], USER, ["t1"], NOW)
-        if each.fields["recommendation_type"] == "mood_based"
-    )
-    assert [each["trackId"] for each in made.fields["tracks"]] == ["t0", "t2", "t3", "t4"]
-    assert made.fields["tracks"][0]["score"] == 1
-    assert made.fields["tracks"][0]["reason"].startswith("It sounds happy.")
-    assert made.fields["parameters"]["target_features"] == happy
-
-
-def test_an_unknown_feature_is_like_nothing() -> None:
-    assert likeness_to({"energy": 0.5, "tempo": 140}, {"energy": 0.5}) == 0
-    assert likeness_to({"energy": 0.5, "tempo": 140}, {"energy": 0.5, "tempo": 120}) == 0.95
+    tracks = [{**each, "reason_kind": "baseline", "score_shares": {"popularity": 1.0}} for each in TRACKS]
+    (made,) = sets({**MADE, "strategy": "baseline", "model": "popularity", "is_baseline": True, "tracks": tracks})
+    assert (made["recommendation_type"], made["is_baseline"]) == ("hybrid", True)
+    assert {each["strategy"] for each in made["tracks"]} == {"baseline"}
+    assert all(each["components"] == {"popularity": 1.0} for each in made["tracks"])
 
 
 def test_the_last_word_about_a_track_counts_and_other_values_are_ignored() -> None:
