@@ -54,6 +54,7 @@ class SharedDocument:
                 value != written.get(name) and (name not in stored or stored[name] == written.get(name))
                 for name, value in self.editable.items()
             )
+            or bool(written.keys() - self.editable.keys())
         )
 
 
@@ -159,7 +160,8 @@ def put(
         if new:
             count += insert(collection, (as_new(each, update) for each in new))
         if changed:
-            count += _write(collection, [_update(each, update, known) for each in changed])
+            writes = [_update(each, update, known, stored[each.id].get("written") or {}) for each in changed]
+            count += _write(collection, writes)
     return count
 
 
@@ -182,30 +184,41 @@ def _lapsed(wanted: SharedDocument, known: AnyOf[str]) -> set[str]:
     return set(known) - {*wanted.fields, *wanted.first, *wanted.editable}
 
 
-def _update(wanted: SharedDocument, update: Update, known: AnyOf[str]) -> UpdateOne:
-    """The write that brings a stored document up to date and keeps what applications have written."""
+def _update(wanted: SharedDocument, update: Update, known: AnyOf[str], before: Document) -> UpdateOne:
+    """The write that brings a stored document up to date and keeps what applications have written.
+
+    A value that was written `before` and is no longer known goes, unless an application has changed it.
+    """
     content: Document = {name: {"$literal": value} for name, value in as_new(wanted, update).items()}
     kept = {"createdAt", *wanted.first} - wanted.fields.keys()
     for name in kept & content.keys():
         content[name] = {"$ifNull": [f"${name}", content[name]]}
     written: Document = {}
     for name, value in wanted.editable.items():
-        untouched = {"$or": [{"$eq": [{"$type": f"${name}"}, "missing"]}, {"$eq": [f"${name}", f"$written.{name}"]}]}
+        untouched = {"$or": [{"$eq": [{"$type": f"${name}"}, "missing"]}, _as_written(name)]}
         content[name] = {"$cond": [untouched, {"$literal": value}, f"${name}"]}
         written[name] = {"$cond": [untouched, {"$literal": value}, f"$written.{name}"]}
     if written:
         content["written"] = written
-    return _merged(wanted.id, content, sorted(_lapsed(wanted, known)))
+    unknown = {
+        name: {"$cond": [_as_written(name), "$$REMOVE", f"${name}"]} for name in before.keys() - wanted.editable.keys()
+    }
+    return _merged(wanted.id, content, sorted(_lapsed(wanted, known)), unknown)
+
+
+def _as_written(name: str) -> Document:
+    return {"$eq": [f"${name}", f"$written.{name}"]}
 
 
 def _replacing(made: ObjectId, content: Document, lapsed: Sequence[str]) -> UpdateOne:
     return _merged(made, {name: {"$literal": value} for name, value in content.items()}, lapsed)
 
 
-def _merged(made: ObjectId, content: Document, lapsed: Sequence[str]) -> UpdateOne:
+def _merged(made: ObjectId, content: Document, lapsed: Sequence[str], unknown: Document | None = None) -> UpdateOne:
     """Set fields in their order, before the fields that the document has besides, which stay as they are.
 
     The order matters: a document that is kept up to date has the same bytes as one that is built from nothing.
     """
     merged = {"$mergeObjects": [content, "$$ROOT", content]}
-    return UpdateOne({"_id": made}, [{"$replaceWith": merged}, *([{"$unset": list(lapsed)}] if lapsed else [])])
+    first = [{"$set": unknown}] if unknown else []
+    return UpdateOne({"_id": made}, [*first, {"$replaceWith": merged}, *([{"$unset": list(lapsed)}] if lapsed else [])])

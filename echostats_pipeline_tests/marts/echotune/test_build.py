@@ -337,3 +337,19 @@ def test_a_list_of_the_recommender_becomes_sets_and_a_played_track_an_inferred_c
     clicks = list(echotune.collection("analytics_events").find({"eventType": "recommendation.clicked"}))
     assert {(each["timestamp"], each["metadata"]["inferred"]) for each in clicks} == {(later, True)}
     assert len(clicks) == 2
+
+
+def test_what_is_no_longer_known_goes_unless_an_application_has_changed_it(echotune: Installed) -> None:
+    users, edited = echotune.collection("users"), NOW + timedelta(hours=1)
+    ann = connect(echotune)
+    for change in ({}, {"lastActive": edited}):
+        listen(echotune, ann, [play(ann, TRACKS[0], NOW)])
+        echotune.update(ann, NOW)
+        if change:
+            users.update_one({"_id": user_object_id(ann.user_id)}, {"$set": change})
+        with echotune.store.marks.changing(ann.user_id, [NOW.date()]):
+            echotune.store.db["listening_history"].delete_many({"user_id": ann.user_id})
+        echotune.update(ann, NOW)
+        (stored,) = users.find()
+        assert stored.get("lastActive") == change.get("lastActive")
+        assert "lastActive" not in stored["written"]
