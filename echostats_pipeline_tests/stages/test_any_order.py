@@ -249,7 +249,8 @@ class AnyOrder(RuleBasedStateMachine):
     def lists(self, number: int, name: str | None) -> None:
         """Add, rename or remove the playlist that some plays come from, as the sync of the library does."""
         user_id, library = self.user(number).user_id, self.store.library
-        with marking_renamed(self.store, user_id):
+        contents = self.store.marks.changing(user_id, source="playlist_contents")
+        with contents, marking_renamed(self.store, user_id):
             if name is None:
                 library.remove_playlist(user_id, "mine")
             else:
