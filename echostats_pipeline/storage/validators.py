@@ -58,7 +58,8 @@ def validator(collection: Collection) -> Document:
     never_null = {name for index in collection.indexes if index.sparse for name, _ in index.keys}
     return {
         "validator": {"$jsonSchema": _schema(collection.document, never_null)},
-        "validationLevel": "strict",
+        # An application may go on changing documents of its own that did not fit before the mart was installed.
+        "validationLevel": "moderate",
         "validationAction": collection.validation,
     }
 
