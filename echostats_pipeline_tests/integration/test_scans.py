@@ -51,9 +51,10 @@ SMALL = {
     "mart_states": "one document per user and mart",
 }
 """Collections that do not grow with time, and why: reading one completely is as good as any index."""
-CATALOGUE = {"tracks", "artists", "albums", "artist_tags"}
+CATALOGUE = {"tracks", "artists", "albums", "artist_tags", "item_neighbours"}
 """Collections that a job may read completely if it needs all of it. To count plays of artists, it reads all tracks; for
 statistics of more than half of a collection, reading all of it costs less than a look-up for each document.
+Neighbours of songs are deleted as a whole when a user who shares their plays is removed.
 """
 
 
