@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from echostats_pipeline.model.catalog import AVERAGED_FEATURES
+from echostats_pipeline.model.catalog import AVERAGED_FEATURES, ArtistRef
 from echostats_pipeline.model.recommendations import (
     ArtistAlbums,
     RecommendationList,
@@ -34,8 +34,8 @@ from echostats_pipeline.recommender.tracks import Origins
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.history.identity import folded_name
-from echostats_pipeline.transforms.statistics.exclusions import exclusions
+from echostats_pipeline.transforms.rule_checks import is_same_artist
+from echostats_pipeline.transforms.statistics.exclusions import counted_as_one, exclusions
 
 STRONGEST_TAGS = 20
 WEEK = timedelta(days=7)
@@ -171,12 +171,17 @@ class Recommender:
 
     def _left_out_artists(self, user: User, known: Known) -> Flags:
         """The songs of artists whom a rule of the user leaves out, whenever and from whatever they are played."""
-        conditions = [rule.exclusion for rule in exclusions(self._store.rules.of(user.user_id))]
+        rules, names = self._store.rules.of(user.user_id), known.catalogue.names
+        conditions = [rule.exclusion for rule in exclusions(rules)]
         wholly = [each for each in conditions if each.model_dump(exclude_defaults=True).keys() == {"artist"}]
-        names = {folded_name(each.artist.name) for each in wholly if each.artist is not None}
-        if not names:
+        meant = [one for each in wholly if each.artist is not None for one in counted_as_one(each.artist, rules)]
+        if not meant:
             return np.zeros(known.listening.size, dtype=bool)
-        return np.array([folded_name(each) in names for each in known.catalogue.names.artist_names], dtype=bool)
+        artists = (
+            ArtistRef(spotify_id=spotify_id, name=name)
+            for spotify_id, name in zip(names.artist_ids, names.artist_names, strict=True)
+        )
+        return np.array([any(is_same_artist(one, each) for one in meant) for each in artists], dtype=bool)
 
     def rebuild_taste(self, user: User) -> TasteVector:
         """Compute and store how the songs that a user plays sound."""

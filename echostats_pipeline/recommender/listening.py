@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from echostats_pipeline.model.rules import Rule
-from echostats_pipeline.transforms.statistics.exclusions import with_exclusions
+from echostats_pipeline.transforms.statistics.exclusions import NO_PRIMARY, with_exclusions
 from echostats_pipeline.transforms.statistics.plays import UTC_MS, goes_on, with_listening_time, with_local_day
 
 Floats = npt.NDArray[np.float64]
@@ -25,7 +25,11 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 
 def sessions_of(
-    plays: pl.DataFrame, min_play_ms: int, timezone: str = "UTC", rules: Iterable[Rule] = ()
+    plays: pl.DataFrame,
+    min_play_ms: int,
+    timezone: str = "UTC",
+    rules: Iterable[Rule] = (),
+    primary: pl.DataFrame = NO_PRIMARY,
 ) -> pl.DataFrame:
     """Decide which plays count, and to which session each belongs.
 
@@ -34,13 +38,14 @@ def sessions_of(
         min_play_ms: Plays known to be shorter do not count.
         timezone: The user's zone, in which rules name dates and hours.
         rules: The user's rules. What they leave out is no taste; neither is it offered as new.
+        primary: The primary artists of the tracks, as `exclusions.PRIMARY_SCHEMA`; needed if a rule names an artist.
 
     Returns:
         ``played_at``, ``track_id``, ``session`` (numbers from 0), ``liked``, in order of time. `liked` is true for
         plays that count, were not left early, and that no rule leaves out. Rows that are neither counted nor left early
         are left out.
     """
-    ruled = with_exclusions(with_local_day(plays.lazy(), timezone), rules)
+    ruled = with_exclusions(with_local_day(plays.lazy(), timezone), rules, primary)
     timed = with_listening_time(ruled.with_columns(listener=pl.lit(0)), min_play_ms)
     is_liked = pl.col("counted") & ~pl.col("left_early") & pl.col("rule_ids").is_null()
     return (

@@ -18,6 +18,7 @@ from echostats_pipeline.recommender.neighbours import Neighbours
 from echostats_pipeline.recommender.scoring import Shared
 from echostats_pipeline.storage.recommendations import SONGS_SCHEMA
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.track_credits import primary_artists_for
 from echostats_pipeline.transforms.statistics.own_rules import song_pairs
 from echostats_pipeline.transforms.statistics.songs import Rules
 
@@ -52,7 +53,8 @@ class Known:
 def read_sessions(store: Store, user: User, min_play_ms: int, since: datetime | None = None) -> pl.DataFrame:
     """The plays of a user that count or were left early, as `sessions_of` returns them."""
     plays, rules = store.plays.read(user.user_id, since), store.rules.of(user.user_id)
-    return sessions_of(plays, min_play_ms, user.timezone, rules)
+    primary = primary_artists_for(store.db, rules, plays["track_id"])
+    return sessions_of(plays, min_play_ms, user.timezone, rules, primary)
 
 
 def known_songs(

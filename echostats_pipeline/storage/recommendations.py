@@ -23,7 +23,7 @@ from echostats_pipeline.model.recommendations import (
 from echostats_pipeline.storage.change_marks import ChangeMarks
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.garbage_collection import paused_collection
 
 BATCH, IDS_AT_ONCE = 1_000, 20_000
 SONGS_SCHEMA = pl.Schema(
@@ -98,14 +98,14 @@ class RecommendationStore:
     def shared_songs(self) -> pl.DataFrame:
         """All songs of users who share their plays, as `SHARED_SCHEMA`."""
         fields = {"_id": 0, **dict.fromkeys(SHARED_SCHEMA.names(), 1)}
-        with bulk_decoding():
+        with paused_collection():
             found = list(self._db["item_neighbours"].find({}, fields))
         return pl.DataFrame(found, schema=SHARED_SCHEMA)
 
     def neighbours(self, song_ids: Collection[str]) -> list[Document]:
         """``spotify_id`` and ``neighbours`` of some songs."""
         fields = {"_id": 0, "spotify_id": 1, "neighbours": 1}
-        with bulk_decoding():
+        with paused_collection():
             return list(self._db["item_neighbours"].find({"spotify_id": {"$in": list(song_ids)}}, fields))
 
     def forget_shared(self, user_id: str) -> None:
@@ -194,7 +194,7 @@ class RecommendationStore:
             ("spotify_id", "name", "artists", "album", "duration_ms", "isrc", "genres", "audio_features"), 1
         )
         rows: list[Mapping[str, Any]] = []
-        with bulk_decoding():
+        with paused_collection():
             for start in range(0, len(track_ids), IDS_AT_ONCE):
                 some = list(track_ids[start : start + IDS_AT_ONCE])
                 rows += map(_song, self._db["tracks"].find({"spotify_id": {"$in": some}}, {"_id": 0, **fields}))

@@ -11,7 +11,7 @@ from echostats_pipeline.marts.echotune.plays import KNOWN_SCHEMA, LISTENED_SCHEM
 from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.database import AWARE, Db, Document
 from echostats_pipeline.storage.frame_cache.catalog_frames import SLACK
-from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.play_columns import PLAY_COLUMNS, converted
 from echostats_pipeline.storage.plays import BY_END
@@ -48,7 +48,7 @@ class CoreReader:
         """Plays of one user that ended in ``[start, end)``, as `LISTENED_SCHEMA`, in no particular order."""
         history = self._db["listening_history"]
         match = {"user_id": user_id, "played_at": {"$gte": start, "$lt": end}}
-        with bulk_decoding():
+        with paused_collection():
             days = list(history.aggregate([{"$match": match}, {"$group": BY_DAY}], **index_hint(history, BY_END)))
             if not days:
                 return no_plays()
@@ -92,7 +92,7 @@ class CoreReader:
         """The albums of tracks, by id."""
         ids = sorted({(each.get("album") or {}).get("spotify_id") or "" for each in tracks} - {""})
         fields = {"_id": 0, "spotify_id": 1, "images": 1, "total_tracks": 1, "release_date": 1}
-        with bulk_decoding():
+        with paused_collection():
             return {
                 album["spotify_id"]: album
                 for start in range(0, len(ids), IDS_AT_ONCE)
@@ -109,7 +109,7 @@ class CoreReader:
 
     def _tracks(self, track_ids: Sequence[str], fields: Collection[str]) -> list[Document]:
         projection = {"_id": 0, **dict.fromkeys(fields, 1)}
-        with bulk_decoding():
+        with paused_collection():
             return [
                 track
                 for start in range(0, len(track_ids), IDS_AT_ONCE)
