@@ -25,6 +25,7 @@
     ├── ExportError              a file is not a known kind of export, or is not safe to open
     │   └── BrokenExportError    a file cannot be read to its end; the rows before the fault were read
     ├── RuleError                a rule of a user is wrong, or contradicts another one
+    ├── PlaylistRulesError       the rules of a playlist cannot be read
     ├── UserBusyError            another run is changing the data of this user
     ├── LeaseLostError           a run stood still until its lease expired, and another run took the lease
     ├── UserRemovedError         the user was removed while a run was changing their data
@@ -204,6 +205,10 @@ class BrokenExportError(ExportError):
 
 class RuleError(EchostatsError):
     """A rule of a user is wrong, contradicts another one, or names what the user has never played."""
+
+
+class PlaylistRulesError(EchostatsError):
+    """The rules of a rule playlist cannot be read; the message says where."""
 
 
 class UserBusyError(EchostatsError):

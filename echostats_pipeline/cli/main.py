@@ -61,6 +61,11 @@ COMMANDS = {
         "recommend",
         "List songs that a user may like to hear, and why: new ones, and ones to hear again.",
     ),
+    "playlist": ListedCommand(
+        "playlist",
+        "playlist",
+        'Make a playlist from words like "rainy sunday, calm, no vocals", and say why each song is in it.',
+    ),
     "models": ListedCommand(
         "models",
         "models",

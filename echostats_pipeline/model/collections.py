@@ -27,6 +27,7 @@ from echostats_pipeline.model.operations import (
     SyncJob,
     UserLease,
 )
+from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistEdit, SpotifyCopy
 from echostats_pipeline.model.plays import CoveredSpan, ListeningGap, Play, RecentlyPlayedPage, UnfinishedMerge
 from echostats_pipeline.model.recommendations import (
     ArtistAlbums,
@@ -299,6 +300,21 @@ EXTRA_COLLECTIONS = (
     Collection("model_evaluation", ModelEvaluation, (by("task", "-evaluated_at", unique=True),), owned_by_user=False),
     Collection("model_registry", ModelActivation, (by("task", "-activated_at"),), owned_by_user=False),
     Collection("artist_albums", ArtistAlbums, (by("artist_id", unique=True),), owned_by_user=False),
+    Collection(
+        "generated_playlists",
+        GeneratedPlaylist,
+        (
+            by("user_id", "-created_at"),
+            by("user_id", "generator", "-created_at"),
+            by("query_id", partial_filter={"query_id": {"$type": "objectId"}}),
+        ),
+    ),
+    Collection("playlist_copies", SpotifyCopy, (by("user_id", "generator", unique=True),)),
+    Collection(
+        "playlist_edits",
+        PlaylistEdit,
+        (by("user_id", "playlist_id", "spotify_id", "event", unique=True), by("user_id", "seen_at")),
+    ),
     Collection("incidents", Incident, (by("key", unique=True), by("user_id"), by("closed_at"), by("pending"))),
     Collection(
         "artist_tags",

@@ -23,6 +23,7 @@ Source = Literal[
     "playlist_contents",
     "analytics_snapshots",
     "recommendations",  # also what applications say about them
+    "generated_playlists",  # also what users change in them at Spotify
 ]
 """What can change. A new source is one line here; `storage.change_marks` names its consumers."""
 LeaseScope = Literal["history", "library", "marts"]

@@ -12,7 +12,7 @@ from echostats_pipeline.model.recommendations import ArtistAlbums
 from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.model.users import User
 from echostats_pipeline.recommender.evaluation import Library
-from echostats_pipeline.recommender.items import Catalogue, described, songs_of
+from echostats_pipeline.recommender.items import Catalogue, described
 from echostats_pipeline.recommender.listening import Floats, Listening, Numbers, sessions_of
 from echostats_pipeline.recommender.neighbours import Neighbours
 from echostats_pipeline.recommender.scoring import Shared
@@ -20,6 +20,7 @@ from echostats_pipeline.storage.recommendations import SONGS_SCHEMA
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.track_credits import primary_artists_for
 from echostats_pipeline.transforms.statistics.own_rules import song_pairs
+from echostats_pipeline.transforms.statistics.song_of_track import songs_of
 from echostats_pipeline.transforms.statistics.songs import Rules
 
 

@@ -20,6 +20,7 @@ from echostats_pipeline.storage.limits import LimitStore
 from echostats_pipeline.storage.mart_states import MartStateStore
 from echostats_pipeline.storage.owned import OwnedStore
 from echostats_pipeline.storage.pages import PageStore
+from echostats_pipeline.storage.playlists import PlaylistStore
 from echostats_pipeline.storage.plays import PlayStore
 from echostats_pipeline.storage.readings import ReadingStore
 from echostats_pipeline.storage.recommendations import RecommendationStore
@@ -57,6 +58,7 @@ class Store:
     limits: LimitStore
     incidents: IncidentStore
     recommendations: RecommendationStore
+    playlists: PlaylistStore
     mart_states: MartStateStore
     owned: OwnedStore
     removals: RemovalStore
@@ -92,6 +94,7 @@ class Store:
             limits=LimitStore(db),
             incidents=IncidentStore(db),
             recommendations=RecommendationStore(db, marks),
+            playlists=PlaylistStore(db, marks),
             mart_states=MartStateStore(db),
             owned=OwnedStore(db, (*databases, *former)),
             removals=RemovalStore(db, (*databases, *former)),

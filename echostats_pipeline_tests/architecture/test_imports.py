@@ -22,7 +22,7 @@ LAYERS = (
     {"storage", "spotify", "importers"},
     {"local"},
     {"stages"},
-    {"recommender", "marts"},
+    {"recommender", "marts", "playlists"},
     {"report", "accounts"},
     {"monitoring"},
     {"orchestration"},
@@ -180,6 +180,21 @@ def test_only_the_edges_of_the_recommender_read_and_write() -> None:
         if part_of(found[0]) == "recommender"
         and found[0].stem not in edges
         and (internal(found[2]) not in (None, "model", "transforms", "recommender") or found[2].split(".")[0] in I_O)
+    ]
+    assert shown(wrong) == []
+
+
+def test_only_the_edges_of_playlists_read_and_write() -> None:
+    edges = {"reading", "building", "spotify_copies"}
+    wrong = [
+        found
+        for found in IMPORTS
+        if part_of(found[0]) == "playlists"
+        and found[0].stem not in edges
+        and (
+            internal(found[2]) not in (None, "errors", "model", "transforms", "playlists")
+            or found[2].split(".")[0] in I_O
+        )
     ]
     assert shown(wrong) == []
 

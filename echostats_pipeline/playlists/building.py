@@ -1,0 +1,258 @@
+"""Makes playlists for users: from words, from moods, and from rules; and stores them."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from time import perf_counter
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+from bson import ObjectId
+
+from echostats_pipeline.model.playlists import (
+    Arc,
+    GeneratedPlaylist,
+    PlaylistCandidate,
+    PlaylistSong,
+    SongCounts,
+)
+from echostats_pipeline.model.users import User
+from echostats_pipeline.playlists.candidates import Wanted, choose
+from echostats_pipeline.playlists.feedback import Learned, Said, learn, listening_events
+from echostats_pipeline.playlists.ordering import Sound, distances, flowing_order, smoothness
+from echostats_pipeline.playlists.pool import features_of
+from echostats_pipeline.playlists.reading import Pool, read_pool
+from echostats_pipeline.playlists.reasons import hearing_of, reason_of, source_of
+from echostats_pipeline.playlists.rule_playlists import RulePlaylist
+from echostats_pipeline.playlists.understanding import understand
+from echostats_pipeline.playlists.vocabulary import MOODS, Span
+from echostats_pipeline.settings import Settings
+from echostats_pipeline.storage.store import Store
+
+WORDS = "words"
+DEFAULT_MINUTES = 60.0
+SONGS_OF_A_MOOD = 50
+NOT_REPEATED = timedelta(days=60)
+"""A song comes back into the playlist of a mood after this time."""
+LONGEST_NAME = 100
+LONGEST_TEXT = 1_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a playlist is made from.
+
+    Attributes:
+        text: The words.
+        generator: What makes it, as `GeneratedPlaylist.generator`.
+        minutes: Longest duration; None for what the words say, else `DEFAULT_MINUTES`.
+        songs: Most songs; None for what the words say.
+        arc: How the energy runs; None for what the words say, else flat.
+        discover: Share of songs not heard before; None to let the scores decide.
+        name: The name of the playlist; empty for the words.
+        query_id: The application's query that asks for it.
+        left_out: Songs that must not come.
+    """
+
+    text: str
+    generator: str = WORDS
+    minutes: float | None = None
+    songs: int | None = None
+    arc: Arc | None = None
+    discover: float | None = None
+    name: str = ""
+    query_id: ObjectId | None = None
+    left_out: Collection[str] = ()
+
+
+class PlaylistBuilder:
+    """Makes playlists. The songs of a user are read once."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        now: datetime,
+        said: Callable[[User], Said] = lambda _: Said(),
+        preferences: Callable[[User], Mapping[str, Span]] = lambda _: {},
+        run_id: str = "",
+    ) -> None:
+        """Args: database, how to count, the instant, what users said and prefer in applications, the Dagster run."""
+        self._store = store
+        self._settings = settings
+        self._now = now
+        self._said = said
+        self._preferences = preferences
+        self._run_id = run_id
+        self._pools: dict[str, Pool] = {}
+
+    def from_words(self, user: User, request: Request) -> GeneratedPlaylist:
+        """Make a playlist from words, storing nothing."""
+        begun = perf_counter()
+        learned = self._learned(user, request.generator)
+        pool = self.pool(user, learned)
+        text = request.text[:LONGEST_TEXT]
+        asked = understand(text, pool.names, self._preferences(user))
+        made = self._begun(user, request)
+        songs = request.songs or asked.songs
+        minutes = request.minutes or asked.minutes or (None if songs else DEFAULT_MINUTES)
+        wanted = Wanted(
+            minutes=minutes,
+            songs=songs,
+            discover=request.discover,
+            left_out={*request.left_out, *learned.left_out},
+            feedback=learned.weights,
+            pinned=self._pinned(user, request.generator),
+        )
+        chosen = choose(pool.songs, asked, wanted, self._now)
+        arc = request.arc or asked.arc or "flat"
+        ordered, smooth = _in_order(chosen.songs, arc)
+        made.understanding, made.arc, made.minutes, made.most_songs = asked, arc, minutes, songs
+        made.counts, made.widened, made.note = chosen.counts, list(chosen.widened), chosen.note
+        made.tracks = [
+            _song(place, row, reason_of(row, asked)) for place, row in enumerate(ordered.iter_rows(named=True), 1)
+        ]
+        made.candidates = [
+            PlaylistCandidate(spotify_id=row["track_id"], score=_score(row["score"]), reasons=[reason_of(row, asked)])
+            for row in chosen.candidates.iter_rows(named=True)
+        ]
+        made.smoothness = smooth
+        return self._ended(made, begun)
+
+    def of_mood(self, user: User, key: str) -> GeneratedPlaylist:
+        """Make the week's playlist of a mood, storing nothing: nothing in it was in it in the last 60 days."""
+        generator = f"mood:{key}"
+        before = self._store.playlists.recent_tracks(user.user_id, generator, self._now - NOT_REPEATED)
+        request = Request(key, generator, songs=SONGS_OF_A_MOOD, name=MOODS[key].label, left_out=before)
+        return self.from_words(user, request)
+
+    def by_rules(self, user: User, rules: RulePlaylist) -> GeneratedPlaylist:
+        """Make a rule playlist, storing nothing."""
+        begun = perf_counter()
+        generator = f"rule:{rules.key}"
+        pool = self.pool(user, self._learned(user, generator)).songs
+        found = rules.songs(pool, self._now, ZoneInfo(user.timezone))
+        made = self._begun(user, Request(rules.comment or rules.name, generator, name=rules.name))
+        made.most_songs = rules.limit()
+        made.counts = SongCounts(
+            songs=pool.height,
+            with_features=int(pool["has_features"].sum()),
+            without_features=int((~pool["has_features"]).sum()),
+            fitting=found.height,
+            after_widening=found.height,
+        )
+        made.note = "" if found.height else f"None of {pool.height:,} songs fits the rules."
+        made.tracks = [
+            _song(place, {**row, "score": 0.0, "in_ranges": True}, hearing_of(row))
+            for place, row in enumerate(found.iter_rows(named=True), 1)
+        ]
+        made.smoothness = _smoothness(found)
+        return self._ended(made, begun)
+
+    def stored(self, made: GeneratedPlaylist) -> GeneratedPlaylist:
+        """Store a playlist."""
+        return self._store.playlists.put(made)
+
+    def failed(self, user: User, request: Request, error: str) -> GeneratedPlaylist:
+        """Store that a playlist could not be made, and why."""
+        made = self._begun(user, request)
+        made.status, made.error = "failed", error
+        return self._store.playlists.put(made)
+
+    def pool(self, user: User, learned: Learned | None = None) -> Pool:
+        """The songs for a user's playlists."""
+        if user.user_id not in self._pools:
+            missed = (learned or self._learned(user, WORDS)).missed
+            self._pools[user.user_id] = read_pool(self._store, user, self._settings, self._now, missed)
+        return self._pools[user.user_id]
+
+    def _learned(self, user: User, generator: str) -> Learned:
+        playlists = self._store.playlists.of(user.user_id)
+        copies = {made.spotify_id for made in playlists if made.spotify_id}
+        uris = {f"spotify:playlist:{each}" for each in copies}
+        plays = self._store.playlists.plays_within(user.user_id, uris) if uris else []
+        events = listening_events(playlists, plays)
+        generators = {made.id: made.generator for made in playlists if made.id is not None}
+        edits = self._store.playlists.edits(user.user_id)
+        learned = learn(events, edits, generators, self._said(user), generator, self._now)
+        copy = self._store.playlists.spotify_copy(user.user_id, generator)
+        out = set(learned.left_out) | set(copy.kept_out if copy else ())
+        return replace(learned, left_out=out - set(copy.kept_in if copy else ()))
+
+    def _pinned(self, user: User, generator: str) -> Collection[str]:
+        copy = self._store.playlists.spotify_copy(user.user_id, generator)
+        return copy.kept_in if copy is not None else ()
+
+    def _begun(self, user: User, request: Request) -> GeneratedPlaylist:
+        name = request.name or " ".join(request.text.split())[:LONGEST_NAME].strip()
+        return GeneratedPlaylist(
+            user_id=user.user_id,
+            generator=request.generator,
+            text=request.text[:LONGEST_TEXT],
+            name=(name[:1].upper() + name[1:]) or "Playlist",
+            query_id=request.query_id,
+            status="processing",
+            discover=request.discover,
+            created_at=self._now,
+            dagster_run_id=self._run_id,
+        )
+
+    def _ended(self, made: GeneratedPlaylist, begun: float) -> GeneratedPlaylist:
+        made.status = "completed" if made.tracks else "failed"
+        made.error = "" if made.tracks else made.note or "No song fits."
+        made.took_ms = round((perf_counter() - begun) * 1000)
+        return made
+
+
+def _score(value: float) -> float:
+    return round(max(value, 0.0), 4)
+
+
+def _song(place: int, row: Mapping[str, object], reason: str) -> PlaylistSong:
+    def number(name: str) -> float | None:
+        value = row[name]
+        return round(float(value), 4) if isinstance(value, int | float) else None
+
+    return PlaylistSong(
+        position=place,
+        spotify_id=str(row["track_id"]),
+        name=str(row["name"]),
+        artist_name=str(row["artist_name"]),
+        album_name=str(row["album_name"]),
+        duration_ms=int(str(row["duration_ms"])),
+        score=_score(number("score") or 0.0),
+        source=source_of(row),
+        reason=reason,
+        energy=number("energy"),
+        brightness=number("brightness"),
+        tempo=number("tempo"),
+        is_new=row["plays"] == 0 and row["skips"] == 0,
+        in_ranges=bool(row["in_ranges"]),
+    )
+
+
+def sound_of(songs: pl.DataFrame) -> Sound:
+    """What the order of songs depends on."""
+    artists = songs.select(pl.col("artist_name").rank("dense").cast(pl.Int64)).to_series().to_numpy()
+    return Sound(
+        features_of(songs),
+        songs["key"].fill_null(-1).cast(pl.Int64).to_numpy(),
+        songs["mode"].fill_null(1).cast(pl.Int64).to_numpy(),
+        artists,
+    )
+
+
+def _in_order(songs: pl.DataFrame, arc: Arc) -> tuple[pl.DataFrame, float | None]:
+    """Songs in a flowing order, and the mean distance between neighbours."""
+    if not songs.height:
+        return songs, None
+    order = flowing_order(sound_of(songs), arc)
+    ordered = songs[order.tolist()]
+    return ordered, _smoothness(ordered)
+
+
+def _smoothness(songs: pl.DataFrame) -> float | None:
+    if songs.height < 2:  # noqa: PLR2004
+        return None
+    return round(smoothness(np.arange(songs.height), distances(sound_of(songs))), 4)

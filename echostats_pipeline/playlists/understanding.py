@@ -1,0 +1,255 @@
+"""What a text asks for: its wishes together, by the rules `PARSER`.
+
+1. Words of a mood: the name of a preset beats other words for moods; of equals, ranges are intersected, and where that
+   leaves nothing, everything between them is meant.
+2. Time of day, weather and season narrow the mood as far as they do not contradict it.
+3. Words for energy, brightness and tempo narrow it further; where they contradict the mood, they win.
+4. "no", "not", "without" turn the next wish around, if it follows within two words.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from echostats_pipeline.model.playlists import Understanding, UnderstoodWords
+from echostats_pipeline.playlists.vocabulary import BOUNDS, MOODS, Span
+from echostats_pipeline.playlists.words import KnownNames, Wish, read_text
+
+PARSER = "rules-1.0"
+FULL: Span = (0.0, 1.0)
+LANGUAGES_UNKNOWN = "Spotify does not say in which language a song is sung, so “{}” has no effect."
+
+
+def understand(
+    text: str, names: KnownNames | None = None, preferences: Mapping[str, Span] | None = None
+) -> Understanding:
+    """What a text asks for. No text fails: words without a meaning are listed.
+
+    Args:
+        text: Any text.
+        names: Tags and artists of the songs that there are to choose from.
+        preferences: The user's own ranges, which count where the text names no mood.
+    """
+    read = read_text(text, names)
+    together = _Together(preferences or {})
+    ranges = together.ranges(read.wishes)
+    found: dict[str, Any] = {}
+    for wish in read.wishes:
+        together.add(wish, found)
+    asks = any(span != BOUNDS[axis] for axis, span in ranges.items())
+    return Understanding(
+        parser=PARSER,
+        moods=together.moods,
+        energy=_listed(ranges["energy"]),
+        brightness=_listed(ranges["brightness"]),
+        tempo=_listed(ranges["tempo"]),
+        asks_sound=asks or bool(together.features) or found.get("instrumental") is not None,
+        features={axis: _listed(span) for axis, span in sorted(together.features.items())},
+        understood=[UnderstoodWords(words=wish.words, meaning=together.meaning(wish)) for wish in read.wishes],
+        contradictions=together.contradictions,
+        unknown=list(dict.fromkeys(read.unknown)),
+        near=read.near,
+        notes=together.notes,
+        **found,
+    )
+
+
+def meaning(wish: Wish) -> str:
+    """What follows from a wish, in plain words."""
+    no = "not " if wish.is_denied else ""
+    fixed = _FIXED.get((wish.kind, wish.is_denied))
+    if fixed is not None:
+        return fixed
+    if wish.kind == "heard":
+        return _HEARD[_denied_hearing(wish.value) if wish.is_denied else wish.value]
+    if wish.kind in _NAMED:
+        return f"{no}{_NAMED[wish.kind].format(wish.value, wish.number)}"
+    if wish.kind == "years":
+        low, high = wish.ranges["year"]
+        return f"{no}released {low:.0f} to {high:.0f}"
+    spans = ", ".join(f"{axis} {_shown(axis, span)}" for axis, span in _ranges_of(wish).items()) or "no effect"
+    return f"{no or 'mood '}{wish.value}: {spans}" if wish.kind == "mood" else spans
+
+
+_FIXED = {
+    ("vocals", False): "with singing",
+    ("vocals", True): "without singing",
+    ("instrumental", False): "without singing",
+    ("instrumental", True): "with singing",
+    ("saved", False): "only liked songs and songs of playlists",
+    ("saved", True): "no effect",
+    ("clean", False): "no explicit songs",
+    ("clean", True): "explicit songs, too",
+    ("explicit", False): "explicit songs, too",
+    ("explicit", True): "no explicit songs",
+    ("arc", True): "no effect",
+    ("language", False): "no effect: languages are not known",
+    ("language", True): "no effect: languages are not known",
+}
+_NAMED = {
+    "arc": "energy runs {0}",
+    "minutes": "at most {1:g} minutes",
+    "songs": "{1:g} songs",
+    "genre": "tag {0}",
+    "like": "songs like those of {0}",
+    "by": "only songs by {0}",
+}
+_HEARD = {
+    "new": "only songs not heard before",
+    "known": "only songs heard before",
+    "favourite": "only songs heard often",
+    "forgotten": "only songs heard often, and not for half a year",
+}
+
+
+class _Together:
+    """Puts the wishes of one text together."""
+
+    def __init__(self, preferences: Mapping[str, Span]) -> None:
+        self._preferences = preferences
+        self.moods: list[str] = []
+        self.features: dict[str, Span] = {}
+        self.contradictions: list[str] = []
+        self.notes: list[str] = []
+
+    def meaning(self, wish: Wish) -> str:
+        """What follows from a wish, in plain words; nothing, if the name of a preset beats it."""
+        is_beaten = wish.kind in ("mood", "own") and not wish.is_denied and wish.value not in self.moods
+        return f"gives way to {' and '.join(self.moods)}" if is_beaten else meaning(wish)
+
+    def ranges(self, wishes: Sequence[Wish]) -> dict[str, Span]:
+        """The ranges of energy, brightness and tempo."""
+        ranges = self._of_moods(wishes)
+        for wish in wishes:
+            if wish.kind == "hint":
+                for axis, span in _ranges_of(wish).items():
+                    both = _intersection(ranges[axis], span)
+                    if both is None:
+                        self._contradict(wish.words, axis, "the mood is kept")
+                    else:
+                        ranges[axis] = both
+        for axis in (*BOUNDS, *sorted({axis for wish in wishes for axis in wish.ranges} - {*BOUNDS, "year"})):
+            asked = [wish for wish in wishes if wish.kind in ("modifier", "range") and axis in _ranges_of(wish)]
+            if not asked:
+                continue
+            span = self._intersected(axis, [(wish.words, _ranges_of(wish)[axis]) for wish in asked])
+            before = ranges.get(axis, FULL)
+            both = _intersection(before, span)
+            if both is None:
+                self._contradict(" and ".join(wish.words for wish in asked), axis, "these words win over the mood")
+            ranges[axis] = both or span
+        self.features = {axis: ranges.pop(axis) for axis in list(ranges) if axis not in BOUNDS}
+        return ranges
+
+    def _of_moods(self, wishes: Sequence[Wish]) -> dict[str, Span]:
+        named = [wish for wish in wishes if wish.kind in ("mood", "own") and not wish.is_denied]
+        presets = [wish for wish in named if wish.kind == "mood" and not wish.is_synonym]
+        wanted = presets or named
+        self.moods = list(dict.fromkeys(wish.value for wish in wanted))
+        distinct = list({wish.value: wish for wish in wanted}.values())
+        ranges = {axis: self._preferences.get(axis, bounds) for axis, bounds in BOUNDS.items()}
+        for axis, bounds in BOUNDS.items():
+            spans = [(wish.words, _ranges_of(wish)[axis]) for wish in distinct if axis in _ranges_of(wish)]
+            if distinct:
+                ranges[axis] = self._intersected(axis, spans) if spans else bounds
+        for wish in wishes:
+            if wish.kind in ("mood", "own") and wish.is_denied:
+                for axis, span in _ranges_of(wish).items():
+                    both = _intersection(ranges[axis], span)
+                    if both is None:
+                        self._contradict(wish.words, axis, "the mood that is asked for is kept")
+                    else:
+                        ranges[axis] = both
+        return ranges
+
+    def _intersected(self, axis: str, spans: Sequence[tuple[str, Span]]) -> Span:
+        """What all spans share; where they share nothing, everything between the least and the largest value."""
+        found = spans[0][1]
+        for _, span in spans[1:]:
+            both = _intersection(found, span)
+            if both is None:
+                words = " and ".join(f"“{words}”" for words, _ in spans)
+                self.contradictions.append(f"{words} contradict each other in {axis}: everything between is taken.")
+                return min(low for _, (low, _) in spans), max(high for _, (_, high) in spans)
+            found = both
+        return found
+
+    def _contradict(self, words: str, axis: str, decision: str) -> None:
+        self.contradictions.append(f"“{words}” contradicts the mood in {axis}: {decision}.")
+
+    def add(self, wish: Wish, found: dict[str, Any]) -> None:
+        """Add the wishes that are not about ranges."""
+        lists = {"genre": ("genres", "without_genres"), "by": ("artists", "without_artists")}
+        lists["like"] = ("like_artists", "without_artists")
+        match wish.kind:
+            case "vocals" | "instrumental":
+                self._add_singing(wish, found)
+            case "heard":
+                found["heard"] = _denied_hearing(wish.value) if wish.is_denied else wish.value
+            case "saved":
+                found["saved"] = not wish.is_denied
+            case "clean" | "explicit":
+                found["clean"] = (wish.kind == "clean") != wish.is_denied
+            case "arc":
+                found["arc"] = None if wish.is_denied else wish.value
+            case "language":
+                self.notes.append(LANGUAGES_UNKNOWN.format(wish.words))
+            case "minutes" | "songs":
+                found[wish.kind] = wish.number
+            case "years":
+                self._add_years(wish, found)
+            case kind if kind in lists:
+                found.setdefault(lists[kind][wish.is_denied], []).append(wish.value)
+
+    def _add_singing(self, wish: Wish, found: dict[str, Any]) -> None:
+        instrumental = (wish.kind == "instrumental") != wish.is_denied
+        if found.get("instrumental") not in (None, instrumental):
+            self.contradictions.append(f"“{wish.words}” contradicts what was said before of singing: it wins.")
+        found["instrumental"] = instrumental
+
+    def _add_years(self, wish: Wish, found: dict[str, Any]) -> None:
+        if wish.is_denied:
+            self.notes.append(f"Years can be asked for, but not left out, so “{wish.words}” has no effect.")
+            return
+        low, high = wish.ranges["year"]
+        before = found.get("years")
+        found["years"] = [low, high] if before is None else [min(before[0], low), max(before[1], high)]
+
+
+def _denied_hearing(heard: str) -> str:
+    return "known" if heard == "new" else "new"
+
+
+def _ranges_of(wish: Wish) -> Mapping[str, Span]:
+    """The ranges that a wish asks for, turned around if it is denied; without those that have no opposite."""
+    if wish.kind == "mood":
+        mood = MOODS[wish.value]
+        if not wish.is_denied:
+            return mood.ranges
+        return _opposites({mood.main: mood.ranges[mood.main]}) if mood.main else {}
+    return _opposites(wish.ranges) if wish.is_denied else wish.ranges
+
+
+def _opposites(ranges: Mapping[str, Span]) -> Mapping[str, Span]:
+    found: dict[str, Span] = {}
+    for axis, (low, high) in ranges.items():
+        least, most = BOUNDS.get(axis, FULL)
+        if low <= least and high < most:
+            found[axis] = (high, most)
+        elif (high >= most and low > least) or (axis == "tempo" and (low, high) == (120, 180)):
+            found[axis] = (least, low)
+    return found
+
+
+def _intersection(one: Span, other: Span) -> Span | None:
+    low, high = max(one[0], other[0]), min(one[1], other[1])
+    is_point = low == high and (one[0] == one[1] or other[0] == other[1])
+    return (low, high) if low < high or is_point else None
+
+
+def _listed(span: Span) -> list[float]:
+    return [round(float(value), 4) for value in span]
+
+
+def _shown(axis: str, span: Iterable[float]) -> str:
+    low, high = span
+    return f"{low:g} to {high:g}{' bpm' if axis == 'tempo' else ''}"

@@ -1,0 +1,129 @@
+"""Stores generated playlists and what became of them at Spotify; reads the songs that playlists are made of."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from bson import ObjectId
+
+from echostats_pipeline.model.catalog import AVERAGED_FEATURES
+from echostats_pipeline.model.operations import Source
+from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistEdit, SpotifyCopy
+from echostats_pipeline.storage.change_marks import ChangeMarks
+from echostats_pipeline.storage.conformity import stored_as
+from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+
+IDS_AT_ONCE = 20_000
+FIELDS = ("spotify_id", "name", "artists", "album", "duration_ms", "isrc", "genres", "audio_features", "explicit")
+SOURCE: Source = "generated_playlists"
+
+
+class PlaylistStore:
+    """Collections of `model.playlists`."""
+
+    def __init__(self, db: Db, marks: ChangeMarks) -> None:
+        self._db = db
+        self._marks = marks
+
+    def put(self, made: GeneratedPlaylist) -> GeneratedPlaylist:
+        """Store a generated playlist, or a later state of it; returns it with its id."""
+        made.id = made.id or ObjectId()
+        with self._marks.changing(made.user_id, source=SOURCE):
+            self._db["generated_playlists"].replace_one({"_id": made.id}, made.to_bson(), upsert=True)
+        return made
+
+    def of(self, user_id: str, since: datetime | None = None) -> list[GeneratedPlaylist]:
+        """The generated playlists of a user, the oldest first."""
+        query: Document = {"user_id": user_id, **({} if since is None else {"created_at": {"$gte": since}})}
+        found = self._db["generated_playlists"].find(query).sort([("created_at", 1), ("_id", 1)])
+        return [stored_as(GeneratedPlaylist, "generated_playlists", each) for each in found]
+
+    def get(self, made: ObjectId) -> GeneratedPlaylist | None:
+        """A generated playlist by its id."""
+        found = self._db["generated_playlists"].find_one({"_id": made})
+        return None if found is None else stored_as(GeneratedPlaylist, "generated_playlists", found)
+
+    def answered(self, user_id: str) -> set[ObjectId]:
+        """Ids of the applications' queries that were answered for a user, well or not."""
+        query = {"user_id": user_id, "query_id": {"$ne": None}, "status": {"$ne": "processing"}}
+        return set(self._db["generated_playlists"].distinct("query_id", query))
+
+    def recent_tracks(self, user_id: str, generator: str, since: datetime) -> set[str]:
+        """Tracks that a generator has used for a user since an instant."""
+        query = {"user_id": user_id, "generator": generator, "created_at": {"$gte": since}, "status": "completed"}
+        return set(self._db["generated_playlists"].distinct("tracks.spotify_id", query))
+
+    def spotify_copy(self, user_id: str, generator: str) -> SpotifyCopy | None:
+        """The playlist at Spotify of a user and generator; None if there is none."""
+        found = self._db["playlist_copies"].find_one({"user_id": user_id, "generator": generator})
+        return None if found is None else stored_as(SpotifyCopy, "playlist_copies", found)
+
+    def copies(self, user_id: str) -> list[SpotifyCopy]:
+        """All playlists at Spotify that are kept for a user."""
+        found = self._db["playlist_copies"].find({"user_id": user_id}).sort("generator", 1)
+        return [stored_as(SpotifyCopy, "playlist_copies", each) for each in found]
+
+    def put_copy(self, copy: SpotifyCopy) -> None:
+        """Store what is known of a playlist at Spotify."""
+        key = {"user_id": copy.user_id, "generator": copy.generator}
+        self._db["playlist_copies"].replace_one(key, copy.to_bson(), upsert=True)
+
+    def add_edits(self, user_id: str, edits: Iterable[PlaylistEdit]) -> None:
+        """Store what a user has changed at Spotify; an edit that is stored already stays."""
+        with self._marks.changing(user_id, source=SOURCE):
+            for edit in edits:
+                body = edit.to_bson()
+                key = {name: body[name] for name in ("user_id", "playlist_id", "spotify_id", "event")}
+                self._db["playlist_edits"].update_one(key, {"$setOnInsert": body}, upsert=True)
+
+    def edits(self, user_id: str) -> list[PlaylistEdit]:
+        """What a user has changed at Spotify, the oldest first."""
+        found = self._db["playlist_edits"].find({"user_id": user_id}).sort([("seen_at", 1), ("_id", 1)])
+        return [stored_as(PlaylistEdit, "playlist_edits", each) for each in found]
+
+    def plays_within(self, user_id: str, context_uris: Collection[str]) -> list[Document]:
+        """A user's plays from some playlists at Spotify, the oldest first."""
+        query = {"user_id": user_id, "context_uri": {"$in": sorted(context_uris)}}
+        fields = dict.fromkeys(("track.spotify_id", "played_at", "ms_played", "context_uri", "playback"), 1)
+        with bulk_decoding():
+            return list(self._db["listening_history"].find(query, fields).sort([("played_at", 1), ("_id", 1)]))
+
+    def tracks(self, track_ids: Sequence[str], schema: pl.Schema) -> pl.DataFrame:
+        """What the catalogue knows of tracks, as `playlists.pool.TRACKS_SCHEMA`."""
+        rows: list[Document] = []
+        fields = {"_id": 0, **dict.fromkeys(FIELDS, 1)}
+        with bulk_decoding():
+            for start in range(0, len(track_ids), IDS_AT_ONCE):
+                some = list(track_ids[start : start + IDS_AT_ONCE])
+                rows += map(_track, self._db["tracks"].find({"spotify_id": {"$in": some}}, fields))
+        return pl.DataFrame(rows, schema=schema)
+
+
+def _track(track: Document) -> Document:
+    """A track of the catalogue as a row. Other programs may have written null for any field."""
+    artist: Document = next(iter(track.get("artists") or []), {})
+    album, features = track.get("album") or {}, track.get("audio_features") or {}
+    key: Any = features.get("key")
+    return {
+        "track_id": track["spotify_id"],
+        "name": track.get("name") or "",
+        "artist_id": artist.get("spotify_id") or "",
+        "artist_name": artist.get("name") or "",
+        "album_name": album.get("name") or "",
+        "isrc": (track.get("isrc") or "").upper(),
+        "duration_ms": track.get("duration_ms") or 0,
+        "explicit": track.get("explicit"),
+        "year": _year(album.get("release_date")),
+        "tags": track.get("genres") or [],
+        "key": key if isinstance(key, int) and key >= 0 else None,
+        "mode": features.get("mode"),
+        **{name: features.get(name) for name in AVERAGED_FEATURES},
+    }
+
+
+def _year(released: Any) -> int | None:
+    """The year of a release date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
+    begun = str(released or "")[:4]
+    return int(begun) if begun.isdigit() and begun != "0000" else None

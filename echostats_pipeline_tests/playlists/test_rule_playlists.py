@@ -1,0 +1,93 @@
+"""Rule playlists in Navidrome's form."""
+
+import json
+from datetime import date
+
+import pytest
+
+from echostats_pipeline.errors import PlaylistRulesError
+from echostats_pipeline.playlists.pool import season_last_year
+from echostats_pipeline.playlists.rule_playlists import READY_MADE, RulePlaylist
+from echostats_pipeline_tests.playlists.songs import BERLIN, NOW, pool_of, some_tracks, track_id
+
+POOL = pool_of(
+    some_tracks(40),
+    [(1, 200, True)] * 12 + [(2, 5, True)] * 12 + [(3, 9, False)] + [(4, 370, True)] * 3 + [(5, 2, True)],
+    saved=[1, 6, 39],
+)
+
+
+def songs(rules: object) -> list[int]:
+    found = RulePlaylist.parsed("mine", json.dumps(rules)).songs(POOL, NOW, BERLIN)
+    return [int(each) for each in found["track_id"]]
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ({"all": [{"gt": {"playCount": 9}}], "sort": "title"}, [1, 2]),
+        ({"all": [{"gt": {"playcount": 9}}, {"notInTheLast": {"lastPlayed": 180}}]}, [1]),
+        ({"all": [{"inTheLast": {"lastPlayed": 30}}], "sort": "-playCount"}, [2, 5]),
+        ({"any": [{"is": {"title": "song 7"}}, {"is": {"artist": "Artist 0"}}], "sort": "title"}, [0, 1, 2, 7]),
+        ({"all": [{"is": {"loved": True}}, {"lt": {"year": 1990}}], "sort": "-year"}, [6, 1]),
+        ({"all": [{"inTheRange": {"year": [1961, 1963]}}, {"isNot": {"genre": "jazz"}}], "sort": "year"}, [1, 2, 3]),
+        ({"all": [{"contains": {"genre": "ROCK"}}, {"startsWith": {"title": "song 1"}}], "sort": "title"}, [1, 11, 16]),
+        ({"all": [{"endsWith": {"title": " 9"}}]}, [9]),
+        ({"all": [{"after": {"lastPlayed": "2026-03-01"}}], "sort": "lastPlayed", "order": "desc"}, [5, 2]),
+        ({"all": [{"is": {"playCount": 1}}, {"any": [{"gt": {"year": 1900}}]}], "limit": 3}, [5]),
+    ],
+)
+def test_conditions_select_and_sort_songs(rules: object, expected: list[int]) -> None:
+    assert songs(rules) == expected
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ([], "must be an object"),
+        ({}, "either `all` or `any`"),
+        ({"all": []}, "either `all` or `any`"),
+        ({"all": [{"is": {"rating": 5}}]}, "no field 'rating'"),
+        ({"all": [{"near": {"year": 5}}]}, "no operator 'near'"),
+        ({"all": [{"gt": {"year": "new"}}]}, "compared with a number"),
+        ({"all": [{"after": {"lastPlayed": "soon"}}]}, "compared with a date"),
+        ({"all": [{"inTheLast": {"year": 5}}]}, "is no date"),
+        ({"all": [{"inTheRange": {"year": 5}}]}, "two values"),
+        ({"all": [{"gt": {"year": 1, "bpm": 2}}]}, "about one field"),
+        ({"all": [{"gt": {"year": 1}}], "limit": 0}, "whole number"),
+        ({"all": [{"gt": {"year": 1}}], "sort": "stars"}, "no field 'stars'"),
+    ],
+)
+def test_wrong_rules_say_what_is_wrong(rules: object, said: str) -> None:
+    with pytest.raises(PlaylistRulesError, match=said):
+        RulePlaylist.parsed("mine", json.dumps(rules))
+    with pytest.raises(PlaylistRulesError, match="not JSON"):
+        RulePlaylist.parsed("mine", "{")
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("forgotten_favourites", [1]),
+        ("this_season_last_year", [4]),
+        ("never_finished", [3]),
+        ("new_this_month", [2, 1, 5, 6]),
+    ],
+)
+def test_every_user_gets_four_rule_playlists(key: str, expected: list[int]) -> None:
+    found = READY_MADE[key].songs(POOL, NOW, BERLIN)
+    assert found["track_id"].to_list() == [track_id(each) for each in expected]
+    assert RulePlaylist.parsed(key, json.dumps(READY_MADE[key].rules)).rules == READY_MADE[key].rules
+
+
+@pytest.mark.parametrize(
+    ("today", "first", "last"),
+    [
+        (date(2026, 3, 15), date(2025, 3, 1), date(2025, 5, 31)),
+        (date(2026, 8, 31), date(2025, 6, 1), date(2025, 8, 31)),
+        (date(2026, 12, 1), date(2025, 12, 1), date(2026, 2, 28)),
+        (date(2026, 1, 31), date(2024, 12, 1), date(2025, 2, 28)),
+    ],
+)
+def test_a_season_has_three_months_and_winter_begins_in_december(today: date, first: date, last: date) -> None:
+    assert season_last_year(today) == (first, last)
