@@ -39,7 +39,7 @@ from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.spotify.client import SpotifyClient
-from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
+from echostats_pipeline.spotify.oauth import PLAYLIST_SCOPES, SCOPES, challenge, new_verifier
 from echostats_pipeline.stages.artist_tags import TagSource
 from echostats_pipeline.stages.audio_features import FeatureSource
 from echostats_pipeline.state_folder import StateFolder
@@ -58,6 +58,8 @@ SETTINGS = (
     "ECHOSTATS_AUDIO_FEATURES",
     "ECHOSTATS_ECHOTUNE_DB",
     "ECHOSTATS_ECHOTUNE_PREFIX",
+    "ECHOSTATS_PLAYLIST_GENERATOR_DB",
+    "ECHOSTATS_PLAYLISTS_TO_SPOTIFY",
     "ECHOSTATS_HOME",
     "ECHOSTATS_IMPORTS",
     "ECHOSTATS_IMPORT_MAX_GIB",
@@ -196,7 +198,7 @@ class Installation:
             person.id,
             client_id=SIMULATED_CLIENT_ID,
             redirect_uri=self.settings.spotify_redirect_uri,
-            scope=" ".join(SCOPES),
+            scope=" ".join((*SCOPES, *PLAYLIST_SCOPES)),
             code_challenge=challenge(verifier),
         )
         return code, verifier
@@ -258,7 +260,7 @@ def installation(
     yield Installation(environ, settings, store, spotify_server)
     spotify_server.clock.advance(NOW - spotify_server.clock.now())
     fresh = Controls(spotify_server.world.seed, Behaviour())
-    for name in ("meter", "reccobeats", "musicbrainz", "lastfm"):
+    for name in ("meter", "reccobeats", "musicbrainz", "lastfm", "own_playlists"):
         setattr(spotify_server.controls, name, getattr(fresh, name))
     spotify_server.controls.behaviour = fresh.behaviour
 

@@ -30,23 +30,25 @@ class ConsentAttempt:
         app: The app that requests the consent.
         state: Random value that comes back with the code, and identifies the answer to this request.
         verifier: PKCE verifier; None for an app with a client secret.
+        further: Permissions beyond those that everybody is asked for.
     """
 
     app: SpotifyApp
     state: str
     verifier: str | None
+    further: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, app: SpotifyApp) -> "ConsentAttempt":
-        """Start a new request, with PKCE unless the app has a client secret."""
-        return cls(app, secrets.token_urlsafe(16), new_verifier() if app.client_secret is None else None)
+    def of(cls, app: SpotifyApp, further: tuple[str, ...] = ()) -> "ConsentAttempt":
+        """Start a new request, with PKCE unless the app has a client secret; `further` permissions may be added."""
+        verifier = new_verifier() if app.client_secret is None else None
+        return cls(app, secrets.token_urlsafe(16), verifier, further)
 
     @property
     def address(self) -> str:
         """The address at which the user gives the consent."""
-        return authorize_url(
-            self.app, state=self.state, code_challenge=challenge(self.verifier) if self.verifier else None
-        )
+        code_challenge = challenge(self.verifier) if self.verifier else None
+        return authorize_url(self.app, state=self.state, code_challenge=code_challenge, further=self.further)
 
     def is_answered_by(self, address: str) -> bool:
         """Return whether a redirect belongs to this request, with or without a code."""

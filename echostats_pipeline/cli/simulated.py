@@ -14,7 +14,7 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.running import RunningSimulator, running_simulator
 from echostats_pipeline.simulator.world import World
-from echostats_pipeline.spotify.oauth import SCOPES, challenge, new_verifier
+from echostats_pipeline.spotify.oauth import PLAYLIST_SCOPES, SCOPES, challenge, new_verifier
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
@@ -49,7 +49,7 @@ def connect_person(
         person.id,
         client_id=SIMULATED_CLIENT_ID,
         redirect_uri=settings.spotify_redirect_uri,
-        scope=" ".join(SCOPES),
+        scope=" ".join((*SCOPES, *PLAYLIST_SCOPES)),
         code_challenge=challenge(verifier),
     )
     return connect_account(settings, store, code=code, verifier=verifier, timezone=person.timezone, now=now)

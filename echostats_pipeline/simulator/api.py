@@ -17,6 +17,13 @@ from echostats_pipeline.simulator.endpoints import Endpoint
 from echostats_pipeline.simulator.history import History
 from echostats_pipeline.simulator.library import Playlist
 from echostats_pipeline.simulator.names import BASE62, ID_LENGTH
+from echostats_pipeline.simulator.playlist_writes import (
+    add_items,
+    change_playlist,
+    create_playlist,
+    remove_items,
+    replace_items,
+)
 from echostats_pipeline.simulator.refusal import ApiError
 from echostats_pipeline.simulator.regimes import REMOVED_2024, REMOVED_2026, playlist_row_keys
 from echostats_pipeline.simulator.world import TIME_RANGES, TimeRange
@@ -93,7 +100,8 @@ def top_tracks(call: Call) -> Json:
 def my_playlists(call: Call) -> Json:
     """GET /me/playlists: own and followed ones."""
     return call.page(
-        call.world.playlists(call.user), lambda playlist: call.bodies.playlist_reference(playlist, call.now)
+        (*call.own_playlists.of(call.user), *call.world.playlists(call.user)),
+        lambda playlist: call.bodies.playlist_reference(playlist, call.now),
     )
 
 
@@ -215,7 +223,8 @@ def _time_range(call: Call) -> TimeRange:
 
 def _playlist(call: Call) -> Playlist:
     """Return the playlist of the path, unless it is another user's private one; collaborative ones are open to all."""
-    found = call.world.playlist(call.request.path_params["id"])
+    playlist_id = call.request.path_params["id"]
+    found = call.own_playlists.by_id.get(playlist_id) or call.world.playlist(playlist_id)
     if found is None or not (found.public or found.collaborative or found.owner_id == call.user.id):
         raise ApiError(404, "Resource not found")
     return found
@@ -302,6 +311,17 @@ ENDPOINTS = (
     Endpoint("/audio-features", audio_features_batch, "audio-features", refusal=REMOVED_2024),
     Endpoint("/audio-features/{id}", audio_features, "audio-features", refusal=REMOVED_2024),
 )
+WRITES = (
+    Endpoint("/me/playlists", create_playlist, "playlists", method="POST", status=201),
+    Endpoint("/users/{id}/playlists", create_playlist, "playlists", refusal=REMOVED_2026, method="POST", status=201),
+    Endpoint("/playlists/{id}", change_playlist, "playlists", method="PUT"),
+    Endpoint("/playlists/{id}/items", replace_items, "playlists", method="PUT"),
+    Endpoint("/playlists/{id}/items", add_items, "playlists", method="POST", status=201),
+    Endpoint("/playlists/{id}/items", remove_items, "playlists", method="DELETE"),
+    Endpoint("/playlists/{id}/tracks", replace_items, "playlists", refusal=REMOVED_2026, method="PUT"),
+    Endpoint("/playlists/{id}/tracks", add_items, "playlists", refusal=REMOVED_2026, method="POST", status=201),
+    Endpoint("/playlists/{id}/tracks", remove_items, "playlists", refusal=REMOVED_2026, method="DELETE"),
+)
 # The simulator does not have these endpoints: a restricted app gets 403, other apps get 404.
 _ABSENT = (
     "/users/{id}",
@@ -313,7 +333,7 @@ _ABSENT = (
     "/browse/categories/{id}",
 )
 API_ROUTES = [
-    *(endpoint.route() for endpoint in ENDPOINTS),
+    *(endpoint.route() for endpoint in (*ENDPOINTS, *WRITES)),
     *(Endpoint(path, not_simulated, "other", refusal=REMOVED_2026).route() for path in _ABSENT),
     Endpoint("/audio-analysis/{id}", not_simulated, "other", refusal=REMOVED_2024).route(),
 ]

@@ -4,12 +4,13 @@ Belongs here: `Site`, reading ``limit``, ``offset`` and ``ids``, pages. Not here
 answers of endpoints (``api``).
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -46,8 +47,10 @@ class Call:
         ApiError: 401, the user of the token does not exist in this world.
     """
 
-    def __init__(self, request: Request, site: Site, grant: Grant) -> None:
+    def __init__(self, request: Request, site: Site, grant: Grant, content: bytes = b"") -> None:
         self.request = request
+        self._content = content
+        self.own_playlists = site.controls.own_playlists
         self.world = site.world
         self.controls = site.controls
         self.now: datetime = site.clock.now()
@@ -61,6 +64,17 @@ class Call:
     def url(self) -> str:
         """The requested address, without the query."""
         return f"{self.request.url.scheme}://{self.request.url.netloc}{self.request.url.path}"
+
+    @cached_property
+    def body(self) -> Any:
+        """The JSON of the request; an empty object if there is none, None if it is no JSON object or array."""
+        if not self._content:
+            return {}
+        try:
+            found = json.loads(self._content)
+        except ValueError:
+            return None
+        return found if isinstance(found, dict | list) else None
 
     @cached_property
     def bodies(self) -> Bodies:

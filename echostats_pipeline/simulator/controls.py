@@ -1,4 +1,4 @@
-"""Controls of a running simulator: its behaviour in force, and its counts of calls.
+"""Controls of a running simulator: its behaviour in force, its counts of calls, and what clients have written.
 
 Belongs here: `Controls`, the one mutable part besides clock and tokens. Not here: HTTP (``switchboard``).
 """
@@ -9,6 +9,7 @@ from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.dice import chance
 from echostats_pipeline.simulator.faults import FaultDice
 from echostats_pipeline.simulator.limits import LIMIT_WINDOW, Meter, Window
+from echostats_pipeline.simulator.own_playlists import OwnPlaylists
 
 SECOND = timedelta(seconds=1)
 _ROTATION_SHARE = 0.5
@@ -27,6 +28,7 @@ class Controls:
         self.reccobeats = Window(LIMIT_WINDOW)
         self.musicbrainz = Window(SECOND)
         self.lastfm = Window(SECOND)
+        self.own_playlists = OwnPlaylists()
         self._seed = seed
         self._refreshes = 0
         self._set(behaviour)

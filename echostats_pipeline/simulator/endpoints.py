@@ -31,6 +31,8 @@ class Endpoint:
         family: Endpoint family whose quota it uses.
         scope: Scope that the user must have granted.
         refusal: Regimes in which it is refused.
+        method: HTTP method.
+        status: Status of an answer that is no error.
     """
 
     path: str
@@ -38,17 +40,20 @@ class Endpoint:
     family: Family
     scope: str | None = None
     refusal: Refusal | None = None
+    method: str = "GET"
+    status: int = 200
 
     def route(self) -> Route:
         """The route that serves it."""
-        return Route(self.path, self.answer)
+        return Route(self.path, self.answer, methods=[self.method])
 
     async def answer(self, request: Request) -> Response:
         """Answer, and count the call."""
         site: Site = request.app.state.site
         user_id = ""
         try:
-            call = Call(request, site, _authenticate(request, site.tokens, self.scope))
+            content = await request.body()
+            call = Call(request, site, _authenticate(request, site.tokens, self.scope), content)
             user_id = call.user.id
             response = await self._answer(call, site)
         except ApiError as error:
@@ -68,7 +73,7 @@ class Endpoint:
         _check_app(behaviour, call.user.id)
         refuse(self.refusal, behaviour.regime)
         site.controls.meter.admit(behaviour, self.family, call.now)
-        response = JSONResponse(cut(self.handler(call), behaviour))
+        response = JSONResponse(cut(self.handler(call), behaviour), self.status)
         if strikes["truncated-json"]:
             content = bytes(response.body)
             return Response(content[: len(content) // 2], media_type="application/json")

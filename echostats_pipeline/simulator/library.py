@@ -66,7 +66,7 @@ class SavedTrack:
     track: Track
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Playlist:
     """A playlist with all rows it will ever have, oldest first; `rows_at` says which of them exist."""
 

@@ -1,4 +1,4 @@
-"""Reads Spotify's Web API: whole objects, whole lists, and single pages of lists that may be long.
+"""Reads Spotify's Web API: whole objects, whole lists, and single pages of long lists; and writes playlists.
 
 Every method either returns all that was requested or raises a `SpotifyError`. A failed page never becomes an empty or
 shorter list. Iterators yield objects as they are read, so a `WaitRequired` in between loses nothing. The handler is
@@ -201,11 +201,54 @@ class SpotifyClient:
         except EndpointRefused:
             return None
 
+    def playlist(self, playlist_id: str) -> JsonObject:
+        """A playlist with its version; of its rows, only the first may be there.
+
+        Raises:
+            NotFoundOnSpotify: there is no such playlist.
+        """
+        request = self._request(_playlist_path(playlist_id), "reading a playlist", fields="id,name,snapshot_id")
+        return json_object(request, self._handler(request))
+
+    def create_playlist(self, name: str, description: str) -> JsonObject:
+        """Create a private playlist of the user; returns it with its ``id``."""
+        body = {"name": name, "description": description, "public": False}
+        return self._written("POST", "/me/playlists", "creating a playlist", body)
+
+    def change_playlist(self, playlist_id: str, name: str, description: str) -> None:
+        """Change name and description of a playlist."""
+        body = {"name": name, "description": description}
+        self._send("PUT", _playlist_path(playlist_id), "renaming a playlist", body)
+
+    def replace_items(self, playlist_id: str, uris: Sequence[str]) -> str:
+        """Replace the rows of a playlist by at most 100 tracks; returns its version."""
+        path = f"{_playlist_path(playlist_id)}/items"
+        return str(self._written("PUT", path, "replacing the items of a playlist", {"uris": list(uris)})["snapshot_id"])
+
+    def add_items(self, playlist_id: str, uris: Sequence[str]) -> str:
+        """Add at most 100 tracks to the end of a playlist; returns its version."""
+        path = f"{_playlist_path(playlist_id)}/items"
+        return str(self._written("POST", path, "adding items to a playlist", {"uris": list(uris)})["snapshot_id"])
+
+    def _written(self, method: str, path: str, purpose: str, body: JsonObject) -> JsonObject:
+        request, response = self._send(method, path, purpose, body)
+        found = json_object(request, response)
+        if not isinstance(found.get("snapshot_id"), str):
+            raise unexpected_body(request, response, "the text 'snapshot_id'")
+        return found
+
+    def _send(self, method: str, path: str, purpose: str, body: JsonObject) -> tuple[Request, Response]:
+        request = Request(method, f"{self._api_url}/v1{path}", json=body, user_id=self._user_id, purpose=purpose)
+        response = self._handler(request)
+        if not response.ok:
+            json_object(request, response)  # raises what the answer means
+        return request, response
+
     def _request(self, path: str, purpose: str, **params: str) -> Request:
         return Request("GET", f"{self._api_url}/v1{path}", params=params, user_id=self._user_id, purpose=purpose)
 
     def _playlist_rows(self, playlist_id: str, route: str, offset: int) -> ListPage:
-        path = f"/playlists/{quote(playlist_id, safe='')}/{route}"
+        path = f"{_playlist_path(playlist_id)}/{route}"
         # Without the types, Spotify returns episodes in the form of tracks.
         return self._page(path, "reading the items of a playlist", offset, additional_types="track,episode")
 
@@ -314,6 +357,10 @@ def _place(request: Request, response: Response, following: str, offset: int) ->
     if not offset < place <= MOST_PAGES * PAGE_LIMIT:
         raise unexpected_body(request, response, "an end of the list: its pages lead in a circle or too far")
     return place
+
+
+def _playlist_path(playlist_id: str) -> str:
+    return f"/playlists/{quote(playlist_id, safe='')}"
 
 
 def batch_route(kind: str) -> str:

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -30,6 +30,8 @@ SCOPES = (
 )
 """The permissions for all that the pipeline reads; a new one needs a new consent of every user."""
 
+PLAYLIST_SCOPES = ("playlist-modify-private",)
+"""The further permissions for writing playlists; everything else works without them."""
 
 _ENDED_WITHOUT_CONSENT = {
     "access_denied": "Spotify did not grant access: the consent was declined. Nothing was stored; "
@@ -96,19 +98,22 @@ def challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def authorize_url(app: SpotifyApp, *, state: str, code_challenge: str | None = None) -> str:
+def authorize_url(
+    app: SpotifyApp, *, state: str, code_challenge: str | None = None, further: Sequence[str] = ()
+) -> str:
     """The page where the user gives consent; with `code_challenge` for PKCE, without it for a client secret.
 
     Args:
         app: The registered app.
         state: Unguessable text that must be returned with the code.
         code_challenge: `challenge` of the verifier that `exchange_code` will get.
+        further: Permissions beyond `SCOPES`.
     """
     query = {
         "client_id": app.client_id,
         "response_type": "code",
         "redirect_uri": app.redirect_uri,
-        "scope": " ".join(SCOPES),
+        "scope": " ".join((*SCOPES, *further)),
         "state": state,
     }
     if code_challenge is not None:

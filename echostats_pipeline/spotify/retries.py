@@ -13,8 +13,8 @@ class Retrying:
     """A handler that repeats a call after a 5xx, a short 429, or no response.
 
     Any other response is returned at once, as it is. After the last attempt, the outcome is returned or raised as it
-    is, except that a 429 becomes `WaitRequired`. Only calls that can safely be repeated are: reads, and calls of the
-    token endpoint, where the same grant can be requested again.
+    is, except that a 429 becomes `WaitRequired`. Only calls that can safely be repeated are: reads, replacements, and
+    calls of the token endpoint, where the same grant can be requested again.
 
     Args:
         handler: Makes one attempt.
@@ -79,7 +79,7 @@ def _is_transient(request: Request, outcome: Response | SpotifyUnreachable) -> b
     if isinstance(outcome, Response) and outcome.status_code == HTTPStatus.TOO_MANY_REQUESTS:
         return True
     failed = isinstance(outcome, SpotifyUnreachable) or outcome.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return failed and (request.method == "GET" or request.family == "token")
+    return failed and (request.method in ("GET", "PUT") or request.family == "token")
 
 
 def _settled(outcome: Response | SpotifyUnreachable) -> Response:

@@ -44,10 +44,11 @@ class Request:
     """One HTTP request; its ``repr`` shows no header, form field or query value.
 
     Attributes:
-        method: ``GET`` or ``POST``.
+        method: ``GET``, ``POST`` or ``PUT``.
         url: Absolute address; it may contain a query (Spotify's ``next`` does).
         params: Further query parameters.
         form: Fields of a form body; no body if empty.
+        json: Object of a JSON body; no such body if None.
         user_id: The user for whom the call is made; empty while unknown.
         purpose: The purpose of the call, in words that follow "while": ``reading the saved tracks``.
         service: The service that is called.
@@ -57,6 +58,7 @@ class Request:
     url: str = field(repr=False)
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     form: Mapping[str, str] = field(default_factory=dict, repr=False)
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     user_id: str = ""
     purpose: str = ""
@@ -159,6 +161,7 @@ class RequestsHandler:
                 request.url,
                 params=dict(request.params),
                 data=dict(request.form) or None,
+                json=None if request.json is None else dict(request.json),
                 headers=dict(request.headers),
                 timeout=self._timeout,
                 allow_redirects=False,
