@@ -11,13 +11,14 @@ from echostats_pipeline.orchestration.assets import (
     catalog,
     ingestion,
     library,
+    playlists,
     recommendations,
     report,
     rollups,
     snapshots,
     sources,
 )
-from echostats_pipeline.orchestration.assets.marts import echotune
+from echostats_pipeline.orchestration.assets.marts import echotune, playlist_generator
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
 from echostats_pipeline.orchestration.automation.sensors import MART_SENSORS, SENSORS, sync_sensors
@@ -33,8 +34,8 @@ from echostats_pipeline.orchestration.resources.tag_sources import TagSourcesRes
 from echostats_pipeline.orchestration.runs import SyncJobsResource
 from echostats_pipeline.settings import Mart, Settings, load_settings
 
-MODULES = (sources, ingestion, rollups, snapshots, recommendations, report, library, catalog)
-MARTS: Mapping[Mart, dg.AssetsDefinition] = {"echotune": echotune}
+MODULES = (sources, ingestion, rollups, snapshots, recommendations, playlists, report, library, catalog)
+MARTS: Mapping[Mart, dg.AssetsDefinition] = {"echotune": echotune, "playlist_generator": playlist_generator}
 """The asset of each mart."""
 
 
@@ -76,10 +77,10 @@ def build_definitions(
     return dg.Definitions(
         assets=[*_since(first, dg.load_assets_from_modules(MODULES)), *(MARTS[mart] for mart in settings.marts)],
         asset_checks=[*CHECKS, *(check for mart in settings.marts for check in MART_CHECKS[mart])],
-        jobs=[*JOBS, *(MART_JOBS[mart] for mart in settings.marts)],
+        jobs=[*JOBS, *(job for mart in settings.marts for job in MART_JOBS[mart])],
         sensors=[
             *SENSORS,
-            *(MART_SENSORS[mart] for mart in settings.marts),
+            *(sensor for mart in settings.marts for sensor in MART_SENSORS[mart]),
             *ALERT_SENSORS,
             *sync_sensors(roster, settings),
         ],

@@ -21,7 +21,7 @@ from echostats_pipeline.errors import SettingsError
 DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
 EMBEDDED_MONGO = "ECHOSTATS_EMBEDDED_MONGO"
 """Variable that lets code under Dagster use the embedded server."""
-Mart = Literal["echotune"]
+Mart = Literal["echotune", "playlist_generator"]
 MARTS = get_args(Mart)
 """The databases in the shape of other applications that can be installed."""
 SyncSensors = Literal["auto", "per_user", "fanout"]
@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     marts: Annotated[tuple[Mart, ...], NoDecode] = _variable(
         "ECHOSTATS_MARTS",
         "databases for other applications that are kept up to date beside the core database, separated by commas: "
-        "`echotune`",
+        "`echotune`, `playlist_generator`",
         default=(),
     )
     echotune_db: str = _variable(
@@ -159,6 +159,18 @@ class Settings(BaseSettings):
         "ECHOSTATS_ECHOTUNE_PREFIX",
         "what the names of the collections of that database begin with",
         default="echotune_",
+    )
+    playlists_to_spotify: bool = _variable(
+        "ECHOSTATS_PLAYLISTS_TO_SPOTIFY",
+        "`on`: writes the week's playlists to Spotify for users who have given the consent of `connect --playlists`; "
+        "`off`: writes only what is asked for with `--to-spotify`",
+        shown="`off`",
+        default=False,
+    )
+    playlist_generator_db: str = _variable(
+        "ECHOSTATS_PLAYLIST_GENERATOR_DB",
+        "name of the database of the mart `playlist_generator`",
+        default="playlist_generator",
     )
     redis_url: SecretStr | None = _variable(
         "ECHOSTATS_REDIS_URL",
@@ -258,7 +270,7 @@ class Settings(BaseSettings):
             )
         return uri
 
-    @field_validator("mongo_db", "echotune_db")
+    @field_validator("mongo_db", "echotune_db", "playlist_generator_db")
     @classmethod
     def _database_name(cls, name: str, info: ValidationInfo) -> str:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name):
@@ -328,7 +340,7 @@ class Settings(BaseSettings):
             )
         return uri
 
-    @field_validator("same_recording", "recommendations", mode="before")
+    @field_validator("same_recording", "recommendations", "playlists_to_spotify", mode="before")
     @classmethod
     def _on_or_off(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str) and value.lower() not in {"on", "off"}:
@@ -456,11 +468,12 @@ def load_settings(
             "LASTFM_API_KEY is not set, but ECHOSTATS_GENRES names lastfm. Make a key at "
             "https://www.last.fm/api/account/create, or leave lastfm out."
         )
-    names = [settings.mongo_db, *(settings.echotune_db for _ in settings.marts)]
-    if len(set(names)) < len(names):
+    databases = {"echotune": settings.echotune_db, "playlist_generator": settings.playlist_generator_db}
+    names = [settings.mongo_db, *(databases[mart] for mart in settings.marts)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SettingsError(
-            f"MONGO_DB and the database of a mart are both {settings.mongo_db!r}. Give the mart another one, for "
-            "example ECHOSTATS_ECHOTUNE_DB=echotune."
+            f"{'MONGO_DB and the database of a mart' if settings.mongo_db in twice else 'The databases of two marts'} "
+            f"are both {twice[0]!r}. Give each another one, for example ECHOSTATS_ECHOTUNE_DB=echotune."
         )
     if "imports_dir" not in settings.model_fields_set:
         settings = settings.model_copy(update={"imports_dir": settings.home / "imports"})

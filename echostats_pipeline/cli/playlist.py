@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,16 +12,20 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from echostats_pipeline.accounts.connecting import open_client
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.playlists import Arc, GeneratedPlaylist, Understanding
 from echostats_pipeline.model.users import User
-from echostats_pipeline.settings import load_settings
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.storage.store import Store
 
 if TYPE_CHECKING:
+    from echostats_pipeline.playlists.building import PlaylistBuilder
     from echostats_pipeline.playlists.rule_playlists import RulePlaylist
+    from echostats_pipeline.spotify.client import SpotifyClient
 
 MOOD_KEYS = ("happy", "sad", "energetic", "chill", "focus", "party")
 READY_RULES = ("forgotten_favourites", "this_season_last_year", "never_finished", "new_this_month")
@@ -53,6 +59,7 @@ class Share(click.ParamType[float]):
 @click.option("--discover", type=Share(), help="Share of songs that the user has not heard, like 30%.")
 @click.option("--mood", type=click.Choice(MOOD_KEYS), help="Make the week's playlist of a mood instead.")
 @click.option("--rules", help=f"Make a rule playlist instead: a .nsp file, or {', '.join(READY_RULES)}.")
+@click.option("--to-spotify", is_flag=True, help="Write it to Spotify, over the last one of its kind; it is private.")
 @click.option("--dry-run", is_flag=True, help="Store nothing and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def playlist(
@@ -65,27 +72,22 @@ def playlist(
     mood: str | None,
     rules: str | None,
     *,
+    to_spotify: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Make a playlist from words like "rainy sunday, calm, no vocals", and say why each song is in it."""
-    from echostats_pipeline.playlists.building import PlaylistBuilder, Request  # noqa: PLC0415 - needs numpy
-
     if sum(map(bool, (text.strip(), mood, rules))) != 1:
         raise click.UsageError("Give either words, or --mood, or --rules.")
-    settings, now = load_settings(), utc_now()
+    settings = load_settings()
+    wish = Wish(text, minutes, songs, arc, discover, mood, rules)
     with open_database(settings) as store:
         user = store.users.find(name)
-        builder = PlaylistBuilder(store, settings, now)
-        if rules:
-            made = builder.by_rules(user, _rules(rules))
-        elif mood:
-            made = builder.of_mood(user, mood)
+        if to_spotify and not dry_run:
+            with open_client(settings, store, user, utc_now) as client:
+                made = _made(store, settings, user, wish, client)
         else:
-            made = builder.from_words(user, Request(text, minutes=minutes, songs=songs, arc=arc, discover=discover))
-        said = ""
-        if not dry_run:
-            made = builder.stored(made)
+            made = _made(store, settings, user, wish, None, stores=not dry_run)
     if as_json:
         click.echo(json.dumps(_as_json(made), ensure_ascii=False, indent=2))
         return
@@ -93,7 +95,69 @@ def playlist(
     if not console.is_terminal:
         console.width = PIPED_WIDTH
     show(console, user, made)
-    console.print(Text(said or ("Nothing was stored." if dry_run else "Stored.")))
+    if made.spotify_id:
+        console.print(Text(f"Written to Spotify: https://open.spotify.com/playlist/{made.spotify_id}"))
+    else:
+        console.print(Text("Nothing was stored." if dry_run else "Stored."))
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command is asked for."""
+
+    text: str
+    minutes: float | None
+    songs: int | None
+    arc: Arc | None
+    discover: float | None
+    mood: str | None
+    rules: str | None
+
+
+def _made(
+    store: Store,
+    settings: Settings,
+    user: User,
+    wish: Wish,
+    client: "SpotifyClient | None",
+    *,
+    stores: bool = True,
+) -> GeneratedPlaylist:
+    """Make a playlist, store it, and write it to Spotify if there is a client.
+
+    What the user has changed at Spotify is read first, so that the new playlist obeys it.
+    """
+    from echostats_pipeline.playlists.building import Request  # noqa: PLC0415 - needs numpy
+    from echostats_pipeline.playlists.spotify_copies import read_edits, write_to_spotify  # noqa: PLC0415
+
+    now = utc_now()
+    rules = _rules(wish.rules) if wish.rules else None
+    generator = f"rule:{rules.key}" if rules else f"mood:{wish.mood}" if wish.mood else "words"
+    if client is not None:
+        read_edits(store, client, user, generator, now)
+    builder = _builder(store, settings, now)
+    if rules is not None:
+        made = builder.by_rules(user, rules)
+    elif wish.mood:
+        made = builder.of_mood(user, wish.mood)
+    else:
+        request = Request(wish.text, minutes=wish.minutes, songs=wish.songs, arc=wish.arc, discover=wish.discover)
+        made = builder.from_words(user, request)
+    if stores:
+        made = builder.stored(made)
+    return write_to_spotify(store, client, user, made, now) if client is not None and made.tracks else made
+
+
+def _builder(store: Store, settings: Settings, now: datetime) -> "PlaylistBuilder":
+    """The maker of playlists, which knows what users said in applications."""
+    from echostats_pipeline.playlists.building import PlaylistBuilder  # noqa: PLC0415
+
+    if "playlist_generator" not in settings.marts:
+        return PlaylistBuilder(store, settings, now)
+    from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart  # noqa: PLC0415
+
+    mart = PlaylistGeneratorMart(store, settings, now, "")
+    return PlaylistBuilder(store, settings, now, mart.said, mart.preferences)
 
 
 def _rules(name: str) -> "RulePlaylist":

@@ -66,6 +66,8 @@ class Update:
     run_id: str
     dated: bool = True
     """Whether documents have `updatedAt`."""
+    marker: str = "source"
+    """The field that marks documents of the pipeline."""
 
 
 def insert(collection: Collection[Document], documents: Iterable[Document]) -> int:
@@ -175,7 +177,7 @@ def as_new(wanted: SharedDocument, update: Update) -> Document:
         **wanted.first,
         **wanted.editable,
         **({"written": dict(wanted.editable)} if wanted.editable else {}),
-        "source": SOURCE,
+        update.marker: SOURCE,
         "runId": update.run_id,
     }
 

@@ -160,6 +160,10 @@ class MartState(Document):
     """Tracks that the user has disliked in an application."""
     saved: list[str] = Field(default_factory=list)
     """Tracks that the user has saved in an application."""
+    library: list[str] = Field(default_factory=list)
+    """Tracks that were in the user's library at the last update."""
+    departed: dict[str, UtcDatetime] = Field(default_factory=dict)
+    """When it was noticed that a track has left the library, by its id."""
 
 
 class ChangeMark(Document):

@@ -17,7 +17,7 @@ from echostats_pipeline.monitoring.audit import AuditedUser, AuditFinding, Exami
 from echostats_pipeline.orchestration import mart_checks
 from echostats_pipeline.orchestration.assets.catalog import tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
-from echostats_pipeline.orchestration.assets.marts import echotune
+from echostats_pipeline.orchestration.assets.marts import echotune, playlist_generator
 from echostats_pipeline.orchestration.assets.recommendations import model_evaluation
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
@@ -130,6 +130,7 @@ of_tracks = _checks(tracks, operation.tracks_are_enriched)
 of_models = _checks(model_evaluation, operation.model_beats_popularity)
 of_spotify = _checks(spotify, operation.users_are_synced, operation.consents_last, operation.spotify_answers)
 of_echotune = _checks(echotune, mart_checks.echotune_plays_match_history, mart_checks.echotune_shares_are_whole)
+of_playlist_generator = _checks(playlist_generator, mart_checks.playlist_generator_songs_are_known)
 ids_of_echotune = _checks(echotune, mart_checks.echotune_ids_are_known)
 
 CHECKS: Sequence[dg.AssetChecksDefinition] = (
@@ -144,5 +145,8 @@ CHECKS: Sequence[dg.AssetChecksDefinition] = (
 
 The checks of Spotify run only in the nightly audit: no run builds that asset, and its findings are about all users.
 """
-MART_CHECKS: Mapping[Mart, Sequence[dg.AssetChecksDefinition]] = {"echotune": (of_echotune, ids_of_echotune)}
+MART_CHECKS: Mapping[Mart, Sequence[dg.AssetChecksDefinition]] = {
+    "echotune": (of_echotune, ids_of_echotune),
+    "playlist_generator": (of_playlist_generator,),
+}
 """The checks of marts. Those that read every track of a user run only in the nightly audit."""

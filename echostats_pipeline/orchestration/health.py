@@ -61,7 +61,7 @@ def switched_off(
 ) -> HealthFindings:
     """Sensors and schedules that a person has stopped in the UI; all are on by default."""
     known = {each.name for each in (*SENSORS, *ALERT_SENSORS, *SCHEDULES)}
-    known |= {MART_SENSORS[mart].name for mart in marts}
+    known |= {sensor.name for mart in marts for sensor in MART_SENSORS[mart]}
     known |= {f"sync_{key.replace('-', '_')}" for key in user_keys}
     stopped = instance.all_instigator_state(instigator_statuses={InstigatorStatus.STOPPED})
     names = sorted({state.name for state in stopped} & known)

@@ -1,6 +1,6 @@
 """Jobs that people and sensors launch: each selects the assets of a run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from echostats_pipeline.orchestration.assets.ingestion import (
     streaming_history_import,
 )
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks, top_items
-from echostats_pipeline.orchestration.assets.marts import echotune
+from echostats_pipeline.orchestration.assets.marts import echotune, playlist_generator
+from echostats_pipeline.orchestration.assets.playlists import generated_playlists
 from echostats_pipeline.orchestration.assets.recommendations import (
     artist_albums,
     item_neighbours,
@@ -28,6 +29,7 @@ from echostats_pipeline.orchestration.checks import (
     before_rollups,
     of_echotune,
     of_models,
+    of_playlist_generator,
     of_rollups,
     of_snapshots,
     of_tracks,
@@ -126,6 +128,39 @@ echotune_build = dg.define_asset_job(
 )
 
 
+def playlist_config(kind: str) -> dict[str, Any]:
+    """The configuration of a run that makes playlists of a kind, as `PlaylistConfig.kind`."""
+    return {"ops": {generated_playlists.op.name: {"config": {"kind": kind}}}}
+
+
+playlist_build = dg.define_asset_job(
+    "playlist_build",
+    _selection([generated_playlists]),
+    description="Make a playlist of a user from the words in the run's configuration.",
+    tags=at_most(minutes=15),
+)
+weekly_playlists = dg.define_asset_job(
+    "weekly_playlists",
+    _selection([generated_playlists]),
+    description="Make the week's playlists of a user: six moods, and four by rules.",
+    config=playlist_config("weekly"),
+    tags=at_most(minutes=30),
+)
+playlist_answers = dg.define_asset_job(
+    "playlist_answers",
+    _selection([generated_playlists, playlist_generator], [of_playlist_generator]),
+    description="Answer the texts that applications have inserted into Playlist Generator's database.",
+    config=playlist_config("queries"),
+    tags=at_most(minutes=15),
+)
+playlist_generator_build = dg.define_asset_job(
+    "playlist_generator_build",
+    _selection([playlist_generator], [of_playlist_generator]),
+    description="Bring Playlist Generator's database up to date for a user.",
+    tags=at_most(minutes=60),
+)
+
+
 JOBS = (
     user_sync,
     rollup_build,
@@ -133,6 +168,8 @@ JOBS = (
     model_build,
     album_reading,
     recommendation_build,
+    playlist_build,
+    weekly_playlists,
     report_build,
     library_sync,
     history_import,
@@ -140,5 +177,8 @@ JOBS = (
     audit,
     retention,
 )
-MART_JOBS: Mapping[Mart, Any] = {"echotune": echotune_build}
-"""The job of each mart."""
+MART_JOBS: Mapping[Mart, Sequence[Any]] = {
+    "echotune": (echotune_build,),
+    "playlist_generator": (playlist_generator_build, playlist_answers),
+}
+"""The jobs of each mart."""

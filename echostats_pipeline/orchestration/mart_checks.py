@@ -34,6 +34,32 @@ def echotune_shares_are_whole(
     return _examined(wrong_shares, "recommended tracks", store, settings, now, scope)
 
 
+def playlist_generator_songs_are_known(
+    store: Store, settings: Settings, now: datetime, scope: Sequence[AuditedUser]
+) -> AuditFinding:
+    """Every song of a playlist or a library in Playlist Generator's database has a document there."""
+    from echostats_pipeline.marts.playlist_generator.build import (  # noqa: PLC0415 - needs numpy
+        PlaylistGeneratorMart,
+        waiting_users,
+    )
+
+    mart, waiting = PlaylistGeneratorMart(store, settings, now, ""), waiting_users(store)
+    users = [each.user for each in scope if each.user.user_id not in waiting]
+    missing = {user.partition_key: count for user in users if (count := mart.unknown_tracks(user))}
+    rows = [
+        {"user": key, "what": "songs without a document", "found": count, "expected": 0}
+        for key, count in missing.items()
+    ]
+    wrong = frozenset(user.user_id for user in users if user.partition_key in missing)
+    well = f"The songs of {len(users)} users are known; {len(scope) - len(users)} users wait for an update."
+    bad = (
+        f"Songs of {len(wrong)} users have no document. Materialize the asset playlist_generator for these users; if "
+        "that does not help, delete their entries in mart_states."
+    )
+    numbers = {"users": len(users), "waiting": len(scope) - len(users), "faults": sum(missing.values())}
+    return AuditFinding(not missing, "ERROR", bad if missing else well, numbers, rows[:MOST_ROWS], wrong)
+
+
 def _examined(
     examine: Callable[[EchoTuneMart, Iterable[User]], Iterator[MartFault]],
     what: str,

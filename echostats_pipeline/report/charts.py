@@ -83,6 +83,32 @@ def interval_chart(values: Mapping[str, tuple[float, float, float]]) -> str:
     )
 
 
+def curve_chart(series: Mapping[str, Sequence[float | None]]) -> str:
+    """Draw curves over the same places, with a legend; unknown values leave a gap.
+
+    Args:
+        series: At most two curves by name, of values from 0 to 1.
+    """
+    places = max(map(len, series.values()), default=0)
+    step = (WIDTH - LEFT - RIGHT) / max(places - 1, 1)
+    base = TOP + PLOT_HEIGHT
+    parts = [_text(LEFT - 4, TOP + 4, "1", "end"), _text(LEFT - 4, base, "0", "end")]
+    parts.append(f'<path d="M{LEFT} {base}H{WIDTH - RIGHT}" stroke="{INK}" fill="none"/>')
+    for number, (name, values) in enumerate(series.items()):
+        colour, dash = ((COLOUR, ""), (INK, ' stroke-dasharray="5 3"'))[number % 2]
+        path, is_begun = "", False
+        for place, value in enumerate(values):
+            if value is not None:
+                height = base - PLOT_HEIGHT * min(max(value, 0.0), 1.0)
+                path += f"{'L' if is_begun else 'M'}{LEFT + place * step:.0f} {height:.0f}"
+            is_begun = value is not None
+        parts.append(f'<path d="{path}" stroke="{colour}" stroke-width="2" fill="none"{dash}/>')
+        x = LEFT + number * 160
+        parts.append(f'<path d="M{x} {base + 14}h20" stroke="{colour}" stroke-width="2"{dash}/>')
+        parts.append(_text(x + 26, base + 18, name, "start"))
+    return _svg(base + BOTTOM + 4, *parts)
+
+
 def heat_map(rows: Mapping[str, Sequence[int]], *, columns: Sequence[str]) -> str:
     """Draw a grid of cells; larger values are darker.
 

@@ -10,7 +10,10 @@ from echostats_pipeline.model.collections import CORE, ONLY_CORE, Collection, Da
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.database import AWARE, Db, Document
 
-MARTS: Mapping[str, str] = {"echotune": "echostats_pipeline.marts.echotune.database"}
+MARTS: Mapping[str, str] = {
+    "echotune": "echostats_pipeline.marts.echotune.database",
+    "playlist_generator": "echostats_pipeline.marts.playlist_generator.database",
+}
 """The module of each mart that can be installed. Its function ``database`` declares the mart's database.
 
 A mart is imported only if the settings name it, and by this name: nothing in the core knows a mart.

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from echostats_pipeline.marts.echotune.build import EchoTuneMart, MartUpdate
 from echostats_pipeline.marts.echotune.database import database
+from echostats_pipeline.marts.playlist_generator.database import database as playlist_generator_database
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
-from echostats_pipeline.orchestration.assets.library import playlists
+from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks
 from echostats_pipeline.orchestration.assets.metadata import by_user
+from echostats_pipeline.orchestration.assets.playlists import generated_playlists
 from echostats_pipeline.orchestration.assets.recommendations import recommendations
 from echostats_pipeline.orchestration.assets.schemas import columns_of
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
@@ -23,6 +26,9 @@ from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import MARTS, Step, SyncJobsResource
 from echostats_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart
 
 GROUP = "marts"
 
@@ -61,6 +67,43 @@ def echotune(
     updated = jobs.for_each_user(context, partial(_update, mart), MARTS)
     counted = {user: {"plays_read": each.plays, **each.written} for user, each in updated.items()}
     return dg.MaterializeResult(metadata=by_user(counted))
+
+
+@dg.asset(
+    partitions_def=USERS,
+    group_name=GROUP,
+    kinds={"mongodb", "python"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50)),
+    metadata={
+        each.name: dg.TableSchema(list(columns_of(each)))
+        for each in playlist_generator_database(Settings(home=Path())).collections
+    },
+    deps=[listening_history, playlists, saved_tracks, tracks, artists, albums, audio_features, generated_playlists],
+)
+def playlist_generator(
+    context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
+) -> dg.MaterializeResult:
+    """The database of Playlist Generator: users, tracks, libraries, queries, sessions, playlists, feedback and models.
+
+    For readers and applications that know Playlist Generator's documents. What has changed in the core is changed here;
+    what applications have written stays as it is.
+    """
+    from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart  # noqa: PLC0415
+
+    mart = PlaylistGeneratorMart(store.get(), store.settings, clock.now(), context.run.run_id)
+    updated = jobs.for_each_user(context, partial(_update_playlists, mart), MARTS)
+    return dg.MaterializeResult(metadata=by_user(updated))
+
+
+def _update_playlists(mart: "PlaylistGeneratorMart", user: User, _: Sequence[date], step: Step) -> dict[str, int]:
+    """Update the documents of a user."""
+    step.counts = mart.update(user)
+    changed = sum(step.counts.values())
+    step.done(changed, f"{changed} documents changed")
+    return step.counts
 
 
 def _update(mart: EchoTuneMart, user: User, _: Sequence[date], step: Step) -> MartUpdate:

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from echostats_pipeline.model.operations import FileImport
+from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistSong
 from echostats_pipeline.model.recommendations import (
     ModelEvaluation,
     RecommendationList,
@@ -20,12 +21,13 @@ from echostats_pipeline.model.recommendations import (
 )
 from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.monitoring.api_usage import FamilyCalls
-from echostats_pipeline.report.charts import bar_chart, embedded, heat_map, interval_chart
+from echostats_pipeline.report.charts import bar_chart, curve_chart, embedded, heat_map, interval_chart
 from echostats_pipeline.report.make import WrittenReport
 from echostats_pipeline.stages.artist_tags import TagProgress
 from echostats_pipeline.stages.statistics import Snapshots
 from echostats_pipeline.storage.catalog import CatalogProgress
 from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.sound import FASTEST
 from echostats_pipeline.transforms.statistics.overview import HOURS_A_DAY, plays_per_day, plays_per_weekday_and_hour
 
 OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed", "short")
@@ -112,6 +114,46 @@ def list_overview(made: Mapping[str, Mapping[Task, RecommendationList]]) -> dict
         for task, each in lists.items():
             songs |= _table(task, map(_recommended, each.tracks[:TOP]))
     return {**_table("lists", lines), **songs}
+
+
+def playlist_overview(made: Mapping[str, Sequence[GeneratedPlaylist]]) -> dict[str, Any]:
+    """The playlists by partition key of the user; for a single playlist also its songs, its curve and its words."""
+    lines: list[dict[str, Cell]] = [
+        {
+            "user": user,
+            "playlist": each.name,
+            "made_by": each.generator,
+            "songs": len(each.tracks),
+            "minutes": round(sum(track.duration_ms for track in each.tracks) / 60_000),
+            "status": each.status,
+            "note": each.note or each.error,
+        }
+        for user, playlists in made.items()
+        for each in playlists
+    ]
+    alone = [each for playlists in made.values() for each in playlists]
+    return {**_table("playlists", lines), **(_of_playlist(alone[0]) if len(alone) == 1 else {})}
+
+
+def _of_playlist(made: GeneratedPlaylist) -> dict[str, Any]:
+    counts = made.counts.model_dump()
+    found: dict[str, Any] = {**counts, **({"widened": " ".join(made.widened)} if made.widened else {})}
+    if made.understanding is not None:
+        found |= _table("understood", (each.model_dump() for each in made.understanding.understood))
+        if made.understanding.unknown:
+            found["not_understood"] = ", ".join(made.understanding.unknown)
+    found |= _table("songs_in_order", map(_of_song, made.tracks))
+    if made.tracks:
+        energy = [track.energy for track in made.tracks]
+        tempo = [None if track.tempo is None else track.tempo / FASTEST for track in made.tracks]
+        svg = curve_chart({"energy": energy, f"tempo, of {FASTEST:.0f} bpm": tempo})
+        found["curve"] = _picture(svg, f"Energy and tempo of {made.name}, song by song")
+    return found
+
+
+def _of_song(track: PlaylistSong) -> dict[str, Cell]:
+    shown = ("position", "name", "artist_name", "energy", "brightness", "tempo", "is_new", "reason")
+    return {name: getattr(track, name) for name in shown}
 
 
 def evaluation_overview(

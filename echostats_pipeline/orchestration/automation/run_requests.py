@@ -21,6 +21,8 @@ from echostats_pipeline.transforms.days import DayWindow, local_date
 
 NOON = 12
 """The hour of UTC from which a date is over in every zone."""
+WEEK_BEGINS_HOUR = 4
+"""The hour of Monday at which the week's playlists are made."""
 MOST_SENSORS = 200
 """With more users than this, one sensor syncs all of them, unless the settings say otherwise."""
 FIRST_SYNC_DAYS = 3
@@ -240,6 +242,25 @@ def catalog_families(lacking: Iterable[str], waiting: Collection[str], sources: 
         sources: Sources of audio features that can be called now; one is enough.
     """
     return {family for family in lacking if (sources if family == "audio-features" else family not in waiting)}
+
+
+def weekly_requests(
+    users: Sequence[User], now: datetime, *, order: Sequence[str], batch_size: int
+) -> list[dg.RunRequest]:
+    """Request this week's playlists of each user, once a week from Monday, 04:00 in their own zone.
+
+    Users who share a run live in many zones: theirs are made together, when Monday has begun everywhere.
+    """
+    begun: dict[date, set[str]] = {}
+    for user in users:
+        zone = ZoneInfo(user.timezone) if batch_size == 1 else ZoneInfo("Etc/GMT+12")
+        local = (now - timedelta(hours=WEEK_BEGINS_HOUR)).astimezone(zone).date()
+        begun.setdefault(local - timedelta(days=local.weekday()), set()).add(user.partition_key)
+    return [
+        request
+        for monday, keys in sorted(begun.items())
+        for request in users_requests(keys, order=order, batch_size=batch_size, day=monday)
+    ]
 
 
 def closing_requests(

@@ -5,7 +5,12 @@ from collections.abc import Callable
 import dagster as dg
 
 from echostats_pipeline.model.users import User
-from echostats_pipeline.orchestration.automation.run_requests import closing_requests, users_per_run, users_requests
+from echostats_pipeline.orchestration.automation.run_requests import (
+    closing_requests,
+    users_per_run,
+    users_requests,
+    weekly_requests,
+)
 from echostats_pipeline.orchestration.instance.retention import retention
 from echostats_pipeline.orchestration.jobs import (
     album_reading,
@@ -15,6 +20,7 @@ from echostats_pipeline.orchestration.jobs import (
     recommendation_build,
     report_build,
     rollup_build,
+    weekly_playlists,
 )
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
@@ -128,6 +134,25 @@ def daily_report(
     return _once_a_day(context, store, clock, of=lambda _: True)
 
 
+@dg.schedule(
+    job=weekly_playlists,
+    cron_schedule="20 * * * *",
+    default_status=ON,
+    description="Makes the week's playlists of every user whose Monday has begun: six moods, and four by rules.",
+)
+def weekly_moods(
+    context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest]:
+    """Run every hour, as Monday begins at another hour in every zone; the run key allows one run per user and week."""
+    users = store.get().users.all(simulated=store.settings.simulated)
+    return weekly_requests(
+        users,
+        clock.now(),
+        order=context.instance.get_dynamic_partitions("users"),
+        batch_size=users_per_run(store.settings, len(users)),
+    )
+
+
 def _once_a_day(
     context: dg.ScheduleEvaluationContext, store: StoreResource, clock: ClockResource, *, of: Callable[[User], bool]
 ) -> list[dg.RunRequest]:
@@ -150,4 +175,5 @@ SCHEDULES = (
     nightly_albums,
     daily_recommendations,
     daily_report,
+    weekly_moods,
 )

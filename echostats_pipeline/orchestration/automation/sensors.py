@@ -33,6 +33,8 @@ from echostats_pipeline.orchestration.jobs import (
     echotune_build,
     history_import,
     library_sync,
+    playlist_answers,
+    playlist_generator_build,
     report_build,
     rollup_build,
     snapshot_build,
@@ -217,6 +219,55 @@ def stale_echotune(
 
 
 @dg.sensor(
+    job=playlist_generator_build,
+    minimum_interval_seconds=60,
+    default_status=ON,
+    description="Brings Playlist Generator's database up to date for users whose plays, library or playlists have "
+    "changed. It keeps no cursor.",
+)
+def stale_playlist_generator(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request an update for every user who waits, once no other run changes their data."""
+    from echostats_pipeline.marts.playlist_generator.build import (  # noqa: PLC0415 - needs numpy
+        waiting_users as waiting_there,
+    )
+
+    resting = _resting_users(context, playlist_generator_build.name, clock.now())
+    resting |= _resting_users(context, playlist_answers.name, clock.now())
+    users, jobs = _users(store), store.get().jobs
+    waiting = waiting_there(store.get()) - jobs.busy_users() - jobs.syncing_together()
+    stale = {user.partition_key for user in users if user.user_id in waiting} - resting
+    order = context.instance.get_dynamic_partitions("users")
+    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
+    return wanted or dg.SkipReason("Playlist Generator's database is up to date")
+
+
+@dg.sensor(
+    job=playlist_answers,
+    minimum_interval_seconds=20,
+    default_status=ON,
+    description="Answers texts that applications have inserted into Playlist Generator's moodqueries. It keeps no "
+    "cursor.",
+)
+def unanswered_queries(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request answers for every user with a text that waits."""
+    from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart  # noqa: PLC0415 - needs numpy
+
+    mart = PlaylistGeneratorMart(store.get(), store.settings, clock.now(), "")
+    if not mart.has_pending():
+        return dg.SkipReason("No text waits for an answer")
+    users = _users(store)
+    asking = {user.partition_key for user in users if mart.pending(user)}
+    asking -= _resting_users(context, playlist_answers.name, clock.now())
+    order = context.instance.get_dynamic_partitions("users")
+    wanted = users_requests(asking, order=order, batch_size=1)
+    return wanted or dg.SkipReason("The texts that wait are being answered, or name no user here")
+
+
+@dg.sensor(
     jobs=[report_build, audit],
     minimum_interval_seconds=30,
     default_status=ON,
@@ -372,8 +423,11 @@ SENSORS = (
     dead_runs,
 )
 
-MART_SENSORS: Mapping[Mart, dg.SensorDefinition] = {"echotune": stale_echotune}
-"""The sensor of each mart."""
+MART_SENSORS: Mapping[Mart, Sequence[dg.SensorDefinition]] = {
+    "echotune": (stale_echotune,),
+    "playlist_generator": (stale_playlist_generator, unanswered_queries),
+}
+"""The sensors of each mart."""
 
 
 def _first_day(context: dg.SensorEvaluationContext) -> date:

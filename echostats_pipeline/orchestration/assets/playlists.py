@@ -1,0 +1,183 @@
+"""Asset ``generated_playlists``: playlists from words, moods and rules.
+
+The makers of playlists are imported when the asset runs: numpy would cost the code location a quarter of a second.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from echostats_pipeline.errors import EchostatsError, SpotifyError
+from echostats_pipeline.model.playlists import Arc, GeneratedPlaylist
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.assets import OWNER
+from echostats_pipeline.orchestration.assets.catalog import audio_features, tracks
+from echostats_pipeline.orchestration.assets.ingestion import listening_history
+from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks
+from echostats_pipeline.orchestration.assets.metadata import playlist_overview, row_counts
+from echostats_pipeline.orchestration.assets.recommendations import recommendations
+from echostats_pipeline.orchestration.assets.schemas import collection_metadata
+from echostats_pipeline.orchestration.partitions import USERS
+from echostats_pipeline.orchestration.resources.clock import ClockResource
+from echostats_pipeline.orchestration.resources.spotify import SpotifyResource
+from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
+
+if TYPE_CHECKING:
+    from echostats_pipeline.playlists.building import PlaylistBuilder
+
+GROUP = "playlists"
+
+
+class PlaylistConfig(dg.Config):
+    """Run configuration: which playlists to make."""
+
+    kind: Literal["words", "weekly", "queries"] = Field(
+        default="words",
+        description="`words`: one from the text; `weekly`: the moods and rule playlists of the week; `queries`: the "
+        "answers to texts that applications have inserted.",
+    )
+    text: str = Field(default="", description='Words, like "rainy sunday, calm, no vocals".')
+    minutes: float | None = Field(default=None, description="Longest duration; 60 unless the words say it.")
+    songs: int | None = Field(default=None, description="Number of songs, instead of a duration.")
+    arc: Literal["", "flat", "rise", "fall", "peak"] = Field(default="", description="How the energy runs.")
+    discover: float | None = Field(default=None, description="Share of songs not heard before, 0 to 1.")
+    write_to_spotify: bool = Field(
+        default=False, description="Whether to write it to Spotify, which needs the consent of `connect --playlists`."
+    )
+
+
+@dg.asset(
+    partitions_def=USERS,
+    group_name=GROUP,
+    kinds={"mongodb", "python"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata=collection_metadata("generated_playlists"),
+    deps=[listening_history, saved_tracks, playlists, tracks, audio_features, recommendations],
+)
+def generated_playlists(
+    context: dg.AssetExecutionContext,
+    config: PlaylistConfig,
+    store: StoreResource,
+    spotify: SpotifyResource,
+    jobs: SyncJobsResource,
+    clock: ClockResource,
+) -> dg.MaterializeResult:
+    """One document per playlist that was made: what was asked, what was understood, the songs and why each is there.
+
+    For readers, in `echostats playlist` and in the mart of Playlist Generator. Made on demand, once a week for every
+    user, and for every text that an application inserts.
+    """
+    made = jobs.for_each_user(context, partial(_make, config, store, spotify, clock, context.run.run_id))
+    count = sum(map(len, made.values()))
+    return dg.MaterializeResult(
+        metadata={**row_counts(store.get(), "generated_playlists", count), **playlist_overview(made)}
+    )
+
+
+def _make(
+    config: PlaylistConfig,
+    store: StoreResource,
+    spotify: SpotifyResource,
+    clock: ClockResource,
+    run_id: str,
+    user: User,
+    _: Sequence[date],
+    step: Step,
+) -> list[GeneratedPlaylist]:
+    """Make the playlists of a user."""
+    builder = _builder(store, clock, run_id)
+    if config.kind == "words":
+        made = [_of_words(config, store, spotify, clock, builder, user)]
+    elif config.kind == "weekly":
+        made = _of_the_week(store, spotify, clock, builder, user)
+    else:
+        made = _answers(store, clock, builder, user)
+    well = sum(each.status == "completed" for each in made)
+    step.done(len(made), f"Made {well} playlists" + (f"; {len(made) - well} have no songs" if well < len(made) else ""))
+    return made
+
+
+def _builder(store: StoreResource, clock: ClockResource, run_id: str) -> "PlaylistBuilder":
+    from echostats_pipeline.playlists.building import PlaylistBuilder  # noqa: PLC0415
+
+    if "playlist_generator" not in store.settings.marts:
+        return PlaylistBuilder(store.get(), store.settings, clock.now(), run_id=run_id)
+    from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart  # noqa: PLC0415
+
+    mart = PlaylistGeneratorMart(store.get(), store.settings, clock.now(), run_id)
+    return PlaylistBuilder(store.get(), store.settings, clock.now(), mart.said, mart.preferences, run_id)
+
+
+def _of_words(
+    config: PlaylistConfig,
+    store: StoreResource,
+    spotify: SpotifyResource,
+    clock: ClockResource,
+    builder: "PlaylistBuilder",
+    user: User,
+) -> GeneratedPlaylist:
+    from echostats_pipeline.playlists.building import Request  # noqa: PLC0415
+    from echostats_pipeline.playlists.spotify_copies import read_edits, write_to_spotify  # noqa: PLC0415
+
+    arc: Arc | None = config.arc or None
+    request = Request(config.text, minutes=config.minutes, songs=config.songs, arc=arc, discover=config.discover)
+    if not config.write_to_spotify:
+        return builder.stored(builder.from_words(user, request))
+    with spotify.client(user) as client:
+        read_edits(store.get(), client, user, request.generator, clock.now())
+        made = builder.stored(builder.from_words(user, request))
+        return write_to_spotify(store.get(), client, user, made, clock.now()) if made.tracks else made
+
+
+def _of_the_week(
+    store: StoreResource, spotify: SpotifyResource, clock: ClockResource, builder: "PlaylistBuilder", user: User
+) -> list[GeneratedPlaylist]:
+    """The six moods and the rule playlists; written to Spotify only if the settings and the user's consent allow it."""
+    from echostats_pipeline.playlists.rule_playlists import READY_MADE  # noqa: PLC0415
+    from echostats_pipeline.playlists.spotify_copies import (  # noqa: PLC0415
+        may_write,
+        read_edits,
+        write_to_spotify,
+    )
+    from echostats_pipeline.playlists.vocabulary import MOODS  # noqa: PLC0415
+
+    writes = store.settings.playlists_to_spotify and may_write(store.get(), user)
+    if not writes:
+        made = [builder.stored(builder.of_mood(user, key)) for key in MOODS]
+        return made + [builder.stored(builder.by_rules(user, rules)) for rules in READY_MADE.values()]
+    found = []
+    with spotify.client(user) as client:
+        for key in MOODS:
+            read_edits(store.get(), client, user, f"mood:{key}", clock.now())
+            found.append(builder.stored(builder.of_mood(user, key)))
+        found += [builder.stored(builder.by_rules(user, rules)) for rules in READY_MADE.values()]
+        return [
+            write_to_spotify(store.get(), client, user, each, clock.now()) if each.tracks else each for each in found
+        ]
+
+
+def _answers(
+    store: StoreResource, clock: ClockResource, builder: "PlaylistBuilder", user: User
+) -> list[GeneratedPlaylist]:
+    """Answer the texts that applications have inserted for a user. A text that fails does not stop the others."""
+    from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart  # noqa: PLC0415
+    from echostats_pipeline.playlists.building import Request  # noqa: PLC0415
+
+    mart = PlaylistGeneratorMart(store.get(), store.settings, clock.now(), "")
+    made = []
+    for query in mart.pending(user):
+        request = Request(query.text, query_id=query.query_id)
+        try:
+            made.append(builder.stored(builder.from_words(user, request)))
+        except SpotifyError:
+            raise
+        except EchostatsError as error:
+            made.append(builder.failed(user, request, str(error)))
+    return made

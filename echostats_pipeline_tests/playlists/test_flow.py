@@ -1,0 +1,411 @@
+"""Playlists from the database to Spotify, to Playlist Generator's database, and back as feedback."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+import spotipy
+from bson import ObjectId
+
+from echostats_pipeline.errors import InsufficientScope, SpotifyUnavailable
+from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart, waiting_users
+from echostats_pipeline.marts.playlist_generator.database import OWNED, database, track_object_id, user_object_id
+from echostats_pipeline.model.playlists import GeneratedPlaylist
+from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.automation.run_requests import weekly_requests
+from echostats_pipeline.orchestration.automation.sensors import unanswered_queries
+from echostats_pipeline.playlists.building import PlaylistBuilder, Request
+from echostats_pipeline.playlists.rule_playlists import RulePlaylist
+from echostats_pipeline.playlists.spotify_copies import read_edits, write_to_spotify
+from echostats_pipeline.settings import load_settings
+from echostats_pipeline.storage.indexes import ensure_indexes, index_problems
+from echostats_pipeline.storage.installed import databases_of
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.validators import ensure_validators, validator_problems
+from echostats_pipeline_tests.conftest import NOW, Pipeline
+
+SONGS = 400
+SCOPE = "playlist-read-private playlist-modify-private user-read-private"
+CALM = "calm, energy below 0.6"
+
+
+@pytest.fixture
+def listener(pipeline: Pipeline) -> User:
+    """A user who has played many songs of the simulated catalogue, all of them with audio features."""
+    user = pipeline.connect()
+    world = pipeline.installation.simulator.world
+    tracks, plays = [], []
+    for number, track in enumerate(list(world.releases.tracks.values())[:SONGS]):
+        features = world.releases.audio_features.get(track.id)
+        tracks.append(
+            {
+                "spotify_id": track.id,
+                "name": track.name,
+                "artists": [{"spotify_id": each.id, "name": each.name} for each in track.artists],
+                "album": {"spotify_id": track.album.id, "name": track.album.name, "release_date": "1999-01-01"},
+                "duration_ms": track.duration_ms,
+                "genres": list(track.artists[0].genres),
+                "enriched_at": NOW,
+                "changed_at": NOW,
+                "fetched_at": NOW,
+                "audio_features": None if features is None else asdict(features),
+            }
+        )
+        plays.append(play(user, track.id, NOW - timedelta(days=1 + number % 200, minutes=number)))
+    pipeline.store.db["tracks"].insert_many(tracks)
+    pipeline.store.db["listening_history"].insert_many(plays)
+    pipeline.store.marks.mark(user.user_id, "listening_history", ["2025-06-01"])
+    return user
+
+
+def play(user: User, track_id: str, at: datetime, **more: Any) -> dict[str, Any]:
+    """A play as the core stores it."""
+    track = {"spotify_id": track_id, "name": track_id, "artist_name": "", "album_name": "", "duration_ms": 200_000}
+    context = {"context_type": "", "context_uri": "", "ms_played": None, "source": "api"}
+    return {"user_id": user.user_id, "track": track, "played_at": at, **context, **more}
+
+
+def builder(pipeline: Pipeline) -> PlaylistBuilder:
+    return PlaylistBuilder(pipeline.store, pipeline.installation.settings, pipeline.installation.now())
+
+
+def written(pipeline: Pipeline, user: User, text: str = CALM, **how: Any) -> GeneratedPlaylist:
+    """A playlist at Spotify, made after reading what the user has changed there."""
+    now = pipeline.installation.now()
+    with pipeline.installation.client(user) as client:
+        read_edits(pipeline.store, client, user, "words", now)
+        made = builder(pipeline).from_words(user, Request(text, **how))
+        return write_to_spotify(pipeline.store, client, user, builder(pipeline).stored(made), now)
+
+
+@pytest.fixture
+def theirs(pipeline: Pipeline, listener: User) -> spotipy.Spotify:
+    """Another client of the same user, which does not know of this pipeline."""
+    simulator = pipeline.installation.simulator
+    code = simulator.consent(listener.spotify_id, client_id="other", redirect_uri="http://127.0.0.1:1/", scope=SCOPE)
+    grant = simulator.tokens.redeem(code, "other", "http://127.0.0.1:1/", None)
+    client = spotipy.Spotify(auth=simulator.tokens.access_token(grant), retries=0, status_retries=0)
+    client.prefix = f"{simulator.base_url}/v1/"
+    return client
+
+
+def rows(theirs: spotipy.Spotify, playlist_id: str) -> list[str]:
+    """What the other client reads in a playlist."""
+    found, offset = [], 0
+    while page := theirs.playlist_items(playlist_id, limit=50, offset=offset)["items"]:
+        found += [(row.get("item") or row["track"])["id"] for row in page]
+        offset += 50
+    return found
+
+
+def named(theirs: spotipy.Spotify) -> list[str]:
+    """Ids of the playlists that this pipeline has made."""
+    return [
+        each["id"] for each in theirs.current_user_playlists()["items"] if "echostats" in (each["description"] or "")
+    ]
+
+
+def ids(made: GeneratedPlaylist) -> list[str]:
+    return [track.spotify_id for track in made.tracks]
+
+
+def test_one_private_playlist_is_written_and_overwritten_and_edits_are_obeyed(
+    pipeline: Pipeline, listener: User, theirs: spotipy.Spotify
+) -> None:
+    made = written(pipeline, listener, songs=12)
+    assert named(theirs) == [made.spotify_id]
+    assert rows(theirs, made.spotify_id) == ids(made)
+    about = theirs.playlist(made.spotify_id)
+    assert (about["public"], about["name"]) == (False, made.name)
+    gone, new = ids(made)[2], ids(written(pipeline, listener, "party energy above 0.6", songs=3))[0]
+    written(pipeline, listener, songs=12)
+    theirs.playlist_remove_all_occurrences_of_items(made.spotify_id, [gone])
+    theirs.playlist_add_items(made.spotify_id, [f"spotify:track:{new}"])
+    again = written(pipeline, listener, songs=12)
+    assert again.spotify_id == made.spotify_id
+    assert named(theirs) == [made.spotify_id]
+    assert gone not in ids(again)
+    edits = {(each.event, each.spotify_id) for each in pipeline.store.playlists.edits(listener.user_id)}
+    assert edits == {("remove_from_playlist", gone), ("add_to_playlist", new)}
+    long = long_one(pipeline, listener)
+    with pipeline.installation.client(listener) as client:
+        long = write_to_spotify(pipeline.store, client, listener, long, NOW)
+    assert rows(theirs, long.spotify_id) == ids(long)
+    assert len(ids(long)) == 230
+    logged = pipeline.store.db["api_logs"].distinct("method", {"user_id": listener.user_id})
+    assert {"POST", "PUT"} <= set(logged)
+
+
+def test_a_crash_between_creating_and_storing_leaves_no_second_playlist(
+    pipeline: Pipeline, listener: User, theirs: spotipy.Spotify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = builder(pipeline).stored(builder(pipeline).from_words(listener, Request(CALM, songs=5)))
+    with pipeline.installation.client(listener) as client:
+        create = client.create_playlist
+
+        def dies(name: str, description: str) -> dict[str, Any]:
+            create(name, description)
+            raise SpotifyUnavailable("The answer never came.", status_code=503)
+
+        monkeypatch.setattr(client, "create_playlist", dies)
+        with pytest.raises(SpotifyUnavailable):
+            write_to_spotify(pipeline.store, client, listener, made, NOW)
+    (orphan,) = named(theirs)
+    done = written(pipeline, listener, songs=5)
+    assert done.spotify_id == orphan
+    assert named(theirs) == [orphan]
+
+
+def test_a_write_that_dies_half_way_is_repeated_and_is_no_edit(
+    pipeline: Pipeline, listener: User, theirs: spotipy.Spotify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = long_one(pipeline, listener)
+    with pipeline.installation.client(listener) as client:
+        monkeypatch.setattr(client, "add_items", _unavailable)
+        with pytest.raises(SpotifyUnavailable):
+            write_to_spotify(pipeline.store, client, listener, made, NOW)
+        monkeypatch.undo()
+        assert read_edits(pipeline.store, client, listener, made.generator, NOW) == []
+        done = write_to_spotify(pipeline.store, client, listener, made, NOW)
+    assert named(theirs) == [done.spotify_id]
+    assert rows(theirs, done.spotify_id) == ids(done)
+    assert pipeline.store.playlists.edits(listener.user_id) == []
+
+
+def long_one(pipeline: Pipeline, listener: User) -> GeneratedPlaylist:
+    """A playlist that takes three calls to write."""
+    rules = RulePlaylist("long", "Long", "", {"all": [{"gt": {"playCount": 0}}], "limit": 230})
+    return builder(pipeline).stored(builder(pipeline).by_rules(listener, rules))
+
+
+def _unavailable(*_: Any) -> str:
+    raise SpotifyUnavailable("Not now.", status_code=503)
+
+
+def test_without_the_consent_nothing_is_written_and_everything_else_works(pipeline: Pipeline, listener: User) -> None:
+    pipeline.store.db["spotify_tokens"].update_one(
+        {"user_id": listener.user_id}, {"$set": {"scope": "user-read-private"}}
+    )
+    with pytest.raises(InsufficientScope, match="connect --playlists"):
+        written(pipeline, listener, songs=5)
+    (made,) = pipeline.store.playlists.of(listener.user_id)
+    assert (made.status, made.spotify_id, len(made.tracks)) == ("completed", "", 5)
+
+
+@pytest.mark.parametrize("regime", ["extended", "legacy_dev", "restricted_dev"])
+def test_playlists_are_written_in_every_regime(
+    pipeline: Pipeline, listener: User, theirs: spotipy.Spotify, regime: str
+) -> None:
+    pipeline.installation.simulator.behave(regime=regime)
+    made = written(pipeline, listener, songs=4)
+    assert rows(theirs, made.spotify_id) == ids(made)
+
+
+def test_skips_in_a_week_of_listening_change_the_next_playlist_in_the_right_direction(
+    pipeline: Pipeline, listener: User
+) -> None:
+    history, energies, skipped_ids = pipeline.store.db["listening_history"], [], set[str]()
+    for day in range(7):
+        made = written(pipeline, listener, "", songs=14)
+        energies.append(_energy(made))
+        loud = {track.spotify_id for track in made.tracks if (track.energy or 0) > 0.55}
+        skipped_ids |= loud
+        at = pipeline.installation.now()
+        plays = []
+        for track in made.tracks:
+            heard = 9_000 if track.spotify_id in loud else track.duration_ms
+            at += timedelta(milliseconds=heard)
+            ended = {"skipped": heard == 9_000, "reason_end": "fwdbtn" if heard == 9_000 else "trackdone"}
+            context = {"context_type": "playlist", "context_uri": f"spotify:playlist:{made.spotify_id}"}
+            plays.append(play(listener, track.spotify_id, at, ms_played=heard, playback=ended, **context))
+        history.insert_many(plays)
+        pipeline.installation.clock.advance(timedelta(days=1))
+        assert day < 7
+    last = builder(pipeline).from_words(listener, Request("", songs=14))
+    assert _energy(last) < energies[0] - 0.1
+    assert not skipped_ids & set(ids(last))
+
+
+def _energy(made: GeneratedPlaylist) -> float:
+    known = [track.energy for track in made.tracks if track.energy is not None]
+    return sum(known) / len(known)
+
+
+def with_mart(pipeline: Pipeline, name: str) -> Pipeline:
+    """The installation with Playlist Generator's database."""
+    environ = {
+        **pipeline.installation.environ,
+        "ECHOSTATS_MARTS": "playlist_generator",
+        "ECHOSTATS_PLAYLIST_GENERATOR_DB": name,
+    }
+    settings = load_settings(environ, env_file=None)
+    databases = databases_of(settings)
+    ensure_indexes(pipeline.store.db, databases)
+    ensure_validators(pipeline.store.db, databases)
+    store = Store.of(pipeline.store.db, databases)
+    return replace(
+        pipeline, installation=replace(pipeline.installation, environ=environ, settings=settings, store=store)
+    )
+
+
+@pytest.fixture
+def mart(pipeline: Pipeline) -> Iterator[Pipeline]:
+    name = f"playlists_{ObjectId()}"
+    yield with_mart(pipeline, name)
+    pipeline.store.db.client.drop_database(name)
+
+
+def contents(pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
+    """All documents of Playlist Generator's database but for the stamps of runs."""
+    at = PlaylistGeneratorMart(pipeline.store, pipeline.installation.settings, NOW, "")
+    stamps = {"runId": 0, "updatedAt": 0, "activatedAt": 0}
+    return {
+        each.name: list(at.collection(each.name).find({}, stamps).sort("_id"))
+        for each in database(pipeline.installation.settings).collections
+    }
+
+
+def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipeline, listener: User) -> None:
+    store, settings = mart.store, mart.installation.settings
+    at = PlaylistGeneratorMart(store, settings, NOW, "")
+    owner, theirs = user_object_id(listener.user_id), ObjectId()
+    at.collection("users").insert_one(
+        {"_id": theirs, "spotifyUserId": listener.spotify_id, "preferences": {"energyRange": [0.0, 0.5]}}
+    )
+    asked = [
+        at.collection("moodqueries").insert_one({"userId": theirs, "rawText": text, "createdAt": NOW}).inserted_id
+        for text in ("happy", "jazz from 1901")
+    ]
+    with dg.build_sensor_context(instance=mart.instance, resources=mart.resources()) as context:
+        (request,) = unanswered_queries(context)
+    run = mart.run("playlist_answers", partition_key=request.partition_key)
+    assert run.success
+    assert all(check.passed for check in run.get_asset_check_evaluations())
+    sessions = [at.collection("generationsessions").find_one({"moodQueryId": each}) or {} for each in asked]
+    assert [each["status"] for each in sessions] == ["completed", "failed"]
+    assert "Shorter than the 60 minutes asked for" in sessions[1]["error"]
+    (made,) = at.collection("playlists").find({"sourceSessionId": sessions[0]["_id"]})
+    assert [each["trackId"] for each in made["tracks"]] == sessions[0]["ordering"]
+    query = at.collection("moodqueries").find_one({"_id": asked[0]}) or {}
+    assert (query["rawText"], query["userId"], query["modelVersion"]) == ("happy", owner, "rules-1.0")
+    assert query["parsed"]["energyRange"] == [0.6, 1.0]
+    assert at.preferences(listener) == {"energy": (0.0, 0.5)}
+    disliked = made["tracks"][0]["trackId"]
+    said = {"userId": owner, "trackId": disliked, "event": "dislike", "createdAt": NOW}
+    at.collection("feedbackevents").insert_one({**said, "_id": ObjectId()})
+    at.collection("moods").update_one({"key": "happy"}, {"$set": {"label": "Joy"}})
+    assert waiting_users(store) == set()
+    before = contents(mart)
+    at.update(listener, whole=True)
+    assert contents(mart) == {**before, "userlibraries": contents(mart)["userlibraries"]}
+    track = at.collection("userlibraries").find_one({"userId": owner, "trackId": disliked}) or {}
+    assert track["like"] is False
+    again = PlaylistBuilder(store, settings, NOW, at.said).from_words(listener, Request("happy"))
+    assert disliked not in {track_object_id(each) for each in ids(again)}
+    assert index_problems(store.db, store.databases) == []
+    assert validator_problems(store.db, store.databases) == []
+
+
+def test_what_is_built_bit_by_bit_is_what_is_built_at_once_and_is_removed_with_the_user(
+    mart: Pipeline, listener: User
+) -> None:
+    store, settings = mart.store, mart.installation.settings
+    track_ids = store.db["tracks"].distinct("spotify_id")
+    saved = {"user_id": listener.user_id, "name": "", "artist_name": "", "album_name": "", "duration_ms": 1}
+    store.db["saved_tracks"].insert_many([{**saved, "spotify_id": each, "added_at": NOW} for each in track_ids[:3]])
+    first = PlaylistGeneratorMart(store, settings, NOW, "first")
+    first.update(listener)
+    for text in (CALM, "party"):
+        made = builder(mart).stored(builder(mart).from_words(listener, Request(text, songs=6)))
+        first.update(listener)
+    made.spotify_id, made.written_at = "abc", NOW
+    store.playlists.put(made)
+    at = NOW + timedelta(minutes=30)
+    context = {"context_type": "playlist", "context_uri": "spotify:playlist:abc"}
+    store.db["listening_history"].insert_many(
+        [
+            play(listener, made.tracks[0].spotify_id, at, **context),
+            play(
+                listener,
+                made.tracks[2].spotify_id,
+                at + timedelta(milliseconds=made.tracks[2].duration_ms + 9000),
+                **context,
+            ),
+        ]
+    )
+    store.db["saved_tracks"].delete_one({"spotify_id": track_ids[0]})
+    store.marks.mark(listener.user_id, "listening_history", ["2025-06-15"])
+    store.playlists.put(made)
+    assert waiting_users(store) == {listener.user_id}
+    first.update(listener)
+    assert waiting_users(store) == set()
+    assert first.update(listener) == {"moods": 0} or sum(first.update(listener).values()) == 0
+    kept = contents(mart)
+    events = [(each["event"], each["position"], each["contextJson"]) for each in kept["feedbackevents"]]
+    assert sorted(events) == [
+        ("play", 0, '{"derived": true}'),
+        ("play", 2, '{"derived": true}'),
+        ("skip", 1, '{"derived": true, "inferred": true}'),
+    ]
+    left = [each for each in kept["userlibraries"] if each.get("removedAt")]
+    assert [each["trackId"] for each in left] == [track_object_id(track_ids[0])]
+    for name in (*OWNED, "users", "tracks", "moods", "modelregistries"):
+        first.collection(name).delete_many({})
+    PlaylistGeneratorMart(store, settings, NOW, "at once").update(listener, whole=True)
+    assert without_creation(contents(mart)) == without_creation(kept)
+    assert {label for label in store.owned.counts(listener) if "playlists_" in label} == {
+        f"{settings.playlist_generator_db}.{name}"
+        for name in ("users", "userlibraries", "moodqueries", "generationsessions", "playlists", "feedbackevents")
+    }
+    store.removals.remember(listener.user_id, NOW)
+    store.removals.sweep()
+    assert store.owned.counts(listener) == {}
+
+
+def without_creation(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """The same without when a user's document was first written."""
+    return {
+        name: [{**each, "createdAt": None} if name == "users" else each for each in some]
+        for name, some in found.items()
+    }
+
+
+def test_a_run_shows_the_playlist_as_a_table_and_a_picture(pipeline: Pipeline, listener: User) -> None:
+    config = {"ops": {"generated_playlists": {"config": {"text": CALM, "minutes": 30, "arc": "rise"}}}}
+    run = pipeline.run("playlist_build", partition_key=listener.partition_key, run_config=config)
+    assert run.success
+    (shown,) = run.asset_materializations_for_node("generated_playlists")
+    assert {"playlists", "understood", "songs_in_order", "curve"} <= shown.metadata.keys()
+    assert "data:image/svg+xml" in str(shown.metadata["curve"].value)
+    (made,) = pipeline.store.playlists.of(listener.user_id)
+    assert (made.text, made.arc, made.minutes, made.dagster_run_id) == (CALM, "rise", 30, run.run_id)
+    assert made.tracks
+
+
+def test_a_week_has_six_moods_and_four_rule_playlists_and_repeats_nothing(pipeline: Pipeline, listener: User) -> None:
+    for _ in range(2):
+        assert pipeline.run("weekly_playlists", partition_key=listener.partition_key).success
+    made = pipeline.store.playlists.of(listener.user_id)
+    assert len(made) == 20
+    for mood in ("happy", "sad", "energetic", "chill", "focus", "party"):
+        of_mood = [set(ids(each)) for each in made if each.generator == f"mood:{mood}"]
+        assert of_mood[0] & of_mood[1] == set()
+    assert all(len(each.tracks) <= 50 for each in made)
+
+
+def test_the_week_begins_on_monday_in_the_zone_of_each_user() -> None:
+    users = [
+        User(_id=ObjectId(), spotify_id=name, partition_key=f"{name}-123456", timezone=zone)
+        for name, zone in (("ann", "Pacific/Auckland"), ("bob", "America/Los_Angeles"))
+    ]
+    order = [user.partition_key for user in users]
+    sunday = datetime(2026, 3, 15, 20, tzinfo=UTC)  # Monday, 09:00, in Auckland
+
+    def keys(now: datetime) -> set[str | None]:
+        return {each.run_key for each in weekly_requests(users, now, order=order, batch_size=1)}
+
+    assert keys(sunday) == {f"ann-123456@{date(2026, 3, 16)}", f"bob-123456@{date(2026, 3, 9)}"}
+    assert keys(sunday + timedelta(days=1)) == {f"{key}@{date(2026, 3, 16)}" for key in order}
