@@ -18,7 +18,7 @@ from echostats_pipeline.orchestration.assets import (
     snapshots,
     sources,
 )
-from echostats_pipeline.orchestration.assets.marts import echotune, playlist_generator
+from echostats_pipeline.orchestration.assets.marts import answered_queries, echotune, playlist_generator
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
 from echostats_pipeline.orchestration.automation.sensors import MART_SENSORS, SENSORS, sync_sensors
@@ -35,8 +35,11 @@ from echostats_pipeline.orchestration.runs import SyncJobsResource
 from echostats_pipeline.settings import Mart, Settings, load_settings
 
 MODULES = (sources, ingestion, rollups, snapshots, recommendations, playlists, report, library, catalog)
-MARTS: Mapping[Mart, dg.AssetsDefinition] = {"echotune": echotune, "playlist_generator": playlist_generator}
-"""The asset of each mart."""
+MARTS: Mapping[Mart, Sequence[dg.AssetsDefinition]] = {
+    "echotune": (echotune,),
+    "playlist_generator": (answered_queries, playlist_generator),
+}
+"""The assets of each mart."""
 
 
 def build_resources(store: StoreResource | None = None, clock: ClockResource | None = None) -> dict[str, Any]:
@@ -75,7 +78,10 @@ def build_definitions(
     settings = settings or Settings(home=Path())
     list_no_days_above_steps()
     return dg.Definitions(
-        assets=[*_since(first, dg.load_assets_from_modules(MODULES)), *(MARTS[mart] for mart in settings.marts)],
+        assets=[
+            *_since(first, dg.load_assets_from_modules(MODULES)),
+            *(asset for mart in settings.marts for asset in MARTS[mart]),
+        ],
         asset_checks=[*CHECKS, *(check for mart in settings.marts for check in MART_CHECKS[mart])],
         jobs=[*JOBS, *(job for mart in settings.marts for job in MART_JOBS[mart])],
         sensors=[

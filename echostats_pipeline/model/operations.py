@@ -144,6 +144,15 @@ class ImportReject(Document):
     rejected_at: UtcDatetime = Field(default_factory=utc_now)
 
 
+class DepartedTrack(Embedded):
+    """A track that a user has removed from the library."""
+
+    spotify_id: str
+    """The track."""
+    noticed_at: UtcDatetime
+    """When that was noticed."""
+
+
 class MartState(Document):
     """How far a mart has read, and what it must not forget about a user (collection ``mart_states``)."""
 
@@ -162,8 +171,8 @@ class MartState(Document):
     """Tracks that the user has saved in an application."""
     library: list[str] = Field(default_factory=list)
     """Tracks that were in the user's library at the last update."""
-    departed: dict[str, UtcDatetime] = Field(default_factory=dict)
-    """When it was noticed that a track has left the library, by its id."""
+    departed: list[DepartedTrack] = Field(default_factory=list)
+    """Tracks that have left the library."""
 
 
 class ChangeMark(Document):

@@ -11,6 +11,8 @@ Arc = Literal["flat", "rise", "fall", "peak"]
 GenerationStatus = Literal["processing", "completed", "failed"]
 SongSource = Literal["history", "library", "other_users", "recommended"]
 EditKind = Literal["add_to_playlist", "remove_from_playlist"]
+FASTEST = 200.0
+"""The tempo, in beats per minute, that counts as 1 in a feature vector."""
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 """The least and the largest value, both included."""
 

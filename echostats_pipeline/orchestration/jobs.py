@@ -13,7 +13,7 @@ from echostats_pipeline.orchestration.assets.ingestion import (
     streaming_history_import,
 )
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks, top_items
-from echostats_pipeline.orchestration.assets.marts import echotune, playlist_generator
+from echostats_pipeline.orchestration.assets.marts import answered_queries, echotune, playlist_generator
 from echostats_pipeline.orchestration.assets.playlists import generated_playlists
 from echostats_pipeline.orchestration.assets.recommendations import (
     artist_albums,
@@ -148,9 +148,8 @@ weekly_playlists = dg.define_asset_job(
 )
 playlist_answers = dg.define_asset_job(
     "playlist_answers",
-    _selection([generated_playlists, playlist_generator], [of_playlist_generator]),
+    _selection([answered_queries, playlist_generator], [of_playlist_generator]),
     description="Answer the texts that applications have inserted into Playlist Generator's database.",
-    config=playlist_config("queries"),
     tags=at_most(minutes=15),
 )
 playlist_generator_build = dg.define_asset_job(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from echostats_pipeline.model.playlists import Arc
-from echostats_pipeline.transforms.sound import FASTEST, FEATURE_WEIGHTS
+from echostats_pipeline.model.playlists import FASTEST, Arc
+from echostats_pipeline.transforms.sound import FEATURE_WEIGHTS
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]

@@ -20,8 +20,6 @@ FURTHEST = 3.0
 """Largest distance from the median, in interquartile ranges, that is told apart."""
 BRIGHTNESS = {"valence": 0.5, "energy": 0.3, "acousticness": -0.2}
 """Brightness is no feature of Spotify's: it is derived by these weights, plus 0.2."""
-FASTEST = 200.0
-"""The tempo, in beats per minute, that counts as 1 in a feature vector."""
 
 
 @dataclass(frozen=True, eq=False)

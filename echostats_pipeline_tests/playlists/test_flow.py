@@ -280,8 +280,9 @@ def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipelin
         for text in ("happy", "jazz from 1901")
     ]
     with dg.build_sensor_context(instance=mart.instance, resources=mart.resources()) as context:
-        (request,) = unanswered_queries(context)
-    run = mart.run("playlist_answers", partition_key=request.partition_key)
+        requests: Any = unanswered_queries(context)
+    assert [each.partition_key for each in requests] == [listener.partition_key]
+    run = mart.run("playlist_answers", partition_key=listener.partition_key)
     assert run.success
     assert all(check.passed for check in run.get_asset_check_evaluations())
     sessions = [at.collection("generationsessions").find_one({"moodQueryId": each}) or {} for each in asked]
@@ -398,7 +399,7 @@ def test_a_week_has_six_moods_and_four_rule_playlists_and_repeats_nothing(pipeli
 
 def test_the_week_begins_on_monday_in_the_zone_of_each_user() -> None:
     users = [
-        User(_id=ObjectId(), spotify_id=name, partition_key=f"{name}-123456", timezone=zone)
+        User(id=ObjectId(), spotify_id=name, partition_key=f"{name}-123456", timezone=zone)
         for name, zone in (("ann", "Pacific/Auckland"), ("bob", "America/Los_Angeles"))
     ]
     order = [user.partition_key for user in users]

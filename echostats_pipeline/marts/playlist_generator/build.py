@@ -23,7 +23,7 @@ from echostats_pipeline.marts.playlist_generator.database import (
     user_object_id,
 )
 from echostats_pipeline.marts.writing import SOURCE, SharedDocument, Update, insert, put
-from echostats_pipeline.model.operations import MartState
+from echostats_pipeline.model.operations import DepartedTrack, MartState
 from echostats_pipeline.model.playlists import GeneratedPlaylist
 from echostats_pipeline.model.users import User
 from echostats_pipeline.playlists.feedback import Said, listening_events
@@ -162,12 +162,11 @@ class PlaylistGeneratorMart:
         owner = user_object_id(user.user_id)
         rows = self._library_rows(user)
         present = set(rows.filter("in_library")["track_id"])
-        for track_id in set(state.library) - present:
-            state.departed.setdefault(track_id, self.now)
-        for track_id in present & state.departed.keys():
-            del state.departed[track_id]
+        departed = {each.spotify_id: each.noticed_at for each in state.departed if each.spotify_id not in present}
+        departed = {**dict.fromkeys(set(state.library) - present, self.now), **departed}
+        state.departed = [DepartedTrack(spotify_id=each, noticed_at=at) for each, at in sorted(departed.items())]
         state.library = sorted(present)
-        gone = [each for each in state.departed if each not in set(rows["track_id"])]
+        gone = sorted(departed.keys() - set(rows["track_id"]))
         if gone:
             rows = pl.concat([rows, pl.DataFrame({"track_id": gone})], how="diagonal").with_columns(
                 pl.col("skips").fill_null(0)
@@ -177,7 +176,7 @@ class PlaylistGeneratorMart:
         kept: list[ObjectId] = []
 
         def documents() -> Iterator[SharedDocument]:
-            for each in mappings.library_documents(owner, rows.iter_rows(named=True), state.departed, disliked):
+            for each in mappings.library_documents(owner, rows.iter_rows(named=True), departed, disliked):
                 kept.append(each.id)
                 yield each
 

@@ -13,13 +13,13 @@ from echostats_pipeline.marts.ids import object_id
 from echostats_pipeline.marts.playlist_generator.database import track_object_id, user_object_id
 from echostats_pipeline.marts.writing import SharedDocument
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
-from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistEdit, Understanding
+from echostats_pipeline.model.playlists import FASTEST, GeneratedPlaylist, PlaylistEdit, Understanding
 from echostats_pipeline.model.recommendations import ModelActivation, ModelEvaluation
 from echostats_pipeline.model.users import User
 from echostats_pipeline.playlists.feedback import ListeningEvent
 from echostats_pipeline.playlists.understanding import PARSER
 from echostats_pipeline.playlists.vocabulary import BOUNDS, MOODS, PHRASES
-from echostats_pipeline.transforms.sound import FASTEST, brightness
+from echostats_pipeline.transforms.sound import brightness
 
 CONFIDENCE = 0.8
 """Confidence of audio features with a derived value."""

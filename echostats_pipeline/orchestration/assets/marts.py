@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.marts.echotune.build import EchoTuneMart, MartUpdate
 from echostats_pipeline.marts.echotune.database import database
 from echostats_pipeline.marts.playlist_generator.database import database as playlist_generator_database
+from echostats_pipeline.model.playlists import GeneratedPlaylist
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks
-from echostats_pipeline.orchestration.assets.metadata import by_user
-from echostats_pipeline.orchestration.assets.playlists import generated_playlists
+from echostats_pipeline.orchestration.assets.metadata import by_user, playlist_overview
+from echostats_pipeline.orchestration.assets.playlists import builder_of, generated_playlists, report_on
 from echostats_pipeline.orchestration.assets.recommendations import recommendations
-from echostats_pipeline.orchestration.assets.schemas import columns_of
+from echostats_pipeline.orchestration.assets.schemas import collection_metadata, columns_of
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.orchestration.resources.clock import ClockResource
@@ -76,12 +78,63 @@ def echotune(
     owners=[OWNER],
     code_version="1",
     backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata=collection_metadata("generated_playlists"),
+    deps=[listening_history, saved_tracks, playlists, tracks, audio_features, recommendations],
+)
+def answered_queries(
+    context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
+) -> dg.MaterializeResult:
+    """Playlists that answer the texts which applications have inserted into Playlist Generator's `moodqueries`.
+
+    For these applications: the answers are stored like all generated playlists, and the next asset writes them into
+    Playlist Generator's database. Nothing is written to Spotify.
+    """
+    made = jobs.for_each_user(context, partial(_answer, store, clock, context.run.run_id))
+    return dg.MaterializeResult(metadata=playlist_overview(made))
+
+
+def _answer(
+    store: StoreResource, clock: ClockResource, run_id: str, user: User, _: Sequence[date], step: Step
+) -> list[GeneratedPlaylist]:
+    """Answer the texts of a user. A text that fails does not stop the others."""
+    from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart  # noqa: PLC0415
+    from echostats_pipeline.playlists.building import Request  # noqa: PLC0415
+
+    mart = PlaylistGeneratorMart(store.get(), store.settings, clock.now(), run_id)
+    builder, made = builder_of(store, clock, run_id), []
+    for query in mart.pending(user):
+        request = Request(query.text, query_id=query.query_id)
+        try:
+            made.append(builder.stored(builder.from_words(user, request)))
+        except EchostatsError as error:
+            made.append(builder.failed(user, request, str(error)))
+    report_on(step, made)
+    return made
+
+
+@dg.asset(
+    partitions_def=USERS,
+    group_name=GROUP,
+    kinds={"mongodb", "python"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
     freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50)),
     metadata={
         each.name: dg.TableSchema(list(columns_of(each)))
         for each in playlist_generator_database(Settings(home=Path())).collections
     },
-    deps=[listening_history, playlists, saved_tracks, tracks, artists, albums, audio_features, generated_playlists],
+    deps=[
+        listening_history,
+        playlists,
+        saved_tracks,
+        tracks,
+        artists,
+        albums,
+        audio_features,
+        generated_playlists,
+        answered_queries,
+    ],
 )
 def playlist_generator(
     context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource

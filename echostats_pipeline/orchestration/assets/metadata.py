@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from echostats_pipeline.model.operations import FileImport
-from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistSong
+from echostats_pipeline.model.playlists import FASTEST, GeneratedPlaylist, PlaylistSong
 from echostats_pipeline.model.recommendations import (
     ModelEvaluation,
     RecommendationList,
@@ -27,7 +27,6 @@ from echostats_pipeline.stages.artist_tags import TagProgress
 from echostats_pipeline.stages.statistics import Snapshots
 from echostats_pipeline.storage.catalog import CatalogProgress
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.sound import FASTEST
 from echostats_pipeline.transforms.statistics.overview import HOURS_A_DAY, plays_per_day, plays_per_weekday_and_hour
 
 OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed", "short")

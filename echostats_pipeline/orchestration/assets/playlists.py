@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 import dagster as dg
 from pydantic import Field
 
-from echostats_pipeline.errors import EchostatsError, SpotifyError
 from echostats_pipeline.model.playlists import Arc, GeneratedPlaylist
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
@@ -23,7 +22,7 @@ from echostats_pipeline.orchestration.assets.recommendations import recommendati
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
 from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.orchestration.resources.clock import ClockResource
-from echostats_pipeline.orchestration.resources.spotify import SpotifyResource
+from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, SpotifyResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
 
@@ -36,10 +35,8 @@ GROUP = "playlists"
 class PlaylistConfig(dg.Config):
     """Run configuration: which playlists to make."""
 
-    kind: Literal["words", "weekly", "queries"] = Field(
-        default="words",
-        description="`words`: one from the text; `weekly`: the moods and rule playlists of the week; `queries`: the "
-        "answers to texts that applications have inserted.",
+    kind: Literal["words", "weekly"] = Field(
+        default="words", description="`words`: one from the text; `weekly`: the moods and rule playlists of the week."
     )
     text: str = Field(default="", description='Words, like "rainy sunday, calm, no vocals".')
     minutes: float | None = Field(default=None, description="Longest duration; 60 unless the words say it.")
@@ -57,6 +54,7 @@ class PlaylistConfig(dg.Config):
     kinds={"mongodb", "python"},
     owners=[OWNER],
     code_version="1",
+    pool=SPOTIFY_POOL,
     backfill_policy=dg.BackfillPolicy.single_run(),
     metadata=collection_metadata("generated_playlists"),
     deps=[listening_history, saved_tracks, playlists, tracks, audio_features, recommendations],
@@ -71,8 +69,8 @@ def generated_playlists(
 ) -> dg.MaterializeResult:
     """One document per playlist that was made: what was asked, what was understood, the songs and why each is there.
 
-    For readers, in `echostats playlist` and in the mart of Playlist Generator. Made on demand, once a week for every
-    user, and for every text that an application inserts.
+    For readers, in `echostats playlist` and in the mart of Playlist Generator. Made on demand, and once a week for
+    every user.
     """
     made = jobs.for_each_user(context, partial(_make, config, store, spotify, clock, context.run.run_id))
     count = sum(map(len, made.values()))
@@ -92,19 +90,23 @@ def _make(
     step: Step,
 ) -> list[GeneratedPlaylist]:
     """Make the playlists of a user."""
-    builder = _builder(store, clock, run_id)
+    builder = builder_of(store, clock, run_id)
     if config.kind == "words":
         made = [_of_words(config, store, spotify, clock, builder, user)]
-    elif config.kind == "weekly":
-        made = _of_the_week(store, spotify, clock, builder, user)
     else:
-        made = _answers(store, clock, builder, user)
-    well = sum(each.status == "completed" for each in made)
-    step.done(len(made), f"Made {well} playlists" + (f"; {len(made) - well} have no songs" if well < len(made) else ""))
+        made = _of_the_week(store, spotify, clock, builder, user)
+    report_on(step, made)
     return made
 
 
-def _builder(store: StoreResource, clock: ClockResource, run_id: str) -> "PlaylistBuilder":
+def report_on(step: Step, made: Sequence[GeneratedPlaylist]) -> None:
+    """Say in a step what was made."""
+    well = sum(each.status == "completed" for each in made)
+    step.done(len(made), f"Made {well} playlists" + (f"; {len(made) - well} have no songs" if well < len(made) else ""))
+
+
+def builder_of(store: StoreResource, clock: ClockResource, run_id: str) -> "PlaylistBuilder":
+    """The maker of playlists, which knows what users said in applications."""
     from echostats_pipeline.playlists.building import PlaylistBuilder  # noqa: PLC0415
 
     if "playlist_generator" not in store.settings.marts:
@@ -161,23 +163,3 @@ def _of_the_week(
         return [
             write_to_spotify(store.get(), client, user, each, clock.now()) if each.tracks else each for each in found
         ]
-
-
-def _answers(
-    store: StoreResource, clock: ClockResource, builder: "PlaylistBuilder", user: User
-) -> list[GeneratedPlaylist]:
-    """Answer the texts that applications have inserted for a user. A text that fails does not stop the others."""
-    from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart  # noqa: PLC0415
-    from echostats_pipeline.playlists.building import Request  # noqa: PLC0415
-
-    mart = PlaylistGeneratorMart(store.get(), store.settings, clock.now(), "")
-    made = []
-    for query in mart.pending(user):
-        request = Request(query.text, query_id=query.query_id)
-        try:
-            made.append(builder.stored(builder.from_words(user, request)))
-        except SpotifyError:
-            raise
-        except EchostatsError as error:
-            made.append(builder.failed(user, request, str(error)))
-    return made
