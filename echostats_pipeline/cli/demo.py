@@ -16,6 +16,7 @@ from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.run_requests import sync_request, users_requests
+from echostats_pipeline.orchestration.jobs import playlist_config
 from echostats_pipeline.settings import MARTS, Settings, load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.running import RunningSimulator
@@ -29,6 +30,7 @@ EXPORT_LENGTH = timedelta(days=3 * 365)
 EXPORT_AGE = timedelta(days=1)
 """The export ends before the present, so that plays come from the export, from the API, or from both."""
 TOP = 5
+PLAYLIST = "rainy sunday, calm"
 
 
 @click.command()
@@ -58,6 +60,8 @@ def demo() -> None:
             runner.run("Reading albums of artists", "album_reading")
             runner.run("Evaluating models of recommendations", "model_build")
             runner.run("Recommending songs", "recommendation_build", tags=of_all.tags)
+        words = playlist_config("words", text=PLAYLIST, minutes=45)
+        runner.run("Making a playlist for each user", "playlist_build", tags=of_all.tags, config=words)
         for user in users:
             run_of_user(runner, f"Writing the report of {user.display_name}", "report_build", user)
         for mart in settings.marts:
@@ -127,6 +131,7 @@ def next_steps(settings: Settings, user: User) -> str:
     """The commands to try next."""
     command = own_command()
     report = f"{command} report --open --user {user.partition_key}"
+    playlist = f'{command} playlist "{PLAYLIST}" --user {user.partition_key}'
     recommend = f"{command} recommend --user {user.partition_key}"
     return (
         f"Everything is in {settings.home}.\n"
@@ -134,7 +139,8 @@ def next_steps(settings: Settings, user: User) -> str:
         f"  {command} up                            open the Dagster UI; the simulated users go on listening\n"
         f"  {report}  a page to look at: top lists, calendar, discoveries\n"
         f"  {recommend}     songs to discover and to hear again, each with its reason\n"
+        f"  {playlist}  a playlist from words, and why\n"
         f'  mongosh "$({command} mongo uri)"        read the database; `{command} mongo stop` afterwards\n'
-        "  export ECHOSTATS_MARTS=echotune         before `up`: keep EchoTune's database up to date, too\n"
+        "  export ECHOSTATS_MARTS=echotune,playlist_generator   before `up`: keep their databases up to date, too\n"
         f"  {command} demo                          run it again: nothing is added twice"
     )

@@ -128,9 +128,9 @@ echotune_build = dg.define_asset_job(
 )
 
 
-def playlist_config(kind: str) -> dict[str, Any]:
-    """The configuration of a run that makes playlists of a kind, as `PlaylistConfig.kind`."""
-    return {"ops": {generated_playlists.op.name: {"config": {"kind": kind}}}}
+def playlist_config(kind: str, **wish: Any) -> dict[str, Any]:
+    """The configuration of a run that makes playlists, with fields of `PlaylistConfig`."""
+    return {"ops": {generated_playlists.op.name: {"config": {"kind": kind, **wish}}}}
 
 
 playlist_build = dg.define_asset_job(

@@ -1,6 +1,7 @@
 """Reads the songs that a user's playlists may be made of."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -53,11 +54,15 @@ def read_pool(store: Store, user: User, settings: Settings, now: datetime, misse
         missed: Skips that no play tells of, by track id.
     """
     rules = store.rules.of(user.user_id)
-    heard = heard_plays(store.plays.read(user.user_id), settings.min_play_ms, user.timezone, rules)
     library = store.recommendations.library(user.user_id).cast(dict(LIBRARY_SCHEMA.items()))
     offered, named = _offered(store, user) if settings.recommends else (OFFERED_SCHEMA.to_frame(), _named({}))
-    ids = pl.concat([heard["track_id"], library["track_id"], offered["track_id"]]).unique().sort().to_list()
-    known = store.playlists.tracks(ids, TRACKS_SCHEMA)
+    played = store.plays.track_ids(user.user_id)
+    ids = pl.concat([played, library["track_id"], offered["track_id"]]).drop_nulls().unique().sort().to_list()
+    with ThreadPoolExecutor(1) as beside:  # the server sorts plays into columns while this process reads tracks
+        reads = store.plays.read if exclusions(rules) else store.plays.read_nameless
+        plays = beside.submit(reads, user.user_id)
+        known = store.playlists.tracks(ids, TRACKS_SCHEMA)
+        heard = heard_plays(plays.result(), settings.min_play_ms, user.timezone, rules)
     missing = set(ids) - set(known["track_id"])
     names = {
         each: found for each, found in store.recommendations.library_names(user.user_id).items() if each in missing

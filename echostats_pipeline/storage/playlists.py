@@ -16,7 +16,19 @@ from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
 
 IDS_AT_ONCE = 20_000
-FIELDS = ("spotify_id", "name", "artists", "album", "duration_ms", "isrc", "genres", "audio_features", "explicit")
+FIELDS = (
+    "spotify_id",
+    "name",
+    "artists.spotify_id",
+    "artists.name",
+    "album.name",
+    "album.release_date",
+    "duration_ms",
+    "isrc",
+    "genres",
+    "explicit",
+    *(f"audio_features.{name}" for name in ("key", "mode", *AVERAGED_FEATURES)),
+)
 SOURCE: Source = "generated_playlists"
 
 
@@ -92,38 +104,44 @@ class PlaylistStore:
 
     def tracks(self, track_ids: Sequence[str], schema: pl.Schema) -> pl.DataFrame:
         """What the catalogue knows of tracks, as `playlists.pool.TRACKS_SCHEMA`."""
-        rows: list[Document] = []
+        names = schema.names()
+        rows: list[tuple[Any, ...]] = []
         fields = {"_id": 0, **dict.fromkeys(FIELDS, 1)}
         with bulk_decoding():
             for start in range(0, len(track_ids), IDS_AT_ONCE):
                 some = list(track_ids[start : start + IDS_AT_ONCE])
-                rows += map(_track, self._db["tracks"].find({"spotify_id": {"$in": some}}, fields))
-        return pl.DataFrame(rows, schema=schema)
+                found = self._db["tracks"].find({"spotify_id": {"$in": some}}, fields, batch_size=IDS_AT_ONCE)
+                rows += map(_track, found)
+            columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+            series = zip(names, columns, strict=True)
+            return pl.DataFrame([pl.Series(name, list(values), dtype=schema[name]) for name, values in series])
 
 
-def _track(track: Document) -> Document:
-    """A track of the catalogue as a row. Other programs may have written null for any field."""
-    artist: Document = next(iter(track.get("artists") or []), {})
-    album, features = track.get("album") or {}, track.get("audio_features") or {}
+def _track(track: Document) -> tuple[Any, ...]:
+    """A track of the catalogue, in the order of columns. Other programs may have written null for any field."""
+    artists, features = track.get("artists"), track.get("audio_features") or {}
+    artist: Document = artists[0] if artists else {}
+    album = track.get("album") or {}
     key: Any = features.get("key")
-    return {
-        "track_id": track["spotify_id"],
-        "name": track.get("name") or "",
-        "artist_id": artist.get("spotify_id") or "",
-        "artist_name": artist.get("name") or "",
-        "album_name": album.get("name") or "",
-        "isrc": (track.get("isrc") or "").upper(),
-        "duration_ms": track.get("duration_ms") or 0,
-        "explicit": track.get("explicit"),
-        "year": _year(album.get("release_date")),
-        "tags": track.get("genres") or [],
-        "key": key if isinstance(key, int) and key >= 0 else None,
-        "mode": features.get("mode"),
-        **{name: features.get(name) for name in AVERAGED_FEATURES},
-    }
+    known = features.get
+    return (
+        track["spotify_id"],
+        track.get("name") or "",
+        artist.get("spotify_id") or "",
+        artist.get("name") or "",
+        album.get("name") or "",
+        (track.get("isrc") or "").upper(),
+        track.get("duration_ms") or 0,
+        track.get("explicit"),
+        _year(album.get("release_date")),
+        track.get("genres") or [],
+        key if isinstance(key, int) and key >= 0 else None,
+        known("mode"),
+        *[known(name) for name in AVERAGED_FEATURES],
+    )
 
 
 def _year(released: Any) -> int | None:
     """The year of a release date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
-    begun = str(released or "")[:4]
-    return int(begun) if begun.isdigit() and begun != "0000" else None
+    begun = released[:4] if isinstance(released, str) else ""
+    return int(begun) if begun.isdecimal() and begun != "0000" else None

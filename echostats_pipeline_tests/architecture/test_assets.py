@@ -25,6 +25,7 @@ WRITES_FILES = {"listening_report"}
 """Assets that write no collection."""
 FRESH = {"recently_played", "daily_rollups", "analytics_snapshots", "playlists", "saved_tracks", "top_items"}
 CALLS_SPOTIFY = {
+    "generated_playlists",
     "recently_played",
     "tracks",
     "artists",

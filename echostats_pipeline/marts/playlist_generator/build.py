@@ -98,7 +98,7 @@ class PlaylistGeneratorMart:
         Returns:
             Documents written or deleted, by collection.
         """
-        user_id, written = user.user_id, Counter[str]()
+        user_id, written = user.user_id, Counter(dict.fromkeys((*OPTIONAL, "moods"), 0))
         state = self.store.mart_states.get(user_id, MART, LAYOUT)
         since = self.store.mart_states.catalog_read_at(MART, LAYOUT) if state is None else state.catalog_read_at
         since = None if whole else since

@@ -20,6 +20,7 @@ from echostats_pipeline.orchestration.assets.library import playlists, saved_tra
 from echostats_pipeline.orchestration.assets.metadata import playlist_overview, row_counts
 from echostats_pipeline.orchestration.assets.recommendations import recommendations
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
+from echostats_pipeline.orchestration.assets.sources import spotify as spotify_source
 from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, SpotifyResource
@@ -51,13 +52,13 @@ class PlaylistConfig(dg.Config):
 @dg.asset(
     partitions_def=USERS,
     group_name=GROUP,
-    kinds={"mongodb", "python"},
+    kinds={"spotify", "mongodb"},
     owners=[OWNER],
     code_version="1",
     pool=SPOTIFY_POOL,
     backfill_policy=dg.BackfillPolicy.single_run(),
     metadata=collection_metadata("generated_playlists"),
-    deps=[listening_history, saved_tracks, playlists, tracks, audio_features, recommendations],
+    deps=[spotify_source, listening_history, saved_tracks, playlists, tracks, audio_features, recommendations],
 )
 def generated_playlists(
     context: dg.AssetExecutionContext,
