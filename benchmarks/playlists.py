@@ -28,7 +28,8 @@ from echostats_pipeline.settings import Settings
 MOODS = ("happy", "sad", "energetic", "calm", "focus", "party", "dark", "bright", "mid-tempo", "energy 0.2 to 0.5")
 MORE = ("", "no vocals", "with vocals", "danceable", "acoustic", "slow", "fast", "late night", "low energy", "summer")
 GOAL_S, GOAL_SMOOTHER = 2.0, 0.4
-SHUFFLES, SONGS, CENTRES, SEED = 20, 20, 12, 16
+SHUFFLES, CENTRES, SEED = 20, 12, 16
+LENGTHS = (20, 50)
 
 
 def main() -> None:
@@ -41,7 +42,8 @@ def main() -> None:
         place.fill_catalogue(HEAVY)
         invent_features(place)
         measure_time(place, user, rounds)
-        measure_flow(place, user)
+        for songs in LENGTHS:
+            measure_flow(place, user, songs)
 
 
 def invent_features(place: Scene) -> None:
@@ -76,8 +78,8 @@ def measure_time(place: Scene, user: User, rounds: int) -> None:
     )
 
 
-def measure_flow(place: Scene, user: User) -> None:
-    """Smoothness and fit of 100 playlists."""
+def measure_flow(place: Scene, user: User, songs: int) -> None:
+    """Smoothness and fit of 100 playlists of so many songs."""
     pool = PlaylistBuilder(place.store, place.settings, NOW).pool(user)
     dice = np.random.default_rng(SEED)
     gains: list[float] = []
@@ -85,21 +87,21 @@ def measure_flow(place: Scene, user: User) -> None:
     inside: list[float] = []
     widened = 0
     for text in [f"{mood} {more}".strip() for mood in MOODS for more in MORE]:
-        chosen = choose(pool.songs, understand(text, pool.names), Wanted(minutes=None, songs=SONGS), NOW)
+        chosen = choose(pool.songs, understand(text, pool.names), Wanted(minutes=None, songs=songs), NOW)
         widened += bool(chosen.widened)
         if not chosen.widened and chosen.songs.height:
             inside.append(float(chosen.songs["in_ranges"].to_numpy().mean()))
-        if chosen.songs.height < SONGS:
+        if chosen.songs.height < songs:
             continue
         sound = sound_of(chosen.songs)
         apart = distances(sound)
         ours = smoothness(flowing_order(sound), apart)
-        shuffled = mean(smoothness(dice.permutation(SONGS), apart) for _ in range(SHUFFLES))
+        shuffled = mean(smoothness(dice.permutation(songs), apart) for _ in range(SHUFFLES))
         gains.append(1 - ours / shuffled)
         against.append(1 - ours / min(smoothness(each, apart) for each in greedy_orders(apart)))
     met = "met" if mean(gains) >= GOAL_SMOOTHER else "not met"
     print(
-        f"{len(gains)} playlists of {SONGS} songs are smoother than shuffled by {mean(gains):.1%} "
+        f"{len(gains)} playlists of {songs} songs are smoother than shuffled by {mean(gains):.1%} "
         f"(least {min(gains):.1%}; goal >= {GOAL_SMOOTHER:.0%}: {met})"
     )
     print(f"and than the best greedy walk by {mean(against):.1%} (least {min(against):.1%})")

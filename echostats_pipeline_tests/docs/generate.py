@@ -11,7 +11,12 @@ from collections.abc import Callable, Mapping
 from echostats_pipeline_tests.docs.commands import commands
 from echostats_pipeline_tests.docs.decisions import decisions
 from echostats_pipeline_tests.docs.pages import CHECKOUT, DOCS, pages
-from echostats_pipeline_tests.docs.schema import echostats_schema, echotune_schema, pipeline_schema
+from echostats_pipeline_tests.docs.schema import (
+    echostats_schema,
+    echotune_schema,
+    pipeline_schema,
+    playlist_generator_schema,
+)
 from echostats_pipeline_tests.docs.tables import assets, checks, jobs, schedules, sensors, settings
 
 PARTS: Mapping[str, Callable[[], str]] = {
@@ -24,6 +29,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "echostats-schema": echostats_schema,
     "pipeline-schema": pipeline_schema,
     "echotune-schema": echotune_schema,
+    "playlist-generator-schema": playlist_generator_schema,
     "commands": commands,
     "decisions": lambda: decisions(DOCS / "understand" / "decisions"),
 }

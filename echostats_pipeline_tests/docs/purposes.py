@@ -57,6 +57,18 @@ PURPOSES: Mapping[str, Purpose] = {
         "What orders the lists, since when and why; the newest document of a kind is in force.",
         "the asset `model_evaluation` and `echostats models`",
     ),
+    "generated_playlists": Purpose(
+        "Playlists made from words, moods and rules: what was asked, what was understood, and why each song is there.",
+        "`echostats playlist`, the assets `generated_playlists` and `answered_queries`",
+    ),
+    "playlist_copies": Purpose(
+        "The playlists at Spotify that are kept for a user, one per generator.",
+        "`echostats playlist --to-spotify`, the asset `generated_playlists`",
+    ),
+    "playlist_edits": Purpose(
+        "What users have changed in these playlists at Spotify.",
+        "`echostats playlist --to-spotify`, the asset `generated_playlists`, before the playlist is overwritten",
+    ),
     "artist_albums": Purpose(
         "Albums of much played artists, with songs that users may not know.", "the asset `artist_albums`"
     ),

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from echostats_pipeline.marts.echotune.database import database
+from echostats_pipeline.marts.playlist_generator.database import database as playlist_generator_database
 from echostats_pipeline.model.collections import (
     DESCENDING,
     ECHOSTATS_COLLECTIONS,
@@ -34,10 +35,15 @@ def pipeline_schema() -> str:
 
 def echotune_schema() -> str:
     """The collections of EchoTune's database."""
-    return "\n\n".join(_echotune_section(each) for each in database(Settings(home=Path())).collections)
+    return "\n\n".join(map(_mart_section, database(Settings(home=Path())).collections))
 
 
-def _echotune_section(collection: Collection) -> str:
+def playlist_generator_schema() -> str:
+    """The collections of Playlist Generator's database."""
+    return "\n\n".join(map(_mart_section, playlist_generator_database(Settings(home=Path())).collections))
+
+
+def _mart_section(collection: Collection) -> str:
     fields = table(
         ("field", "type", "meaning"),
         [(f"`{column.name}`", _type(column), column.description or "") for column in columns_of(collection)],
