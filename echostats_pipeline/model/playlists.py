@@ -156,6 +156,7 @@ class GeneratedPlaylist(Document):
     text: str
     """What was asked for."""
     name: str
+    """The name of the playlist: that of the mood or the rules, else the words."""
     understanding: Understanding | None = None
     """Null for rule playlists."""
     query_id: ObjectId | None = None
