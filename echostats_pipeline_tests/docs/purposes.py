@@ -59,7 +59,7 @@ PURPOSES: Mapping[str, Purpose] = {
     ),
     "generated_playlists": Purpose(
         "Playlists made from words, moods and rules: what was asked, what was understood, and why each song is there.",
-        "`echostats playlist`, the assets `generated_playlists` and `answered_queries`",
+        "`echostats playlist`, the asset `generated_playlists`, and a mart for the texts that its applications insert",
     ),
     "playlist_copies": Purpose(
         "The playlists at Spotify that are kept for a user, one per generator.",
