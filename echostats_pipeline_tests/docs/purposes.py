@@ -63,11 +63,11 @@ PURPOSES: Mapping[str, Purpose] = {
     ),
     "playlist_copies": Purpose(
         "The playlists at Spotify that are kept for a user, one per generator.",
-        "`echostats playlist --to-spotify`, the asset `generated_playlists`",
+        "`echostats playlist`, the asset `generated_playlists`",
     ),
     "playlist_edits": Purpose(
         "What users have changed in these playlists at Spotify.",
-        "`echostats playlist --to-spotify`, the asset `generated_playlists`, before the playlist is overwritten",
+        "`echostats playlist`, the asset `generated_playlists`, before the playlist is overwritten",
     ),
     "artist_albums": Purpose(
         "Albums of much played artists, with songs that users may not know.", "the asset `artist_albums`"
