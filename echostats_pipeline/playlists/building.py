@@ -35,6 +35,8 @@ DEFAULT_MINUTES = 60.0
 SONGS_OF_A_MOOD = 50
 NOT_REPEATED = timedelta(days=60)
 """A song comes back into the playlist of a mood after this time."""
+REMEMBERED = timedelta(days=365)
+"""Feedback in older playlists does not count: after twelve half-lives it weighs nothing."""
 LONGEST_NAME = 100
 LONGEST_TEXT = 1_000
 
@@ -168,7 +170,8 @@ class PlaylistBuilder:
         return self._pools[user.user_id]
 
     def _learned(self, user: User, generator: str) -> Learned:
-        playlists = self._store.playlists.of(user.user_id)
+        since = self._now - REMEMBERED
+        playlists = self._store.playlists.of(user.user_id, since, with_candidates=False)
         copies = {made.spotify_id for made in playlists if made.spotify_id}
         uris = {f"spotify:playlist:{each}" for each in copies}
         plays = self._store.playlists.plays_within(user.user_id, uris) if uris else []

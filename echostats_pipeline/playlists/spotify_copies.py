@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from echostats_pipeline.errors import InsufficientScope, NotFoundOnSpotify, SpotifyResponseError
+from echostats_pipeline.errors import InsufficientScope, NotFoundError, NotFoundOnSpotify, SpotifyResponseError
 from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistEdit, SpotifyCopy
 from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.store import Store
@@ -68,7 +68,10 @@ class PlaylistClient(Protocol):
 
 def may_write(store: Store, user: User) -> bool:
     """Whether a user's consent covers writing playlists."""
-    return SCOPE in store.users.tokens(user.user_id).scope.split()
+    try:
+        return SCOPE in store.users.tokens(user.user_id).scope.split()
+    except NotFoundError:
+        return False
 
 
 def read_edits(store: Store, client: PlaylistClient, user: User, generator: str, now: datetime) -> list[PlaylistEdit]:

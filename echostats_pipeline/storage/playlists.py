@@ -46,10 +46,13 @@ class PlaylistStore:
             self._db["generated_playlists"].replace_one({"_id": made.id}, made.to_bson(), upsert=True)
         return made
 
-    def of(self, user_id: str, since: datetime | None = None) -> list[GeneratedPlaylist]:
-        """The generated playlists of a user, the oldest first."""
+    def of(
+        self, user_id: str, since: datetime | None = None, *, with_candidates: bool = True
+    ) -> list[GeneratedPlaylist]:
+        """The generated playlists of a user, the oldest first; `candidates` are most of each, and may be left out."""
         query: Document = {"user_id": user_id, **({} if since is None else {"created_at": {"$gte": since}})}
-        found = self._db["generated_playlists"].find(query).sort([("created_at", 1), ("_id", 1)])
+        fields = None if with_candidates else {"candidates": 0}
+        found = self._db["generated_playlists"].find(query, fields).sort([("created_at", 1), ("_id", 1)])
         return [stored_as(GeneratedPlaylist, "generated_playlists", each) for each in found]
 
     def get(self, made: ObjectId) -> GeneratedPlaylist | None:

@@ -391,6 +391,7 @@ def test_a_week_has_six_moods_and_four_rule_playlists_and_repeats_nothing(pipeli
         assert pipeline.run("weekly_playlists", partition_key=listener.partition_key).success
     made = pipeline.store.playlists.of(listener.user_id)
     assert len(made) == 20
+    assert not any(each.spotify_id for each in made)
     for mood in ("happy", "sad", "energetic", "chill", "focus", "party"):
         of_mood = [set(ids(each)) for each in made if each.generator == f"mood:{mood}"]
         assert of_mood[0] & of_mood[1] == set()
@@ -410,3 +411,13 @@ def test_the_week_begins_on_monday_in_the_zone_of_each_user() -> None:
 
     assert keys(sunday) == {f"ann-123456@{date(2026, 3, 16)}", f"bob-123456@{date(2026, 3, 9)}"}
     assert keys(sunday + timedelta(days=1)) == {f"{key}@{date(2026, 3, 16)}" for key in order}
+
+
+def test_the_week_is_written_to_spotify_only_if_the_settings_say_so(
+    pipeline: Pipeline, listener: User, theirs: spotipy.Spotify
+) -> None:
+    environ = {**pipeline.installation.environ, "ECHOSTATS_PLAYLISTS_TO_SPOTIFY": "on"}
+    on = replace(pipeline, installation=replace(pipeline.installation, environ=environ))
+    assert on.run("weekly_playlists", partition_key=listener.partition_key).success
+    made = [each for each in pipeline.store.playlists.of(listener.user_id) if each.tracks]
+    assert len(named(theirs)) == len(made) == len({each.spotify_id for each in made})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import dagster as dg
 from pydantic import Field
 
+from echostats_pipeline.errors import SpotifyError
 from echostats_pipeline.model.playlists import Arc, GeneratedPlaylist
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
@@ -152,15 +153,21 @@ def _of_the_week(
     from echostats_pipeline.playlists.vocabulary import MOODS  # noqa: PLC0415
 
     writes = store.settings.playlists_to_spotify and may_write(store.get(), user)
+    failure: SpotifyError | None = None
+    if writes:
+        try:
+            with spotify.client(user) as client:
+                for key in MOODS:
+                    read_edits(store.get(), client, user, f"mood:{key}", clock.now())
+        except SpotifyError as error:  # the playlists are made all the same
+            failure = error
+    made = [builder.stored(builder.of_mood(user, key)) for key in MOODS]
+    made += [builder.stored(builder.by_rules(user, rules)) for rules in READY_MADE.values()]
+    if failure is not None:
+        raise failure
     if not writes:
-        made = [builder.stored(builder.of_mood(user, key)) for key in MOODS]
-        return made + [builder.stored(builder.by_rules(user, rules)) for rules in READY_MADE.values()]
-    found = []
+        return made
     with spotify.client(user) as client:
-        for key in MOODS:
-            read_edits(store.get(), client, user, f"mood:{key}", clock.now())
-            found.append(builder.stored(builder.of_mood(user, key)))
-        found += [builder.stored(builder.by_rules(user, rules)) for rules in READY_MADE.values()]
         return [
-            write_to_spotify(store.get(), client, user, each, clock.now()) if each.tracks else each for each in found
+            write_to_spotify(store.get(), client, user, each, clock.now()) if each.tracks else each for each in made
         ]
