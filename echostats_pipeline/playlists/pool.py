@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
-from echostats_pipeline.model.catalog import AVERAGED_FEATURES
+from echostats_pipeline.model.catalog import AVERAGED_FEATURES, ArtistRef
 from echostats_pipeline.transforms.history.identity import made_up
+from echostats_pipeline.transforms.rule_checks import is_same_artist
 from echostats_pipeline.transforms.sound import BRIGHTNESS
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
@@ -59,7 +60,7 @@ class PoolInput:
         library: As `LIBRARY_SCHEMA`: liked songs and rows of playlists.
         offered: As `OFFERED_SCHEMA`.
         missed: Skips that no play tells of, by track id: a song of a generated playlist that was passed over.
-        left_out_artists: Names of artists whom a rule leaves out altogether, folded.
+        left_out_artists: Artists whom a rule leaves out altogether.
     """
 
     tracks: pl.DataFrame
@@ -68,7 +69,7 @@ class PoolInput:
     library: pl.DataFrame
     offered: pl.DataFrame
     missed: Mapping[str, int] = field(default_factory=dict)
-    left_out_artists: Collection[str] = ()
+    left_out_artists: Collection[ArtistRef] = ()
 
 
 def build_pool(given: PoolInput, now: datetime, zone: ZoneInfo) -> pl.DataFrame:
@@ -131,7 +132,10 @@ def build_pool(given: PoolInput, now: datetime, zone: ZoneInfo) -> pl.DataFrame:
         & ~((pl.col("all_plays") > 0) & (pl.col("kept_plays") == 0))
     )
     if given.left_out_artists:
-        known = known.filter(~pl.col("artist_name").str.to_lowercase().is_in(list(given.left_out_artists)))
+        artists = zip(known["artist_id"], known["artist_name"], strict=True)
+        refs = [ArtistRef(spotify_id=spotify_id, name=name) for spotify_id, name in artists]
+        stays = [not any(is_same_artist(one, each) for one in given.left_out_artists) for each in refs]
+        known = known.filter(pl.Series(stays, dtype=pl.Boolean))
     return (
         known.with_columns(
             brightness=pl.when("has_features").then(derived.clip(0.0, 1.0)),

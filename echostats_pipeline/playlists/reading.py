@@ -20,8 +20,8 @@ from echostats_pipeline.playlists.pool import (
 from echostats_pipeline.playlists.words import KnownNames
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.history.identity import folded_name
-from echostats_pipeline.transforms.statistics.exclusions import exclusions, with_exclusions
+from echostats_pipeline.storage.track_credits import primary_artists_for
+from echostats_pipeline.transforms.statistics.exclusions import counted_as_one, exclusions, with_exclusions
 from echostats_pipeline.transforms.statistics.own_rules import song_pairs
 from echostats_pipeline.transforms.statistics.plays import with_listening_time, with_local_day
 from echostats_pipeline.transforms.statistics.song_of_track import songs_of
@@ -62,7 +62,7 @@ def read_pool(store: Store, user: User, settings: Settings, now: datetime, misse
         reads = store.plays.read if exclusions(rules) else store.plays.read_nameless
         plays = beside.submit(reads, user.user_id)
         known = store.playlists.tracks(ids, TRACKS_SCHEMA)
-        heard = heard_plays(plays.result(), settings.min_play_ms, user.timezone, rules)
+        heard = heard_plays(store, plays.result(), settings.min_play_ms, user.timezone, rules)
     missing = set(ids) - set(known["track_id"])
     names = {
         each: found for each, found in store.recommendations.library_names(user.user_id).items() if each in missing
@@ -70,9 +70,10 @@ def read_pool(store: Store, user: User, settings: Settings, now: datetime, misse
     tracks = pl.concat([known, named.filter(pl.col("track_id").is_in(list(missing))), _named(names)])
     song_rules = Rules(*song_pairs(rules)) if settings.same_recording else None
     left_out = [
-        folded_name(rule.exclusion.artist.name)
+        artist
         for rule in exclusions(rules)
         if rule.exclusion.artist is not None and rule.exclusion.model_dump(exclude_defaults=True).keys() == {"artist"}
+        for artist in counted_as_one(rule.exclusion.artist, rules)
     ]
     given = PoolInput(
         tracks=tracks.unique("track_id", keep="first", maintain_order=True),
@@ -89,9 +90,10 @@ def read_pool(store: Store, user: User, settings: Settings, now: datetime, misse
 _NAMING = ("name", "artist_id", "artist_name", "album_name", "isrc", "duration_ms")
 
 
-def heard_plays(plays: pl.DataFrame, min_play_ms: int, timezone: str, rules: list[Rule]) -> pl.DataFrame:
+def heard_plays(store: Store, plays: pl.DataFrame, min_play_ms: int, timezone: str, rules: list[Rule]) -> pl.DataFrame:
     """The plays of a user that count or were left early, as `pool.HEARD_SCHEMA`."""
-    ruled = with_exclusions(with_local_day(plays.lazy(), timezone), rules)
+    primary = primary_artists_for(store.db, rules, plays["track_id"])
+    ruled = with_exclusions(with_local_day(plays.lazy(), timezone), rules, primary)
     timed = with_listening_time(ruled.with_columns(listener=pl.lit(0)), min_play_ms)
     return (
         timed.filter(pl.col("counted") | pl.col("left_early"))

@@ -13,7 +13,7 @@ from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistEdit, 
 from echostats_pipeline.storage.change_marks import ChangeMarks
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.garbage_collection import paused_collection
 
 IDS_AT_ONCE = 20_000
 FIELDS = (
@@ -102,7 +102,7 @@ class PlaylistStore:
         """A user's plays from some playlists at Spotify, the oldest first."""
         query = {"user_id": user_id, "context_uri": {"$in": sorted(context_uris)}}
         fields = dict.fromkeys(("track.spotify_id", "played_at", "ms_played", "context_uri", "playback"), 1)
-        with bulk_decoding():
+        with paused_collection():
             return list(self._db["listening_history"].find(query, fields).sort([("played_at", 1), ("_id", 1)]))
 
     def tracks(self, track_ids: Sequence[str], schema: pl.Schema) -> pl.DataFrame:
@@ -110,7 +110,7 @@ class PlaylistStore:
         names = schema.names()
         rows: list[tuple[Any, ...]] = []
         fields = {"_id": 0, **dict.fromkeys(FIELDS, 1)}
-        with bulk_decoding():
+        with paused_collection():
             for start in range(0, len(track_ids), IDS_AT_ONCE):
                 some = list(track_ids[start : start + IDS_AT_ONCE])
                 found = self._db["tracks"].find({"spotify_id": {"$in": some}}, fields, batch_size=IDS_AT_ONCE)

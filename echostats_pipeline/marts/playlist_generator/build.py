@@ -191,7 +191,9 @@ class PlaylistGeneratorMart:
 
     def _library_rows(self, user: User) -> pl.DataFrame:
         plays = self.store.plays.read(user.user_id)
-        heard = heard_plays(plays, self.settings.min_play_ms, user.timezone, self.store.rules.of(user.user_id))
+        heard = heard_plays(
+            self.store, plays, self.settings.min_play_ms, user.timezone, self.store.rules.of(user.user_id)
+        )
         of_plays = heard.group_by("track_id").agg(
             first_played_at=pl.col("played_at").filter("liked").min(),
             last_played_at=pl.col("played_at").max(),
