@@ -3,12 +3,14 @@
 import click
 
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.lazy import LazyGroup
+from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.monitoring.incidents import configured_secrets, redacted, times
 from echostats_pipeline.monitoring.notifier import Notifier
 from echostats_pipeline.settings import load_settings
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def alerts() -> None:
     """Send and list notices of trouble, which go to the addresses in ECHOSTATS_ALERTS."""
 
@@ -19,8 +21,9 @@ def test() -> None:
     settings = load_settings()
     notifier, secrets = Notifier(settings.alerts), configured_secrets(settings)
     if not settings.alerts:
-        click.echo("ECHOSTATS_ALERTS is not set: no notices are sent. Try for example ntfys://ntfy.sh/my-topic")
-        return
+        raise SettingsError(
+            "ECHOSTATS_ALERTS is not set: no notices are sent. Try for example ntfys://ntfy.sh/my-topic"
+        )
     body = "This is a test: nothing is wrong.\n\nNotices of trouble will arrive here. Sent by: echostats alerts test"
     refused = 0
     for delivery in notifier.send("echostats: a test notice", body, good=True):

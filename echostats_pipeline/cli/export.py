@@ -14,18 +14,19 @@ from rich.table import Column, Table
 from echostats_pipeline.accounts.data_export import ExportedFile, export_user
 from echostats_pipeline.accounts.private_files import check_free
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.settings import load_settings
 
 
 @click.command()
-@click.option("--user", "name", required=True, help="User to export: partition key, display name or Spotify id.")
+@user_option("User to export")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     help="Folder to write to, new or empty. By default a new folder in the current one.",
 )
-def export(name: str, output: Path | None) -> None:
+def export(name: str | None, output: Path | None) -> None:
     """Write all data stored for a user to a folder: JSON Lines, and the plays as Parquet. Tokens are left out."""
     settings, console, now = load_settings(), Console(), utc_now()
     with open_database(settings, indexes=False) as store:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.report.formatting import plural
@@ -21,11 +22,9 @@ SHOWN = 10
 
 
 @click.command()
-@click.option(
-    "--user", "name", required=True, help="User whose plays count: partition key, display name or Spotify id."
-)
+@user_option("User whose plays count")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def genres(name: str, as_json: bool) -> None:
+def genres(name: str | None, as_json: bool) -> None:
     """Show for how many artists and plays of a user genres are known, from which source, and the top genres."""
     settings, now = load_settings(), utc_now()
     with open_database(settings) as store:

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from echostats_pipeline.cli.instance import RunFailedError, Runner, open_pipeline
+from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.importers.files import ExportListing, find_export_files
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.jobs import import_config
@@ -27,8 +28,8 @@ REASONS_SHOWN = 10
 
 @click.command("import")
 @click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--user", "name", required=True, help="User of the history: partition key, display name or Spotify id.")
-def import_history(paths: tuple[Path, ...], name: str) -> None:
+@user_option("User of the history")
+def import_history(paths: tuple[Path, ...], name: str | None) -> None:
     """Import listening histories: zips as Spotify sends them, folders, or single files.
 
     Known formats are Spotify's extended streaming history and account data, EchoTune's CSV, the exports of Last.fm,

@@ -5,11 +5,12 @@ import click
 from echostats_pipeline.accounts.connecting import token_cipher
 from echostats_pipeline.accounts.key_rotation import rotate_keys, tokens_by_key
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.lazy import LazyGroup
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.spotify.crypto import TokenCipher
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def keys() -> None:
     """Show and change the key that encrypts tokens: ENCRYPTION_KEY; former keys are in ENCRYPTION_KEYS_OLD."""
 

@@ -3,12 +3,17 @@
 A list of commands needs only their names and helps, which stand beside the module's name.
 """
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+ALL_OF_IT = 1_000
+"""A number of characters that no first sentence exceeds."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +62,42 @@ class LazyCommands(MutableMapping[str, click.Command]):
     def __len__(self) -> int:
         return len(self._known)
 
-    def help_lines(self, width: int) -> list[tuple[str, str]]:
-        """Name and short help of each command, in the order of names, without imports."""
-        commands = {
-            name: click.Command(name, help=known.help) if isinstance(known, ListedCommand) else known
-            for name, known in sorted(self._known.items())
+    def summaries(self) -> dict[str, str]:
+        """The first sentence of each command's help, by name, without imports."""
+        return {
+            name: known.help if isinstance(known, ListedCommand) else known.get_short_help_str(ALL_OF_IT)
+            for name, known in self._known.items()
         }
-        return [(name, command.get_short_help_str(width)) for name, command in commands.items()]
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported on use.
+    """A group whose commands are imported on use. Its help shows the first sentence of each command, never cut off.
 
     Args:
         listed: These commands by name; others are added as to any group.
+        sections: Names of commands by the heading under which the help lists them; by default one list of all.
     """
 
-    def __init__(self, *arguments: Any, listed: Mapping[str, ListedCommand], **options: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        listed: Mapping[str, ListedCommand] = MappingProxyType({}),
+        sections: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        **options: Any,
+    ) -> None:
         self._commands = LazyCommands(listed)
+        self._sections = sections
         super().__init__(*arguments, **{**options, "commands": self._commands})
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """List the commands as click does. Click's own code would import each."""
-        width = formatter.width - 6 - max(map(len, self._commands))
-        with formatter.section("Commands"):
-            formatter.write_dl(self._commands.help_lines(width))
+        """List the commands. Click's own code would import each, and cut its help off."""
+        summaries = self._commands.summaries()
+        for heading, names in (self._sections or {"Commands": sorted(summaries)}).items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, summaries[name]) for name in names])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names of commands without importing them."""
+        summaries = self._commands.summaries()
+        names = [CompletionItem(name, help=text) for name, text in summaries.items() if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]

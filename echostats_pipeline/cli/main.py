@@ -108,10 +108,20 @@ COMMANDS = {
         "Serve a simulated Spotify: sign-in, Web API, and users who listen to music.",
     ),
 }
-"""Commands in the order of a first walk through them; `--help` sorts them."""
+
+SECTIONS = {
+    "Start": ("demo", "up", "connect", "users"),
+    "Listen": ("import", "backfill", "rules"),
+    "Look": ("report", "recommend", "songs", "genres", "models"),
+    "Operate": ("doctor", "alerts", "metrics", "export", "remove", "keys", "mongo", "indexes"),
+    "Develop": ("simulate",),
+}
+"""The commands as the help lists them."""
 
 
-@click.group(cls=LazyGroup, listed=COMMANDS)
+@click.group(
+    cls=LazyGroup, listed=COMMANDS, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__)
 def echostats() -> None:
     """Self-hosted Spotify listening statistics: from recently played to daily rollups and snapshots in MongoDB."""

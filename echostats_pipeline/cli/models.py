@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.lazy import LazyGroup
 from echostats_pipeline.cli.recommend import refuse_if_off
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.model.base import utc_now
@@ -19,7 +20,7 @@ TASKS: tuple[Task, ...] = get_args(Task)
 task_argument = click.argument("task", type=click.Choice(TASKS))
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=LazyGroup, invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:
     """Show which models order the recommendations and how they did, or go back to an earlier one."""

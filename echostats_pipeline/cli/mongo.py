@@ -7,13 +7,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
+from echostats_pipeline.cli.lazy import LazyGroup
 from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.local import mongod
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.state_folder import StateFolder
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def mongo() -> None:
     """Show, start and stop the MongoDB server."""
 

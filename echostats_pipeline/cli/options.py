@@ -1,10 +1,25 @@
 """Options and arguments that several commands share."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import click
 
 from echostats_pipeline.model.users import known_timezone
 
+NAMED_BY = "key, display name or Spotify id, or how one begins"
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def user_option(whose: str) -> Callable[[Command], Command]:
+    """The option ``--user``; without it, `UserStore.find` takes the only user.
+
+    Args:
+        whose: What the user is to the command, for example "User of the report".
+    """
+    return click.option("--user", "name", help=f"{whose}: {NAMED_BY}. Not needed if there is only one user.")
 
 
 def checked_timezone(_context: click.Context, _parameter: click.Parameter, name: str) -> str:

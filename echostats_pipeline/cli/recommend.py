@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
@@ -29,12 +30,12 @@ SOURCES: Mapping[Source, str] = {
 
 
 @click.command()
-@click.option("--user", "name", required=True, help="Whom to recommend to: partition key, display name or Spotify id.")
+@user_option("User to recommend to")
 @click.option("--discover", "task", flag_value="discover", help="Only songs that the user has not heard yet.")
 @click.option("--rediscover", "task", flag_value="rediscover", help="Only songs played often, and not for half a year.")
 @click.option("--limit", type=click.IntRange(1, MOST), default=30, show_default=True, help="Most songs in each list.")
 @click.option("--json", "as_json", is_flag=True, help="Print the lists as JSON.")
-def recommend(name: str, task: Task | None, limit: int, *, as_json: bool) -> None:
+def recommend(name: str | None, task: Task | None, limit: int, *, as_json: bool) -> None:
     """List songs that a user may like to hear, and why: new ones, and ones to hear again."""
     settings = load_settings()
     refuse_if_off(settings)

@@ -55,11 +55,14 @@ def remove_for_good(name: str, *, yes: bool) -> None:
     """
     settings, console = load_settings(), Console()
     with open_pipeline(settings) as (store, instance):
-        user = store.users.find(name)
+        user = store.users.find(name, beginnings=False)
         files = user_files(settings, user)
         show_owned(console, "To be removed", store.owned.counts(user), files)
         if not yes:
-            click.confirm(f"Remove {user.display_name or user.spotify_id} ({user.partition_key}) for good?", abort=True)
+            whom = f"{user.display_name or user.spotify_id} ({user.partition_key})"
+            if not click.confirm(f"Remove {whom} for good?"):
+                click.echo("Nothing was removed.")
+                raise SystemExit(1)
         at_work = user.user_id in store.jobs.busy_users()
         removed = remove_user(store, user, utc_now())
         reload = remove_outside(instance, settings, user)

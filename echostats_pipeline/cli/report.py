@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
@@ -20,7 +21,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 9999
 
 
 @click.command()
-@click.option("--user", "name", required=True, help="User of the report: partition key, display name or Spotify id.")
+@user_option("User of the report")
 @click.option(
     "--year", type=click.IntRange(FIRST_YEAR, LAST_YEAR), metavar="YYYY", help="A calendar year; all time by default."
 )
@@ -31,7 +32,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 9999
 )
 @click.option("--no-pictures", is_flag=True, help="Draw placeholders; fetch no pictures.")
 @click.option("--open", "open_it", is_flag=True, help="Show the report in the browser.")
-def report(name: str, year: int | None, output: Path | None, no_pictures: bool, open_it: bool) -> None:
+def report(name: str | None, year: int | None, output: Path | None, no_pictures: bool, open_it: bool) -> None:
     """Write a listening report: one HTML file that contains everything it shows and needs no network."""
     settings = load_settings()
     folder = StateFolder(settings.home)

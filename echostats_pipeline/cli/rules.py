@@ -16,13 +16,17 @@ from rich.text import Text
 
 from echostats_pipeline.accounts.rules_file import exported_of, read_rules
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.lazy import LazyGroup
+from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.errors import RuleError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.rules import Rule
+from echostats_pipeline.model.users import User
 from echostats_pipeline.report.formatting import duration, plural
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.stages.rule_wishes import Conditions, Wishes
 from echostats_pipeline.stages.rules import RuleBook, RuleEffect, RuleTotals
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.rule_texts import described, left_out_text
 
 PIPED_WIDTH = 200
@@ -38,7 +42,7 @@ class Request:
     """Whose rule it is, whether to add it or to try it, the note, and whether to rebuild at once."""
 
     adds: bool
-    user: str = ""
+    user: str | None
     note: str = ""
     now: bool = False
 
@@ -61,38 +65,38 @@ class KindGroup(click.Group):
         return super().get_command(ctx, cmd_name.replace("_", "-"))
 
 
-user_option = click.option("--user", "name", help="User of the rule: partition key, display name or Spotify id.")
+rule_user_option = user_option("User of the rule")
 note_option = click.option("--note", default="", help="Why you make the rule, for yourself.")
 now_option = click.option("--now", is_flag=True, help="Rebuild at once what waits for it.")
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def rules() -> None:
     """List, try, add and remove rules of a user: what statistics leave out, join, keep apart or call otherwise."""
 
 
 @rules.group(cls=KindGroup)
-@user_option
+@rule_user_option
 @note_option
 @now_option
 @click.pass_context
 def add(context: click.Context, name: str | None, note: str, now: bool) -> None:
     """Add a rule. The statistics follow with the next run, or at once with --now; the history stays as it is."""
-    context.obj = Request(adds=True, user=name or "", note=note, now=now)
+    context.obj = Request(adds=True, user=name, note=note, now=now)
 
 
 @rules.group(cls=KindGroup)
-@user_option
+@rule_user_option
 @click.pass_context
 def preview(context: click.Context, name: str | None) -> None:
     """Say what a rule would change, and change nothing."""
-    context.obj = Request(adds=False, user=name or "")
+    context.obj = Request(adds=False, user=name)
 
 
 def _of_a_kind(command: Callable[..., Act]) -> Callable[..., Act]:
     """Make `add` and `preview` take a kind of rule; the options of these groups may also follow the kind."""
     arguments: list[click.Parameter] = getattr(command, "__click_params__", [])[::-1]
-    options = {add: (user_option, note_option, now_option), preview: (user_option,)}
+    options = {add: (rule_user_option, note_option, now_option), preview: (rule_user_option,)}
 
     @click.pass_obj
     def run(request: Request, /, name: str | None, **given: Any) -> None:
@@ -188,7 +192,8 @@ def rename(shown_name: str, **items: str) -> Act:
 @click.option("--json", "as_json", is_flag=True, help="Print the rules as JSON.")
 def list_rules(name: str | None, as_json: bool) -> None:
     """List rules, and how many plays each leaves out."""
-    with _books(name) as books:
+    with open_database(load_settings()) as store:
+        books = [_book(store, user) for user in ([store.users.find(name)] if name else store.users.all())]
         every = [(book, rule, book.store.rules.left_out(book.user.user_id)) for book in books for rule in book.rules]
         if as_json:
             click.echo(json.dumps([_as_json(*each) for each in every], indent=2, ensure_ascii=False))
@@ -207,11 +212,11 @@ def list_rules(name: str | None, as_json: bool) -> None:
 
 @rules.command()
 @click.argument("rule_id", metavar="ID")
-@click.option("--user", "name", required=True, help="User of the rule: partition key, display name or Spotify id.")
+@rule_user_option
 @now_option
-def remove(rule_id: str, name: str, now: bool) -> None:
+def remove(rule_id: str, name: str | None, now: bool) -> None:
     """Remove a rule: the statistics become as if it had never been there. The end of its ID is enough."""
-    with _books(name) as (book,):
+    with _book_of(name) as book:
         rule = book.named(rule_id)
         text = _in_words(book, rule)
         days = book.remove(rule)
@@ -221,15 +226,15 @@ def remove(rule_id: str, name: str, now: bool) -> None:
 
 @rules.command("import")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--user", "name", required=True, help="User who gets the rules.")
+@user_option("User who gets the rules")
 @now_option
-def import_rules(path: Path, name: str, now: bool) -> None:
+def import_rules(path: Path, name: str | None, now: bool) -> None:
     """Add the rules in a folder that `echostats export` wrote, or in its rules.jsonl.
 
     Rules that name nothing in the history are left out, unless the export is of the same user: then the history may
     still follow.
     """
-    with _books(name) as (book,):
+    with _book_of(name) as book:
         days, added, refused, early = set[date](), 0, 0, 0
         wishes, is_restore = Wishes(book), exported_of(path) == book.user.spotify_id
         for rule in read_rules(path, book.user.user_id):
@@ -254,18 +259,19 @@ def import_rules(path: Path, name: str, now: bool) -> None:
 
 
 @contextmanager
-def _books(name: str | None) -> Iterator[list[RuleBook]]:
+def _book_of(name: str | None) -> Iterator[RuleBook]:
+    with open_database(load_settings()) as store:
+        yield _book(store, store.users.find(name))
+
+
+def _book(store: Store, user: User) -> RuleBook:
     settings = load_settings()
-    with open_database(settings) as store:
-        users = [store.users.find(name)] if name else store.users.all()
-        yield [RuleBook(store, user, settings.min_play_ms, settings.same_recording) for user in users]
+    return RuleBook(store, user, settings.min_play_ms, settings.same_recording)
 
 
 def _carry_out(request: Request, act: Act) -> None:
     """Add the rule that the options mean, or say what it would change."""
-    if not request.user:
-        raise click.UsageError("Name the user with --user.")
-    with _books(request.user) as (book,):
+    with _book_of(request.user) as book:
         wishes = Wishes(book, request.note)
         rule = act(wishes)
         text = _in_words(book, rule)

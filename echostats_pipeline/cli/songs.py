@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.lazy import LazyGroup
+from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.model.users import User
 from echostats_pipeline.report.formatting import plural
@@ -25,15 +27,15 @@ REASONS: Mapping[Why, str] = {
 }
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def songs() -> None:
     """Show which Spotify ids count as one song."""
 
 
 @songs.command()
-@click.option("--user", "name", required=True, help="User whose plays are compared: key, display name or Spotify id.")
+@user_option("User whose plays are compared")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def duplicates(name: str, as_json: bool) -> None:
+def duplicates(name: str | None, as_json: bool) -> None:
     """List the songs that a user has played under several ids, and why these count as one song."""
     settings = load_settings()
     with open_database(settings, indexes=False) as store:

@@ -1,5 +1,6 @@
 """Stores users and their encrypted tokens."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -54,23 +55,28 @@ class UserStore:
             raise NotFoundError(f"There is no user {key!r}. Users: {known}")
         return stored_as(User, "users", document)
 
-    def find(self, name: str) -> User:
-        """The user with a partition key, else with a Spotify id, else with a display name if only one user has it.
+    def find(self, name: str | None, *, beginnings: bool = True) -> User:
+        """The user whom a name means: by partition key, Spotify id or display name, whatever the case of letters.
+
+        Args:
+            name: A name, or its beginning if no other user has the same; None means the only user.
+            beginnings: Whether the beginning of a name is enough.
 
         Raises:
-            NotFoundError: no user has the name, or several have it as their display name.
+            NotFoundError: the name means no user or several, or there is no name and not exactly one user.
         """
-        named = {"$or": [{"partition_key": name}, {"display_name": name}, {"spotify_id": name}]}
-        found = self._users.find(named | ADOPTED).sort("_id")
-        matches = [stored_as(User, "users", document) for document in found]
-        for field in ("partition_key", "spotify_id"):
-            if exact := [user for user in matches if getattr(user, field) == name]:
-                return exact[0]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            keys = ", ".join(user.partition_key for user in matches)
-            raise NotFoundError(f"Several users are called {name!r}. Name one by its key: {keys}")
+        users = self.all()
+        keys = ", ".join(sorted(user.partition_key for user in users)) or "none yet"
+        if name is None:
+            if len(users) != 1:
+                raise NotFoundError(f"Name the user. Users: {keys}")
+            return users[0]
+        for matches in _meant(users, name, beginnings=beginnings):
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                several = ", ".join(user.partition_key for user in matches)
+                raise NotFoundError(f"Several users are called {name!r}. Name one by its key: {several}")
         return self.by_partition_key(name)
 
     def bad_timezones(self) -> dict[str, str]:
@@ -218,3 +224,15 @@ def _unchanged(seen: SpotifyTokens) -> Document:
         "refresh_token_encrypted": seen.refresh_token_encrypted,
         "access_token_encrypted": seen.access_token_encrypted or {"$in": ["", None]},
     }
+
+
+def _meant(users: Sequence[User], name: str, *, beginnings: bool) -> Iterator[list[User]]:
+    """The users that a name may mean: from those whom it names exactly to those whose names begin with it."""
+    for field in ("partition_key", "spotify_id", "display_name"):
+        yield [user for user in users if getattr(user, field) == name]
+    wanted = name.casefold()
+    names = [(user, {user.partition_key, user.spotify_id, user.display_name}) for user in users]
+    folded = [(user, {each.casefold() for each in theirs if each}) for user, theirs in names]
+    yield [user for user, theirs in folded if wanted in theirs]
+    if beginnings and wanted:
+        yield [user for user, theirs in folded if any(each.startswith(wanted) for each in theirs)]

@@ -85,7 +85,6 @@ def test_what_is_wrong_is_said_in_one_line(ann: User, echostats: Echostats) -> N
     )
     assert "has no single rule 'abcdef'" in refused(echostats("rules", "remove", "abcdef", "--user", "ann"))
     for wrong, reason in (
-        (("add", "exclude", "--hours", "1-2"), "Name the user with --user."),
         (("add", "--user", "ann", "rename", "--artist", "A", "--track", "B", "C"), "Give one of --artist, --album"),
         (("add", "--user", "ann", "exclude", "--from", "yesterday"), "write it like 2025-12-24"),
     ):

@@ -5,10 +5,11 @@ import sys
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from echostats_pipeline.cli import users
 from echostats_pipeline.cli.lazy import LazyGroup, ListedCommand
-from echostats_pipeline.cli.main import COMMANDS
+from echostats_pipeline.cli.main import COMMANDS, SECTIONS
 from echostats_pipeline.cli.main import echostats as root
 
 HEAVY = {"alembic", "apprise", "cryptography", "dagster", "polars", "pydantic", "pymongo", "requests", "sqlalchemy"}
@@ -54,19 +55,32 @@ def test_the_commands_listed_are_those_of_their_modules() -> None:
             assert command.get_short_help_str(limit=1_000) == each.help
 
 
-def test_help_lists_commands_as_click_does() -> None:
-    @click.group(cls=LazyGroup, listed={"remove": users.ELSEWHERE["remove"]})
+def test_help_lists_each_command_once_and_cuts_nothing_off() -> None:
+    assert sorted(name for names in SECTIONS.values() for name in names) == sorted(COMMANDS)
+    text = "".join(CliRunner().invoke(root, ["--help"], terminal_width=80).output.split())
+    for each in COMMANDS.values():
+        assert "".join(each.help.split()) in text
+
+
+@pytest.mark.parametrize("group", ["users", "rules", "mongo", "keys", "alerts", "songs", "models"])
+def test_help_of_a_group_cuts_nothing_off(group: str) -> None:
+    text = CliRunner().invoke(root, [group, "--help"], terminal_width=60).output
+    assert "..." not in text.partition("Commands:")[2]
+
+
+def test_a_short_option_asks_for_help() -> None:
+    assert CliRunner().invoke(root, ["-h"]).output == CliRunner().invoke(root, ["--help"]).output
+    assert CliRunner().invoke(root, ["alerts", "-h"]).exit_code == 0
+
+
+def test_names_of_commands_are_completed_without_importing_them() -> None:
+    @click.group(cls=LazyGroup, listed={"remove": ListedCommand("no_such_module", "remove", "Remove.")})
     def lazy() -> None:
         """Commands."""
 
-    eager = click.Group("lazy", help="Commands.")
-    for group in (lazy, eager):
-        group.command("about", help="Something that is said at a length for which no line of a list has room.")(int)
-    eager.add_command(lazy.commands["remove"])
-    width = {"terminal_width": 80}
-    assert lazy.get_help(click.Context(lazy, info_name="x", **width)) == eager.get_help(
-        click.Context(eager, info_name="x", **width)
-    )
+    context = click.Context(lazy, info_name="x")
+    assert [(item.value, item.help) for item in lazy.shell_complete(context, "re")] == [("remove", "Remove.")]
+    assert lazy.shell_complete(context, "no") == []
 
 
 def test_a_name_that_is_no_command_is_a_fault_of_the_table() -> None:

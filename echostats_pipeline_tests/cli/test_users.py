@@ -149,7 +149,7 @@ def test_only_a_yes_removes_a_user(
     monkeypatch.chdir(tmp_path)
     before = installation.store.owned.counts(ann)
     ended = CliRunner(env=dict(installation.environ)).invoke(users, ["remove", "ann"], input=answer)
-    assert (ended.exit_code == 0) == (answer == "y\n")
+    assert ended.exit_code == (0 if answer == "y\n" else 1)
     assert installation.store.owned.counts(ann) == ({} if answer == "y\n" else before)
 
 

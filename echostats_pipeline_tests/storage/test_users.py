@@ -66,6 +66,34 @@ def test_a_name_of_several_users_is_no_choice_between_them(store: Store) -> None
         store.users.find("Ann")
 
 
+def test_the_only_user_needs_no_name(store: Store) -> None:
+    ann = connect(store)
+    assert store.users.find(None) == ann
+    bob = connect(store, "bob", "Bob")
+    with pytest.raises(NotFoundError, match=f"Name the user. Users: {ann.partition_key}, {bob.partition_key}"):
+        store.users.find(None)
+
+
+def test_the_case_of_a_name_does_not_matter_and_its_beginning_is_enough(store: Store) -> None:
+    ann, anja = connect(store, "31xyz", "Ann B."), connect(store, "77abc", "Anja Straße")
+    for name in ("ANN B.", "ann", "Ann", ann.partition_key[:4].upper(), "31X"):
+        assert store.users.find(name) == ann
+    assert store.users.find("anja STRASSE") == anja
+    with pytest.raises(NotFoundError, match="Several"):
+        store.users.find("an")
+    with pytest.raises(NotFoundError, match="no user ''"):
+        store.users.find("")
+    with pytest.raises(NotFoundError, match="no user 'ann'"):
+        store.users.find("ann", beginnings=False)
+    assert store.users.find("ANN B.", beginnings=False) == ann
+
+
+def test_a_whole_name_is_not_the_beginning_of_another(store: Store) -> None:
+    connect(store, "a", "Annabel")
+    ann = connect(store, "b", "ann")
+    assert store.users.find("Ann") == ann
+
+
 def test_a_name_that_is_another_users_key_or_id_names_that_other_user(store: Store) -> None:
     ann = connect(store)
     connect(store, "joker", ann.partition_key)
