@@ -112,7 +112,7 @@ COMMANDS = {
 SECTIONS = {
     "Start": ("demo", "up", "connect", "users"),
     "Listen": ("import", "backfill", "rules"),
-    "Look": ("report", "recommend", "songs", "genres", "models"),
+    "Look": ("report", "recommend", "playlist", "songs", "genres", "models"),
     "Operate": ("doctor", "alerts", "metrics", "export", "remove", "keys", "mongo", "indexes"),
     "Develop": ("simulate",),
 }

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from echostats_pipeline.accounts.connecting import open_client
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
@@ -52,7 +53,7 @@ class Share(click.ParamType[float]):
 
 @click.command()
 @click.argument("text", required=False, default="")
-@click.option("--user", "name", required=True, help="For whom: partition key, display name or Spotify id.")
+@user_option("User of the playlist")
 @click.option("--minutes", type=click.FloatRange(1, 1440), help="Longest duration; 60 unless the words say it.")
 @click.option("--songs", type=click.IntRange(1, 500), help="Number of songs, instead of a duration.")
 @click.option("--arc", type=click.Choice(["flat", "rise", "fall", "peak"]), help="How the energy runs.")
@@ -64,7 +65,7 @@ class Share(click.ParamType[float]):
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def playlist(
     text: str,
-    name: str,
+    name: str | None,
     minutes: float | None,
     songs: int | None,
     arc: Arc | None,
