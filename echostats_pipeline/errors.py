@@ -5,6 +5,7 @@
     ├── StorageError
     │   ├── EmbeddedServerError  the embedded mongod cannot be found, started or reached
     │   └── IndexConflictError   the database holds an index that contradicts the declared one
+    ├── WarehouseError           PostgreSQL cannot be used; transient, unless `permanent` is true
     ├── DecryptionError          a stored token cannot be decrypted with the configured keys
     ├── SpotifyError                  transient, unless `permanent` is true
     │   ├── SpotifyUnreachable        app, transient: no answer (refused, timed out, not resolved)
@@ -63,6 +64,18 @@ class EmbeddedServerError(StorageError):
 
 class IndexConflictError(StorageError):
     """An index in the database contradicts the declared one of the same name or keys."""
+
+
+class WarehouseError(EchostatsError):
+    """PostgreSQL could not be used.
+
+    Attributes:
+        permanent: Whether a retry fails until a person has done something.
+    """
+
+    def __init__(self, message: str, *, permanent: bool) -> None:
+        super().__init__(message)
+        self.permanent = permanent
 
 
 class DecryptionError(EchostatsError):

@@ -21,9 +21,11 @@ from echostats_pipeline.errors import SettingsError
 DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
 EMBEDDED_MONGO = "ECHOSTATS_EMBEDDED_MONGO"
 """Variable that lets code under Dagster use the embedded server."""
-Mart = Literal["echotune", "playlist_generator"]
-MARTS = get_args(Mart)
-"""The databases in the shape of other applications that can be installed."""
+MongoMart = Literal["echotune", "playlist_generator"]
+Mart = Literal[MongoMart, "warehouse"]
+MARTS: tuple[MongoMart, ...] = get_args(MongoMart)
+"""The databases in the shape of other applications that ECHOSTATS_MARTS can name."""
+PostgresPolicies = Literal["logins", "supabase"]
 SyncSensors = Literal["auto", "per_user", "fanout"]
 SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
@@ -146,7 +148,7 @@ class Settings(BaseSettings):
         shown="`off`; `on` with the simulated Spotify",
         default=None,
     )
-    marts: Annotated[tuple[Mart, ...], NoDecode] = _variable(
+    marts: Annotated[tuple[MongoMart, ...], NoDecode] = _variable(
         "ECHOSTATS_MARTS",
         "databases for other applications that are kept up to date beside the core database, separated by commas: "
         "`echotune`, `playlist_generator`",
@@ -177,6 +179,19 @@ class Settings(BaseSettings):
         "address of a Redis server whose keys of EchoTune are kept warm, for example `redis://127.0.0.1:6379/0`",
         shown="none",
         default=None,
+    )
+    postgres: SecretStr | None = _variable(
+        "ECHOSTATS_POSTGRES",
+        "address of a PostgreSQL database, version 15 or newer, that is kept up to date beside the core database as a "
+        "warehouse for dashboards, for example `postgresql://user:password@127.0.0.1:5432/echostats`",
+        shown="none",
+        default=None,
+    )
+    postgres_policies: PostgresPolicies = _variable(
+        "ECHOSTATS_POSTGRES_POLICIES",
+        "who is let into the warehouse besides the logins that `echostats warehouse grant` makes: `logins`: nobody; "
+        "`supabase`: users who sign in through Supabase, each to their own rows by `auth.uid()`",
+        default="logins",
     )
     sync_interval_minutes: int = _variable(
         "SYNC_INTERVAL_MINUTES", "minutes between two syncs of each user", default=15, ge=1, le=LARGEST
@@ -239,6 +254,11 @@ class Settings(BaseSettings):
         return self.spotify_client_id is None
 
     @property
+    def installed_marts(self) -> tuple[Mart, ...]:
+        """All marts that are kept up to date: those on the MongoDB server, and the warehouse if it has an address."""
+        return self.marts if self.postgres is None else (*self.marts, "warehouse")
+
+    @property
     def recommends(self) -> bool:
         """Whether songs are recommended; without the setting, only to simulated users."""
         return self.simulated if self.recommendations is None else self.recommendations
@@ -294,7 +314,8 @@ class Settings(BaseSettings):
         names = _separated(value, r"[\s,]+") if isinstance(value, str) else value
         for name in names:
             if name not in MARTS:
-                raise SettingsError(f"ECHOSTATS_MARTS names {name!r}. There is: {', '.join(MARTS)}.")
+                hint = " The warehouse needs ECHOSTATS_POSTGRES instead." if name == "warehouse" else ""
+                raise SettingsError(f"ECHOSTATS_MARTS names {name!r}. There is: {', '.join(MARTS)}.{hint}")
         return tuple(dict.fromkeys(names))
 
     @field_validator("redis_url")
@@ -304,6 +325,16 @@ class Settings(BaseSettings):
             raise SettingsError(
                 "ECHOSTATS_REDIS_URL does not start with redis://, rediss:// or unix://. "
                 "Give the address of a Redis server, or unset it."
+            )
+        return url
+
+    @field_validator("postgres")
+    @classmethod
+    def _postgres_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise SettingsError(
+                "ECHOSTATS_POSTGRES does not start with postgresql:// or postgres://. "
+                "Give the address of a PostgreSQL database, or unset it."
             )
         return url
 

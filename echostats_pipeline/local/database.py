@@ -35,7 +35,7 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
             ensure_indexes(db, store.databases)
             ensure_validators(db, store.databases)
             carry_over_marks(db)
-            if former := sorted(store.mart_states.marts() - set(settings.marts)):
+            if former := sorted(store.mart_states.marts() - set(settings.installed_marts)):
                 store = Store.of(db, store.databases, tuple(mart_database(mart, settings) for mart in former))
             store.marks.follow_consumers()
             store.adopt_users(simulated=settings.simulated)

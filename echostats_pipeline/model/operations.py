@@ -173,6 +173,8 @@ class MartState(Document):
     """Tracks that were in the user's library at the last update."""
     departed: list[DepartedTrack] = Field(default_factory=list)
     """Tracks that have left the library."""
+    load_ids: list[str] = Field(default_factory=list)
+    """Identify the last loads of the warehouse: one of them is the last that PostgreSQL has."""
 
 
 class ChangeMark(Document):

@@ -13,6 +13,7 @@ from echostats_pipeline.storage.database import AWARE, Db, Document
 MARTS: Mapping[str, str] = {
     "echotune": "echostats_pipeline.marts.echotune.database",
     "playlist_generator": "echostats_pipeline.marts.playlist_generator.database",
+    "warehouse": "echostats_pipeline.marts.warehouse.database",
 }
 """The module of each mart that can be installed. Its function ``database`` declares the mart's database.
 
@@ -22,7 +23,7 @@ A mart is imported only if the settings name it, and by this name: nothing in th
 
 def databases_of(settings: Settings) -> tuple[Database, ...]:
     """The core database, and those of the marts that the settings name."""
-    return (CORE, *(mart_database(mart, settings) for mart in settings.marts))
+    return (CORE, *(mart_database(mart, settings) for mart in settings.installed_marts))
 
 
 def mart_database(mart: str, settings: Settings) -> Database:

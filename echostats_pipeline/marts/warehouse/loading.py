@@ -1,0 +1,429 @@
+"""Writes rows to PostgreSQL: each change of a user in one transaction, so that no reader sees half of it.
+
+A user's plays are a partition of their own. A whole load fills a new partition beside the old one and swaps the two;
+the table keeps its identity, so views on it stay. Some days are replaced within the partition.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import polars as pl
+
+from echostats_pipeline.marts.warehouse.connection import Connection, driver
+from echostats_pipeline.marts.warehouse.database import LAYOUT
+from echostats_pipeline.marts.warehouse.plays import NAMES, PLAY_COLUMNS, copied
+from echostats_pipeline.marts.warehouse.tracks import TABLES
+
+SWAP_ATTEMPTS = 3
+SWAP_PATIENCE = "20s"
+"""How long a swap waits for readers, each time. New readers wait as long."""
+OF_USER = ("plays", "days", "sessions", *TABLES, "snapshots", "gaps", "loads", "logins")
+"""Tables whose rows name their user by `user_id` and that removing a row of ``users`` does not clear."""
+
+DAYS = """
+INSERT INTO days
+SELECT user_id, local_date, min(local_weekday),
+    count(*) FILTER (WHERE counts), coalesce(sum(listened_ms), 0), count(*),
+    count(*) FILTER (WHERE skipped AND NOT excluded), count(skipped) FILTER (WHERE NOT excluded),
+    count(DISTINCT track_id) FILTER (WHERE counts),
+    count(*) FILTER (WHERE excluded AND (ms_played IS NULL OR ms_played >= %(min_play_ms)s))
+FROM plays WHERE user_id = %(user)s AND ({which}) GROUP BY user_id, local_date
+"""
+SESSIONS = """
+INSERT INTO sessions
+SELECT user_id, min(played_at), (array_agg(played_at - listened_ms * interval '1 millisecond'
+        ORDER BY played_at, track_id))[1],
+    max(played_at), (array_agg(local_date ORDER BY played_at, track_id))[1],
+    count(*) FILTER (WHERE counts), count(*)
+FROM (
+    SELECT *, count(*) FILTER (WHERE starts_session) OVER (ORDER BY played_at, track_id) AS number
+    FROM plays WHERE user_id = %(user)s AND NOT excluded AND played_at >= %(first)s AND played_at < %(end)s
+) AS numbered
+GROUP BY user_id, number
+"""
+UNNAMED = """
+INSERT INTO tracks (user_id, track_id, song_id, name, artist_name, album_name)
+SELECT %s, track_id, track_id, name, artist_name, album_name FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])
+    AS named(track_id, name, artist_name, album_name)
+ON CONFLICT DO NOTHING
+"""
+FORGOTTEN = """
+DELETE FROM {table} t WHERE t.user_id = %(user)s AND t.track_id = ANY(%(ids)s)
+    AND NOT EXISTS (SELECT FROM plays p WHERE p.user_id = t.user_id AND p.track_id = t.track_id)
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load of a user's plays.
+
+    Attributes:
+        user: Id of the user in the warehouse.
+        timezone: The zone of local dates and hours.
+        min_play_ms: Plays known to be shorter do not count.
+        load_id: Identifies the load.
+    """
+
+    user: UUID
+    timezone: str
+    min_play_ms: int
+    load_id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the warehouse has of a user.
+
+    Attributes:
+        layout: Version of the rows.
+        last: The last load of plays.
+        tracks_digest: Identifies the rows about tracks; None before they are loaded, and if plays have new tracks.
+    """
+
+    layout: int
+    last: Load
+    tracks_digest: str | None
+
+
+def loaded(connection: Connection, user: UUID) -> Loaded | None:
+    """What the warehouse has of a user; None if nothing."""
+    sql = "SELECT layout, timezone, min_play_ms, load_id, tracks_digest FROM loads WHERE user_id = %s"
+    row = connection.execute(sql, (user,)).fetchone()
+    return None if row is None else Loaded(row[0], Load(user, *row[1:4]), row[4])
+
+
+def load_whole(connection: Connection, load: Load, parts: Iterable[pl.DataFrame]) -> int:
+    """Load all plays of a user beside those that are there, and swap; return the number of plays.
+
+    Args:
+        connection: As the owner of the tables.
+        load: Whose plays.
+        parts: Rows as `plays.play_rows` returns them, in order of time.
+    """
+    user, count = load.user, 0
+    beside = f"plays_{user.hex}_{load.load_id[:6]}"
+    names = pl.DataFrame(schema=dict.fromkeys(("track_id", *NAMES), pl.String))
+    with connection.transaction():
+        _lock(connection, user)
+        connection.execute(f"CREATE TABLE {beside} (LIKE plays INCLUDING DEFAULTS, CHECK (user_id = '{user}'))")
+        with connection.cursor().copy(f"COPY {beside} FROM STDIN (FORMAT binary, FREEZE)") as copy:
+            copy.set_types(list(PLAY_COLUMNS.values()))
+            for part in parts:
+                _write(copy.write_row, copied(part), user)
+                count += part.height
+                names = pl.concat([names, _named(part)]).unique("track_id", keep="last", maintain_order=True)
+        connection.execute(f"ALTER TABLE {beside} ADD PRIMARY KEY (user_id, played_at, track_id)")
+        connection.execute(f"CREATE INDEX ON {beside} (user_id, local_date)")
+        connection.execute(f"CREATE INDEX ON {beside} (user_id, track_id)")
+        connection.execute(f"ANALYZE {beside}")
+        connection.execute(f"ALTER TABLE {beside} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+        _swap(connection, user, beside)
+        values = {"user": user, "min_play_ms": load.min_play_ms, "first": "-infinity", "end": "infinity"}
+        for table in ("days", "sessions"):
+            connection.execute(f"DELETE FROM {table} WHERE user_id = %s", (user,))
+        connection.execute(DAYS.format(which="true"), values)
+        connection.execute(SESSIONS, values)
+        _name_tracks(connection, user, names)
+        connection.execute(
+            "DELETE FROM tracks t WHERE t.user_id = %s "
+            "AND NOT EXISTS (SELECT FROM plays p WHERE p.user_id = t.user_id AND p.track_id = t.track_id)",
+            (user,),
+        )
+        _record(connection, load, new_tracks=True)
+    return count
+
+
+def load_days(connection: Connection, load: Load, dates: Sequence[date], rows: pl.DataFrame) -> int:
+    """Replace all plays of some local dates, in one transaction; return the number of rows deleted and inserted.
+
+    Args:
+        connection: As the owner of the tables.
+        load: Whose plays.
+        dates: Local dates.
+        rows: All plays of these dates, as `plays.play_rows` returns them.
+    """
+    user = load.user
+    values: dict[str, Any] = {"user": user, "dates": list(dates), "min_play_ms": load.min_play_ms}
+    with connection.transaction():
+        _lock(connection, user)
+        connection.execute("CREATE TEMPORARY TABLE arriving (LIKE plays INCLUDING DEFAULTS) ON COMMIT DROP")
+        with connection.cursor().copy("COPY arriving FROM STDIN (FORMAT binary)") as copy:
+            copy.set_types(list(PLAY_COLUMNS.values()))
+            _write(copy.write_row, copied(rows), user)
+        within = "user_id = %(user)s AND local_date = ANY(%(dates)s)"
+        before = connection.execute(
+            "SELECT min(played_at), max(played_at), coalesce(array_agg(DISTINCT track_id), '{}') "
+            f"FROM plays WHERE {within}",
+            values,
+        ).fetchone()
+        first, last, ids = before or (None, None, [])
+        deleted: int = connection.execute(f"DELETE FROM plays WHERE {within}", values).rowcount
+        connection.execute("INSERT INTO plays SELECT * FROM arriving")
+        connection.execute(f"DELETE FROM days WHERE {within}", values)
+        connection.execute(DAYS.format(which="local_date = ANY(%(dates)s)"), values)
+        stamps = [each for each in (first, last, *_ends(rows)) if each is not None]
+        if stamps:
+            _replace_sessions(connection, user, min(stamps), max(stamps))
+        new_tracks = _name_tracks(connection, user, _named(rows))
+        for table in ("tracks", "track_artists", "track_genres"):
+            connection.execute(FORGOTTEN.format(table=table), {"user": user, "ids": list(ids)})
+        _record(connection, load, new_tracks=new_tracks)
+    return deleted + rows.height
+
+
+def load_tracks(connection: Connection, user: UUID, tables: Mapping[str, pl.DataFrame], digest: str) -> int:
+    """Make the rows about a user's tracks equal to `tables`, in one transaction; return how many rows changed.
+
+    Args:
+        connection: As the owner of the tables.
+        user: Id of the user in the warehouse.
+        tables: As `tracks.track_tables` returns them.
+        digest: Identifies the content of `tables`.
+    """
+    changed = 0
+    with connection.transaction():
+        _lock(connection, user)
+        for table, frame in tables.items():
+            columns, keys = TABLES[table]
+            changed += _merge(connection, user, table, columns, list(columns)[:keys], frame)
+        connection.execute(
+            "UPDATE loads SET tracks_digest = %s, loaded_at = now() WHERE user_id = %s", (digest, user)
+        )
+    return changed
+
+
+def load_profile(
+    connection: Connection,
+    user: Mapping[str, Any],
+    preferences: Mapping[str, Any],
+    tables: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]],
+) -> int:
+    """Bring a user's own rows up to date, in one transaction; return how many rows changed.
+
+    Args:
+        connection: As the owner of the tables.
+        user: As `profile.user_row`.
+        preferences: As `profile.preferences_row`.
+        tables: The rows of a table, by its name, with the column of its key besides the user.
+    """
+    with connection.transaction():
+        _lock(connection, user["id"])
+        changed = put_user(connection, user)
+        for table, (key, rows) in tables.items():
+            changed += _put_rows(connection, user["id"], table, key, rows)
+        changed += _put_preferences(connection, preferences)
+        connection.execute("UPDATE loads SET loaded_at = now() WHERE user_id = %s", (user["id"],))
+    return changed
+
+
+def put_user(connection: Connection, user: Mapping[str, Any]) -> int:
+    """Write the row of a user if it has changed; return how many rows changed."""
+    return _upsert(connection, "users", ["id"], user, stamped=True)
+
+
+def remove_users(connection: Connection, gone: Iterable[UUID]) -> int:
+    """Delete all rows of some users and drop their logins; return how many users were removed."""
+    removed = 0
+    for user in gone:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE}'")
+            _lock(connection, user)
+            roles = [row[0] for row in connection.execute("SELECT role_name FROM logins WHERE user_id = %s", (user,))]
+            for role in roles:
+                drop_login(connection, role)
+            for partition in _partitions(connection, user):
+                connection.execute(f"DROP TABLE {partition}")
+            for table in OF_USER[1:]:
+                connection.execute(f"DELETE FROM {table} WHERE user_id = %s", (user,))
+            removed += connection.execute("DELETE FROM users WHERE id = %s", (user,)).rowcount
+    return removed
+
+
+def known_users(connection: Connection) -> set[UUID]:
+    """The ids of all users with a row in the warehouse."""
+    sql = "SELECT id FROM users WHERE user_key IS NOT NULL UNION SELECT user_id FROM loads"
+    return {row[0] for row in connection.execute(sql)}
+
+
+def drop_login(connection: Connection, role: str) -> bool:
+    """Drop the login of a user, and end its sessions; whether there was one. Within the transaction of the caller."""
+    sql = driver().sql
+    connection.execute("DELETE FROM logins WHERE role_name = %s", (role,))
+    found = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
+    if found is None:
+        return False
+    name = sql.Identifier(role)
+    connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(name))
+    with suppress(driver().errors.InsufficientPrivilege), connection.transaction():
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND pid <> pg_backend_pid()",
+            (role,),
+        )
+    database = connection.execute("SELECT current_database()").fetchone()[0]
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(sql.Identifier(database), name))
+    connection.execute(sql.SQL("DROP ROLE {}").format(name))
+    return True
+
+
+def _lock(connection: Connection, user: UUID) -> None:
+    """Make other loads of the same user wait until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"echostats {user}",))
+
+
+def _write(write_row: Callable[[Sequence[Any]], None], rows: pl.DataFrame, user: UUID) -> None:
+    for row in rows.iter_rows():
+        write_row((user, *row))
+
+
+def _swap(connection: Connection, user: UUID, beside: str) -> None:
+    """Put a loaded table in the place of the user's partition.
+
+    Taking a partition out waits for everyone who reads the table, and lets nobody begin to; so it waits not for long.
+    """
+    busy = driver().errors.LockNotAvailable
+    old = _partitions(connection, user)
+    for attempt in range(SWAP_ATTEMPTS):
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE}'")
+                for partition in old:
+                    connection.execute(f"ALTER TABLE plays DETACH PARTITION {partition}")
+                connection.execute(f"ALTER TABLE plays ATTACH PARTITION {beside} FOR VALUES IN ('{user}')")
+                connection.execute(f"ALTER TABLE {beside} DROP CONSTRAINT {beside}_user_id_check")
+                for partition in old:
+                    connection.execute(f"DROP TABLE {partition}")
+        except busy:
+            if attempt == SWAP_ATTEMPTS - 1:
+                raise
+        else:
+            connection.execute("SET LOCAL lock_timeout = 0")
+            return
+
+
+def _partitions(connection: Connection, user: UUID) -> list[str]:
+    """The partitions of a user: one, or none before the first load."""
+    sql = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'plays'::regclass"
+    return [row[0] for row in connection.execute(f"{sql} AND c.relname LIKE %s", (f"plays_{user.hex}%",))]
+
+
+def _ends(rows: pl.DataFrame) -> tuple[datetime | None, datetime | None]:
+    stamps = rows["played_at"]
+    return (None, None) if rows.is_empty() else (stamps[0], stamps[-1])
+
+
+def _replace_sessions(connection: Connection, user: UUID, first: datetime, last: datetime) -> None:
+    """Replace the sessions that plays between two instants may belong to, before the change or after it."""
+    found = connection.execute(
+        "SELECT (SELECT max(played_at) FROM plays WHERE user_id = %(user)s AND starts_session AND played_at < %(first)s),"
+        "(SELECT min(played_at) FROM plays WHERE user_id = %(user)s AND starts_session AND played_at > %(last)s)",
+        {"user": user, "first": first, "last": last},
+    ).fetchone()
+    begin, end = found or (None, None)
+    values = {"user": user, "first": begin or "-infinity", "end": end or "infinity"}
+    connection.execute(
+        "DELETE FROM sessions WHERE user_id = %(user)s AND first_played_at >= %(first)s AND first_played_at < %(end)s",
+        values,
+    )
+    connection.execute(SESSIONS, values)
+
+
+def _named(rows: pl.DataFrame) -> pl.DataFrame:
+    names = rows.select("track_id", *NAMES).unique("track_id", keep="last", maintain_order=True)
+    return names.with_columns(pl.col(pl.String).str.replace_all("\0", "", literal=True))
+
+
+def _name_tracks(connection: Connection, user: UUID, names: pl.DataFrame) -> bool:
+    """Give tracks that are played for the first time a row, until `load_tracks` knows more; whether there are any."""
+    columns = [names[column].to_list() for column in ("track_id", *NAMES)]
+    return bool(connection.execute(UNNAMED, (user, *columns)).rowcount)
+
+
+def _record(connection: Connection, load: Load, *, new_tracks: bool) -> None:
+    digest = ", tracks_digest = NULL" if new_tracks else ""
+    connection.execute(
+        "INSERT INTO loads (user_id, layout, timezone, min_play_ms, load_id, plays_loaded_at, loaded_at) "
+        "VALUES (%s, %s, %s, %s, %s, now(), now()) ON CONFLICT (user_id) DO UPDATE SET layout = excluded.layout, "
+        "timezone = excluded.timezone, min_play_ms = excluded.min_play_ms, load_id = excluded.load_id, "
+        f"plays_loaded_at = now(), loaded_at = now(){digest}",
+        (load.user, LAYOUT, load.timezone, load.min_play_ms, load.load_id),
+    )
+
+
+def _merge(
+    connection: Connection,
+    user: UUID,
+    table: str,
+    columns: Mapping[str, str],
+    keys: Sequence[str],
+    frame: pl.DataFrame,
+) -> int:
+    """Make a user's rows of a table equal to a frame; rows that are equal already are not written."""
+    arriving = f"arriving_{table}"
+    listed, joined = ", ".join(columns), " AND ".join(f"a.{key} = t.{key}" for key in keys)
+    connection.execute(f"CREATE TEMPORARY TABLE {arriving} (LIKE {table}) ON COMMIT DROP")
+    with connection.cursor().copy(f"COPY {arriving} (user_id, {listed}) FROM STDIN (FORMAT binary)") as copy:
+        copy.set_types(["uuid", *columns.values()])
+        _write(copy.write_row, frame, user)
+    connection.execute(f"ANALYZE {arriving}")
+    gone = f"DELETE FROM {table} t WHERE t.user_id = %s AND NOT EXISTS (SELECT FROM {arriving} a WHERE {joined})"
+    if table == "tracks":  # one that was played since the frame was made keeps the names of its play
+        gone += " AND NOT EXISTS (SELECT FROM plays p WHERE p.user_id = t.user_id AND p.track_id = t.track_id)"
+    changed: int = connection.execute(gone, (user,)).rowcount
+    others = [name for name in columns if name not in keys]
+    action = "DO NOTHING"
+    if others:
+        ours, theirs = (", ".join(f"{whose}.{name}" for name in others) for whose in (table, "excluded"))
+        sets = ", ".join(f"{name} = excluded.{name}" for name in others)
+        action = f"DO UPDATE SET {sets} WHERE ({ours}) IS DISTINCT FROM ({theirs})"
+    put = (
+        f"INSERT INTO {table} (user_id, {listed}) SELECT user_id, {listed} FROM {arriving} "
+        f"ON CONFLICT (user_id, {', '.join(keys)}) {action}"
+    )
+    changed += connection.execute(put).rowcount
+    return changed
+
+
+def _put_rows(connection: Connection, user: UUID, table: str, key: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    ours = " AND source = 'pipeline'" if table == "playlists" else ""
+    gone = f"DELETE FROM {table} WHERE user_id = %s AND NOT ({key} = ANY(%s)){ours}"
+    changed: int = connection.execute(gone, (user, [row[key] for row in rows])).rowcount
+    keys = [key] if table == "playlists" else ["user_id", key]
+    return changed + sum(_upsert(connection, table, keys, row, stamped=table == "playlists") for row in rows)
+
+
+def _upsert(
+    connection: Connection, table: str, keys: Sequence[str], row: Mapping[str, Any], *, stamped: bool = False
+) -> int:
+    others = [name for name in row if name not in keys and not (stamped and name == "created_at")]
+    ours, theirs = (", ".join(f"{whose}.{name}" for name in others) for whose in (table, "excluded"))
+    sets = ", ".join(f"{name} = excluded.{name}" for name in others) + (", updated_at = now()" if stamped else "")
+    put = (
+        f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(f'%({name})s' for name in row)}) "
+        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets} WHERE ({ours}) IS DISTINCT FROM ({theirs})"
+    )
+    changed: int = connection.execute(put, row).rowcount
+    return changed
+
+
+def _put_preferences(connection: Connection, row: Mapping[str, Any]) -> int:
+    """Write preferences that no application has changed since they were loaded."""
+    content = (
+        "jsonb_build_array(to_jsonb({0}preferred_genres), {0}audio_feature_weights, {0}recommendation_settings)".format
+    )
+    put = (
+        "INSERT INTO user_preferences AS have (id, user_id, preferred_genres, audio_feature_weights, "
+        "recommendation_settings) VALUES (%(id)s, %(user_id)s, %(preferred_genres)s::text[], "
+        "%(audio_feature_weights)s::jsonb, %(recommendation_settings)s::jsonb) ON CONFLICT (id) DO UPDATE SET "
+        "preferred_genres = excluded.preferred_genres, audio_feature_weights = excluded.audio_feature_weights, "
+        "recommendation_settings = excluded.recommendation_settings, updated_at = now() "
+        f"WHERE have.loaded = {content('have.')} AND have.loaded IS DISTINCT FROM {content('excluded.')}"
+    )
+    changed: int = connection.execute(put, row).rowcount
+    if changed:
+        connection.execute(f"UPDATE user_preferences SET loaded = {content('')} WHERE id = %s", (row["id"],))
+    return changed

@@ -1,0 +1,129 @@
+"""Brings the tables of the warehouse to the newest version, by numbered SQL files that only go forward."""
+
+import re
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+from echostats_pipeline.errors import WarehouseError
+from echostats_pipeline.marts.warehouse.connection import Connection
+
+VERSIONS = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT NOW()
+);
+COMMENT ON TABLE schema_migrations IS 'The migrations that have been applied: the largest is the version of the tables.';
+COMMENT ON COLUMN schema_migrations.version IS 'Number of the file.';
+COMMENT ON COLUMN schema_migrations.name IS 'Name of the file.';
+COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied.';
+"""
+OURS = ("users", "playlists", "plays", "tracks", "sessions")
+"""Tables whose names another application may use."""
+LOCK = "pg_advisory_xact_lock(hashtextextended('echostats warehouse', 0))"
+
+
+class Migration(NamedTuple):
+    """A numbered SQL file."""
+
+    version: int
+    name: str
+    sql: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """All migrations, in order."""
+    found = []
+    for file in resources.files(__package__).joinpath("migrations").iterdir():
+        if numbered := re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name):
+            found.append(Migration(int(numbered[1]), file.name, file.read_text(encoding="utf-8")))
+    return tuple(sorted(found))
+
+
+def newest() -> int:
+    """The version of the tables that this version of the package needs."""
+    return migrations()[-1].version
+
+
+def version(connection: Connection) -> int:
+    """The version of the tables in the database; 0 if there are none."""
+    if _value(connection, "SELECT to_regclass('schema_migrations') IS NULL"):
+        return 0
+    return int(_value(connection, "SELECT coalesce(max(version), 0) FROM schema_migrations"))
+
+
+def migrate(connection: Connection, policies: str = "logins") -> list[str]:
+    """Apply the migrations that are missing, each in a transaction of its own; return their names.
+
+    Processes that do this at the same moment wait for each other.
+
+    Args:
+        connection: To the database, as the owner of the tables.
+        policies: Whom row-level security knows besides the roles of the warehouse: ``logins`` or ``supabase``.
+
+    Raises:
+        WarehouseError: the tables are newer than this package, or belong to another application.
+    """
+    applied = []
+    have = version(connection)
+    if have > newest():
+        raise WarehouseError(
+            f"The tables of the warehouse have version {have}; this version of echostats knows {newest()}. Upgrade it.",
+            permanent=True,
+        )
+    if have == 0:
+        _refuse_other_tables(connection)
+    for migration in migrations():
+        if migration.version <= have:
+            continue
+        with connection.transaction():
+            connection.execute(f"SELECT {LOCK}")
+            connection.execute(VERSIONS)
+            if migration.version <= version(connection):
+                continue
+            run_file(connection, migration.sql)
+            connection.execute(
+                "INSERT INTO schema_migrations (version, name) VALUES (%s, %s)", (migration.version, migration.name)
+            )
+            applied.append(migration.name)
+    with connection.transaction():
+        connection.execute(f"SELECT {LOCK}")
+        if applied or _policies(connection) != policies:
+            run_file(connection, resources.files(__package__).joinpath(f"policies/{policies}.sql").read_text("utf-8"))
+    return applied
+
+
+def run_file(connection: Connection, sql: str) -> None:
+    """Execute the statements of a file, in which % has no meaning."""
+    connection.execute(sql)
+
+
+def _policies(connection: Connection) -> str:
+    found = _value(
+        connection,
+        "SELECT EXISTS (SELECT FROM pg_policies "
+        "WHERE schemaname = current_schema() AND policyname = 'own_rows_of_account')",
+    )
+    return "supabase" if found else "logins"
+
+
+def _refuse_other_tables(connection: Connection) -> None:
+    """Refuse a database in which another application has tables of the same names.
+
+    Raises:
+        WarehouseError: there is such a table.
+    """
+    taken = [name for name in OURS if not _value(connection, "SELECT to_regclass(%s) IS NULL", name)]
+    if taken:
+        raise WarehouseError(
+            f"The database has a table {taken[0]!r} already, which echostats has not made. Give the warehouse a "
+            "database of its own, or a schema: ?options=-csearch_path%3Dechostats at the end of ECHOSTATS_POSTGRES.",
+            permanent=True,
+        )
+
+
+def _value(connection: Connection, sql: str, *values: Any) -> Any:
+    row = connection.execute(sql, values or None).fetchone()
+    return None if row is None else row[0]

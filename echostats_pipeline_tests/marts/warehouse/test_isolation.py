@@ -1,0 +1,319 @@
+"""A login of one user sees no row of another one, however it asks. The names of another user's rows are canaries."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from echostats_pipeline.errors import NotFoundError, WarehouseError
+from echostats_pipeline.marts.warehouse import loading
+from echostats_pipeline.marts.warehouse.access import Login, grant, revoke, role_name
+from echostats_pipeline.marts.warehouse.connection import connected
+from echostats_pipeline.marts.warehouse.migrations import migrate
+from echostats_pipeline_tests.marts.warehouse.conftest import (
+    BEGIN,
+    TestedWarehouse,
+    hourly,
+    person,
+    played,
+)
+
+CANARY = "canary"
+ANN, BOB = person("ann", 1), person(f"{CANARY}-bob", 2)
+TABLES = (
+    "users",
+    "playlists",
+    "user_preferences",
+    "plays",
+    "days",
+    "sessions",
+    "tracks",
+    "artists",
+    "track_artists",
+    "albums",
+    "genres",
+    "track_genres",
+    "snapshots",
+    "gaps",
+)
+VIEWS = ("listening", "first_plays")
+HIDDEN = ("loads",)
+OWNERS = {"users": "id"}
+READER, APPLICATION = "echostats_reader", "echostats_application"
+Session = psycopg.Connection[tuple[object, ...]]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A warehouse with all tables filled for two users, and the login of the first."""
+
+    warehouse: TestedWarehouse
+    ann: UUID
+    bob: UUID
+    login: Login
+
+    def session(self) -> Session:
+        """A session as the login, with its password, as any tool opens one."""
+        return psycopg.connect(self.login.url, autocommit=True)
+
+
+def fill(warehouse: TestedWarehouse, user: UUID, word: str) -> None:
+    """Fill the tables that a load of plays leaves empty with rows that a word marks."""
+    texts = {
+        "playlists": f"(user_id, name) VALUES ('{user}', '{word}')",
+        "user_preferences": f"(user_id, preferred_genres) VALUES ('{user}', ARRAY['{word}'])",
+        "artists": f"(user_id, artist_id, name) VALUES ('{user}', '{word}', '{word}')",
+        "albums": f"(user_id, album_id, name) VALUES ('{user}', '{word}', '{word}')",
+        "track_artists": f"(user_id, track_id, artist_id) VALUES ('{user}', '{word}', '{word}')",
+        "genres": f"(user_id, genre) VALUES ('{user}', '{word}')",
+        "track_genres": f"(user_id, track_id, genre) VALUES ('{user}', '{word}', '{word}')",
+        "snapshots": f"VALUES ('{user}', '{word}', null, null, null, 1, 1, 1, 1, 1, 1, '{{}}')",
+        "gaps": f"VALUES ('{user}', now(), now(), '{word}', null)",
+    }
+    for table, row in texts.items():
+        warehouse.rows(f"INSERT INTO {table} {row}")
+
+
+@pytest.fixture
+def shared(warehouse: TestedWarehouse, loaded: Callable[..., UUID]) -> Shared:
+    ann = loaded(ANN, hourly(30, tracks=("own",)))
+    bob = loaded(BOB, played(*((BEGIN, f"{CANARY}-{number}") for number in range(7)), artist=CANARY))
+    fill(warehouse, ann, "own")
+    fill(warehouse, bob, CANARY)
+    with warehouse.opened() as connection:
+        login = grant(connection, ANN)
+        grant(connection, BOB)
+    warehouse.rows("ANALYZE")
+    return Shared(warehouse, ann, bob, login)
+
+
+def relations(warehouse: TestedWarehouse) -> Iterator[tuple[str, str, bool, bool]]:
+    """Every table and view of the schema: name, kind, and whether row-level security is enabled and forced."""
+    yield from warehouse.rows(  # type: ignore[misc]
+        "SELECT relname, relkind::text, relrowsecurity, relforcerowsecurity FROM pg_class "
+        "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')"
+    )
+
+
+def test_row_security_is_enabled_and_forced_on_every_table_and_views_ask_as_their_reader(shared: Shared) -> None:
+    found = list(relations(shared.warehouse))
+    tables = {name: (enabled, forced) for name, kind, enabled, forced in found if kind in "rp"}
+    assert set(tables.values()) == {(True, True)}
+    assert tables.keys() >= {*TABLES, *HIDDEN, "logins", "schema_migrations"}
+    assert {kind for _, kind, _, _ in found} == {"r", "p", "v"}, "no materialized view"
+    assert {name for name, kind, *_ in found if kind == "v"} == set(VIEWS)
+    options = shared.warehouse.rows("SELECT relname, reloptions FROM pg_class WHERE relkind = 'v' AND relnamespace = 2200")
+    assert all(option == ["security_invoker=true"] for _, option in options)
+
+
+def test_a_login_sees_all_of_its_user_and_nothing_of_others_in_any_table_or_view(shared: Shared) -> None:
+    with shared.session() as session:
+        for name in (*TABLES, *VIEWS):
+            owner = OWNERS.get(name, "user_id")
+            found = session.execute(f"SELECT {owner}, t::text FROM {name} t".encode()).fetchall()
+            every = shared.warehouse.rows(f"SELECT count(*) FROM {name} WHERE {owner} = '{shared.ann}'")
+            assert {row[0] for row in found} == {shared.ann}, name
+            assert [(len(found),)] == every, name
+            assert not any(CANARY in str(row) or str(shared.bob) in str(row) for row in found), name
+        assert session.execute("SELECT role_name FROM logins").fetchall() == [(shared.login.role,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("SELECT * FROM loads")
+        partition = shared.warehouse.rows(f"SELECT tableoid::regclass::text FROM plays WHERE user_id = '{shared.bob}'")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute(f"SELECT * FROM {partition[0][0]}".encode())
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM plays p JOIN plays q ON p.played_at = q.played_at JOIN tracks t ON t.track_id = q.track_id "
+        "WHERE q.user_id <> p.user_id OR t.name LIKE '%canary%'",
+        "SELECT count(*) FROM plays p FULL JOIN tracks t USING (track_id) WHERE t.track_id LIKE '%canary%'",
+        "SELECT count(*) FROM users WHERE username LIKE '%canary%'",
+        "WITH t AS MATERIALIZED (SELECT * FROM tracks) SELECT count(*) FROM t WHERE name LIKE '%canary%'",
+        "SELECT count(*) FROM pg_stats WHERE array_to_string(most_common_vals::text::text[], ' ') LIKE '%canary%'",
+        "SELECT count(*) FROM pg_stats WHERE tablename IN ('plays', 'tracks', 'users', 'days')",
+    ],
+)
+def test_joins_and_statistics_show_nothing_of_others(shared: Shared, sql: str) -> None:
+    with shared.session() as session:
+        assert session.execute(sql.encode()).fetchone() == (0,)
+
+
+def test_copy_gives_only_the_rows_of_the_login(shared: Shared) -> None:
+    with shared.session() as session:
+        for name in TABLES:
+            with session.cursor().copy(f"COPY (SELECT * FROM {name}) TO STDOUT".encode()) as copy:
+                text = b"".join(bytes(block) for block in copy).decode()
+            assert text, name
+            assert CANARY not in text, name
+            assert str(shared.bob) not in text, name
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), session.cursor().copy("COPY loads TO STDOUT"):
+            pass
+
+
+def test_a_prepared_statement_asks_again_who_reads(shared: Shared) -> None:
+    """A plan that was made as one role is executed as another one, as in a pool of connections."""
+    ann, bob = role_name(ANN), role_name(BOB)
+    with psycopg.connect(shared.warehouse.server.url(shared.warehouse.name), autocommit=True) as session:
+        session.execute("SET plan_cache_mode = force_generic_plan")
+        session.execute(f'SET ROLE "{bob}"'.encode())
+        session.execute("PREPARE mine AS SELECT DISTINCT user_id FROM public.plays")
+        assert session.execute("EXECUTE mine").fetchall() == [(shared.bob,)]
+        session.execute(f'SET ROLE "{ann}"'.encode())
+        assert session.execute("EXECUTE mine").fetchall() == [(shared.ann,)]
+        session.execute(f"SET ROLE {READER}".encode())
+        assert session.execute("EXECUTE mine").fetchall() == []
+
+
+def test_a_login_cannot_become_another_or_name_another_user(shared: Shared) -> None:
+    with shared.session() as session:
+        for role in (role_name(BOB), APPLICATION, "loader", "postgres"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(f'SET ROLE "{role}"'.encode())
+        session.execute(f"SET echostats.user_id = '{shared.bob}'".encode())
+        assert session.execute("SELECT DISTINCT user_id FROM plays").fetchall() == [(shared.ann,)]
+        session.execute(f"SET ROLE {READER}".encode())
+        assert session.execute("SELECT count(*) FROM plays").fetchone() == (0,)
+
+
+def test_functions_run_after_the_policy_and_with_the_rights_of_the_login(shared: Shared) -> None:
+    """A function that tells of each row it gets, cheap enough to be called first, gets no row of others."""
+    shared.warehouse.rows(
+        "CREATE FUNCTION of_owner() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.plays'"
+    )
+    told: list[str] = []
+    with shared.session() as session:
+        session.add_notice_handler(lambda notice: told.append(str(notice.message_primary)))
+        assert session.execute("SELECT of_owner()").fetchone() == (30,)
+        session.execute("SET default_transaction_read_only = off")
+        session.execute(
+            "CREATE FUNCTION pg_temp.tell(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 "
+            "AS $$ BEGIN RAISE NOTICE '%', $1; RETURN true; END $$"
+        )
+        for name in (*TABLES, *VIEWS):
+            session.execute(f"SELECT count(*) FROM {name} t WHERE pg_temp.tell(t::text)".encode())
+    assert len(told) > 30
+    assert not any(CANARY in each or str(shared.bob) in each for each in told)
+
+
+def test_errors_tell_nothing_of_others(shared: Shared) -> None:
+    with shared.session() as session:
+        session.execute("SET default_transaction_read_only = off")
+        assert session.execute("SELECT sum(1 / (CASE WHEN artist_name = 'canary' THEN 0 ELSE 1 END)) FROM tracks").fetchone() == (1,)
+        assert session.execute("SELECT sum((CASE WHEN name LIKE '%canary%' THEN name ELSE '1' END)::int) FROM tracks").fetchone() == (1,)
+        for sql in (
+            f"INSERT INTO users (id) VALUES ('{shared.bob}')",
+            f"INSERT INTO playlists (user_id, name) VALUES ('{shared.bob}', 'x')",
+            f"UPDATE users SET username = 'x' WHERE id = '{shared.bob}'",
+            "DELETE FROM plays",
+            "TRUNCATE plays",
+            "CREATE TABLE public.mine ()",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege) as error:
+                session.execute(sql.encode())
+            assert CANARY not in str(error.value)
+
+
+def test_plans_show_no_value_of_others(shared: Shared) -> None:
+    with shared.session() as session:
+        for name in (*TABLES, *VIEWS):
+            for options in ("VERBOSE", "ANALYZE, VERBOSE, BUFFERS"):
+                plan = session.execute(f"EXPLAIN ({options}) SELECT * FROM {name}".encode()).fetchall()
+                assert CANARY not in str(plan), name
+                assert str(shared.bob) not in str(plan), name
+        plan = session.execute("EXPLAIN (ANALYZE) SELECT * FROM plays WHERE track_id LIKE '%canary%'").fetchall()
+        assert "rows=0" in str(plan)
+        assert "actual rows=7" not in str(plan)
+
+
+def test_without_a_setting_an_application_sees_nothing_and_with_one_that_user_alone(shared: Shared) -> None:
+    with shared.warehouse.as_role(APPLICATION) as session:
+        assert session.execute("SELECT count(*) FROM plays").fetchone() == (0,)
+        session.execute(f"SET echostats.user_id = '{shared.ann}'".encode())
+        for name in (*TABLES, *VIEWS):
+            owner = OWNERS.get(name, "user_id")
+            assert session.execute(f"SELECT DISTINCT {owner} FROM {name}".encode()).fetchall() == [(shared.ann,)], name
+        session.execute(f"INSERT INTO playlists (user_id, name) VALUES ('{shared.ann}', 'new')".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute(f"INSERT INTO playlists (user_id, name) VALUES ('{shared.bob}', 'new')".encode())
+        assert session.execute(f"DELETE FROM playlists WHERE user_id = '{shared.bob}'".encode()).rowcount == 0
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("DELETE FROM plays")
+        session.execute("RESET echostats.user_id")
+        assert session.execute("SELECT count(*) FROM playlists").fetchone() == (0,)
+
+
+def test_supabase_lets_an_account_see_its_own_rows(shared: Shared) -> None:
+    """With the function and the roles of Supabase, which grants all on new tables by itself."""
+    server, name = shared.warehouse.server, shared.warehouse.name
+    for role in ("anon", "authenticated"):
+        if not server.execute(f"SELECT FROM pg_roles WHERE rolname = '{role}'"):
+            server.execute(f"CREATE ROLE {role} NOLOGIN")
+    with pytest.raises(WarehouseError, match="no database of Supabase"), connected(shared.warehouse.url) as connection:
+        migrate(connection, "supabase")
+    for sql in (
+        "CREATE SCHEMA auth",
+        "GRANT USAGE ON SCHEMA auth TO PUBLIC",
+        "CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE "
+        "AS $$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO anon, authenticated",
+    ):
+        server.execute(sql, name)
+    with connected(shared.warehouse.url) as connection:
+        # As Supabase's own role does, which owns all tables; here another role has granted.
+        server.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM anon, authenticated", name)
+        migrate(connection, "supabase")
+        migrate(connection, "supabase")
+    with shared.warehouse.as_role("authenticated") as session:
+        assert session.execute("SELECT count(*) FROM plays").fetchone() == (0,)
+        session.execute(f"SET request.jwt.claim.sub = '{shared.ann}'".encode())
+        for table in (*TABLES, *VIEWS):
+            owner = OWNERS.get(table, "user_id")
+            assert session.execute(f"SELECT DISTINCT {owner} FROM {table}".encode()).fetchall() == [(shared.ann,)], table
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("DELETE FROM plays")
+    with shared.warehouse.as_role("anon") as session, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        session.execute("SELECT count(*) FROM plays")
+    with connected(shared.warehouse.url) as connection:
+        migrate(connection, "logins")
+    with shared.warehouse.as_role("authenticated") as session, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        session.execute("SELECT count(*) FROM plays")
+
+
+def test_a_login_is_made_renewed_and_taken_back(shared: Shared) -> None:
+    with shared.warehouse.opened() as connection:
+        again = grant(connection, ANN)
+    assert (again.role, again.is_new) == (shared.login.role, False)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        shared.session()
+    with psycopg.connect(again.url, autocommit=True) as session:
+        assert session.execute("SELECT count(*) FROM plays").fetchone() == (30,)
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            session.execute("CREATE TEMPORARY TABLE mine ()")
+        with shared.warehouse.opened() as connection:
+            assert revoke(connection, ANN) == again.role
+            with pytest.raises(NotFoundError, match="has no login"):
+                revoke(connection, ANN)
+        with pytest.raises(psycopg.Error):
+            session.execute("SELECT count(*) FROM plays")
+    assert shared.warehouse.rows(f"SELECT FROM pg_roles WHERE rolname = '{again.role}'") == []
+
+
+def test_a_removed_user_has_no_login_any_more(shared: Shared) -> None:
+    with shared.warehouse.opened() as connection:
+        loading.remove_users(connection, [shared.ann])
+    assert shared.warehouse.rows("SELECT user_id FROM logins") == [(shared.bob,)]
+    with pytest.raises(psycopg.OperationalError):
+        shared.session()
+
+
+def test_a_login_needs_a_loaded_user_and_a_free_name(shared: Shared) -> None:
+    with shared.warehouse.opened() as connection:
+        with pytest.raises(NotFoundError, match="not in the warehouse yet"):
+            grant(connection, person("cat", 3))
+        connection.execute("DELETE FROM logins")
+        with pytest.raises(WarehouseError, match="has a role"):
+            grant(connection, ANN)
