@@ -19,6 +19,7 @@ from echostats_pipeline.orchestration.assets import (
     sources,
 )
 from echostats_pipeline.orchestration.assets.marts import answered_queries, echotune, playlist_generator
+from echostats_pipeline.orchestration.assets.warehouse import warehouse_plays, warehouse_profile, warehouse_tracks
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
 from echostats_pipeline.orchestration.automation.sensors import MART_SENSORS, SENSORS, sync_sensors
@@ -38,6 +39,7 @@ MODULES = (sources, ingestion, rollups, snapshots, recommendations, playlists, r
 MARTS: Mapping[Mart, Sequence[dg.AssetsDefinition]] = {
     "echotune": (echotune,),
     "playlist_generator": (answered_queries, playlist_generator),
+    "warehouse": (warehouse_plays, warehouse_tracks, warehouse_profile),
 }
 """The assets of each mart."""
 
@@ -76,17 +78,18 @@ def build_definitions(
         first: The day of the first known play, with which the daily partitions begin; None if it is unknown.
     """
     settings = settings or Settings(home=Path())
+    marts = settings.installed_marts
     list_no_days_above_steps()
     return dg.Definitions(
         assets=[
             *_since(first, dg.load_assets_from_modules(MODULES)),
-            *(asset for mart in settings.marts for asset in MARTS[mart]),
+            *(asset for mart in marts for asset in MARTS[mart]),
         ],
-        asset_checks=[*CHECKS, *(check for mart in settings.marts for check in MART_CHECKS[mart])],
-        jobs=[*JOBS, *(job for mart in settings.marts for job in MART_JOBS[mart])],
+        asset_checks=[*CHECKS, *(check for mart in marts for check in MART_CHECKS[mart])],
+        jobs=[*JOBS, *(job for mart in marts for job in MART_JOBS[mart])],
         sensors=[
             *SENSORS,
-            *(sensor for mart in settings.marts for sensor in MART_SENSORS[mart]),
+            *(sensor for mart in marts for sensor in MART_SENSORS[mart]),
             *ALERT_SENSORS,
             *sync_sensors(roster, settings),
         ],

@@ -20,6 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 NOBODY = 65534
 OLDEST = 15
 START_S = 30
@@ -50,8 +52,6 @@ class PostgresServer:
 
     def execute(self, sql: str, database: str = "postgres", user: str = "postgres") -> list[Any]:
         """Execute one statement; return its rows."""
-        import psycopg
-
         with psycopg.connect(self.url(database, user), autocommit=True) as connection:
             cursor = connection.execute(sql.encode())
             return [] if cursor.description is None else cursor.fetchall()
@@ -72,10 +72,11 @@ def readable(bin_folder: Path, place: Path) -> Path:
         return bin_folder
     install, package = bin_folder.parent, bin_folder.parent.parent
     target = place / package.name / install.name
-    for part in ("bin", "lib", "share"):
-        kept = {"initdb", "postgres"}
-        ignore = (lambda _, names: [name for name in names if name not in kept]) if part == "bin" else None
-        shutil.copytree(install / part, target / part, ignore=ignore)
+    (target / "bin").mkdir(parents=True)
+    for program in ("initdb", "postgres"):
+        shutil.copy2(install / "bin" / program, target / "bin")
+    for part in ("lib", "share"):
+        shutil.copytree(install / part, target / part)
     libraries = package.parent / f"{package.name}.libs"
     if libraries.is_dir():
         shutil.copytree(libraries, place / libraries.name)
@@ -119,7 +120,11 @@ def running_postgres(bin_folder: Path | None = None, *, durable: bool = False) -
             "shared_buffers": "256MB" if durable else "64MB",
             "timezone": "UTC",
             "log_min_messages": "fatal",
-            **({"max_wal_size": "4GB"} if durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}),
+            **(
+                {"max_wal_size": "4GB"}
+                if durable
+                else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            ),
         }
         arguments = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         with (folder / "log").open("wb") as log:
@@ -139,8 +144,6 @@ def running_postgres(bin_folder: Path | None = None, *, durable: bool = False) -
 
 def answering(port: int, process: "subprocess.Popen[bytes]", log: Path) -> PostgresServer:
     """The server, once it answers and has its roles."""
-    import psycopg
-
     server = PostgresServer(port, 0, process)
     deadline = time.monotonic() + START_S
     while True:

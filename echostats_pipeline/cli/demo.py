@@ -64,7 +64,7 @@ def demo() -> None:
         runner.run("Making a playlist for each user", "playlist_build", tags=of_all.tags, config=words)
         for user in users:
             run_of_user(runner, f"Writing the report of {user.display_name}", "report_build", user)
-        for mart in settings.marts:
+        for mart in settings.installed_marts:
             runner.run(f"Filling the database {mart}", f"{mart}_build", tags=of_all.tags)
         runner.run("Checking everything", "audit")
         console.print(outcome_table(store, import_run))

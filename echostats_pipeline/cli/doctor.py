@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from echostats_pipeline.accounts.connecting import token_cipher
+from echostats_pipeline.cli import warehouse
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.cli.users import PIPED_WIDTH
@@ -96,6 +97,7 @@ def _stored(settings: Settings, store: Store) -> list[HealthFinding]:
         "alerts": partial(health.incidents, store, len(settings.alerts)),
         "removed": partial(health.removed_users, store),
         "clock": partial(health.clock, store, now),
+        **({} if settings.postgres is None else {"warehouse": partial(warehouse.findings, store, settings)}),
     }
     fixes = {"key": KEY_FIX}
     return [found for area, look in looks.items() for found in examined(area, look, fixes.get(area, DATABASE_FIX))]
@@ -111,7 +113,9 @@ def _dagster(settings: Settings, store: Store | None) -> list[HealthFinding]:
         with open_instance(settings) as instance:
             keys = [user.partition_key for user in store.users.all(simulated=settings.simulated)] if store else []
             looked.extend(examined("daemon", partial(instance_health.daemon, instance, url, now)))
-            looked.extend(examined("sensors", partial(instance_health.switched_off, instance, keys, settings.marts)))
+            looked.extend(
+                examined("sensors", partial(instance_health.switched_off, instance, keys, settings.installed_marts))
+            )
             looked.extend(examined("runs", partial(instance_health.runs, instance, store, now)))
         yield from ()
 

@@ -71,6 +71,11 @@ COMMANDS = {
         "models",
         "Show which models order the recommendations and how they did, or go back to an earlier one.",
     ),
+    "warehouse": ListedCommand(
+        "warehouse",
+        "warehouse",
+        "Show and rebuild the copy in PostgreSQL, query it, and give users logins of their own.",
+    ),
     "report": ListedCommand(
         "report",
         "report",

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.cli.instance import open_pipeline
 from echostats_pipeline.cli.options import yes_option
+from echostats_pipeline.cli.warehouse import left_in_warehouse
 from echostats_pipeline.local.webserver import webserver_url
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.orchestration.instance.code_location import reload_code_location
@@ -66,10 +67,11 @@ def remove_for_good(name: str, *, yes: bool) -> None:
         at_work = user.user_id in store.jobs.busy_users()
         removed = remove_user(store, user, utc_now())
         reload = remove_outside(instance, settings, user)
+        left = left_in_warehouse(store, settings)
         show_owned(console, "Removed", removed, files)
     if reload:
         reload_code_location(webserver_url(settings.home), logger)
-    click.echo(f"{LATE}\n{STAYS}" if at_work else STAYS)
+    click.echo("\n".join(filter(None, [left, LATE if at_work else "", STAYS])))
 
 
 def show_owned(console: Console, title: str, counts: Mapping[str, int], files: Mapping[Path, int]) -> None:

@@ -48,6 +48,7 @@ _ADVICE = {
     "PremiumRequired": "Renew the Premium subscription of the app's owner; calls work again some hours later.",
     "DecryptionError": "Compare the configured keys with those in use: echostats keys status",
     "IndexConflictError": "Rebuild the index: echostats indexes --repair",
+    "WarehouseError": "Check ECHOSTATS_POSTGRES and its server: echostats warehouse status",
     "ExportError": "Check the file, and import it again: echostats import",
     "BrokenExportError": "Check the file, and import it again: echostats import",
 }
@@ -79,8 +80,9 @@ def configured_secrets(settings: Settings) -> list[str]:
     ]
     whole = [value.get_secret_value() for value in values if value is not None]
     parts = [part for address in settings.alerts for part in re.split(r"[/:@?&=#]+", address.get_secret_value())[1:]]
-    password = urlsplit(settings.mongo_uri.get_secret_value()).password if settings.mongo_uri else None
-    return [*whole, *parts, *([password, unquote(password)] if password else [])]
+    servers = [url.get_secret_value() for url in (settings.mongo_uri, settings.postgres) if url is not None]
+    passwords = [password for server in servers if (password := urlsplit(server).password)]
+    return [*whole, *parts, *(each for password in passwords for each in (password, unquote(password)))]
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:

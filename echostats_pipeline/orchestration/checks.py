@@ -22,6 +22,7 @@ from echostats_pipeline.orchestration.assets.recommendations import model_evalua
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.assets.sources import spotify
+from echostats_pipeline.orchestration.assets.warehouse import warehouse_plays
 from echostats_pipeline.orchestration.partitions import windows_of_run
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
@@ -132,6 +133,9 @@ of_spotify = _checks(spotify, operation.users_are_synced, operation.consents_las
 of_echotune = _checks(echotune, mart_checks.echotune_plays_match_history, mart_checks.echotune_shares_are_whole)
 of_playlist_generator = _checks(playlist_generator, mart_checks.playlist_generator_songs_are_known)
 ids_of_echotune = _checks(echotune, mart_checks.echotune_ids_are_known)
+of_warehouse = _checks(
+    warehouse_plays, mart_checks.warehouse_plays_match_history, mart_checks.warehouse_tracks_have_names
+)
 
 CHECKS: Sequence[dg.AssetChecksDefinition] = (
     before_rollups,
@@ -148,5 +152,6 @@ The checks of Spotify run only in the nightly audit: no run builds that asset, a
 MART_CHECKS: Mapping[Mart, Sequence[dg.AssetChecksDefinition]] = {
     "echotune": (of_echotune, ids_of_echotune),
     "playlist_generator": (of_playlist_generator,),
+    "warehouse": (of_warehouse,),
 }
 """The checks of marts. Those that read every track of a user run only in the nightly audit."""

@@ -25,6 +25,7 @@ from echostats_pipeline.orchestration.assets.recommendations import (
 from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
+from echostats_pipeline.orchestration.assets.warehouse import warehouse_plays, warehouse_profile, warehouse_tracks
 from echostats_pipeline.orchestration.checks import (
     before_rollups,
     of_echotune,
@@ -33,6 +34,7 @@ from echostats_pipeline.orchestration.checks import (
     of_rollups,
     of_snapshots,
     of_tracks,
+    of_warehouse,
 )
 from echostats_pipeline.orchestration.instance.retention import retention
 from echostats_pipeline.orchestration.tags import AFTER_PLAYS, READS_ONLY, RETRIED, at_most
@@ -126,6 +128,12 @@ echotune_build = dg.define_asset_job(
     description="Bring EchoTune's database up to date for a user.",
     tags=at_most(minutes=60),
 )
+warehouse_build = dg.define_asset_job(
+    "warehouse_build",
+    _selection([warehouse_plays, warehouse_tracks, warehouse_profile], [of_warehouse]),
+    description="Bring the warehouse in PostgreSQL up to date for a user.",
+    tags=at_most(minutes=60),
+)
 
 
 def playlist_config(kind: str, **wish: Any) -> dict[str, Any]:
@@ -179,5 +187,6 @@ JOBS = (
 MART_JOBS: Mapping[Mart, Sequence[Any]] = {
     "echotune": (echotune_build,),
     "playlist_generator": (playlist_generator_build, playlist_answers),
+    "warehouse": (warehouse_build,),
 }
 """The jobs of each mart."""

@@ -5,11 +5,15 @@ from datetime import datetime
 
 from echostats_pipeline.marts.echotune.audit import MartFault, dangling_ids, wrong_shares, wrong_sums
 from echostats_pipeline.marts.echotune.build import EchoTuneMart, waiting_users
+from echostats_pipeline.marts.warehouse import audit as warehouse_audit
+from echostats_pipeline.marts.warehouse.build import Warehouse
+from echostats_pipeline.marts.warehouse.build import waiting_users as waiting_for_warehouse
 from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring.audit import MOST_ROWS, AuditedUser, AuditFinding
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.store import Store
 
+WAREHOUSE_REPAIR = "Load these users again: echostats warehouse rebuild --user USER"
 REPAIR = "Materialize the asset echotune for these users; if that does not help, delete their entries in mart_states."
 
 
@@ -60,6 +64,36 @@ def playlist_generator_songs_are_known(
     return AuditFinding(not missing, "ERROR", bad if missing else well, numbers, rows[:MOST_ROWS], wrong)
 
 
+def warehouse_plays_match_history(
+    store: Store, settings: Settings, now: datetime, scope: Sequence[AuditedUser]
+) -> AuditFinding:
+    """The warehouse has as many plays of each user as the history, and the same listening time."""
+    return _in_warehouse(warehouse_audit.wrong_sums, "plays and times", store, settings, now, scope)
+
+
+def warehouse_tracks_have_names(
+    store: Store, settings: Settings, now: datetime, scope: Sequence[AuditedUser]
+) -> AuditFinding:
+    """Every played track in the warehouse has a row with its name."""
+    return _in_warehouse(warehouse_audit.nameless_tracks, "names of tracks", store, settings, now, scope)
+
+
+def _in_warehouse(
+    examine: Callable[[Warehouse, Iterable[User]], Iterator[warehouse_audit.WarehouseFault]],
+    what: str,
+    store: Store,
+    settings: Settings,
+    now: datetime,
+    scope: Sequence[AuditedUser],
+) -> AuditFinding:
+    """Examine the users whose rows are up to date."""
+    waiting = waiting_for_warehouse(store)
+    users = [each.user for each in scope if each.user.user_id not in waiting]
+    with Warehouse.opened(store, settings, now) as warehouse:
+        faults = list(examine(warehouse, users))
+    return _finding(faults, what, users, scope, WAREHOUSE_REPAIR)
+
+
 def _examined(
     examine: Callable[[EchoTuneMart, Iterable[User]], Iterator[MartFault]],
     what: str,
@@ -72,12 +106,22 @@ def _examined(
     waiting = waiting_users(store)
     users = [each.user for each in scope if each.user.user_id not in waiting]
     faults = list(examine(EchoTuneMart(store, settings, now, ""), users))
+    return _finding(faults, what, users, scope, REPAIR)
+
+
+def _finding(
+    faults: Sequence[MartFault | warehouse_audit.WarehouseFault],
+    what: str,
+    users: Sequence[User],
+    scope: Sequence[AuditedUser],
+    repair: str,
+) -> AuditFinding:
     wrong = {fault.user.user_id for fault in faults}
     rows = [
         {"user": each.user.partition_key, "what": each.what, "found": each.found, "expected": each.expected}
         for each in faults[:MOST_ROWS]
     ]
     well = f"The {what} of {len(users)} users are right; {len(scope) - len(users)} users wait for an update."
-    bad = f"The {what} of {len(wrong)} users are wrong. {REPAIR}"
+    bad = f"The {what} of {len(wrong)} users are wrong. {repair}"
     numbers = {"users": len(users), "waiting": len(scope) - len(users), "faults": len(faults)}
     return AuditFinding(not faults, "ERROR", bad if faults else well, numbers, rows, frozenset(wrong))

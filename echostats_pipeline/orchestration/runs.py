@@ -18,6 +18,7 @@ from echostats_pipeline.errors import (
     UserBusyError,
     UserRemovedError,
     WaitRequired,
+    WarehouseError,
 )
 from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, LeaseScope
 from echostats_pipeline.model.users import User
@@ -290,6 +291,8 @@ class _LeftToAnotherRun(Exception):  # noqa: N818 - nothing is wrong
 def _is_transient(failure: Exception) -> bool:
     """Whether the same work may succeed later without anyone changing anything."""
     if isinstance(failure, SpotifyError):
+        return not failure.permanent
+    if isinstance(failure, WarehouseError):
         return not failure.permanent
     return isinstance(failure, UserBusyError | LeaseLostError | PyMongoError)
 

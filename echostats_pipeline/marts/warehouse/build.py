@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Literal, get_args
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from echostats_pipeline.errors import NotFoundError, SettingsError
-from echostats_pipeline.marts.warehouse import loading
-from echostats_pipeline.marts.warehouse.connection import Connection, connected
+from echostats_pipeline.marts.warehouse import loading, upserts
+from echostats_pipeline.marts.warehouse.connection import Connection, address, connected, explaining
 from echostats_pipeline.marts.warehouse.database import CONSUMERS, LAYOUT, MART, PLAYS, PROFILE, TRACKS, user_uuid
 from echostats_pipeline.marts.warehouse.migrations import migrate
 from echostats_pipeline.marts.warehouse.plays import play_rows
@@ -35,19 +36,24 @@ MOST_DAYS = 366
 DAY = timedelta(days=1)
 
 
+Part = Literal["plays", "tracks", "profile"]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""The parts of a user's rows, in the order in which they are loaded."""
+
+
 @dataclass(frozen=True)
-class PlaysUpdate:
-    """What an update of a user's plays did.
+class PartUpdate:
+    """What an update of one part of a user's rows did.
 
     Attributes:
-        changed: Rows deleted and inserted; of a whole load, the plays.
-        days: Local dates that were replaced; 0 for a whole load.
+        changed: Rows deleted and inserted; of a whole load of plays, all plays.
+        days: Local dates of plays that were replaced; 0 for a whole load.
         whole: Whether all plays were loaded.
     """
 
     changed: int
-    days: int
-    whole: bool
+    days: int = 0
+    whole: bool = False
 
 
 def url_of(settings: Settings) -> str:
@@ -101,31 +107,50 @@ class Warehouse:
             warehouse.remove_unknown()
             yield warehouse
 
+    @property
+    def address(self) -> str:
+        """Host, port and database."""
+        return address(url_of(self.settings))
+
+    def update(self, user: User, part: Part, *, whole: bool = False) -> PartUpdate:
+        """Bring the rows of one part of a user up to date.
+
+        Args:
+            user: The user.
+            part: Which rows.
+            whole: Whether to load everything again, even what is marked as read.
+
+        Raises:
+            WarehouseError: PostgreSQL cannot be used; nothing of this part was changed.
+        """
+        with explaining(self.address):
+            if part == "plays":
+                return self._update_plays(user, whole=whole)
+            changed = self._update_tracks(user, whole=whole) if part == "tracks" else self._update_profile(user)
+            return PartUpdate(changed)
+
     def remove_unknown(self) -> int:
         """Delete the rows of users whom the core does not know any more; return how many users were removed."""
         known = {user_uuid(user.user_id) for user in self.store.users.all()}
         return loading.remove_users(self.connection, sorted(loading.known_users(self.connection) - known))
 
-    def update_plays(self, user: User, *, whole: bool = False) -> PlaysUpdate:
-        """Bring the plays, days and sessions of a user up to date.
-
-        Args:
-            user: The user.
-            whole: Whether to load everything again, even what is marked as read.
-        """
+    def _update_plays(self, user: User, *, whole: bool = False) -> PartUpdate:
+        """Bring the plays, days and sessions of a user up to date."""
         marks, states = self.store.marks, self.store.mart_states
         waiting = marks.pending(PLAYS).get(user.user_id, [])
         uuid = user_uuid(user.user_id)
         have, state = loading.loaded(self.connection, uuid), states.get(user.user_id, MART, LAYOUT)
         load = loading.Load(uuid, user.timezone, self.settings.min_play_ms)
         whole = whole or WHOLE in waiting or not self._continues(have, state, load)
-        dates = sorted({day + more for each in waiting if not whole for day in [date.fromisoformat(each)] for more in (DAY * 0, DAY)})
+        marked = [] if whole else [date.fromisoformat(each) for each in waiting]
+        # The first play of the next day may last longer, or begin a session, because of the last one of this day.
+        dates = sorted({*marked, *(day + DAY for day in marked)})
         whole = whole or len(dates) > MOST_DAYS
         if not whole and not dates:
-            return PlaysUpdate(0, 0, whole=False)
+            return PartUpdate(0)
         begun = marks.begin(user.user_id, PLAYS, [WHOLE] if whole else waiting)
-        loading.put_user(self.connection, user_row(user))
-        # Both ids are known before the load: whether it is committed or not when this process dies, one of them is right.
+        upserts.put_user(self.connection, user_row(user))
+        # Both ids are stored before the load: if this process dies, one of them is right, committed or not.
         loads = [*([have.last.load_id] if have else []), load.load_id]
         states.put(MartState(user_id=user.user_id, mart=MART, layout=LAYOUT, load_ids=loads))
         if whole:
@@ -133,9 +158,9 @@ class Warehouse:
         else:
             changed = loading.load_days(self.connection, load, dates, self._rows(user, dates))
         marks.finish(begun)
-        return PlaysUpdate(changed, 0 if whole else len(dates), whole)
+        return PartUpdate(changed, 0 if whole else len(dates), whole)
 
-    def update_tracks(self, user: User, *, whole: bool = False) -> int:
+    def _update_tracks(self, user: User, *, whole: bool = False) -> int:
         """Bring the rows about a user's tracks up to date; return how many rows changed."""
         uuid = user_uuid(user.user_id)
         have = loading.loaded(self.connection, uuid)
@@ -147,13 +172,13 @@ class Warehouse:
             facts = self.store.catalog.frames(user.user_id, heard.known["track_id"].unique()).tracks
             tables = track_tables(heard, facts)
             content = digest(tables)
-            return 0 if content == known else loading.load_tracks(self.connection, uuid, tables, content)
+            return 0 if content == known else upserts.load_tracks(self.connection, uuid, tables, content)
 
-    def update_profile(self, user: User) -> int:
+    def _update_profile(self, user: User) -> int:
         """Bring the user, playlists, preferences, snapshots and gaps up to date; return how many rows changed."""
         core = CoreReader(self.store.db)
         with self.store.marks.reading(user.user_id, PROFILE):
-            return loading.load_profile(
+            return upserts.load_profile(
                 self.connection,
                 user_row(user),
                 preferences_row(user, self._snapshot(user), self.settings),

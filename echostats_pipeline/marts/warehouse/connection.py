@@ -14,25 +14,41 @@ OLDEST_SERVER = 15
 INSTALL = "pip install 'echostats-pipeline[postgres]'"
 
 _UNREACHABLE = (
-    (r"could not translate host name|name or service not known|nodename nor servname|name resolution|no address",
-     "its name cannot be resolved. Check the host in ECHOSTATS_POSTGRES.", True),
+    (
+        r"could not translate host name|name or service not known|nodename nor servname|name resolution|no address",
+        "its name cannot be resolved. Check the host in ECHOSTATS_POSTGRES.",
+        True,
+    ),
     (r"timeout expired|timed out", "it does not answer. Check host, port and firewall.", False),
-    (r"connection refused|could not connect|no such file or directory|network is unreachable|no route",
-     "nothing listens there. Start PostgreSQL, or check host and port in ECHOSTATS_POSTGRES.", False),
-    (r"password authentication failed|no password supplied|fe_sendauth|scram",
-     "it refuses the password. Check user and password in ECHOSTATS_POSTGRES.", True),
+    (
+        r"connection refused|could not connect|no such file or directory|network is unreachable|no route",
+        "nothing listens there. Start PostgreSQL, or check host and port in ECHOSTATS_POSTGRES.",
+        False,
+    ),
+    (
+        r"password authentication failed|no password supplied|fe_sendauth|scram",
+        "it refuses the password. Check user and password in ECHOSTATS_POSTGRES.",
+        True,
+    ),
     (r"role \".*\" does not exist", "it does not know the user in ECHOSTATS_POSTGRES.", True),
     (r"role \".*\" is not permitted to log in", "the user in ECHOSTATS_POSTGRES may not log in.", True),
     (r"database \".*\" does not exist", "it has no such database. Create it: createdb, or CREATE DATABASE.", True),
     (r"no pg_hba.conf entry", "its pg_hba.conf does not let this user in from here.", True),
-    (r"ssl|certificate", "the encrypted connection failed. Check sslmode and certificates in ECHOSTATS_POSTGRES.", True),
+    (
+        r"ssl|certificate",
+        "the encrypted connection failed. Check sslmode and certificates in ECHOSTATS_POSTGRES.",
+        True,
+    ),
     (r"too many (clients|connections)|remaining connection slots", "it has no connection left.", False),
     (r"starting up|shutting down|in recovery", "it is starting or stopping. Try again in a moment.", False),
 )
 """What a refused connection says, what that means, and whether a person has to act."""
 _FAILED = {
-    "42501": ("the user in ECHOSTATS_POSTGRES may not do that. It must own the tables, create tables in the schema and "
-              "temporary tables, and have CREATEROLE.", True),
+    "42501": (
+        "the user in ECHOSTATS_POSTGRES may not do that. It must own the tables, create tables in the schema and "  # noqa: ISC004
+        "temporary tables, and have CREATEROLE.",
+        True,
+    ),
     "53100": ("its disk is full.", False),
     "53200": ("it is out of memory.", False),
     "55P03": ("another session holds a table for too long. Look for long queries in pg_stat_activity.", False),
@@ -86,17 +102,27 @@ def connected(url: str) -> Iterator[Connection]:
         connection = psycopg.connect(url, autocommit=True, **{k: v for k, v in options.items() if k not in given})
     except psycopg.Error as error:
         raise _unreachable(error, where) from None
+    with explaining(where), connection:
+        if connection.info.server_version // 10_000 < OLDEST_SERVER:
+            version = connection.info.server_version // 10_000
+            raise WarehouseError(
+                f"PostgreSQL at {where} has version {version}. The warehouse needs {OLDEST_SERVER} or newer.",
+                permanent=True,
+            )
+        connection.execute("SET client_min_messages = warning")
+        yield connection
+
+
+@contextmanager
+def explaining(where: str) -> Iterator[None]:
+    """Say what failed statements of the block mean.
+
+    Raises:
+        WarehouseError: a statement has failed.
+    """
     try:
-        with connection:
-            if connection.info.server_version // 10_000 < OLDEST_SERVER:
-                version = connection.info.server_version // 10_000
-                raise WarehouseError(
-                    f"PostgreSQL at {where} has version {version}. The warehouse needs {OLDEST_SERVER} or newer.",
-                    permanent=True,
-                )
-            connection.execute("SET client_min_messages = warning")
-            yield connection
-    except psycopg.Error as error:
+        yield
+    except driver().Error as error:
         raise explained(error, where) from error
 
 
@@ -130,7 +156,9 @@ def explained(error: Exception, where: str) -> WarehouseError:
     lost = state is None or state.startswith("08") or state in {"57P02", "57P03"}
     if lost:
         return WarehouseError(f"The connection to PostgreSQL at {where} was lost: {said}", permanent=False)
-    return WarehouseError(f"PostgreSQL at {where} failed: {said} (SQLSTATE {state})", permanent=not _passes(state))
+    return WarehouseError(
+        f"PostgreSQL at {where} failed: {said} (SQLSTATE {state})", permanent=not _passes(state or "")
+    )
 
 
 def _passes(state: str) -> bool:

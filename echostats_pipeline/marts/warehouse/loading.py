@@ -5,7 +5,7 @@ the table keeps its identity, so views on it stay. Some days are replaced within
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -18,6 +18,7 @@ from echostats_pipeline.marts.warehouse.connection import Connection, driver
 from echostats_pipeline.marts.warehouse.database import LAYOUT
 from echostats_pipeline.marts.warehouse.plays import NAMES, PLAY_COLUMNS, copied
 from echostats_pipeline.marts.warehouse.tracks import TABLES
+from echostats_pipeline.marts.warehouse.upserts import lock, write_rows
 
 SWAP_ATTEMPTS = 3
 SWAP_PATIENCE = "20s"
@@ -109,12 +110,12 @@ def load_whole(connection: Connection, load: Load, parts: Iterable[pl.DataFrame]
     beside = f"plays_{user.hex}_{load.load_id[:6]}"
     names = pl.DataFrame(schema=dict.fromkeys(("track_id", *NAMES), pl.String))
     with connection.transaction():
-        _lock(connection, user)
+        lock(connection, user)
         connection.execute(f"CREATE TABLE {beside} (LIKE plays INCLUDING DEFAULTS, CHECK (user_id = '{user}'))")
         with connection.cursor().copy(f"COPY {beside} FROM STDIN (FORMAT binary, FREEZE)") as copy:
             copy.set_types(list(PLAY_COLUMNS.values()))
             for part in parts:
-                _write(copy.write_row, copied(part), user)
+                write_rows(copy.write_row, copied(part), user)
                 count += part.height
                 names = pl.concat([names, _named(part)]).unique("track_id", keep="last", maintain_order=True)
         connection.execute(f"ALTER TABLE {beside} ADD PRIMARY KEY (user_id, played_at, track_id)")
@@ -150,11 +151,11 @@ def load_days(connection: Connection, load: Load, dates: Sequence[date], rows: p
     user = load.user
     values: dict[str, Any] = {"user": user, "dates": list(dates), "min_play_ms": load.min_play_ms}
     with connection.transaction():
-        _lock(connection, user)
+        lock(connection, user)
         connection.execute("CREATE TEMPORARY TABLE arriving (LIKE plays INCLUDING DEFAULTS) ON COMMIT DROP")
         with connection.cursor().copy("COPY arriving FROM STDIN (FORMAT binary)") as copy:
             copy.set_types(list(PLAY_COLUMNS.values()))
-            _write(copy.write_row, copied(rows), user)
+            write_rows(copy.write_row, copied(rows), user)
         within = "user_id = %(user)s AND local_date = ANY(%(dates)s)"
         before = connection.execute(
             "SELECT min(played_at), max(played_at), coalesce(array_agg(DISTINCT track_id), '{}') "
@@ -176,63 +177,13 @@ def load_days(connection: Connection, load: Load, dates: Sequence[date], rows: p
     return deleted + rows.height
 
 
-def load_tracks(connection: Connection, user: UUID, tables: Mapping[str, pl.DataFrame], digest: str) -> int:
-    """Make the rows about a user's tracks equal to `tables`, in one transaction; return how many rows changed.
-
-    Args:
-        connection: As the owner of the tables.
-        user: Id of the user in the warehouse.
-        tables: As `tracks.track_tables` returns them.
-        digest: Identifies the content of `tables`.
-    """
-    changed = 0
-    with connection.transaction():
-        _lock(connection, user)
-        for table, frame in tables.items():
-            columns, keys = TABLES[table]
-            changed += _merge(connection, user, table, columns, list(columns)[:keys], frame)
-        connection.execute(
-            "UPDATE loads SET tracks_digest = %s, loaded_at = now() WHERE user_id = %s", (digest, user)
-        )
-    return changed
-
-
-def load_profile(
-    connection: Connection,
-    user: Mapping[str, Any],
-    preferences: Mapping[str, Any],
-    tables: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]],
-) -> int:
-    """Bring a user's own rows up to date, in one transaction; return how many rows changed.
-
-    Args:
-        connection: As the owner of the tables.
-        user: As `profile.user_row`.
-        preferences: As `profile.preferences_row`.
-        tables: The rows of a table, by its name, with the column of its key besides the user.
-    """
-    with connection.transaction():
-        _lock(connection, user["id"])
-        changed = put_user(connection, user)
-        for table, (key, rows) in tables.items():
-            changed += _put_rows(connection, user["id"], table, key, rows)
-        changed += _put_preferences(connection, preferences)
-        connection.execute("UPDATE loads SET loaded_at = now() WHERE user_id = %s", (user["id"],))
-    return changed
-
-
-def put_user(connection: Connection, user: Mapping[str, Any]) -> int:
-    """Write the row of a user if it has changed; return how many rows changed."""
-    return _upsert(connection, "users", ["id"], user, stamped=True)
-
-
 def remove_users(connection: Connection, gone: Iterable[UUID]) -> int:
     """Delete all rows of some users and drop their logins; return how many users were removed."""
     removed = 0
     for user in gone:
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE}'")
-            _lock(connection, user)
+            lock(connection, user)
             roles = [row[0] for row in connection.execute("SELECT role_name FROM logins WHERE user_id = %s", (user,))]
             for role in roles:
                 drop_login(connection, role)
@@ -270,16 +221,6 @@ def drop_login(connection: Connection, role: str) -> bool:
     return True
 
 
-def _lock(connection: Connection, user: UUID) -> None:
-    """Make other loads of the same user wait until the transaction ends."""
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"echostats {user}",))
-
-
-def _write(write_row: Callable[[Sequence[Any]], None], rows: pl.DataFrame, user: UUID) -> None:
-    for row in rows.iter_rows():
-        write_row((user, *row))
-
-
 def _swap(connection: Connection, user: UUID, beside: str) -> None:
     """Put a loaded table in the place of the user's partition.
 
@@ -307,8 +248,11 @@ def _swap(connection: Connection, user: UUID, beside: str) -> None:
 
 def _partitions(connection: Connection, user: UUID) -> list[str]:
     """The partitions of a user: one, or none before the first load."""
-    sql = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'plays'::regclass"
-    return [row[0] for row in connection.execute(f"{sql} AND c.relname LIKE %s", (f"plays_{user.hex}%",))]
+    sql = (
+        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+        "WHERE i.inhparent = 'plays'::regclass AND c.relname LIKE %s"
+    )
+    return [row[0] for row in connection.execute(sql, (f"plays_{user.hex}%",))]
 
 
 def _ends(rows: pl.DataFrame) -> tuple[datetime | None, datetime | None]:
@@ -319,7 +263,8 @@ def _ends(rows: pl.DataFrame) -> tuple[datetime | None, datetime | None]:
 def _replace_sessions(connection: Connection, user: UUID, first: datetime, last: datetime) -> None:
     """Replace the sessions that plays between two instants may belong to, before the change or after it."""
     found = connection.execute(
-        "SELECT (SELECT max(played_at) FROM plays WHERE user_id = %(user)s AND starts_session AND played_at < %(first)s),"
+        "SELECT "
+        "(SELECT max(played_at) FROM plays WHERE user_id = %(user)s AND starts_session AND played_at < %(first)s), "
         "(SELECT min(played_at) FROM plays WHERE user_id = %(user)s AND starts_session AND played_at > %(last)s)",
         {"user": user, "first": first, "last": last},
     ).fetchone()
@@ -352,78 +297,3 @@ def _record(connection: Connection, load: Load, *, new_tracks: bool) -> None:
         f"plays_loaded_at = now(), loaded_at = now(){digest}",
         (load.user, LAYOUT, load.timezone, load.min_play_ms, load.load_id),
     )
-
-
-def _merge(
-    connection: Connection,
-    user: UUID,
-    table: str,
-    columns: Mapping[str, str],
-    keys: Sequence[str],
-    frame: pl.DataFrame,
-) -> int:
-    """Make a user's rows of a table equal to a frame; rows that are equal already are not written."""
-    arriving = f"arriving_{table}"
-    listed, joined = ", ".join(columns), " AND ".join(f"a.{key} = t.{key}" for key in keys)
-    connection.execute(f"CREATE TEMPORARY TABLE {arriving} (LIKE {table}) ON COMMIT DROP")
-    with connection.cursor().copy(f"COPY {arriving} (user_id, {listed}) FROM STDIN (FORMAT binary)") as copy:
-        copy.set_types(["uuid", *columns.values()])
-        _write(copy.write_row, frame, user)
-    connection.execute(f"ANALYZE {arriving}")
-    gone = f"DELETE FROM {table} t WHERE t.user_id = %s AND NOT EXISTS (SELECT FROM {arriving} a WHERE {joined})"
-    if table == "tracks":  # one that was played since the frame was made keeps the names of its play
-        gone += " AND NOT EXISTS (SELECT FROM plays p WHERE p.user_id = t.user_id AND p.track_id = t.track_id)"
-    changed: int = connection.execute(gone, (user,)).rowcount
-    others = [name for name in columns if name not in keys]
-    action = "DO NOTHING"
-    if others:
-        ours, theirs = (", ".join(f"{whose}.{name}" for name in others) for whose in (table, "excluded"))
-        sets = ", ".join(f"{name} = excluded.{name}" for name in others)
-        action = f"DO UPDATE SET {sets} WHERE ({ours}) IS DISTINCT FROM ({theirs})"
-    put = (
-        f"INSERT INTO {table} (user_id, {listed}) SELECT user_id, {listed} FROM {arriving} "
-        f"ON CONFLICT (user_id, {', '.join(keys)}) {action}"
-    )
-    changed += connection.execute(put).rowcount
-    return changed
-
-
-def _put_rows(connection: Connection, user: UUID, table: str, key: str, rows: Sequence[Mapping[str, Any]]) -> int:
-    ours = " AND source = 'pipeline'" if table == "playlists" else ""
-    gone = f"DELETE FROM {table} WHERE user_id = %s AND NOT ({key} = ANY(%s)){ours}"
-    changed: int = connection.execute(gone, (user, [row[key] for row in rows])).rowcount
-    keys = [key] if table == "playlists" else ["user_id", key]
-    return changed + sum(_upsert(connection, table, keys, row, stamped=table == "playlists") for row in rows)
-
-
-def _upsert(
-    connection: Connection, table: str, keys: Sequence[str], row: Mapping[str, Any], *, stamped: bool = False
-) -> int:
-    others = [name for name in row if name not in keys and not (stamped and name == "created_at")]
-    ours, theirs = (", ".join(f"{whose}.{name}" for name in others) for whose in (table, "excluded"))
-    sets = ", ".join(f"{name} = excluded.{name}" for name in others) + (", updated_at = now()" if stamped else "")
-    put = (
-        f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(f'%({name})s' for name in row)}) "
-        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets} WHERE ({ours}) IS DISTINCT FROM ({theirs})"
-    )
-    changed: int = connection.execute(put, row).rowcount
-    return changed
-
-
-def _put_preferences(connection: Connection, row: Mapping[str, Any]) -> int:
-    """Write preferences that no application has changed since they were loaded."""
-    content = (
-        "jsonb_build_array(to_jsonb({0}preferred_genres), {0}audio_feature_weights, {0}recommendation_settings)".format
-    )
-    put = (
-        "INSERT INTO user_preferences AS have (id, user_id, preferred_genres, audio_feature_weights, "
-        "recommendation_settings) VALUES (%(id)s, %(user_id)s, %(preferred_genres)s::text[], "
-        "%(audio_feature_weights)s::jsonb, %(recommendation_settings)s::jsonb) ON CONFLICT (id) DO UPDATE SET "
-        "preferred_genres = excluded.preferred_genres, audio_feature_weights = excluded.audio_feature_weights, "
-        "recommendation_settings = excluded.recommendation_settings, updated_at = now() "
-        f"WHERE have.loaded = {content('have.')} AND have.loaded IS DISTINCT FROM {content('excluded.')}"
-    )
-    changed: int = connection.execute(put, row).rowcount
-    if changed:
-        connection.execute(f"UPDATE user_preferences SET loaded = {content('')} WHERE id = %s", (row["id"],))
-    return changed

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     name TEXT NOT NULL,
     applied_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT NOW()
 );
-COMMENT ON TABLE schema_migrations IS 'The migrations that have been applied: the largest is the version of the tables.';
+COMMENT ON TABLE schema_migrations IS 'The migrations that were applied: the largest is the version of the tables.';
 COMMENT ON COLUMN schema_migrations.version IS 'Number of the file.';
 COMMENT ON COLUMN schema_migrations.name IS 'Name of the file.';
 COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied.';
@@ -35,11 +35,14 @@ class Migration(NamedTuple):
 @cache
 def migrations() -> tuple[Migration, ...]:
     """All migrations, in order."""
-    found = []
-    for file in resources.files(__package__).joinpath("migrations").iterdir():
-        if numbered := re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name):
-            found.append(Migration(int(numbered[1]), file.name, file.read_text(encoding="utf-8")))
-    return tuple(sorted(found))
+    files = resources.files(__package__).joinpath("migrations").iterdir()
+    return tuple(
+        sorted(
+            Migration(int(numbered[1]), file.name, file.read_text(encoding="utf-8"))
+            for file in files
+            if (numbered := re.fullmatch(r"(\d{4})_\w+\.sql", file.name))
+        )
+    )
 
 
 def newest() -> int:

@@ -125,4 +125,3 @@ def copied(rows: pl.DataFrame) -> pl.DataFrame:
 def no_plays() -> pl.DataFrame:
     """A frame of `READ_SCHEMA` without rows."""
     return pl.DataFrame(schema=READ_SCHEMA).cast({"played_at": UTC_MS})
-

@@ -6,8 +6,10 @@ from typing import get_args
 
 import dagster as dg
 
-from echostats_pipeline.errors import APP_FAMILY
+from echostats_pipeline.errors import APP_FAMILY, SettingsError, WarehouseError
 from echostats_pipeline.marts.echotune.build import waiting_users
+from echostats_pipeline.marts.warehouse.build import Warehouse
+from echostats_pipeline.marts.warehouse.build import waiting_users as waiting_for_warehouse
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
@@ -39,6 +41,7 @@ from echostats_pipeline.orchestration.jobs import (
     rollup_build,
     snapshot_build,
     user_sync,
+    warehouse_build,
 )
 from echostats_pipeline.orchestration.partitions import USERS, first_day, windows_of_run
 from echostats_pipeline.orchestration.resources.clock import ClockResource
@@ -209,10 +212,8 @@ def stale_echotune(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Request an update for every user who waits, once their snapshots are built."""
     resting = _resting_users(context, echotune_build.name, clock.now())
-    users, jobs = _users(store), store.get().jobs
-    unsettled = store.get().marks.pending("analytics_snapshots").keys() | jobs.busy_users() | jobs.syncing_together()
-    waiting = waiting_users(store.get()) - unsettled
-    stale = {user.partition_key for user in users if user.user_id in waiting} - resting
+    users = _users(store)
+    stale = _settled_users(store, waiting_users(store.get())) - resting
     order = context.instance.get_dynamic_partitions("users")
     wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
     return wanted or dg.SkipReason("EchoTune's database is up to date, or the statistics are not yet")
@@ -265,6 +266,36 @@ def unanswered_queries(
     order = context.instance.get_dynamic_partitions("users")
     wanted = users_requests(asking, order=order, batch_size=1)
     return wanted or dg.SkipReason("The texts that wait are being answered, or name no user here")
+
+
+@dg.sensor(
+    job=warehouse_build,
+    minimum_interval_seconds=30,
+    default_status=ON,
+    description="Brings the warehouse in PostgreSQL up to date for users whose plays, statistics or playlists have "
+    "changed, and deletes the rows of removed users. It keeps no cursor.",
+)
+def stale_warehouse(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request an update for every user who waits, once their snapshots are built.
+
+    While PostgreSQL cannot be used, one user's run at a time tries it: its failure is the incident that says so.
+    """
+    resting = _resting_users(context, warehouse_build.name, clock.now())
+    down = ""
+    try:
+        with Warehouse.opened(store.get(), store.settings, clock.now()):  # which deletes rows of removed users
+            pass
+    except (WarehouseError, SettingsError) as error:
+        down = str(error)
+    stale = _settled_users(store, waiting_for_warehouse(store.get())) - resting
+    if down:
+        stale = set() if resting else set(sorted(stale)[:1])
+    users = _users(store)
+    order = context.instance.get_dynamic_partitions("users")
+    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
+    return wanted or dg.SkipReason(down or "The warehouse is up to date, or the statistics are not yet")
 
 
 @dg.sensor(
@@ -426,6 +457,7 @@ SENSORS = (
 MART_SENSORS: Mapping[Mart, Sequence[dg.SensorDefinition]] = {
     "echotune": (stale_echotune,),
     "playlist_generator": (stale_playlist_generator, unanswered_queries),
+    "warehouse": (stale_warehouse,),
 }
 """The sensors of each mart."""
 
@@ -435,6 +467,13 @@ def _first_day(context: dg.SensorEvaluationContext) -> date:
     repository = context.repository_def
     graph = None if repository is None else repository.asset_graph
     return first_day(None if graph is None else graph.get(daily_rollups.key).partitions_def)
+
+
+def _settled_users(store: StoreResource, waiting: set[str]) -> set[str]:
+    """Partition keys of the users who wait for a mart, whose statistics are built and for whom no run works."""
+    jobs = store.get().jobs
+    unsettled = store.get().marks.pending("analytics_snapshots").keys() | jobs.busy_users() | jobs.syncing_together()
+    return {user.partition_key for user in _users(store) if user.user_id in waiting - unsettled}
 
 
 def _users(store: StoreResource) -> Sequence[User]:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from bson import ObjectId
 
-from echostats_pipeline.marts.warehouse import loading
+from echostats_pipeline.marts.warehouse import loading, upserts
 from echostats_pipeline.marts.warehouse.connection import Connection, connected
 from echostats_pipeline.marts.warehouse.database import user_uuid
 from echostats_pipeline.marts.warehouse.migrations import migrate
@@ -101,9 +101,7 @@ def person(name: str, number: int, timezone: str = "UTC") -> User:
     )
 
 
-def played(
-    *plays: tuple[datetime, str], ms_played: int | None = 200_000, artist: str = "Artist"
-) -> pl.DataFrame:
+def played(*plays: tuple[datetime, str], ms_played: int | None = 200_000, artist: str = "Artist") -> pl.DataFrame:
     """Plays of tracks that ended at some instants, as `READ_SCHEMA`."""
     rows = [
         {
@@ -139,7 +137,7 @@ def loaded(warehouse: TestedWarehouse) -> Callable[..., UUID]:
 
     def load(user: User, plays: pl.DataFrame) -> UUID:
         with warehouse.opened() as connection:
-            loading.put_user(connection, user_row(user))
+            upserts.put_user(connection, user_row(user))
             loading.load_whole(connection, load_of(user), [rows_of(user, plays)])
         return user_uuid(user.user_id)
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from echostats_pipeline.errors import WarehouseError
-from echostats_pipeline.marts.warehouse import loading
+from echostats_pipeline.marts.warehouse import loading, upserts
 from echostats_pipeline.marts.warehouse.connection import connected
 from echostats_pipeline.marts.warehouse.profile import user_row
 from echostats_pipeline_tests.marts.warehouse.conftest import (
@@ -172,6 +172,6 @@ def test_a_removed_user_leaves_no_row_in_any_table(warehouse: TestedWarehouse, l
 def test_a_users_row_is_written_only_if_it_changes(warehouse: TestedWarehouse) -> None:
     ann = person("ann", 1)
     with warehouse.opened() as connection:
-        written = [loading.put_user(connection, user_row(ann)) for _ in range(2)]
-        written.append(loading.put_user(connection, user_row(ann.model_copy(update={"status": "paused"}))))
+        written = [upserts.put_user(connection, user_row(ann)) for _ in range(2)]
+        written.append(upserts.put_user(connection, user_row(ann.model_copy(update={"status": "paused"}))))
     assert written == [1, 0, 1]

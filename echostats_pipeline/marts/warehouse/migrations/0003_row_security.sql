@@ -14,6 +14,11 @@ BEGIN
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
             NULL;  -- another database of this server has made it at the same moment
         END;
+        BEGIN  -- so that the owner can look as the role does: echostats warehouse query --user
+            EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL;  -- another owner has made it, and gives it to whom it likes
+        END;
     END LOOP;
 END
 $$;

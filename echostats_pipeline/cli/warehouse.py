@@ -1,0 +1,202 @@
+"""``echostats warehouse``: the copy in PostgreSQL, its state, its logins, and queries."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+
+from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.users import PIPED_WIDTH
+from echostats_pipeline.errors import EchostatsError, SettingsError, WarehouseError
+from echostats_pipeline.marts.warehouse import access, querying
+from echostats_pipeline.marts.warehouse.audit import loaded_users
+from echostats_pipeline.marts.warehouse.build import PARTS, Warehouse, url_of
+from echostats_pipeline.marts.warehouse.connection import connected
+from echostats_pipeline.marts.warehouse.migrations import migrate, newest, version
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.storage.store import Store
+
+START = "echostats warehouse status"
+user_argument = click.argument("name", metavar="USER")
+
+
+@click.group()
+def warehouse() -> None:
+    """Show and rebuild the copy in PostgreSQL, query it, and give users logins of their own."""
+
+
+@warehouse.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
+def status(as_json: bool) -> None:
+    """Show the server, the version of the tables, and how far each user is loaded."""
+    settings, console = load_settings(), Console()
+    url_of(settings)
+    with open_database(settings) as store, Warehouse.opened(store, settings, utc_now()) as opened:
+        server = opened.connection.execute("SHOW server_version").fetchone()[0]
+        tables, users = version(opened.connection), loaded_users(opened)
+        where = opened.address
+    if as_json:
+        state = {
+            "address": where,
+            "server_version": server,
+            "tables_version": tables,
+            "policies": settings.postgres_policies,
+            "users": [{name: _plain(value) for name, value in each.__dict__.items()} for each in users],
+        }
+        click.echo(json.dumps(state, indent=2))
+        return
+    click.echo(f"PostgreSQL {server} at {where}; the tables have version {tables}.")
+    table = Table(Column("user", no_wrap=True), Column("id", no_wrap=True), "plays", "days", "loaded", "", "login")
+    for each in users:
+        loaded = f"{each.loaded_at:%Y-%m-%d %H:%M}" if each.loaded_at else "never"
+        waits = "waits for an update" if each.waits else "up to date"
+        table.add_row(each.user_key, str(each.id), f"{each.plays:,}", f"{each.days:,}", loaded, waits, each.login or "")
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    console.print(table)
+
+
+@warehouse.command()
+@click.option("--user", "name", help="Only this user: partition key, display name or Spotify id. All users otherwise.")
+def rebuild(name: str | None) -> None:
+    """Load users again from nothing, beside what is there, and swap. Readers see the old rows until then."""
+    settings = load_settings()
+    url_of(settings)
+    with open_database(settings) as store, Warehouse.opened(store, settings, utc_now()) as opened:
+        users = [store.users.find(name)] if name else store.users.all(simulated=settings.simulated)
+        for user in users:
+            changed = {part: opened.update(user, part, whole=True).changed for part in PARTS}
+            click.echo(f"{user.partition_key}: loaded {changed['plays']:,} plays.")
+    if not users:
+        click.echo("There are no users yet.")
+
+
+@warehouse.command()
+@click.argument("sql")
+@click.option("--user", "name", help="Show only rows of this user, as a login of the user sees them.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV.")
+@click.option("--json", "form", flag_value="json", help="Print JSON: a list of objects.")
+def query(sql: str, name: str | None, form: str | None) -> None:
+    """Execute one statement that only reads, and print its rows. `-` reads the statement from the standard input."""
+    settings, console = load_settings(), Console()
+    statement = sys.stdin.read() if sql == "-" else sql
+    with _opened(settings, name) as (store, connection):
+        user = store.users.find(name) if store is not None and name is not None else None
+        columns, rows = querying.read(connection, statement, user)
+    if form == "json":
+        click.echo(json.dumps([dict(zip(columns, map(_plain, row), strict=True)) for row in rows], indent=2))
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(["" if value is None else _plain(value) for value in row] for row in rows)
+    else:
+        if not console.is_terminal:
+            console.width = PIPED_WIDTH
+        _print(console, columns, rows)
+
+
+@warehouse.command()
+@user_argument
+def grant(name: str) -> None:
+    """Make a login that reads the rows of one user and no others, or give it a new password.
+
+    The password is printed once and stored nowhere.
+    """
+    settings = load_settings()
+    url_of(settings)
+    with open_database(settings) as store, connected(url_of(settings)) as connection:
+        migrate(connection, settings.postgres_policies)
+        user = store.users.find(name)
+        login = access.grant(connection, user)
+    what = "A new login reads" if login.is_new else "There is a new password for the login that reads"
+    click.echo(f"{what} the rows of {user.partition_key} and no others:\n")
+    click.echo(f"  user:     {login.role}\n  password: {login.password}\n  address:  {login.url}\n")
+    click.echo("The password is not stored; run this command again for another one.")
+
+
+@warehouse.command()
+@user_argument
+def revoke(name: str) -> None:
+    """Drop the login of a user and end its sessions. The user's rows stay."""
+    settings = load_settings()
+    url_of(settings)
+    with open_database(settings) as store, connected(url_of(settings)) as connection:
+        migrate(connection, settings.postgres_policies)
+        user = store.users.find(name)
+        role = access.revoke(connection, user)
+    click.echo(f"The login {role} is dropped. The rows of {user.partition_key} stay in the warehouse.")
+
+
+class _Opened(NamedTuple):
+    """The core, if a user has to be looked up, and the connection to PostgreSQL."""
+
+    store: Store | None
+    connection: Any
+
+
+@contextmanager
+def _opened(settings: Settings, name: str | None) -> Iterator[_Opened]:
+    url = url_of(settings)
+    if name is None:
+        with connected(url) as connection:
+            yield _Opened(None, connection)
+        return
+    with open_database(settings, indexes=False) as store, connected(url) as connection:
+        yield _Opened(store, connection)
+
+
+def _print(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("" if value is None else str(_plain(value)) for value in row))
+    console.print(table)
+    console.print(f"{len(rows):,} rows")
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    return value if value is None or isinstance(value, str | int | float | bool | list | dict) else str(value)
+
+
+def findings(store: Store, settings: Settings) -> HealthFindings:
+    """Whether the warehouse can be used, and how far it is."""
+    try:
+        with connected(url_of(settings)) as connection:
+            have = version(connection)
+            if have > newest():
+                text = f"The tables of the warehouse have version {have}; this version of echostats knows {newest()}."
+                yield HealthFinding("warehouse", "problem", text, "Upgrade echostats")
+                return
+            if have < newest():
+                text = f"The tables of the warehouse have version {have} of {newest()}."
+                yield HealthFinding("warehouse", "warning", text, "echostats warehouse rebuild, or echostats up")
+                return
+            users = loaded_users(Warehouse(connection, store, settings, utc_now()))
+    except (SettingsError, WarehouseError) as error:
+        yield HealthFinding("warehouse", "problem", str(error), START)
+        return
+    waiting = [each.user_key for each in users if each.waits]
+    missing = len(store.users.all()) - len(users)
+    text = f"{len(users)} users are in the warehouse"
+    if waiting or missing > 0:
+        text += f"; {len(waiting) + max(missing, 0)} wait for an update"
+    yield HealthFinding("warehouse", "ok", f"{text}.")
+
+
+def left_in_warehouse(store: Store, settings: Settings) -> str:
+    """Delete what the warehouse has of removed users; return what a person must know about it, or an empty text."""
+    if settings.postgres is None:
+        return ""
+    try:
+        with Warehouse.opened(store, settings, utc_now()):
+            return ""
+    except EchostatsError as error:
+        return f"Their rows in the warehouse are still there: {error} `echostats up` deletes them as soon as it can."
