@@ -18,7 +18,7 @@ from echostats_pipeline.orchestration.assets import (
     snapshots,
     sources,
 )
-from echostats_pipeline.orchestration.assets.marts import answered_queries, echotune, playlist_generator
+from echostats_pipeline.orchestration.assets.marts import answered_queries, echotune, playlist_generator, spotify_analytics
 from echostats_pipeline.orchestration.assets.warehouse import warehouse_plays, warehouse_profile, warehouse_tracks
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
@@ -39,6 +39,7 @@ MODULES = (sources, ingestion, rollups, snapshots, recommendations, playlists, r
 MARTS: Mapping[Mart, Sequence[dg.AssetsDefinition]] = {
     "echotune": (echotune,),
     "playlist_generator": (answered_queries, playlist_generator),
+    "spotify_analytics": (spotify_analytics,),
     "warehouse": (warehouse_plays, warehouse_tracks, warehouse_profile),
 }
 """The assets of each mart."""

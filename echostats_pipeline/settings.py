@@ -21,7 +21,7 @@ from echostats_pipeline.errors import SettingsError
 DEFAULT_REDIRECT_URI = "http://127.0.0.1:8888/callback"
 EMBEDDED_MONGO = "ECHOSTATS_EMBEDDED_MONGO"
 """Variable that lets code under Dagster use the embedded server."""
-MongoMart = Literal["echotune", "playlist_generator"]
+MongoMart = Literal["echotune", "playlist_generator", "spotify_analytics"]
 Mart = Literal[MongoMart, "warehouse"]
 MARTS: tuple[MongoMart, ...] = get_args(MongoMart)
 """The databases in the shape of other applications that ECHOSTATS_MARTS can name."""
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     marts: Annotated[tuple[MongoMart, ...], NoDecode] = _variable(
         "ECHOSTATS_MARTS",
         "databases for other applications that are kept up to date beside the core database, separated by commas: "
-        "`echotune`, `playlist_generator`",
+        "`echotune`, `playlist_generator`, `spotify_analytics`",
         default=(),
     )
     echotune_db: str = _variable(
@@ -173,6 +173,9 @@ class Settings(BaseSettings):
         "ECHOSTATS_PLAYLIST_GENERATOR_DB",
         "name of the database of the mart `playlist_generator`",
         default="playlist_generator",
+    )
+    analytics_db: str = _variable(
+        "ECHOSTATS_ANALYTICS_DB", "name of the database of the mart `spotify_analytics`", default="spotify_analytics"
     )
     redis_url: SecretStr | None = _variable(
         "ECHOSTATS_REDIS_URL",
@@ -290,7 +293,7 @@ class Settings(BaseSettings):
             )
         return uri
 
-    @field_validator("mongo_db", "echotune_db", "playlist_generator_db")
+    @field_validator("mongo_db", "echotune_db", "playlist_generator_db", "analytics_db")
     @classmethod
     def _database_name(cls, name: str, info: ValidationInfo) -> str:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name):
@@ -499,7 +502,11 @@ def load_settings(
             "LASTFM_API_KEY is not set, but ECHOSTATS_GENRES names lastfm. Make a key at "
             "https://www.last.fm/api/account/create, or leave lastfm out."
         )
-    databases = {"echotune": settings.echotune_db, "playlist_generator": settings.playlist_generator_db}
+    databases = {
+        "echotune": settings.echotune_db,
+        "playlist_generator": settings.playlist_generator_db,
+        "spotify_analytics": settings.analytics_db,
+    }
     names = [settings.mongo_db, *(databases[mart] for mart in settings.marts)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SettingsError(

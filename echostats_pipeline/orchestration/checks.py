@@ -17,7 +17,7 @@ from echostats_pipeline.monitoring.audit import AuditedUser, AuditFinding, Exami
 from echostats_pipeline.orchestration import mart_checks
 from echostats_pipeline.orchestration.assets.catalog import tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
-from echostats_pipeline.orchestration.assets.marts import echotune, playlist_generator
+from echostats_pipeline.orchestration.assets.marts import echotune, playlist_generator, spotify_analytics
 from echostats_pipeline.orchestration.assets.recommendations import model_evaluation
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
@@ -133,6 +133,7 @@ of_spotify = _checks(spotify, operation.users_are_synced, operation.consents_las
 of_echotune = _checks(echotune, mart_checks.echotune_plays_match_history, mart_checks.echotune_shares_are_whole)
 of_playlist_generator = _checks(playlist_generator, mart_checks.playlist_generator_songs_are_known)
 ids_of_echotune = _checks(echotune, mart_checks.echotune_ids_are_known)
+of_analytics = _checks(spotify_analytics, mart_checks.spotify_analytics_plays_match_history)
 of_warehouse = _checks(
     warehouse_plays, mart_checks.warehouse_plays_match_history, mart_checks.warehouse_tracks_have_names
 )
@@ -152,6 +153,7 @@ The checks of Spotify run only in the nightly audit: no run builds that asset, a
 MART_CHECKS: Mapping[Mart, Sequence[dg.AssetChecksDefinition]] = {
     "echotune": (of_echotune, ids_of_echotune),
     "playlist_generator": (of_playlist_generator,),
+    "spotify_analytics": (of_analytics,),
     "warehouse": (of_warehouse,),
 }
 """The checks of marts. Those that read every track of a user run only in the nightly audit."""

@@ -13,7 +13,7 @@ from echostats_pipeline.orchestration.assets.ingestion import (
     streaming_history_import,
 )
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks, top_items
-from echostats_pipeline.orchestration.assets.marts import answered_queries, echotune, playlist_generator
+from echostats_pipeline.orchestration.assets.marts import answered_queries, echotune, playlist_generator, spotify_analytics
 from echostats_pipeline.orchestration.assets.playlists import generated_playlists
 from echostats_pipeline.orchestration.assets.recommendations import (
     artist_albums,
@@ -28,6 +28,7 @@ from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshot
 from echostats_pipeline.orchestration.assets.warehouse import warehouse_plays, warehouse_profile, warehouse_tracks
 from echostats_pipeline.orchestration.checks import (
     before_rollups,
+    of_analytics,
     of_echotune,
     of_models,
     of_playlist_generator,
@@ -128,6 +129,12 @@ echotune_build = dg.define_asset_job(
     description="Bring EchoTune's database up to date for a user.",
     tags=at_most(minutes=60),
 )
+spotify_analytics_build = dg.define_asset_job(
+    "spotify_analytics_build",
+    _selection([spotify_analytics], [of_analytics]),
+    description="Bring the database spotify_analytics up to date for a user.",
+    tags=at_most(minutes=60),
+)
 warehouse_build = dg.define_asset_job(
     "warehouse_build",
     _selection([warehouse_plays, warehouse_tracks, warehouse_profile], [of_warehouse]),
@@ -187,6 +194,7 @@ JOBS = (
 MART_JOBS: Mapping[Mart, Sequence[Any]] = {
     "echotune": (echotune_build,),
     "playlist_generator": (playlist_generator_build, playlist_answers),
+    "spotify_analytics": (spotify_analytics_build,),
     "warehouse": (warehouse_build,),
 }
 """The jobs of each mart."""

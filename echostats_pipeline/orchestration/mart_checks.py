@@ -5,6 +5,8 @@ from datetime import datetime
 
 from echostats_pipeline.marts.echotune.audit import MartFault, dangling_ids, wrong_shares, wrong_sums
 from echostats_pipeline.marts.echotune.build import EchoTuneMart, waiting_users
+from echostats_pipeline.marts.spotify_analytics.build import AnalyticsMart, wrong_counts
+from echostats_pipeline.marts.spotify_analytics.build import waiting_users as waiting_for_analytics
 from echostats_pipeline.marts.warehouse import audit as warehouse_audit
 from echostats_pipeline.marts.warehouse.build import Warehouse
 from echostats_pipeline.marts.warehouse.build import waiting_users as waiting_for_warehouse
@@ -13,6 +15,7 @@ from echostats_pipeline.monitoring.audit import MOST_ROWS, AuditedUser, AuditFin
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.store import Store
 
+ANALYTICS_REPAIR = "Delete their entries in mart_states, then materialize the asset spotify_analytics for them."
 WAREHOUSE_REPAIR = "Load these users again: echostats warehouse rebuild --user USER"
 REPAIR = "Materialize the asset echotune for these users; if that does not help, delete their entries in mart_states."
 
@@ -62,6 +65,16 @@ def playlist_generator_songs_are_known(
     )
     numbers = {"users": len(users), "waiting": len(scope) - len(users), "faults": sum(missing.values())}
     return AuditFinding(not missing, "ERROR", bad if missing else well, numbers, rows[:MOST_ROWS], wrong)
+
+
+def spotify_analytics_plays_match_history(
+    store: Store, settings: Settings, _: datetime, scope: Sequence[AuditedUser]
+) -> AuditFinding:
+    """Both collections of spotify_analytics have as many plays of each user as the history."""
+    waiting = waiting_for_analytics(store)
+    users = [each.user for each in scope if each.user.user_id not in waiting]
+    faults = [MartFault(*each) for each in wrong_counts(AnalyticsMart(store, settings), users)]
+    return _finding(faults, "plays", users, scope, ANALYTICS_REPAIR)
 
 
 def warehouse_plays_match_history(

@@ -13,6 +13,7 @@ from echostats_pipeline.storage.database import AWARE, Db, Document
 MARTS: Mapping[str, str] = {
     "echotune": "echostats_pipeline.marts.echotune.database",
     "playlist_generator": "echostats_pipeline.marts.playlist_generator.database",
+    "spotify_analytics": "echostats_pipeline.marts.spotify_analytics.database",
     "warehouse": "echostats_pipeline.marts.warehouse.database",
 }
 """The module of each mart that can be installed. Its function ``database`` declares the mart's database.

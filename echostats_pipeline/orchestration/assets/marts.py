@@ -13,6 +13,8 @@ from echostats_pipeline.marts.echotune.build import EchoTuneMart, MartUpdate
 from echostats_pipeline.marts.echotune.database import database
 from echostats_pipeline.marts.playlist_generator.database import database as playlist_generator_database
 from echostats_pipeline.model.playlists import GeneratedPlaylist
+from echostats_pipeline.marts.spotify_analytics.build import AnalyticsMart, AnalyticsUpdate
+from echostats_pipeline.marts.spotify_analytics.database import database as analytics_database
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
@@ -157,6 +159,41 @@ def _update_playlists(mart: "PlaylistGeneratorMart", user: User, _: Sequence[dat
     changed = sum(step.counts.values())
     step.done(changed, f"{changed} documents changed")
     return step.counts
+
+
+@dg.asset(
+    partitions_def=USERS,
+    group_name=GROUP,
+    kinds={"mongodb"},
+    owners=[OWNER],
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    freshness_policy=dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50)),
+    metadata={
+        each.name: dg.TableSchema(list(columns_of(each)))
+        for each in analytics_database(Settings(home=Path())).collections
+    },
+    deps=[listening_history, tracks, artists, audio_features],
+)
+def spotify_analytics(
+    context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource
+) -> dg.MaterializeResult:
+    """The database spotify_analytics: each play with what the catalogue knows, nested, and flat as in EchoTune's CSV.
+
+    For analysis and search of words. It has no address, user agent or device of a person.
+    """
+    mart = AnalyticsMart(store.get(), store.settings)
+    updated = jobs.for_each_user(context, partial(_update_analytics, mart), MARTS)
+    counted = {user: {"plays_read": each.plays, "documents_changed": each.written} for user, each in updated.items()}
+    return dg.MaterializeResult(metadata=by_user(counted))
+
+
+def _update_analytics(mart: AnalyticsMart, user: User, _: Sequence[date], step: Step) -> AnalyticsUpdate:
+    """Update the documents of a user in spotify_analytics."""
+    updated = mart.update(user)
+    step.counts = {"plays_read": updated.plays, "documents_changed": updated.written}
+    step.done(updated.written, f"Read {updated.plays} plays, {updated.written} documents changed")
+    return updated
 
 
 def _update(mart: EchoTuneMart, user: User, _: Sequence[date], step: Step) -> MartUpdate:

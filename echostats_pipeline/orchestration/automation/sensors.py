@@ -8,6 +8,7 @@ import dagster as dg
 
 from echostats_pipeline.errors import APP_FAMILY, SettingsError, WarehouseError
 from echostats_pipeline.marts.echotune.build import waiting_users
+from echostats_pipeline.marts.spotify_analytics.build import waiting_users as waiting_for_analytics
 from echostats_pipeline.marts.warehouse.build import Warehouse
 from echostats_pipeline.marts.warehouse.build import waiting_users as waiting_for_warehouse
 from echostats_pipeline.model.users import User
@@ -40,6 +41,7 @@ from echostats_pipeline.orchestration.jobs import (
     report_build,
     rollup_build,
     snapshot_build,
+    spotify_analytics_build,
     user_sync,
     warehouse_build,
 )
@@ -269,6 +271,25 @@ def unanswered_queries(
 
 
 @dg.sensor(
+    job=spotify_analytics_build,
+    minimum_interval_seconds=30,
+    default_status=ON,
+    description="Brings the database spotify_analytics up to date for users whose plays, or tracks they have played, "
+    "have changed. It keeps no cursor.",
+)
+def stale_spotify_analytics(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request an update for every user who waits, once their snapshots are built."""
+    resting = _resting_users(context, spotify_analytics_build.name, clock.now())
+    stale = _settled_users(store, waiting_for_analytics(store.get())) - resting
+    users = _users(store)
+    order = context.instance.get_dynamic_partitions("users")
+    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
+    return wanted or dg.SkipReason("spotify_analytics is up to date, or the statistics are not yet")
+
+
+@dg.sensor(
     job=warehouse_build,
     minimum_interval_seconds=30,
     default_status=ON,
@@ -457,6 +478,7 @@ SENSORS = (
 MART_SENSORS: Mapping[Mart, Sequence[dg.SensorDefinition]] = {
     "echotune": (stale_echotune,),
     "playlist_generator": (stale_playlist_generator, unanswered_queries),
+    "spotify_analytics": (stale_spotify_analytics,),
     "warehouse": (stale_warehouse,),
 }
 """The sensors of each mart."""
