@@ -1,0 +1,136 @@
+"""`echostats warehouse` at the command line, with a user who was loaded before."""
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from echostats_pipeline.cli.main import echostats
+from echostats_pipeline.errors import EchostatsError, NotFoundError, SettingsError, WarehouseError
+from echostats_pipeline.marts.warehouse import connection as connections
+from echostats_pipeline.marts.warehouse.connection import connected
+from echostats_pipeline.settings import load_settings
+from echostats_pipeline_tests.marts.warehouse.conftest import TestedWarehouse
+from echostats_pipeline_tests.marts.warehouse.test_build import Installed, installed, synced
+from echostats_pipeline_tests.postgres_server import free_port
+
+__all__ = ["installed"]
+
+
+def run(installed: Installed, *arguments: str, **more: str) -> Result:
+    environ = {**installed.pipeline.installation.environ, **more}
+    return CliRunner().invoke(echostats, list(arguments), env=environ)
+
+
+def said(installed: Installed, *arguments: str) -> str:
+    result = run(installed, *arguments)
+    assert result.exception is None, result.exception
+    return result.output
+
+
+def test_a_user_is_loaded_shown_queried_and_given_a_login(installed: Installed) -> None:
+    user = synced(installed)
+    refused = run(installed, "warehouse", "grant", user.partition_key)
+    assert isinstance(refused.exception, NotFoundError)
+    plays = installed.store.db["listening_history"].count_documents({})
+    assert f"{user.partition_key}: loaded {plays:,} plays." in said(installed, "warehouse", "rebuild")
+    state = json.loads(said(installed, "warehouse", "status", "--json"))
+    (loaded,) = state["users"]
+    assert (loaded["user_key"], loaded["plays"], loaded["waits"], loaded["login"]) == (
+        user.partition_key,
+        plays,
+        False,
+        None,
+    )
+    assert state["tables_version"] >= 4
+    assert "up to date" in said(installed, "warehouse", "status")
+    sql = "SELECT count(*) AS plays FROM plays"
+    assert json.loads(said(installed, "warehouse", "query", sql, "--json")) == [{"plays": plays}]
+    assert said(installed, "warehouse", "query", sql, "--csv") == f"plays\n{plays}\n"
+    assert str(plays) in said(installed, "warehouse", "query", sql, "--user", user.partition_key)
+    granted = said(installed, "warehouse", "grant", user.partition_key)
+    url = next(line.split()[-1] for line in granted.splitlines() if "address:" in line)
+    with psycopg.connect(url) as session:
+        assert session.execute(sql).fetchone() == (plays,)
+    assert "dropped" in said(installed, "warehouse", "revoke", user.partition_key)
+    findings = {each["area"]: each for each in json.loads(run(installed, "doctor", "--json").output)["findings"]}
+    assert findings["warehouse"]["level"] == "ok"
+    assert findings["warehouse"]["text"] == "1 users are in the warehouse."
+
+
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("DELETE FROM plays", "only reads"),
+        ("SELECT 1; DROP TABLE plays", "cannot insert multiple commands"),
+        ("SELECT nothing FROM plays", 'column "nothing" does not exist'),
+        ("SELEC 1", "syntax error"),
+    ],
+)
+def test_a_query_that_writes_or_is_wrong_is_refused_with_the_reason(installed: Installed, sql: str, word: str) -> None:
+    result = run(installed, "warehouse", "query", sql)
+    assert isinstance(result.exception, WarehouseError)
+    assert word in str(result.exception)
+
+
+def test_without_the_setting_or_the_package_it_says_what_to_do(
+    installed: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in ("status", "rebuild"):
+        result = run(installed, "warehouse", command, ECHOSTATS_POSTGRES="")
+        assert isinstance(result.exception, SettingsError)
+        assert "ECHOSTATS_POSTGRES is not set" in str(result.exception)
+    with monkeypatch.context() as without:
+        without.setitem(__import__("sys").modules, "psycopg", None)
+        result = run(installed, "warehouse", "status")
+    assert isinstance(result.exception, SettingsError)
+    assert connections.INSTALL in str(result.exception)
+    with pytest.raises(SettingsError, match="does not start with postgresql://"):
+        load_settings({"ECHOSTATS_POSTGRES": "localhost:5432"}, env_file=None)
+    with pytest.raises(SettingsError, match="The warehouse needs ECHOSTATS_POSTGRES"):
+        load_settings({"ECHOSTATS_MARTS": "warehouse"}, env_file=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "word", "permanent"),
+    [
+        ({"port": "1"}, "nothing listens there", False),
+        ({"host": "no.such.host.invalid"}, "cannot be resolved", True),
+        ({"password": "wrong-canary"}, "refuses the password", True),
+        ({"user": "nobody_here"}, "refuses the password", True),
+        ({"dbname": "no_such_database"}, "has no such database", True),
+        ({"sslmode": "require"}, "encrypted connection failed", True),
+    ],
+)
+def test_a_failed_connection_is_told_by_its_cause(
+    warehouse: TestedWarehouse, change: dict[str, str], word: str, permanent: bool
+) -> None:
+    parts: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(warehouse.url) | change
+    user, password = parts.pop("user"), str(parts.pop("password")).replace(" ", "%20")
+    mode = f"?sslmode={parts['sslmode']}" if "sslmode" in parts else ""
+    url = f"postgresql://{user}:{password}@{parts['host']}:{parts['port']}/{parts['dbname']}{mode}"
+    with pytest.raises(WarehouseError) as failed, connected(url):
+        pass
+    assert word in str(failed.value)
+    assert failed.value.permanent is permanent
+    assert "canary" not in str(failed.value)
+
+
+def test_a_database_of_another_application_is_refused(warehouse: TestedWarehouse, installed: Installed) -> None:
+    name = warehouse.server.create()
+    warehouse.server.execute("CREATE TABLE users (name text)", name)
+    result = run(installed, "warehouse", "status", ECHOSTATS_POSTGRES=warehouse.server.url(name, "loader"))
+    warehouse.server.drop(name)
+    assert isinstance(result.exception, EchostatsError)
+    assert "table 'users' already" in str(result.exception)
+
+
+def test_doctor_says_that_the_server_does_not_answer(installed: Installed) -> None:
+    url = f"postgresql://loader:secret-canary@127.0.0.1:{free_port()}/gone"
+    result = run(installed, "doctor", "--json", ECHOSTATS_POSTGRES=url)
+    finding = next(each for each in json.loads(result.output)["findings"] if each["area"] == "warehouse")
+    assert finding["level"] == "problem"
+    assert "nothing listens there" in finding["text"]
+    assert "canary" not in result.output

@@ -1,0 +1,9 @@
+-- Artists who were heard again after at least half a year.
+SELECT artist_name, previous AS last_heard, local_date AS heard_again, local_date - previous AS days_away
+FROM (
+    SELECT artist_id, artist_name, local_date, lag(local_date) OVER (PARTITION BY user_id, artist_id ORDER BY played_at) AS previous
+    FROM listening
+    WHERE counts AND artist_id IS NOT NULL
+) AS heard
+WHERE local_date - previous >= 180
+ORDER BY heard_again DESC, artist_name;
