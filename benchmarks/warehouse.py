@@ -2,8 +2,8 @@
 
 Run it with: python -m benchmarks.warehouse [--kills 20] [PLAYS ...]
 
-It starts a PostgreSQL server of its own that waits for the disk. Rows are made once and kept in memory; what is timed is
-everything that happens between ready rows and a committed transaction.
+It starts a PostgreSQL server of its own that waits for the disk. Rows are made once and kept in memory. Timed is all
+that happens between ready rows and a committed transaction.
 """
 
 import argparse
