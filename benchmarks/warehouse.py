@@ -20,7 +20,7 @@ from uuid import UUID
 
 import polars as pl
 
-from echostats_pipeline.marts.warehouse import loading, upserts
+from echostats_pipeline.marts.warehouse import loading
 from echostats_pipeline.marts.warehouse.connection import Connection, connected
 from echostats_pipeline.marts.warehouse.migrations import migrate
 from echostats_pipeline.marts.warehouse.plays import PLAY_COLUMNS, READ_SCHEMA, copied, play_rows
@@ -74,7 +74,8 @@ def bare_copy(connection: Connection, user: UUID, parts: Sequence[pl.DataFrame])
     with connection.cursor().copy("COPY bare FROM STDIN (FORMAT binary)") as copy:
         copy.set_types(list(PLAY_COLUMNS.values()))
         for part in parts:
-            upserts.write_rows(copy.write_row, copied(part), user)
+            for row in copied(part).iter_rows():
+                copy.write_row((user, *row))
     seconds = time.perf_counter() - begun
     connection.execute("DROP TABLE bare")
     return seconds
@@ -132,9 +133,9 @@ def kills(server: PostgresServer, count: int) -> None:
     with connected(url) as connection:
         migrate(connection)
         load = loading.Load(user, "UTC", 30_000)
-        begun = time.perf_counter()
+        since = time.perf_counter()
         loading.load_whole(connection, load, iter(parts))
-        lasts = time.perf_counter() - begun
+        lasts = time.perf_counter() - since
         wanted = content(connection)
         outcomes = {"before": 0, "after": 0, "torn": 0}
         for number in range(count):
@@ -144,9 +145,11 @@ def kills(server: PostgresServer, count: int) -> None:
             else:
                 loading.load_days(connection, loading.Load(user, "UTC", 30_000), days, parts[0].clear())
             before = content(connection)
-            worker = multiprocessing.Process(target=_load, args=(url, user, parts, None if empty else days))
+            begun = multiprocessing.Event()
+            worker = multiprocessing.Process(target=_load, args=(url, user, parts, None if empty else days, begun))
             worker.start()
-            worker.join(timeout=1.2 + dice.random() * lasts * 1.2)
+            begun.wait()
+            worker.join(timeout=dice.random() * lasts)
             worker.kill()
             worker.join()
             found = settled(connection, before, wanted)
@@ -176,8 +179,10 @@ def content(connection: Connection) -> list[str]:
     return [connection.execute(CONTENT.format(name)).fetchone()[0] for name in TABLES]
 
 
-def _load(url: str, user: UUID, parts: Sequence[pl.DataFrame], days: Sequence[date] | None) -> None:
+def _load(url: str, user: UUID, parts: Sequence[pl.DataFrame], days: Sequence[date] | None, begun: Any = None) -> None:
     with connected(url) as connection:
+        if begun is not None:
+            begun.set()
         load = loading.Load(user, "UTC", 30_000)
         if days is None:
             loading.load_whole(connection, load, iter(parts))

@@ -5,7 +5,7 @@ the table keeps its identity, so views on it stay. Some days are replaced within
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -18,7 +18,7 @@ from echostats_pipeline.marts.warehouse.connection import Connection, driver
 from echostats_pipeline.marts.warehouse.database import LAYOUT
 from echostats_pipeline.marts.warehouse.plays import NAMES, PLAY_COLUMNS, copied
 from echostats_pipeline.marts.warehouse.tracks import TABLES
-from echostats_pipeline.marts.warehouse.upserts import lock, write_rows
+from echostats_pipeline.marts.warehouse.upserts import copy_rows, lock
 
 SWAP_ATTEMPTS = 3
 SWAP_PATIENCE = "20s"
@@ -112,12 +112,16 @@ def load_whole(connection: Connection, load: Load, parts: Iterable[pl.DataFrame]
     with connection.transaction():
         lock(connection, user)
         connection.execute(f"CREATE TABLE {beside} (LIKE plays INCLUDING DEFAULTS, CHECK (user_id = '{user}'))")
-        with connection.cursor().copy(f"COPY {beside} FROM STDIN (FORMAT binary, FREEZE)") as copy:
-            copy.set_types(list(PLAY_COLUMNS.values()))
+
+        def arriving() -> Iterator[pl.DataFrame]:
+            nonlocal count, names
             for part in parts:
-                write_rows(copy.write_row, copied(part), user)
                 count += part.height
                 names = pl.concat([names, _named(part)]).unique("track_id", keep="last", maintain_order=True)
+                yield copied(part)
+
+        copy_into = f"COPY {beside} FROM STDIN (FORMAT binary, FREEZE)"
+        copy_rows(connection, copy_into, user, PLAY_COLUMNS, arriving())
         connection.execute(f"ALTER TABLE {beside} ADD PRIMARY KEY (user_id, played_at, track_id)")
         connection.execute(f"CREATE INDEX ON {beside} (user_id, local_date)")
         connection.execute(f"CREATE INDEX ON {beside} (user_id, track_id)")
@@ -153,9 +157,8 @@ def load_days(connection: Connection, load: Load, dates: Sequence[date], rows: p
     with connection.transaction():
         lock(connection, user)
         connection.execute("CREATE TEMPORARY TABLE arriving (LIKE plays INCLUDING DEFAULTS) ON COMMIT DROP")
-        with connection.cursor().copy("COPY arriving FROM STDIN (FORMAT binary)") as copy:
-            copy.set_types(list(PLAY_COLUMNS.values()))
-            write_rows(copy.write_row, copied(rows), user)
+        copy_into = "COPY arriving FROM STDIN (FORMAT binary)"
+        copy_rows(connection, copy_into, user, PLAY_COLUMNS, [copied(rows)])
         within = "user_id = %(user)s AND local_date = ANY(%(dates)s)"
         before = connection.execute(
             "SELECT min(played_at), max(played_at), coalesce(array_agg(DISTINCT track_id), '{}') "

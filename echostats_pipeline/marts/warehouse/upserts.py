@@ -1,13 +1,17 @@
 """Makes rows of tables equal to what the pipeline wants; rows that are equal already are not written."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import polars as pl
 
+from echostats_pipeline.marts.warehouse.binary import HEADER, TRAILER, binary_rows
 from echostats_pipeline.marts.warehouse.connection import Connection
 from echostats_pipeline.marts.warehouse.tracks import TABLES
+
+ROWS_AT_ONCE = 50_000
+"""Rows that are laid out at a time: memory grows with them."""
 
 
 def load_tracks(connection: Connection, user: UUID, tables: Mapping[str, pl.DataFrame], digest: str) -> int:
@@ -63,10 +67,24 @@ def lock(connection: Connection, user: UUID) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"echostats {user}",))
 
 
-def write_rows(write_row: Callable[[Sequence[Any]], None], rows: pl.DataFrame, user: UUID) -> None:
-    """Write rows with the user's id before them, in a copy."""
-    for row in rows.iter_rows():
-        write_row((user, *row))
+def copy_rows(
+    connection: Connection, copy_into: str, user: UUID, types: Mapping[str, str], frames: Iterable[pl.DataFrame]
+) -> None:
+    """Copy rows into a table, each with the user's id before its columns.
+
+    Args:
+        connection: As the owner of the tables.
+        copy_into: The statement.
+        user: Id of the user.
+        types: PostgreSQL's types of the columns.
+        frames: Rows with these columns in order.
+    """
+    with connection.cursor().copy(copy_into) as copy:
+        copy.write(HEADER)
+        for frame in frames:
+            for part in frame.iter_slices(ROWS_AT_ONCE):
+                copy.write(binary_rows(part, user, types))
+        copy.write(TRAILER)
 
 
 def _merge(
@@ -81,9 +99,8 @@ def _merge(
     arriving = f"arriving_{table}"
     listed, joined = ", ".join(columns), " AND ".join(f"a.{key} = t.{key}" for key in keys)
     connection.execute(f"CREATE TEMPORARY TABLE {arriving} (LIKE {table}) ON COMMIT DROP")
-    with connection.cursor().copy(f"COPY {arriving} (user_id, {listed}) FROM STDIN (FORMAT binary)") as copy:
-        copy.set_types(["uuid", *columns.values()])
-        write_rows(copy.write_row, frame, user)
+    copy_into = f"COPY {arriving} (user_id, {listed}) FROM STDIN (FORMAT binary)"
+    copy_rows(connection, copy_into, user, columns, [frame])
     connection.execute(f"ANALYZE {arriving}")
     gone = f"DELETE FROM {table} t WHERE t.user_id = %s AND NOT EXISTS (SELECT FROM {arriving} a WHERE {joined})"
     if table == "tracks":  # one that was played since the frame was made keeps the names of its play
