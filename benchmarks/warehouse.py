@@ -98,9 +98,7 @@ def measured(server: PostgresServer, plays: int) -> None:
         connection.execute("ANALYZE")
         day = deltas(connection, user, parts[-1])
         print(f"{plays:,} plays: a delta of two days with 60 plays {day * 1000:.1f} ms (median of {DELTAS})")
-    print(
-        f"{plays:,} plays: memory of this process at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB"
-    )
+    print(f"{plays:,} plays: at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
     server.drop(database)
 
 

@@ -1,7 +1,7 @@
 """Rows in the format of PostgreSQL's binary ``COPY``, made from columns instead of row by row.
 
-A row is the number of its fields (16 bits), then each field as its length in bytes (32 bits, -1 for null) and its bytes, all
-big-endian. A frame's rows are laid out by numpy: first where each field begins, then the bytes of each column.
+A row is the number of its fields (16 bits), then each field as its length in bytes (32 bits, -1 for null) and its
+bytes, all big-endian. Numpy lays out the rows of a frame: first where each field begins, then the bytes of each column.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ def binary_rows(frame: pl.DataFrame, user: UUID, types: Mapping[str, str]) -> by
 
 
 def _field(column: pl.Series, kind: str) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Bytes]:
-    """The length of each value in bytes (0 for null), and the bytes: of fixed size one row each, of texts all in one."""
+    """The length of each value in bytes (0 for null), and the bytes: one row each, or those of all texts in one."""
     if kind == "text":
         known = column.fill_null("")
         lengths = known.str.len_bytes().cast(pl.Int64).to_numpy()

@@ -37,9 +37,8 @@ FROM plays WHERE user_id = %(user)s AND ({which}) GROUP BY user_id, local_date
 """
 SESSIONS = """
 INSERT INTO sessions
-SELECT user_id, min(played_at), (array_agg(played_at - listened_ms * interval '1 millisecond'
-        ORDER BY played_at, track_id))[1],
-    max(played_at), (array_agg(local_date ORDER BY played_at, track_id))[1],
+SELECT user_id, min(played_at), min(played_at - listened_ms * interval '1 millisecond') FILTER (WHERE starts_session),
+    max(played_at), min(local_date) FILTER (WHERE starts_session),
     count(*) FILTER (WHERE counts), count(*)
 FROM (
     SELECT *, count(*) FILTER (WHERE starts_session) OVER (ORDER BY played_at, track_id) AS number
@@ -51,6 +50,7 @@ UNNAMED = """
 INSERT INTO tracks (user_id, track_id, song_id, name, artist_name, album_name)
 SELECT %s, track_id, track_id, name, artist_name, album_name FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])
     AS named(track_id, name, artist_name, album_name)
+WHERE NOT EXISTS (SELECT FROM tracks t WHERE t.user_id = %s AND t.track_id = named.track_id)
 ON CONFLICT DO NOTHING
 """
 FORGOTTEN = """
@@ -108,16 +108,16 @@ def load_whole(connection: Connection, load: Load, parts: Iterable[pl.DataFrame]
     """
     user, count = load.user, 0
     beside = f"plays_{user.hex}_{load.load_id[:6]}"
-    names = pl.DataFrame(schema=dict.fromkeys(("track_id", *NAMES), pl.String))
+    names = [pl.DataFrame(schema=dict.fromkeys(("track_id", *NAMES), pl.String))]
     with connection.transaction():
         lock(connection, user)
         connection.execute(f"CREATE TABLE {beside} (LIKE plays INCLUDING DEFAULTS, CHECK (user_id = '{user}'))")
 
         def arriving() -> Iterator[pl.DataFrame]:
-            nonlocal count, names
+            nonlocal count
             for part in parts:
                 count += part.height
-                names = pl.concat([names, _named(part)]).unique("track_id", keep="last", maintain_order=True)
+                names.append(_named(part))
                 yield copied(part)
 
         copy_into = f"COPY {beside} FROM STDIN (FORMAT binary, FREEZE)"
@@ -133,7 +133,7 @@ def load_whole(connection: Connection, load: Load, parts: Iterable[pl.DataFrame]
             connection.execute(f"DELETE FROM {table} WHERE user_id = %s", (user,))
         connection.execute(DAYS.format(which="true"), values)
         connection.execute(SESSIONS, values)
-        _name_tracks(connection, user, names)
+        _name_tracks(connection, user, pl.concat(names).unique("track_id", keep="last"))
         connection.execute(
             "DELETE FROM tracks t WHERE t.user_id = %s "
             "AND NOT EXISTS (SELECT FROM plays p WHERE p.user_id = t.user_id AND p.track_id = t.track_id)",
@@ -288,7 +288,7 @@ def _named(rows: pl.DataFrame) -> pl.DataFrame:
 def _name_tracks(connection: Connection, user: UUID, names: pl.DataFrame) -> bool:
     """Give tracks that are played for the first time a row, until `load_tracks` knows more; whether there are any."""
     columns = [names[column].to_list() for column in ("track_id", *NAMES)]
-    return bool(connection.execute(UNNAMED, (user, *columns)).rowcount)
+    return bool(connection.execute(UNNAMED, (user, *columns, user)).rowcount)
 
 
 def _record(connection: Connection, load: Load, *, new_tracks: bool) -> None:
