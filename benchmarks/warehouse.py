@@ -20,15 +20,21 @@ from uuid import UUID
 
 import polars as pl
 
+from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.marts.warehouse import loading
+from echostats_pipeline.marts.warehouse.build import url_of
 from echostats_pipeline.marts.warehouse.connection import Connection, connected
 from echostats_pipeline.marts.warehouse.migrations import migrate
 from echostats_pipeline.marts.warehouse.plays import PLAY_COLUMNS, READ_SCHEMA, copied, play_rows
+from echostats_pipeline.marts.warehouse.statistics import in_core, in_warehouse
+from echostats_pipeline.settings import load_settings
 from echostats_pipeline_tests.postgres_server import PostgresServer, running_postgres
 
 DEFAULT = (208_934, 2_089_340)
 """The guide's history, and ten times as many plays."""
 TRACKS, EPOCH = 41_918, datetime(2010, 1, 1, tzinfo=UTC)
+SESSION, APART = 25, timedelta(seconds=90)
+"""Plays of a session, and the time from one to the next."""
 SPAN = timedelta(days=14 * 365)
 PART, REPEATS, DELTAS = 20_000, 3, 9
 BARE_INDEXES = ("(user_id, local_date)", "(user_id, track_id)")
@@ -37,12 +43,12 @@ TABLES = ("plays", "days", "sessions", "tracks")
 
 
 def history(plays: int) -> pl.DataFrame:
-    """Plays of fourteen years, in bursts like sessions."""
+    """Plays of fourteen years in sessions of equal length."""
     dice = random.Random(plays)
-    step, at = SPAN / plays, EPOCH
+    at, pause = EPOCH, SESSION * (SPAN / plays) - (SESSION - 1) * APART
     rows = []
     for number in range(plays):
-        at += timedelta(milliseconds=int(step.total_seconds() * 1000 * dice.choice((0.2, 0.2, 0.2, 3.4))))
+        at += pause if number % SESSION == 0 else APART
         track = int(TRACKS * dice.random() ** 2)
         rows.append(
             (at, f"{track:022d}", f"Song {track}", f"Artist {track % 9821}", "Album", 210_000, 180_000 + number % 9)
@@ -189,12 +195,29 @@ def _load(url: str, user: UUID, parts: Sequence[pl.DataFrame], days: Sequence[da
             loading.load_days(connection, load, days, rows)
 
 
+def compare_statistics() -> None:
+    """Compare statistics in MongoDB and in SQL for every user of the installation that the environment names."""
+    chosen = load_settings()
+    with open_database(chosen) as store, connected(url_of(chosen)) as connection:
+        for user in store.users.all():
+            core = in_core(store.statistics.snapshot(user.user_id, "all_time"))
+            copy = in_warehouse(connection, user.user_id)
+            wrong = {name: (core[name], copy[name]) for name in core if core[name] != copy[name]}
+            print(f"{user.partition_key}: {len(core) - len(wrong)} of {len(core)} statistics are equal {wrong or ''}")
+            if wrong:
+                raise SystemExit(1)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plays", nargs="*", type=int, default=list(DEFAULT))
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--statistics", action="store_true", help="compare the users of this installation, then stop")
     asked: Any = parser.parse_args(arguments)
+    if asked.statistics:
+        compare_statistics()
+        return
     multiprocessing.set_start_method("spawn")
     with running_postgres(durable=True) as server:
         print(f"PostgreSQL {server.version}")

@@ -12,6 +12,7 @@ from echostats_pipeline.accounts.consent import move_days
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.marts.warehouse.build import PARTS, Warehouse, waiting_users
+from echostats_pipeline.marts.warehouse.statistics import in_core, in_warehouse
 from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring.audit import AuditedUser
 from echostats_pipeline.orchestration import mart_checks
@@ -94,6 +95,10 @@ def test_a_sync_brings_one_run_that_loads_what_the_core_has(installed: Installed
         (snapshot.total_tracks_played, snapshot.unique_artists)
     ]
     assert installed.update(user) == {"plays": 0, "tracks": 0, "profile": 0}
+    with installed.warehouse.opened() as connection:
+        copied = in_warehouse(connection, user.user_id)
+    assert copied == in_core(snapshot)
+    assert len(copied) >= 10
 
 
 def test_each_change_of_the_core_leads_to_the_rows_of_a_whole_load(installed: Installed, progress: Progress) -> None:
