@@ -59,7 +59,7 @@ def history(plays: int) -> pl.DataFrame:
     return (
         frame.with_columns(missing)
         .select(READ_SCHEMA.names())
-        .cast(dict(READ_SCHEMA))
+        .cast(READ_SCHEMA)
         .unique(["played_at", "track_id"], maintain_order=True)
     )
 

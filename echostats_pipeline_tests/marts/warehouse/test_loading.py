@@ -1,6 +1,6 @@
 """Loads of plays: whole ones beside and swapped, some days in place, and what a reader sees meanwhile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from threading import Event, Thread
 from uuid import UUID
@@ -142,6 +142,30 @@ def test_a_load_that_fails_changes_nothing(warehouse: TestedWarehouse, loaded: L
         loading.load_days(connection, load_of(ann), days, double)
     assert content(warehouse) == before
     assert len(warehouse.rows("SELECT FROM pg_class WHERE relname LIKE 'plays\\_%' AND relkind = 'r'")) == 1
+
+
+def test_a_session_that_is_killed_in_a_load_leaves_what_was_and_a_rerun_loads_it(
+    warehouse: TestedWarehouse, loaded: Loads
+) -> None:
+    ann = person("ann", 1)
+    loaded(ann, hourly(60))
+    wanted = content(warehouse)
+    loaded(ann, hourly(30))
+    before = content(warehouse)
+    rows = rows_of(ann, hourly(60))
+
+    def killed() -> Iterator[pl.DataFrame]:
+        yield rows.head(20)
+        warehouse.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'loader'")
+        yield from rows.tail(40).iter_slices(1)
+
+    with pytest.raises(WarehouseError) as failed, connected(warehouse.url) as connection:
+        loading.load_whole(connection, load_of(ann), killed())
+    assert not failed.value.permanent
+    assert content(warehouse) == before
+    with warehouse.opened() as connection:
+        loading.load_whole(connection, load_of(ann), [rows])
+    assert content(warehouse) == wanted
 
 
 def test_texts_that_postgres_refuses_are_cleaned(warehouse: TestedWarehouse, loaded: Loads) -> None:
