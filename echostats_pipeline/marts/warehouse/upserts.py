@@ -6,7 +6,6 @@ from uuid import UUID
 
 import polars as pl
 
-from echostats_pipeline.marts.warehouse.binary import HEADER, TRAILER, binary_rows
 from echostats_pipeline.marts.warehouse.connection import Connection
 from echostats_pipeline.marts.warehouse.tracks import TABLES
 
@@ -79,6 +78,9 @@ def copy_rows(
         types: PostgreSQL's types of the columns.
         frames: Rows with these columns in order.
     """
+    # Imported late: numpy would slow down every start of Dagster's code.
+    from echostats_pipeline.marts.warehouse.binary import HEADER, TRAILER, binary_rows  # noqa: PLC0415
+
     with connection.cursor().copy(copy_into) as copy:
         copy.write(HEADER)
         for frame in frames:
