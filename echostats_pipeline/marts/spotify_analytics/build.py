@@ -18,7 +18,7 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.change_marks import WHOLE
 from echostats_pipeline.storage.database import AWARE, Document
 from echostats_pipeline.storage.frame_cache.catalog_frames import SLACK
-from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.plays import BY_END, BY_TRACK
 from echostats_pipeline.storage.store import Store
@@ -109,7 +109,7 @@ class AnalyticsMart:
         """Replace the documents of plays that ended in ``[start, end)``; return plays read and documents changed."""
         within = {"user_id": user.user_id, "played_at": {"$gte": start, "$lt": end}}
         history = self.store.db["listening_history"]
-        with bulk_decoding():
+        with paused_collection():
             plays = list(history.find(within, **index_hint(history, BY_END)))
         self._read_tracks({(play.get("track") or {}).get("spotify_id") or "" for play in plays})
         flat, nested = [], []
@@ -122,7 +122,7 @@ class AnalyticsMart:
 
     def _replace(self, name: str, within: Document, wanted: Sequence[Document]) -> int:
         collection = self.collection(name)
-        with bulk_decoding():
+        with paused_collection():
             stored = {each["_id"]: each for each in collection.find(within)}
         changes: list[Any] = [
             InsertOne(each) if each["_id"] not in stored else ReplaceOne({"_id": each["_id"]}, each, upsert=True)
@@ -142,7 +142,7 @@ class AnalyticsMart:
             ("spotify_id", "name", "artists", "album", "duration_ms", "popularity", "explicit", "preview_url"), 1
         )
         more = dict.fromkeys(("audio_features", "genres", "isrc", "enriched_at"), 1)
-        with bulk_decoding():
+        with paused_collection():
             for at in range(0, len(missing), BATCH):
                 query = {"spotify_id": {"$in": missing[at : at + BATCH]}}
                 for track in self.store.db["tracks"].find(query, {"_id": 0, **fields, **more}):

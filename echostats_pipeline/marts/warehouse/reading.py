@@ -9,7 +9,7 @@ import polars as pl
 
 from echostats_pipeline.marts.warehouse.plays import READ_SCHEMA, no_plays
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.frame_cache.decoding import bulk_decoding
+from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.play_columns import PLAY_COLUMNS, converted
 from echostats_pipeline.storage.plays import BY_END
@@ -43,7 +43,7 @@ class CoreReader:
         """Plays of one user that ended in ``[start, end)``, as `plays.READ_SCHEMA`, in no particular order."""
         history = self._db["listening_history"]
         match = {"user_id": user_id, "played_at": {"$gte": start, "$lt": end}}
-        with bulk_decoding():
+        with paused_collection():
             days = list(history.aggregate([{"$match": match}, {"$group": BY_DAY}], **index_hint(history, BY_END)))
             if not days:
                 return no_plays()
