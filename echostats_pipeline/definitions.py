@@ -18,7 +18,12 @@ from echostats_pipeline.orchestration.assets import (
     snapshots,
     sources,
 )
-from echostats_pipeline.orchestration.assets.marts import answered_queries, echotune, playlist_generator, spotify_analytics
+from echostats_pipeline.orchestration.assets.marts import (
+    answered_queries,
+    echotune,
+    playlist_generator,
+    spotify_analytics,
+)
 from echostats_pipeline.orchestration.assets.warehouse import warehouse_plays, warehouse_profile, warehouse_tracks
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES

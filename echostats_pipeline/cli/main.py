@@ -118,7 +118,7 @@ SECTIONS = {
     "Start": ("demo", "up", "connect", "users"),
     "Listen": ("import", "backfill", "rules"),
     "Look": ("report", "recommend", "playlist", "songs", "genres", "models"),
-    "Operate": ("doctor", "alerts", "metrics", "export", "remove", "keys", "mongo", "indexes"),
+    "Operate": ("doctor", "alerts", "metrics", "export", "remove", "keys", "mongo", "indexes", "warehouse"),
     "Develop": ("simulate",),
 }
 """The commands as the help lists them."""

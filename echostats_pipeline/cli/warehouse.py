@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.lazy import LazyGroup
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import EchostatsError, SettingsError, WarehouseError
 from echostats_pipeline.marts.warehouse import access, querying
@@ -28,7 +29,7 @@ START = "echostats warehouse status"
 user_argument = click.argument("name", metavar="USER")
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def warehouse() -> None:
     """Show and rebuild the copy in PostgreSQL, query it, and give users logins of their own."""
 

@@ -13,7 +13,12 @@ from echostats_pipeline.orchestration.assets.ingestion import (
     streaming_history_import,
 )
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks, top_items
-from echostats_pipeline.orchestration.assets.marts import answered_queries, echotune, playlist_generator, spotify_analytics
+from echostats_pipeline.orchestration.assets.marts import (
+    answered_queries,
+    echotune,
+    playlist_generator,
+    spotify_analytics,
+)
 from echostats_pipeline.orchestration.assets.playlists import generated_playlists
 from echostats_pipeline.orchestration.assets.recommendations import (
     artist_albums,

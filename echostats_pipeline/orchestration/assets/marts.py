@@ -12,9 +12,9 @@ from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.marts.echotune.build import EchoTuneMart, MartUpdate
 from echostats_pipeline.marts.echotune.database import database
 from echostats_pipeline.marts.playlist_generator.database import database as playlist_generator_database
-from echostats_pipeline.model.playlists import GeneratedPlaylist
 from echostats_pipeline.marts.spotify_analytics.build import AnalyticsMart, AnalyticsUpdate
 from echostats_pipeline.marts.spotify_analytics.database import database as analytics_database
+from echostats_pipeline.model.playlists import GeneratedPlaylist
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
