@@ -26,8 +26,9 @@ from echostats_pipeline.orchestration.assets.marts import (
 )
 from echostats_pipeline.orchestration.assets.warehouse import warehouse_plays, warehouse_profile, warehouse_tracks
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
+from echostats_pipeline.orchestration.automation.mart_sensors import MART_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
-from echostats_pipeline.orchestration.automation.sensors import MART_SENSORS, SENSORS, sync_sensors
+from echostats_pipeline.orchestration.automation.sensors import SENSORS, sync_sensors
 from echostats_pipeline.orchestration.checks import CHECKS, MART_CHECKS
 from echostats_pipeline.orchestration.dagster_patches.upstream_partitions import list_no_days_above_steps
 from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, Roster

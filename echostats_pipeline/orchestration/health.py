@@ -12,8 +12,9 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings
 from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
+from echostats_pipeline.orchestration.automation.mart_sensors import MART_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
-from echostats_pipeline.orchestration.automation.sensors import MART_SENSORS, SENSORS
+from echostats_pipeline.orchestration.automation.sensors import SENSORS
 from echostats_pipeline.orchestration.instance.metrics import failed_runs
 from echostats_pipeline.orchestration.tags import MAX_RUNTIME
 from echostats_pipeline.settings import Mart

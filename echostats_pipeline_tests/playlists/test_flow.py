@@ -15,8 +15,8 @@ from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorM
 from echostats_pipeline.marts.playlist_generator.database import OWNED, database, track_object_id, user_object_id
 from echostats_pipeline.model.playlists import GeneratedPlaylist
 from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.automation.mart_sensors import unanswered_queries
 from echostats_pipeline.orchestration.automation.run_requests import weekly_requests
-from echostats_pipeline.orchestration.automation.sensors import unanswered_queries
 from echostats_pipeline.playlists.building import PlaylistBuilder, Request
 from echostats_pipeline.playlists.rule_playlists import RulePlaylist
 from echostats_pipeline.playlists.spotify_copies import read_edits, write_to_spotify

@@ -1,21 +1,17 @@
 """Sensors that start runs. Each only calls a function of `run_requests`."""
 
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime
 from typing import get_args
 
 import dagster as dg
 
-from echostats_pipeline.errors import APP_FAMILY, SettingsError, WarehouseError
-from echostats_pipeline.marts.echotune.build import waiting_users
-from echostats_pipeline.marts.spotify_analytics.build import waiting_users as waiting_for_analytics
-from echostats_pipeline.marts.warehouse.build import Warehouse
-from echostats_pipeline.marts.warehouse.build import waiting_users as waiting_for_warehouse
-from echostats_pipeline.model.users import User
+from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.automation.due_genres import due_genres
 from echostats_pipeline.orchestration.automation.import_folder import Cursor, dropped, make_user_folders
+from echostats_pipeline.orchestration.automation.resting import ON, may_start, resting_users, users_of
 from echostats_pipeline.orchestration.automation.run_requests import (
     catalog_families,
     import_request,
@@ -33,35 +29,23 @@ from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, R
 from echostats_pipeline.orchestration.jobs import (
     audit,
     catalog_enrichment,
-    echotune_build,
     history_import,
     library_sync,
-    playlist_answers,
-    playlist_generator_build,
     report_build,
     rollup_build,
     snapshot_build,
-    spotify_analytics_build,
     user_sync,
-    warehouse_build,
 )
-from echostats_pipeline.orchestration.partitions import USERS, first_day, windows_of_run
+from echostats_pipeline.orchestration.partitions import USERS, first_day
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
-from echostats_pipeline.orchestration.tags import FINISHED, USER_TAG
 from echostats_pipeline.report.formatting import plural
-from echostats_pipeline.settings import Mart, Settings
+from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.audio_features import FAMILIES, askable
 from echostats_pipeline.stages.library_progress import due_libraries
 from echostats_pipeline.storage.catalog import CatalogName
 from echostats_pipeline.transforms.genre_queue import SPOTIFY
-
-REST_AFTER_FAILURE_S = 15 * 60
-"""Seconds until a failed run is requested again. The cause seldom goes away sooner, and every run adds records."""
-ENDED_WELL = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
-UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED]
-ON = dg.DefaultSensorStatus.RUNNING
 
 
 def sync_sensors(partition_keys: Sequence[str], settings: Settings) -> list[dg.SensorDefinition]:
@@ -93,7 +77,7 @@ def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinitio
         user = store.get().users.by_partition_key(partition_key)
         if user.status != "active":
             return dg.SkipReason(": ".join(filter(None, [f"{partition_key} is {user.status}", user.status_reason])))
-        if not _may_start(context, user_sync.name, clock.now(), user):
+        if not may_start(context, user_sync.name, clock.now(), user):
             return dg.SkipReason("The previous sync of this user has not finished, or failed a moment ago")
         if waiting := _waiting(store, clock.now(), "recently-played", "token"):
             return dg.SkipReason(f"Waiting: {waiting}")
@@ -123,10 +107,10 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
         if waiting := _waiting(store, clock.now(), "recently-played", "token"):
             return dg.SkipReason(f"Waiting: {waiting}")
         order = context.instance.get_dynamic_partitions("users")
-        known, resting = set(order), _resting_users(context, user_sync.name, clock.now())
+        known, resting = set(order), resting_users(context, user_sync.name, clock.now())
         due = [
             user
-            for user in _users(store)
+            for user in users_of(store)
             if is_due(user, clock.now(), interval_minutes) and user.partition_key in known - resting
         ]
         requests = sync_requests(due, clock.now(), interval_minutes, order=order, batch_size=batch_size)
@@ -146,7 +130,7 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
 def user_roster(context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource) -> dg.SensorResult:
     """Add partitions for new users, write the files that define sensors and days, and reload the code location."""
     store.get().adopt_users(simulated=store.settings.simulated)
-    users = _users(store)
+    users = users_of(store)
     keys = [user.partition_key for user in users]
     known = set(context.instance.get_dynamic_partitions("users"))
     new = [key for key in keys if key not in known]
@@ -170,8 +154,8 @@ def stale_rollups(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Request one run per user over the days that wait."""
-    resting = _resting_users(context, rollup_build.name, clock.now())
-    idle = [user for user in _users(store) if user.partition_key not in resting]
+    resting = resting_users(context, rollup_build.name, clock.now())
+    idle = [user for user in users_of(store) if user.partition_key not in resting]
     pending, since = store.get().marks.pending("daily_rollups"), _first_day(context)
     wanted = rollup_requests(idle, pending, store.get().jobs.busy_users(), since=since)
     return wanted or dg.SkipReason("No day waits for a rebuild")
@@ -187,8 +171,8 @@ def stale_snapshots(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Request the snapshots of every user whose snapshots wait."""
-    resting = _resting_users(context, snapshot_build.name, clock.now())
-    users, jobs = _users(store), store.get().jobs
+    resting = resting_users(context, snapshot_build.name, clock.now())
+    users, jobs = users_of(store), store.get().jobs
     stale = stale_users(
         [user for user in users if user.partition_key not in resting],
         store.get().marks.pending("analytics_snapshots"),
@@ -203,123 +187,6 @@ def stale_snapshots(
 
 
 @dg.sensor(
-    job=echotune_build,
-    minimum_interval_seconds=30,
-    default_status=ON,
-    description="Brings EchoTune's database up to date for users whose plays, statistics, playlists or recommendations "
-    "have changed. It keeps no cursor.",
-)
-def stale_echotune(
-    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """Request an update for every user who waits, once their snapshots are built."""
-    resting = _resting_users(context, echotune_build.name, clock.now())
-    users = _users(store)
-    stale = _settled_users(store, waiting_users(store.get())) - resting
-    order = context.instance.get_dynamic_partitions("users")
-    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
-    return wanted or dg.SkipReason("EchoTune's database is up to date, or the statistics are not yet")
-
-
-@dg.sensor(
-    job=playlist_generator_build,
-    minimum_interval_seconds=60,
-    default_status=ON,
-    description="Brings Playlist Generator's database up to date for users whose plays, library or playlists have "
-    "changed. It keeps no cursor.",
-)
-def stale_playlist_generator(
-    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """Request an update for every user who waits, once no other run changes their data."""
-    from echostats_pipeline.marts.playlist_generator.build import (  # noqa: PLC0415 - needs numpy
-        waiting_users as waiting_there,
-    )
-
-    resting = _resting_users(context, playlist_generator_build.name, clock.now())
-    resting |= _resting_users(context, playlist_answers.name, clock.now())
-    users, jobs = _users(store), store.get().jobs
-    waiting = waiting_there(store.get()) - jobs.busy_users() - jobs.syncing_together()
-    stale = {user.partition_key for user in users if user.user_id in waiting} - resting
-    order = context.instance.get_dynamic_partitions("users")
-    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
-    return wanted or dg.SkipReason("Playlist Generator's database is up to date")
-
-
-@dg.sensor(
-    job=playlist_answers,
-    minimum_interval_seconds=20,
-    default_status=ON,
-    description="Answers texts that applications have inserted into Playlist Generator's moodqueries. It keeps no "
-    "cursor.",
-)
-def unanswered_queries(
-    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """Request answers for every user with a text that waits."""
-    from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart  # noqa: PLC0415 - needs numpy
-
-    mart = PlaylistGeneratorMart(store.get(), store.settings, clock.now(), "")
-    if not mart.has_pending():
-        return dg.SkipReason("No text waits for an answer")
-    users = _users(store)
-    asking = {user.partition_key for user in users if mart.pending(user)}
-    asking -= _resting_users(context, playlist_answers.name, clock.now())
-    order = context.instance.get_dynamic_partitions("users")
-    wanted = users_requests(asking, order=order, batch_size=1)
-    return wanted or dg.SkipReason("The texts that wait are being answered, or name no user here")
-
-
-@dg.sensor(
-    job=spotify_analytics_build,
-    minimum_interval_seconds=30,
-    default_status=ON,
-    description="Brings the database spotify_analytics up to date for users whose plays, or tracks they have played, "
-    "have changed. It keeps no cursor.",
-)
-def stale_spotify_analytics(
-    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """Request an update for every user who waits, once their snapshots are built."""
-    resting = _resting_users(context, spotify_analytics_build.name, clock.now())
-    stale = _settled_users(store, waiting_for_analytics(store.get())) - resting
-    users = _users(store)
-    order = context.instance.get_dynamic_partitions("users")
-    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
-    return wanted or dg.SkipReason("spotify_analytics is up to date, or the statistics are not yet")
-
-
-@dg.sensor(
-    job=warehouse_build,
-    minimum_interval_seconds=30,
-    default_status=ON,
-    description="Brings the warehouse in PostgreSQL up to date for users whose plays, statistics or playlists have "
-    "changed, and deletes the rows of removed users. It keeps no cursor.",
-)
-def stale_warehouse(
-    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """Request an update for every user who waits, once their snapshots are built.
-
-    While PostgreSQL cannot be used, one user's run at a time tries it: its failure is the incident that says so.
-    """
-    resting = _resting_users(context, warehouse_build.name, clock.now())
-    down = ""
-    try:
-        with Warehouse.opened(store.get(), store.settings, clock.now()):  # which deletes rows of removed users
-            pass
-    except (WarehouseError, SettingsError) as error:
-        down = str(error)
-    stale = _settled_users(store, waiting_for_warehouse(store.get())) - resting
-    if down:
-        stale = set() if resting else set(sorted(stale)[:1])
-    users = _users(store)
-    order = context.instance.get_dynamic_partitions("users")
-    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
-    return wanted or dg.SkipReason(down or "The warehouse is up to date, or the statistics are not yet")
-
-
-@dg.sensor(
     jobs=[report_build, audit],
     minimum_interval_seconds=30,
     default_status=ON,
@@ -330,7 +197,7 @@ def first_runs(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Request missing reports and the first audit, once there are statistics and no user has a running job."""
-    users = _users(store)
+    users = users_of(store)
     settled = not store.get().jobs.busy_users()
     built = store.get().statistics.period_ends() if settled else {}
     lacking = {user.partition_key for user in users if user.user_id in built}
@@ -357,7 +224,7 @@ def incomplete_catalog(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> dg.RunRequest | dg.SkipReason:
     """Request an enrichment while entries are missing that can be read now, and no run is reading them."""
-    if not any(user.status == "active" for user in _users(store)):
+    if not any(user.status == "active" for user in users_of(store)):
         return dg.SkipReason("There is no active user to read the catalogue for")
     waiting = _waiting(store, clock.now(), *get_args(CatalogName), *FAMILIES.values())
     refused_until = store.get().limits.refused_until(batch_route("audio-features"))
@@ -373,7 +240,7 @@ def incomplete_catalog(
         context.update_cursor(cursor)
     if APP_FAMILY in waiting or not can_read:
         return dg.SkipReason(f"Waiting: {waiting}" if waiting else "The catalogue is complete")
-    if not _may_start(context, catalog_enrichment.name, clock.now()):
+    if not may_start(context, catalog_enrichment.name, clock.now()):
         return dg.SkipReason("An enrichment is running, or failed a moment ago")
     return dg.RunRequest()
 
@@ -389,8 +256,8 @@ def unfinished_libraries(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Request reads of the libraries whose turn it is."""
-    resting = _resting_users(context, library_sync.name, clock.now())
-    users = _users(store)
+    resting = resting_users(context, library_sync.name, clock.now())
+    users = users_of(store)
     idle = [user for user in users if user.partition_key not in resting]
     due = due_libraries(store.get(), idle, store.settings.daily_calls, clock.now())
     order = context.instance.get_dynamic_partitions("users")
@@ -411,8 +278,8 @@ def import_folder(
     """Request one import per user, of all new files that no program still writes."""
     folder, cursor = store.settings.imports_dir, Cursor.read(context.cursor)
     order = set(context.instance.get_dynamic_partitions("users"))
-    resting = _resting_users(context, history_import.name, clock.now())
-    users = [user for user in _users(store) if user.partition_key in order]
+    resting = resting_users(context, history_import.name, clock.now())
+    users = [user for user in users_of(store) if user.partition_key in order]
     make_user_folders(folder, [user.partition_key for user in users])
     found: dict[str, str] = {}
     asked: list[str] = []
@@ -475,68 +342,12 @@ SENSORS = (
     dead_runs,
 )
 
-MART_SENSORS: Mapping[Mart, Sequence[dg.SensorDefinition]] = {
-    "echotune": (stale_echotune,),
-    "playlist_generator": (stale_playlist_generator, unanswered_queries),
-    "spotify_analytics": (stale_spotify_analytics,),
-    "warehouse": (stale_warehouse,),
-}
-"""The sensors of each mart."""
-
 
 def _first_day(context: dg.SensorEvaluationContext) -> date:
     """The first date of the definitions that are loaded. It moves a moment after an import of older plays."""
     repository = context.repository_def
     graph = None if repository is None else repository.asset_graph
     return first_day(None if graph is None else graph.get(daily_rollups.key).partitions_def)
-
-
-def _settled_users(store: StoreResource, waiting: set[str]) -> set[str]:
-    """Partition keys of the users who wait for a mart, whose statistics are built and for whom no run works."""
-    jobs = store.get().jobs
-    unsettled = store.get().marks.pending("analytics_snapshots").keys() | jobs.busy_users() | jobs.syncing_together()
-    return {user.partition_key for user in _users(store) if user.user_id in waiting - unsettled}
-
-
-def _users(store: StoreResource) -> Sequence[User]:
-    return store.get().users.all(simulated=store.settings.simulated)
-
-
-def _may_start(context: dg.SensorEvaluationContext, job_name: str, now: datetime, user: User | None = None) -> bool:
-    """Whether the job's newest run (for the user) has ended, and did not fail a moment ago."""
-    filters = dg.RunsFilter(job_name=job_name, tags={USER_TAG: user.partition_key} if user else {})
-    return not any(_rests(record, now) for record in context.instance.get_run_records(filters, limit=1))
-
-
-def _resting_users(context: dg.SensorEvaluationContext, job_name: str, now: datetime) -> set[str]:
-    """Partition keys of the users whose newest run of a job is still going on, or failed a moment ago.
-
-    This takes few queries to Dagster for all users; a query for each takes seconds with many users. Most runs ended
-    well.
-    They matter only if they came after one that did not.
-    """
-    lately = now - timedelta(seconds=REST_AFTER_FAILURE_S)
-    failed = dg.RunsFilter(job_name=job_name, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=lately)
-    unfinished = dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)
-    records = [record for each in (failed, unfinished) for record in context.instance.get_run_records(each)]
-    if records:
-        since = min(record.create_timestamp for record in records)
-        records += context.instance.get_run_records(
-            dg.RunsFilter(job_name=job_name, statuses=ENDED_WELL, created_after=since)
-        )
-    order = context.instance.get_dynamic_partitions("users")
-    newest: dict[str, bool] = {}
-    for record in sorted(records, key=lambda record: record.create_timestamp, reverse=True):
-        for key in windows_of_run(record.dagster_run.tags, order) or ():
-            newest.setdefault(key, _rests(record, now))
-    return {key for key, rests in newest.items() if rests}
-
-
-def _rests(record: dg.RunRecord, now: datetime) -> bool:
-    """Whether a run is still going on, or failed a moment ago."""
-    if record.dagster_run.status == dg.DagsterRunStatus.FAILURE and record.end_time is not None:
-        return now.timestamp() - record.end_time <= REST_AFTER_FAILURE_S
-    return not record.dagster_run.is_finished
 
 
 def _waiting(store: StoreResource, now: datetime, *families: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.marts.echotune.database import user_object_id
 from echostats_pipeline.monitoring.audit import AuditedUser
 from echostats_pipeline.orchestration import mart_checks
-from echostats_pipeline.orchestration.automation.sensors import stale_echotune
+from echostats_pipeline.orchestration.automation.mart_sensors import stale_echotune
 from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.storage.installed import databases_of

@@ -16,7 +16,7 @@ from echostats_pipeline.marts.warehouse.statistics import in_core, in_warehouse
 from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring.audit import AuditedUser
 from echostats_pipeline.orchestration import mart_checks
-from echostats_pipeline.orchestration.automation.sensors import stale_warehouse
+from echostats_pipeline.orchestration.automation.mart_sensors import stale_warehouse
 from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.stages import Progress
