@@ -23,6 +23,7 @@ from echostats_pipeline_tests.integration.processes import PATIENCE_S, POLL_S, e
 
 pytestmark = [
     pytest.mark.xdist_group("demo"),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
 
