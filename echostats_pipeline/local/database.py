@@ -3,14 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pymongo.errors import PyMongoError
+
+from echostats_pipeline.errors import StorageError
 from echostats_pipeline.local.mongod import ensure_running
+from echostats_pipeline.model.collections import CORE, Database
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.adoption import keep_one_of_each
 from echostats_pipeline.storage.carry_over import carry_over_marks
-from echostats_pipeline.storage.database import connected
+from echostats_pipeline.storage.database import Db, connected
 from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.installed import databases_of, mart_database
+from echostats_pipeline.storage.mongo_errors import MongoAddress, explanation
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.validators import ensure_validators
 
@@ -28,18 +33,31 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
         StorageError: the database cannot be used.
     """
     home = None if settings.mongo_uri else settings.home
-    with connected(mongo_uri(settings), settings.mongo_db, home) as db:
+    uri = mongo_uri(settings)
+    with connected(uri, settings.mongo_db, home) as db:
         store = Store.of(db, databases_of(settings))
         if indexes:
             keep_one_of_each(db)
-            ensure_indexes(db, store.databases)
-            ensure_validators(db, store.databases)
+            for each in store.databases:
+                _install(db, each, MongoAddress.of(uri, home))
             carry_over_marks(db)
             if former := sorted(store.mart_states.marts() - set(settings.installed_marts)):
                 store = Store.of(db, store.databases, tuple(mart_database(mart, settings) for mart in former))
             store.marks.follow_consumers()
             store.adopt_users(simulated=settings.simulated)
         yield store
+
+
+def _install(db: Db, declared: Database, address: MongoAddress) -> None:
+    """Create the indexes and validators of one database; the message of an error says how to do without a mart."""
+    try:
+        ensure_indexes(db, (declared,))
+        ensure_validators(db, (declared,))
+    except (StorageError, PyMongoError) as error:
+        if declared is CORE:
+            raise
+        said = explanation(error, address) if isinstance(error, PyMongoError) else str(error)
+        raise StorageError(f"{said} To do without {declared.name}, leave its mart out of ECHOSTATS_MARTS.") from error
 
 
 def mongo_uri(settings: Settings) -> str:

@@ -51,7 +51,7 @@ class SharedDocument:
             any(name not in stored or stored[name] != value for name, value in self.fields.items())
             or any(name not in stored for name in self.first)
             or any(
-                value != written.get(name) and (name not in stored or stored[name] == written.get(name))
+                value != written.get(name) and (name not in stored or stored[name] == written.get(name, ...))
                 for name, value in self.editable.items()
             )
             or bool(written.keys() - self.editable.keys())

@@ -77,7 +77,7 @@ def repair_indexes(db: Db, databases: Iterable[Database] = ONLY_CORE) -> list[st
                 _ensure(stored, index, kept)
             except StorageError:
                 for name, known in wrong.items():
-                    stored.create_index(known["key"], name=name, **existing_options(known))
+                    stored.create_index(list(_keys(known)), name=name, **existing_options(known))
                 raise
             repaired += [f"{label}.{name}" for name in wrong]
     return repaired
@@ -213,6 +213,8 @@ def _is(known: Mapping[str, Any], index: Index) -> bool:
 
 
 def _in_the_way(name: str, known: Mapping[str, Any], index: Index) -> bool:
+    if "weights" in known and TEXT in dict(index.keys).values():
+        return True  # a collection has one text index
     if _keys(known) != _ordered(index) or name == index.name:
         return name == index.name
     other_expiry = EXPIRES in known and known[EXPIRES] != index.expire_after_seconds

@@ -150,7 +150,8 @@ def _refusal(error: OperationFailure, address: MongoAddress) -> str:
     if error.code == _UNAUTHORIZED:
         found = re.search(r"on (\S+) to execute command \{ (\w+)", text)
         what = f"may not {found[2]} in the database {found[1]}" if found else "may not do that"
-        role = f"the role readWrite on {found[1]}" if found else "readWrite on the databases in use"
+        needed = "roles readWrite and dbAdmin" if found and found[2] == "collMod" else "role readWrite"
+        role = f"the {needed} on {found[1]}" if found else "readWrite on the databases in use"
         return f"The user of MONGO_URI {what} of {address} (not authorized). Give them {role}: db.grantRolesToUser()."
     if error.code == _OUT_OF_DISK_SPACE or "No space left" in text:
         return f"The disk of {address} is full. What was stored stays; make room there and run it again."

@@ -1,9 +1,12 @@
 """Creates the validators of collections that other applications share, from the documents that `model` declares.
 
 The server then refuses documents that do not fit, or notes them in its log. Fields that are not declared are allowed.
+Required are only the fields that a document cannot do without, and none within its parts: applications leave out, or
+set to null, what they do not know.
 """
 
 import types
+from collections.abc import Collection as AnyOf
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, Union, get_args, get_origin
@@ -55,7 +58,9 @@ def validator_problems(db: Db, databases: Iterable[Database] = ONLY_CORE) -> lis
 def validator(collection: Collection) -> Document:
     """The validator of a collection and its options, as ``collMod`` takes them."""
     # A sparse index skips documents without the field, but not null: the second null would be a duplicate.
-    never_null = {name for index in collection.indexes if index.sparse for name, _ in index.keys}
+    # A document expires by a date only: the server keeps one with a text or null for ever.
+    special = (index for index in collection.indexes if index.sparse or index.expire_after_seconds is not None)
+    never_null = {name for index in special for name, _ in index.keys}
     return {
         "validator": {"$jsonSchema": _schema(collection.document, never_null)},
         # An application may go on changing documents of its own that did not fit before the mart was installed.
@@ -64,29 +69,45 @@ def validator(collection: Collection) -> Document:
     }
 
 
-def _schema(model: type[BaseModel], never_null: Iterable[str] = ()) -> Document:
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
-    required = [name for name, field in fields.items() if field.is_required()]
-    properties = {
-        name: _of_type(field.annotation, nullable=name not in never_null) | _bounds(field.metadata)
-        for name, field in fields.items()
+def _schema(model: type[BaseModel], never_null: AnyOf[str]) -> Document:
+    fields = _fields(model)
+
+    def may_be_null(name: str) -> bool:
+        return name not in never_null and (
+            not fields[name].is_required() or type(None) in get_args(fields[name].annotation)
+        )
+
+    return {
+        "bsonType": "object",
+        "required": [name for name, field in fields.items() if field.is_required()],
+        "properties": {name: _of_field(field, nullable=may_be_null(name)) for name, field in fields.items()},
     }
-    return {"bsonType": "object", **({"required": required} if required else {}), "properties": properties}
 
 
-def _of_type(kind: Any, *, nullable: bool = True) -> Document:
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _of_field(field: FieldInfo, *, nullable: bool = True) -> Document:
+    schema = _of_type(field.annotation) | _bounds(field.metadata)
+    if not nullable:
+        return schema
+    if "enum" in schema:
+        return {"enum": [*schema["enum"], None]}
+    return {**schema, "bsonType": [schema["bsonType"], "null"]}
+
+
+def _of_type(kind: Any) -> Document:
     if hasattr(kind, "__metadata__"):
-        return _of_type(get_args(kind)[0], nullable=nullable) | _bounds(kind.__metadata__)
+        return _of_type(get_args(kind)[0]) | _bounds(kind.__metadata__)
     if get_origin(kind) in (Union, types.UnionType):
-        some = [each for each in get_args(kind) if each is not type(None)]
-        schema = _of_type(some[0])
-        return _or_null(schema) if nullable and len(some) < len(get_args(kind)) else schema
+        return _of_type(next(each for each in get_args(kind) if each is not type(None)))
     if get_origin(kind) is Literal:
         return {"enum": list(get_args(kind))}
     if get_origin(kind) is list:
         return {"bsonType": "array", "items": _of_type(get_args(kind)[0])}
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return _schema(kind)
+        return {"bsonType": "object", "properties": {name: _of_field(each) for name, each in _fields(kind).items()}}
     return {"bsonType": NAMES[get_origin(kind) or kind]}
 
 
@@ -97,9 +118,3 @@ def _bounds(metadata: Iterable[Any]) -> Document:
         found |= _bounds(each.metadata) if isinstance(each, FieldInfo) else {}
         found |= {name: getattr(each, of) for name, of in (("minimum", "ge"), ("maximum", "le")) if hasattr(each, of)}
     return found
-
-
-def _or_null(schema: Document) -> Document:
-    if "enum" in schema:
-        return {"enum": [*schema["enum"], None]}
-    return {**schema, "bsonType": [schema["bsonType"], "null"]}

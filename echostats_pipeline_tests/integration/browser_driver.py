@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")
-WIDTH, HEIGHT = 1280, 800
+WIDTH, HEIGHT = 1280, 1200
 PATIENCE_S, POLL_S = 40.0, 0.1
 SHOW_PICTURE = "//*[text()='[Show Markdown]']"
 LOADED_PICTURES = """return [...document.querySelectorAll('img[src^="data:image/svg+xml"]')]
@@ -87,7 +87,7 @@ class Browser:
             raise AssertionError(f"no {what} in {self.patience_s:.0f} seconds; there is:\n{self.text()}") from timeout
 
     def open_graph(self) -> None:
-        """Open the graph of all assets, with all groups unfolded."""
+        """Open the graph of all assets, with the groups of plays and the catalogue unfolded."""
         unfolded = ",".join(f"global@global:{group}" for group in GROUPS)
         self.open("/asset-groups", *GROUPS, "top_items", "listening_history", "saved_tracks", expanded=unfolded)
 

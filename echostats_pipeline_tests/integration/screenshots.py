@@ -101,7 +101,7 @@ def main(folder: Path) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="echostats-ui") as state,
         shown(Path(state) / "home", days=400, people=3) as ui,
-        browser(ui.url, height=1000) as page,
+        browser(ui.url) as page,
     ):
         page.patience_s = PATIENCE_S
         take(ui, page, folder)

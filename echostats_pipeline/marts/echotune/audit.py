@@ -60,7 +60,7 @@ def dangling_ids(mart: EchoTuneMart, users: Iterable[User]) -> Iterator[MartFaul
         if documents:
             yield MartFault(user, "documents without their user", documents, 0)
         tracks: list[Document] = [
-            {"$match": {"userId": owner, "trackId": {"$regex": ON_SPOTIFY}}},
+            {"$match": {"userId": owner, "trackId": {"$regex": ON_SPOTIFY}, "source": SOURCE}},
             {"$group": {"_id": "$trackId"}},
         ]
         ids = {each["_id"] for each in mart.collection("listening_history").aggregate(tracks)}

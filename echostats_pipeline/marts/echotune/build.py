@@ -11,6 +11,7 @@ from bson import ObjectId
 from pymongo.collection import Collection
 
 from echostats_pipeline.errors import NotFoundError
+from echostats_pipeline.marts.echotune.adoption import adopt_user
 from echostats_pipeline.marts.echotune.cache import EchoTuneCache
 from echostats_pipeline.marts.echotune.database import (
     CONSUMERS,
@@ -18,7 +19,6 @@ from echostats_pipeline.marts.echotune.database import (
     LIBRARY,
     LISTS,
     MART,
-    OWNED,
     PLAYS,
     PROFILE,
     user_object_id,
@@ -139,7 +139,7 @@ class EchoTuneMart:
         dates = [WHOLE] if whole or WHOLE in waiting[PLAYS] else waiting[PLAYS]
         begun = [self.store.marks.begin(user_id, name, dates if name == PLAYS else [WHOLE]) for name in CONSUMERS]
         read_at = self._core.now()
-        self._adopt(user)
+        adopt_user(user, self.collection)
         changed = self._put_tracks(since, written) if whole or waiting[PROFILE] else []
         plays = self._update_plays(user, dates, changed, written)
         if whole or waiting[PROFILE] or dates:
@@ -227,9 +227,8 @@ class EchoTuneMart:
         """The ends of plays whose document or event may look different now, because tracks have changed."""
         known = {row["track_id"]: row for row in self._known_tracks(track_ids).iter_rows(named=True)}
         fields = dict.fromkeys((*KNOWN_NAMES, "trackId", "playedAt"), 1)
-        for play in self.collection("listening_history").find(
-            {"userId": owner, "trackId": {"$in": list(known)}}, fields
-        ):
+        query = {"userId": owner, "trackId": {"$in": list(known)}, "source": SOURCE}
+        for play in self.collection("listening_history").find(query, fields):
             says = known[play["trackId"]]
             differs = any(play.get(name) != says[column] for name, column in KNOWN_NAMES.items())
             if differs or play["playedAt"] >= self._since:
@@ -342,7 +341,7 @@ class EchoTuneMart:
         tracks = sorted({track["trackId"] for each in sets for track in each["tracks"]})
         if not tracks:
             return
-        query = {"userId": owner, "trackId": {"$in": tracks}}
+        query = {"userId": owner, "trackId": {"$in": tracks}, "playedAt": {"$type": "date"}}
         found = self.collection("listening_history").find(query, {"trackId": 1, "playedAt": 1}).sort("playedAt", 1)
         ends: dict[str, list[datetime]] = {}
         for play in found:
@@ -355,7 +354,7 @@ class EchoTuneMart:
         if self._cache is None or not sum(written.values()):
             return ""
         owner = user_object_id(user.user_id)
-        valid = {"userId": owner, "expiresAt": {"$gt": self.now}}
+        valid = {"userId": owner, "expiresAt": {"$gt": self.now}, "source": SOURCE}
         sets = list(self.collection("recommendations").find(valid).sort("createdAt", 1))
         tracks = sorted({track["trackId"] for each in sets for track in each["tracks"]})
         known = self.collection("track_metadata").find(
@@ -364,29 +363,6 @@ class EchoTuneMart:
         features = {each["spotifyId"]: each["audioFeatures"] for each in known}
         preferences = self.collection("user_preferences").find_one({"userId": owner})
         return self._cache.drop(owner) or self._cache.warm(owner, sets, preferences, features)
-
-    def _adopt(self, user: User) -> None:
-        """Give a user whom the application has added first the id that the pipeline computes, with all their documents.
-
-        The application's document is renamed first, because Spotify's id and the address are unique; so a process that
-        dies in between loses nothing, and the next one goes on.
-        """
-        owner, moving = user_object_id(user.user_id), f"moving:{user.spotify_id}"
-        users = self.collection("users")
-        theirs = users.find_one({"spotifyId": {"$in": [user.spotify_id, moving]}, "_id": {"$ne": owner}})
-        if theirs is None:
-            return
-        renamed = {"$set": {"spotifyId": moving}, "$rename": {"email": "movingEmail"}}
-        if theirs["spotifyId"] != moving:
-            users.update_one({"_id": theirs["_id"]}, renamed)
-        address = theirs.pop("movingEmail", None) or theirs.get("email")
-        old = theirs.pop("_id")
-        insert(
-            users, [{"_id": owner, **theirs, "spotifyId": user.spotify_id, **({"email": address} if address else {})}]
-        )
-        for name in OWNED:
-            self.collection(name).update_many({"userId": old}, {"$set": {"userId": owner}})
-        users.delete_one({"_id": old})
 
     def _event(self, made: Document) -> Document:
         return {**made, "createdAt": self.now, "source": SOURCE, "runId": self.run_id}

@@ -114,7 +114,7 @@ class EchoTuneUser(EchoTuneDocument):
     """The user's taste. It follows the plays until an application changes it."""
     listening_stats: ListeningStats | None = None
     """Statistics over all plays; absent until the first snapshot."""
-    createdAt: UtcDatetime
+    createdAt: UtcDatetime | None = None
     """When the user was connected to the pipeline."""
     updatedAt: UtcDatetime | None = None
     """When the pipeline last changed the document."""
@@ -160,7 +160,7 @@ class EchoTunePlay(EchoTuneDocument):
     """1 if the user skipped the track within 30 seconds."""
     repeat_count: int = 0
     """How many times the track was played again right after; in the first of these plays, 0 in the others."""
-    createdAt: UtcDatetime
+    createdAt: UtcDatetime | None = None
     """The same as `playedAt`, so that a rebuilt document equals the first one."""
 
 
@@ -224,8 +224,8 @@ class EchoTuneEvent(EchoTuneDocument):
     """What the type of event says besides; `inferred` is true where the pipeline concluded it."""
     sessionId: str | None = None
     """The browser's session; an application's."""
-    createdAt: UtcDatetime
-    """When the document was written."""
+    createdAt: UtcDatetime | None = None
+    """When the document was written; a document without it stays for ever."""
 
 
 class ChatMetadata(Embedded):
@@ -284,5 +284,5 @@ class EchoTuneChat(EchoTuneDocument):
     """When the chat began."""
     lastActivity: UtcDatetime | None = None
     """When the last message was written."""
-    createdAt: UtcDatetime
-    """When the document was written."""
+    createdAt: UtcDatetime | None = None
+    """When the document was written; a document without it stays for ever."""

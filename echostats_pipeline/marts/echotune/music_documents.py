@@ -88,8 +88,8 @@ class EchoTuneRecommendations(EchoTuneDocument):
     """What the user said; an application writes it."""
     createdAt: UtcDatetime | None = None
     """When the set was made."""
-    expiresAt: UtcDatetime
-    """Seven days after `createdAt`; the server then deletes the document."""
+    expiresAt: UtcDatetime | None = None
+    """Seven days after `createdAt`; the server then deletes the document. One without it stays for ever."""
 
 
 class PlaylistItem(Embedded):
