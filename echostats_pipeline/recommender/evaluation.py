@@ -238,7 +238,8 @@ def _verdict(
     covers = by_name[model].coverage >= required
     passed = low > 0 and covers and len(differences) >= LEAST_UNITS
     difference = float(np.mean(differences))
-    by = f"NDCG@20 differs by {difference:+.3f}, with 95 % confidence by {low:+.3f} to {high:+.3f}"
+    over = f"over {len(differences)} {unit}, NDCG@20 differs by {difference:+.3f}"
+    by = f"{over}, with 95 % confidence by {low:+.3f} to {high:+.3f}"
     if passed:
         why = f"{model} is better than the best baseline, {baseline}, so it is active: {by}."
     elif len(differences) < LEAST_UNITS:

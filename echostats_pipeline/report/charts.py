@@ -12,6 +12,8 @@ from xml.sax.saxutils import escape
 
 WIDTH = 680
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 20
+SIGN = 20
+"""Additional width at the left for numbers with sign and decimals."""
 PLOT_HEIGHT = 130
 CELL_HEIGHT, GAP = 20, 2
 INK, COLOUR = "#808790", "#1db954"
@@ -61,21 +63,24 @@ def interval_chart(values: Mapping[str, tuple[float, float, float]]) -> str:
     """
     ends = [end for low, _, high in values.values() for end in (low, high)]
     top = max(map(abs, ends), default=0) * 1.1 or 1.0
-    step = (WIDTH - LEFT - RIGHT) / max(len(values), 1)
+    left = LEFT + SIGN  # a sign that is cut off looks like the other one
+    step = (WIDTH - left - RIGHT) / max(len(values), 1)
     middle, half = TOP + PLOT_HEIGHT / 2, PLOT_HEIGHT / 2
     above: list[str] = []
     others: list[str] = []
     for position, (low, value, high) in enumerate(values.values()):
-        x = LEFT + (position + 0.5) * step
+        x = left + (position + 0.5) * step
         y = [middle - half * each / top for each in (low, value, high)]
         (above if low > 0 else others).append(f"M{x:.1f} {y[0]:.1f}V{y[2]:.1f}M{x - 4:.1f} {y[1]:.1f}h8")
-    names = list(values)
-    at = {0: names[0], len(names) - 1: names[-1]} if names else {}
-    labels = [_text(LEFT + (place + 0.5) * step, TOP + PLOT_HEIGHT + 15, name, "middle") for place, name in at.items()]
-    scale = [_text(LEFT - 5, middle - half * part + 4, f"{top * part:+.2g}", "end") for part in (-1, 0, 1)]
+    names, below = list(values), TOP + PLOT_HEIGHT + 15
+    if len(names) > 1:
+        labels = [_text(left, below, names[0], "start"), _text(WIDTH - RIGHT, below, names[-1], "end")]
+    else:
+        labels = [_text(left + step / 2, below, name, "middle") for name in names]
+    scale = [_text(left - 5, middle - half * part + 4, f"{top * part:+.2g}", "end") for part in (-1, 0, 1)]
     return _svg(
         TOP + PLOT_HEIGHT + BOTTOM,
-        f'<path d="M{LEFT} {middle}H{WIDTH - RIGHT}" stroke="{INK}" stroke-opacity=".6"/>',
+        f'<path d="M{left} {middle}H{WIDTH - RIGHT}" stroke="{INK}" stroke-opacity=".6"/>',
         f'<path d="{"".join(others)}" stroke="{INK}" stroke-width="2"/>',
         f'<path d="{"".join(above)}" stroke="{COLOUR}" stroke-width="2"/>',
         *scale,

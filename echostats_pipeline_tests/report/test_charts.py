@@ -106,3 +106,11 @@ def test_intervals_above_zero_have_the_colour(drawn: list[list[float]]) -> None:
     (coloured,) = [path["d"] for path in paths if path["stroke"] == COLOUR]
     assert coloured.count("V") == sum(low > 0 for low, _, _ in values.values())
     assert sum(path["d"].count("V") for path in paths) == len(values)
+
+
+def test_the_scale_of_intervals_has_room_for_its_signs() -> None:
+    """A plus that the edge cuts looks like a minus: a digit of this size is 7 wide."""
+    labels = ET.fromstring(interval_chart({"1 May": (0.001, 0.015, 0.031)})).iter(f"{SVG}text")
+    ends = {each.text: float(each.attrib["x"]) for each in labels if each.attrib["text-anchor"] == "end"}
+    assert all(x - 7 * len(text or "") > 0 for text, x in ends.items())
+    assert "+0.034" in ends

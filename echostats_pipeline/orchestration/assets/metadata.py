@@ -162,7 +162,7 @@ def evaluation_overview(
     found: dict[str, Any] = {}
     for task, evaluations in kept.items():
         last = evaluations[-1]
-        points = {f"{each.evaluated_at:%d %b}": (each.lower, each.difference, each.upper) for each in evaluations}
+        points = {f"{each.evaluated_at:%d %b %Y}": (each.lower, each.difference, each.upper) for each in evaluations}
         chart = interval_chart(points)
         found |= {
             f"{task}_served": last.served,
