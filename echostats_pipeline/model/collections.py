@@ -143,11 +143,13 @@ class Database:
     Attributes:
         name: Its name on the server. Empty for the core database, which MONGO_DB names.
         consumers: Readers of change marks that write this database, by name.
+        forget: Deletes what a mart keeps of a user outside the server, by the user's id as text.
     """
 
     name: str
     collections: tuple[Collection, ...]
     consumers: Mapping[str, Reads] = field(default_factory=lambda: MappingProxyType({}))
+    forget: Callable[[str], None] | None = None
 
     def label(self, collection: str) -> str:
         """The name of a collection among those of all databases: with its database, unless that is the core."""

@@ -153,6 +153,15 @@ class DepartedTrack(Embedded):
     """When that was noticed."""
 
 
+class EventMonth(Embedded):
+    """How many events of a user an application's database had in a month, before the server deleted them."""
+
+    month: str
+    """For example ``2026-09``, in UTC."""
+    events: dict[str, int] = Field(default_factory=dict)
+    """Number of events by type."""
+
+
 class MartState(Document):
     """How far a mart has read, and what it must not forget about a user (collection ``mart_states``)."""
 
@@ -175,6 +184,10 @@ class MartState(Document):
     """Tracks that have left the library."""
     load_ids: list[str] = Field(default_factory=list)
     """Identify the last loads of the warehouse: one of them is the last that PostgreSQL has."""
+    dismissals_read_at: UtcDatetime | None = None
+    """When dismissed recommendations were last read, by the database's clock."""
+    event_months: list[EventMonth] = Field(default_factory=list)
+    """Events by month, the newest last: events expire after 90 days, this does not."""
 
 
 class ChangeMark(Document):

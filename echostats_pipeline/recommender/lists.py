@@ -39,8 +39,8 @@ from echostats_pipeline.recommender.tracks import Maker, Names, Origins, made_tr
 
 LONGEST = 50
 """Tracks in a stored list."""
-FURTHER = 20
-"""Tracks in a list of one model or mood."""
+FURTHER = 40
+"""Tracks in a list of one model or mood: a reader of several lists leaves out those that another list has."""
 SINGLE: Mapping[Model, Strategy] = {"basket_knn": "collaborative", "content": "content_based"}
 """Models that have a list of their own besides the main one, and what it is called."""
 VALID_FOR = timedelta(days=7)

@@ -25,10 +25,11 @@ GENRES = Collection("genre_distributions", Model, ())
 class RemovalStore:
     """Remembers removed users and deletes their documents."""
 
-    def __init__(self, db: Db, databases: Iterable[Database] = ONLY_CORE) -> None:
+    def __init__(self, db: Db, databases: Sequence[Database] = ONLY_CORE) -> None:
         self._removed = db["removed_users"]
         genres = InstalledCollection(GENRES.name, GENRES, db[GENRES.name])
         self._theirs = {genres.label: genres, **owned_collections(db, databases)}
+        self._outside = [each.forget for each in databases if each.forget is not None]
 
     def remember(self, user_id: str, at: datetime) -> None:
         """Remember that a user is removed; from now on none of the user's documents are kept."""
@@ -66,7 +67,7 @@ class RemovalStore:
         return {label: count for label, count in counts.items() if count}
 
     def sweep(self, among: Sequence[str] | None = None) -> dict[str, int]:
-        """Delete all documents of removed users: of all, or of those in `among`.
+        """Delete all documents of removed users: of all, or of those in `among`, and what marts keep of them elsewhere.
 
         Returns:
             The number of deleted documents by collection; collections without any are left out.
@@ -78,6 +79,9 @@ class RemovalStore:
             label: each.stored.delete_many(_of_removed(each.declared, ids)).deleted_count
             for label, each in self._theirs.items()
         }
+        for forget in self._outside:
+            for user_id in ids:
+                forget(user_id)
         return {label: count for label, count in counts.items() if count}
 
 

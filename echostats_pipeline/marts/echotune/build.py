@@ -23,6 +23,7 @@ from echostats_pipeline.marts.echotune.database import (
     PROFILE,
     user_object_id,
 )
+from echostats_pipeline.marts.echotune.event_reading import dismissed, months_counted
 from echostats_pipeline.marts.echotune.events import KEPT, OF_PLAYS, click_events, play_events, playlist_events
 from echostats_pipeline.marts.echotune.plays import (
     DAY,
@@ -33,7 +34,12 @@ from echostats_pipeline.marts.echotune.plays import (
 )
 from echostats_pipeline.marts.echotune.profile import playlist_documents, preferences_document, user_document
 from echostats_pipeline.marts.echotune.reading import CoreReader
-from echostats_pipeline.marts.echotune.recommendations import Feedback, RecommendedList, recommendation_documents
+from echostats_pipeline.marts.echotune.recommendations import (
+    Feedback,
+    RecommendedList,
+    recommendation_documents,
+    superseded,
+)
 from echostats_pipeline.marts.echotune.tracks import listed_track, track_document
 from echostats_pipeline.marts.writing import SOURCE, SharedDocument, Update, insert, put, replace_within
 from echostats_pipeline.model.operations import MartState
@@ -147,12 +153,15 @@ class EchoTuneMart:
         if whole or waiting[LIBRARY]:
             self._update_playlists(user, written)
         feedback = Feedback(frozenset(state.liked), frozenset(state.disliked), frozenset(state.saved))
-        feedback = self._read_feedback(user, feedback)
+        feedback = self._read_feedback(user, feedback, state.dismissals_read_at)
         if whole or waiting[LISTS]:
             self._update_recommendations(user, feedback, written)
         self._update_clicks(user, written)
         if whole or waiting[PROFILE]:
             state.catalog_read_at = read_at
+        state.dismissals_read_at = read_at
+        events, owner = self.collection("analytics_events"), user_object_id(user_id)
+        state.event_months = months_counted(events, owner, state.event_months, self.now)
         for name in ("liked", "disliked", "saved"):
             setattr(state, name, sorted(getattr(feedback, name)))
         self.store.mart_states.put(state)
@@ -166,12 +175,12 @@ class EchoTuneMart:
         kept = (
             Feedback(*(frozenset(each) for each in (state.liked, state.disliked, state.saved))) if state else Feedback()
         )
-        return self._read_feedback(user, kept)
+        return self._read_feedback(user, kept, state.dismissals_read_at if state else None)
 
-    def _read_feedback(self, user: User, kept: Feedback) -> Feedback:
-        query = {"userId": user_object_id(user.user_id)}
-        found = self.collection("recommendations").find(query, {"user_feedback": 1}).sort("createdAt", 1)
-        return kept.after(map(Feedback.stored, found))
+    def _read_feedback(self, user: User, kept: Feedback, since: datetime | None) -> Feedback:
+        owner = user_object_id(user.user_id)
+        said = self.collection("recommendations").find({"userId": owner}, {"user_feedback": 1}).sort("createdAt", 1)
+        return kept.after([dismissed(self.collection("analytics_events"), owner, since), *map(Feedback.stored, said)])
 
     def _put_tracks(self, since: datetime | None, written: Counter[str]) -> list[str]:
         """Write the metadata of tracks that have changed since an instant; return their ids."""
@@ -321,11 +330,11 @@ class EchoTuneMart:
         self._put_unknown({track["spotify_id"]: track for each in every for track in each["tracks"]}, written)
         made = [each for document in lists for each in RecommendedList.stored(document)]
         owner = user_object_id(user.user_id)
-        documents = recommendation_documents(made, owner, feedback.disliked, self.now)
-        undated = Update(self.now, self.run_id, dated=False)
-        written["recommendations"] += put(
-            self.collection("recommendations"), documents, undated, OPTIONAL["recommendations"]
-        )
+        documents = list(recommendation_documents(made, owner, feedback.disliked, self.now))
+        undated, sets = Update(self.now, self.run_id, dated=False), self.collection("recommendations")
+        written["recommendations"] += put(sets, documents, undated, OPTIONAL["recommendations"])
+        if replaced := superseded(documents, owner):
+            written["recommendations"] += sets.delete_many(replaced).deleted_count
 
     def _put_unknown(self, tracks: Mapping[str, Document], written: Counter[str]) -> None:
         """Write metadata of recommended tracks that the catalogue does not have."""

@@ -4,12 +4,14 @@ Redis is optional. Without it, EchoTune reads the same from its database. A Redi
 """
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 
 from echostats_pipeline.errors import SettingsError
+from echostats_pipeline.marts.ids import object_id
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -27,6 +29,7 @@ STRATEGIES = {
 }
 """Names of strategies in keys, by type of recommendations."""
 TIMEOUT_S = 2
+logger = logging.getLogger(__name__)
 
 
 class EchoTuneCache:
@@ -54,7 +57,7 @@ class EchoTuneCache:
             raise SettingsError("ECHOSTATS_REDIS_URL is no address of a Redis server.") from error
 
     def drop(self, user: ObjectId) -> str:
-        """Delete the keys of a user, whose plays have changed; return why not, or an empty text."""
+        """Delete the keys of a user, whose plays have changed or who is removed; return why not, or an empty text."""
         return self._unless_down(lambda: self._drop(user))
 
     def warm(
@@ -99,6 +102,12 @@ class EchoTuneCache:
         except RedisError as error:
             return f"{type(error).__name__}: Redis did not answer"
         return ""
+
+
+def forget_keys(url: str, user_id: str) -> None:
+    """Delete the keys of a removed user at once. If Redis does not answer, they expire within the hour."""
+    if said := EchoTuneCache.of(url).drop(object_id("echotune_users", user_id)):
+        logger.warning("Keys of a removed user are still in Redis for up to an hour. %s", said)
 
 
 def recommendations_key(user: ObjectId, kind: str) -> str:

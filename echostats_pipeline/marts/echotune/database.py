@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from bson import ObjectId
 
+from echostats_pipeline.marts.echotune.cache import forget_keys
 from echostats_pipeline.marts.echotune.documents import (
     EchoTuneChat,
     EchoTuneEvent,
@@ -52,7 +53,7 @@ def unique_sparse(field: str) -> Index:
 
 def database(settings: Settings) -> Database:
     """The declaration of EchoTune's database under the names that the settings give."""
-    prefix = settings.echotune_prefix
+    prefix, url = settings.echotune_prefix, settings.redis_url
     return Database(
         settings.echotune_db,
         (
@@ -137,4 +138,5 @@ def database(settings: Settings) -> Database:
             ),
         ),
         consumers=CONSUMERS,
+        forget=None if url is None else partial(forget_keys, url.get_secret_value()),
     )

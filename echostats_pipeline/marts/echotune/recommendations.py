@@ -13,9 +13,12 @@ from bson import ObjectId
 
 from echostats_pipeline.marts.echotune.music_documents import RecommendationType
 from echostats_pipeline.marts.ids import object_id
-from echostats_pipeline.marts.writing import SharedDocument
+from echostats_pipeline.marts.writing import SOURCE, SharedDocument
 
 VALID_FOR = timedelta(days=7)
+SUPERSEDED_WITHIN = timedelta(hours=23)
+"""A set that is made again so soon replaces the one before: no track is recommended twice in a day. Nightly sets are a
+day apart, give or take some minutes."""
 LONGEST = 20
 TYPES: Mapping[str, RecommendationType] = {
     "collaborative": "collaborative",
@@ -70,6 +73,7 @@ class RecommendedList:
     Attributes:
         task: `discover`, `rediscover`, or a mood.
         targets: The audio features of the mood.
+        in_force: Whether the active model, or the baseline served, ordered the list.
         rank: Lists of one night with a higher rank come first where a reader asks for the newest set of a type.
     """
 
@@ -84,6 +88,7 @@ class RecommendedList:
     weights: Mapping[str, float] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
     rank: int = 0
+    in_force: bool = True
 
     @classmethod
     def stored(cls, document: Mapping[str, Any]) -> "list[RecommendedList]":
@@ -121,6 +126,7 @@ class RecommendedList:
             tracks=tuple(map(Recommended.stored, further["tracks"])),
             targets=further["targets"],
             rank=0,
+            in_force=False,
         )
 
 
@@ -160,18 +166,37 @@ def recommendation_documents(
 ) -> Iterator[SharedDocument]:
     """The sets of a user as `music_documents.EchoTuneRecommendations`, from the recommender's present lists.
 
+    A track is in one set only: in that of the list in force, or else in the first set that has it.
+
     Args:
         lists: The present lists of the recommender.
         user: The user's id in EchoTune's database.
         disliked: Tracks that are left out.
         now: The present instant; lists that have expired are left out.
     """
-    for each in lists:
+    taken = set(disliked)
+    for each in sorted(lists, key=lambda made: not made.in_force):
         if each.created_at + VALID_FOR <= now:
             continue
-        tracks = [track for track in each.tracks if track.track_id not in disliked][:LONGEST]
+        tracks = [track for track in each.tracks if track.track_id not in taken][:LONGEST]
+        taken |= {track.track_id for track in tracks}
         if tracks:
             yield _set(each, TYPES[each.strategy], tracks, user)
+
+
+def superseded(made: Collection[SharedDocument], user: ObjectId) -> dict[str, Any] | None:
+    """The query for sets of the same day that these replace; None without any. Sets with feedback stay."""
+    newest = max((each.fields["createdAt"] for each in made), default=None)
+    if newest is None:
+        return None
+    said = ({f"user_feedback.{name}_tracks.0": {"$exists": False}} for name in ("liked", "disliked", "saved"))
+    return {
+        "userId": user,
+        "source": SOURCE,
+        "_id": {"$nin": [each.id for each in made]},
+        "createdAt": {"$gt": newest - SUPERSEDED_WITHIN, "$lte": newest},
+        "$and": list(said),
+    }
 
 
 def _set(

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.marts.echotune.build import waiting_users
-from echostats_pipeline.marts.echotune.database import user_object_id
+from echostats_pipeline.marts.echotune.database import LAYOUT, user_object_id
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.database import Document
@@ -306,12 +306,9 @@ def recommended(user: User, made_at: datetime) -> Document:
                 "model": model,
                 "is_active": False,
                 "confidence": 0.2,
-                "tracks": [each for each in tracks if each["reason_kind"] == kind],
+                "tracks": [tracks[0], *({**each, "spotify_id": TRACKS[first + each["rank"]]} for each in tracks)],
             }
-            for strategy, model, kind in (
-                ("collaborative", "basket_knn", "collaborative"),
-                ("content_based", "content", "features"),
-            )
+            for strategy, model, first in (("collaborative", "basket_knn", 6), ("content_based", "content", 12))
         ],
     }
 
@@ -336,7 +333,75 @@ def test_a_list_of_the_recommender_becomes_sets_and_a_played_track_an_inferred_c
     echotune.update(user, later + timedelta(hours=1))
     clicks = list(echotune.collection("analytics_events").find({"eventType": "recommendation.clicked"}))
     assert {(each["timestamp"], each["metadata"]["inferred"]) for each in clicks} == {(later, True)}
-    assert len(clicks) == 2
+    assert len(clicks) == 1
+
+
+def test_no_track_is_recommended_twice_in_a_day_and_sets_with_feedback_stay(echotune: Installed) -> None:
+    user, lists = connect(echotune), echotune.store.db["recommendations"]
+    sets = echotune.collection("recommendations")
+    for hours in (0, 1, 2):
+        made = recommended(user, NOW + timedelta(hours=hours))
+        with echotune.store.marks.changing(user.user_id, source="recommendations"):
+            lists.replace_one({"user_id": user.user_id}, made, upsert=True)
+        echotune.update(user, NOW + timedelta(hours=hours))
+        if not hours:
+            liked = {"user_feedback.liked_tracks": [TRACKS[10]]}
+            sets.update_one({"recommendation_type": "hybrid"}, {"$set": liked})
+    fresh = [each for each in sets.find() if each["createdAt"] >= NOW + timedelta(hours=2)]
+    ids = [track["trackId"] for each in fresh for track in each["tracks"]]
+    assert (len(fresh), len(ids), len(set(ids))) == (3, 18, 18)
+    (kept,) = [each for each in sets.find() if each["createdAt"] < NOW + timedelta(hours=2)]
+    assert kept["user_feedback"]["liked_tracks"] == [TRACKS[10]]
+
+
+def test_a_dismissal_counts_as_a_dislike_until_a_later_like(echotune: Installed) -> None:
+    user = connect(echotune)
+    owner, events = user_object_id(user.user_id), echotune.collection("analytics_events")
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    dismissed = {"userId": owner, "eventType": "recommendation.dismissed", "timestamp": an_hour_ago}
+    events.insert_many(
+        [
+            {**dismissed, "metadata": {"trackId": f"spotify:track:{TRACKS[10]}", "position": 0.0}},
+            {**dismissed, "metadata": {"trackId": TRACKS[16]}, "createdAt": datetime.now(UTC)},
+            {**dismissed, "metadata": None},
+            {**dismissed, "metadata": {"trackId": 7}},
+        ]
+    )
+    echotune.store.db["recommendations"].insert_one(recommended(user, NOW))
+    assert echotune.mart(NOW).read_feedback(user).disliked == {TRACKS[10], TRACKS[16]}
+    echotune.update(user, NOW)
+    sets = echotune.collection("recommendations")
+    assert not sets.count_documents({"tracks.trackId": {"$in": [TRACKS[10], TRACKS[16]]}})
+    sets.update_one({"recommendation_type": "hybrid"}, {"$set": {"user_feedback.liked_tracks": [TRACKS[10]]}})
+    for _ in range(2):
+        echotune.update(user, NOW)
+        sets.delete_many({})
+    feedback = echotune.mart(NOW).read_feedback(user)
+    assert (feedback.liked, feedback.disliked) == ({TRACKS[10]}, {TRACKS[16]})
+
+
+def test_events_are_counted_by_month_before_they_expire(echotune: Installed) -> None:
+    user = connect(echotune)
+    owner, events = user_object_id(user.user_id), echotune.collection("analytics_events")
+    listen(echotune, user, history(user, 60))
+    searched = {"userId": owner, "eventType": "search.performed"}
+    events.insert_many([{**searched, "timestamp": NOW - timedelta(days=day)} for day in (20, 21, 40, 100)])
+
+    def counted() -> dict[str, dict[str, int]]:
+        state = echotune.store.mart_states.get(user.user_id, "echotune", LAYOUT)
+        assert state is not None
+        return {month.month: month.events for month in state.event_months}
+
+    echotune.update(user, NOW)
+    first = counted()
+    assert first == {
+        "2025-04": {"track.played": 42},
+        "2025-05": {"track.played": 93, "search.performed": 3},
+        "2025-06": {"track.played": 45},
+    }, "events of March may have expired already"
+    events.delete_many({"timestamp": {"$lt": NOW - timedelta(days=20)}})
+    echotune.update(user, NOW + timedelta(days=85), whole=True)
+    assert counted()["2025-05"] == first["2025-05"]
 
 
 def test_what_is_no_longer_known_goes_unless_an_application_has_changed_it(echotune: Installed) -> None:

@@ -14,7 +14,10 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis, RedisError
 
+from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.marts.echotune.database import user_object_id
+from echostats_pipeline.storage.installed import databases_of
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.marts.echotune.conftest import Installed
 from echostats_pipeline_tests.marts.echotune.test_build import NOW, TRACKS, connect, listen, play, recommended
 
@@ -77,6 +80,25 @@ def test_three_keys_are_warm_expire_and_are_dropped_on_new_plays(echotune: Insta
         listen(echotune, user, [play(user, TRACKS[1], NOW)])
         cached.update(user, NOW)
         assert set(client.keys()) == expected.keys()
+
+
+def test_the_keys_of_a_removed_user_go_at_once(echotune: Installed, redis_url: str) -> None:
+    cached = with_redis(echotune, redis_url)
+    ann, bob = connect(echotune), connect(echotune, "bob")
+    for user in (ann, bob):
+        cached.update(user, NOW)
+    store = Store.of(echotune.store.db, databases_of(cached.settings))
+    remove_user(store, ann, NOW)
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        assert not client.keys(f"*{user_object_id(ann.user_id)}*")
+        assert client.keys(f"user:{user_object_id(bob.user_id)}:prefs")
+
+
+def test_a_removal_does_not_wait_for_a_redis_that_is_gone(echotune: Installed) -> None:
+    user, cached = connect(echotune), with_redis(echotune, "redis://127.0.0.1:1/0")
+    echotune.update(user, NOW)
+    remove_user(Store.of(echotune.store.db, databases_of(cached.settings)), user, NOW)
+    assert echotune.collection("users").count_documents({}) == 0
 
 
 def test_a_redis_that_does_not_answer_stops_nothing(echotune: Installed, tmp_path: Path) -> None:

@@ -136,10 +136,15 @@ def sets(*lists: dict[str, Any], disliked: tuple[str, ...] = (), now: datetime =
 
 
 def test_each_list_is_a_set_of_its_type_and_a_type_that_nothing_fits_has_none() -> None:
-    further = [{**ALONE, "confidence": 0.2, "tracks": TRACKS[:2]}, {**OF_MOOD, "confidence": 0.9, "tracks": TRACKS[1:]}]
+    others = [recommended(number) for number in range(2, 9)]
+    further = [{**ALONE, "confidence": 0.2, "tracks": others[:4]}, {**OF_MOOD, "confidence": 0.9, "tracks": others}]
     found = sets({**MADE, "further": further})
     assert [each["recommendation_type"] for each in found] == ["hybrid", "collaborative", "mood_based"]
-    assert [len(each["tracks"]) for each in found] == [4, 2, 3]
+    assert [[track["trackId"] for track in each["tracks"]] for each in found] == [
+        ["t0", "t1", "t2", "t3"],
+        ["t4", "t5"],
+        ["t6", "t7", "t8"],
+    ], "no track is in two sets"
     assert "basket_knn alone, which is not active. Why." in found[1]["why"]
     assert found[2]["parameters"]["context"] == "happy"
     assert found[2]["parameters"]["target_features"] == HAPPY
@@ -155,7 +160,8 @@ def test_disliked_tracks_are_left_out() -> None:
 
 
 def test_the_newest_set_of_a_type_is_the_list_of_unheard_songs() -> None:
-    newest = max(sets(MADE, {**MADE, "task": "rediscover"}), key=lambda each: each["createdAt"])
+    again = {**MADE, "task": "rediscover", "tracks": [recommended(9)]}
+    newest = max(sets(MADE, again), key=lambda each: each["createdAt"])
     assert newest["parameters"]["context"] == "discover"
 
 
