@@ -14,10 +14,10 @@ from echostats_pipeline_tests.conftest import NOW, Counted, Installation
 
 TRACKS = (
     # Letter of the id, title, album, length, ISRC, plays.
-    ("a", "Song", "Album", 200_000, "DEX1", 3),
-    ("b", "Song", "Song", 202_000, "de-x1", 2),
-    ("c", "Song - Remastered 2011", "Album (Deluxe)", 201_000, "DEX2", 1),
-    ("d", "Song - Live", "Album (Deluxe)", 200_000, "DEX1", 4),
+    ("a", "Song", "Album", 200_000, "DEAAA2600001", 3),
+    ("b", "Song", "Song", 202_000, "de-aaa-26-00001", 2),
+    ("c", "Song - Remastered 2011", "Album (Deluxe)", 201_000, "DEAAA2600002", 1),
+    ("d", "Song - Live", "Album (Deluxe)", 200_000, "DEAAA2600001", 4),
     ("e", "Another", "Album", 200_000, "", 1),
 )
 

@@ -54,7 +54,7 @@ def test_the_list_shows_each_user_in_a_line(installation: Installation, ann: Use
         (152, "30 days ! connect again soon", "yellow"),
         (174, "8 days ! connect again soon", "yellow"),
         (175, "7 days !! connect again now", "bold red"),
-        (181, "1 days !! connect again now", "bold red"),
+        (181, "1 day !! connect again now", "bold red"),
         (182, "ended: connect again", "bold red"),
     ],
 )

@@ -223,7 +223,7 @@ def test_progress_says_what_is_known_and_how_long_the_rest_takes(store: Store) -
     found = store.catalog.progress("tracks", NOW, a_day=2)
     assert found.text == "2 of 5 known, ready in at most 2 days at today's budget"
     assert (found.known, found.total, found.percent, found.days_left) == (2, 5, 40.0, 2)
-    assert store.catalog.progress("tracks", NOW, a_day=100).text.endswith("at most 1 days at today's budget")
+    assert store.catalog.progress("tracks", NOW, a_day=100).text.endswith("at most 1 day at today's budget")
     unreachable = store.catalog.progress("tracks", NOW, a_day=0)
     assert (unreachable.text, unreachable.days_left) == ("2 of 5 known", None), "no source can be asked"
     nothing = store.catalog.progress("artists", NOW, a_day=2)
