@@ -1,11 +1,12 @@
 """Reads the data of a listening report from the collections of statistics, days, gaps and the catalogue."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import polars as pl
 
-from echostats_pipeline.model.catalog import Image
+from echostats_pipeline.model.catalog import ArtistRef, Image
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.rules import Renaming, Rule
 from echostats_pipeline.model.statistics import (
@@ -13,11 +14,14 @@ from echostats_pipeline.model.statistics import (
     CalendarSnapshot,
     DayTotal,
     PeriodStatistics,
+    TopItem,
     YearlyReview,
 )
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.transforms.history.identity import MADE_UP, folded_name
+from echostats_pipeline.transforms.history.identity import MADE_UP
 from echostats_pipeline.transforms.history.own_names import own_names
+from echostats_pipeline.transforms.rule_checks import is_same_artist
+from echostats_pipeline.transforms.statistics.exclusions import counted_as_one
 from echostats_pipeline.transforms.statistics.frames import TRACK_IDS_SCHEMA, TRACK_NAMES
 
 Statistics = TypeVar("Statistics", bound=PeriodStatistics)
@@ -72,25 +76,29 @@ class ReportStore:
     def credits(self, user_id: str, spotify_ids: Collection[str]) -> dict[str, str]:
         """Return the artists of tracks and albums by id, as far as the catalogue or the user's plays name them.
 
-        Artists to whom a rule of the user gives another name have that name.
+        Artists to whom a rule of the user gives another name have that name; those that a rule counts as one have the
+        name under which the rankings of all time show them.
         """
-        renamings = self._renamings(user_id)
+        shown_name = self._shown_names(user_id)
         own = self._own_credits(user_id) if any(each.startswith(MADE_UP) for each in spotify_ids) else {}
-        found = {track: _shown_name("", name, renamings) for track, name in own.items()}
+        found = {track: shown_name("", name) for track, name in own.items()}
         spotify_ids = [each for each in spotify_ids if not each.startswith(MADE_UP)]
         for name in ("albums", "tracks"):
             documents = self._db[name].find({"spotify_id": {"$in": list(spotify_ids)}}, {"spotify_id": 1, "artists": 1})
             for document in documents:
                 artists = [each for each in document.get("artists") or [] if each["name"]]
                 if artists:
-                    names = (_shown_name(each["spotify_id"], each["name"], renamings) for each in artists)
-                    found[document["spotify_id"]] = ", ".join(names)
+                    names = (shown_name(each["spotify_id"], each["name"]) for each in artists)
+                    found[document["spotify_id"]] = ", ".join(dict.fromkeys(names))
         return found
 
-    def _renamings(self, user_id: str) -> list[Renaming]:
-        """Return the other names that rules of the user give to artists."""
-        found = self._db["rules"].find({"user_id": user_id, "kind": "rename", "rename.what": "artist"}).sort("_id")
-        return [rule.rename for rule in map(Rule.stored, found) if rule.rename is not None]
+    def _shown_names(self, user_id: str) -> Callable[[str, str], str]:
+        """Return what tells the name of an artist after the rules of the user, from id and name."""
+        about_artists = [{"kind": "same_artist"}, {"kind": "rename", "rename.what": "artist"}]
+        rules = [Rule.stored(rule) for rule in self._db["rules"].find({"user_id": user_id, "$or": about_artists})]
+        statistics = self.all_time(user_id) if any(rule.artists for rule in rules) else None
+        tops = [*statistics.top_artists, *statistics.top_artists_credited] if statistics else []
+        return partial(_shown_name, rules=sorted(rules, key=lambda rule: rule.rule_id), tops=tops)
 
     def _own_credits(self, user_id: str) -> dict[str, str]:
         """Return the artists of tracks without a Spotify id, as the user's own plays name them."""
@@ -127,13 +135,23 @@ class ReportStore:
         }
 
 
-def _shown_name(spotify_id: str, name: str, renamings: Iterable[Renaming]) -> str:
-    """Return the name of an artist after the rules of the user."""
-    for each in renamings:
-        by_id = each.spotify_id and spotify_id
-        if each.spotify_id == spotify_id if by_id else folded_name(each.name) == folded_name(name):
-            return each.shown_name
-    return name
+def _shown_name(spotify_id: str, name: str, rules: Sequence[Rule], tops: Sequence[TopItem]) -> str:
+    """Return the name of an artist after rules about artists, with the rankings that have these names."""
+    renamings = [(_ref(rule.rename), rule.rename.shown_name) for rule in rules if rule.rename is not None]
+    artist = ArtistRef(spotify_id=spotify_id, name=name)
+    of_one = counted_as_one(artist, rules)
+    names = [shown for ref, shown in renamings if _is_any(ref, of_one)]
+    if len(of_one) > 1:
+        names = [top.name for top in tops if top.name in names or _is_any(_ref(top), of_one)] or names
+    return next(iter(names), name)
+
+
+def _ref(item: Renaming | TopItem) -> ArtistRef:
+    return ArtistRef(spotify_id=item.spotify_id, name=item.name)
+
+
+def _is_any(artist: ArtistRef, others: Iterable[ArtistRef]) -> bool:
+    return any(is_same_artist(artist, other) for other in others)
 
 
 def _read(model: type[Statistics], document: Document | None) -> Statistics | None:

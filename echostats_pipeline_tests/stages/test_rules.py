@@ -163,8 +163,11 @@ def test_a_rule_about_names_marks_the_statistics_of_periods_alone(store: Store, 
     assert store.marks.pending("analytics_snapshots") == {ann.user_id: ["all"]}
     check_truth(store, scratch, NOW)
     assert [top["name"] for top in all_time(store, ann)["top_artists"]] == ["Symbol", "Sleep Sounds"]
-    store.db["tracks"].insert_one({"spotify_id": OTHER, "artists": [{"spotify_id": ARTIST, "name": "Prince"}]})
-    assert ReportStore(store.db).credits(ann.user_id, [OTHER]) == {OTHER: "Symbol"}
+    bjork = {"spotify_id": "", "name": "Björk"}
+    for track, artists in ((OTHER, [{"spotify_id": ARTIST, "name": "Prince"}, bjork]), (AWAKE, [bjork])):
+        store.db["tracks"].insert_one({"spotify_id": track, "artists": artists})
+    found = ReportStore(store.db).credits(ann.user_id, [OTHER, AWAKE])
+    assert found == {OTHER: "Symbol", AWAKE: "Symbol"}, "the report has one name for them, once"
 
 
 def test_tracks_of_a_rule_are_one_song_under_its_new_name(store: Store, scratch: Store, ann: User) -> None:

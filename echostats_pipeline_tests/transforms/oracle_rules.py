@@ -3,8 +3,10 @@
 - A play is left out if all conditions of one rule hold for it; its artist is the one it is counted under, or one
   whom rules make one with it. Its time passed: it bounds the time of the next play. Sessions and repeats are found
   among the plays that stay.
-- Artists of a rule are one artist: the one of them with most plays (then time, name, id) is shown, with the genres of
-  all. An artist is meant by the id, or by the name where the id is not known; without an id, by the name alone.
+- Artists of a rule are one artist: the one of them with most plays as primary artist (then time, plays and time as
+  credited one, name, id) is shown everywhere, with the genres of all primary ones. "Various Artists" is shown only if
+  nobody else is credited. An artist is meant by the id, or by the name where the id is not known; without an id, by the
+  name alone.
 - Names of rules replace those of the item; of joined artists, the one with a rule for the artist that is shown wins.
 """
 
@@ -98,17 +100,34 @@ class _Artists:
     """The artists that were heard, by key: how they are shown, their plays, and those counted with them."""
 
     shown: Mapping[str, Artist]
-    heard: Mapping[str, Sequence[Heard]]
+    primary: Mapping[str, Sequence[Heard]]
+    credited: Mapping[str, Sequence[Heard]]
     together: dict[str, set[str]]
 
     @classmethod
-    def of(cls, identities: Mapping[Variant, Identity], items: Sequence[Heard], catalogue: Catalogue) -> "_Artists":
-        heard: dict[str, list[Heard]] = defaultdict(list)
+    def of(
+        cls,
+        identities: Mapping[Variant, Identity],
+        items: Sequence[Heard],
+        catalogue: Catalogue,
+        rules: Iterable[Document],
+    ) -> "_Artists":
+        """The artists, those of rules joined."""
+        primary: dict[str, list[Heard]] = defaultdict(list)
+        credited: dict[str, list[Heard]] = defaultdict(list)
+        shown: dict[str, Artist] = {}
         for item in sorted(items, key=lambda item: item.play.track_id):
             if (key := identities[item.play.variant].artist_key) is not None:
-                heard[key].append(item)
-        shown = {key: artist_of(own, identities, catalogue) for key, own in heard.items()}
-        return cls(shown, heard, {key: {key} for key in shown})
+                primary[key].append(item)
+            for key, artist in credited_on(item, identities, catalogue).items():
+                credited[key].append(item)
+                shown[key] = artist
+        shown |= {key: artist_of(own, identities, catalogue) for key, own in primary.items()}
+        found = cls(shown, primary, credited, {key: {key} for key in shown})
+        for rule in rules:
+            if rule["kind"] == "same_artist":
+                found.join(rule["artists"])
+        return found
 
     def join(self, refs: Iterable[Mapping[str, str]]) -> None:
         meant = set[str]().union(*(_meant(ref, self.shown) for ref in refs))
@@ -119,8 +138,18 @@ class _Artists:
         """The one that is shown for it."""
 
         def rank(each: str) -> Any:
-            plays, ms = (sum(getattr(item, name) for item in self.heard[each]) for name in ("counts", "ms"))
-            return -plays, -ms, self.shown[each][1], self.shown[each][0]
+            amounts = [
+                -sum(getattr(item, name) for item in heard.get(each, ()))
+                for heard in (self.primary, self.credited)
+                for name in ("counts", "ms")
+            ]
+            return (
+                each not in self.credited,
+                each not in self.primary,
+                amounts,
+                self.shown[each][1],
+                self.shown[each][0],
+            )
 
         return min(self.together[key], key=rank)
 
@@ -139,10 +168,7 @@ def with_rules(
 ) -> dict[Variant, Identity]:
     """The identities with artists joined and names replaced."""
     rules = sorted(rules, key=lambda rule: str(rule["_id"]))
-    artists = _Artists.of(identities, items, catalogue)
-    for rule in rules:
-        if rule["kind"] == "same_artist":
-            artists.join(rule["artists"])
+    artists = _Artists.of(identities, items, catalogue, rules)
     renamings = [rule["rename"] for rule in rules if rule["kind"] == "rename"]
     names = artists.names(each for each in renamings if each["what"] == "artist")
     song_of = {variant[0]: who.song_id for variant, who in identities.items()}
@@ -158,7 +184,9 @@ def with_rules(
             spotify_id, name, image_url = artists.shown[first]
             name = names.get(first, name)
             changed["artist_key"], changed["shown_artist"] = first, (spotify_id, name, image_url)
-            changed["genre_artists"] = tuple(sorted({artists.shown[each][0] for each in artists.together[key]}))
+            changed["genre_artists"] = tuple(
+                sorted({artists.shown[each][0] for each in artists.together[key] if each in artists.primary})
+            )
             of_track = {identities[each].artist_key for each in identities if each[0] == variant[0]}
             is_new = first in names or len(artists.together[key]) > 1
             if is_new and {each and artists.first(each) for each in of_track} == {first}:
@@ -175,24 +203,15 @@ def credited_with_rules(
     `identities` are those without rules.
     """
     rules = sorted(rules, key=lambda rule: str(rule["_id"]))
-    heard: dict[str, list[Heard]] = defaultdict(list)
-    shown: dict[str, Artist] = {}
-    of_item = {id(item): credited_on(item, identities, catalogue) for item in items}
-    for item in items:
-        for key, artist in of_item[id(item)].items():
-            heard[key].append(item)
-            shown[key] = artist
-    artists = _Artists(shown, heard, {key: {key} for key in shown})
-    for rule in rules:
-        if rule["kind"] == "same_artist":
-            artists.join(rule["artists"])
+    artists = _Artists.of(identities, items, catalogue, rules)
     names = artists.names(
         rule["rename"] for rule in rules if rule["kind"] == "rename" and rule["rename"]["what"] == "artist"
     )
 
     def credited(item: Heard) -> dict[str, Artist]:
-        firsts = {artists.first(key) for key in of_item[id(item)]}
-        return {key: (shown[key][0], names.get(key, shown[key][1]), shown[key][2]) for key in firsts}
+        firsts = {artists.first(key) for key in credited_on(item, identities, catalogue)}
+        shown = {key: artists.shown[key] for key in firsts}
+        return {key: (spotify_id, names.get(key, name), url) for key, (spotify_id, name, url) in shown.items()}
 
     return credited
 

@@ -18,7 +18,7 @@ from echostats_pipeline.transforms.statistics.snapshots import PeriodDocuments, 
 from echostats_pipeline_tests.transforms import oracle, oracle_periods
 from echostats_pipeline_tests.transforms.document_differences import differences
 from echostats_pipeline_tests.transforms.listening_factories import catalogues, daily_rollups, listened, quick
-from echostats_pipeline_tests.transforms.oracle import Catalogue, Known, KnownTrack, OraclePlay
+from echostats_pipeline_tests.transforms.oracle import VARIOUS, Catalogue, Known, KnownTrack, OraclePlay
 from echostats_pipeline_tests.transforms.oracle_rules import rules_that_leave_out
 from echostats_pipeline_tests.transforms.rule_factories import documents, numbered, rules
 from echostats_pipeline_tests.transforms.statistics.test_snapshots import listeners
@@ -166,6 +166,48 @@ def test_artists_of_a_rule_are_one_shown_as_the_most_played_with_the_genres_of_a
         ]
     )
     assert all_time(plays, renamed, Catalogue(tracks, artists))["top_artists"][0]["name"] == "Symbol"
+
+
+def _joined(plays: dict[str, int], *, names: tuple[str, ...] = ("A", "B")) -> dict[str, dict[str, int]]:
+    """The rankings of all time if a rule joins artists of these names; `plays` are by who is credited, in order."""
+    credited = {track: track.split(" & ") for track in plays}
+    ids = {name: f"id-{name}" for each in credited.values() for name in each} | {"Various Artists": VARIOUS}
+    tracks = {
+        track: KnownTrack(
+            track,
+            ids[each[0]],
+            each[0],
+            "album",
+            "Album",
+            artist_ids=tuple(ids[name] for name in each),
+            artist_names=tuple(each),
+        )
+        for track, each in credited.items()
+    }
+    every = [track for track, count in plays.items() for _ in range(count)]
+    refs = [ArtistRef(spotify_id="", name=name) for name in names]
+    found = numbered([{"kind": "same_artist", "artists": refs}])
+    statistics = all_time([play(5 * number, track) for number, track in enumerate(every)], found, Catalogue(tracks))
+    return {
+        kind: {top["name"]: top["play_count"] for top in statistics[f"top_{kind}"]}
+        for kind in ("artists", "artists_credited")
+    }
+
+
+def test_an_artist_of_a_rule_has_one_name_in_every_ranking() -> None:
+    """That of the one with most plays as primary artist, also where another one is credited more often."""
+    assert _joined({"A": 2, "B": 1, "C & B": 3}) == {"artists": {"A": 3, "C": 3}, "artists_credited": {"A": 6, "C": 3}}
+    assert _joined({"C & B": 2, "A": 1}) == {"artists": {"C": 2, "A": 1}, "artists_credited": {"A": 3, "C": 2}}
+
+
+def test_artists_joined_through_a_guest_are_one_in_every_ranking() -> None:
+    found = _joined({"A": 2, "B": 1, "C & G": 1}, names=("A", "G", "B"))
+    assert found == {"artists": {"A": 3, "C": 1}, "artists_credited": {"A": 4, "C": 1}}
+
+
+def test_various_artists_are_shown_as_the_artist_with_whom_a_rule_joins_them() -> None:
+    found = _joined({"Various Artists": 3, "A": 1}, names=("A", "Various Artists"))
+    assert found == {"artists": {"A": 4}, "artists_credited": {"A": 1}}
 
 
 def test_a_rule_that_joins_or_separates_tracks_gives_pairs() -> None:
