@@ -222,7 +222,7 @@ class TagProgress(Completeness):
     def text(self) -> str:
         """The progress in words."""
         ready = f", ready in about {self.time_left}" if self.time_left else ""
-        return f"{self.known:,} of {self.total:,} artists known{ready}"
+        return f"{self.known:,} of {self.total:,} artists asked about{ready}"
 
 
 def tag_progress(store: Store, order: Sequence[str], now: datetime) -> TagProgress:

@@ -215,11 +215,13 @@ def test_progress_tells_how_many_artists_are_known_and_how_long_the_rest_takes(
     store, now = installation.store, installation.now()
     count = len(artists(store))
     begun = tag_progress(store, BOTH, now)
-    assert begun.text == f"0 of {count} artists known, ready in about 1 minute"
+    assert begun.text == f"0 of {count} artists asked about, ready in about 1 minute"
     assert tag_progress(store, ("spotify",), now).seconds_left is None
     enrich(installation, *BOTH)
-    assert tag_progress(store, BOTH, installation.now()).text == f"{count} of {count} artists known"
-    assert TagProgress(1_000, 10_000, 3 * 24 * 3600.0).text == "1,000 of 10,000 artists known, ready in about 3 days"
+    assert tag_progress(store, BOTH, installation.now()).text == f"{count} of {count} artists asked about"
+    assert (
+        TagProgress(1_000, 10_000, 3 * 24 * 3600.0).text == "1,000 of 10,000 artists asked about, ready in about 3 days"
+    )
     assert user.partition_key
 
 
