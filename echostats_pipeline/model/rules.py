@@ -98,7 +98,7 @@ class Rule(Document):
             raise ValueError(f"a rule of kind {self.kind} has {needed} and nothing else")
         several = self.track_ids if self.artists is None else self.artists
         if several is not None and len(several) < TWO:
-            raise ValueError("it takes two")
+            raise ValueError(f"it takes at least two {'tracks' if self.artists is None else 'artists'}")
         return self
 
     @property

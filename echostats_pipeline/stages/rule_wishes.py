@@ -119,12 +119,10 @@ class Wishes:
         return names
 
     def titles(self, track_ids: Iterable[str]) -> dict[str, str]:
-        """How tracks are called in the plays of the user: ``Title by Artist``, by id."""
-        wanted = self._book.plays.filter(pl.col("track_id").is_in(list(track_ids)))
-        last = wanted.sort("played_at").unique("track_id", keep="last")
+        """How tracks of the user are called, with the artists that rankings show: ``Title by Artist``, by id."""
         return {
             track: f"{title} by {artist}" if artist else title
-            for track, title, artist in last.select("track_id", "track_name", "artist_name").iter_rows()
+            for track, title, artist in self._shown(pl.Series(list(track_ids), dtype=pl.String)).iter_rows()
         }
 
     def unknown(self, rule: Rule) -> str:
@@ -193,9 +191,11 @@ class Wishes:
         return found["track_id"].to_list()
 
     def _shown(self, track_ids: pl.Series) -> pl.DataFrame:
-        """How rankings show tracks without rules: ``track_id``, ``name``, ``artist_name``."""
-        shown = self._book.heard.names.filter(pl.col("track_id").is_in(track_ids.implode()))
-        return shown.select("track_id", "name", "artist_name").collect()
+        """Tracks with their own titles, and the artists that rankings show: ``track_id``, ``name``, ``artist_name``."""
+        wanted = pl.col("track_id").is_in(track_ids.implode())
+        own, shown = (each.names.filter(wanted) for each in (self._book.heard, self._book.shown))
+        artists = shown.select("track_id", "artist_name")
+        return own.select("track_id", "name").join(artists, on="track_id", maintain_order="left").collect()
 
     def _artist(self, typed: str, *, credited: bool = False) -> ArtistRef:
         """The artist under which plays are counted, also one whom tracks only credit if `credited`.

@@ -15,7 +15,8 @@ import polars as pl
 from bson import ObjectId
 
 from echostats_pipeline.errors import NotFoundError, RuleError
-from echostats_pipeline.model.rules import Rule
+from echostats_pipeline.model.catalog import ArtistRef
+from echostats_pipeline.model.rules import Exclusion, Rule
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.statistics import rebuild_rollups, rebuild_snapshots
@@ -24,7 +25,9 @@ from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.track_credits import primary_artists_for
 from echostats_pipeline.transforms.days import DayWindow
-from echostats_pipeline.transforms.rule_checks import refusal
+from echostats_pipeline.transforms.history.identity import folded_name
+from echostats_pipeline.transforms.rule_checks import is_same_artist, refusal
+from echostats_pipeline.transforms.statistics.exclusions import counted_as_one
 from echostats_pipeline.transforms.statistics.listening import ListeningFrames, identified
 from echostats_pipeline.transforms.statistics.own_rules import KnownArtist, known_artists, song_pairs, with_rules
 from echostats_pipeline.transforms.statistics.period_statistics import span_statistics
@@ -112,6 +115,11 @@ class RuleBook:
         return self._identified(self._judged(()), ())
 
     @cached_property
+    def shown(self) -> ListeningFrames:
+        """The same under the names that rules give."""
+        return with_rules(self.heard, self.rules)
+
+    @cached_property
     def artists(self) -> list[KnownArtist]:
         """The artists that a rule of the user can name."""
         return known_artists(self.heard, self.rules)
@@ -138,21 +146,38 @@ class RuleBook:
         """Check a new rule against the others and the plays.
 
         Raises:
-            RuleError: the rule contradicts another one, repeats it, or would leave nothing.
+            RuleError: the rule contradicts another one, repeats it, takes the name of another artist, or would leave
+                nothing.
         """
-        if reason := refusal(rule, self.rules):
+        if reason := refusal(rule, self.rules) or self._namesake(rule):
             raise RuleError(reason)
         if not _acts_on_plays(rule):
             return
         found = self._judged([*self.rules, _as_stored(rule)]).filter("counted")
         if found.height and not found["rule_ids"].null_count():
-            hint = "Add a condition, for example --from or --hours."
-            if rule.exclude is None:
-                hint = "Another rule leaves out one of the artists."
+            hint = "Another rule leaves out one of the artists."
+            if rule.exclude is not None:
+                hint = _narrowing(rule.exclude)
             raise RuleError(
                 f"With this rule, no play of {self.user.partition_key} would be left: "
                 f"all {found.height:,} plays would be left out. {hint}"
             )
+
+    def _namesake(self, rule: Rule) -> str:
+        """Why a rule must not give an artist the name under which rankings show another one; empty if it does not."""
+        if rule.rename is None or rule.rename.what != "artist":
+            return ""
+        artist = ArtistRef(spotify_id=rule.rename.spotify_id, name=rule.rename.name)
+        of_one, name = counted_as_one(artist, self.rules), rule.rename.shown_name
+        for each in self.artists:
+            known = ArtistRef(spotify_id=each.spotify_id, name=each.name)
+            is_other = not any(is_same_artist(known, one) for one in of_one)
+            if is_other and folded_name(each.shown_name) == folded_name(name):
+                return (
+                    f"Rankings show another artist as {each.shown_name}. To count both as one, make this rule instead: "
+                    f'same-artist "{artist.name}" "{each.shown_name}". Else choose another name.'
+                )
+        return ""
 
     def effect(self, rule: Rule) -> RuleEffect:
         """What changes in the statistics if a new rule comes, or an old one goes; it changes nothing itself."""
@@ -255,6 +280,19 @@ class RuleBook:
 def _acts_on_plays(rule: Rule) -> bool:
     """Whether other plays may be left out if a rule comes or goes."""
     return rule.kind in ("exclude", "same_artist")
+
+
+def _narrowing(conditions: Exclusion) -> str:
+    """How a rule can leave out fewer plays: by other conditions, or by more, of which two are named."""
+    given = {
+        "--artist": conditions.artist is not None,
+        "--hours": conditions.from_hour is not None,
+        "--from": bool(conditions.from_date),
+        "--to": bool(conditions.to_date),
+    }
+    others = [option for option, is_given in given.items() if not is_given][:2]
+    added = f", or add one, for example {' or '.join(others)}" if others else ""
+    return f"Narrow the conditions{added}."
 
 
 def _as_stored(rule: Rule) -> Rule:

@@ -321,7 +321,9 @@ Made = Sequence[tuple[str, Sequence[str]]]
         ([("same_song", (AWAKE, OTHER))], ("same_song", (AWAKE, OTHER)), "says this already"),
         ([("same_song", (AWAKE, OTHER))], ("same_song", (OTHER, AWAKE)), "makes these tracks one song already"),
         ([], ("same_song", (AWAKE, AWAKE)), "is named twice"),
-        ([], ("same_song", (AWAKE,)), "it takes two"),
+        ([], ("same_song", (AWAKE,)), "it takes at least two tracks"),
+        ([], ("different", (AWAKE,)), "it takes at least two tracks"),
+        ([], ("same_artist", ("Prince",)), "it takes at least two artists"),
         ([("different", (AWAKE, OTHER))], ("same_song", (AWAKE, OTHER)), "are different songs; this rule would make"),
         ([("same_song", (AWAKE, OTHER))], ("different", (OTHER, AWAKE)), "one song. Remove it first"),
         (
@@ -348,6 +350,12 @@ Made = Sequence[tuple[str, Sequence[str]]]
         ([("rename", ("Prince", "A"))], ("rename", ("Prince", "B")), "shows this artist as A already"),
         ([], ("rename", ("Prince", "  ")), "The new name is empty"),
         ([], ("rename", ("Prince", "x" * 5_000)), "The new name has 5,000 characters; at most 1,000 are possible"),
+        (
+            [],
+            ("rename", ("Prince", "BJÖRK")),
+            'show another artist as Björk. .* make this rule instead: same-artist "Prince" "Björk"',
+        ),
+        ([("rename", ("Björk", "B"))], ("rename", ("Prince", "b")), "Rankings show another artist as B"),
         ([], ("rename", ("Prince", "Prince")), "is the name of this artist already"),
         ([], ("rename_track", (AWAKE, "Title of Björk")), "is the name of this track already"),
     ],
@@ -360,6 +368,28 @@ def test_a_contradiction_is_refused_with_the_rules_that_it_contradicts(
     with pytest.raises(RuleError, match=reason):
         add(store, ann, _made(store, ann, *new))
     assert store.db["rules"].count_documents({}) == len(there_are)
+
+
+def test_an_artist_may_have_the_name_that_no_other_one_has_any_more(store: Store, ann: User) -> None:
+    add(store, ann, wishes(store, ann).rename("artist", "Björk", "B"))
+    add(store, ann, wishes(store, ann).rename("artist", "Prince", "Björk"))
+    add(store, ann, wishes(store, ann).same_artist(["B", "Sleep Sounds"]))
+    add(store, ann, wishes(store, ann).rename("artist", "Sleep Sounds", "B"))  # they are one
+
+
+@pytest.mark.parametrize(
+    ("conditions", "hint"),
+    [
+        ({"from_date": date(2000, 1, 1)}, "Narrow the conditions, or add one, for example --artist or --hours."),
+        ({"from_date": date(2000, 1, 1), "hours": "1-23"}, "for example --artist or --to."),
+    ],
+)
+def test_a_rule_that_leaves_no_play_is_refused_with_conditions_that_it_lacks(
+    store: Store, ann: User, conditions: dict[str, Any], hint: str
+) -> None:
+    with pytest.raises(RuleError) as refused:
+        add(store, ann, wishes(store, ann).exclude(Conditions(**conditions)))
+    assert str(refused.value).endswith(hint)
 
 
 def _made(store: Store, user: User, kind: str, items: Sequence[str]) -> Rule:
@@ -404,6 +434,22 @@ def test_a_rule_is_described_with_names(store: Store, ann: User) -> None:
         apart
         == f"never count {' and '.join(f'Title of Björk by Björk ({each})' for each in (AWAKE, 'b' * 22))} as one song"
     )
+
+
+def test_a_track_is_described_with_the_artist_that_rankings_show(store: Store, ann: User) -> None:
+    listen(store, ann, NOW, TRACK, "Various Artists")
+    learn(store, ann, TRACK, ("S" * 22, "Singer"))
+    renaming = wishes(store, ann).rename("track", TRACK, "Song")
+    apart = wishes(store, ann).different([TRACK, OTHER])
+
+    def texts() -> list[str]:
+        return [described(rule, wishes(store, ann).names_in(rule)) for rule in (renaming, apart)]
+
+    both = "never count {} and Title of Prince by Prince as one song"
+    assert texts() == ["show the track Title by Singer as Song", both.format("Title by Singer")]
+    add(store, ann, renaming)
+    add(store, ann, wishes(store, ann).rename("artist", "Singer", "She"))
+    assert texts() == ["show the track Title by She as Song", both.format("Title by She")]
 
 
 def test_rules_that_were_exported_can_be_imported_for_another_user(store: Store, ann: User, tmp_path: Path) -> None:
