@@ -23,7 +23,7 @@ def test_a_user_sees_whose_genres_are_known_and_the_top_ones(installation: Insta
         source: (coverage.artists.get(source, 0), coverage.plays[source]) for source in coverage.plays
     }
     assert shown["plays_covered"] == pytest.approx(coverage.plays_covered, abs=1e-4)
-    assert shown["progress"].endswith("artists asked about"), "that no source knows some is no contradiction"
+    assert "artists asked about" in shown["progress"], "sources may know none of those they were asked about"
     text = echostats("genres", "--user", user.partition_key, **sources).stdout
     assert "MusicBrainz" in text
     assert "CC BY-NC-SA 3.0" in text
