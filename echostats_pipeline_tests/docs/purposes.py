@@ -126,7 +126,7 @@ PURPOSES: Mapping[str, Purpose] = {
         "every change of a source; a consumer adds its name, and the last one deletes the mark",
     ),
     "mart_states": Purpose(
-        "How far each mart has read, and the tracks that a user liked or disliked in an application.",
+        "How far each mart has read, what a user liked or disliked in an application, and events by month.",
         "the assets of marts",
     ),
     "user_leases": Purpose(
