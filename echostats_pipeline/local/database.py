@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure
 
 from echostats_pipeline.errors import StorageError
 from echostats_pipeline.local.mongod import ensure_running
@@ -15,7 +15,7 @@ from echostats_pipeline.storage.carry_over import carry_over_marks
 from echostats_pipeline.storage.database import Db, connected
 from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.installed import databases_of, mart_database
-from echostats_pipeline.storage.mongo_errors import MongoAddress, explanation
+from echostats_pipeline.storage.mongo_errors import UNAUTHORIZED, MongoAddress, explanation
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.validators import ensure_validators
 
@@ -49,14 +49,15 @@ def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
 
 
 def _install(db: Db, declared: Database, address: MongoAddress) -> None:
-    """Create the indexes and validators of one database; the message of an error says how to do without a mart."""
+    """Create the indexes and validators of one database; what a mart's lacks is told with the way to do without it."""
     try:
         ensure_indexes(db, (declared,))
         ensure_validators(db, (declared,))
-    except (StorageError, PyMongoError) as error:
-        if declared is CORE:
+    except (StorageError, OperationFailure) as error:
+        is_right = isinstance(error, OperationFailure) and error.code == UNAUTHORIZED
+        if declared is CORE or not (is_right or isinstance(error, StorageError)):
             raise
-        said = explanation(error, address) if isinstance(error, PyMongoError) else str(error)
+        said = explanation(error, address) if isinstance(error, OperationFailure) else str(error)
         raise StorageError(f"{said} To do without {declared.name}, leave its mart out of ECHOSTATS_MARTS.") from error
 
 

@@ -13,7 +13,7 @@ from typing import Self
 from pymongo.errors import NotPrimaryError, OperationFailure, PyMongoError
 from pymongo.uri_parser import split_options
 
-_AUTHENTICATION_FAILED, _ATLAS_REFUSED, _UNAUTHORIZED, _OUT_OF_DISK_SPACE = 18, 8000, 13, 14031
+_AUTHENTICATION_FAILED, _ATLAS_REFUSED, UNAUTHORIZED, _OUT_OF_DISK_SPACE = 18, 8000, 13, 14031
 _FULL_BYTES = 64 * 2**20
 _ESCAPING = (
     "A user name or password in it must be percent-encoded: write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, "
@@ -143,11 +143,11 @@ def _refusal(error: OperationFailure, address: MongoAddress) -> str:
         return f"{address} has refused the user or password (authentication failed). " + (
             mine or "Check both in MONGO_URI, and authSource: the database in which the user was made, usually admin."
         )
-    if error.code == _UNAUTHORIZED and "requires authentication" in text:
+    if error.code == UNAUTHORIZED and "requires authentication" in text:
         return f"{address} requires authentication, and no user is signed in. " + (
             mine or "Put a user and password into MONGO_URI: mongodb://user:password@host/?authSource=admin"
         )
-    if error.code == _UNAUTHORIZED:
+    if error.code == UNAUTHORIZED:
         found = re.search(r"on (\S+) to execute command \{ (\w+)", text)
         what = f"may not {found[2]} in the database {found[1]}" if found else "may not do that"
         needed = "roles readWrite and dbAdmin" if found and found[2] == "collMod" else "role readWrite"
