@@ -9,7 +9,7 @@ from echostats_pipeline.marts.echotune.build import waiting_users
 from echostats_pipeline.marts.spotify_analytics.build import waiting_users as waiting_for_analytics
 from echostats_pipeline.marts.warehouse.build import Warehouse
 from echostats_pipeline.marts.warehouse.build import waiting_users as waiting_for_warehouse
-from echostats_pipeline.orchestration.automation.resting import ON, resting_users, users_of
+from echostats_pipeline.orchestration.automation.readiness import ON, resting_users, users_of
 from echostats_pipeline.orchestration.automation.run_requests import users_per_run, users_requests
 from echostats_pipeline.orchestration.jobs import (
     echotune_build,

@@ -11,7 +11,7 @@ from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.automation.due_genres import due_genres
 from echostats_pipeline.orchestration.automation.import_folder import Cursor, dropped, make_user_folders
-from echostats_pipeline.orchestration.automation.resting import ON, may_start, resting_users, users_of
+from echostats_pipeline.orchestration.automation.readiness import ON, may_start, resting_users, users_of
 from echostats_pipeline.orchestration.automation.run_requests import (
     catalog_families,
     import_request,
