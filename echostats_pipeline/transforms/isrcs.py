@@ -7,8 +7,8 @@ import polars as pl
 ISRC = "[A-Z]{2}[A-Z0-9]{3}[0-9]{7}"
 """A recording code: country, registrant, year and number, without the hyphens of its printed form."""
 _CODE = re.compile(ISRC)
-_PLACEHOLDER = re.compile("^XX|0{7}$")
-"""Codes that stand where none is known: of no country, or without year and number."""
+_PLACEHOLDER = re.compile("^(?:XX|ZZZZZ|..XXX)|0{7}$|9{7}$")
+"""Codes that stand where none is known: of no country or registrant, or without year and number."""
 _BETWEEN = re.compile(r"[\s\u2010-\u2015-]")
 
 

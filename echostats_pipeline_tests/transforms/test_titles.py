@@ -28,6 +28,18 @@ READ = [
     ("Song (Deluxe Edition)", *SONG),
     ("Song [Bonus Track]", *SONG),
     ("Song - Original Mix", *SONG),
+    ("Song - 24-Bit Remastered 2004", *SONG),
+    ("Song - 96kHz/24bit Remaster", *SONG),
+    ("Song - 2011 - Remaster", *SONG),
+    ("Song (Remastered, 2009)", *SONG),
+    ("Song (2009) [Remaster]", *SONG),
+    ("Song - Remastered en 2009", *SONG),
+    ("Song - Remasterizado em 2009", *SONG),
+    ("Song (Versión Remasterizada del 2009)", *SONG),
+    ("Song - Rimasterizzato nel 2009", *SONG),
+    ("Song - Remastérisé", *SONG),
+    ("Song - New Remaster", *SONG),
+    ("Song - 2011年リマスター", *SONG),
     ("Song (feat. A, B & C)", *SONG),
     ("Song feat. A", *SONG),
     ("Song (with Anna)", *SONG),
@@ -41,6 +53,12 @@ READ = [
     ("Song feat. A - Live", "song", (), {"live"}),
     ("Song - Live at Wembley", "song", ("liveatwembley",), {"live"}),
     ("Song - Live 2019", "song", ("live2019",), {"live"}),
+    ("Song (Live, 2019)", "song", ("live2019",), {"live"}),
+    ("Song - Live (2019) - Remastered 2020", "song", ("live2019",), {"live"}),
+    ("Song - Live - 2011 - Remaster", "song", (), {"live"}),
+    ("Song - Live at Hall, 1986", "song", ("liveathall1986",), {"live"}),
+    ("Song - Live at Hall / 1986 / Remastered", "song", ("liveathall1986",), {"live"}),
+    ("Song (En Concierto)", "song", (), {"live"}),
     ("Song (En Vivo)", "song", (), {"live"}),
     ("Song - Ao Vivo", "song", (), {"live"}),
     ("Song (ライブ)", "song", (), {"live"}),
@@ -59,7 +77,23 @@ READ = [
     ("Song - A Cappella", "song", (), {"vocals only"}),
     ("Song - Sped Up", "song", (), {"sped up"}),
     ("Song (slowed + reverb)", "song", (), {"slowed", "reverb"}),
-    ("Song (Ultra Slowed)", "song", (), {"slowed", "more so"}),
+    ("Song (Ultra Slowed)", "song", (), {"slowed", "ultra so"}),
+    ("Song - slowed and reverbed", "song", (), {"slowed", "reverb"}),
+    ("Song (Slowed w/ Reverb)", "song", (), {"slowed", "reverb"}),
+    ("Song sped up", "song", (), {"sped up"}),
+    ("Song super slowed + reverb", "song", (), {"slowed", "super so", "reverb"}),
+    ("Song acoustic version", "song", (), {"acoustic"}),
+    ("Song (Daycore)", "song", (), {"daycore"}),
+    ("Song (Faster)", "song", (), {"faster"}),
+    ("Song - Guitar Version", "song", (), {"guitar"}),
+    ("Song - Lofi Version", "song", (), {"lo-fi"}),
+    ("Song (Bass Boosted)", "song", (), {"bass boosted"}),
+    ("Song (Spanish Version)", "song", (), {"spanish"}),
+    ("Song - En Español", "song", (), {"spanish"}),
+    ("Song (Japanese ver.)", "song", (), {"japanese"}),
+    ("Song - Jazz Version", "song", ("jazzversion",), {"other version"}),
+    ('Song (7" Single Version)', "song", (), {"7 inch"}),
+    ("Song (7\u2033 Version)", "song", (), {"7 inch"}),
     ("Song (Someone's Version)", "song", ("someonesversion",), {"own version"}),
     ("Song - 2012 Version", "song", ("2012version",), {"of a year"}),
     ("Song - 2012 Remastered Version", *SONG),
@@ -69,6 +103,24 @@ READ = [
     ("(I Can't Get No) Satisfaction - Mono Version", "icantgetnosatisfaction", (), set()),
     ("Song (Pt. 2)", "song", ("pt2",), set()),
     ("Song - Pt. 2", "song", ("pt2",), set()),
+    ("Song, Part II", "song", ("pt2",), set()),
+    ("Song Pt.2", "song", ("pt2",), set()),
+    ("Song, Part Two: The End", "song", ("pt2theend",), set()),
+    ("Song, Pts. I-V", "song", ("pt1and5",), set()),
+    ("Song (Volume 2)", "song", ("vol2",), set()),
+    ("Song (1979) - Remastered 2012", "song", ("1979",), set()),
+    ("Song - Film Version", "song", ("filmversion",), set()),
+    ("Song (Spanish Guitar)", "song", ("spanishguitar",), set()),
+    ("Spanish Guitar", "spanishguitar", (), set()),
+    ("Faster", "faster", (), set()),
+    ("Live Forever", "liveforever", (), set()),
+    ("Remix to Ignition", "remixtoignition", (), set()),
+    ("Speed Up", "speedup", (), set()),
+    ("Part 1", "part1", (), set()),
+    ("My Favorite Part", "myfavoritepart", (), set()),
+    ("Part of Your World", "partofyourworld", (), set()),
+    ("-1", "\u22121", (), set()),
+    ("C♯", "c#", (), set()),
     ("Song (With You)", "song", ("withyou",), set()),
     ("Remix (I Like The)", "remix", ("ilikethe",), set()),
     ("Rock & Roll", "rockandroll", (), set()),
@@ -115,7 +167,7 @@ def test_an_edit_is_named_as_one(title: str, edit: str) -> None:
 
 
 def test_a_version_has_the_names_that_tell_it_from_others() -> None:
-    assert read_title("Song - Live at Wembley / 1986 (Someone Remix)").named == {"wembley", "someone"}
+    assert read_title("Song - Live at Wembley / 1986 (Someone Remix)").named == {"wembley", "1986", "someone"}
     one, more, other = (frozenset(names.split()) for names in ("wembley 1986", "wembley stadium", "paris"))
     assert not name_other_versions(one, one)
     assert not name_other_versions(frozenset(), one)
@@ -136,6 +188,17 @@ def test_a_version_has_the_names_that_tell_it_from_others() -> None:
         ("Karaoke Hits", {"karaoke"}),
         ("A Tribute to Velno", {"tribute"}),
         ("Demos 1987", {"demo"}),
+        ("Song - Sped Up", {"sped up"}),
+        ("Sped Up Hits", {"sped up"}),
+        ("Songs: Slowed + Reverb", {"slowed", "reverb"}),
+        ("Song \u2013 Ultra Slowed", {"slowed", "ultra so"}),
+        ("Songs (Spanish Version)", {"spanish"}),
+        ("Songs - Instrumental", {"instrumental"}),
+        ("Song (Sped Up & Slowed)", set()),
+        ("Speed Up", set()),
+        ("Songs: Slow Burn", set()),
+        ("Mozart: Piano", set()),
+        ("Songs (Deluxe Live Edition)", set()),
         ("Live Through This", set()),
         ("Where We Live", set()),
         ("The World We Live In", set()),
@@ -146,6 +209,10 @@ def test_a_version_has_the_names_that_tell_it_from_others() -> None:
 )
 def test_an_album_names_the_version_of_its_tracks(album: str, versions: set[str]) -> None:
     assert read_title("Song", album).versions == versions
+
+
+def test_a_track_names_its_own_speed_on_an_album_of_another_one() -> None:
+    assert read_title("Song - Slowed", "Song (Sped Up)").versions == {"slowed"}
 
 
 @pytest.mark.parametrize("name", ["intro", "outro", "interlude", "skit", "untitled", "track1", "interlude2", "pt1"])

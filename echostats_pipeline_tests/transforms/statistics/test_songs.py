@@ -76,6 +76,22 @@ def are_one(one: SongFacts, other: SongFacts) -> bool:
         # Spellings of one name.
         (track("a", "What\u2019s Up? / Mr. Day-Off", length=0, plays=2), track("b", "What's up? Mr Day Off"), "title"),
         (track("a", "What?", plays=2), track("b", "What"), "length"),
+        *(
+            (track("a", one, length=0, plays=2), track("b", other, length=0), "title")
+            for one, other in (
+                ("Rain", "Rain - 2011 - Remaster"),
+                ("Wave - Live 1999", "Wave (Live, 1999)"),
+                ("Wave - Live at Hall 1986", "Wave - Live at Hall, 1986"),
+                ("C#", "C\u266f"),
+                ("\u22121", "-1"),
+                ("Song, Part 2", "Song, Pt. 2"),
+                ("Song, Pt. 2", "Song (Pt. 2)"),
+                ("Song (Slowed + Reverb)", "Song slowed and reverbed"),
+                ('Song (7" Single Version)', 'Song - 7" Version'),
+                ("Song (Spanish Version)", "Song - Versión en Español"),
+            )
+        ),
+        (track("a", "Song - Sped Up", length=0, plays=2), track("b", album="Song: Sped Up", length=0), "title"),
     ],
 )
 def test_one_recording_is_one_song(one: SongFacts, other: SongFacts, why: str) -> None:
@@ -90,7 +106,17 @@ VERSIONS = (
     *("Piano Version", "Orchestral Version", "Symphonic Version", "Strings Version", "with the City Orchestra"),
     *("Demo", "Rehearsal", "Outtake", "Alternate Take", "Take 3", "Early Version", "Rough Mix", "Cover", "Tribute"),
     *("In the Style of A", "Karaoke Version", "Backing Track", "Sing-along", "Instrumental", "A Cappella", "Sped Up"),
-    *("Slowed", "Super Slowed", "Slowed + Reverb", "Nightcore", "8D", "Chopped", "Pitched", "Re-recorded"),
+    *("Slowed", "Super Slowed", "Ultra Slowed", "Slowed + Reverb", "Slower Version", "Faster Version", "Daycore"),
+    *(
+        "Guitar Version",
+        "Ukulele Version",
+        "Jazz Version",
+        "Lo-Fi",
+        "Bass Boosted",
+        "Spanish Version",
+        "English Version",
+    ),
+    *("Nightcore", "8D", "Chopped", "Pitched", "Re-recorded"),
     *("Someone's Version", "2012 Version", "Reimagined", "Revisited", "Someone Edit", "Radio Edit", "TV Edit", "Pt. 2"),
 )
 """One of each kind of version; the first is the original."""
@@ -122,8 +148,14 @@ def test_no_version_is_another_one(length: int) -> None:
                 "Instrumental",
                 "Sped Up",
                 "Cover",
+                "En Concierto",
+                "Guitar Version",
+                "Spanish Version",
+                "Jazz Version",
             )
         ),
+        (track("a", "Rain", isrc=X), track("b", "Rain sped up", isrc=X)),
+        (track("a", isrc=X), track("b", album="Song - Sped Up", isrc=X)),
         (track("a", length=0), track("b", album="Live in Paris", length=0)),
         (track("a", "Song - Live 2019", length=0), track("b", "Song - Live 2003", length=0)),
         (track("a"), track("b", "Song - Radio Edit", length=180_000)),
@@ -137,6 +169,8 @@ def test_no_version_is_another_one(length: int) -> None:
                 ("Live 2019", "Live 2003"),
                 ("Live at Wembley", "Live in Paris"),
                 ("Take 2", "Take 3"),
+                ("Ultra Slowed", "Super Slowed"),
+                ("Live, 1999", "Live, 2001"),
                 ("2012 Version", "2017 Version"),
                 ("Radio Edit", "Live Edit"),
             )
@@ -151,6 +185,7 @@ def test_no_version_is_another_one(length: int) -> None:
                 ("C", "C#"),
                 ("C#", "C++"),
                 ("1.5", "15"),
+                ("-1", "1"),
                 ("24/7", "247"),
                 ("$ign", "Sign"),
                 ("$ign", "ign"),
