@@ -19,6 +19,13 @@ class MartStateStore:
         state = None if found is None else MartState.stored(found)
         return state if state is not None and state.layout == layout else None
 
+    def anew(self, user_id: str, mart: str, layout: int) -> MartState:
+        """A state in which nothing is built yet; what must not be forgotten is kept from another layout."""
+        found = self._states.find_one({"user_id": user_id, "mart": mart})
+        if found is None:
+            return MartState(user_id=user_id, mart=mart, layout=layout)
+        return MartState.stored(found).model_copy(update={"layout": layout, "catalog_read_at": None})
+
     def put(self, state: MartState) -> None:
         """Store the state of a user's documents in a mart."""
         self._states.replace_one({"user_id": state.user_id, "mart": state.mart}, state.to_bson(), upsert=True)

@@ -42,7 +42,6 @@ from echostats_pipeline.marts.echotune.recommendations import (
 )
 from echostats_pipeline.marts.echotune.tracks import listed_track, track_document
 from echostats_pipeline.marts.writing import SOURCE, SharedDocument, Update, insert, put, replace_within
-from echostats_pipeline.model.operations import MartState
 from echostats_pipeline.model.statistics import AnalyticsSnapshot
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
@@ -140,7 +139,7 @@ class EchoTuneMart:
         since = self.store.mart_states.catalog_read_at(MART, LAYOUT) if state is None else state.catalog_read_at
         since = None if whole else since
         whole = whole or state is None
-        state = state or MartState(user_id=user_id, mart=MART, layout=LAYOUT)
+        state = state or self.store.mart_states.anew(user_id, MART, LAYOUT)
         waiting = {name: self.store.marks.pending(name).get(user_id, []) for name in CONSUMERS}
         dates = [WHOLE] if whole or WHOLE in waiting[PLAYS] else waiting[PLAYS]
         begun = [self.store.marks.begin(user_id, name, dates if name == PLAYS else [WHOLE]) for name in CONSUMERS]

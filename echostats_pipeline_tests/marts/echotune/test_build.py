@@ -164,6 +164,9 @@ def test_feedback_is_read_and_kept_when_the_set_has_expired(echotune: Installed)
     sets.delete_many({})
     feedback = echotune.mart(NOW).read_feedback(user)
     assert (feedback.liked, feedback.disliked, feedback.saved) == ({"b", "c"}, {"a"}, {"d"})
+    echotune.store.db["mart_states"].update_one({}, {"$set": {"layout": LAYOUT - 1}})
+    echotune.update(user, NOW)
+    assert echotune.mart(NOW).read_feedback(user) == feedback, "documents of another layout are built again"
 
 
 def test_a_user_whom_the_application_added_first_keeps_everything(echotune: Installed) -> None:
