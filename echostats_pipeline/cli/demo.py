@@ -60,8 +60,9 @@ def demo() -> None:
             runner.run("Reading albums of artists", "album_reading")
             runner.run("Evaluating models of recommendations", "model_build")
             runner.run("Recommending songs", "recommendation_build", tags=of_all.tags)
-        words = playlist_config("words", text=PLAYLIST, minutes=45)
-        runner.run("Making a playlist for each user", "playlist_build", tags=of_all.tags, config=words)
+        if not any(store.playlists.of(user.user_id, with_candidates=False) for user in users):
+            words = playlist_config("words", text=PLAYLIST, minutes=45)
+            runner.run("Making a playlist for each user", "playlist_build", tags=of_all.tags, config=words)
         for user in users:
             run_of_user(runner, f"Writing the report of {user.display_name}", "report_build", user)
         for mart in settings.installed_marts:

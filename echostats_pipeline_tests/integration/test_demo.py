@@ -39,8 +39,8 @@ demo.utc_now = clock.utc_now = lambda: now
 Clock.now = lambda self: now
 main.main()
 """
-APPENDED = {"sync_jobs", "api_logs", "imports", "spotify_tokens", "spotify_calls"}
-"""Collections to which every run adds documents."""
+APPENDED = {"sync_jobs", "api_logs", "imports", "spotify_tokens", "spotify_calls", "artist_albums"}
+"""Collections to which every run adds documents; each run reads albums of some more artists."""
 SORTED = {
     "listening_history": ["user_id", "played_at", "track.spotify_id"],
     "daily_rollups": ["user_id", "date"],
