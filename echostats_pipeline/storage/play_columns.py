@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 
 from echostats_pipeline.storage.database import Document
-from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA
 
 PLAY_COLUMNS: Document = {
     "played_at": {"$toLong": "$played_at"},
@@ -43,19 +42,16 @@ def converted(columns: Document, schema: Mapping[str, pl.DataType]) -> Document:
     return {name: as_it_should_be(value, name) for name, value in columns.items()}
 
 
-def _by_day(columns: Document) -> Document:
+def by_day(columns: Document) -> Document:
+    """The stage that builds columns of each day's plays: field names are sent once a day, which halves the decoding."""
     day = {"$dateTrunc": {"date": "$played_at", "unit": "day"}}
     return {"_id": day, **{name: {"$push": {"$ifNull": [value, None]}} for name, value in columns.items()}}
 
 
-BY_DAY, CONVERTED_BY_DAY = _by_day(PLAY_COLUMNS), _by_day(converted(PLAY_COLUMNS, PLAYS_SCHEMA))
-"""A day's plays as columns, built by the server: field names are transferred once a day, which halves the decoding."""
+BY_DAY = by_day(PLAY_COLUMNS)
 NAMES = ("track_name", "artist_name", "album_name")
-NAMELESS_BY_DAY = _by_day({name: value for name, value in PLAY_COLUMNS.items() if name not in NAMES})
+NAMELESS_BY_DAY = by_day({name: value for name, value in PLAY_COLUMNS.items() if name not in NAMES})
 """The same without names, which are most of what is transferred."""
-
-CONVERTED_PLAY: Document = {"_id": 0, **converted(PLAY_COLUMNS, PLAYS_SCHEMA)}
-"""The same for single plays, for days that are too large for one document."""
 
 STORED_PLAY: Document = {
     "_id": 0,

@@ -20,11 +20,11 @@ from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.play_columns import (
     BY_DAY,
-    CONVERTED_BY_DAY,
-    CONVERTED_PLAY,
     NAMELESS_BY_DAY,
+    PLAY_COLUMNS,
     STORED_NAMES,
     STORED_PLAY,
+    by_day,
     converted,
 )
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
@@ -70,9 +70,27 @@ class PlayStore:
         try:
             plays = pl.DataFrame(self._columns(match, BY_DAY))
         except UNREADABLE:
-            plays = self._converted(_dated(match))
-        names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
-        return plays.cast({"played_at": UTC_MS}).with_columns(names)
+            return self.read_columns(user_id, start, end, PLAY_COLUMNS, PLAYS_SCHEMA)
+        return _with_plain_names(plays)
+
+    def read_columns(
+        self,
+        user_id: str,
+        start: datetime | None,
+        end: datetime | None,
+        columns: Document,
+        schema: Mapping[str, pl.DataType],
+    ) -> pl.DataFrame:
+        """The same plays with other columns, whatever other programs have stored: values of a wrong type are unknown.
+
+        Args:
+            user_id: Owner of the plays.
+            start: First instant of the end of a play; None for the first of all.
+            end: The instant after the last one.
+            columns: The expression of each column, `PLAY_COLUMNS` among them.
+            schema: The type of each column.
+        """
+        return _with_plain_names(self._converted(_dated(_between(user_id, start, end)), columns, schema))
 
     def read_nameless(self, user_id: str) -> pl.DataFrame:
         """All plays of one user as `read` returns them, but with empty names: these are most of what is transferred."""
@@ -82,24 +100,27 @@ class PlayStore:
             return self.read(user_id)
         return plays.cast({"played_at": UTC_MS})
 
-    def _converted(self, match: Document) -> pl.DataFrame:
+    def _converted(self, match: Document, columns: Document, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         """Plays that other programs have written, or days that are too large for one document of the server."""
+        values = converted(columns, schema)
         try:
-            return pl.DataFrame(self._columns(match, CONVERTED_BY_DAY))
+            return pl.DataFrame(self._columns(match, by_day(values), schema))
         except OperationFailure:
-            return _frame(self._projected(match, BY_END, CONVERTED_PLAY), PLAYS_SCHEMA, ("played_at",))
+            return _frame(self._projected(match, BY_END, {"_id": 0, **values}), schema, ("played_at",))
 
-    def _columns(self, match: Document, by_day: Document) -> dict[str, pl.Series]:
-        pipeline = [{"$match": match}, {"$group": by_day}]
+    def _columns(
+        self, match: Document, days_as_columns: Document, schema: Mapping[str, pl.DataType] = PLAYS_SCHEMA
+    ) -> dict[str, pl.Series]:
+        pipeline = [{"$match": match}, {"$group": days_as_columns}]
         with paused_collection():
             days = list(self._history.aggregate(pipeline, **index_hint(self._history, BY_END)))
             plays = sum(len(day["track_id"]) for day in days)
             return {
                 name: pl.Series(
-                    list(chain.from_iterable(day[name] for day in days)) if name in by_day else [""] * plays,
+                    list(chain.from_iterable(day[name] for day in days)) if name in days_as_columns else [""] * plays,
                     dtype=pl.Int64 if name == "played_at" else dtype,
                 )
-                for name, dtype in PLAYS_SCHEMA.items()
+                for name, dtype in schema.items()
             }
 
     def track_ids(self, user_id: str) -> pl.Series:
@@ -369,6 +390,11 @@ class PlayStore:
         return self._history.count_documents(_between(user_id, start, end), **index_hint(self._history, BY_END))
 
 
+def _with_plain_names(plays: pl.DataFrame) -> pl.DataFrame:
+    names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
+    return plays.cast({"played_at": UTC_MS}).with_columns(names)
+
+
 def _dated(match: Document) -> Document:
     """The query, limited to plays whose end is an instant."""
     return {"$and": [match, {"played_at": {"$type": "date"}}]}
@@ -379,7 +405,7 @@ def _between(user_id: str, start: datetime | None, end: datetime | None) -> Docu
     return {"user_id": user_id, "played_at": bounds} if bounds else {"user_id": user_id}
 
 
-def _frame(rows: list[Document], schema: dict[str, pl.DataType] | pl.Schema, instants: Sequence[str]) -> pl.DataFrame:
+def _frame(rows: list[Document], schema: Mapping[str, pl.DataType], instants: Sequence[str]) -> pl.DataFrame:
     columns = {
         name: pl.Series(
             name, [row.get(name) for row in rows], dtype=pl.Int64 if name in instants else dtype, strict=True

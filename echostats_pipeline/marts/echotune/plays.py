@@ -11,7 +11,6 @@ from echostats_pipeline.marts.ids import id_maker
 from echostats_pipeline.transforms.statistics.plays import (
     PLAYS_SCHEMA,
     SAME_SESSION_MS,
-    UTC_MS,
     with_listening_time,
     with_sessions,
 )
@@ -221,8 +220,3 @@ def play_documents(rows: pl.DataFrame, user: ObjectId, run_id: str) -> Iterator[
             "source": "pipeline",
             "runId": run_id,
         }
-
-
-def no_plays() -> pl.DataFrame:
-    """A frame of `LISTENED_SCHEMA` without rows."""
-    return pl.DataFrame(schema=LISTENED_SCHEMA).cast({"played_at": UTC_MS})

@@ -2,35 +2,26 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import polars as pl
 
-from echostats_pipeline.marts.echotune.plays import KNOWN_SCHEMA, LISTENED_SCHEMA, no_plays
+from echostats_pipeline.marts.echotune.plays import KNOWN_SCHEMA, LISTENED_SCHEMA
 from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.database import AWARE, Db, Document
 from echostats_pipeline.storage.frame_cache.catalog_frames import SLACK
 from echostats_pipeline.storage.garbage_collection import paused_collection
-from echostats_pipeline.storage.indexes import index_hint
-from echostats_pipeline.storage.play_columns import PLAY_COLUMNS, converted
-from echostats_pipeline.storage.plays import BY_END
-from echostats_pipeline.transforms.statistics.plays import UTC_MS
+from echostats_pipeline.storage.play_columns import PLAY_COLUMNS
+from echostats_pipeline.storage.plays import PlayStore
 
 IDS_AT_ONCE, TRACKS_AT_ONCE = 20_000, 2_000
 COLUMNS = {
     **PLAY_COLUMNS,
     "reason_start": "$playback.reason_start",
     "context_type": "$context_type",
-    "context_uri": "$context_uri",
     "platform": "$playback.platform",
 }
-CONVERTED = converted(COLUMNS, {**LISTENED_SCHEMA, "played_at": pl.Int64()})
-BY_DAY: Document = {
-    "_id": {"$dateTrunc": {"date": "$played_at", "unit": "day"}},
-    **{name: {"$push": {"$ifNull": [value, None]}} for name, value in CONVERTED.items()},
-}
-"""A day's plays as columns, built by the server; values of a wrong type, from other programs, become unknown."""
 
 
 class CoreReader:
@@ -38,6 +29,7 @@ class CoreReader:
 
     def __init__(self, db: Db) -> None:
         self._db = db
+        self._plays = PlayStore(db)
 
     def now(self) -> datetime:
         """The instant, by the database's clock."""
@@ -46,21 +38,7 @@ class CoreReader:
 
     def plays(self, user_id: str, start: datetime, end: datetime) -> pl.DataFrame:
         """Plays of one user that ended in ``[start, end)``, as `LISTENED_SCHEMA`, in no particular order."""
-        history = self._db["listening_history"]
-        match = {"user_id": user_id, "played_at": {"$gte": start, "$lt": end}}
-        with paused_collection():
-            days = list(history.aggregate([{"$match": match}, {"$group": BY_DAY}], **index_hint(history, BY_END)))
-            if not days:
-                return no_plays()
-            columns = {
-                name: pl.Series(
-                    list(chain.from_iterable(day[name] for day in days)),
-                    dtype=pl.Int64 if name == "played_at" else dtype,
-                )
-                for name, dtype in LISTENED_SCHEMA.items()
-            }
-        names = pl.col("track_name", "artist_name", "album_name").str.replace_all("\0", "", literal=True)
-        return pl.DataFrame(columns).cast({"played_at": UTC_MS}).with_columns(names)
+        return self._plays.read_columns(user_id, start, end, COLUMNS, LISTENED_SCHEMA)
 
     def known(self, track_ids: Iterable[str]) -> pl.DataFrame:
         """What the catalogue says of tracks, as `KNOWN_SCHEMA`.

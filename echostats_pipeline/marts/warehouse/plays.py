@@ -9,7 +9,6 @@ from echostats_pipeline.model.rules import Rule
 from echostats_pipeline.transforms.statistics.exclusions import with_exclusions
 from echostats_pipeline.transforms.statistics.plays import (
     PLAYS_SCHEMA,
-    UTC_MS,
     goes_on,
     with_listening_time,
     with_local_day,
@@ -120,8 +119,3 @@ def copied(rows: pl.DataFrame) -> pl.DataFrame:
     texts = [name for name, kind in PLAY_COLUMNS.items() if kind == "text"]
     columns = [name for name in PLAY_COLUMNS if name != "user_id"]
     return rows.select(columns).with_columns(pl.col(texts).str.replace_all("\0", "", literal=True))
-
-
-def no_plays() -> pl.DataFrame:
-    """A frame of `READ_SCHEMA` without rows."""
-    return pl.DataFrame(schema=READ_SCHEMA).cast({"played_at": UTC_MS})

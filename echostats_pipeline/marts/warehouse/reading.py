@@ -2,18 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 import polars as pl
 
-from echostats_pipeline.marts.warehouse.plays import READ_SCHEMA, no_plays
+from echostats_pipeline.marts.warehouse.plays import READ_SCHEMA
 from echostats_pipeline.storage.database import Db, Document
-from echostats_pipeline.storage.garbage_collection import paused_collection
-from echostats_pipeline.storage.indexes import index_hint
-from echostats_pipeline.storage.play_columns import PLAY_COLUMNS, converted
-from echostats_pipeline.storage.plays import BY_END
-from echostats_pipeline.transforms.statistics.plays import UTC_MS
+from echostats_pipeline.storage.play_columns import PLAY_COLUMNS
+from echostats_pipeline.storage.plays import PlayStore
 
 COLUMNS = {
     **PLAY_COLUMNS,
@@ -25,12 +21,6 @@ COLUMNS = {
     "platform": "$playback.platform",
     "country": "$playback.country",
 }
-CONVERTED = converted(COLUMNS, {**READ_SCHEMA, "played_at": pl.Int64()})
-BY_DAY: Document = {
-    "_id": {"$dateTrunc": {"date": "$played_at", "unit": "day"}},
-    **{name: {"$push": {"$ifNull": [value, None]}} for name, value in CONVERTED.items()},
-}
-"""A day's plays as columns, built by the server; values of a wrong type, from other programs, become unknown."""
 
 
 class CoreReader:
@@ -38,23 +28,11 @@ class CoreReader:
 
     def __init__(self, db: Db) -> None:
         self._db = db
+        self._plays = PlayStore(db)
 
     def plays(self, user_id: str, start: datetime, end: datetime) -> pl.DataFrame:
         """Plays of one user that ended in ``[start, end)``, as `plays.READ_SCHEMA`, in no particular order."""
-        history = self._db["listening_history"]
-        match = {"user_id": user_id, "played_at": {"$gte": start, "$lt": end}}
-        with paused_collection():
-            days = list(history.aggregate([{"$match": match}, {"$group": BY_DAY}], **index_hint(history, BY_END)))
-            if not days:
-                return no_plays()
-            columns = {
-                name: pl.Series(
-                    list(chain.from_iterable(day[name] for day in days)),
-                    dtype=pl.Int64 if name == "played_at" else dtype,
-                )
-                for name, dtype in READ_SCHEMA.items()
-            }
-        return pl.DataFrame(columns).cast({"played_at": UTC_MS})
+        return self._plays.read_columns(user_id, start, end, COLUMNS, READ_SCHEMA)
 
     def playlists(self, user_id: str) -> Iterator[dict[str, Any]]:
         """The playlists of a user without their tracks, with the number and the oldest instant of these."""
