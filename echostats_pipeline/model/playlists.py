@@ -60,10 +60,16 @@ class Understanding(Embedded):
     """Ranges of other audio features, for example of `danceability`."""
     years: Range | None = None
     """Years of release; null if any will do."""
+    without_years: list[Range] = Field(default_factory=list)
+    """No songs that were released in these years."""
+    song_minutes: Range | None = None
+    """How long each song may be; null if any length will do."""
     genres: list[str] = Field(default_factory=list)
     """A song needs one of these tags."""
     without_genres: list[str] = Field(default_factory=list)
     """No songs with one of these tags."""
+    kept_genres: list[str] = Field(default_factory=list)
+    """Songs with one of these tags stay, though they have one of `without_genres`, too."""
     artists: list[str] = Field(default_factory=list)
     """Only songs by these artists."""
     without_artists: list[str] = Field(default_factory=list)

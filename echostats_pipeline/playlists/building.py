@@ -95,7 +95,7 @@ class PlaylistBuilder:
         learned = self._learned(user, request.generator)
         pool = self.pool(user, learned)
         text = request.text[:LONGEST_TEXT]
-        asked = understand(text, pool.names, self._preferences(user))
+        asked = understand(text, pool.names, self._preferences(user), self._now.year)
         made = self._begun(user, request)
         songs = request.songs or asked.songs
         minutes = request.minutes or asked.minutes or (None if songs else DEFAULT_MINUTES)

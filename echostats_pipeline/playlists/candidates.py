@@ -166,9 +166,14 @@ def _asked(asked: Understanding, pool: pl.DataFrame, now: datetime) -> pl.Expr:
     if asked.genres:
         found = found & _has_tag(pool, asked.genres)
     if asked.without_genres:
-        found = found & ~_has_tag(pool, asked.without_genres)
+        found = found & (~_has_tag(pool, asked.without_genres) | _has_tag(pool, asked.kept_genres))
     if asked.years is not None:
         found = found & pl.col("year").is_between(asked.years[0], asked.years[1]).fill_null(value=False)
+    for first, last in asked.without_years:
+        found = found & ~pl.col("year").is_between(first, last).fill_null(value=False)
+    if asked.song_minutes is not None:
+        shortest, longest = asked.song_minutes
+        found = found & (pl.col("duration_ms") / 60_000).is_between(shortest, longest)
     if asked.artists:
         found = found & pl.col("artist_name").is_in(asked.artists)
     if asked.without_artists:

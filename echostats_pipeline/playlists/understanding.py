@@ -4,23 +4,28 @@
    leaves nothing, everything between them is meant.
 2. Time of day, weather and season narrow the mood as far as they do not contradict it.
 3. Words for energy, brightness and tempo narrow it further; where they contradict the mood, they win.
-4. "no", "not", "without" turn the next wish around, if it follows within two words.
+4. "no", "not", "without" turn the next wish around, if it follows within two words; in a list that ends with "or", all.
+5. "From A to B" asks for everything between the two, and for energy that runs from the one to the other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from echostats_pipeline.model.playlists import Understanding, UnderstoodWords
+from echostats_pipeline.playlists.measures import FIRST_YEAR, LAST_YEAR, MOST_MINUTES
 from echostats_pipeline.playlists.vocabulary import BOUNDS, MOODS, Span
 from echostats_pipeline.playlists.words import KnownNames, Wish, read_text
 
-PARSER = "rules-1.0"
+PARSER = "rules-1.1"
 FULL: Span = (0.0, 1.0)
 LANGUAGES_UNKNOWN = "Spotify does not say in which language a song is sung, so “{}” has no effect."
 
 
 def understand(
-    text: str, names: KnownNames | None = None, preferences: Mapping[str, Span] | None = None
+    text: str,
+    names: KnownNames | None = None,
+    preferences: Mapping[str, Span] | None = None,
+    this_year: int | None = None,
 ) -> Understanding:
     """What a text asks for. No text fails: words without a meaning are listed.
 
@@ -28,12 +33,14 @@ def understand(
         text: Any text.
         names: Tags and artists of the songs that there are to choose from.
         preferences: The user's own ranges, which count where the text names no mood.
+        this_year: The present year; None if words like "this year" shall not be understood.
     """
-    read = read_text(text, names)
+    read = read_text(text, names, this_year)
     together = _Together(preferences or {})
-    ranges = together.ranges(read.wishes)
     found: dict[str, Any] = {}
-    for wish in read.wishes:
+    wishes = together.turned(read.wishes, read.turns, found)
+    ranges = together.ranges(wishes)
+    for wish in wishes:
         together.add(wish, found)
     asks = any(span != BOUNDS[axis] for axis, span in ranges.items())
     return Understanding(
@@ -44,7 +51,7 @@ def understand(
         tempo=_listed(ranges["tempo"]),
         asks_sound=asks or bool(together.features) or found.get("instrumental") is not None,
         features={axis: _listed(span) for axis, span in sorted(together.features.items())},
-        understood=[UnderstoodWords(words=wish.words, meaning=together.meaning(wish)) for wish in read.wishes],
+        understood=[UnderstoodWords(words=wish.words, meaning=together.meaning(wish)) for wish in wishes],
         contradictions=together.contradictions,
         unknown=list(dict.fromkeys(read.unknown)),
         near=read.near,
@@ -64,8 +71,11 @@ def meaning(wish: Wish) -> str:
     if wish.kind in _NAMED:
         return f"{no}{_NAMED[wish.kind].format(wish.value, wish.number)}"
     if wish.kind == "years":
-        low, high = wish.ranges["year"]
-        return f"{no}released {low:.0f} to {high:.0f}"
+        return f"{no}released {_years(*wish.ranges['year'])}"
+    if wish.kind == "song_minutes":
+        low, high = wish.ranges["minutes"]
+        upper = "and more" if high >= MOST_MINUTES else f"to {high:g}"
+        return f"{no or 'only '}songs of {low:g} {upper} minutes"
     spans = ", ".join(f"{axis} {_shown(axis, span)}" for axis, span in _ranges_of(wish).items()) or "no effect"
     return f"{no or 'mood '}{wish.value}: {spans}" if wish.kind == "mood" else spans
 
@@ -92,6 +102,7 @@ _NAMED = {
     "genre": "tag {0}",
     "like": "songs like those of {0}",
     "by": "only songs by {0}",
+    "allowed": "tag {0} stays allowed",
 }
 _HEARD = {
     "new": "only songs not heard before",
@@ -116,6 +127,27 @@ class _Together:
         is_beaten = wish.kind in ("mood", "own") and not wish.is_denied and wish.value not in self.moods
         return f"gives way to {' and '.join(self.moods)}" if is_beaten else meaning(wish)
 
+    def turned(self, wishes: Sequence[Wish], turns: Sequence[int], found: dict[str, Any]) -> list[Wish]:
+        """The wishes, with one instead of two where the text goes over from one to another; sets the arc."""
+        turned: list[Wish] = []
+        for at, wish in enumerate(wishes):
+            before = turned[-1] if turned else None
+            if at not in turns or before is None or {before.kind, wish.kind} - {"mood", "own", "modifier", "range"}:
+                turned.append(wish)
+                continue
+            one, other = _ranges_of(before), _ranges_of(wish)
+            hull = {
+                axis: (min(one[axis][0], other[axis][0]), max(one[axis][1], other[axis][1]))
+                for axis in one
+                if axis in other
+            }
+            axis = next((each for each in ("energy", "tempo", "brightness") if each in hull), "")
+            if axis:
+                found["arc"] = "rise" if sum(other[axis]) > sum(one[axis]) else "fall"
+            name = f"{before.value or before.words} to {wish.value or wish.words}"
+            turned[-1] = Wish(f"{before.words} to {wish.words}", "own", name, hull)
+        return turned
+
     def ranges(self, wishes: Sequence[Wish]) -> dict[str, Span]:
         """The ranges of energy, brightness and tempo."""
         ranges = self._of_moods(wishes)
@@ -127,7 +159,8 @@ class _Together:
                         self._contradict(wish.words, axis, "the mood is kept")
                     else:
                         ranges[axis] = both
-        for axis in (*BOUNDS, *sorted({axis for wish in wishes for axis in wish.ranges} - {*BOUNDS, "year"})):
+        others = {axis for wish in wishes for axis in wish.ranges} - {*BOUNDS, "year", "minutes"}
+        for axis in (*BOUNDS, *sorted(others)):
             asked = [wish for wish in wishes if wish.kind in ("modifier", "range") and axis in _ranges_of(wish)]
             if not asked:
                 continue
@@ -179,7 +212,7 @@ class _Together:
     def add(self, wish: Wish, found: dict[str, Any]) -> None:
         """Add the wishes that are not about ranges."""
         lists = {"genre": ("genres", "without_genres"), "by": ("artists", "without_artists")}
-        lists["like"] = ("like_artists", "without_artists")
+        lists |= {"like": ("like_artists", "without_artists"), "allowed": ("kept_genres", "kept_genres")}
         match wish.kind:
             case "vocals" | "instrumental":
                 self._add_singing(wish, found)
@@ -195,8 +228,8 @@ class _Together:
                 self.notes.append(LANGUAGES_UNKNOWN.format(wish.words))
             case "minutes" | "songs":
                 found[wish.kind] = wish.number
-            case "years":
-                self._add_years(wish, found)
+            case "years" | "song_minutes":
+                self._add_limits(wish, found)
             case kind if kind in lists:
                 found.setdefault(lists[kind][wish.is_denied], []).append(wish.value)
 
@@ -206,13 +239,35 @@ class _Together:
             self.contradictions.append(f"“{wish.words}” contradicts what was said before of singing: it wins.")
         found["instrumental"] = instrumental
 
+    def _add_limits(self, wish: Wish, found: dict[str, Any]) -> None:
+        if wish.kind == "years":
+            self._add_years(wish, found)
+        else:
+            self._add_song_minutes(wish, found)
+
     def _add_years(self, wish: Wish, found: dict[str, Any]) -> None:
-        if wish.is_denied:
-            self.notes.append(f"Years can be asked for, but not left out, so “{wish.words}” has no effect.")
-            return
         low, high = wish.ranges["year"]
+        if wish.is_denied:
+            found.setdefault("without_years", []).append([low, high])
+            return
         before = found.get("years")
         found["years"] = [low, high] if before is None else [min(before[0], low), max(before[1], high)]
+
+    def _add_song_minutes(self, wish: Wish, found: dict[str, Any]) -> None:
+        low, high = wish.ranges["minutes"]
+        if wish.is_denied and low > 0:
+            found["song_minutes"] = [0.0, low]
+        elif wish.is_denied:
+            found["song_minutes"] = [high, float(MOST_MINUTES)]
+        else:
+            found["song_minutes"] = [low, high]
+
+
+def _years(low: float, high: float) -> str:
+    """A range of years in words, without the ends of time."""
+    if low <= FIRST_YEAR:
+        return f"until {high:.0f}"
+    return f"since {low:.0f}" if high >= LAST_YEAR else f"{low:.0f} to {high:.0f}"
 
 
 def _denied_hearing(heard: str) -> str:

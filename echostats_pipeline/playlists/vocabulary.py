@@ -9,15 +9,9 @@ from itertools import product
 from types import MappingProxyType
 from typing import Literal
 
+from echostats_pipeline.playlists.grammar import FILLERS, UNHEARD, phrases
+
 Span = tuple[float, float]
-
-
-def _phrases(words: str) -> list[str]:
-    return words.split("|")
-
-
-def _words(words: str) -> frozenset[str]:
-    return frozenset(words.split())
 
 
 Axis = Literal["energy", "brightness", "tempo"]
@@ -61,55 +55,73 @@ MOODS: Mapping[str, Mood] = MappingProxyType(
 
 SYNONYMS: Mapping[str, str] = {
     "happy": "cheerful|joyful|joyous|upbeat|sunny|sunshine|glad|uplifting|bright side|feel good|feelgood|"
-    "good mood|good vibes|happiness|happier|merry|jolly|carefree|optimistic|smile|smiling",
+    "good mood|good vibes|happiness|happier|merry|jolly|carefree|optimistic|smile|smiling|😊|😀|😃|😄|🙂|😁|☀|🌞",
     "sad": "melancholy|melancholic|gloomy|blue|somber|sombre|sorrowful|heartbroken|heartbreak|broken heart|"
     "depressing|sadder|depressed|crying|cry|tearful|sadness|mournful|lonely|loneliness|moody|"
-    "bittersweet|wistful|grief|breakup|break up",
+    "bittersweet|wistful|grief|mourning|breakup|break up|😢|😭|💔|😔|😞",
     "energetic": "pumped|intense|powerful|workout|gym|working out|work out|exercise|running|run|jogging|training|"
     "cardio|hiit|motivation|motivating|motivational|hype|hyped|adrenaline|pump up|pumping|power|"
-    "lifting|beast mode|driving|cycling",
+    "lifting|beast mode|driving|cycling|⚡|💪|🔥|🏃|🏋|🚴",
     "chill": "calm|mellow|relaxed|lofi|cozy|rainy|relax|relaxing|relaxation|lo fi|cosy|rain|chilled|chillout|"
     "chill out|calmer|mellower|laid back|laidback|easygoing|easy going|peaceful|serene|tranquil|"
     "soothing|unwind|calming|calm down|low key|lowkey|cuddle|coffee|coffeehouse|cafe|tea|bath|hammock|"
-    "meditative|drizzle|drizzly|slow down|stress free",
+    "meditative|drizzle|drizzly|slow down|stress free|😌|☕|🌧|🛀",
     "focus": "study|coding|concentration|work|studying|concentrate|concentrating|programming|reading|homework|"
-    "office|deep work|working|writing|productive|productivity|focused|focusing|code|learning|background",
+    "office|deep work|working|writing|productive|productivity|focused|focusing|code|learning|background|🎯|"
+    "📚|💻|🧠",
     "party": "dance|club|celebration|dancing|clubbing|celebrate|celebrating|partying|dancefloor|dance floor|"
-    "birthday|pregame|rave|banger|bangers|night out|floor filler|bachelorette|karaoke",
+    "birthday|pregame|rave|banger|bangers|night out|floor filler|bachelorette|karaoke|house party|pool party|"
+    "dance party|🎉|🥳|🕺|💃|🎊|🪩",
 }
 """Words for a mood, separated by bars."""
 
 OWN_MOODS: Mapping[str, Mapping[str, Span]] = {
-    "romantic|love|date night|candlelight|sensual|tender": {"energy": (0.2, 0.6), "brightness": (0.3, 0.8)},
-    "angry|anger|rage|furious|aggressive|mad|brutal": {"energy": (0.75, 1), "brightness": (0, 0.5)},
-    "sleep|sleepy|sleeping|lullaby|bedtime|asleep|fall asleep|dozing|nap": {"energy": (0, 0.3), "tempo": (60, 100)},
+    "romantic|love|in love|fall in love|falling in love|date night|candlelight|sensual|tender|❤|🥰|😍|💕": {
+        "energy": (0.2, 0.6),
+        "brightness": (0.3, 0.8),
+    },
+    "angry|anger|rage|furious|aggressive|mad|brutal|😡|😠|🤬": {"energy": (0.75, 1), "brightness": (0, 0.5)},
+    "sleep|sleepy|sleeping|lullaby|bedtime|before bed|asleep|fall asleep|dozing|nap|😴|💤": {
+        "energy": (0, 0.3),
+        "tempo": (60, 100),
+    },
     "dreamy|ethereal|floating|hazy|dream|dreaming|spacey": {"energy": (0.1, 0.5), "brightness": (0.2, 0.6)},
     "nostalgic|nostalgia|sentimental": {"energy": (0.1, 0.6), "brightness": (0.2, 0.6)},
     "epic|cinematic|heroic|triumphant": {"energy": (0.5, 1), "brightness": (0.2, 0.7)},
-    "road trip|roadtrip|drive": {"energy": (0.5, 0.9), "brightness": (0.4, 0.9)},
-    "yoga|meditation|meditate|spa|massage": {"energy": (0, 0.35), "tempo": (60, 110)},
+    "road trip|roadtrip|drive|🚗|🚙": {"energy": (0.5, 0.9), "brightness": (0.4, 0.9)},
+    "yoga|meditation|meditate|spa|massage|🧘": {"energy": (0, 0.35), "tempo": (60, 110)},
     "dinner|cooking|brunch|dinner party": {"energy": (0.2, 0.6), "brightness": (0.4, 0.8)},
+    "cleaning|cleaning the house|clean the house|spring cleaning|housework|chores|tidying|tidying up|washing up|"
+    "doing the dishes|🧹": {"energy": (0.5, 0.95), "brightness": (0.4, 1)},
+    "slow dance|slow dancing|first dance": {"energy": (0.1, 0.5), "tempo": (60, 100)},
 }
 """Further moods, with words like those of `SYNONYMS`; they have no preset."""
 
 HINTS: Mapping[str, Mapping[str, Span]] = {
-    "early morning|dawn|sunrise|waking up|wake up|breakfast": {"energy": (0.1, 0.6), "brightness": (0.4, 1)},
+    "early morning|dawn|sunrise|waking up|wake up|wake me up|rise and shine|breakfast|🌅": {
+        "energy": (0.1, 0.6),
+        "brightness": (0.4, 1),
+    },
     "morning|mornings": {"energy": (0.2, 0.8), "brightness": (0.4, 1)},
     "afternoon|midday|noon|lunch": {"energy": (0.3, 0.9)},
     "evening|evenings|dusk|sunset|after work": {"energy": (0, 0.7)},
-    "night|nights|tonight|nighttime|by night": {"energy": (0, 0.7), "brightness": (0, 0.7)},
+    "night|nights|tonight|nighttime|by night|🌙|🌃": {"energy": (0, 0.7), "brightness": (0, 0.7)},
     "late night|midnight|late at night|small hours|after midnight": {"energy": (0, 0.6), "brightness": (0, 0.5)},
     "saturday night|friday night|friday": {"energy": (0.6, 1)},
     "sunday|sundays|lazy|lazy day|slow day": {"energy": (0, 0.6)},
     "storm|stormy|thunder|thunderstorm": {"energy": (0.5, 1), "brightness": (0, 0.5)},
-    "snow|snowy|snowfall|frosty|cold|chilly|icy": {"energy": (0, 0.6), "brightness": (0.1, 0.6)},
+    "windy|wind|breezy|breeze|gusty": {"energy": (0.2, 0.8)},
+    "snow|snowy|snowfall|frosty|cold|chilly|icy|❄|⛄": {"energy": (0, 0.6), "brightness": (0.1, 0.6)},
     "fog|foggy|misty|mist|cloudy|clouds|grey|gray|overcast": {"energy": (0, 0.6), "brightness": (0, 0.5)},
-    "hot|heat|beach|pool|tropical|warm|summery|bbq|barbecue": {"brightness": (0.5, 1)},
+    "hot|heat|beach|pool|tropical|warm|summery|bbq|barbecue|🏖|🌴": {"brightness": (0.5, 1)},
     "spring|springtime": {"brightness": (0.5, 1)},
     "summer|summertime": {"energy": (0.4, 1), "brightness": (0.5, 1)},
-    "autumn|fall season|autumnal|in the fall|october|november": {"energy": (0.1, 0.6), "brightness": (0.1, 0.6)},
+    "autumn|fall|fall season|autumnal|in the fall|crisp fall|october|november|🍂|🍁": {
+        "energy": (0.1, 0.6),
+        "brightness": (0.1, 0.6),
+    },
     "winter|wintertime|december|january": {"energy": (0, 0.6), "brightness": (0, 0.6)},
-    "christmas|xmas": {},
+    "christmas|xmas|🎄": {},
 }
 """Time of day, weather and season. They narrow a mood as far as they do not contradict it."""
 
@@ -135,100 +147,63 @@ _MODIFIERS: Mapping[str, Mapping[str, Span]] = {
     "danceable|dancier|groovier|groovy|groove|grooving|rhythmic": {"danceability": (0.6, 1)},
     "acoustic|unplugged": {"acousticness": (0.5, 1)},
     "electronic sound|synthetic|electric": {"acousticness": (0, 0.4)},
-    "live recordings|live recording|concert|concerts": {"liveness": (0.6, 1)},
+    "live recordings|live recording|live version|live versions|live songs|live music|live albums|recorded live|concert|"
+    "concerts": {"liveness": (0.6, 1)},
     "spoken word|spoken": {"speechiness": (0.5, 1)},
 }
-_VOCALS = "vocals|vocal|singing|lyrics|lyric|singer|singers|voice|voices|sung|vocalist"
+_VOCALS = (
+    "vocals|vocal|singing|sing along|singalong|sing alongs|words|lyrics|lyric|singer|singers|voice|voices|sung|vocalist"
+)
 _INSTRUMENTAL = "instrumental|instrumentals|instrumental only|only instrumental|background music|wordless"
 HEARD: Mapping[str, str] = {
-    "new to me|new music|new songs|new tracks|something new|unheard|undiscovered|discover|discovery|"
-    "discoveries|"
-    "unknown songs|havent heard|ive never heard|i have never heard|never heard|i havent heard|i have not heard|not "
-    "heard "
-    "before|havent heard before|surprise me|never played": "new",
-    "old favourites|old favorites|old favourite|old favorite|forgotten favourites|forgotten favorites|forgotten|havent "
-    "heard in a while|havent heard in ages|havent heard in years|havent played in a while|havent heard for a while|"
-    "rediscover|long lost|long time no hear|old loves|not heard in a while": "forgotten",
+    "new to me|new music|new songs|new tracks|something new|unheard|undiscovered|discover|discovery|discoveries|"
+    "unknown songs|havent heard|ive never heard|i have never heard|never heard|i havent heard|i have not heard|"
+    "not heard before|havent heard before|surprise me|never played|new artists|not heard yet|havent heard yet": "new",
+    "old favourites|old favorites|old favourite|old favorite|forgotten favourites|forgotten favorites|forgotten|"
+    "rediscover|long lost|long time no hear|old loves|not heard in a while|i used to love|used to love|"
+    "i used to listen to|used to listen to|i used to play|used to play|i used to like|used to like|"
+    "i forgot|i forgot about|forgot about|ive forgotten|i have forgotten|i loved once|once loved": "forgotten",
     "favourites|favorites|favourite|favorite|my favourites|my favorites|most played|my top songs|best of mine|my hits|"
     "loved ones": "favourite",
-    "known|familiar|songs i know|i know|well known to me|already heard|heard before": "known",
+    "known|familiar|songs i know|i know|well known to me|already heard|heard before|nothing new|no new songs|"
+    "no new music|that i know": "known",
 }
 _SAVED = "liked songs|saved songs|my library|from my library|liked|saved|in my playlists|from my playlists|my likes"
 _CLEAN = "clean|family friendly|kid friendly|for kids|no swearing|without swearing|child friendly"
 _EXPLICIT = "explicit|swearing|swear words|profanity|cursing|explicit lyrics"
 ARCS: Mapping[str, str] = {
     "build up|building up|rising|getting faster|getting louder|ramp up|ramping up|warm up|warming up|slowly rising|"
-    "crescendo|rise": "rise",
+    "crescendo|energy rises|rising energy": "rise",
     "wind down|winding down|calming down|getting slower|cool down|cooling down|fade out|falling asleep|decrescendo|"
     "come down|slowing down": "fall",
     "peak|climax|with a peak|up and down": "peak",
-    "steady|even|constant|flat": "flat",
+    "steady|even energy|constant energy|flat energy|steady energy|constant pace|steady pace|no ups and downs": "flat",
 }
+ERAS: Mapping[tuple[str, ...], tuple[int | None, int | None]] = {
+    tuple(phrase.split()): span
+    for words, span in {
+        "oldies|golden oldies": (None, 45),
+        "classics|classic|old school|oldschool|throwback|throwbacks|retro|vintage": (None, 20),
+        "old songs|old music|old stuff|old tracks|old tunes|old hits": (None, 20),
+        "modern|contemporary|modern day": (15, None),
+        "recent|current|latest|newest|recently released": (2, None),
+        "new releases|new release|newly released|just released|released recently|fresh releases": (1, None),
+    }.items()
+    for phrase in phrases(words)
+}
+"""Words for times, and how many years before the present one they begin and end; None: without an end."""
+SONG_LENGTHS: Mapping[str, Span] = {
+    "short": (0.0, 3.0),
+    "shorter": (0.0, 3.0),
+    "long": (6.0, 1440.0),
+    "longer": (6.0, 1440.0),
+}
+"""Words before "songs", and the minutes of each song that they ask for."""
 LANGUAGES = (
     "english french german spanish italian portuguese swedish norwegian danish finnish dutch russian polish japanese "
     "korean chinese mandarin arabic hindi turkish greek"
 )
-NEGATIONS = _words(
-    "no not non without never dont doesnt isnt arent wont avoid except excluding minus nothing neither none skip nor"
-)
-JOINS_NEGATION = frozenset({"or", "nor"})
-LIKE = ("similar to", "sounds like", "sounding like", "in the style of", "in the vein of", "reminiscent of", "like")
-BY = ("songs by", "tracks by", "music by", "only by", "by", "from", "of")
-FILLERS = _words(
-    "a an the and or with for to of in on at my me i im ive id is are be it its this that these those some any very so "
-    "really quite rather too just please give want need wanna gonna would like make made play playing played playlist "
-    "playlists song songs track tracks music tunes tune something anything stuff mix sound sounds sounding sort kind "
-    "bit little lot lots but yet then than also still good great nice best cool vibe vibes feel feeling feelings mood "
-    "moods day days week weekend today time while when during monday tuesday wednesday thursday saturday let "
-    "lets us we you your our up down only all from by as into about around maybe most mostly more less much many "
-    "long short hour "
-    "minute second through over under out get go going have has had do does can could should will thing things one "
-    "ones here there home house style type genre genres listen listening hear hearing "
-    "what which who whom how where"
-)
-"""Words that carry no meaning here. A phrase that contains them is looked up first."""
-NUMBERS: Mapping[str, float] = {
-    name: number
-    for number, names in enumerate(
-        [
-            "zero",
-            "one a an",
-            "two couple",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ]
-    )
-    for name in names.split()
-} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90, "hundred": 100, "half": 0.5}
-DECADES: Mapping[str, int] = {
-    "twenties": 1920,
-    "thirties": 1930,
-    "forties": 1940,
-    "fifties": 1950,
-    "sixties": 1960,
-    "seventies": 1970,
-    "eighties": 1980,
-    "nineties": 1990,
-    "noughties": 2000,
-    "aughts": 2000,
-}
-GENRES = _phrases(
+GENRES = phrases(
     "rock|pop|jazz|blues|soul|funk|disco|house|techno|trance|ambient|classical|folk|country|metal|punk|reggae|ska|dub|"
     "hip hop|rap|trap|r&b|indie|alternative|grunge|electronic|edm|electro|drum and bass|dubstep|garage|synthpop|"
     "shoegaze|post rock|new wave|singer songwriter|latin|salsa|bossa nova|samba|afrobeat|gospel|opera|soundtrack|"
@@ -253,6 +228,11 @@ GENRE_SPELLINGS: Mapping[str, str] = {
     "synth pop": "synthpop",
     "electronica": "electronic",
     "dance music": "electronic",
+    "rocknroll": "rock",
+    "rock n roll": "rock",
+    "rock and roll": "rock",
+    "drum bass": "drum and bass",
+    "jungle": "drum and bass",
 }
 Kind = Literal[
     "mood",
@@ -300,22 +280,21 @@ class Meaning:
 def _listed() -> Iterator[tuple[Iterable[str], Meaning]]:
     """Phrases with their meaning; where two lists have the same phrase, the first counts."""
     yield from (([key], Meaning("mood", key)) for key in MOODS)
-    yield from ((_phrases(words), Meaning("modifier", words.split("|")[0], span)) for words, span in _MODIFIERS.items())
+    yield from ((phrases(words), Meaning("modifier", words.split("|")[0], span)) for words, span in _MODIFIERS.items())
     for names, levels in _LEVELS.items():
         axis = names.split("|")[0]
         for level, span in levels.items():
-            pairs = list(product(_phrases(level), _phrases(names)))
+            pairs = list(product(phrases(level), phrases(names)))
             both = [f"{one} {other}" for one, other in pairs] + [f"{other} {one}" for one, other in pairs]
             yield both, Meaning("modifier", f"{level.split('|')[0]} {axis}", {axis: span})
     for key, words in SYNONYMS.items():
-        yield _phrases(words), Meaning("mood", key, is_synonym=True)
-    yield from ((_phrases(words), Meaning("own", words.split("|")[0], span)) for words, span in OWN_MOODS.items())
-    yield from ((_phrases(words), Meaning("hint", words.split("|")[0], span)) for words, span in HINTS.items())
-    yield from ((_phrases(words), Meaning(kind)) for kind, words in _PLAIN.items())
-    for words, heard in HEARD.items():
-        phrases = _phrases(words)
-        yield [*phrases, *(f"i {each}" for each in phrases if each.startswith("havent"))], Meaning("heard", heard)
-    yield from ((_phrases(words), Meaning("arc", arc)) for words, arc in ARCS.items())
+        yield phrases(words), Meaning("mood", key, is_synonym=True)
+    yield from ((phrases(words), Meaning("own", words.split("|")[0], span)) for words, span in OWN_MOODS.items())
+    yield from ((phrases(words), Meaning("hint", words.split("|")[0], span)) for words, span in HINTS.items())
+    yield from ((phrases(words), Meaning(kind)) for kind, words in _PLAIN.items())
+    yield from ((phrases(words), Meaning("heard", heard)) for words, heard in HEARD.items())
+    yield UNHEARD, Meaning("heard", "forgotten")
+    yield from ((phrases(words), Meaning("arc", arc)) for words, arc in ARCS.items())
     yield LANGUAGES.split(), Meaning("language")
     yield from (([genre], Meaning("genre", genre)) for genre in GENRES)
     yield from (([spelling], Meaning("genre", genre)) for spelling, genre in GENRE_SPELLINGS.items())
@@ -323,8 +302,8 @@ def _listed() -> Iterator[tuple[Iterable[str], Meaning]]:
 
 def _known_phrases() -> dict[str, Meaning]:
     found: dict[str, Meaning] = {}
-    for phrases, meaning in _listed():
-        for phrase in phrases:
+    for listed, meaning in _listed():
+        for phrase in listed:
             found.setdefault(phrase, meaning)
     return found
 
@@ -334,5 +313,7 @@ PHRASES: Mapping[tuple[str, ...], Meaning] = MappingProxyType(
 )
 """All phrases by their words."""
 LONGEST_PHRASE = max(map(len, PHRASES))
-KNOWN_WORDS = sorted({word for phrase in PHRASES for word in phrase if len(word) > 3} - FILLERS)  # noqa: PLR2004
+WORDS_OF_PHRASES = frozenset(word for phrase in PHRASES for word in phrase)
+"""Words that are spelt right, though some mean nothing alone."""
+KNOWN_WORDS = sorted({phrase[0] for phrase in PHRASES if len(phrase) == 1 and len(phrase[0]) > 3} - FILLERS)  # noqa: PLR2004
 """Words that a misspelt word may have meant."""

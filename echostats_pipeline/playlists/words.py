@@ -12,16 +12,13 @@ from functools import cached_property
 from rapidfuzz import fuzz, process
 
 from echostats_pipeline.model.playlists import NearMiss
-from echostats_pipeline.playlists import measures
+from echostats_pipeline.playlists import grammar, measures
+from echostats_pipeline.playlists.grammar import BY, FILLERS, JOINS_NEGATION, LIKE, ONLY
 from echostats_pipeline.playlists.vocabulary import (
-    BY,
-    FILLERS,
-    JOINS_NEGATION,
     KNOWN_WORDS,
-    LIKE,
     LONGEST_PHRASE,
-    NEGATIONS,
     PHRASES,
+    WORDS_OF_PHRASES,
     Kind,
     Meaning,
     Span,
@@ -29,16 +26,23 @@ from echostats_pipeline.playlists.vocabulary import (
 
 MOST_WORDS = 200
 """Words of a text that are read."""
-BOUNDARY = ","
-"""Stands for punctuation, over which no denial reaches."""
+COMMA, STOP = ",", "."
+"""Stand for punctuation, over which no denial reaches, except from one item of a list to the next."""
 REACH = 2
 """A denial reaches so many words further."""
 TAKEN, SUGGESTED = 87.0, 72.0
 """Likeness from which an unknown word is taken for a known one, or only shown beside it."""
 LONGEST_ARTIST = 6
 FEWEST_LETTERS = 4
-_TOKEN = re.compile(r"\d*\.\d+|[^\W_]+(?:['’`&][^\W_]+)*|[,;.:!?/()\[\]\n|–—]")  # noqa: RUF001 - as people write
+LONGEST_CONNECTIVE = max(map(len, grammar.NEGATIONS | grammar.IDIOMS))
+_SYMBOLS = "\u2600-\u27bf\U0001f300-\U0001faff"
+_TOKEN = re.compile(
+    rf"\d+(?:\.\d+)?[%+]|\d*\.\d+|[^\W_]+(?:['’`&][^\W_]+)*\+?|[<>]=?|[{_SYMBOLS}]|[,;.!?/()\[\]\n|]"  # noqa: RUF001
+)
 _APOSTROPHES = str.maketrans("", "", "'’`")  # noqa: RUF001
+_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "≤": "<=", "≥": ">="})
+_REST_OF_LIST = re.compile(r"(?:(?:[^ ,.]+ ){1,3}, )*(?:[^ ,.]+ ){0,3}(?:or|nor) ")
+"""What follows a comma in ``no slow, sad or boring songs``."""
 
 
 @dataclass(frozen=True)
@@ -99,46 +103,77 @@ class ReadText:
     wishes: list[Wish] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     near: list[NearMiss] = field(default_factory=list)
+    turns: list[int] = field(default_factory=list)
+    """Wishes that the wish before turns into: "from calm to energetic"."""
+
+
+def _spelt(text: str) -> list[str]:
+    """The words of a text as they are spelt. Hyphens part words, apostrophes do not."""
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text).translate(_LETTERS).replace("\0", " "))[:MOST_WORDS]
+
+
+def _folded(word: str) -> str:
+    """A word in lower case, without accents and apostrophes; punctuation is `COMMA` or `STOP`."""
+    letters = unicodedata.normalize("NFKD", word.casefold().translate(_LETTERS))
+    plain = unicodedata.normalize("NFKC", re.sub("[\u0300-\u036f]", "", letters)).translate(_APOSTROPHES)
+    return (
+        plain
+        if plain[:1].isalnum() or len(word) > 1 or word in "<>" or re.match(f"[{_SYMBOLS}]", word)
+        else (COMMA if word == COMMA else STOP)
+    )
 
 
 def tokens(text: str) -> list[str]:
-    """The words of a text in lower case, with `BOUNDARY` for punctuation. Hyphens part words, apostrophes do not."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    found = _TOKEN.findall(folded.replace("\0", " "))
-    words = (each.translate(_APOSTROPHES) if each[0].isalnum() or len(each) > 1 else BOUNDARY for each in found)
-    return [each for each in words if each][:MOST_WORDS]
+    """The words of a text in lower case and without accents, with `COMMA` and `STOP` for punctuation."""
+    return [_folded(each) for each in _spelt(text)]
 
 
-def read_text(text: str, names: KnownNames | None = None) -> ReadText:
+def read_text(text: str, names: KnownNames | None = None, this_year: int | None = None) -> ReadText:
     """Find the wishes in a text. Unknown words are kept; no text fails."""
-    return _Reader(tokens(text), names or KnownNames()).read()
+    return _Reader(_spelt(text), names or KnownNames(), this_year).read()
 
 
 class _Reader:
     """One reading of the words of one text."""
 
-    def __init__(self, words: Sequence[str], names: KnownNames) -> None:
-        self._words = words
+    def __init__(self, spelt: Sequence[str], names: KnownNames, this_year: int | None) -> None:
+        self._spelt = spelt
+        self._words = [_folded(each) for each in spelt]
         self._names = names
+        self._this_year = this_year
         self._at = 0
         self._reach = 0  # how many words further a denial reaches
         self._denial_word = ""
         self._was_denied = False
+        self._ends: list[int] = []  # where each wish ends
         self._read = ReadText()
 
     def read(self) -> ReadText:
         while self._at < len(self._words):
             word = self._words[self._at]
-            if word in (BOUNDARY, "but"):
+            if self._was_denied and ((word == COMMA and self._goes_on()) or (word == "and" and self._adds_genre())):
+                self._at += 1
+                self._reach = REACH
+            elif word in (COMMA, STOP):
                 self._reach, self._was_denied = 0, False
                 self._at += 1
             elif not any(step() for step in self._steps()):
                 self._fall_back(word)
         return self._read
 
+    def _goes_on(self) -> bool:
+        """Whether a denial holds for the rest of a list, too: its end, "or", shows it."""
+        return _REST_OF_LIST.match(" ".join(self._words[self._at + 1 :])) is not None
+
+    def _adds_genre(self) -> bool:
+        """Whether the words are like "without jazz and rock"."""
+        return self._read.wishes[-1].kind == "genre" and self._is_genre(self._at + 1)
+
     def _steps(self) -> Iterable[Callable[[], bool]]:
         return (
+            self._connective,
             self._measure,
+            self._long_artist,
             self._compared_artist,
             self._phrase,
             self._genre,
@@ -149,30 +184,83 @@ class _Reader:
     def _found(self, length: int, wish: Wish) -> bool:
         words = " ".join(self._words[self._at : self._at + length])
         denied = self._reach > 0
+        if not denied and self._begins_turn():
+            self._read.turns.append(len(self._read.wishes))
         self._read.wishes.append(
             replace(wish, words=f"{self._denial_word} {words}" if denied else words, is_denied=denied)
         )
         self._at += length
+        self._ends.append(self._at)
         self._was_denied, self._reach = denied, 0
         return True
 
+    def _begins_turn(self) -> bool:
+        """Whether the text goes over from the wish before to the words here: "from calm to energetic"."""
+        if not self._ends or self._read.wishes[-1].is_denied:
+            return False
+        between = self._words[self._ends[-1] : self._at]
+        state = set(self._words[self._at : self._at + 2]) & grammar.STATES
+        return bool(state and set(between) & grammar.TURNS) and set(between) <= grammar.BESIDE_TURNS
+
+    def _connective(self) -> bool:
+        """Denials and idioms of several words; an exception to what was denied."""
+        word = self._words[self._at]
+        if word in grammar.EXCEPTIONS and self._was_denied:
+            self._at += 1
+            self._excepts()
+            return True
+        for length in range(min(LONGEST_CONNECTIVE, len(self._words) - self._at), 0, -1):
+            some = tuple(self._words[self._at : self._at + length])
+            if some in grammar.IDIOMS and some not in PHRASES:
+                self._at += length
+                return True
+            if length > 1 and some in grammar.NEGATIONS:
+                return self._deny(length)
+        return False
+
+    def _deny(self, length: int) -> bool:
+        self._denial_word = " ".join(self._words[self._at : self._at + length])
+        self._at += length
+        self._reach = REACH
+        return True
+
+    def _excepts(self) -> None:
+        """The tag that stays allowed though a wider one is denied."""
+        self._reach, self._was_denied = 0, False
+        before = self._read.wishes[-1]
+        if before.kind == "genre" and self._names.genres_by_words and (self._phrase() or self._genre()):
+            after = self._read.wishes[-1]
+            if after.kind == "genre" and before.value in after.value:
+                self._read.wishes[-1] = replace(after, kind="allowed")
+
+    def _long_artist(self) -> bool:
+        """An artist whose name is longer than any other phrase here."""
+        found = self._artist_at(self._at, guess=False)
+        if found is None or found[0] < 2:  # noqa: PLR2004 - several words
+            return False
+        longer = range(found[0], LONGEST_PHRASE + 1)
+        if any(tuple(self._words[self._at : self._at + length]) in PHRASES for length in longer):
+            return False
+        return self._found(found[0], Wish("", "like", found[1]))
+
     def _measure(self) -> bool:
-        found = measures.measure(self._words[self._at :])
+        found = measures.measure(self._words[self._at :], self._this_year)
         if found is None:
             return False
         length, measured = found
-        return self._found(length, Wish("", measured.kind, ranges=measured.ranges, number=measured.number))
+        return self._found(length, Wish("", measured.kind, measured.value, measured.ranges, measured.number))
 
     def _compared_artist(self) -> bool:
         """Words like "similar to", with the artist that they name."""
-        for triggers, kind in ((LIKE, "like"), (BY, "by")):
+        for triggers, kind in ((LIKE, "like"), (BY, "by"), (ONLY, "by")):
             for trigger in triggers:
                 begun = trigger.split()
                 if self._words[self._at : self._at + len(begun)] != begun:
                     continue
                 start = self._at + len(begun)
-                found = self._artist_at(start, guess=kind == "like" or trigger not in ("from", "of"))
-                if found is None:
+                guess = kind == "like" or trigger not in ("from", "of", *ONLY)
+                found = self._artist_at(start, guess=guess)
+                if found is None or (trigger in ONLY and self._means_else(start, found[0])):
                     continue
                 self._found(len(begun) + found[0], Wish("", kind, found[1]))
                 self._further_artists(kind)
@@ -180,7 +268,7 @@ class _Reader:
         return False
 
     def _further_artists(self, kind: str) -> None:
-        while self._at + 1 < len(self._words) and self._words[self._at] in ("and", "or", BOUNDARY):
+        while self._at + 1 < len(self._words) and self._words[self._at] in ("and", "or", COMMA):
             found = self._artist_at(self._at + 1, guess=False)
             if found is None or PHRASES.get(tuple(self._words[self._at + 1 : self._at + 1 + found[0]])):
                 return
@@ -199,7 +287,7 @@ class _Reader:
         if not guess:
             return None
         following = self._words[start : start + LONGEST_ARTIST]
-        end = following.index(BOUNDARY) if BOUNDARY in following else len(following)
+        end = min((following.index(each) for each in (COMMA, STOP) if each in following), default=len(following))
         for length in range(min(end, 4), 0, -1):
             some = following[:length]
             spelling = " ".join(some)
@@ -224,7 +312,9 @@ class _Reader:
         """A tag of songs that there are."""
         for length in range(min(LONGEST_PHRASE, len(self._words) - self._at), 0, -1):
             some = tuple(self._words[self._at : self._at + length])
-            if some in self._names.genres_by_words and not (length == 1 and some[0] in FILLERS | NEGATIONS):
+            if some in self._names.genres_by_words and not (
+                length == 1 and (some[0] in FILLERS or some in grammar.NEGATIONS)
+            ):
                 return self._found(length, Wish("", "genre", self._names.genres_by_words[some]))
         return False
 
@@ -233,42 +323,66 @@ class _Reader:
         found = self._artist_at(self._at, guess=False)
         if found is None:
             return False
-        some = self._words[self._at : self._at + found[0]]
-        if len(some) == 1 and (len(some[0]) <= FEWEST_LETTERS or some[0] in FILLERS | NEGATIONS):
+        if self._means_else(self._at, found[0]):
             return False
-        return self._found(found[0], Wish("", "like", found[1]))
+        self._found(found[0], Wish("", "like", found[1]))
+        if self._was_denied:
+            self._further_artists("like")
+        return True
+
+    def _means_else(self, start: int, length: int) -> bool:
+        """Whether the words of an artist's name are more likely ordinary words."""
+        some = tuple(self._words[start : start + length])
+        if length > 1:
+            return False
+        if some in PHRASES or some[0] in FILLERS or some in grammar.NEGATIONS:
+            return True
+        is_marked = len(self._words) <= 2 or (start > 0 and self._spelt[start][:1].isupper())  # noqa: PLR2004
+        return len(some[0]) <= FEWEST_LETTERS and not is_marked
 
     def _denial(self) -> bool:
         word = self._words[self._at]
-        if word in NEGATIONS or (word in JOINS_NEGATION and self._was_denied):
+        if word in JOINS_NEGATION and self._was_denied:
             self._reach = REACH
-            self._denial_word = self._denial_word if word in JOINS_NEGATION and self._was_denied else word
             self._at += 1
             return True
-        return False
+        return (word,) in grammar.NEGATIONS and self._deny(1)
 
     def _fall_back(self, word: str) -> None:
         self._at += 1
-        if word in FILLERS or word in JOINS_NEGATION:
+        if word in FILLERS or word in JOINS_NEGATION or word == "+":
+            return
+        if self._reach and self._is_genre(self._at):
+            self._read.unknown.append(f"{self._spelt[self._at - 1]} {self._spelt[self._at]}")
+            self._at += 1
+            self._reach = 0
             return
         self._reach = max(self._reach - 1, 0)
-        best = None
-        if len(word) >= FEWEST_LETTERS and not word.isdigit():
-            best = process.extractOne(word, self._names.words, scorer=fuzz.ratio, score_cutoff=SUGGESTED)
-        if best is not None and best[1] >= TAKEN:
-            taken = tuple(best[0].split())
-            meaning = PHRASES.get(taken)
-            genre = self._names.genres_by_words.get(taken)
-            self._note_near(word, best[0], best[1])
-            self._at -= 1
-            self._reach = min(self._reach + 1, REACH) if self._reach else 0
-            if meaning is not None or genre is not None:
+        if (near := self._nearest(word)) is not None:
+            known, likeness = near
+            if likeness >= TAKEN and known[0] == word[0]:
+                taken = tuple(known.split())
+                meaning, genre = PHRASES.get(taken), self._names.genres_by_words.get(taken)
+                self._note_near(word, known, likeness)
+                self._at -= 1
+                self._reach = min(self._reach + 1, REACH) if self._reach else 0
                 self._found(1, _wish(meaning) if meaning else Wish("", "genre", genre or ""))
                 return
-            self._at += 1
-        elif best is not None:
-            self._read.near.append(NearMiss(word=word, known=best[0], likeness=round(best[1], 1), taken=False))
-        self._read.unknown.append(word)
+            self._read.near.append(NearMiss(word=word, known=known, likeness=round(likeness, 1), taken=False))
+        self._read.unknown.append(self._spelt[self._at - 1].casefold())
+
+    def _is_genre(self, place: int) -> bool:
+        """Whether a tag begins at a word, so that the word before it makes another tag of it."""
+        some = tuple(self._words[place : place + 1])
+        meaning = PHRASES.get(some)
+        return some in self._names.genres_by_words or (meaning is not None and meaning.kind == "genre")
+
+    def _nearest(self, word: str) -> tuple[str, float] | None:
+        """The known word that is most like an unknown one, and how like."""
+        if len(word) < FEWEST_LETTERS or not word.isalpha() or word in WORDS_OF_PHRASES | grammar.NOT_MISSPELT:
+            return None
+        best = process.extractOne(word, self._names.words, scorer=fuzz.ratio, score_cutoff=SUGGESTED)
+        return None if best is None else (best[0], best[1])
 
     def _note_near(self, word: str, known: str, likeness: float) -> None:
         self._read.near.append(NearMiss(word=word, known=known, likeness=round(likeness, 1), taken=True))

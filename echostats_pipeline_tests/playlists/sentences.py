@@ -2,12 +2,26 @@
 
 Each line is ``sentence => expectation``. An expectation lists what differs from asking for nothing, separated by ``;``:
 ``e`` energy, ``b`` brightness and ``t`` tempo as ``low-high``; ``mood``; ``voice no`` or ``voice yes``; ``minutes``;
-``songs``; ``years``; ``tag``, ``no tag``, ``by``, ``like``, ``no artist``; ``heard``; ``saved``; ``clean``; ``arc``;
-``f`` with another feature; ``unknown``; ``near`` for a word that was taken for another; ``clash`` for contradictions;
+``songs``; ``each`` for the minutes of each song; ``years``, ``no years``; ``tag``, ``no tag``, ``may`` for what stays
+allowed; ``by``, ``like``, ``no artist``; ``heard``; ``saved``; ``clean``; ``arc``; ``f`` with another feature;
+``unknown``; ``near`` for a word that was taken for another; ``clash`` for contradictions;
 ``note`` for what cannot be done.
 """
 
-ARTISTS = ("Radiohead", "Bon Iver", "The Beatles", "Sigur Rós", "Daft Punk", "Nina Simone", "Chill", "Air", "Low")
+ARTISTS = (
+    "Radiohead",
+    "Bon Iver",
+    "The Beatles",
+    "Sigur Rós",
+    "Daft Punk",
+    "Nina Simone",
+    "Chill",
+    "Air",
+    "Low",
+    "Muse",
+    "Björk",
+    "Rage Against the Machine",
+)
 TAGS = ("indie rock", "dream pop", "jazz", "vocal jazz", "hip hop", "post-rock", "deep house", "folk", "neo-soul")
 
 TABLE = """
@@ -133,7 +147,7 @@ a couple of hours => minutes 120
 calm music for 20 minutes => mood chill; e 0-.5; b .3-.7; t 70-120; minutes 20
 20 songs => songs 20
 ten tracks => songs 10
-25 happy songs => mood happy; e .6-1; b .6-1; t 120-180; unknown 25
+25 happy songs => mood happy; e .6-1; b .6-1; t 120-180; songs 25
 80s => years 1980-1989
 the 1980s => years 1980-1989
 eighties => years 1980-1989
@@ -177,7 +191,7 @@ like Radiohed => like Radiohead; near radiohed
 not like Radiohead => no artist Radiohead
 no Radiohead => no artist Radiohead
 like Radiohead but happy => like Radiohead; mood happy; e .6-1; b .6-1; t 120-180
-like Sigur Ros => like Sigur Rós; near sigur ros
+like Sigur Ros => like Sigur Rós
 new to me => heard new
 something new => heard new
 songs I haven't heard => heard new
@@ -231,6 +245,175 @@ xyzzy => unknown xyzzy
 CALM!!! => mood chill; e 0-.5; b .3-.7; t 70-120
 calm (no vocals) => mood chill; e 0-.5; b .3-.7; t 70-120; voice no
 calm/acoustic => mood chill; e 0-.5; b .3-.7; t 70-120; f acousticness .5-1
+anything but country => no tag country
+I hate jazz => no tag jazz
+anything other than metal => no tag metal
+all but rap => no tag rap
+can't stand techno => no tag techno
+sick of pop => no tag pop
+no more jazz => no tag jazz
+less jazz => no tag jazz
+everything except metal => no tag metal
+energy > 0.7 => e .7-1
+danceability 70% => f danceability .6-.8
+80% energy => e .7-.9
+3 minute songs => each 2.5-3.5
+songs under 3 minutes => each 0-3
+at least 140bpm => t 140-200
+160 bpm or faster => t 160-200
+140+ bpm => t 140-200
+minimum 140 bpm => t 140-200
+max 90 bpm => t 60-90
+from 120 bpm up => t 120-200
+newer than 2020 => years 2021-2100
+older than 1980 => years 1900-1979
+no newer than 2000 => years 1900-2000
+released this year => years 2026-2026
+last year's hits => years 2025-2025
+older than 30 years => years 1900-1996
+deep house => tag deep house
+without drums => unknown drums
+90s hip hop for cleaning the house => mood cleaning; e .5-.95; b .4-1; tag hip hop; years 1990-1999
+spring cleaning => mood cleaning; e .5-.95; b .4-1
+sing-along => voice yes
+less energetic => e 0-.7
+less happy => b 0-.6
+more like Bon Iver, less like Muse => like Bon Iver; no artist Muse
+only Radiohead => by Radiohead
+just Radiohead => by Radiohead
+nothing but Radiohead => by Radiohead
+like Bjork => like Björk
+Rage Against the Machine => like Rage Against the Machine
+nothing new => heard known
+songs I haven't listened to in years => heard forgotten
+songs I used to love => heard forgotten
+songs I forgot about => heard forgotten
+starts calm and gets more energetic => mood chill to energetic; b .3-1; t 70-200; arc rise
+from calm to energetic => mood chill to energetic; b .3-1; t 70-200; arc rise
+calm to energetic => mood chill to energetic; b .3-1; t 70-200; arc rise
+calm to study => mood chill; mood focus; e .3-.5; b .3-.6; t 90-120
+🎉🎉🎉 => mood party; e .8-1; b .7-1; t 120-200
+💔 => mood sad; e 0-.4; b 0-.4; t 60-100
+😴 => mood sleep; e 0-.3; t 60-100
+😊 => mood happy; e .6-1; b .6-1; t 120-180
+🦄 => unknown 🦄
+wake me up => e .1-.6; b .4-1
+before bed => mood sleep; e 0-.3; t 60-100
+live versions => f liveness .6-1
+slow dance => mood slow dance; e .1-.5; t 60-100
+before the 90s => years 1900-1989
+after the 80s => years 1990-2100
+since the 80s => years 1980-2100
+pre-80s => years 1900-1979
+until the 70s => years 1900-1979
+older than the 90s => years 1900-1989
+from the nineties until today => years 1990-2100
+no slow, sad or boring songs => b .4-1; t 100-200; unknown boring
+no sad or slow songs => b .4-1; t 100-200
+non-stop party => mood party; e .8-1; b .7-1; t 120-200
+no problem =>
+not only jazz => tag jazz
+why not some jazz => tag jazz
+nothing beats jazz => tag jazz
+classic rock => tag rock; years 1900-2006
+4am => e 0-.6; b 0-.5
+3 am in Berlin => e 0-.6; b 0-.5; unknown berlin
+at 6pm => e 0-.7
+7 in the morning => e .2-.8; b .4-1
+fall playlist => e .1-.6; b .1-.6
+a crisp fall day => e .1-.6; b .1-.6
+windy => e .2-.8
+oldies => years 1900-1981
+old songs => years 1900-2006
+old school hip hop => tag hip hop; years 1900-2006
+modern => years 2011-2100
+recent => years 2024-2100
+new releases => years 2025-2100
+120 beats per minute => t 112-128
+BPM: 140 => t 132-148
+tempo: 120 => t 112-128
+energy: low => e 0-.4
+energy 20-40% => e .2-.4
+energy 5 => unknown 5; unknown energy
+0 bpm => unknown 0
+1000 bpm => unknown 1000
+2 h 30 m => minutes 150
+45-60 minutes => minutes 60
+jazz but not smooth jazz => tag jazz; unknown smooth jazz
+no rock except indie rock => may indie rock; no tag rock
+drum & bass => tag drum and bass
+rock'n'roll => tag rock
+rock n roll => tag rock
+no words => voice no
+I love Nina Simone => like Nina Simone
+I'd love some jazz => tag jazz
+house party => mood party; e .8-1; b .7-1; t 120-200
+pop the champagne => unknown champagne
+no 80s => no years 1980-1989
+not from the 80s => no years 1980-1989
+even more happy => mood happy; e .6-1; b .6-1; t 120-180
+constant rain => mood chill; e 0-.5; b .3-.7; t 70-120; unknown constant
+flat white coffee => mood chill; e 0-.5; b .3-.7; t 70-120
+rise and shine => e .1-.6; b .4-1
+start fast, end slow => mood fast to slow; t 60-180; arc fall
+begin quiet end loud => mood gentle to loud; arc rise
+Muse => like Muse
+short songs => each 0-3
+happy music no longer than 4 minutes each => mood happy; e .6-1; b .6-1; t 120-180; each 0-4
+20 best rock songs => songs 20; tag rock
+songs from 2010 onwards => years 2010-2100
+80s and up => years 1980-2100
+between 60 and 90 minutes of calm => mood chill; e 0-.5; b .3-.7; t 70-120; minutes 90
+90s and 80s => years 1980-1999
+from 1990 to 1995 => years 1990-1995
+from the 70s to the 90s => years 1970-1999
+love songs => mood romantic; e .2-.6; b .3-.8
+in the mood for love => mood romantic; e .2-.6; b .3-.8
+I'm so tired of sad songs => b .4-1
+morning coffee to wake up => mood chill; e .2-.5; b .4-.7; t 70-120
+something to dance to => mood party; e .8-1; b .7-1; t 120-200
+music to study to, no vocals => mood focus; e .3-.7; b .2-.6; t 90-130; voice no
+songs over 6 minutes => each 6-1440
+long songs => each 6-1440
+3-4 minute songs => each 3-4
+no songs over 5 minutes => each 0-5
+a bit of everything =>
+some good old rock => tag rock
+give me 2 hours of upbeat pop without rap => mood happy; e .6-1; b .6-1; t 120-180; minutes 120; no tag rap; tag pop
+music for a dinner party, not too loud => mood dinner; e .2-.6; b .4-.8
+quiet piano for reading => mood focus; e .3-.4; b .2-.6; t 90-130; tag piano
+something darker than usual => b 0-.4
+fast but not aggressive => e 0-.75; b .5-1; t 120-180
+Sunday morning jazz => e .2-.6; b .4-1; tag jazz
+I want to cry => mood sad; e 0-.4; b 0-.4; t 60-100
+make me happy => mood happy; e .6-1; b .6-1; t 120-180
+workout 150-170 bpm no pop => mood energetic; e .7-1; b .5-1; t 150-170; no tag pop
+hits of the 2000s => years 2000-2009
+90s but no grunge => no tag grunge; years 1990-1999
+chill beats => mood chill; e 0-.5; b .3-.7; t 70-120
+k-pop party => mood party; e .8-1; b .7-1; t 120-200; tag k pop
+romantic dinner, french chanson => mood dinner; mood romantic; e .2-.6; b .4-.8; note; tag chanson
+less than 100 bpm => t 60-100
+around 3 hours => minutes 180
+for a long drive at night => mood road trip; e .5-.7; b .4-.7
+happy but slow and acoustic => mood happy; e .6-1; b .6-1; t 60-100; f acousticness .5-1; clash
+songs by The Beatles but nothing from 1968 => by The Beatles; no years 1968-1968
+neither sad nor slow => b .4-1; t 100-200
+no vocals, no drums => unknown drums; voice no
+only new music => heard new
+only instrumental => voice no
+only happy songs => mood happy; e .6-1; b .6-1; t 120-180
+not Muse => no artist Muse
+without Björk and Radiohead => no artist Björk; no artist Radiohead
+anything but Radiohead => no artist Radiohead
+more energy => e .6-1
+a little energy => e 0-.4
+not much energy => e 0-.6
+lower tempo => t 60-100
+calm down after running => mood chill; mood energetic; e 0-1; b .5-.7; t 70-200; clash; unknown after
+summer 2019 => e .4-1; b .5-1; years 2019-2019
+from last summer => e .4-1; b .5-1; unknown last
+music like Radiohead but less sad => b .4-1; like Radiohead
 play me some songs =>
 =>
 """

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.playlists.candidates import Chosen, Wanted, choose, learned
 from echostats_pipeline.playlists.understanding import understand
+from echostats_pipeline.playlists.words import KnownNames
 from echostats_pipeline_tests.playlists.songs import NOW, pool_of, some_tracks, track_id
 
 TRACKS = some_tracks(600)
@@ -61,6 +62,26 @@ def test_ranges_widen_in_steps_that_are_recorded_and_then_the_playlist_stays_sho
     assert made.songs.height < 60
     assert made.note.startswith("Shorter than the 240 minutes asked for: only ")
     assert "audio features are unknown" in made.note
+
+
+def test_words_about_each_song_and_about_years_to_leave_out_choose_songs(pool: pl.DataFrame) -> None:
+    short = chosen(pool, "songs under 3 minutes", minutes=600).songs
+    assert short.height > 0
+    assert short["duration_ms"].max() <= 180_000
+    other = chosen(pool, "no 80s", minutes=600).songs
+    assert other.height > 0
+    assert other.filter(pl.col("year").is_between(1980, 1989)).is_empty()
+    assert chosen(pool, "80s", minutes=600).songs.height > 0
+
+
+def test_a_narrower_tag_may_stay_where_a_wider_one_is_left_out() -> None:
+    rock = POOL.with_columns(
+        tags=pl.when(pl.int_range(pl.len()) % 3 == 0).then(pl.lit(["indie rock"])).otherwise(["rock"])
+    )
+    kept = choose(rock, understand("no rock except indie rock", KnownNames(["rock", "indie rock"])), Wanted(), NOW)
+    assert kept.songs.height > 0
+    assert kept.songs["tags"].to_list() == [["indie rock"]] * kept.songs.height
+    assert choose(rock, understand("no rock"), Wanted(), NOW).songs.is_empty()
 
 
 def test_nothing_fits_gives_nothing() -> None:

@@ -291,7 +291,7 @@ def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipelin
     (made,) = at.collection("playlists").find({"sourceSessionId": sessions[0]["_id"]})
     assert [each["trackId"] for each in made["tracks"]] == sessions[0]["ordering"]
     query = at.collection("moodqueries").find_one({"_id": asked[0]}) or {}
-    assert (query["rawText"], query["userId"], query["modelVersion"]) == ("happy", owner, "rules-1.0")
+    assert (query["rawText"], query["userId"], query["modelVersion"]) == ("happy", owner, "rules-1.1")
     assert query["parsed"]["energyRange"] == [0.6, 1.0]
     assert at.preferences(listener) == {"energy": (0.0, 0.5)}
     disliked = made["tracks"][0]["trackId"]

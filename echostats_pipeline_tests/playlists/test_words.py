@@ -37,6 +37,10 @@ def _parts(asked: Understanding) -> Iterator[str]:
         yield f"songs {asked.songs}"
     if asked.years:
         yield f"years {asked.years[0]:.0f}-{asked.years[1]:.0f}"
+    yield from (f"no years {first:.0f}-{last:.0f}" for first, last in asked.without_years)
+    if asked.song_minutes:
+        yield f"each {_span(tuple(asked.song_minutes))}"
+    yield from (f"may {each.words}" for each in asked.understood if each.meaning.endswith("stays allowed"))
     for name, values in (
         ("tag", asked.genres),
         ("no tag", asked.without_genres),
@@ -73,7 +77,7 @@ def _span(span: tuple[float, ...]) -> str:
 @pytest.mark.parametrize(("sentence", "expected"), rows(), ids=[sentence or "nothing" for sentence, _ in rows()])
 def test_a_sentence_is_understood(sentence: str, expected: str) -> None:
     wanted = {part.strip() for part in expected.split(";") if part.strip()}
-    assert described(understand(sentence, NAMES)) == wanted
+    assert described(understand(sentence, NAMES, this_year=2026)) == wanted
 
 
 def test_the_table_has_two_hundred_sentences() -> None:
@@ -136,8 +140,12 @@ def test_what_is_said_of_words_is_what_was_done() -> None:
 
 
 def test_a_word_that_is_a_little_like_a_known_one_is_only_suggested() -> None:
-    asked = understand("houses", NAMES)
-    assert [(each.known, each.taken) for each in asked.near if not each.taken] or asked.near[0].taken
+    asked = understand("hapiness", NAMES)
+    assert [(each.known, each.taken) for each in asked.near] == [("happiness", True)]
+    for other, known in (("happen", "happier"), ("bappiness", "happiness")):
+        asked = understand(other, NAMES)
+        assert [(each.known, each.taken) for each in asked.near] == [(known, False)]
+        assert asked.unknown == [other]
     assert understand("qqqqq", NAMES).near == []
 
 
