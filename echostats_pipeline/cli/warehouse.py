@@ -5,11 +5,14 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
+from math import isfinite, isnan
 from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.lazy import LazyGroup
@@ -93,11 +96,11 @@ def query(sql: str, name: str | None, form: str | None) -> None:
         user = store.users.find(name) if store is not None and name is not None else None
         columns, rows = querying.read(connection, statement, user)
     if form == "json":
-        click.echo(json.dumps([dict(zip(columns, map(_plain, row), strict=True)) for row in rows], indent=2))
+        click.echo(json.dumps(_objects(columns, rows), indent=2, ensure_ascii=False))
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(["" if value is None else _plain(value) for value in row] for row in rows)
+        writer.writerows([_text(value) for value in row] for row in rows)
     else:
         if not console.is_terminal:
             console.width = PIPED_WIDTH
@@ -155,16 +158,56 @@ def _opened(settings: Settings, name: str | None) -> Iterator[_Opened]:
 
 
 def _print(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    table = Table(*columns)
+    table = Table(*(Column(Text(name)) for name in columns))
     for row in rows:
-        table.add_row(*("" if value is None else str(_plain(value)) for value in row))
+        table.add_row(*(Text(_text(value)) for value in row))
     console.print(table)
-    console.print(f"{len(rows):,} rows")
+    console.print(f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
+
+
+def _objects(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    """Rows as JSON has them.
+
+    Raises:
+        WarehouseError: two columns have one name.
+    """
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise WarehouseError(
+            f"Several columns are called {' and '.join(twice)}; JSON has room for one. Name them with AS.",
+            permanent=True,
+        )
+    return [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
 
 
 def _plain(value: Any) -> Any:
     """A value as JSON can hold it."""
-    return value if value is None or isinstance(value, str | int | float | bool | list | dict) else str(value)
+    match value:
+        case list():
+            return [_plain(each) for each in value]
+        case dict():
+            return {name: _plain(each) for name, each in value.items()}
+        case None | str() | int():
+            return value
+        case float() | Decimal():
+            return _number(value)
+    return str(value)
+
+
+def _number(value: float | Decimal) -> float | str:
+    """A number, or the text for one that JSON does not know."""
+    if isfinite(value):
+        return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else float(value)
+    return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _text(value: Any) -> str:
+    """A value as a cell shows it: arrays and objects as JSON, nothing for NULL."""
+    if value is None:
+        return ""
+    if isinstance(value, list | dict | bool):
+        return json.dumps(_plain(value), ensure_ascii=False)
+    return str(_plain(value) if isinstance(value, float) else value)
 
 
 def findings(store: Store, settings: Settings) -> HealthFindings:

@@ -63,6 +63,10 @@ _FAILED = {
 class Connection(Protocol):
     """What the warehouse uses of psycopg's connections."""
 
+    @property
+    def broken(self) -> bool:
+        """Whether the connection was lost."""
+
     def execute(self, query: Any, params: Any = None) -> Any:
         """Execute a statement and return its cursor."""
 

@@ -64,15 +64,45 @@ def test_a_user_is_loaded_shown_queried_and_given_a_login(installed: Installed) 
     ("sql", "word"),
     [
         ("DELETE FROM plays", "only reads"),
-        ("SELECT 1; DROP TABLE plays", "cannot insert multiple commands"),
+        ("SELECT 1; DROP TABLE plays", "more than one statement"),
         ("SELECT nothing FROM plays", 'column "nothing" does not exist'),
-        ("SELEC 1", "syntax error"),
+        ("SELEC 1", 'syntax error at or near "SELEC" (at character 1).'),
+        ("SELECT usr_id FROM plays", "Perhaps you meant"),
+        ("SELECT * FROM nope", 'relation "nope" does not exist'),
+        ("/* of all */ COPY plays TO STDOUT", "COPY is no query"),
     ],
 )
 def test_a_query_that_writes_or_is_wrong_is_refused_with_the_reason(installed: Installed, sql: str, word: str) -> None:
     result = run(installed, "warehouse", "query", sql)
     assert isinstance(result.exception, WarehouseError)
     assert word in str(result.exception)
+
+
+def test_any_value_is_printed_in_each_form(installed: Installed) -> None:
+    sql = (
+        "SELECT 'Song [feat. Bob] [/x]' AS name, array[date '2020-01-01'] AS dates, sum(2) AS total, "
+        "'NaN'::float8 AS nan, 'infinity'::timestamptz AS never, "
+        "interval '1 year 2 months' AS span, true AS yes, '{\"a\": [1.5]}'::jsonb AS j"
+    )
+    assert json.loads(said(installed, "warehouse", "query", sql, "--json")) == [
+        {
+            "name": "Song [feat. Bob] [/x]",
+            "dates": ["2020-01-01"],
+            "total": 2,
+            "nan": "NaN",
+            "never": "infinity",
+            "span": "1 year 2 mons",
+            "yes": True,
+            "j": {"a": [1.5]},
+        }
+    ]
+    row = 'Song [feat. Bob] [/x],"[""2020-01-01""]",2,NaN,infinity,1 year 2 mons,true,"{""a"": [1.5]}"'
+    assert said(installed, "warehouse", "query", sql, "--csv").splitlines()[1] == row
+    shown = said(installed, "warehouse", "query", sql)
+    assert "Song [feat. Bob] [/x]" in shown
+    assert shown.rstrip().endswith("1 row")
+    twice = run(installed, "warehouse", "query", "SELECT 1 AS a, 2 AS a", "--json")
+    assert "Several columns are called a" in str(twice.exception)
 
 
 def test_without_the_setting_or_the_package_it_says_what_to_do(
