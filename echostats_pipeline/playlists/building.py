@@ -20,8 +20,8 @@ from echostats_pipeline.model.playlists import (
 from echostats_pipeline.model.users import User
 from echostats_pipeline.playlists.candidates import Wanted, choose
 from echostats_pipeline.playlists.feedback import Learned, Said, learn, listening_events
-from echostats_pipeline.playlists.ordering import Sound, distances, flowing_order, smoothness
-from echostats_pipeline.playlists.pool import features_of
+from echostats_pipeline.playlists.flow import flowing_songs, sound_of
+from echostats_pipeline.playlists.ordering import distances, smoothness
 from echostats_pipeline.playlists.reading import Pool, read_pool
 from echostats_pipeline.playlists.reasons import hearing_of, reason_of, source_of
 from echostats_pipeline.playlists.rule_playlists import RulePlaylist
@@ -109,7 +109,7 @@ class PlaylistBuilder:
         )
         chosen = choose(pool.songs, asked, wanted, self._now)
         arc = request.arc or asked.arc or "flat"
-        ordered, smooth = _in_order(chosen.songs, arc)
+        ordered = flowing_songs(chosen, wanted, arc)
         made.understanding, made.arc, made.minutes, made.most_songs = asked, arc, minutes, songs
         made.counts, made.widened, made.note = chosen.counts, list(chosen.widened), chosen.note
         made.tracks = [
@@ -119,7 +119,7 @@ class PlaylistBuilder:
             PlaylistCandidate(spotify_id=row["track_id"], score=_score(row["score"]), reasons=[reason_of(row, asked)])
             for row in chosen.candidates.iter_rows(named=True)
         ]
-        made.smoothness = smooth
+        made.smoothness = _smoothness(ordered)
         return self._ended(made, begun)
 
     def of_mood(self, user: User, key: str) -> GeneratedPlaylist:
@@ -233,26 +233,6 @@ def _song(place: int, row: Mapping[str, object], reason: str) -> PlaylistSong:
         is_new=row["plays"] == 0 and row["skips"] == 0,
         in_ranges=bool(row["in_ranges"]),
     )
-
-
-def sound_of(songs: pl.DataFrame) -> Sound:
-    """What the order of songs depends on."""
-    artists = songs.select(pl.col("artist_name").rank("dense").cast(pl.Int64)).to_series().to_numpy()
-    return Sound(
-        features_of(songs),
-        songs["key"].fill_null(-1).cast(pl.Int64).to_numpy(),
-        songs["mode"].fill_null(1).cast(pl.Int64).to_numpy(),
-        artists,
-    )
-
-
-def _in_order(songs: pl.DataFrame, arc: Arc) -> tuple[pl.DataFrame, float | None]:
-    """Songs in a flowing order, and the mean distance between neighbours."""
-    if not songs.height:
-        return songs, None
-    order = flowing_order(sound_of(songs), arc)
-    ordered = songs[order.tolist()]
-    return ordered, _smoothness(ordered)
 
 
 def _smoothness(songs: pl.DataFrame) -> float | None:

@@ -63,10 +63,11 @@ class Chosen:
 
     Attributes:
         songs: Rows of the pool with ``score``, ``fit``, ``in_ranges``, best first.
-        candidates: The best that were considered, the same way.
+        candidates: The best that were considered, and all of `songs`, the same way.
         counts: How many songs were left after each step.
         widened: What was widened, in order.
         note: Why the playlist is shorter than asked; empty if it is not.
+        per_artist: Most songs of an artist.
     """
 
     songs: pl.DataFrame
@@ -74,6 +75,7 @@ class Chosen:
     counts: SongCounts
     widened: Sequence[str]
     note: str
+    per_artist: int
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,11 @@ def choose(pool: pl.DataFrame, asked: Understanding, wanted: Wanted, now: dateti
         picked = pick(fitting, asked, wanted)
         widened.append(said)
     counts.after_widening = fitting.height
-    return Chosen(picked, fitting.head(KEPT_CANDIDATES), counts, widened, _note(picked, asked, wanted, counts))
+    considered = fitting.filter(
+        (pl.int_range(pl.len()) < KEPT_CANDIDATES) | pl.col("track_id").is_in(picked["track_id"].implode())
+    )
+    note = _note(picked, asked, wanted, counts)
+    return Chosen(picked, considered, counts, widened, note, _per_artist(asked, fitting))
 
 
 def _asked(asked: Understanding, pool: pl.DataFrame, now: datetime) -> pl.Expr:
@@ -304,7 +310,7 @@ def pick(fitting: pl.DataFrame, asked: Understanding, wanted: Wanted) -> pl.Data
     columns = ("track_id", "artist_name", "duration_ms", (pl.col("plays") + pl.col("skips") == 0).alias("is_new"))
     rows = list(fitting.select(columns).with_row_index("at").iter_rows(named=True))
     rows.sort(key=lambda row: row["track_id"] not in wanted.pinned)
-    picking = _Picking(wanted, fitting.height if asked.artists else MOST_PER_ARTIST, wanted.songs or fitting.height)
+    picking = _Picking(wanted, _per_artist(asked, fitting), wanted.songs or fitting.height)
     strict = wanted.discover is not None
     for row in rows:
         picking.consider(row, within_share=strict)
@@ -312,6 +318,11 @@ def pick(fitting: pl.DataFrame, asked: Understanding, wanted: Wanted) -> pl.Data
         for row in rows:
             picking.consider(row, within_share=False)
     return fitting[sorted(picking.taken)]
+
+
+def _per_artist(asked: Understanding, fitting: pl.DataFrame) -> int:
+    """Most songs of an artist; all of them if artists were asked for."""
+    return fitting.height if asked.artists else MOST_PER_ARTIST
 
 
 @dataclass

@@ -105,11 +105,26 @@ def targets(energy: Floats, arc: Arc) -> Floats | None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Costs:
+class Costs:
+    """What orders of some songs cost.
+
+    Attributes:
+        apart: Songs by songs: how differently they sound.
+        energy: By song.
+        target: The energy that each place should have; None if any will do.
+        artists: A number for each song's artist.
+    """
+
     apart: Floats
     energy: Floats
     target: Floats | None
     artists: Numbers
+
+    @classmethod
+    def of_songs(cls, sound: Sound, places: Numbers, arc: Arc) -> "Costs":
+        """The costs of songs of which those at some places are to be put in order."""
+        energy = sound.energy
+        return cls(distances(sound), energy, targets(energy[places], arc), sound.artists)
 
     def of(self, orders: Numbers) -> Floats:
         """What each of some orders costs; one order in each row."""
@@ -122,6 +137,19 @@ class _Costs:
             cost = cost + TOO_CLOSE * (SAME_ARTIST_APART - gap) * close
         return np.asarray(cost)
 
+    def at_places(self, order: Numbers) -> Floats:
+        """By place and song: what the song would cost at that place of an order."""
+        cost = np.zeros((len(order), len(self.apart)))
+        cost[1:] += self.apart[order[:-1]]
+        cost[:-1] += self.apart[order[1:]]
+        if self.target is not None:
+            cost += ARC_WEIGHT * np.abs(self.energy[None, :] - self.target[:, None])
+        same = self.artists[order][:, None] == self.artists[None, :]
+        for gap in range(1, SAME_ARTIST_APART):
+            cost[gap:] += TOO_CLOSE * (SAME_ARTIST_APART - gap) * same[:-gap]
+            cost[:-gap] += TOO_CLOSE * (SAME_ARTIST_APART - gap) * same[gap:]
+        return cost
+
 
 def flowing_order(sound: Sound, arc: Arc = "flat") -> Numbers:
     """An order of all songs: the best nearest-neighbour walk, improved by turning and moving parts of it.
@@ -132,15 +160,14 @@ def flowing_order(sound: Sound, arc: Arc = "flat") -> Numbers:
     if size < 3:  # noqa: PLR2004
         target = targets(sound.energy, arc)
         return np.arange(size) if target is None else np.argsort(sound.energy, kind="stable")
-    apart = distances(sound)
-    costs = _Costs(apart, sound.energy, targets(sound.energy, arc), sound.artists)
-    starts = greedy_orders(apart, costs)
+    costs = Costs.of_songs(sound, np.arange(size), arc)
+    starts = greedy_orders(costs.apart, costs)
     best = np.argsort(costs.of(starts), kind="stable")[: STARTS if size <= FEW else 1]
-    improved = np.array([_improved(starts[each], costs) for each in best])
+    improved = np.array([better_order(starts[each], costs) for each in best])
     return np.asarray(improved[int(np.argmin(costs.of(improved)))])
 
 
-def greedy_orders(apart: Floats, costs: _Costs | None = None) -> Numbers:
+def greedy_orders(apart: Floats, costs: Costs | None = None) -> Numbers:
     """For each song, the walk from it that always goes on to the nearest song left."""
     size = len(apart)
     orders = np.empty((size, size), dtype=np.int64)
@@ -162,7 +189,8 @@ def greedy_orders(apart: Floats, costs: _Costs | None = None) -> Numbers:
     return orders
 
 
-def _improved(order: Numbers, costs: _Costs) -> Numbers:
+def better_order(order: Numbers, costs: Costs) -> Numbers:
+    """An order improved by turning and moving parts of it, until nothing helps."""
     size = len(order)
     reach = size if size <= MOST_SEARCHED else REACH
     best = float(costs.of(order[None, :])[0])
