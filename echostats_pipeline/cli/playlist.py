@@ -81,7 +81,7 @@ def playlist(
     if sum(map(bool, (text.strip(), mood, rules))) != 1:
         raise click.UsageError("Give either words, or --mood, or --rules.")
     settings = load_settings()
-    wish = Wish(text, minutes, songs, arc, discover, mood, rules)
+    wish = Wish(text, minutes, songs, arc, discover, mood, rules, to_spotify)
     with open_database(settings) as store:
         user = store.users.find(name)
         if to_spotify and not dry_run:
@@ -113,6 +113,7 @@ class Wish:
     discover: float | None
     mood: str | None
     rules: str | None
+    to_spotify: bool
 
 
 def _made(
@@ -138,11 +139,18 @@ def _made(
         read_edits(store, client, user, generator, now)
     builder = _builder(store, settings, now)
     if rules is not None:
-        made = builder.by_rules(user, rules)
+        made = builder.by_rules(user, rules, over_copy=wish.to_spotify)
     elif wish.mood:
-        made = builder.of_mood(user, wish.mood)
+        made = builder.of_mood(user, wish.mood, over_copy=wish.to_spotify)
     else:
-        request = Request(wish.text, minutes=wish.minutes, songs=wish.songs, arc=wish.arc, discover=wish.discover)
+        request = Request(
+            wish.text,
+            minutes=wish.minutes,
+            songs=wish.songs,
+            arc=wish.arc,
+            discover=wish.discover,
+            over_copy=wish.to_spotify,
+        )
         made = builder.from_words(user, request)
     if stores:
         made = builder.stored(made)

@@ -9,7 +9,7 @@ from echostats_pipeline.model.base import Document, Embedded, UtcDatetime, utc_n
 
 Arc = Literal["flat", "rise", "fall", "peak"]
 GenerationStatus = Literal["processing", "completed", "failed"]
-SongSource = Literal["history", "library", "other_users", "recommended"]
+SongSource = Literal["history", "library", "other_users", "recommended", "added"]
 EditKind = Literal["add_to_playlist", "remove_from_playlist"]
 FASTEST = 200.0
 """The tempo, in beats per minute, that counts as 1 in a feature vector."""
@@ -233,6 +233,12 @@ class PlaylistEdit(Document):
     """The generated playlist as it was written."""
     event: EditKind
     """What the user did."""
+    name: str = ""
+    """The title of an added track, as Spotify gave it; empty for a removed one, as are the next two."""
+    artist_name: str = ""
+    album_name: str = ""
+    duration_ms: int = 0
+    """Length of an added track; 0 if unknown."""
     position: int | None = None
     """Place in the playlist, from 1."""
     seen_at: UtcDatetime

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import perf_counter
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -22,8 +23,9 @@ from echostats_pipeline.playlists.candidates import Wanted, choose
 from echostats_pipeline.playlists.feedback import Learned, Said, learn, listening_events
 from echostats_pipeline.playlists.flow import flowing_songs, sound_of
 from echostats_pipeline.playlists.ordering import distances, smoothness
+from echostats_pipeline.playlists.pool import with_added
 from echostats_pipeline.playlists.reading import Pool, read_pool
-from echostats_pipeline.playlists.reasons import hearing_of, reason_of, source_of
+from echostats_pipeline.playlists.reasons import reason_of, rule_reason_of, source_of
 from echostats_pipeline.playlists.rule_playlists import RulePlaylist
 from echostats_pipeline.playlists.understanding import understand
 from echostats_pipeline.playlists.vocabulary import MOODS, Span
@@ -55,6 +57,7 @@ class Request:
         name: The name of the playlist; empty for the words.
         query_id: The application's query that asks for it.
         left_out: Songs that must not come.
+        over_copy: Whether it goes over the playlist at Spotify, where the user may have added songs: they stay.
     """
 
     text: str
@@ -66,6 +69,7 @@ class Request:
     name: str = ""
     query_id: ObjectId | None = None
     left_out: Collection[str] = ()
+    over_copy: bool = False
 
 
 class PlaylistBuilder:
@@ -94,6 +98,7 @@ class PlaylistBuilder:
         begun = perf_counter()
         learned = self._learned(user, request.generator)
         pool = self.pool(user, learned)
+        added = self._added(user, request.generator) if request.over_copy else {}
         text = request.text[:LONGEST_TEXT]
         asked = understand(text, pool.names, self._preferences(user), self._now.year)
         made = self._begun(user, request)
@@ -105,9 +110,9 @@ class PlaylistBuilder:
             discover=request.discover,
             left_out={*request.left_out, *learned.left_out},
             feedback=learned.weights,
-            pinned=self._pinned(user, request.generator),
+            pinned=added.keys(),
         )
-        chosen = choose(pool.songs, asked, wanted, self._now)
+        chosen = choose(with_added(pool.songs, added.values()), asked, wanted, self._now)
         arc = request.arc or asked.arc or "flat"
         ordered = flowing_songs(chosen, wanted, arc)
         made.understanding, made.arc, made.minutes, made.most_songs = asked, arc, minutes, songs
@@ -122,31 +127,40 @@ class PlaylistBuilder:
         made.smoothness = _smoothness(ordered)
         return self._ended(made, begun)
 
-    def of_mood(self, user: User, key: str) -> GeneratedPlaylist:
+    def of_mood(self, user: User, key: str, *, over_copy: bool = False) -> GeneratedPlaylist:
         """Make the week's playlist of a mood, storing nothing: nothing in it was in it in the last 60 days."""
         generator = f"mood:{key}"
         before = self._store.playlists.recent_tracks(user.user_id, generator, self._now - NOT_REPEATED)
-        request = Request(key, generator, songs=SONGS_OF_A_MOOD, name=MOODS[key].label, left_out=before)
+        request = Request(
+            key, generator, songs=SONGS_OF_A_MOOD, name=MOODS[key].label, left_out=before, over_copy=over_copy
+        )
         return self.from_words(user, request)
 
-    def by_rules(self, user: User, rules: RulePlaylist) -> GeneratedPlaylist:
-        """Make a rule playlist, storing nothing."""
+    def by_rules(self, user: User, rules: RulePlaylist, *, over_copy: bool = False) -> GeneratedPlaylist:
+        """Make a rule playlist, storing nothing. What the user has added at Spotify comes last if no rule fits it."""
         begun = perf_counter()
         generator = f"rule:{rules.key}"
-        pool = self.pool(user, self._learned(user, generator)).songs
-        found = rules.songs(pool, self._now, ZoneInfo(user.timezone))
+        learned = self._learned(user, generator)
+        added = self._added(user, generator) if over_copy else {}
+        pool = with_added(self.pool(user, learned).songs, added.values())
+        pool = pool.with_columns(pinned=pl.col("track_id").is_in(list(added)))
+        fitting = rules.songs(
+            pool.filter(~pl.col("track_id").is_in(list(learned.left_out))), self._now, ZoneInfo(user.timezone)
+        )
+        more = pool.filter(pl.col("pinned")).join(fitting, on="track_id", how="anti")
+        found = pl.concat([fitting.head(max(rules.limit() - more.height, 0)), more])
         made = self._begun(user, Request(rules.comment or rules.name, generator, name=rules.name))
         made.most_songs = rules.limit()
         made.counts = SongCounts(
             songs=pool.height,
             with_features=int(pool["has_features"].sum()),
             without_features=int((~pool["has_features"]).sum()),
-            fitting=found.height,
-            after_widening=found.height,
+            fitting=fitting.height,
+            after_widening=fitting.height,
         )
         made.note = "" if found.height else f"None of {pool.height:,} songs fits the rules."
         made.tracks = [
-            _song(place, {**row, "score": 0.0, "in_ranges": True}, hearing_of(row))
+            _song(place, {**row, "score": 0.0, "in_ranges": True}, rule_reason_of(row))
             for place, row in enumerate(found.iter_rows(named=True), 1)
         ]
         made.smoothness = _smoothness(found)
@@ -183,9 +197,20 @@ class PlaylistBuilder:
         out = set(learned.left_out) | set(copy.kept_out if copy else ())
         return replace(learned, left_out=out - set(copy.kept_in if copy else ()))
 
-    def _pinned(self, user: User, generator: str) -> Collection[str]:
+    def _added(self, user: User, generator: str) -> dict[str, dict[str, Any]]:
+        """What a user has added to a playlist at Spotify, by track id, as `pool.with_added` takes it."""
         copy = self._store.playlists.spotify_copy(user.user_id, generator)
-        return copy.kept_in if copy is not None else ()
+        kept = set(() if copy is None else copy.kept_in)
+        edits = {each.spotify_id: each for each in self._store.playlists.edits(user.user_id) if each.name}
+        names = ("name", "artist_name", "album_name", "duration_ms")
+        nameless = {"name": "", "artist_name": "", "album_name": "", "duration_ms": 0}
+        return {
+            each: {
+                "track_id": each,
+                **({name: getattr(edits[each], name) for name in names} if each in edits else nameless),
+            }
+            for each in sorted(kept)
+        }
 
     def _begun(self, user: User, request: Request) -> GeneratedPlaylist:
         name = request.name or " ".join(request.text.split())[:LONGEST_NAME].strip()

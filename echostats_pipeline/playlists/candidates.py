@@ -46,7 +46,7 @@ class Wanted:
         discover: Share of songs not heard before; None to let the scores decide.
         left_out: Songs that must not come, by track id.
         feedback: Songs that the user heard out (above 0) or passed over (below 0) in such playlists, by track id.
-        pinned: Songs that must stay, by track id.
+        pinned: Songs that the user has added, by track id. They come, whatever is asked.
     """
 
     minutes: float | None = 60.0
@@ -62,7 +62,7 @@ class Chosen:
     """The songs of a playlist, not in order yet.
 
     Attributes:
-        songs: Rows of the pool with ``score``, ``fit``, ``in_ranges``, best first.
+        songs: Rows of the pool with ``score``, ``fit``, ``in_ranges``, ``pinned``, best first.
         candidates: The best that were considered, and all of `songs`, the same way.
         counts: How many songs were left after each step.
         widened: What was widened, in order.
@@ -139,26 +139,31 @@ def choose(pool: pl.DataFrame, asked: Understanding, wanted: Wanted, now: dateti
         with_features=int(pool["has_features"].sum()),
         without_features=int((~pool["has_features"]).sum()),
     )
-    rows = pool.filter(_asked(asked, pool, now) & ~pl.col("track_id").is_in(list(wanted.left_out)))
+    left_out = set(wanted.left_out) - set(wanted.pinned)
+    rows = pool.with_columns(
+        pinned=pl.col("track_id").is_in(list(wanted.pinned)),
+        as_asked=_asked(asked, pool, now) & ~pl.col("track_id").is_in(list(left_out)),
+    )
     if asked.asks_sound:
-        counts.excluded = int((~rows["has_features"]).sum())
-        rows = rows.filter(pl.col("has_features"))
-        rows = rows.filter(_sung(asked.instrumental))
+        counts.excluded = int((rows["as_asked"] & ~rows["has_features"]).sum())
+        heard = pl.col("has_features") & _sung(asked.instrumental).fill_null(value=False)
+        rows = rows.with_columns(as_asked=pl.col("as_asked") & heard)
     ranges = Ranges.of(asked)
-    scored = _scored(rows.with_columns(in_ranges=ranges.hold()), pool, asked, ranges, wanted)
-    fitting = scored.filter("in_ranges")
-    counts.fitting = counts.after_widening = fitting.height
+    rows = rows.filter(pl.col("as_asked") | pl.col("pinned")).with_columns(in_ranges=pl.col("as_asked") & ranges.hold())
+    scored = _scored(rows, pool, asked, ranges, wanted)
+    fitting = scored.filter(pl.col("in_ranges") | pl.col("pinned"))
+    counts.fitting = counts.after_widening = int(fitting["in_ranges"].sum())
     picked, widened = pick(fitting, asked, wanted), list[str]()
     for said, wider in ranges.wider():
         if _is_enough(picked, wanted):
             break
-        more = scored.filter(wider.hold() | pl.col("in_ranges"))
+        more = scored.filter(pl.col("as_asked") & wider.hold() | pl.col("in_ranges") | pl.col("pinned"))
         if more.height == fitting.height:
             continue
         fitting = more.sort(pl.col("in_ranges"), "score", "track_id", descending=[True, True, False])
         picked = pick(fitting, asked, wanted)
         widened.append(said)
-    counts.after_widening = fitting.height
+        counts.after_widening = int(fitting["as_asked"].sum())
     considered = fitting.filter(
         (pl.int_range(pl.len()) < KEPT_CANDIDATES) | pl.col("track_id").is_in(picked["track_id"].implode())
     )
@@ -303,15 +308,16 @@ def learned(rows: pl.DataFrame, pool: pl.DataFrame, feedback: Mapping[str, float
 
 
 def pick(fitting: pl.DataFrame, asked: Understanding, wanted: Wanted) -> pl.DataFrame:
-    """Take the best songs, at most two of an artist, until the playlist is as long as asked.
+    """Take what the user has added, then the best songs, at most two of an artist, until it is as long as asked.
 
     With a share of new songs, songs beyond that share come only if there are too few of the other kind.
     """
-    columns = ("track_id", "artist_name", "duration_ms", (pl.col("plays") + pl.col("skips") == 0).alias("is_new"))
+    columns = ("artist_name", "duration_ms", "pinned", (pl.col("plays") + pl.col("skips") == 0).alias("is_new"))
     rows = list(fitting.select(columns).with_row_index("at").iter_rows(named=True))
-    rows.sort(key=lambda row: row["track_id"] not in wanted.pinned)
     picking = _Picking(wanted, _per_artist(asked, fitting), wanted.songs or fitting.height)
     strict = wanted.discover is not None
+    for row in filter(lambda row: row["pinned"], rows):
+        picking.take(row)
     for row in rows:
         picking.consider(row, within_share=strict)
     if wanted.discover is not None and 0 < wanted.discover < 1:
@@ -339,13 +345,18 @@ class _Picking:
 
     def consider(self, row: Mapping[str, Any], *, within_share: bool) -> None:
         """Take a song if there is room for it."""
-        artist, length, is_new = row["artist_name"], row["duration_ms"], row["is_new"]
+        length, is_new = row["duration_ms"], row["is_new"]
         if len(self.taken) >= self.most or self.left_ms < max(LATEST_SPARE_MS, length) or row["at"] in self.taken:
             return
-        if self.of_artist.get(artist, 0) >= self.per_artist:
+        if self.of_artist.get(row["artist_name"], 0) >= self.per_artist:
             return
         if within_share and not self._is_within_share(length, is_new=is_new):
             return
+        self.take(row)
+
+    def take(self, row: Mapping[str, Any]) -> None:
+        """Take a song."""
+        artist, length, is_new = row["artist_name"], row["duration_ms"], row["is_new"]
         self.taken.append(row["at"])
         self.of_artist[artist] = self.of_artist.get(artist, 0) + 1
         self.spent[is_new] += length

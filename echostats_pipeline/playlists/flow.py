@@ -127,7 +127,7 @@ def _with_exchanges(order: Numbers, exchanges: Exchanges, costs: Costs, least_sc
 def _allowed(songs: pl.DataFrame, wanted: Wanted) -> Truths:
     """Whether the song of the row may take the place of the song of the column."""
     within = songs["in_ranges"].to_numpy()
-    stays = songs["track_id"].is_in(list(wanted.pinned)).to_numpy()
+    stays = songs["pinned"].to_numpy()
     found = (within[:, None] >= within[None, :]) & ~stays[None, :]
     if wanted.discover is not None:
         new = (songs["plays"] + songs["skips"] == 0).to_numpy()

@@ -1,8 +1,9 @@
 """The songs that a playlist may be made of, with all that is known of them and of how a user hears them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -144,6 +145,42 @@ def build_pool(given: PoolInput, now: datetime, zone: ZoneInfo) -> pl.DataFrame:
         .drop("all_plays", "kept_plays")
         .sort("track_id")
     )
+
+
+def with_added(pool: pl.DataFrame, added: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """A pool with tracks that a user has added to a playlist.
+
+    What the pool has under another id gets the id that was added; other tracks come in with their names alone.
+
+    Args:
+        pool: As `build_pool` returns it.
+        added: ``track_id``, ``name``, ``artist_name``, ``album_name``, ``duration_ms``.
+    """
+    known = set(pool["track_id"])
+    names = ("track_id", "name", "artist_name", "album_name", "duration_ms")
+    schema = {name: pool.schema[name] for name in names}
+    rows = [{name: each[name] for name in names} for each in added if each["track_id"] not in known]
+    lacking = pl.DataFrame(rows, schema=schema).unique("track_id", keep="first", maintain_order=True)
+    if not lacking.height:
+        return pool
+    same = pool.join(lacking.filter(pl.col("name") != ""), on=["name", "artist_name"], suffix="_added")
+    ids = dict(same.select("track_id", "track_id_added").iter_rows())
+    renamed = pool.with_columns(pl.col("track_id").replace(ids))
+    new = lacking.filter(~pl.col("track_id").is_in(list(ids.values())))
+    filled = {
+        "artist_id": "",
+        "isrc": "",
+        "has_features": False,
+        "in_library": False,
+        "weight": 0.0,
+        "recent_plays": 0.0,
+    }
+    zeros = dict.fromkeys(("plays", "skips", "skips_30", "season_plays"), 0)
+    new = new.with_columns(
+        *(pl.lit(value).cast(pool.schema[name]).alias(name) for name, value in {**filled, **zeros}.items()),
+        tags=pl.lit([], pl.List(pl.String)),
+    )
+    return pl.concat([renamed, new], how="diagonal").sort("track_id")
 
 
 def _known_text(name: str) -> pl.Expr:

@@ -15,12 +15,25 @@ def source_of(song: Row) -> SongSource:
         return "history"
     if song["in_library"]:
         return "library"
+    if song["pinned"] and song["recommended"] is None and not song["recent_plays"]:
+        return "added"
     return "recommended" if song["recommended"] is not None else "other_users"
 
 
 def reason_of(song: Row, asked: Understanding) -> str:
     """Why a song was chosen for what a text asks for."""
-    return " ".join(part for part in (sound_of(song, asked), _likeness(song, asked), hearing_of(song)) if part)
+    parts = (_added(song), sound_of(song, asked), _likeness(song, asked), hearing_of(song))
+    return " ".join(part for part in parts if part)
+
+
+def rule_reason_of(song: Row) -> str:
+    """Why a song is in a rule playlist."""
+    return " ".join(part for part in (_added(song), hearing_of(song)) if part)
+
+
+def _added(song: Row) -> str:
+    """That the user has added the song, if so."""
+    return "You added it at Spotify." if song["pinned"] else ""
 
 
 def sound_of(song: Row, asked: Understanding) -> str:
@@ -60,6 +73,8 @@ def hearing_of(song: Row) -> str:
         return "In your library, not played yet." if not song["skips"] else "In your library, never heard to its end."
     if song["skips"]:
         return "Begun, never heard to its end."
+    if source_of(song) == "added":
+        return ""
     return "New to you: others here play it."
 
 

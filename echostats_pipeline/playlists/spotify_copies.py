@@ -85,10 +85,13 @@ def read_edits(store: Store, client: PlaylistClient, user: User, generator: str,
     try:
         if client.playlist(copy.spotify_id).get("snapshot_id") == copy.snapshot_id:
             return []
-        present = _contents(client, copy.spotify_id)
+        rows = _contents(client, copy.spotify_id)
     except NotFoundOnSpotify:
         return []
-    edits = list(_differences(copy, present, now))
+    if rows is None:
+        return []
+    present = [str(row["id"]) for row in rows]
+    edits = list(_differences(copy, rows, now))
     if edits:
         store.playlists.add_edits(user.user_id, edits)
         removed = {each.spotify_id for each in edits if each.event == "remove_from_playlist"}
@@ -100,34 +103,49 @@ def read_edits(store: Store, client: PlaylistClient, user: User, generator: str,
     return edits
 
 
-def _differences(copy: SpotifyCopy, present: Sequence[str], now: datetime) -> Iterator[PlaylistEdit]:
+def _differences(copy: SpotifyCopy, rows: Sequence[dict[str, Any]], now: datetime) -> Iterator[PlaylistEdit]:
     if copy.playlist_id is None:
         return
     before = {track_id: place for place, track_id in enumerate(copy.track_ids, 1)}
-    after = {track_id: place for place, track_id in enumerate(present, 1)}
+    after = {str(row["id"]): place for place, row in enumerate(rows, 1)}
+    tracks = {str(row["id"]): row for row in rows}
     for track_id in sorted(before.keys() ^ after.keys()):
         yield PlaylistEdit(
             user_id=copy.user_id,
             spotify_id=track_id,
             playlist_id=copy.playlist_id,
             event="remove_from_playlist" if track_id in before else "add_to_playlist",
+            **({} if track_id in before else _names_of(tracks[track_id])),
             position=before.get(track_id, after.get(track_id)),
             seen_at=now,
         )
 
 
-def _contents(client: PlaylistClient, playlist_id: str) -> list[str]:
-    """The ids of the tracks of a playlist, in order; rows without a track of Spotify's are left out."""
-    found: list[str] = []
+def _names_of(track: dict[str, Any]) -> dict[str, Any]:
+    artists, album = track.get("artists") or [{}], track.get("album") or {}
+    return {
+        "name": track.get("name") or "",
+        "artist_name": artists[0].get("name") or "",
+        "album_name": album.get("name") or "",
+        "duration_ms": track.get("duration_ms") or 0,
+    }
+
+
+def _contents(client: PlaylistClient, playlist_id: str) -> list[dict[str, Any]] | None:
+    """The tracks of a playlist, in order; None if Spotify does not show them.
+
+    Rows without a track of Spotify's are left out: episodes, and files of the user, which no application can write.
+    """
+    found: list[dict[str, Any]] = []
     offset: int | None = 0
     while offset is not None:
         page = client.playlist_items(playlist_id, offset)
         if page is None:
-            return found
+            return None
         for row in page.entries:
             item = (row or {}).get("item") or (row or {}).get("track") or {}
-            if item.get("id"):
-                found.append(item["id"])
+            if item.get("id") and item.get("type", "track") == "track":
+                found.append(item)
         offset = page.following
     return found
 
@@ -204,9 +222,14 @@ def _written(client: PlaylistClient, playlist_id: str, uris: Sequence[str]) -> s
         snapshot = client.replace_items(playlist_id, uris[:MOST_AT_ONCE])
         for start in range(MOST_AT_ONCE, len(uris), MOST_AT_ONCE):
             snapshot = client.add_items(playlist_id, uris[start : start + MOST_AT_ONCE])
-        if len(uris) <= MOST_AT_ONCE or len(_contents(client, playlist_id)) == len(uris):
+        if len(uris) <= MOST_AT_ONCE or _length(client, playlist_id) in (None, len(uris)):
             return snapshot
     raise SpotifyResponseError("Spotify has other songs in the playlist than it was given.", status_code=200)
+
+
+def _length(client: PlaylistClient, playlist_id: str) -> int | None:
+    rows = _contents(client, playlist_id)
+    return None if rows is None else len(rows)
 
 
 def _description(made: GeneratedPlaylist, token: str) -> str:

@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echostats_pipeline.playlists.candidates import Chosen, Wanted, choose, learned
+from echostats_pipeline.playlists.flow import flowing_songs
+from echostats_pipeline.playlists.pool import with_added
+from echostats_pipeline.playlists.reasons import reason_of, source_of
 from echostats_pipeline.playlists.understanding import understand
 from echostats_pipeline.playlists.words import KnownNames
 from echostats_pipeline_tests.playlists.songs import NOW, pool_of, some_tracks, track_id
@@ -156,6 +159,28 @@ def test_pinned_songs_come_and_left_out_ones_do_not(pool: pl.DataFrame) -> None:
     again = chosen(pool, "jazz", songs=10, minutes=None, left_out=first[:3], pinned=[last]).songs["track_id"].to_list()
     assert last in again
     assert not set(first[:3]) & set(again)
+
+
+def test_songs_that_the_user_has_added_stay_whatever_is_asked(pool: pl.DataFrame) -> None:
+    loud, unknown = pool.sort("energy", descending=True, nulls_last=True)["track_id"][0], track_id(0)
+    added = [
+        {"track_id": "x" * 22, "name": "Elsewhere", "artist_name": "Nobody", "album_name": "", "duration_ms": 200_000},
+        {"track_id": "y" * 22, "name": "Song 9", "artist_name": "Artist 3", "album_name": "", "duration_ms": 1},
+    ]
+    pinned = [loud, unknown, *(each["track_id"] for each in added)]
+    wider = with_added(pool, added)
+    wanted = Wanted(minutes=None, songs=12, discover=0.0, left_out=[loud], pinned=pinned)
+    made = choose(wider, understand("calm, energy below 0.4"), wanted, NOW)
+    ordered = flowing_songs(made, wanted, "flat")
+    assert set(pinned) <= set(ordered["track_id"])
+    assert (ordered.height, ordered.filter("in_ranges").height) == (12, 12 - len({*pinned} - {"y" * 22}) - 1)
+    assert track_id(9) not in wider["track_id"]
+    assert wider.height == pool.height + 1
+    again = choose(wider, understand("calm"), Wanted(minutes=1, pinned=pinned), NOW).songs
+    assert set(again["track_id"]) == set(pinned)
+    rows = {row["track_id"]: row for row in ordered.iter_rows(named=True)}
+    assert reason_of(rows["x" * 22], understand("")) == "You added it at Spotify."
+    assert source_of(rows["x" * 22]) == "added"
 
 
 def test_the_order_of_rows_does_not_matter(pool: pl.DataFrame) -> None:

@@ -77,7 +77,7 @@ def written(pipeline: Pipeline, user: User, text: str = CALM, **how: Any) -> Gen
     now = pipeline.installation.now()
     with pipeline.installation.client(user) as client:
         read_edits(pipeline.store, client, user, "words", now)
-        made = builder(pipeline).from_words(user, Request(text, **how))
+        made = builder(pipeline).from_words(user, Request(text, over_copy=True, **how))
         return write_to_spotify(pipeline.store, client, user, builder(pipeline).stored(made), now)
 
 
@@ -128,6 +128,7 @@ def test_one_private_playlist_is_written_and_overwritten_and_edits_are_obeyed(
     assert again.spotify_id == made.spotify_id
     assert named(theirs) == [made.spotify_id]
     assert gone not in ids(again)
+    assert (new in ids(again), named_reason(again, new).split(".")[0]) == (True, "You added it at Spotify")
     edits = {(each.event, each.spotify_id) for each in pipeline.store.playlists.edits(listener.user_id)}
     assert edits == {("remove_from_playlist", gone), ("add_to_playlist", new)}
     long = long_one(pipeline, listener)
@@ -137,6 +138,11 @@ def test_one_private_playlist_is_written_and_overwritten_and_edits_are_obeyed(
     assert len(ids(long)) == 230
     logged = pipeline.store.db["api_logs"].distinct("method", {"user_id": listener.user_id})
     assert {"POST", "PUT"} <= set(logged)
+
+
+def named_reason(made: GeneratedPlaylist, track_id: str) -> str:
+    """Why a track is in a playlist."""
+    return next(track.reason for track in made.tracks if track.spotify_id == track_id)
 
 
 def test_a_crash_between_creating_and_storing_leaves_no_second_playlist(
@@ -386,16 +392,31 @@ def test_a_run_shows_the_playlist_as_a_table_and_a_picture(pipeline: Pipeline, l
     assert made.tracks
 
 
-def test_a_week_has_six_moods_and_four_rule_playlists_and_repeats_nothing(pipeline: Pipeline, listener: User) -> None:
-    for _ in range(2):
-        assert pipeline.run("weekly_playlists", partition_key=listener.partition_key).success
-    made = pipeline.store.playlists.of(listener.user_id)
-    assert len(made) == 20
-    assert not any(each.spotify_id for each in made)
+def test_a_week_is_written_only_if_the_settings_say_so_repeats_nothing_and_obeys_edits(
+    pipeline: Pipeline, listener: User, theirs: spotipy.Spotify
+) -> None:
+    assert pipeline.run("weekly_playlists", partition_key=listener.partition_key).success
+    first = pipeline.store.playlists.of(listener.user_id)
+    assert len(first) == 10
+    assert named(theirs) == []
+    environ = {**pipeline.installation.environ, "ECHOSTATS_PLAYLISTS_TO_SPOTIFY": "on"}
+    on = replace(pipeline, installation=replace(pipeline.installation, environ=environ))
+    assert on.run("weekly_playlists", partition_key=listener.partition_key).success
+    second = pipeline.store.playlists.of(listener.user_id)[10:]
     for mood in ("happy", "sad", "energetic", "chill", "focus", "party"):
-        of_mood = [set(ids(each)) for each in made if each.generator == f"mood:{mood}"]
+        of_mood = [set(ids(each)) for each in (*first, *second) if each.generator == f"mood:{mood}"]
         assert of_mood[0] & of_mood[1] == set()
-    assert all(len(each.tracks) <= 50 for each in made)
+    assert all(len(each.tracks) <= 50 for each in (*first, *second))
+    made = [each for each in second if each.tracks]
+    assert len(named(theirs)) == len(made) == len({each.spotify_id for each in made})
+    by_rule = next(each for each in made if each.generator == "rule:new_this_month")
+    gone = ids(by_rule)[0]
+    new = next(each for each in pipeline.store.db["tracks"].distinct("spotify_id") if each not in ids(by_rule))
+    theirs.playlist_remove_all_occurrences_of_items(by_rule.spotify_id, [gone])
+    theirs.playlist_add_items(by_rule.spotify_id, [f"spotify:track:{new}"])
+    assert on.run("weekly_playlists", partition_key=listener.partition_key).success
+    last = rows(theirs, by_rule.spotify_id)
+    assert (gone in last, last[-1], len(last)) == (False, new, 50)
 
 
 def test_the_week_begins_on_monday_in_the_zone_of_each_user() -> None:
@@ -411,13 +432,3 @@ def test_the_week_begins_on_monday_in_the_zone_of_each_user() -> None:
 
     assert keys(sunday) == {f"ann-123456@{date(2026, 3, 16)}", f"bob-123456@{date(2026, 3, 9)}"}
     assert keys(sunday + timedelta(days=1)) == {f"{key}@{date(2026, 3, 16)}" for key in order}
-
-
-def test_the_week_is_written_to_spotify_only_if_the_settings_say_so(
-    pipeline: Pipeline, listener: User, theirs: spotipy.Spotify
-) -> None:
-    environ = {**pipeline.installation.environ, "ECHOSTATS_PLAYLISTS_TO_SPOTIFY": "on"}
-    on = replace(pipeline, installation=replace(pipeline.installation, environ=environ))
-    assert on.run("weekly_playlists", partition_key=listener.partition_key).success
-    made = [each for each in pipeline.store.playlists.of(listener.user_id) if each.tracks]
-    assert len(named(theirs)) == len(made) == len({each.spotify_id for each in made})

@@ -131,7 +131,14 @@ def _of_words(
     from echostats_pipeline.playlists.spotify_copies import read_edits, write_to_spotify  # noqa: PLC0415
 
     arc: Arc | None = config.arc or None
-    request = Request(config.text, minutes=config.minutes, songs=config.songs, arc=arc, discover=config.discover)
+    request = Request(
+        config.text,
+        minutes=config.minutes,
+        songs=config.songs,
+        arc=arc,
+        discover=config.discover,
+        over_copy=config.write_to_spotify,
+    )
     if not config.write_to_spotify:
         return builder.stored(builder.from_words(user, request))
     with spotify.client(user) as client:
@@ -157,12 +164,12 @@ def _of_the_week(
     if writes:
         try:
             with spotify.client(user) as client:
-                for key in MOODS:
-                    read_edits(store.get(), client, user, f"mood:{key}", clock.now())
+                for generator in (*(f"mood:{key}" for key in MOODS), *(f"rule:{key}" for key in READY_MADE)):
+                    read_edits(store.get(), client, user, generator, clock.now())
         except SpotifyError as error:  # the playlists are made all the same
             failure = error
-    made = [builder.stored(builder.of_mood(user, key)) for key in MOODS]
-    made += [builder.stored(builder.by_rules(user, rules)) for rules in READY_MADE.values()]
+    made = [builder.stored(builder.of_mood(user, key, over_copy=writes)) for key in MOODS]
+    made += [builder.stored(builder.by_rules(user, rules, over_copy=writes)) for rules in READY_MADE.values()]
     if failure is not None:
         raise failure
     if not writes:
