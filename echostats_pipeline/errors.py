@@ -107,13 +107,12 @@ class WaitRequired(SpotifyError):  # noqa: N818 - it asks to wait; nothing is wr
         family: Which calls must wait: those of a family of endpoints, or all calls (`APP_FAMILY`).
         until: When the next call may be made; an aware datetime.
         reason: The reason, in words.
+        wait: What must wait until when and why, in a sentence.
     """
 
     def __init__(self, family: str, until: datetime, reason: str) -> None:
-        super().__init__(
-            f"No {family} calls before {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: {reason}. "
-            "Missing data is read automatically after that."
-        )
+        self.wait = f"No {family} calls before {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: {reason}."
+        super().__init__(f"{self.wait} Missing data is read automatically after that.")
         self.family = family
         self.until = until
         self.reason = reason

@@ -26,12 +26,11 @@ from echostats_pipeline.storage.store import Store
 if TYPE_CHECKING:
     from echostats_pipeline.playlists.building import PlaylistBuilder
     from echostats_pipeline.playlists.rule_playlists import RulePlaylist
-    from echostats_pipeline.spotify.client import SpotifyClient
 
 MOOD_KEYS = ("happy", "sad", "energetic", "chill", "focus", "party")
 READY_RULES = ("forgotten_favourites", "this_season_last_year", "never_finished", "new_this_month")
 BLOCKS = "▁▂▃▄▅▆▇█"
-MOST_CANDIDATES_SHOWN = 30
+MOST_MINUTES = 1440
 
 
 class Share(click.ParamType[float]):
@@ -51,10 +50,26 @@ class Share(click.ParamType[float]):
         return share
 
 
+class Minutes(click.ParamType[float]):
+    """A duration of a playlist, at most a day."""
+
+    name = "minutes"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The minutes."""
+        try:
+            minutes = float(str(value))
+        except ValueError:
+            minutes = 0.0
+        if not 1 <= minutes <= MOST_MINUTES:
+            self.fail(f"{value} is not a number from 1 to {MOST_MINUTES}.", param, ctx)
+        return minutes
+
+
 @click.command()
 @click.argument("text", required=False, default="")
 @user_option("User of the playlist")
-@click.option("--minutes", type=click.FloatRange(1, 1440), help="Longest duration; 60 unless the words say it.")
+@click.option("--minutes", type=Minutes(), help="Longest duration; 60 unless the words say it.")
 @click.option("--songs", type=click.IntRange(1, 500), help="Number of songs, instead of a duration.")
 @click.option("--arc", type=click.Choice(["flat", "rise", "fall", "peak"]), help="How the energy runs.")
 @click.option("--discover", type=Share(), help="Share of songs that the user has not heard, like 30%.")
@@ -84,14 +99,16 @@ def playlist(
     wish = Wish(text, minutes, songs, arc, discover, mood, rules, to_spotify)
     with open_database(settings) as store:
         user = store.users.find(name)
-        if to_spotify and not dry_run:
-            with open_client(settings, store, user, utc_now) as client:
-                made = _made(store, settings, user, wish, client)
-        else:
-            made = _made(store, settings, user, wish, None, stores=not dry_run)
+        made, failure = _made(store, settings, user, wish, stores=not dry_run)
     if as_json:
         click.echo(json.dumps(_as_json(made), ensure_ascii=False, indent=2))
-        return
+    else:
+        _print(user, made, stored=not dry_run)
+    if failure:
+        raise EchostatsError(failure)
+
+
+def _print(user: User, made: GeneratedPlaylist, *, stored: bool) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH
@@ -99,7 +116,7 @@ def playlist(
     if made.spotify_id:
         console.print(Text(f"Written to Spotify: https://open.spotify.com/playlist/{made.spotify_id}"))
     else:
-        console.print(Text("Nothing was stored." if dry_run else "Stored."))
+        console.print(Text("Stored." if stored else "Nothing was stored."))
 
 
 @dataclass(frozen=True)
@@ -116,45 +133,35 @@ class Wish:
     to_spotify: bool
 
 
-def _made(
-    store: Store,
-    settings: Settings,
-    user: User,
-    wish: Wish,
-    client: "SpotifyClient | None",
-    *,
-    stores: bool = True,
-) -> GeneratedPlaylist:
-    """Make a playlist, store it, and write it to Spotify if there is a client.
+def _made(store: Store, settings: Settings, user: User, wish: Wish, *, stores: bool) -> tuple[GeneratedPlaylist, str]:
+    """Make a playlist, and store it and write it to Spotify if so wished; with it, why it was not written.
 
     What the user has changed at Spotify is read first, so that the new playlist obeys it.
     """
     from echostats_pipeline.playlists.building import Request  # noqa: PLC0415 - needs numpy
-    from echostats_pipeline.playlists.spotify_copies import read_edits, write_to_spotify  # noqa: PLC0415
+    from echostats_pipeline.playlists.spotify_copies import make_and_write  # noqa: PLC0415
 
     now = utc_now()
     rules = _rules(wish.rules) if wish.rules else None
     generator = f"rule:{rules.key}" if rules else f"mood:{wish.mood}" if wish.mood else "words"
-    if client is not None:
-        read_edits(store, client, user, generator, now)
-    builder = _builder(store, settings, now)
-    if rules is not None:
-        made = builder.by_rules(user, rules, over_copy=wish.to_spotify)
-    elif wish.mood:
-        made = builder.of_mood(user, wish.mood, over_copy=wish.to_spotify)
-    else:
+
+    def make() -> GeneratedPlaylist:
+        builder, over = _builder(store, settings, now), wish.to_spotify
+        if rules is not None:
+            return builder.by_rules(user, rules, over_copy=over)
+        if wish.mood:
+            return builder.of_mood(user, wish.mood, over_copy=over)
         request = Request(
-            wish.text,
-            minutes=wish.minutes,
-            songs=wish.songs,
-            arc=wish.arc,
-            discover=wish.discover,
-            over_copy=wish.to_spotify,
+            wish.text, minutes=wish.minutes, songs=wish.songs, arc=wish.arc, discover=wish.discover, over_copy=over
         )
-        made = builder.from_words(user, request)
-    if stores:
-        made = builder.stored(made)
-    return write_to_spotify(store, client, user, made, now) if client is not None and made.tracks else made
+        return builder.from_words(user, request)
+
+    if not stores:
+        return make(), ""
+    if not wish.to_spotify:
+        return store.playlists.put(make()), ""
+    done = make_and_write(store, open_client(settings, store, user, utc_now), user, generator, make, now)
+    return done.made, done.said
 
 
 def _builder(store: Store, settings: Settings, now: datetime) -> "PlaylistBuilder":

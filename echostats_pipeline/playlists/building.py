@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from time import perf_counter
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -36,7 +36,7 @@ WORDS = "words"
 DEFAULT_MINUTES = 60.0
 SONGS_OF_A_MOOD = 50
 NOT_REPEATED = timedelta(days=60)
-"""A song comes back into the playlist of a mood after this time."""
+"""A song comes back into playlists of moods after this time."""
 REMEMBERED = timedelta(days=365)
 """Feedback in older playlists does not count: after twelve half-lives it weighs nothing."""
 LONGEST_NAME = 100
@@ -128,13 +128,27 @@ class PlaylistBuilder:
         return self._ended(made, begun)
 
     def of_mood(self, user: User, key: str, *, over_copy: bool = False) -> GeneratedPlaylist:
-        """Make the week's playlist of a mood, storing nothing: nothing in it was in it in the last 60 days."""
-        generator = f"mood:{key}"
-        before = self._store.playlists.recent_tracks(user.user_id, generator, self._now - NOT_REPEATED)
+        """Make the week's playlist of a mood, storing nothing.
+
+        Nothing in it was in the playlist of any mood in the last 60 days. If too few songs would fit, nothing in it was
+        in the playlist of this mood. Playlists that were replaced in their week do not count.
+        """
+        generator, zone = f"mood:{key}", ZoneInfo(user.timezone)
+        last: dict[tuple[str, date], set[str]] = {}
+        for made_by, at, tracks in self._store.playlists.mood_tracks(user.user_id, self._now - NOT_REPEATED):
+            last[made_by, _monday(at, zone)] = tracks
+        last.pop((generator, _monday(self._now, zone)), None)
+        own = set().union(*(tracks for (made_by, _), tracks in last.items() if made_by == generator))
         request = Request(
-            key, generator, songs=SONGS_OF_A_MOOD, name=MOODS[key].label, left_out=before, over_copy=over_copy
+            key,
+            generator,
+            songs=SONGS_OF_A_MOOD,
+            name=MOODS[key].label,
+            left_out=own.union(*last.values()),
+            over_copy=over_copy,
         )
-        return self.from_words(user, request)
+        made = self.from_words(user, request)
+        return self.from_words(user, replace(request, left_out=own)) if made.widened or made.note else made
 
     def by_rules(self, user: User, rules: RulePlaylist, *, over_copy: bool = False) -> GeneratedPlaylist:
         """Make a rule playlist, storing nothing. What the user has added at Spotify comes last if no rule fits it."""
@@ -231,6 +245,12 @@ class PlaylistBuilder:
         made.error = "" if made.tracks else made.note or "No song fits."
         made.took_ms = round((perf_counter() - begun) * 1000)
         return made
+
+
+def _monday(at: datetime, zone: ZoneInfo) -> date:
+    """The Monday with which the local week of an instant begins."""
+    day = at.astimezone(zone).date()
+    return day - timedelta(days=day.weekday())
 
 
 def _score(value: float) -> float:

@@ -209,10 +209,9 @@ def better_order(order: Numbers, costs: Costs) -> Numbers:
 
 def _variants(order: Numbers, place: int, reach: int) -> Numbers:
     """The order with the part from a place to each later one turned around, and with one song moved there."""
-    size = len(order)
-    ends = range(place + 1, min(size, place + reach))
-    rows = [np.concatenate([order[:place], order[place : end + 1][::-1], order[end + 1 :]]) for end in ends]
-    rest = np.delete(order, place)
-    low, high = max(place - reach, 0), min(size, place + reach)
-    rows += [np.insert(rest, to, order[place]) for to in range(low, high)]
-    return np.array(rows)
+    size, at = len(order), np.arange(len(order))[None, :]
+    ends = np.arange(place + 1, min(size, place + reach))[:, None]
+    turned = order[np.where((at >= place) & (at <= ends), place + ends - at, at)]
+    rest, to = np.delete(order, place), np.arange(max(place - reach, 0), min(size, place + reach))[:, None]
+    moved = np.where(at == to, order[place], rest[np.clip(np.where(at < to, at, at - 1), 0, size - 2)])
+    return np.concatenate([turned, moved])

@@ -11,10 +11,19 @@ Nothing is lost and nothing is left over:
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from echostats_pipeline.errors import InsufficientScope, NotFoundError, NotFoundOnSpotify, SpotifyResponseError
+from echostats_pipeline.errors import (
+    InsufficientScope,
+    NotFoundError,
+    NotFoundOnSpotify,
+    SpotifyError,
+    SpotifyResponseError,
+    WaitRequired,
+)
 from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistEdit, SpotifyCopy
 from echostats_pipeline.model.users import User
 from echostats_pipeline.storage.store import Store
@@ -72,6 +81,52 @@ def may_write(store: Store, user: User) -> bool:
         return SCOPE in store.users.tokens(user.user_id).scope.split()
     except NotFoundError:
         return False
+
+
+@dataclass(frozen=True)
+class Written:
+    """A playlist that was made and stored.
+
+    Attributes:
+        made: The playlist.
+        failure: Why it was not written to Spotify; None if it was, or if it has no songs.
+    """
+
+    made: GeneratedPlaylist
+    failure: SpotifyError | None = None
+
+    @property
+    def said(self) -> str:
+        """The failure in sentences; empty if there is none."""
+        if self.failure is None:
+            return ""
+        why = self.failure.wait if isinstance(self.failure, WaitRequired) else str(self.failure)
+        return f"It was made and stored, but not written to Spotify. {why}"
+
+
+def make_and_write(
+    store: Store,
+    client: AbstractContextManager[PlaylistClient],
+    user: User,
+    generator: str,
+    make: Callable[[], GeneratedPlaylist],
+    now: datetime,
+) -> Written:
+    """Make a playlist that obeys what the user has changed at Spotify, store it, and write it there.
+
+    If Spotify refuses or cannot be reached, it is made and stored all the same. If what the user has changed could not
+    be read, nothing is written over it.
+    """
+    made: GeneratedPlaylist | None = None
+    try:
+        with client as opened:
+            if not may_write(store, user):
+                raise InsufficientScope(NO_CONSENT.format(user.partition_key), status_code=403)
+            read_edits(store, opened, user, generator, now)
+            made = store.playlists.put(make())
+            return Written(write_to_spotify(store, opened, user, made, now) if made.tracks else made)
+    except SpotifyError as error:
+        return Written(made or store.playlists.put(make()), error)
 
 
 def read_edits(store: Store, client: PlaylistClient, user: User, generator: str, now: datetime) -> list[PlaylistEdit]:

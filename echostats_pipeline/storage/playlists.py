@@ -65,10 +65,19 @@ class PlaylistStore:
         query = {"user_id": user_id, "query_id": {"$ne": None}, "status": {"$ne": "processing"}}
         return set(self._db["generated_playlists"].distinct("query_id", query))
 
-    def recent_tracks(self, user_id: str, generator: str, since: datetime) -> set[str]:
-        """Tracks that a generator has used for a user since an instant."""
-        query = {"user_id": user_id, "generator": generator, "created_at": {"$gte": since}, "status": "completed"}
-        return set(self._db["generated_playlists"].distinct("tracks.spotify_id", query))
+    def mood_tracks(self, user_id: str, since: datetime) -> list[tuple[str, datetime, set[str]]]:
+        """Generator, instant and tracks of the playlists of moods that were made since an instant, the oldest first."""
+        query = {
+            "user_id": user_id,
+            "generator": {"$regex": "^mood:"},
+            "created_at": {"$gte": since},
+            "status": "completed",
+        }
+        fields = {"generator": 1, "created_at": 1, "tracks.spotify_id": 1}
+        found = self._db["generated_playlists"].find(query, fields).sort([("created_at", 1), ("_id", 1)])
+        return [
+            (each["generator"], each["created_at"], {track["spotify_id"] for track in each["tracks"]}) for each in found
+        ]
 
     def spotify_copy(self, user_id: str, generator: str) -> SpotifyCopy | None:
         """The playlist at Spotify of a user and generator; None if there is none."""

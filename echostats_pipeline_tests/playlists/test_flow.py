@@ -10,7 +10,7 @@ import pytest
 import spotipy
 from bson import ObjectId
 
-from echostats_pipeline.errors import InsufficientScope, SpotifyUnavailable
+from echostats_pipeline.errors import InsufficientScope, SpotifyUnavailable, WaitRequired
 from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart, waiting_users
 from echostats_pipeline.marts.playlist_generator.database import OWNED, database, track_object_id, user_object_id
 from echostats_pipeline.model.playlists import GeneratedPlaylist
@@ -19,8 +19,9 @@ from echostats_pipeline.orchestration.automation.mart_sensors import unanswered_
 from echostats_pipeline.orchestration.automation.run_requests import weekly_requests
 from echostats_pipeline.playlists.building import PlaylistBuilder, Request
 from echostats_pipeline.playlists.rule_playlists import RulePlaylist
-from echostats_pipeline.playlists.spotify_copies import read_edits, write_to_spotify
+from echostats_pipeline.playlists.spotify_copies import make_and_write, read_edits, write_to_spotify
 from echostats_pipeline.settings import load_settings
+from echostats_pipeline.spotify.client import SpotifyClient
 from echostats_pipeline.storage.indexes import ensure_indexes, index_problems
 from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.store import Store
@@ -197,7 +198,11 @@ def test_without_the_consent_nothing_is_written_and_everything_else_works(pipeli
     )
     with pytest.raises(InsufficientScope, match="connect --playlists"):
         written(pipeline, listener, songs=5)
-    (made,) = pipeline.store.playlists.of(listener.user_id)
+    made = pipeline.store.playlists.of(listener.user_id)[0]
+    client = pipeline.installation.client(listener)
+    done = make_and_write(pipeline.store, client, listener, "words", lambda: made, NOW)
+    assert "not written to Spotify. The consent of " in done.said
+    assert done.made == made
     assert (made.status, made.spotify_id, len(made.tracks)) == ("completed", "", 5)
 
 
@@ -399,6 +404,14 @@ def test_a_week_is_written_only_if_the_settings_say_so_repeats_nothing_and_obeys
     first = pipeline.store.playlists.of(listener.user_id)
     assert len(first) == 10
     assert named(theirs) == []
+    pipeline.store.db["generated_playlists"].update_many({}, {"$set": {"created_at": NOW - timedelta(days=7)}})
+    by_rule = next(each for each in first if each.generator == "rule:new_this_month")
+    with pipeline.installation.client(listener) as client:
+        by_rule = write_to_spotify(pipeline.store, client, listener, by_rule, NOW)
+    gone, known = ids(by_rule)[0], pipeline.store.db["tracks"].distinct("spotify_id")
+    new = next(each for each in known if each not in ids(by_rule))
+    theirs.playlist_remove_all_occurrences_of_items(by_rule.spotify_id, [gone])
+    theirs.playlist_add_items(by_rule.spotify_id, [f"spotify:track:{new}"])
     environ = {**pipeline.installation.environ, "ECHOSTATS_PLAYLISTS_TO_SPOTIFY": "on"}
     on = replace(pipeline, installation=replace(pipeline.installation, environ=environ))
     assert on.run("weekly_playlists", partition_key=listener.partition_key).success
@@ -409,14 +422,39 @@ def test_a_week_is_written_only_if_the_settings_say_so_repeats_nothing_and_obeys
     assert all(len(each.tracks) <= 50 for each in (*first, *second))
     made = [each for each in second if each.tracks]
     assert len(named(theirs)) == len(made) == len({each.spotify_id for each in made})
-    by_rule = next(each for each in made if each.generator == "rule:new_this_month")
-    gone = ids(by_rule)[0]
-    new = next(each for each in pipeline.store.db["tracks"].distinct("spotify_id") if each not in ids(by_rule))
-    theirs.playlist_remove_all_occurrences_of_items(by_rule.spotify_id, [gone])
-    theirs.playlist_add_items(by_rule.spotify_id, [f"spotify:track:{new}"])
-    assert on.run("weekly_playlists", partition_key=listener.partition_key).success
     last = rows(theirs, by_rule.spotify_id)
     assert (gone in last, last[-1], len(last)) == (False, new, 50)
+
+
+def test_a_mood_that_is_made_again_in_its_week_is_the_same_and_other_moods_repeat_only_what_they_must(
+    pipeline: Pipeline, listener: User
+) -> None:
+    made = {}
+    for key in ("happy", "party"):
+        made[key] = builder(pipeline).stored(builder(pipeline).of_mood(listener, key))
+    assert ids(builder(pipeline).of_mood(listener, "happy")) == ids(made["happy"])
+    shared = set(ids(made["happy"])) & set(ids(made["party"]))
+    assert not shared or made["party"].widened or made["party"].note or len(ids(made["party"])) == 50
+    pipeline.installation.clock.advance(timedelta(days=7))
+    assert not set(ids(builder(pipeline).of_mood(listener, "happy"))) & set(ids(made["happy"]))
+
+
+def test_a_playlist_is_made_and_stored_if_spotify_cannot_be_reached_and_it_is_said(
+    pipeline: Pipeline, listener: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make() -> GeneratedPlaylist:
+        return builder(pipeline).from_words(listener, Request(CALM, songs=5))
+
+    written(pipeline, listener, songs=5)
+    client, waits = pipeline.installation.client(listener), WaitRequired("playlists", NOW, "Spotify said so")
+    monkeypatch.setattr(SpotifyClient, "playlist", lambda *_: (_ for _ in ()).throw(waits))
+    done = make_and_write(pipeline.store, client, listener, "words", make, NOW)
+    assert done.made.spotify_id == ""
+    assert pipeline.store.playlists.of(listener.user_id)[-1].id == done.made.id
+    assert done.said == (
+        "It was made and stored, but not written to Spotify. "
+        "No playlists calls before 2025-06-15 12:00:00 UTC: Spotify said so."
+    )
 
 
 def test_the_week_begins_on_monday_in_the_zone_of_each_user() -> None:

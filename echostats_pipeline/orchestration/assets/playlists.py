@@ -41,10 +41,14 @@ class PlaylistConfig(dg.Config):
         default="words", description="`words`: one from the text; `weekly`: the moods and rule playlists of the week."
     )
     text: str = Field(default="", description='Words, like "rainy sunday, calm, no vocals".')
-    minutes: float | None = Field(default=None, description="Longest duration; 60 unless the words say it.")
-    songs: int | None = Field(default=None, description="Number of songs, instead of a duration.")
+    minutes: float | None = Field(
+        default=None, ge=1, le=1440, allow_inf_nan=False, description="Longest duration; 60 unless the words say it."
+    )
+    songs: int | None = Field(default=None, ge=1, le=500, description="Number of songs, instead of a duration.")
     arc: Literal["", "flat", "rise", "fall", "peak"] = Field(default="", description="How the energy runs.")
-    discover: float | None = Field(default=None, description="Share of songs not heard before, 0 to 1.")
+    discover: float | None = Field(
+        default=None, ge=0, le=1, allow_inf_nan=False, description="Share of songs not heard before, 0 to 1."
+    )
     write_to_spotify: bool = Field(
         default=False, description="Whether to write it to Spotify, which needs the consent of `connect --playlists`."
     )
@@ -91,7 +95,10 @@ def _make(
     _: Sequence[date],
     step: Step,
 ) -> list[GeneratedPlaylist]:
-    """Make the playlists of a user."""
+    """Make the playlists of a user. Without a text there is nothing to make, as in a run of all assets."""
+    if config.kind == "words" and not config.text.strip():
+        step.done(0, "No playlist was made: the run's config has no text")
+        return []
     builder = builder_of(store, clock, run_id)
     if config.kind == "words":
         made = [_of_words(config, store, spotify, clock, builder, user)]
@@ -128,7 +135,7 @@ def _of_words(
     user: User,
 ) -> GeneratedPlaylist:
     from echostats_pipeline.playlists.building import Request  # noqa: PLC0415
-    from echostats_pipeline.playlists.spotify_copies import read_edits, write_to_spotify  # noqa: PLC0415
+    from echostats_pipeline.playlists.spotify_copies import make_and_write  # noqa: PLC0415
 
     arc: Arc | None = config.arc or None
     request = Request(
@@ -139,12 +146,16 @@ def _of_words(
         discover=config.discover,
         over_copy=config.write_to_spotify,
     )
+
+    def make() -> GeneratedPlaylist:
+        return builder.from_words(user, request)
+
     if not config.write_to_spotify:
-        return builder.stored(builder.from_words(user, request))
-    with spotify.client(user) as client:
-        read_edits(store.get(), client, user, request.generator, clock.now())
-        made = builder.stored(builder.from_words(user, request))
-        return write_to_spotify(store.get(), client, user, made, clock.now()) if made.tracks else made
+        return builder.stored(make())
+    done = make_and_write(store.get(), spotify.client(user), user, request.generator, make, clock.now())
+    if done.failure is not None:
+        raise done.failure
+    return done.made
 
 
 def _of_the_week(
