@@ -227,7 +227,7 @@ class PlaylistBuilder:
         }
 
     def _begun(self, user: User, request: Request) -> GeneratedPlaylist:
-        name = request.name or " ".join(request.text.split())[:LONGEST_NAME].strip()
+        name = " ".join((request.name or request.text).split())[:LONGEST_NAME].strip()
         return GeneratedPlaylist(
             user_id=user.user_id,
             generator=request.generator,

@@ -34,6 +34,12 @@ def songs(rules: object) -> list[int]:
         ({"all": [{"contains": {"genre": "ROCK"}}, {"startsWith": {"title": "song 1"}}], "sort": "title"}, [1, 11, 16]),
         ({"all": [{"endsWith": {"title": " 9"}}]}, [9]),
         ({"all": [{"after": {"lastPlayed": "2026-03-01"}}], "sort": "lastPlayed", "order": "desc"}, [5, 2]),
+        ({"all": [{"inTheRange": {"lastPlayed": ["2026-03-06", "2026-03-10"]}}], "sort": "title"}, [2]),
+        ({"all": [{"before": {"lastPlayed": "2026-03-01"}}], "sort": "-lastPlayed"}, [1, 4]),
+        ({"all": [{"is": {"lastPlayed": "2026-03-10"}}]}, [2]),
+        ({"ALL": [{"ISNOT": {"Loved": False}}], "SORT": "TITLE", "Limit": 2}, [1, 39]),
+        ({"all": [{"notContains": {"title": "song 3"}}, {"contains": {"title": "3"}}]}, [13, 23]),
+        ({"all": [{"any": [{"is": {"year": 1961}}, {"all": [{"is": {"year": 1962}}]}]}], "sort": "-year"}, [2, 1]),
         ({"all": [{"is": {"playCount": 1}}, {"any": [{"gt": {"year": 1900}}]}], "limit": 3}, [5]),
     ],
 )
@@ -48,10 +54,26 @@ def test_conditions_select_and_sort_songs(rules: object, expected: list[int]) ->
         ({}, "either `all` or `any`"),
         ({"all": []}, "either `all` or `any`"),
         ({"all": [{"is": {"rating": 5}}]}, "no field 'rating'"),
-        ({"all": [{"near": {"year": 5}}]}, "no operator 'near'"),
+        ({"all": [{"near": {"year": 5}}]}, "no operator 'near'. There are: is, isNot, gt, lt, before"),
+        ({"all": [{"gt": {"title": 5}}]}, "'gt' does not go with 'title'. It goes with: "),
+        ({"all": [{"inTheRange": {"genre": [1, 2]}}]}, "'inTheRange' does not go with 'genre'"),
+        ({"all": [{"contains": {"year": "5"}}]}, "'contains' does not go with 'year'. It goes with: album, artist"),
+        ({"all": [{"is": {"title": True}}]}, "'title' is compared with a text, unlike True"),
+        ({"all": [{"is": {"year": True}}]}, "'year' is compared with a number, unlike True"),
+        ({"all": [{"is": {"loved": "true"}}]}, "'loved' is compared with true or false, unlike 'true'"),
+        ({"all": [{"gt": {"loved": True}}]}, "'gt' does not go with 'loved'"),
+        ({"all": [{"inTheRange": {"year": [1990, 1980]}}]}, "the smaller value first"),
+        ({"all": [{"gt": {"year": 10**400}}]}, "compared with a number"),
+        ({"all": [{"gt": {"year": float("nan")}}]}, "not JSON: NaN is no number"),
+        ({"all": [{"gt": {"year": 1}}], "limitPercent": 5}, "no key 'limitPercent'. There are: name, comment, all"),
+        ({"all": [{"gt": {"year": 1}}], "order": "sideways"}, "`order` must be asc or desc"),
+        ({"all": [{"gt": {"year": 1}}], "sort": "random"}, "the same rules always give the same songs"),
         ({"all": [{"gt": {"year": "new"}}]}, "compared with a number"),
         ({"all": [{"after": {"lastPlayed": "soon"}}]}, "compared with a date"),
-        ({"all": [{"inTheLast": {"year": 5}}]}, "is no date"),
+        (
+            {"all": [{"inTheLast": {"year": 5}}]},
+            "'inTheLast' does not go with 'year'. It goes with: dateAdded, firstPlayed, lastPlayed",
+        ),
         ({"all": [{"inTheRange": {"year": 5}}]}, "two values"),
         ({"all": [{"gt": {"year": 1, "bpm": 2}}]}, "about one field"),
         ({"all": [{"gt": {"year": 1}}], "limit": 0}, "whole number"),
@@ -63,6 +85,12 @@ def test_wrong_rules_say_what_is_wrong(rules: object, said: str) -> None:
         RulePlaylist.parsed("mine", json.dumps(rules))
     with pytest.raises(PlaylistRulesError, match="not JSON"):
         RulePlaylist.parsed("mine", "{")
+
+
+def test_titles_sort_without_regard_to_case() -> None:
+    tracks = [{**track, "name": name} for track, name in zip(some_tracks(3), ("Zed", "abc", "Bee"), strict=True)]
+    rules = RulePlaylist.parsed("mine", json.dumps({"all": [{"gt": {"year": 0}}], "sort": "title"}))
+    assert rules.songs(pool_of(tracks), NOW, BERLIN)["name"].to_list() == ["abc", "Bee", "Zed"]
 
 
 @pytest.mark.parametrize(
