@@ -28,7 +28,7 @@ from benchmarks.scene import NOW, Scene, scene
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.model.users import User
 from echostats_pipeline.playlists.building import PlaylistBuilder, Request
-from echostats_pipeline.playlists.candidates import Wanted, choose
+from echostats_pipeline.playlists.candidates import choose
 from echostats_pipeline.playlists.flow import flowing_songs, sound_of
 from echostats_pipeline.playlists.ordering import (
     Costs,
@@ -38,6 +38,7 @@ from echostats_pipeline.playlists.ordering import (
     greedy_orders,
     smoothness,
 )
+from echostats_pipeline.playlists.picking import Wanted
 from echostats_pipeline.playlists.understanding import understand
 from echostats_pipeline.settings import Settings
 

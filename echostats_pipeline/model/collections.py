@@ -144,12 +144,15 @@ class Database:
         name: Its name on the server. Empty for the core database, which MONGO_DB names.
         consumers: Readers of change marks that write this database, by name.
         forget: Deletes what a mart keeps of a user outside the server, by the user's id as text.
+        prune: Deletes shared documents that nobody refers to any more, after users are removed, and returns how many:
+            given the core database and this one.
     """
 
     name: str
     collections: tuple[Collection, ...]
     consumers: Mapping[str, Reads] = field(default_factory=lambda: MappingProxyType({}))
     forget: Callable[[str], None] | None = None
+    prune: Callable[[Any, Any], int] | None = None
 
     def label(self, collection: str) -> str:
         """The name of a collection among those of all databases: with its database, unless that is the core."""

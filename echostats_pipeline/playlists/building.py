@@ -19,11 +19,12 @@ from echostats_pipeline.model.playlists import (
     SongCounts,
 )
 from echostats_pipeline.model.users import User
-from echostats_pipeline.playlists.candidates import Wanted, choose
+from echostats_pipeline.playlists.candidates import choose
 from echostats_pipeline.playlists.feedback import Learned, Said, learn, listening_events
 from echostats_pipeline.playlists.flow import flowing_songs, sound_of
 from echostats_pipeline.playlists.ordering import distances, smoothness
-from echostats_pipeline.playlists.pool import with_added
+from echostats_pipeline.playlists.picking import Wanted
+from echostats_pipeline.playlists.pool import season_last_year, with_added
 from echostats_pipeline.playlists.reading import Pool, read_pool
 from echostats_pipeline.playlists.reasons import reason_of, rule_reason_of, source_of
 from echostats_pipeline.playlists.rule_playlists import RulePlaylist
@@ -172,9 +173,10 @@ class PlaylistBuilder:
             fitting=fitting.height,
             after_widening=fitting.height,
         )
+        fields, season = rules.fields(), season_last_year(self._now.astimezone(ZoneInfo(user.timezone)).date())
         made.note = "" if found.height else f"None of {pool.height:,} songs fits the rules."
         made.tracks = [
-            _song(place, {**row, "score": 0.0, "in_ranges": True}, rule_reason_of(row))
+            _song(place, {**row, "score": 0.0, "in_ranges": True}, rule_reason_of(row, fields, season))
             for place, row in enumerate(found.iter_rows(named=True), 1)
         ]
         made.smoothness = _smoothness(found)

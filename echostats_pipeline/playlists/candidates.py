@@ -4,14 +4,15 @@ Belongs here: filters, widening, scores and the choice, over the frame of `pool`
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from echostats_pipeline.model.playlists import SongCounts, Understanding
+from echostats_pipeline.playlists.picking import MOST_PER_ARTIST, Wanted, has_share, is_enough, note_on, pick
 from echostats_pipeline.playlists.pool import features_of
 from echostats_pipeline.playlists.vocabulary import BOUNDS, Span
 from echostats_pipeline.playlists.words import tokens
@@ -24,37 +25,12 @@ SKIP_COST = 0.2
 LEARNED = 0.15
 """What feedback about songs that sound like a song adds to its score at most, or takes from it."""
 AXIS_WEIGHTS: Mapping[str, float] = {"brightness": 2.0, "energy": 1.5}
-MOST_PER_ARTIST = 2
 KEPT_CANDIDATES = 100
 SHORTEST_MS = 45_000
 """Shorter tracks are interludes; those of unknown length cannot be counted on."""
 OFTEN, SILENT_DAYS = 5, 180
-SPARE_MINUTES = 4.0
-"""A playlist is long enough when no song of ordinary length would fit in."""
-LATEST_SPARE_MS = 120_000
 NEAR = 1.5
 """Distance at which feedback about one song counts half for another, in scaled features."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a playlist should be, beside what the text asks for.
-
-    Attributes:
-        minutes: Longest duration; None if a number of songs is asked for.
-        songs: Most songs.
-        discover: Share of songs not heard before; None to let the scores decide.
-        left_out: Songs that must not come, by track id.
-        feedback: Songs that the user heard out (above 0) or passed over (below 0) in such playlists, by track id.
-        pinned: Songs that the user has added, by track id. They come, whatever is asked.
-    """
-
-    minutes: float | None = 60.0
-    songs: int | None = None
-    discover: float | None = None
-    left_out: Collection[str] = ()
-    feedback: Mapping[str, float] = field(default_factory=dict)
-    pinned: Collection[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,69 +115,111 @@ def choose(pool: pl.DataFrame, asked: Understanding, wanted: Wanted, now: dateti
         with_features=int(pool["has_features"].sum()),
         without_features=int((~pool["has_features"]).sum()),
     )
-    left_out = set(wanted.left_out) - set(wanted.pinned)
-    rows = pool.with_columns(
-        pinned=pl.col("track_id").is_in(list(wanted.pinned)),
-        as_asked=_asked(asked, pool, now) & ~pl.col("track_id").is_in(list(left_out)),
-    )
+    asked_for, ranges = _conditions(asked, pool, now), Ranges.of(asked)
+    left_out = list(set(wanted.left_out) - set(wanted.pinned))
+    asked_for["free to come, not in playlists of late"] = ~pl.col("track_id").is_in(left_out)
     if asked.asks_sound:
-        counts.excluded = int((rows["as_asked"] & ~rows["has_features"]).sum())
-        heard = pl.col("has_features") & _sung(asked.instrumental).fill_null(value=False)
-        rows = rows.with_columns(as_asked=pl.col("as_asked") & heard)
-    ranges = Ranges.of(asked)
+        unknown = pl.all_horizontal(asked_for.values()) & ~pl.col("has_features")
+        counts.excluded = int(pool.select(unknown.sum()).item())
+    asked_for |= _sounding(asked)
+    rows = pool.with_columns(
+        pinned=pl.col("track_id").is_in(list(wanted.pinned)), as_asked=pl.all_horizontal(asked_for.values())
+    )
     rows = rows.filter(pl.col("as_asked") | pl.col("pinned")).with_columns(in_ranges=pl.col("as_asked") & ranges.hold())
     scored = _scored(rows, pool, asked, ranges, wanted)
     fitting = scored.filter(pl.col("in_ranges") | pl.col("pinned"))
     counts.fitting = counts.after_widening = int(fitting["in_ranges"].sum())
-    picked, widened = pick(fitting, asked, wanted), list[str]()
+    most = pool.height if asked.artists else MOST_PER_ARTIST
+    picked, widened = pick(fitting, wanted, most), list[str]()
     for said, wider in ranges.wider():
-        if _is_enough(picked, wanted):
+        if is_enough(picked, wanted) and has_share(picked, wanted):
             break
         more = scored.filter(pl.col("as_asked") & wider.hold() | pl.col("in_ranges") | pl.col("pinned"))
-        if more.height == fitting.height:
+        more = more.sort(pl.col("in_ranges"), "score", "track_id", descending=[True, True, False])
+        better = pick(more, wanted, most)
+        if set(better["track_id"]) == set(picked["track_id"]):
             continue
-        fitting = more.sort(pl.col("in_ranges"), "score", "track_id", descending=[True, True, False])
-        picked = pick(fitting, asked, wanted)
+        fitting, picked = more, better
         widened.append(said)
         counts.after_widening = int(fitting["as_asked"].sum())
     considered = fitting.filter(
         (pl.int_range(pl.len()) < KEPT_CANDIDATES) | pl.col("track_id").is_in(picked["track_id"].implode())
     )
-    note = _note(picked, asked, wanted, counts)
-    return Chosen(picked, considered, counts, widened, note, _per_artist(asked, fitting))
+    if counts.after_widening:
+        note = note_on(picked, fitting, wanted, counts, None if asked.artists else most)
+    else:
+        spans = {f"within {axis} {_span(span)}": Ranges({axis: span}).hold() for axis, span in ranges.spans.items()}
+        note = _none_fits(pool, asked_for | spans)
+    return Chosen(picked, considered, counts, widened, note, most)
 
 
-def _asked(asked: Understanding, pool: pl.DataFrame, now: datetime) -> pl.Expr:
-    """What a text asks for beside the sound."""
-    found = pl.col("duration_ms") >= SHORTEST_MS
+def _none_fits(pool: pl.DataFrame, asked_for: Mapping[str, pl.Expr]) -> str:
+    """That no song has all that was asked for, and how many have each of it."""
+    if not pool.height:
+        return "There are no songs to choose from."
+    counts = pool.select(holds.sum().alias(said) for said, holds in asked_for.items()).row(0, named=True)
+    parts = [f"{count:,} are {said}" for said, count in counts.items() if count < pool.height]
+    return f"None of {pool.height:,} songs fits: {', '.join(parts)}."
+
+
+def _conditions(asked: Understanding, pool: pl.DataFrame, now: datetime) -> dict[str, pl.Expr]:
+    """What a text asks for beside the ranges, by what it says of a song that has it."""
+    year, minutes = pl.col("year"), pl.col("duration_ms") / 60_000
+    found = {"long enough": pl.col("duration_ms") >= SHORTEST_MS}
     if asked.genres:
-        found = found & _has_tag(pool, asked.genres)
+        found[f"tagged {' or '.join(asked.genres)}"] = _has_tag(pool, asked.genres)
     if asked.without_genres:
-        found = found & (~_has_tag(pool, asked.without_genres) | _has_tag(pool, asked.kept_genres))
+        named = f"not tagged {' or '.join(asked.without_genres)}"
+        found[named] = ~_has_tag(pool, asked.without_genres) | _has_tag(pool, asked.kept_genres)
     if asked.years is not None:
-        found = found & pl.col("year").is_between(asked.years[0], asked.years[1]).fill_null(value=False)
+        found[f"from {_span(asked.years)}"] = year.is_between(asked.years[0], asked.years[1])
     for first, last in asked.without_years:
-        found = found & ~pl.col("year").is_between(first, last).fill_null(value=False)
+        found[f"not from {_span((first, last))}"] = ~year.is_between(first, last).fill_null(value=False)
     if asked.song_minutes is not None:
-        shortest, longest = asked.song_minutes
-        found = found & (pl.col("duration_ms") / 60_000).is_between(shortest, longest)
+        found[f"{_span(asked.song_minutes)} minutes long"] = minutes.is_between(
+            asked.song_minutes[0], asked.song_minutes[1]
+        )
     if asked.artists:
-        found = found & pl.col("artist_name").is_in(asked.artists)
+        found[f"by {' or '.join(asked.artists)}"] = pl.col("artist_name").is_in(asked.artists)
     if asked.without_artists:
-        found = found & ~pl.col("artist_name").is_in(asked.without_artists)
+        found[f"not by {' or '.join(asked.without_artists)}"] = ~pl.col("artist_name").is_in(asked.without_artists)
     if asked.saved:
-        found = found & pl.col("in_library")
+        found["in your library"] = pl.col("in_library")
     if asked.clean:
-        found = found & ~pl.col("explicit").fill_null(value=False)
+        found["not marked as explicit"] = ~pl.col("explicit").fill_null(value=False)
+    found |= {} if asked.heard is None else _hearing(asked.heard, now)
+    return {said: holds.fill_null(value=False) for said, holds in found.items()}
+
+
+def _hearing(heard: Literal["new", "favourite", "forgotten", "known"], now: datetime) -> dict[str, pl.Expr]:
+    """How the user has heard a song that is asked for."""
     played, skipped = pl.col("plays"), pl.col("skips")
-    silent = pl.col("last_played_at") < now - timedelta(days=SILENT_DAYS)
-    hearing = {
-        "new": (played == 0) & (skipped == 0),
-        "known": played > 0,
-        "favourite": played >= OFTEN,
-        "forgotten": (played >= OFTEN) & silent.fill_null(value=False),
-    }
-    return found if asked.heard is None else found & hearing[asked.heard]
+    match heard:
+        case "new":
+            return {"new to you": (played == 0) & (skipped == 0)}
+        case "known":
+            return {"known to you": played > 0}
+        case "favourite":
+            return {f"played {OFTEN} times or more": played >= OFTEN}
+        case "forgotten":
+            silent = pl.col("last_played_at") < now - timedelta(days=SILENT_DAYS)
+            return {f"played {OFTEN} times or more and not for half a year": (played >= OFTEN) & silent}
+
+
+def _sounding(asked: Understanding) -> dict[str, pl.Expr]:
+    """What a song needs if its sound is asked for, beside the ranges."""
+    if not asked.asks_sound:
+        return {}
+    found = {"known by their sound": pl.col("has_features")}
+    if asked.instrumental is not None:
+        named = "without singing" if asked.instrumental else "with singing"
+        found[named] = _sung(asked.instrumental).fill_null(value=False)
+    return found
+
+
+def _span(span: Sequence[float]) -> str:
+    low, high = span
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _has_tag(pool: pl.DataFrame, genres: Collection[str]) -> pl.Expr:
@@ -305,110 +323,3 @@ def learned(rows: pl.DataFrame, pool: pl.DataFrame, feedback: Mapping[str, float
     apart = np.maximum(squares - 2 * scaled @ anchors.T, 0.0)
     near = np.nan_to_num(np.exp2(-apart / NEAR**2))
     return np.asarray(np.clip((near @ said) / (1.0 + near @ np.abs(said)), -1.0, 1.0))
-
-
-def pick(fitting: pl.DataFrame, asked: Understanding, wanted: Wanted) -> pl.DataFrame:
-    """Take what the user has added, then the best songs, at most two of an artist, until it is as long as asked.
-
-    With a share of new songs, songs beyond that share come only if there are too few of the other kind.
-    """
-    columns = ("artist_name", "duration_ms", "pinned", (pl.col("plays") + pl.col("skips") == 0).alias("is_new"))
-    rows = list(fitting.select(columns).with_row_index("at").iter_rows(named=True))
-    picking = _Picking(wanted, _per_artist(asked, fitting), wanted.songs or fitting.height)
-    strict = wanted.discover is not None
-    for row in filter(lambda row: row["pinned"], rows):
-        picking.take(row)
-    for row in rows:
-        picking.consider(row, within_share=strict)
-    if wanted.discover is not None and 0 < wanted.discover < 1:
-        for row in rows:
-            picking.consider(row, within_share=False)
-    return fitting[sorted(picking.taken)]
-
-
-def _per_artist(asked: Understanding, fitting: pl.DataFrame) -> int:
-    """Most songs of an artist; all of them if artists were asked for."""
-    return fitting.height if asked.artists else MOST_PER_ARTIST
-
-
-@dataclass
-class _Picking:
-    """The songs taken so far, and what may still come."""
-
-    wanted: Wanted
-    per_artist: int
-    most: int
-    taken: list[int] = field(default_factory=list)
-    of_artist: dict[str, int] = field(default_factory=dict)
-    spent: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
-    counts: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
-
-    def consider(self, row: Mapping[str, Any], *, within_share: bool) -> None:
-        """Take a song if there is room for it."""
-        length, is_new = row["duration_ms"], row["is_new"]
-        if len(self.taken) >= self.most or self.left_ms < max(LATEST_SPARE_MS, length) or row["at"] in self.taken:
-            return
-        if self.of_artist.get(row["artist_name"], 0) >= self.per_artist:
-            return
-        if within_share and not self._is_within_share(length, is_new=is_new):
-            return
-        self.take(row)
-
-    def take(self, row: Mapping[str, Any]) -> None:
-        """Take a song."""
-        artist, length, is_new = row["artist_name"], row["duration_ms"], row["is_new"]
-        self.taken.append(row["at"])
-        self.of_artist[artist] = self.of_artist.get(artist, 0) + 1
-        self.spent[is_new] += length
-        self.counts[is_new] += 1
-
-    @property
-    def left_ms(self) -> float:
-        """The time that is left."""
-        budget = float("inf") if self.wanted.minutes is None else self.wanted.minutes * 60_000
-        return budget - sum(self.spent.values())
-
-    def _is_within_share(self, length: int, *, is_new: bool) -> bool:
-        share = self.wanted.discover or 0.0
-        if self.wanted.songs is not None:
-            new = round(share * self.most)
-            return self.counts[is_new] < (new if is_new else self.most - new)
-        if share in (0.0, 1.0):
-            return is_new == bool(share)
-        limit = (self.wanted.minutes or 0.0) * 60_000 * (share if is_new else 1 - share)
-        return self.spent[is_new] + length <= limit + LATEST_SPARE_MS
-
-
-def _is_enough(picked: pl.DataFrame, wanted: Wanted) -> bool:
-    if wanted.songs is not None and picked.height >= wanted.songs:
-        return True
-    if wanted.minutes is None:
-        return False
-    return _minutes(picked) >= wanted.minutes - SPARE_MINUTES
-
-
-def _minutes(songs: pl.DataFrame) -> float:
-    return float(songs["duration_ms"].sum()) / 60_000
-
-
-def _note(picked: pl.DataFrame, asked: Understanding, wanted: Wanted, counts: SongCounts) -> str:
-    """Why there are fewer songs than asked, or fewer new ones; empty if there are not."""
-    said = []
-    if not _is_enough(picked, wanted):
-        minutes = _minutes(picked)
-        asked_for = f"{wanted.songs} songs" if wanted.songs is not None else f"{wanted.minutes:g} minutes"
-        per_artist = "" if asked.artists else f", at most {MOST_PER_ARTIST} of an artist"
-        said.append(
-            f"Shorter than the {asked_for} asked for: only {counts.after_widening:,} of {counts.songs:,} songs fit"
-            f"{per_artist}; that is {minutes:.0f} minutes."
-        )
-        if counts.excluded:
-            said.append(f"{counts.excluded:,} songs were left out because their audio features are unknown.")
-    if wanted.discover:
-        new = picked.filter(pl.col("plays") + pl.col("skips") == 0)
-        share = _minutes(new) / max(_minutes(picked), 1.0)
-        if picked.height and share < wanted.discover - 0.1:
-            said.append(
-                f"Only {new.height} of the songs that fit are new, fewer than the {wanted.discover:.0%} asked for."
-            )
-    return " ".join(said)

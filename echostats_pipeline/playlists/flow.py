@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from echostats_pipeline.model.playlists import Arc
-from echostats_pipeline.playlists.candidates import SPARE_MINUTES, Chosen, Wanted
+from echostats_pipeline.playlists.candidates import Chosen
 from echostats_pipeline.playlists.ordering import (
     MOST_SEARCHED,
     Costs,
@@ -21,6 +21,7 @@ from echostats_pipeline.playlists.ordering import (
     better_order,
     flowing_order,
 )
+from echostats_pipeline.playlists.picking import SPARE_MINUTES, Wanted
 from echostats_pipeline.playlists.pool import features_of
 
 Truths = npt.NDArray[np.bool_]

@@ -1,6 +1,8 @@
 """Why a song is in a playlist: sentences made of facts about this song and this user only."""
 
+from collections.abc import Collection as AnyOf
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from echostats_pipeline.model.playlists import SongSource, Understanding
@@ -26,9 +28,25 @@ def reason_of(song: Row, asked: Understanding) -> str:
     return " ".join(part for part in parts if part)
 
 
-def rule_reason_of(song: Row) -> str:
-    """Why a song is in a rule playlist."""
-    return " ".join(part for part in (_added(song), hearing_of(song)) if part)
+def rule_reason_of(song: Row, fields: AnyOf[str], season: tuple[date, date]) -> str:
+    """Why a song is in a rule playlist.
+
+    Args:
+        song: The song.
+        fields: What the rules are about, as `RulePlaylist.fields`.
+        season: The first and the last day of this season of last year.
+    """
+    parts = [_added(song)]
+    first, last = season
+    if "seasonplays" in fields and song["season_plays"]:
+        parts.append(f"Played {times(song['season_plays'])} from {first:%B %Y} to {last:%B %Y}.")
+    if "firstplayed" in fields and song["first_played_at"] is not None:
+        parts.append(f"First heard on {song['first_played_at']:%Y-%m-%d}.")
+    if "dateadded" in fields and song["added_at"] is not None and not song["plays"]:
+        parts.append(f"Added on {song['added_at']:%Y-%m-%d}.")
+    if "skipcount" in fields and song["skips"]:
+        parts.append(f"Left early {times(song['skips'])}.")
+    return " ".join(part for part in (*parts, hearing_of(song)) if part)
 
 
 def _added(song: Row) -> str:

@@ -127,6 +127,17 @@ class RulePlaylist:
         parts = [part for part in (each.strip() for each in text.split(",")) if part]
         return [(_sortable(part.lstrip("+-")), part.startswith("-") != turned) for part in parts]
 
+    def fields(self) -> set[str]:
+        """The fields that the conditions are about, in small letters."""
+        found, waiting = set[str](), [each for name in ("all", "any") for each in self.rules.get(name, ())]
+        while waiting:
+            ((name, body),) = waiting.pop().items()
+            if name.lower() in ("all", "any"):
+                waiting += body
+            else:
+                found |= {field.lower() for field in body}
+        return found
+
     def limit(self) -> int:
         """Most songs."""
         most = self.rules.get("limit", MOST)
@@ -357,9 +368,12 @@ READY_MADE: Mapping[str, RulePlaylist] = MappingProxyType(
             RulePlaylist(
                 "new_this_month",
                 "New this month",
-                "Heard for the first time, or added to the library, in the last 30 days.",
+                "Heard for the first time in the last 30 days, or added to the library and not heard yet.",
                 {
-                    "any": [{"inTheLast": {"firstPlayed": 30}}, {"inTheLast": {"dateAdded": 30}}],
+                    "any": [
+                        {"inTheLast": {"firstPlayed": 30}},
+                        {"all": [{"inTheLast": {"dateAdded": 30}}, {"is": {"playCount": 0}}]},
+                    ],
                     "sort": "-playCount,-firstPlayed",
                     "limit": 50,
                 },

@@ -9,12 +9,13 @@ query of an empty collection.
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 from echostats_pipeline.errors import UserRemovedError
 from echostats_pipeline.model.base import Document as Model
 from echostats_pipeline.model.collections import ONLY_CORE, Collection, Database
 from echostats_pipeline.model.users import ID_DIGITS, RemovedUser, ending_of_key
-from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.database import AWARE, Db, Document
 from echostats_pipeline.storage.installed import InstalledCollection
 from echostats_pipeline.storage.owned import owned_by, owned_collections
 
@@ -29,6 +30,12 @@ class RemovalStore:
         self._removed = db["removed_users"]
         genres = InstalledCollection(GENRES.name, GENRES, db[GENRES.name])
         self._theirs = {genres.label: genres, **owned_collections(db, databases)}
+        client = db.client
+        self._prunes = [
+            (each.name, partial(each.prune, db, client.get_database(each.name, codec_options=AWARE)))
+            for each in databases
+            if each.prune is not None
+        ]
         self._outside = [each.forget for each in databases if each.forget is not None]
 
     def remember(self, user_id: str, at: datetime) -> None:
@@ -79,6 +86,8 @@ class RemovalStore:
             label: each.stored.delete_many(_of_removed(each.declared, ids)).deleted_count
             for label, each in self._theirs.items()
         }
+        for name, prune in self._prunes:
+            counts[f"{name}, shared"] = prune()
         for forget in self._outside:
             for user_id in ids:
                 forget(user_id)

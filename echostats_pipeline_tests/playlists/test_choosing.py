@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostats_pipeline.playlists.candidates import Chosen, Wanted, choose, learned
+from echostats_pipeline.playlists.candidates import Chosen, choose, learned
 from echostats_pipeline.playlists.flow import flowing_songs
+from echostats_pipeline.playlists.picking import Wanted
 from echostats_pipeline.playlists.pool import with_added
 from echostats_pipeline.playlists.reasons import reason_of, source_of
 from echostats_pipeline.playlists.understanding import understand
@@ -87,10 +88,27 @@ def test_a_narrower_tag_may_stay_where_a_wider_one_is_left_out() -> None:
     assert choose(rock, understand("no rock"), Wanted(), NOW).songs.is_empty()
 
 
-def test_nothing_fits_gives_nothing() -> None:
-    made = chosen(POOL, "songs by nobody, before 1910")
+def test_nothing_fits_gives_nothing_and_says_what_there_is_of_each_thing_asked_for() -> None:
+    made = chosen(POOL, "jazz, calm, before 1910", left_out=[track_id(5)])
     assert (made.songs.height, made.counts.fitting) == (0, 0)
-    assert made.note
+    assert made.note.startswith("None of 600 songs fits: 120 are tagged jazz, 0 are from 1900 to 1909, 599 are free to")
+    assert "540 are known by their sound, " in made.note
+    assert ", 251 are within energy 0 to 0.5," in made.note
+    assert chosen(pool_of([]), "jazz").note == "There are no songs to choose from."
+
+
+def test_why_a_playlist_is_short_is_the_true_reason(pool: pl.DataFrame) -> None:
+    assert chosen(pool, "jazz", minutes=1).note == "120 songs fit, but none is as short as 1 minutes."
+    contradicting = chosen(pool, "new to me", minutes=60, discover=0.0)
+    assert contradicting.note.endswith("No new songs were asked for; 350 of the songs that fit are new.")
+
+
+def test_ranges_widen_for_a_share_of_new_songs_too() -> None:
+    half = pool_of(TRACKS, [(number, 3, True) for number in range(600) if number % 5 < 2])  # quiet songs were played
+    made = chosen(half, "energy below 0.15", songs=20, minutes=None, discover=0.5)
+    assert list(made.widened)[:1] == ["Wider by 0.1: energy 0 to 0.25."]
+    assert made.songs.filter(pl.col("plays") == 0).height >= 8
+    assert made.songs.filter(pl.col("plays") > 0)["in_ranges"].all()
 
 
 def test_each_skip_of_the_last_month_costs_a_fifth() -> None:

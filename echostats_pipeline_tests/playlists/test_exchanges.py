@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 
 from echostats_pipeline.model.playlists import Arc
-from echostats_pipeline.playlists.candidates import Chosen, Wanted, choose
+from echostats_pipeline.playlists.candidates import Chosen, choose
 from echostats_pipeline.playlists.flow import MOST_LOST, flowing_songs, sound_of
 from echostats_pipeline.playlists.ordering import SAME_ARTIST_APART, Costs, distances, greedy_orders, smoothness
+from echostats_pipeline.playlists.picking import Wanted
 from echostats_pipeline.playlists.understanding import understand
 from echostats_pipeline_tests.playlists.songs import NOW, pool_of, some_tracks
 

@@ -279,6 +279,10 @@ def contents(pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+AS_MONGOOSE = {"tempoRange": [], "energyRange": [], "brightnessRange": [], "instrumentalOnly": False}
+"""What Playlist Generator's own schema stores in a text that nothing has read."""
+
+
 def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipeline, listener: User) -> None:
     store, settings = mart.store, mart.installation.settings
     at = PlaylistGeneratorMart(store, settings, NOW, "")
@@ -287,8 +291,8 @@ def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipelin
         {"_id": theirs, "spotifyUserId": listener.spotify_id, "preferences": {"energyRange": [0.0, 0.5]}}
     )
     asked = [
-        at.collection("moodqueries").insert_one({"userId": theirs, "rawText": text, "createdAt": NOW}).inserted_id
-        for text in ("happy", "jazz from 1901")
+        at.collection("moodqueries").insert_one({"userId": theirs, "rawText": text, **more}).inserted_id
+        for text, more in (("happy", {"parsed": AS_MONGOOSE, "__v": 0}), ("jazz from 1901", {"createdAt": NOW}))
     ]
     with dg.build_sensor_context(instance=mart.instance, resources=mart.resources()) as context:
         requests: Any = unanswered_queries(context)
@@ -298,7 +302,8 @@ def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipelin
     assert all(check.passed for check in run.get_asset_check_evaluations())
     sessions = [at.collection("generationsessions").find_one({"moodQueryId": each}) or {} for each in asked]
     assert [each["status"] for each in sessions] == ["completed", "failed"]
-    assert "Shorter than the 60 minutes asked for" in sessions[1]["error"]
+    assert "songs fits: " in sessions[1]["error"]
+    assert "0 are from 1901" in sessions[1]["error"]
     (made,) = at.collection("playlists").find({"sourceSessionId": sessions[0]["_id"]})
     assert [each["trackId"] for each in made["tracks"]] == sessions[0]["ordering"]
     query = at.collection("moodqueries").find_one({"_id": asked[0]}) or {}
@@ -314,7 +319,14 @@ def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipelin
     at.update(listener, whole=True)
     assert contents(mart) == {**before, "userlibraries": contents(mart)["userlibraries"]}
     track = at.collection("userlibraries").find_one({"userId": owner, "trackId": disliked}) or {}
-    assert track["like"] is False
+    assert (track["like"], at.has_said_more(listener)) == (False, False)
+    later = {**said, "_id": ObjectId(), "event": "like", "createdAt": NOW + timedelta(days=1)}
+    at.collection("feedbackevents").insert_one(later)
+    assert at.has_said_more(listener)
+    at.update(listener)
+    track = at.collection("userlibraries").find_one({"userId": owner, "trackId": disliked}) or {}
+    assert (track["like"], at.has_said_more(listener)) == (True, False)
+    at.collection("feedbackevents").delete_one({"_id": later["_id"]})
     again = PlaylistBuilder(store, settings, NOW, at.said).from_words(listener, Request("happy"))
     assert disliked not in {track_object_id(each) for each in ids(again)}
     assert index_problems(store.db, store.databases) == []
@@ -327,7 +339,10 @@ def test_what_is_built_bit_by_bit_is_what_is_built_at_once_and_is_removed_with_t
     store, settings = mart.store, mart.installation.settings
     track_ids = store.db["tracks"].distinct("spotify_id")
     saved = {"user_id": listener.user_id, "name": "", "artist_name": "", "album_name": "", "duration_ms": 1}
-    store.db["saved_tracks"].insert_many([{**saved, "spotify_id": each, "added_at": NOW} for each in track_ids[:3]])
+    only_named = "z" * 22
+    store.db["saved_tracks"].insert_many(
+        [{**saved, "spotify_id": each, "added_at": NOW} for each in (*track_ids[:3], only_named)]
+    )
     first = PlaylistGeneratorMart(store, settings, NOW, "first")
     first.update(listener)
     for text in (CALM, "party"):
@@ -372,9 +387,11 @@ def test_what_is_built_bit_by_bit_is_what_is_built_at_once_and_is_removed_with_t
         f"{settings.playlist_generator_db}.{name}"
         for name in ("users", "userlibraries", "moodqueries", "generationsessions", "playlists", "feedbackevents")
     }
+    assert first.collection("tracks").find_one({"spotifyTrackId": only_named})
     store.removals.remember(listener.user_id, NOW)
     store.removals.sweep()
     assert store.owned.counts(listener) == {}
+    assert sorted(first.collection("tracks").distinct("spotifyTrackId")) == sorted(track_ids)
 
 
 def without_creation(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:

@@ -7,6 +7,7 @@ import pytest
 
 from echostats_pipeline.errors import PlaylistRulesError
 from echostats_pipeline.playlists.pool import season_last_year
+from echostats_pipeline.playlists.reasons import rule_reason_of
 from echostats_pipeline.playlists.rule_playlists import READY_MADE, RulePlaylist
 from echostats_pipeline_tests.playlists.songs import BERLIN, NOW, pool_of, some_tracks, track_id
 
@@ -99,13 +100,31 @@ def test_titles_sort_without_regard_to_case() -> None:
         ("forgotten_favourites", [1]),
         ("this_season_last_year", [4]),
         ("never_finished", [3]),
-        ("new_this_month", [2, 1, 5, 6]),
+        ("new_this_month", [2, 5, 6]),
     ],
 )
 def test_every_user_gets_four_rule_playlists(key: str, expected: list[int]) -> None:
     found = READY_MADE[key].songs(POOL, NOW, BERLIN)
     assert found["track_id"].to_list() == [track_id(each) for each in expected]
     assert RulePlaylist.parsed(key, json.dumps(READY_MADE[key].rules)).rules == READY_MADE[key].rules
+
+
+def test_reasons_name_what_the_rules_are_about() -> None:
+    def reasons(key: str) -> list[str]:
+        rules = READY_MADE[key]
+        found = rules.songs(POOL, NOW, BERLIN).with_columns(pinned=False)
+        season = season_last_year(NOW.date())
+        return [rule_reason_of(row, rules.fields(), season) for row in found.iter_rows(named=True)]
+
+    assert reasons("this_season_last_year") == [
+        "Played 3 times from March 2025 to May 2025. Played 3 times, last on 2025-03-10."
+    ]
+    assert reasons("new_this_month") == [
+        "First heard on 2026-03-10. Played 12 times, last on 2026-03-10.",
+        "First heard on 2026-03-13. Played once, last on 2026-03-13.",
+        "Added on 2026-03-09. In your library, not played yet.",
+    ]
+    assert reasons("never_finished") == ["Left early once. Begun, never heard to its end."]
 
 
 @pytest.mark.parametrize(

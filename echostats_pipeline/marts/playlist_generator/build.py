@@ -14,9 +14,12 @@ from echostats_pipeline.marts.echotune.reading import CoreReader
 from echostats_pipeline.marts.ids import object_id
 from echostats_pipeline.marts.playlist_generator import mappings
 from echostats_pipeline.marts.playlist_generator.database import (
+    CATALOG,
     CONSUMERS,
     LAYOUT,
+    LIBRARY,
     MADE,
+    MARKER,
     MART,
     OWNED,
     track_object_id,
@@ -35,8 +38,6 @@ from echostats_pipeline.storage.change_marks import WHOLE
 from echostats_pipeline.storage.database import AWARE, Document
 from echostats_pipeline.storage.store import Store
 
-MARKER = "writtenBy"
-"""The field that marks documents of the pipeline: `source` has another meaning in Playlist Generator's tracks."""
 OPTIONAL: Mapping[str, frozenset[str]] = {
     "users": frozenset({"country", "product"}),
     "tracks": frozenset({"album", "durationMs", "popularity", "audioFeatures", "featureVector", "fetchedAt"}),
@@ -45,7 +46,7 @@ OPTIONAL: Mapping[str, frozenset[str]] = {
     "generationsessions": frozenset({"error"}),
     "playlists": frozenset({"spotifyPlaylistId", "snapshotId"}),
     "feedbackevents": frozenset({"elapsedMs", "position"}),
-    "modelregistries": frozenset(),
+    "modelregistries": frozenset({"artifact", "activatedAt"}),
 }
 """Fields of the pipeline that not every document has."""
 
@@ -109,11 +110,12 @@ class PlaylistGeneratorMart:
         read_at = self._core.now()
         self._adopt(user)
         self._put_moods(written)
-        changed = whole or any(waiting[name] for name in CONSUMERS if name != MADE)
+        changed = whole or bool(waiting[LIBRARY] or waiting[CATALOG])
         if changed:
             self._put_tracks(since, written)
             state.catalog_read_at = read_at
             self._put(written, "users", [mappings.user_document(user, has_features=self._has_features())])
+        if whole or waiting[LIBRARY] or self.has_said_more(user):
             self._put_library(user, state, written)
         if changed or waiting[MADE]:
             self._put_playlists(user, written)
@@ -172,11 +174,12 @@ class PlaylistGeneratorMart:
                 pl.col("skips").fill_null(0)
             )
         self._put_unknown(self._names_of(user, rows["track_id"].to_list()), written)
-        disliked = self.said(user).disliked
+        said = self.said(user)
+        state.liked, state.disliked = sorted(said.liked), sorted(said.disliked)
         kept: list[ObjectId] = []
 
         def documents() -> Iterator[SharedDocument]:
-            for each in mappings.library_documents(owner, rows.iter_rows(named=True), departed, disliked):
+            for each in mappings.library_documents(owner, rows.iter_rows(named=True), departed, said):
                 kept.append(each.id)
                 yield each
 
@@ -263,7 +266,10 @@ class PlaylistGeneratorMart:
         stored = self.store.recommendations
         activations = [each for task in ("discover", "rediscover") for each in stored.activations(task)]
         evaluations = [each for task in ("discover", "rediscover") for each in stored.evaluations(task)]
-        self._put(written, "modelregistries", mappings.model_documents(activations, evaluations, self.now))
+        models = list(mappings.model_documents(activations, evaluations))
+        self._put(written, "modelregistries", models)
+        lapsed = {MARKER: SOURCE, "_id": {"$nin": [each.id for each in models]}}
+        written["modelregistries"] += self.collection("modelregistries").delete_many(lapsed).deleted_count
 
     def unknown_tracks(self, user: User) -> int:
         """How many tracks the pipeline's documents of a user name without a document of the track."""
@@ -277,13 +283,11 @@ class PlaylistGeneratorMart:
 
     def has_pending(self) -> bool:
         """Whether a text of any user was not read yet."""
-        query = {"parsed": {"$exists": False}, MARKER: {"$ne": SOURCE}}
-        return self.collection("moodqueries").find_one(query, {"_id": 1}) is not None
+        return self.collection("moodqueries").find_one(_UNREAD, {"_id": 1}) is not None
 
     def pending(self, user: User) -> list[PendingQuery]:
         """The texts of a user that applications have inserted and that were not answered, the oldest first."""
-        query = {"userId": {"$in": self._ids_of(user)}, "parsed": {"$exists": False}, MARKER: {"$ne": SOURCE}}
-        found = self.collection("moodqueries").find(query).sort("_id", 1)
+        found = self.collection("moodqueries").find({"userId": {"$in": self._ids_of(user)}, **_UNREAD}).sort("_id", 1)
         answered = self.store.playlists.answered(user.user_id)
         return [
             PendingQuery(each["_id"], str(each.get("rawText") or "")) for each in found if each["_id"] not in answered
@@ -299,6 +303,11 @@ class PlaylistGeneratorMart:
         names = {each["_id"]: each["spotifyTrackId"] for each in found}
         said = {event: {names[at] for at, each in last.items() if each == event and at in names} for event in _SAID}
         return Said(frozenset(said["like"]), frozenset(said["dislike"]))
+
+    def has_said_more(self, user: User) -> bool:
+        """Whether a user has liked or disliked tracks since their library was last written."""
+        state, said = self.store.mart_states.get(user.user_id, MART, LAYOUT), self.said(user)
+        return state is not None and (set(state.liked), set(state.disliked)) != (set(said.liked), set(said.disliked))
 
     def preferences(self, user: User) -> Mapping[str, Span]:
         """The ranges with which playlists of a user begin, as applications have set them."""
@@ -336,6 +345,12 @@ class PlaylistGeneratorMart:
 
 
 _SAID = ("like", "dislike")
+_UNREAD: Document = {
+    "modelVersion": {"$in": [None, ""]},
+    **{f"parsed.{axis}Range.0": {"$exists": False} for axis in BOUNDS},
+    MARKER: {"$ne": SOURCE},
+}
+"""Selects texts that nothing has read. Applications with mongoose store `parsed` with empty ranges."""
 
 
 def _numbers(value: Any) -> tuple[float, float] | None:

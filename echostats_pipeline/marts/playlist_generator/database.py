@@ -19,21 +19,34 @@ from echostats_pipeline.marts.playlist_generator.documents import (
     PGTrack,
     PGUser,
 )
+from echostats_pipeline.marts.writing import SOURCE
 from echostats_pipeline.model.collections import Collection, Database, by
 from echostats_pipeline.model.operations import Reads
 from echostats_pipeline.settings import Settings
+from echostats_pipeline.storage.database import Db
 
 MART = "playlist_generator"
-LIBRARY, MADE = "playlist_generator_library", "playlist_generator_playlists"
+LIBRARY, CATALOG, MADE = "playlist_generator_library", "playlist_generator_catalog", "playlist_generator_playlists"
 CONSUMERS: Mapping[str, Reads] = MappingProxyType(
     {
-        LIBRARY: Reads(("listening_history", "playlist_contents", "catalog", "users")),
+        LIBRARY: Reads(("listening_history", "playlist_contents")),
+        CATALOG: Reads(("catalog", "users")),
         MADE: Reads(("generated_playlists",)),
     }
 )
 """The mart's readers of change marks."""
 OWNED = ("authtokens", "userlibraries", "moodqueries", "generationsessions", "playlists", "feedbackevents")
 """The collections whose documents name their user."""
+REFERRING = (
+    ("userlibraries", "trackId"),
+    ("playlists", "tracks.trackId"),
+    ("generationsessions", "candidates.trackId"),
+    ("generationsessions", "ordering"),
+    ("feedbackevents", "trackId"),
+)
+"""The fields that refer to tracks, by collection."""
+MARKER = "writtenBy"
+"""The field that marks documents of the pipeline: `source` has another meaning in Playlist Generator's tracks."""
 LAYOUT = 1
 """Version of the documents; change it with what the mappings produce."""
 
@@ -103,4 +116,17 @@ def database(settings: Settings) -> Database:
             Shared("modelregistries", PGModel, (by("name", "version", unique=True), by("-activatedAt"))),
         ),
         consumers=CONSUMERS,
+        prune=prune,
     )
+
+
+def prune(core: Db, own: Db) -> int:
+    """Delete tracks of which only a name is known, from the library of a user, once no user has them any more."""
+    query = {MARKER: SOURCE, "album": {"$exists": False}, "fetchedAt": {"$exists": False}}
+    named = {each["spotifyTrackId"]: each["_id"] for each in own["tracks"].find(query, {"spotifyTrackId": 1})}
+    for each in core["tracks"].find({"spotify_id": {"$in": list(named)}}, {"_id": 0, "spotify_id": 1}):
+        del named[each["spotify_id"]]
+    ids = list(named.values())
+    kept = {track for collection, path in REFERRING for track in own[collection].distinct(path, {path: {"$in": ids}})}
+    gone = [each for each in ids if each not in kept]
+    return own["tracks"].delete_many({"_id": {"$in": gone}}).deleted_count if gone else 0

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
@@ -16,7 +16,7 @@ from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.model.playlists import FASTEST, GeneratedPlaylist, PlaylistEdit, Understanding
 from echostats_pipeline.model.recommendations import ModelActivation, ModelEvaluation
 from echostats_pipeline.model.users import User
-from echostats_pipeline.playlists.feedback import ListeningEvent
+from echostats_pipeline.playlists.feedback import ListeningEvent, Said
 from echostats_pipeline.playlists.understanding import PARSER
 from echostats_pipeline.playlists.vocabulary import BOUNDS, MOODS, PHRASES
 from echostats_pipeline.transforms.sound import brightness
@@ -24,7 +24,23 @@ from echostats_pipeline.transforms.sound import brightness
 CONFIDENCE = 0.8
 """Confidence of audio features with a derived value."""
 ALGORITHMS = {"filter": "mood-range-v1", "ranker": "fit-taste-v1", "flow": "greedy2opt-energyarc-v1"}
-SEQUENCER = "1.0"
+SEQUENCER = "1.1"
+RELEASED = datetime(2026, 11, 29, tzinfo=UTC)
+"""Since when the parser and the sequencer are as they are."""
+PARSER_METRICS: Mapping[str, Any] = {
+    "sentences": 391,
+    "understood": 391,
+    "gate": "Every sentence of the test table is understood.",
+}
+"""Of the first sentences in the table of the tests."""
+SEQUENCER_METRICS = {
+    "smoother_than_shuffled": {"20": 0.444, "30": 0.472, "50": 0.493},
+    "smoother_than_greedy": {"20": 0.022, "30": 0.03, "50": 0.031},
+    "gate": "At least 40 % smoother than the same songs shuffled, and never rougher than the best greedy walk.",
+}
+"""By number of songs, as `python -m benchmarks.playlists` prints them."""
+ARTIFACTS = {"item_knn": "item_neighbours"}
+"""The collection of the core in which a trained model lies; the others are computed anew from the plays."""
 
 
 def user_document(user: User, *, has_features: bool) -> SharedDocument:
@@ -98,7 +114,7 @@ def feature_vector(features: Mapping[str, Any]) -> list[float] | None:
 
 
 def library_documents(
-    owner: ObjectId, rows: Iterable[Mapping[str, Any]], departed: Mapping[str, datetime], disliked: Iterable[str]
+    owner: ObjectId, rows: Iterable[Mapping[str, Any]], departed: Mapping[str, datetime], said: Said
 ) -> Iterator[SharedDocument]:
     """The tracks of a user as `documents.PGLibraryTrack`.
 
@@ -107,9 +123,9 @@ def library_documents(
         rows: ``track_id``, ``added_at`` (null if not in the library or unknown), ``first_played_at``,
             ``last_played_at``, ``skips``.
         departed: When tracks have left the library.
-        disliked: Tracks that the user has disliked in an application.
+        said: Tracks that the user has liked or disliked in an application.
     """
-    left_out = set(disliked)
+    likes = {**dict.fromkeys(said.liked, True), **dict.fromkeys(said.disliked, False)}
     for row in rows:
         saved = row["added_at"] or row["first_played_at"] or departed.get(row["track_id"])
         if saved is None:
@@ -124,9 +140,9 @@ def library_documents(
                 **({} if gone is None else {"removedAt": gone}),
                 "skipCount": row["skips"],
                 **({} if last is None else {"lastHeardAt": last}),
-                **({"like": False} if row["track_id"] in left_out else {}),
+                **({"like": likes[row["track_id"]]} if row["track_id"] in likes else {}),
             },
-            first={} if row["track_id"] in left_out else {"like": True},
+            first={} if row["track_id"] in likes else {"like": True},
         )
 
 
@@ -262,11 +278,16 @@ def mood_documents() -> list[dict[str, Any]]:
 
 
 def model_documents(
-    activations: Sequence[ModelActivation], evaluations: Sequence[ModelEvaluation], now: datetime
+    activations: Sequence[ModelActivation], evaluations: Sequence[ModelEvaluation]
 ) -> Iterator[SharedDocument]:
-    """Everything that makes playlists and lists as `documents.PGModel`."""
-    yield _model("mood_parser", PARSER, {"phrases": len(PHRASES)}, first={"activatedAt": now})
-    yield _model("sequencer", SEQUENCER, {"algorithm": ALGORITHMS["flow"]}, first={"activatedAt": now})
+    """Everything that makes playlists and lists as `documents.PGModel`.
+
+    Of the models, these are all that were ever in force, and all that the last evaluation of each kind of list has
+    judged. Those that did not pass their gate have no `activatedAt`.
+    """
+    yield _model("mood_parser", PARSER, {"phrases": len(PHRASES), **PARSER_METRICS}, {"activatedAt": RELEASED})
+    flow = {"algorithm": ALGORITHMS["flow"], **SEQUENCER_METRICS}
+    yield _model("sequencer", SEQUENCER, flow, {"activatedAt": RELEASED})
     by_time = {(each.task, each.evaluated_at): each for each in evaluations}
     for each in activations:
         found = by_time.get((each.task, each.evaluated_at)) if each.evaluated_at is not None else None
@@ -274,8 +295,21 @@ def model_documents(
         if found is not None:
             metrics["evaluation"] = found.model_dump(mode="json", exclude={"id"})
         version = f"{each.version}-{each.task}-{_digest(each.task, each.activated_at.isoformat())}"
-        names = {"basket_knn": "item_knn"}
-        yield _model(names.get(each.name, each.name), version, metrics, {"activatedAt": each.activated_at})
+        yield _model(_registered(each.name), version, metrics, {"activatedAt": each.activated_at})
+    in_force = {(each.task, each.name, each.evaluated_at) for each in activations}
+    for last in {each.task: each for each in sorted(evaluations, key=lambda each: each.evaluated_at)}.values():
+        for result in last.results:
+            if result.is_baseline or (last.task, result.name, last.evaluated_at) in in_force:
+                continue
+            metrics = {"task": last.task, "gate": last.why, "passed": last.passed and result.name == last.model}
+            metrics |= {"evaluation": last.model_dump(mode="json", exclude={"id"})}
+            version = f"{last.task}-{_digest(last.task, last.evaluated_at.isoformat())}"
+            yield _model(_registered(result.name), version, metrics)
+
+
+def _registered(name: str) -> str:
+    """The name in Playlist Generator's registry of a model."""
+    return {"basket_knn": "item_knn"}.get(name, name)
 
 
 def _model(
@@ -283,12 +317,16 @@ def _model(
     version: str,
     metrics: Mapping[str, Any],
     fields: Mapping[str, Any] | None = None,
-    first: Mapping[str, Any] | None = None,
 ) -> SharedDocument:
     return SharedDocument(
         object_id("playlist_generator_modelregistries", name, version),
-        {"name": name, "version": version, "metricsJson": json.dumps(metrics, sort_keys=True), **(fields or {})},
-        first=first or {},
+        {
+            "name": name,
+            "version": version,
+            **({"artifact": ARTIFACTS[name]} if name in ARTIFACTS else {}),
+            "metricsJson": json.dumps(metrics, sort_keys=True),
+            **(fields or {}),
+        },
     )
 
 

@@ -53,13 +53,16 @@ def stale_playlist_generator(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Request an update for every user who waits, once no other run changes their data."""
     from echostats_pipeline.marts.playlist_generator.build import (  # noqa: PLC0415 - needs numpy
-        waiting_users as waiting_there,
+        PlaylistGeneratorMart,
     )
+    from echostats_pipeline.marts.playlist_generator.build import waiting_users as waiting_there  # noqa: PLC0415
 
     resting = resting_users(context, playlist_generator_build.name, clock.now())
     resting |= resting_users(context, playlist_answers.name, clock.now())
     users, jobs = users_of(store), store.get().jobs
-    waiting = waiting_there(store.get()) - jobs.busy_users() - jobs.syncing_together()
+    mart = PlaylistGeneratorMart(store.get(), store.settings, clock.now(), "")
+    waiting = waiting_there(store.get()) | {user.user_id for user in users if mart.has_said_more(user)}
+    waiting -= jobs.busy_users() | jobs.syncing_together()
     stale = {user.partition_key for user in users if user.user_id in waiting} - resting
     return _updates(context, store, stale) or dg.SkipReason("Playlist Generator's database is up to date")
 
