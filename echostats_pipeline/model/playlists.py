@@ -62,6 +62,8 @@ class Understanding(Embedded):
     """Years of release; null if any will do."""
     without_years: list[Range] = Field(default_factory=list)
     """No songs that were released in these years."""
+    per_artist: int | None = None
+    """Most songs of an artist; null for two."""
     song_minutes: Range | None = None
     """How long each song may be; null if any length will do."""
     genres: list[str] = Field(default_factory=list)

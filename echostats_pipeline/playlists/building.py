@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from bson import ObjectId
 
+from echostats_pipeline.model.base import storable_text
 from echostats_pipeline.model.playlists import (
     Arc,
     GeneratedPlaylist,
@@ -100,7 +101,7 @@ class PlaylistBuilder:
         learned = self._learned(user, request.generator)
         pool = self.pool(user, learned)
         added = self._added(user, request.generator) if request.over_copy else {}
-        text = request.text[:LONGEST_TEXT]
+        text = storable_text(request.text)[:LONGEST_TEXT]
         asked = understand(text, pool.names, self._preferences(user), self._now.year)
         made = self._begun(user, request)
         songs = request.songs or asked.songs
@@ -229,11 +230,11 @@ class PlaylistBuilder:
         }
 
     def _begun(self, user: User, request: Request) -> GeneratedPlaylist:
-        name = " ".join((request.name or request.text).split())[:LONGEST_NAME].strip()
+        name = " ".join(storable_text(request.name or request.text).split())[:LONGEST_NAME].strip()
         return GeneratedPlaylist(
             user_id=user.user_id,
             generator=request.generator,
-            text=request.text[:LONGEST_TEXT],
+            text=storable_text(request.text)[:LONGEST_TEXT],
             name=(name[:1].upper() + name[1:]) or "Playlist",
             query_id=request.query_id,
             status="processing",

@@ -129,7 +129,7 @@ def choose(pool: pl.DataFrame, asked: Understanding, wanted: Wanted, now: dateti
     scored = _scored(rows, pool, asked, ranges, wanted)
     fitting = scored.filter(pl.col("in_ranges") | pl.col("pinned"))
     counts.fitting = counts.after_widening = int(fitting["in_ranges"].sum())
-    most = pool.height if asked.artists else MOST_PER_ARTIST
+    most = pool.height if asked.artists else min(asked.per_artist or MOST_PER_ARTIST, MOST_PER_ARTIST)
     picked, widened = pick(fitting, wanted, most), list[str]()
     for said, wider in ranges.wider():
         if is_enough(picked, wanted) and has_share(picked, wanted):

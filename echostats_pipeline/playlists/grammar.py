@@ -70,9 +70,9 @@ FILLERS = words(
     "long short hour was were yes yeah ok okay hi hello hey thanks thank super extremely totally absolutely pretty "
     "minute second through over under out get go going have has had do does can could should will thing things one "
     "ones here there home house style type genre genres listen listening hear hearing overly fairly somewhat truly "
-    "what which who whom how where if because exclusively solely gets getting becomes becoming bpm tempo everything "
-    "usual usually normal beats old released hit hits each start starts starting begin begins beginning end ends "
-    "ending turn turns turning"
+    "what which who whom how where if because makes making being been exclusively solely gets getting becomes "
+    "becoming bpm tempo everything usual usually normal beats old released hit hits each start starts starting begin "
+    "begins beginning end ends ending turn turns turning listened"
 )
 """Words that carry no meaning here. A phrase that contains them is looked up first."""
 
@@ -85,6 +85,8 @@ TURNS = words(
 BESIDE_TURNS = TURNS | _START | words("and more with up on , slowly gradually it in a the very really quiet loud by")
 BEGINS = _START | words("from")
 """Words before the first of two moods."""
+OF_PLAYS = words("listened heard played plays")
+"""Words that speak of when songs were played."""
 STATES = words(
     "energetic happy sad chill party calm fast slow loud quiet soft hard heavy dark bright mellow intense upbeat "
     "relaxed peaceful wild angry dreamy gentle faster slower louder quieter brighter darker calmer hype hyped pumped "

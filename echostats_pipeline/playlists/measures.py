@@ -9,7 +9,7 @@ from echostats_pipeline.playlists import grammar
 from echostats_pipeline.playlists.grammar import DECADES, NUMBERS, ByFirstWord, by_first_word
 from echostats_pipeline.playlists.vocabulary import BOUNDS, ERAS, HINTS, SONG_LENGTHS, Span
 
-Measure = Literal["minutes", "song_minutes", "songs", "range", "years", "hint"]
+Measure = Literal["minutes", "song_minutes", "songs", "per_artist", "range", "years", "hint"]
 MOST_MINUTES, MOST_SONGS = 24 * 60, 500
 LONGEST_SONG = 15.0
 """Longer durations are those of playlists, not of songs."""
@@ -51,7 +51,18 @@ _NO_UNIT: ByFirstWord = {}
 _TEMPO_UNITS = by_first_word([("bpm",), ("beats", "per", "minute"), ("beats", "a", "minute")])
 _MINUTE_UNITS = by_first_word([(each,) for each in _MINUTES])
 _EACH = by_first_word([("each",), ("per", "song"), ("per", "track"), ("a", "song"), ("a", "track")])
+_PER_ARTIST = by_first_word(
+    [
+        ("per", "artist"),
+        ("by", "each", "artist"),
+        ("of", "each", "artist"),
+        ("from", "each", "artist"),
+        ("an", "artist"),
+    ]
+)
 _ERAS = by_first_word(ERAS)
+_DECIMALS = {"½": "5", "¼": "25", "¾": "75", "1/2": "5", "1/4": "25", "3/4": "75"}
+_FRACTION = re.compile(rf"(?<![\d/])(?:(\d+)\s?)??({'|'.join(_DECIMALS)})(?![\d/])")
 _TIMES = ((5, "late night"), (7, "early morning"), (11, "morning"), (18, "afternoon"), (22, "evening"), (24, "night"))
 """Until which hour a time of day lasts."""
 
@@ -68,6 +79,13 @@ class Measured:
 
 Found = tuple[int, Measured] | None
 """How many words it takes, and what it is."""
+
+
+def plain_numbers(text: str) -> str:
+    """A text with numbers as digits: ``1,5``, ``½`` and ``1/2`` as decimals, and ``1:30 h`` as ``1h30``."""
+    text = re.sub(r"(?<![\d,])(\d{1,3}),(\d)(?![\d,])", r"\1.\2", text)
+    text = re.sub(r"(?<!\d)(\d{1,2}):([0-5]\d)\s*(?:h|hrs?|hours?)\b", r"\1h\2", text, flags=re.IGNORECASE)
+    return _FRACTION.sub(lambda found: f"{found[1] or 0}.{_DECIMALS[found[2]]}", text)
 
 
 def measure(words: Sequence[str], this_year: int | None = None) -> Found:
@@ -230,6 +248,9 @@ def _songs(words: Sequence[str]) -> Found:
     start = _start_of_numbers(words)
     first = _at(words, start)
     number = _number(first)
+    each = _starting(words, start + 2, _PER_ARTIST) if _at(words, start + 1) in _SONGS else 0
+    if each and number is not None and number >= 1:
+        return start + 2 + each, Measured("per_artist", number)
     if number is None or first in ("a", "an", "one", "half") or not (1 <= number <= MOST_SONGS and number % 1 == 0):
         return None
     if _at(words, start + 1) in _SONGS:
@@ -354,23 +375,25 @@ def _relative(words: Sequence[str], this_year: int | None) -> Found:  # noqa: PL
     """Words like "this year", "last year", "the last 10 years", "oldies"."""
     if this_year is None:
         return None
-    start = int(_at(words, 0) == "from") + (words[int(_at(words, 0) == "from") :][:1] == ["the"])
-    which, what = _at(words, start), _at(words, start + 1)
-    if which == "this" and what in ("year", "years"):
-        return start + 2, _of_years(this_year, this_year)
-    if which in ("last", "past") and what in ("year", "years"):
-        return start + 2, _of_years(this_year - 1, this_year - 1)
-    if which in ("last", "past") and what == "decade":
-        return start + 2, _of_years(this_year - 10, LAST_YEAR)
-    number = _number(what)
-    if which in ("last", "past") and number is not None and _at(words, start + 2) == "years":
-        return start + 3, _of_years(this_year - int(number), LAST_YEAR)
     length = _starting(words, 0, _ERAS)
-    if not length:
+    if length:
+        oldest, newest = ERAS[tuple(words[:length])]
+        first = FIRST_YEAR if oldest is None else this_year - oldest
+        return length, _of_years(first, LAST_YEAR if newest is None else this_year - newest)
+    start = int(_at(words, 0) == "from")
+    start += int(_at(words, start) == "the")
+    which, what, number = _at(words, start), _at(words, start + 1), _number(_at(words, start + 1))
+    if which == "this" and what in ("year", "decade"):
+        return start + 2, _of_years(this_year if what == "year" else this_year // 10 * 10, this_year)
+    if which not in ("last", "past"):
         return None
-    oldest, newest = ERAS[tuple(words[:length])]
-    first = FIRST_YEAR if oldest is None else this_year - oldest
-    return length, _of_years(first, LAST_YEAR if newest is None else this_year - newest)
+    if what in ("year", "years"):
+        return start + 2, _of_years(this_year - 1, this_year - 1)
+    if what == "decade":
+        return start + 2, _of_years(this_year - 10, LAST_YEAR)
+    if number is None or _at(words, start + 2) != "years":
+        return None
+    return start + 3, _of_years(this_year - int(number), LAST_YEAR)
 
 
 def _span_of_years(words: Sequence[str], place: int) -> tuple[int, tuple[int, int]] | None:

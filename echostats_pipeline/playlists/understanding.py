@@ -42,6 +42,11 @@ def understand(
     ranges = together.ranges(wishes)
     for wish in wishes:
         together.add(wish, found)
+    together.strangers(names, found)
+    if read.speaks_of_plays and found.pop("years", None):
+        together.notes.append(
+            "When songs were played cannot be asked for, only when they were released: the years have no effect."
+        )
     asks = any(span != BOUNDS[axis] for axis, span in ranges.items())
     return Understanding(
         parser=PARSER,
@@ -99,6 +104,7 @@ _NAMED = {
     "arc": "energy runs {0}",
     "minutes": "at most {1:g} minutes",
     "songs": "{1:g} songs",
+    "per_artist": "at most {1:g} songs of an artist",
     "genre": "tag {0}",
     "like": "songs like those of {0}",
     "by": "only songs by {0}",
@@ -209,6 +215,12 @@ class _Together:
     def _contradict(self, words: str, axis: str, decision: str) -> None:
         self.contradictions.append(f"“{words}” contradicts the mood in {axis}: {decision}.")
 
+    def strangers(self, names: KnownNames | None, found: Mapping[str, Any]) -> None:
+        """Note which artists are not among the songs that there are to choose from."""
+        for artist in found.get("artists", ()):
+            if names is not None and artist not in names.artists:
+                self.notes.append(f"There are no songs by “{artist}” to choose from.")
+
     def add(self, wish: Wish, found: dict[str, Any]) -> None:
         """Add the wishes that are not about ranges."""
         lists = {"genre": ("genres", "without_genres"), "by": ("artists", "without_artists")}
@@ -226,8 +238,8 @@ class _Together:
                 found["arc"] = None if wish.is_denied else wish.value
             case "language":
                 self.notes.append(LANGUAGES_UNKNOWN.format(wish.words))
-            case "minutes" | "songs":
-                found[wish.kind] = wish.number
+            case "minutes" | "songs" | "per_artist":
+                self._add_number(wish, found)
             case "years" | "song_minutes":
                 self._add_limits(wish, found)
             case kind if kind in lists:
@@ -238,6 +250,13 @@ class _Together:
         if found.get("instrumental") not in (None, instrumental):
             self.contradictions.append(f"“{wish.words}” contradicts what was said before of singing: it wins.")
         found["instrumental"] = instrumental
+
+    def _add_number(self, wish: Wish, found: dict[str, Any]) -> None:
+        if wish.kind == "minutes" and "minutes" in found:
+            found["minutes"] += wish.number
+            self.notes.append(f"“{wish.words}” is added to the minutes before.")
+        else:
+            found[wish.kind] = wish.number
 
     def _add_limits(self, wish: Wish, found: dict[str, Any]) -> None:
         if wish.kind == "years":

@@ -93,6 +93,7 @@ OWN_MOODS: Mapping[str, Mapping[str, Span]] = {
     "dinner|cooking|brunch|dinner party": {"energy": (0.2, 0.6), "brightness": (0.4, 0.8)},
     "cleaning|cleaning the house|clean the house|spring cleaning|housework|chores|tidying|tidying up|washing up|"
     "doing the dishes|🧹": {"energy": (0.5, 0.95), "brightness": (0.4, 1)},
+    "walk|walking|a walk|stroll|strolling": {"energy": (0.2, 0.7), "brightness": (0.3, 1)},
     "slow dance|slow dancing|first dance": {"energy": (0.1, 0.5), "tempo": (60, 100)},
 }
 """Further moods, with words like those of `SYNONYMS`; they have no preset."""
@@ -315,5 +316,6 @@ PHRASES: Mapping[tuple[str, ...], Meaning] = MappingProxyType(
 LONGEST_PHRASE = max(map(len, PHRASES))
 WORDS_OF_PHRASES = frozenset(word for phrase in PHRASES for word in phrase)
 """Words that are spelt right, though some mean nothing alone."""
+WORDS_OF_ERAS = frozenset(word for phrase in ERAS for word in phrase)
 KNOWN_WORDS = sorted({phrase[0] for phrase in PHRASES if len(phrase) == 1 and len(phrase[0]) > 3} - FILLERS)  # noqa: PLR2004
 """Words that a misspelt word may have meant."""

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 
 from rapidfuzz import fuzz, process
 
@@ -18,6 +19,7 @@ from echostats_pipeline.playlists.vocabulary import (
     KNOWN_WORDS,
     LONGEST_PHRASE,
     PHRASES,
+    WORDS_OF_ERAS,
     WORDS_OF_PHRASES,
     Kind,
     Meaning,
@@ -41,6 +43,8 @@ _TOKEN = re.compile(
 )
 _APOSTROPHES = str.maketrans("", "", "'’`")  # noqa: RUF001
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "≤": "<=", "≥": ">="})
+_UNSEEN = str.maketrans("\0", " ", "\u200d\ufe0f\u2640\u2642\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
+"""What parts of emoji are, and NUL."""
 _REST_OF_LIST = re.compile(r"(?:(?:[^ ,.]+ ){1,3}, )*(?:[^ ,.]+ ){0,3}(?:or|nor) ")
 """What follows a comma in ``no slow, sad or boring songs``."""
 
@@ -103,13 +107,16 @@ class ReadText:
     wishes: list[Wish] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     near: list[NearMiss] = field(default_factory=list)
+    speaks_of_plays: bool = False
+    """Whether it speaks of when songs were played, as in "most played in 2022"."""
     turns: list[int] = field(default_factory=list)
     """Wishes that the wish before turns into: "from calm to energetic"."""
 
 
 def _spelt(text: str) -> list[str]:
     """The words of a text as they are spelt. Hyphens part words, apostrophes do not."""
-    return _TOKEN.findall(unicodedata.normalize("NFKC", text).translate(_LETTERS).replace("\0", " "))[:MOST_WORDS]
+    written = unicodedata.normalize("NFKC", measures.plain_numbers(text)).translate(_LETTERS)
+    return _TOKEN.findall(written.translate(_UNSEEN))[:MOST_WORDS]
 
 
 def _folded(word: str) -> str:
@@ -149,6 +156,7 @@ class _Reader:
         self._read = ReadText()
 
     def read(self) -> ReadText:
+        self._read.speaks_of_plays = bool(grammar.OF_PLAYS & set(self._words))
         while self._at < len(self._words):
             word = self._words[self._at]
             if self._was_denied and ((word == COMMA and self._goes_on()) or (word == "and" and self._adds_genre())):
@@ -172,8 +180,8 @@ class _Reader:
     def _steps(self) -> Iterable[Callable[[], bool]]:
         return (
             self._connective,
-            self._measure,
             self._long_artist,
+            self._measure,
             self._compared_artist,
             self._phrase,
             self._genre,
@@ -238,6 +246,9 @@ class _Reader:
         found = self._artist_at(self._at, guess=False)
         if found is None or found[0] < 2:  # noqa: PLR2004 - several words
             return False
+        measured = measures.measure(self._words[self._at :], self._this_year)
+        if measured is not None and measured[0] > found[0]:
+            return False
         longer = range(found[0], LONGEST_PHRASE + 1)
         if any(tuple(self._words[self._at : self._at + length]) in PHRASES for length in longer):
             return False
@@ -259,13 +270,22 @@ class _Reader:
                     continue
                 start = self._at + len(begun)
                 guess = kind == "like" or trigger not in ("from", "of", *ONLY)
-                found = self._artist_at(start, guess=guess)
+                found = self._artist_at(start, guess=guess) or self._stranger_at(start, trigger)
                 if found is None or (trigger in ONLY and self._means_else(start, found[0])):
                     continue
                 self._found(len(begun) + found[0], Wish("", kind, found[1]))
                 self._further_artists(kind)
                 return True
         return False
+
+    def _stranger_at(self, start: int, trigger: str) -> tuple[int, str] | None:
+        """The name after "by" of somebody who is not among the artists; names are written with capitals."""
+        if not trigger.endswith("by") or not self._names.artists:
+            return None
+        named = list(takewhile(lambda word: word[0].isupper(), self._spelt[start : start + LONGEST_ARTIST]))
+        if not named or tuple(self._words[start : start + len(named)]) in PHRASES:
+            return None
+        return len(named), " ".join(named)
 
     def _further_artists(self, kind: str) -> None:
         while self._at + 1 < len(self._words) and self._words[self._at] in ("and", "or", COMMA):
@@ -379,7 +399,11 @@ class _Reader:
 
     def _nearest(self, word: str) -> tuple[str, float] | None:
         """The known word that is most like an unknown one, and how like."""
-        if len(word) < FEWEST_LETTERS or not word.isalpha() or word in WORDS_OF_PHRASES | grammar.NOT_MISSPELT:
+        if (
+            len(word) < FEWEST_LETTERS
+            or not word.isalpha()
+            or word in WORDS_OF_PHRASES | grammar.NOT_MISSPELT | WORDS_OF_ERAS
+        ):
             return None
         best = process.extractOne(word, self._names.words, scorer=fuzz.ratio, score_cutoff=SUGGESTED)
         return None if best is None else (best[0], best[1])

@@ -2,9 +2,9 @@
 
 Each line is ``sentence => expectation``. An expectation lists what differs from asking for nothing, separated by ``;``:
 ``e`` energy, ``b`` brightness and ``t`` tempo as ``low-high``; ``mood``; ``voice no`` or ``voice yes``; ``minutes``;
-``songs``; ``each`` for the minutes of each song; ``years``, ``no years``; ``tag``, ``no tag``, ``may`` for what stays
-allowed; ``by``, ``like``, ``no artist``; ``heard``; ``saved``; ``clean``; ``arc``; ``f`` with another feature;
-``unknown``; ``near`` for a word that was taken for another; ``clash`` for contradictions;
+``songs``; ``each`` for the minutes of each song; ``artist`` for most songs of one; ``years``, ``no years``; ``tag``,
+``no tag``, ``may`` for what stays allowed; ``by``, ``like``, ``no artist``; ``heard``; ``saved``; ``clean``; ``arc``;
+``f`` with another feature; ``unknown``; ``near`` for a word that was taken for another; ``clash`` for contradictions;
 ``note`` for what cannot be done.
 """
 
@@ -19,6 +19,7 @@ ARTISTS = (
     "Air",
     "Low",
     "Muse",
+    "The 1975",
     "Björk",
     "Rage Against the Machine",
 )
@@ -414,6 +415,27 @@ calm down after running => mood chill; mood energetic; e 0-1; b .5-.7; t 70-200;
 summer 2019 => e .4-1; b .5-1; years 2019-2019
 from last summer => e .4-1; b .5-1; unknown last
 music like Radiohead but less sad => b .4-1; like Radiohead
+by Metallica => by Metallica; note
+songs by Tarravvel => by Tarravvel; note
+by the sea => unknown sea
+classic jazz => tag jazz; years 1900-2006
+this decade => years 2020-2026
+the last 5 years => years 2021-2100
+no more than 2 songs per artist => artist 2
+max 3 songs per artist => artist 3
+one song per artist => artist 1
+the 1975 => like The 1975
+most played in 2022 => heard favourite; note
+what I listened to in 2022 => note
+20 minutes of yoga then 10 minutes of meditation => mood yoga; e 0-.35; t 60-110; minutes 30; note
+🏃‍♀️ => mood energetic; e .7-1; b .5-1; t 140-200
+1,5 hours of jazz => minutes 90; tag jazz
+½ hour => minutes 30
+1/2 hour => minutes 30
+1½ hours => minutes 90
+1:30 h => minutes 90
+1:30 hours => minutes 90
+a long walk => mood walk; e .2-.7; b .3-1
 play me some songs =>
 =>
 """

@@ -38,6 +38,8 @@ def _parts(asked: Understanding) -> Iterator[str]:
     if asked.years:
         yield f"years {asked.years[0]:.0f}-{asked.years[1]:.0f}"
     yield from (f"no years {first:.0f}-{last:.0f}" for first, last in asked.without_years)
+    if asked.per_artist:
+        yield f"artist {asked.per_artist}"
     if asked.song_minutes:
         yield f"each {_span(tuple(asked.song_minutes))}"
     yield from (f"may {each.words}" for each in asked.understood if each.meaning.endswith("stays allowed"))
