@@ -1,10 +1,16 @@
 -- New songs of each year, and the share of plays that were of songs known before.
-SELECT extract(year FROM p.local_date)::int AS year, count(*) AS plays,
-    count(DISTINCT t.song_id) FILTER (WHERE extract(year FROM f.local_date) = extract(year FROM p.local_date)) AS new_songs,
-    round(avg((f.local_date < p.local_date)::int), 3) AS known_before
-FROM plays p
-JOIN tracks t ON t.user_id = p.user_id AND t.track_id = p.track_id
-JOIN first_plays f ON f.user_id = t.user_id AND f.song_id = t.song_id
-WHERE p.counts
+WITH days AS (
+    SELECT t.user_id, t.song_id, p.local_date, count(*) AS plays
+    FROM plays p
+    JOIN tracks t ON t.user_id = p.user_id AND t.track_id = p.track_id
+    WHERE p.counts
+    GROUP BY 1, 2, 3
+), numbered AS (
+    SELECT local_date, plays, row_number() OVER (PARTITION BY user_id, song_id ORDER BY local_date) AS nth_day
+    FROM days
+)
+SELECT extract(year FROM local_date)::int AS year, sum(plays) AS plays, count(*) FILTER (WHERE nth_day = 1) AS new_songs,
+    round(sum(plays) FILTER (WHERE nth_day > 1) / sum(plays), 3) AS known_before
+FROM numbered
 GROUP BY 1
 ORDER BY 1;
