@@ -123,5 +123,5 @@ def _since(first: date | None, assets: Sequence[Any]) -> Sequence[Any]:
 def defs() -> dg.Definitions:
     """Return the definitions; ``workspace.yaml`` loads this function."""
     settings = load_settings()
-    roster, first = Roster(settings.home).read(), Beginning(settings.home).read()
-    return build_definitions(roster=roster, settings=settings, first=first)
+    first = Beginning(settings.home).read() if settings.one_machine else None
+    return build_definitions(roster=Roster(settings.home).read(), settings=settings, first=first)

@@ -6,7 +6,8 @@ This is the only module that reads ``os.environ``. Nothing is read at import; ca
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -30,6 +31,12 @@ SyncSensors = Literal["auto", "per_user", "fanout"]
 SPOTIFY_API_URL = "https://api.spotify.com"
 SPOTIFY_ACCOUNTS_URL = "https://accounts.spotify.com"
 GENRE_SOURCES = ("spotify", "musicbrainz", "lastfm")
+MOST_SENSORS = 200
+"""Most users who each have a sensor. A sensor costs the daemon 40 ms a tick."""
+WEB_ADDRESSES = {
+    "ui_url": ("ECHOSTATS_UI_URL", "the Dagster UI, for example https://stats.example.org"),
+    "simulator_url": ("SIMULATOR_URL", "the simulated Spotify, for example http://simulator:8889"),
+}
 LARGEST = 999_999_999
 NONE_ALONE = "none means no source at all: leave it out, or give it alone."
 """Upper bound of whole numbers in the settings."""
@@ -101,6 +108,13 @@ class Settings(BaseSettings):
         "state folder: embedded database, Dagster's history, generated key, reports",
         shown="`~/.local/share/echostats`, or the platform's folder for application data",
         default_factory=lambda: platformdirs.user_data_path("echostats", appauthor=False),
+    )
+    dagster_home: Path | None = _variable(
+        "DAGSTER_HOME",
+        "folder with the `dagster.yaml` of the Dagster instance, which all processes of a deployment share; without "
+        "that file, the instance of the state folder is used",
+        shown="`dagster` in `ECHOSTATS_HOME`",
+        default=None,
     )
     min_play_ms: int = _variable(
         "ECHOSTATS_MIN_PLAY_MS",
@@ -202,7 +216,8 @@ class Settings(BaseSettings):
     sensors: SyncSensors = _variable(
         "ECHOSTATS_SENSORS",
         "`per_user`: each user has a sensor of their own; `fanout`: one sensor syncs all users, many in each run; "
-        "`auto`: `per_user` up to 200 users, then `fanout`",
+        "`auto`: `per_user` up to 200 users, then `fanout`; always `fanout` where Dagster's processes are started one "
+        "by one and `ECHOSTATS_UI_URL` is not set",
         default="auto",
     )
     sync_batch_size: int = _variable(
@@ -247,8 +262,15 @@ class Settings(BaseSettings):
     )
     embedded_mongo: bool = _variable(
         EMBEDDED_MONGO,
-        "`1` lets code under Dagster use the embedded server; `echostats` commands set it for the processes they start",
+        "`1` lets code under Dagster use the embedded server and the state folder of this machine; `echostats` "
+        "commands set it for the processes they start",
         default=False,
+    )
+    simulator_url: str | None = _variable(
+        "SIMULATOR_URL",
+        "address of a running `echostats simulate`, for processes that do not share its state folder",
+        shown="that in `ECHOSTATS_HOME`",
+        default=None,
     )
 
     @property
@@ -266,6 +288,20 @@ class Settings(BaseSettings):
         """Whether songs are recommended; without the setting, only to simulated users."""
         return self.simulated if self.recommendations is None else self.recommendations
 
+    @property
+    def one_machine(self) -> bool:
+        """Whether all processes of the installation share this state folder; False if they may run on other machines.
+
+        Processes that `echostats up` starts share it, and so does everything that uses the embedded server.
+        """
+        return self.mongo_uri is None or self.embedded_mongo
+
+    def fans_out(self, users: int) -> bool:
+        """Whether one sensor syncs all users, given their number. A sensor for each needs a way to reload the code."""
+        if self.sensors != "auto":
+            return self.sensors == "fanout"
+        return users > MOST_SENSORS or not (self.one_machine or self.ui_url)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -278,7 +314,7 @@ class Settings(BaseSettings):
         """Use the arguments of a new instance as the only source."""
         return (init_settings,)
 
-    @field_validator("home", "imports_dir", mode="before")
+    @field_validator("home", "imports_dir", "dagster_home", mode="before")
     @classmethod
     def _absolute(cls, value: Any) -> Any:
         return Path(value).expanduser().absolute() if isinstance(value, str) else value
@@ -456,14 +492,12 @@ class Settings(BaseSettings):
                 )
         return names
 
-    @field_validator("ui_url")
+    @field_validator("ui_url", "simulator_url")
     @classmethod
-    def _web_address(cls, url: str | None) -> str | None:
+    def _web_address(cls, url: str | None, field: ValidationInfo) -> str | None:
         if url is not None and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
-            raise SettingsError(
-                f"ECHOSTATS_UI_URL is {url!r}. Give the address of the Dagster UI, for example "
-                "https://stats.example.org."
-            )
+            name, what = WEB_ADDRESSES[str(field.field_name)]
+            raise SettingsError(f"{name} is {url!r}. Give the address of {what}.")
         return None if url is None else url.rstrip("/")
 
 
@@ -521,6 +555,21 @@ def load_settings(
 def set_environment(values: Mapping[str, str]) -> None:
     """Set environment variables for Dagster, which reads settings only there, in this process and its children."""
     os.environ.update(values)
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables as `set_environment` does, for the length of the block."""
+    before = {name: os.environ.get(name) for name in values}
+    set_environment(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _explained(error: ValidationError) -> str:

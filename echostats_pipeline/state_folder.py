@@ -108,6 +108,11 @@ class StateFolder:
             raise self._unusable(error) from error
         return self
 
+    def simulator_url(self) -> str | None:
+        """Return the address of the simulator that a command of this folder serves, or None."""
+        running = self.read_json(self.simulator_file)
+        return None if running is None else str(running["url"])
+
     def write_private(self, name: str | Path, text: str) -> Path:
         """Write a file atomically, with mode 0600 from its first byte: readers see the old or the new content.
 

@@ -83,6 +83,7 @@ SETTINGS = (
     "LASTFM_API_KEY",
     "MONGO_DB",
     "MONGO_URI",
+    "SIMULATOR_URL",
     "SPOTIFY_CLIENT_ID",
     "SPOTIFY_CLIENT_SECRET",
     "SPOTIFY_BURST_CALLS",
@@ -243,6 +244,7 @@ def new_settings(tmp_path: Path, mongo_server: EmbeddedServer, db: Db) -> Callab
             "MONGO_URI": mongo_server.uri,
             "MONGO_DB": db.name,
             "ENCRYPTION_KEY": KEY,
+            "ECHOSTATS_EMBEDDED_MONGO": "1",
             # The pauses between calls to MusicBrainz are real time in runs; tests of genres name their sources.
             "ECHOSTATS_GENRES": "spotify",
             **overrides,

@@ -63,9 +63,13 @@ def test_every_variable_is_read() -> None:
         ECHOSTATS_ALERTS="ntfy://a/canary, mailto://u:p,w@b?to=c,d json://e",
         ECHOSTATS_UI_HOSTS="Stats.example.org, box:3000",
         ECHOSTATS_UI_URL="https://stats.example.org/",
+        DAGSTER_HOME="/srv/dagster",
+        SIMULATOR_URL="http://simulator:8889/",
     )
     assert settings.model_dump() == {
         "home": Path("/srv/echostats"),
+        "dagster_home": Path("/srv/dagster"),
+        "simulator_url": "http://simulator:8889",
         "mongo_uri": settings.mongo_uri,
         "mongo_db": "stats_2-b",
         "encryption_key": settings.encryption_key,
@@ -260,3 +264,20 @@ def test_settings_do_not_change() -> None:
 def test_names_of_the_ui_are_names_and_nothing_else(hosts: str) -> None:
     with pytest.raises(SettingsError, match="ECHOSTATS_UI_HOSTS"):
         read(ECHOSTATS_UI_HOSTS=hosts)
+
+
+@pytest.mark.parametrize(
+    ("environ", "users", "fans_out"),
+    [
+        ({}, 3, False),
+        ({}, 201, True),
+        ({"MONGO_URI": "mongodb://h", "ENCRYPTION_KEY": KEY}, 3, True),
+        ({"MONGO_URI": "mongodb://h", "ENCRYPTION_KEY": KEY, "ECHOSTATS_UI_URL": "http://ui:3000"}, 3, False),
+        ({"MONGO_URI": "mongodb://h", "ENCRYPTION_KEY": KEY, "ECHOSTATS_EMBEDDED_MONGO": "1"}, 3, False),
+        ({"MONGO_URI": "mongodb://h", "ENCRYPTION_KEY": KEY, "ECHOSTATS_SENSORS": "per_user"}, 300, False),
+    ],
+)
+def test_one_sensor_syncs_all_users_where_nobody_can_reload_the_code(
+    environ: dict[str, str], users: int, fans_out: bool
+) -> None:
+    assert load_settings(environ, env_file=None).fans_out(users) is fans_out

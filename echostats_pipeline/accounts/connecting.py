@@ -70,13 +70,12 @@ def configured_spotify(settings: Settings) -> Spotify:
             accounts_url=SPOTIFY_ACCOUNTS_URL,
         )
         return Spotify(app, SPOTIFY_API_URL)
-    running = StateFolder(settings.home).read_json(StateFolder(settings.home).simulator_file)
-    if running is None:
+    url = settings.simulator_url or StateFolder(settings.home).simulator_url()
+    if url is None:
         raise SettingsError(
-            "SPOTIFY_CLIENT_ID is not set and the simulated Spotify is not running. "
-            "Start it with `echostats up` or `echostats simulate`, or set SPOTIFY_CLIENT_ID to use the real one."
+            "SPOTIFY_CLIENT_ID is not set and the simulated Spotify is not running. Start it with `echostats up`, or "
+            "with `echostats simulate` and its address in SIMULATOR_URL; or set SPOTIFY_CLIENT_ID to use the real one."
         )
-    url = running["url"]
     redirect_uri = settings.spotify_redirect_uri
     app = SpotifyApp(client_id=SIMULATED_CLIENT_ID, redirect_uri=redirect_uri, accounts_url=url)
     return Spotify(

@@ -20,7 +20,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
 
-from echostats_pipeline.cli.instance import open_instance
+from echostats_pipeline.cli.instance import open_instance, shared_dagster_home
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.local.processes import command_of, process_exists
 from echostats_pipeline.local.webserver import answers, webserver_file
@@ -105,16 +105,17 @@ def orphan_file(home: StateFolder) -> Path:
 def _dagster(settings: Settings, port: int, url: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start webserver and daemon as one child in a session of its own: Ctrl-C reaches it only through this process."""
     home = StateFolder(settings.home)
-    with open_instance(settings) as instance:  # sets what later child processes need to open it too
-        end_interrupted_runs(instance)
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and files
-        [sys.executable, "-m", SERVICES, str(port), *settings.ui_hosts],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=home.path,
-        start_new_session=True,
-    )
+    with open_instance(settings) as instance:  # the child opens it too
+        if shared_dagster_home(settings) is None:  # the runs of a shared instance may execute on other machines
+            end_interrupted_runs(instance)
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and files
+            [sys.executable, "-m", SERVICES, str(port), *settings.ui_hosts],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=home.path,
+            start_new_session=True,
+        )
     threading.Thread(target=_keep_log, args=(process.stdout, _log_file(home)), daemon=True).start()
     try:
         home.write_json(orphan_file(home), {"url": url, "dagster": process.pid})

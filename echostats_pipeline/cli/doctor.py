@@ -12,7 +12,7 @@ from rich.text import Text
 from echostats_pipeline.accounts.connecting import token_cipher
 from echostats_pipeline.cli import warehouse
 from echostats_pipeline.cli.database import open_database
-from echostats_pipeline.cli.instance import open_instance
+from echostats_pipeline.cli.instance import CONFIG, instance_exists, open_instance, shared_dagster_home
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.local.webserver import answering_webserver
@@ -21,6 +21,8 @@ from echostats_pipeline.monitoring import health, machine
 from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings, examined, worst
 from echostats_pipeline.monitoring.notifier import Notifier
 from echostats_pipeline.orchestration import health as instance_health
+from echostats_pipeline.orchestration.automation.mart_sensors import mart_sensor_names
+from echostats_pipeline.orchestration.automation.sensors import sync_sensor_names
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.spotify.crypto import TokenCipher
 from echostats_pipeline.state_folder import StateFolder
@@ -28,6 +30,7 @@ from echostats_pipeline.storage.store import Store
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 DATABASE_FIX = "Check MONGO_URI and its server, or for the embedded one: echostats mongo start"
+NO_INSTANCE = "Set DAGSTER_HOME to the folder with the dagster.yaml of your deployment, or start: echostats up"
 KEY_FIX = "Check ENCRYPTION_KEY, or encryption.key in ECHOSTATS_HOME"
 
 
@@ -104,23 +107,38 @@ def _stored(settings: Settings, store: Store) -> list[HealthFinding]:
 
 
 def _dagster(settings: Settings, store: Store | None) -> list[HealthFinding]:
-    if not (StateFolder(settings.home).dagster_dir / "storage").is_dir():
-        return [HealthFinding("daemon", "ok", "Dagster has not run here yet: there is nothing to look at.", "")]
+    ignored = _ignored_dagster_home(settings)
+    if not instance_exists(settings):
+        text = "No Dagster instance was found on this machine: nothing is known of daemons, sensors and runs."
+        return [*ignored, HealthFinding("daemon", "warning", text, NO_INSTANCE)]
+    shared = shared_dagster_home(settings) is not None
     looked: list[HealthFinding] = []
 
     def with_instance() -> HealthFindings:
         now, url = utc_now(), answering_webserver(settings.home)
         with open_instance(settings) as instance:
             keys = [user.partition_key for user in store.users.all(simulated=settings.simulated)] if store else []
-            looked.extend(examined("daemon", partial(instance_health.daemon, instance, url, now)))
-            looked.extend(
-                examined("sensors", partial(instance_health.switched_off, instance, keys, settings.installed_marts))
-            )
+            as_loaded = settings if shared else settings.model_copy(update={"embedded_mongo": True})
+            names = [*sync_sensor_names(keys, as_loaded), *mart_sensor_names(settings.installed_marts)]
+            looked.extend(examined("daemon", partial(instance_health.daemon, instance, url, now, shared=shared)))
+            looked.extend(examined("sensors", partial(instance_health.switched_off, instance, names)))
             looked.extend(examined("runs", partial(instance_health.runs, instance, store, now)))
+            if store is not None:
+                looked.extend(examined("instance", partial(instance_health.other_instances, instance, store, now)))
         yield from ()
 
-    unusable = examined("Dagster", with_instance, "Check the folder dagster in ECHOSTATS_HOME")
-    return looked + unusable
+    fix = "Check DAGSTER_HOME" if shared else "Check the folder dagster in ECHOSTATS_HOME"
+    unusable = examined("Dagster", with_instance, fix)
+    return ignored + looked + unusable
+
+
+def _ignored_dagster_home(settings: Settings) -> list[HealthFinding]:
+    """A DAGSTER_HOME without a configuration, which Dagster's own commands would fill with another instance."""
+    folder = settings.dagster_home
+    if folder is None or (folder / CONFIG).is_file() or folder == StateFolder(settings.home).dagster_dir:
+        return []
+    text = f"DAGSTER_HOME is {folder}, which holds no {CONFIG}: the instance of the state folder is used instead."
+    return [HealthFinding("instance", "warning", text, f"Copy the {CONFIG} of your deployment there, or unset it")]
 
 
 def _addresses(settings: Settings) -> HealthFindings:

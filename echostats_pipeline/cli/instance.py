@@ -1,7 +1,7 @@
 """The Dagster instance of this installation, and runs launched on it from the command line.
 
-The instance lives in the state folder and is configured by the project's own ``dagster.yaml``. The UI of `echostats up`
-therefore also shows the runs of the command line.
+It is the instance that DAGSTER_HOME configures, which a deployment shares. Otherwise it lives in the state folder and
+is configured by the project's own ``dagster.yaml``. Either way, the UI also shows the runs of the command line.
 """
 
 import logging
@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -36,22 +36,26 @@ from rich.text import Text
 
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.definitions import build_definitions
-from echostats_pipeline.errors import EchostatsError
+from echostats_pipeline.errors import EchostatsError, StorageError
 from echostats_pipeline.local.webserver import webserver_url
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
+from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import BATCH_SIZE, BATCH_SIZE_VARIABLE
 from echostats_pipeline.orchestration.instance.code_location import reload_code_location
 from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs, process_tag
+from echostats_pipeline.orchestration.instance.identity import instance_id
 from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, first_day_of
+from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
 from echostats_pipeline.orchestration.partitions import PARTITION, RANGE_START
 from echostats_pipeline.orchestration.tags import MAX_RETRIES
-from echostats_pipeline.settings import EMBEDDED_MONGO, Settings, set_environment
+from echostats_pipeline.settings import EMBEDDED_MONGO, Settings, environment
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
 logger = logging.getLogger(__name__)
 PACKAGE = Path(__file__).parent.parent
+CONFIG = "dagster.yaml"
 NO_COMPUTE_LOGS = "dagster._core.storage.noop_compute_log_manager"
 INTERRUPTED_REASON = "Interrupted by Ctrl-C"
 POLL_S = 0.2
@@ -78,15 +82,75 @@ def prepare_dagster_home(home: StateFolder) -> Path:
     return home.dagster_dir
 
 
+def shared_dagster_home(settings: Settings) -> Path | None:
+    """The folder of DAGSTER_HOME, if it configures an instance other than that of the state folder."""
+    folder = settings.dagster_home
+    if folder is None or folder == StateFolder(settings.home).dagster_dir or not (folder / CONFIG).is_file():
+        return None
+    return folder
+
+
+def instance_exists(settings: Settings) -> bool:
+    """Whether there is an instance to open, without creating one."""
+    shared = shared_dagster_home(settings)
+    return shared is not None or (StateFolder(settings.home).dagster_dir / "storage").is_dir()
+
+
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """Open the Dagster instance in the state folder."""
-    folder = prepare_dagster_home(StateFolder(settings.home))
-    set_environment({"DAGSTER_HOME": str(folder), BATCH_SIZE_VARIABLE: str(BATCH_SIZE), EMBEDDED_MONGO: "1"})
+    """Open the Dagster instance that DAGSTER_HOME configures, or else the one in the state folder.
+
+    Until the block ends, child processes use the same instance.
+
+    Raises:
+        StorageError: the instance that DAGSTER_HOME configures is elsewhere, or its storage cannot be used.
+    """
+    shared = shared_dagster_home(settings)
+    if shared is not None:
+        _refuse_absent(shared)
+    folder = shared or prepare_dagster_home(StateFolder(settings.home))
+    variables = {"DAGSTER_HOME": str(folder), BATCH_SIZE_VARIABLE: str(BATCH_SIZE)}
+    if shared is None or settings.mongo_uri is None:
+        variables[EMBEDDED_MONGO] = "1"
     # To capture a run's output, Dagster starts processes that respond to Ctrl-C with a traceback on the terminal.
     quiet = {"compute_logs": {"module": NO_COMPUTE_LOGS, "class": "NoOpComputeLogManager"}}
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=quiet)) as instance:
+    with environment(variables), ExitStack() as stack:
+        try:
+            opened = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=quiet))
+            instance = stack.enter_context(opened)
+            instance_id(instance)
+        except Exception as error:
+            if shared is None:
+                raise
+            raise StorageError(
+                f"The Dagster instance that DAGSTER_HOME ({shared}) configures cannot be opened: "
+                f"{type(error).__name__}: {one_line(str(error))}. Check its {CONFIG}, and that its storage answers."
+            ) from error
         yield instance
+
+
+def _refuse_absent(folder: Path) -> None:
+    """Refuse a configuration with a relative folder in which this process would begin an instance of its own.
+
+    Raises:
+        StorageError: the configuration names a relative folder that does not exist here.
+    """
+    config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")) or {}
+    for name in ("run_storage", "event_log_storage", "schedule_storage"):
+        section = config.get(name)
+        base = (section.get("config") or {}).get("base_dir") if isinstance(section, dict) else None
+        _refuse_relative(folder, base)
+    sqlite = (config.get("storage") or {}).get("sqlite") or {}
+    _refuse_relative(folder, sqlite.get("base_dir"))
+
+
+def _refuse_relative(folder: Path, base: Any) -> None:
+    if isinstance(base, str) and not Path(base).is_absolute() and not Path(base).is_dir():
+        raise StorageError(
+            f"{folder / CONFIG} keeps Dagster's history in {base}, which is relative to the folder where a process "
+            f"starts, and {Path(base).absolute()} does not exist. Write an absolute path there, or use PostgreSQL; "
+            "otherwise each process has a history of its own."
+        )
 
 
 @contextmanager
@@ -94,6 +158,7 @@ def open_pipeline(settings: Settings) -> Iterator[tuple[Store, dg.DagsterInstanc
     """Open the database and the Dagster instance for the length of a command."""
     with open_database(settings) as store, open_instance(settings) as instance:
         close_dead_runs(instance, store, utc_now())
+        remove_files_of_removed(settings, store)
         yield store, instance
 
 
@@ -167,7 +232,7 @@ class Runner:
         users, home = self._store.users.all(simulated=self._settings.simulated), self._settings.home
         first = first_day_of(self._store, users, utc_now())
         if Beginning(home).move(first if asked is None else min(asked, first)):
-            reload_code_location(webserver_url(home), logger)
+            reload_code_location(self._settings.ui_url or webserver_url(home), logger)
         return Beginning(home).read() or first
 
     def add_user(self, user: User) -> None:

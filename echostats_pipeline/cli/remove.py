@@ -70,7 +70,7 @@ def remove_for_good(name: str, *, yes: bool) -> None:
         left = left_in_warehouse(store, settings)
         show_owned(console, "Removed", removed, files)
     if reload:
-        reload_code_location(webserver_url(settings.home), logger)
+        reload_code_location(settings.ui_url or webserver_url(settings.home), logger)
     click.echo("\n".join(filter(None, [left, LATE if at_work else "", STAYS])))
 
 

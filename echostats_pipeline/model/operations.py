@@ -78,6 +78,8 @@ class SyncJob(Document):
     created_at: UtcDatetime = Field(default_factory=utc_now)
     # Beyond the EchoStats schema.
     dagster_run_id: str = ""
+    dagster_instance_id: str = ""
+    """The Dagster instance to which the run belongs: several may share a database."""
     heartbeat_at: UtcDatetime | None = None
     """When the run last reported that it is alive, by the database's clock."""
 

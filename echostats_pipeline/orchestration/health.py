@@ -12,43 +12,48 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings
 from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
-from echostats_pipeline.orchestration.automation.mart_sensors import MART_SENSORS
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
 from echostats_pipeline.orchestration.automation.sensors import SENSORS
+from echostats_pipeline.orchestration.instance.dead_runs import dead_runs_of
+from echostats_pipeline.orchestration.instance.identity import instance_id
 from echostats_pipeline.orchestration.instance.metrics import failed_runs
 from echostats_pipeline.orchestration.tags import MAX_RUNTIME
-from echostats_pipeline.settings import Mart
 from echostats_pipeline.storage.store import Store
 
 QUEUED_LONG = timedelta(minutes=30)
 """Runs of one user wait for each other, and an import may take minutes. A longer wait is no ordinary queue."""
 DAY = timedelta(days=1)
+START_DAEMON = "Start dagster-daemon with the DAGSTER_HOME of this instance; its log says why it ended"
+SET_DAGSTER_HOME = "Set DAGSTER_HOME to the folder with the dagster.yaml of that instance"
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
 AT_WORK = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
 
-def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime) -> HealthFindings:
-    """Whether a daemon runs the sensors and schedules. It is expected only if `up` runs, or a daemon ever ran."""
+def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime, *, shared: bool = False) -> HealthFindings:
+    """Whether a daemon runs the sensors and schedules.
+
+    A shared instance, which DAGSTER_HOME configures, must have one. That of a state folder has one while `up` runs.
+    """
     beats = instance.get_daemon_heartbeats()
-    if url is None and not beats:
+    if not beats and (shared or url is None):
+        text = "No Dagster daemon has run yet: no user is synced automatically."
         yield HealthFinding(
-            "daemon", "warning", "No Dagster daemon has run yet: no user is synced automatically.", "echostats up"
+            "daemon", "problem" if shared else "warning", text, START_DAEMON if shared else "echostats up"
         )
         return
     statuses = instance.get_daemon_statuses().values()
     silent = sorted(status.daemon_type.lower() for status in statuses if not status.healthy)
     last = max((beat.timestamp for beat in beats.values()), default=None)
     ago = "never" if last is None else f"{timedelta(seconds=max(int(now.timestamp() - last), 0))} ago"
-    if silent and url is None:
+    if silent and url is None and not shared:
         text = f"`echostats up` does not run; the last heartbeat of its daemon was {ago}."
         yield HealthFinding("daemon", "warning", text, "echostats up")
     elif silent:
         text = (
             f"{len(silent)} of {len(statuses)} daemons are silent ({', '.join(silent)}); the last heartbeat was {ago}."
         )
-        yield HealthFinding(
-            "daemon", "problem", text, "Restart echostats up; dagster.log in ECHOSTATS_HOME says why it ended."
-        )
+        restart = "Restart echostats up; dagster.log in ECHOSTATS_HOME says why it ended."
+        yield HealthFinding("daemon", "problem", text, START_DAEMON if shared else restart)
     else:
         yield HealthFinding("daemon", "ok", f"All {len(statuses)} daemons are at work; the last heartbeat was {ago}.")
     for beat in beats.values():
@@ -57,13 +62,9 @@ def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime) -> Heal
             yield HealthFinding("daemon", "warning", text, "Dagster UI: Deployment, Daemons")
 
 
-def switched_off(
-    instance: dg.DagsterInstance, user_keys: Collection[str], marts: Collection[Mart] = ()
-) -> HealthFindings:
+def switched_off(instance: dg.DagsterInstance, sync_sensors: Collection[str]) -> HealthFindings:
     """Sensors and schedules that a person has stopped in the UI; all are on by default."""
-    known = {each.name for each in (*SENSORS, *ALERT_SENSORS, *SCHEDULES)}
-    known |= {sensor.name for mart in marts for sensor in MART_SENSORS[mart]}
-    known |= {f"sync_{key.replace('-', '_')}" for key in user_keys}
+    known = {each.name for each in (*SENSORS, *ALERT_SENSORS, *SCHEDULES)} | set(sync_sensors)
     stopped = instance.all_instigator_state(instigator_statuses={InstigatorStatus.STOPPED})
     names = sorted({state.name for state in stopped} & known)
     if names:
@@ -91,11 +92,21 @@ def runs(instance: dg.DagsterInstance, store: Store | None, now: datetime) -> He
     yield HealthFinding("runs", "warning" if failed else "ok", text, fix)
     if store is None:
         return
-    dead = [run_id for run_id in store.jobs.open_runs() if _is_over(instance.get_run_by_id(run_id))]
+    dead = [run_id for run_id, *_ in dead_runs_of(instance, store)]
     if dead:
         text = f"{len(dead)} runs have ended without closing their job, the first is {dead[0]}."
         yield HealthFinding("runs", "warning", text, "echostats up: its sensor dead_runs closes them")
 
 
-def _is_over(run: dg.DagsterRun | None) -> bool:
-    return run is None or run.is_finished
+def other_instances(instance: dg.DagsterInstance, store: Store, now: datetime) -> HealthFindings:
+    """Whether another Dagster instance works on this database: then this one may show nothing of what happens."""
+    found = store.jobs.instances(now - DAY)
+    others = sorted(found - {instance_id(instance)})
+    if not others:
+        return
+    if len(others) == len(found):
+        text = "This database is served by another Dagster instance, whose daemon and runs are not seen here."
+        yield HealthFinding("instance", "problem", text, SET_DAGSTER_HOME)
+    else:
+        text = f"{len(found)} Dagster instances have worked on this database in 24 hours; each shows its own runs."
+        yield HealthFinding("instance", "warning", text, SET_DAGSTER_HOME)

@@ -22,6 +22,7 @@ from echostats_pipeline.errors import (
 )
 from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, LeaseScope
 from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.instance.identity import instance_id
 from echostats_pipeline.orchestration.partitions import days_by_user
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.heartbeat import beating
@@ -130,7 +131,8 @@ class SyncJobsResource(dg.ConfigurableResource):
         jobs = self.store.get().jobs
         key = JobKey(user.user_id, context.run.run_id)
         action, wanted = context.asset_key.to_user_string(), _assets_of_run(context)
-        jobs.open(key, job_type(wanted, user, calls_spotify=_calls_spotify(context, wanted)), self.clock.now())
+        kind = job_type(wanted, user, calls_spotify=_calls_spotify(context, wanted))
+        jobs.open(key, kind, self.clock.now(), instance_id(context.instance))
         started_at = self.clock.now()
         step = Step(jobs, key)
 
@@ -255,6 +257,7 @@ class SyncJobsResource(dg.ConfigurableResource):
                 context.log.exception("%s", key)
                 failures[key] = failure
 
+        instance_id(context.instance)  # remembered: an instance in memory does not serve several threads
         asked = days_by_user(context.partition_keys)
         with _in_turn(at_once if len(asked) > 1 else 1) as in_turn:
             in_turn(serve, asked.keys(), asked.values())

@@ -128,9 +128,8 @@ def picture_source(settings: Settings, user: User) -> Fetch | None:
     """Return how to fetch the pictures of a user; None for a simulated user whose simulator is not running."""
     if not user.simulated:
         return from_network()
-    folder = StateFolder(settings.home)
-    running = folder.read_json(folder.simulator_file)
-    return None if running is None else from_network(running["url"])
+    url = settings.simulator_url or StateFolder(settings.home).simulator_url()
+    return None if url is None else from_network(url)
 
 
 def _fetched(sources: Sequence[str], fetch: Fetch) -> dict[str, bytes]:

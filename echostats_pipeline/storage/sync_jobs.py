@@ -6,13 +6,19 @@ from datetime import datetime, timedelta
 
 from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, SyncJob
 from echostats_pipeline.storage.conformity import stored_as
-from echostats_pipeline.storage.database import Db
+from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.removals import RemovalStore
 
 ERROR_LENGTH = 500
 SILENT_AFTER = timedelta(minutes=2)
 """How long a run may be silent before it counts as dead; eight times the pause between two heartbeats."""
 ALIVE = {"$currentDate": {"heartbeat_at": True}}
+_OPEN: Document = {"status": "running", "dagster_run_id": {"$type": "string"}}
+# A new job has no heartbeat yet; its id is as old as the job.
+_LAST_SIGN = {"$ifNull": ["$heartbeat_at", {"$toDate": "$_id"}]}
+_SILENT_SINCE = {"$subtract": ["$$NOW", int(SILENT_AFTER.total_seconds() * 1000)]}
+_SILENT: Document = {"$expr": {"$lt": [_LAST_SIGN, _SILENT_SINCE]}}
+_HEARD: Document = {"$expr": {"$gte": [_LAST_SIGN, _SILENT_SINCE]}}
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,14 @@ class JobStore:
         self._jobs = db["sync_jobs"]
         self._removals = RemovalStore(db)
 
-    def open(self, key: JobKey, job_type: JobType, at: datetime) -> None:
+    def open(self, key: JobKey, job_type: JobType, at: datetime, dagster_instance_id: str = "") -> None:
         """Record that a job is running; an existing job with this key is left as it is.
+
+        Args:
+            key: The job.
+            job_type: What the run does.
+            at: The present instant.
+            dagster_instance_id: The Dagster instance to which the run belongs.
 
         Raises:
             UserRemovedError: the user was removed.
@@ -48,6 +60,7 @@ class JobStore:
             started_at=at,
             created_at=at,
             dagster_run_id=key.dagster_run_id,
+            dagster_instance_id=dagster_instance_id,
         )
         self._jobs.update_one(
             {"user_id": key.user_id, "dagster_run_id": key.dagster_run_id}, {"$setOnInsert": job.to_bson()}, upsert=True
@@ -115,33 +128,36 @@ class JobStore:
 
     def open_runs(self) -> list[str]:
         """Ids of the Dagster runs with an open job."""
-        return sorted(self._jobs.distinct("dagster_run_id", {"status": "running"}))
+        return list(self.owners())
+
+    def owners(self) -> dict[str, str]:
+        """The Dagster instance of each run with an open job, by the run's id and in that order; "" if it is unknown."""
+        fields = {"dagster_run_id": 1, "dagster_instance_id": 1}
+        jobs = self._jobs.find(_OPEN, fields).sort("dagster_run_id")
+        return {job["dagster_run_id"]: job.get("dagster_instance_id") or "" for job in jobs}
 
     def silent_runs(self) -> set[str]:
         """Ids of the Dagster runs with an open job that have been silent for `SILENT_AFTER`."""
-        since = {"$subtract": ["$$NOW", int(SILENT_AFTER.total_seconds() * 1000)]}
-        # A new job has no heartbeat yet; its id is as old as the job.
-        last_sign = {"$ifNull": ["$heartbeat_at", {"$toDate": "$_id"}]}
-        silent = {
-            "status": "running",
-            "dagster_run_id": {"$type": "string"},
-            "$expr": {"$lt": [last_sign, since]},
-        }
-        return {job["dagster_run_id"] for job in self._jobs.find(silent, {"dagster_run_id": 1})}
+        return {job["dagster_run_id"] for job in self._jobs.find(_OPEN | _SILENT, {"dagster_run_id": 1})}
+
+    def instances(self, since: datetime) -> set[str]:
+        """Ids of the Dagster instances with jobs that were created after an instant."""
+        named = {"created_at": {"$gt": since}, "dagster_instance_id": {"$gt": ""}}
+        return set(self._jobs.distinct("dagster_instance_id", named))
 
     def busy_users(self) -> set[str]:
-        """Ids of the users with an open job. EchoStats' own jobs do not count, because they may never be closed."""
-        return set(self._jobs.distinct("user_id", {"status": "running", "dagster_run_id": {"$type": "string"}}))
+        """Ids of the users with an open job.
+
+        EchoStats' own jobs do not count, because they may never be closed. Nor do silent ones: their instance may be
+        gone, and no other closes them.
+        """
+        return {job["user_id"] for job in self._jobs.find(_OPEN | _HEARD, {"user_id": 1})}
 
     def syncing_together(self) -> set[str]:
         """Ids of the users whose run is still syncing any user."""
-        syncs = {
-            "status": "running",
-            "job_type": {"$in": ["initial", "periodic"]},
-            "dagster_run_id": {"$type": "string"},
-        }
-        runs = self._jobs.distinct("dagster_run_id", syncs)
-        return set(self._jobs.distinct("user_id", {"dagster_run_id": {"$in": runs}}))
+        syncs = {**_OPEN, **_HEARD, "job_type": {"$in": ["initial", "periodic"]}}
+        runs = {job["dagster_run_id"] for job in self._jobs.find(syncs, {"dagster_run_id": 1})}  # distinct has no $$NOW
+        return set(self._jobs.distinct("user_id", {"dagster_run_id": {"$in": sorted(runs)}}))
 
     def of_run(self, dagster_run_id: str) -> Sequence[SyncJob]:
         """All jobs of a run."""

@@ -19,6 +19,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.orchestration import health as instance_health
+from echostats_pipeline.orchestration.instance.identity import instance_id
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.sync_jobs import JobKey
 
@@ -55,13 +56,13 @@ def test_a_daemon_is_expected_if_up_runs_or_one_ever_ran(stored: dg.DagsterInsta
 
 
 def test_a_sensor_that_was_switched_off_is_named(stored: dg.DagsterInstance) -> None:
-    assert levels(instance_health.switched_off(stored, ["ann-8f9012"])) == ["ok"]
+    assert levels(instance_health.switched_off(stored, ["sync_ann_8f9012"])) == ["ok"]
     target = LoadableTargetOrigin(module_name="echostats_pipeline.definitions")
     repository = RemoteRepositoryOrigin(InProcessCodeLocationOrigin(target, location_name="l"), "r")
     for name in ("sync_ann_8f9012", "sync_gone_123456"):
         origin = RemoteInstigatorOrigin(repository, name)
         stored.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.STOPPED))
-    (off,) = instance_health.switched_off(stored, ["ann-8f9012"])
+    (off,) = instance_health.switched_off(stored, ["sync_ann_8f9012"])
     assert (off.level, "sync_ann_8f9012" in off.text, "gone" in off.text) == ("warning", True, False)
 
 
@@ -86,5 +87,37 @@ def test_failed_runs_and_jobs_left_open_are_counted(instance: dg.DagsterInstance
     store.jobs.open(JobKey("u", "unknown"), "periodic", now)
     runs, jobs = instance_health.runs(instance, store, now)
     assert (runs.level, runs.text.startswith("1 of 1 runs")) == ("warning", True)
-    assert (jobs.level, jobs.text.startswith("2 runs")) == ("warning", True)
+    assert (jobs.level, jobs.text.startswith("1 runs")) == ("warning", True)
+    store.jobs.close_run(failed, now, "")
+    store.db["sync_jobs"].update_many({}, {"$set": {"heartbeat_at": now - timedelta(days=1)}})
+    (_, lost) = instance_health.runs(instance, store, now)
+    assert (lost.level, lost.text.startswith("1 runs")) == ("warning", True)
     assert levels(instance_health.runs(instance, None, now)) == ["warning"]
+
+
+def test_a_database_that_another_instance_serves_is_a_finding(instance: dg.DagsterInstance, store: Store) -> None:
+    now = utc_now()
+    assert levels(instance_health.other_instances(instance, store, now)) == []
+    store.jobs.open(JobKey("u", "elsewhere"), "periodic", now, "another instance")
+    (found,) = instance_health.other_instances(instance, store, now)
+    assert (found.level, "DAGSTER_HOME" in found.fix) == ("problem", True)
+    store.jobs.open(JobKey("u", "here"), "periodic", now, instance_id(instance))
+    (found,) = instance_health.other_instances(instance, store, now)
+    assert found.level == "warning"
+
+
+def test_a_shared_instance_whose_daemon_is_silent_is_a_problem(stored: dg.DagsterInstance) -> None:
+    now = utc_now()
+    for last in (None, now - timedelta(hours=3)):
+        if last is not None:
+            beat(stored, last)
+        (found,) = instance_health.daemon(stored, None, now, shared=True)
+        assert (found.level, "dagster-daemon" in found.fix) == ("problem", True)
+    beat(stored, now)
+    assert levels(instance_health.daemon(stored, None, now, shared=True)) == ["ok"]
+
+
+def test_only_sensors_that_exist_are_counted(stored: dg.DagsterInstance) -> None:
+    (each,) = instance_health.switched_off(stored, ["sync_ann", "sync_bob"])
+    (one,) = instance_health.switched_off(stored, ["sync_everybody"])
+    assert int(each.text.split()[1]) == int(one.text.split()[1]) + 1

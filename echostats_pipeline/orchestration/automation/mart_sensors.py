@@ -147,6 +147,11 @@ MART_SENSORS: Mapping[Mart, Sequence[dg.SensorDefinition]] = {
 """The sensors of each mart."""
 
 
+def mart_sensor_names(marts: Collection[Mart]) -> list[str]:
+    """The names of the sensors that keep these marts up to date."""
+    return [sensor.name for mart in marts for sensor in MART_SENSORS[mart]]
+
+
 def _settled_users(store: StoreResource, waiting: set[str]) -> set[str]:
     """Partition keys of the users who wait for a mart, whose statistics are built and for whom no run works."""
     jobs = store.get().jobs

@@ -23,8 +23,6 @@ NOON = 12
 """The hour of UTC from which a date is over in every zone."""
 WEEK_BEGINS_HOUR = 4
 """The hour of Monday at which the week's playlists are made."""
-MOST_SENSORS = 200
-"""With more users than this, one sensor syncs all of them, unless the settings say otherwise."""
 FIRST_SYNC_DAYS = 3
 """Days that a first sync spans: 50 plays seldom reach further back, and each further day costs an event."""
 MOST_SYNC_DAYS = 14
@@ -97,8 +95,7 @@ def users_requests(
 
 def users_per_run(settings: Settings, users: int) -> int:
     """Most users that a run serves: one as long as each user has a sensor."""
-    many = users > MOST_SENSORS if settings.sensors == "auto" else settings.sensors == "fanout"
-    return settings.sync_batch_size if many else 1
+    return settings.sync_batch_size if settings.fans_out(users) else 1
 
 
 def neighbours(keys: Collection[str], order: Sequence[str], most: int) -> list[list[str]]:

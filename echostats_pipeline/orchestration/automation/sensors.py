@@ -26,6 +26,7 @@ from echostats_pipeline.orchestration.automation.run_requests import (
 from echostats_pipeline.orchestration.instance.code_location import reload_code_location
 from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs
 from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, Roster, first_day_of
+from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
 from echostats_pipeline.orchestration.jobs import (
     audit,
     catalog_enrichment,
@@ -47,25 +48,41 @@ from echostats_pipeline.stages.library_progress import due_libraries
 from echostats_pipeline.storage.catalog import CatalogName
 from echostats_pipeline.transforms.genre_queue import SPOTIFY
 
+FAN_OUT = "sync_everybody"
+RELOAD_AGAIN_S = 60
+"""Seconds between two reloads of the code, if the first did not load the sensors that are wanted."""
+
 
 def sync_sensors(partition_keys: Sequence[str], settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors that sync users: one for each user, or one for all.
 
     A sensor costs the daemon 40 ms a tick and is one switch in the UI. A sensor for each user suits hundreds of users,
-    not
-    thousands.
+    not thousands. It needs the code to be reloaded when a user is added. One sensor for all needs neither that nor the
+    roster.
     """
-    interval, batch_size = settings.sync_interval_minutes, users_per_run(settings, len(partition_keys))
-    if batch_size > 1 or settings.sensors == "fanout":
-        return [fan_out_sensor(interval, batch_size)]
+    interval = settings.sync_interval_minutes
+    if settings.fans_out(len(partition_keys)):
+        return [fan_out_sensor(interval, settings.sync_batch_size)]
     return [sync_sensor(key, interval) for key in partition_keys]
+
+
+def sync_sensor_names(partition_keys: Sequence[str], settings: Settings) -> list[str]:
+    """The names of the sensors that sync these users."""
+    if settings.fans_out(len(partition_keys)):
+        return [FAN_OUT]
+    return [sync_sensor_name(key) for key in partition_keys]
+
+
+def sync_sensor_name(partition_key: str) -> str:
+    """The name of the sensor that syncs one user."""
+    return f"sync_{partition_key.replace('-', '_')}"
 
 
 def sync_sensor(partition_key: str, interval_minutes: int) -> dg.SensorDefinition:
     """The sensor that syncs one user every `interval_minutes`. Switching it off in the UI pauses only that user."""
 
     @dg.sensor(
-        name=f"sync_{partition_key.replace('-', '_')}",
+        name=sync_sensor_name(partition_key),
         job=user_sync,
         minimum_interval_seconds=interval_minutes * 60,
         default_status=ON,
@@ -94,7 +111,7 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
     """The sensor that syncs all users every `interval_minutes`, many users in a run."""
 
     @dg.sensor(
-        name="sync_everybody",
+        name=FAN_OUT,
         job=user_sync,
         minimum_interval_seconds=30,
         default_status=ON,
@@ -125,23 +142,40 @@ def fan_out_sensor(interval_minutes: int, batch_size: int) -> dg.SensorDefinitio
     minimum_interval_seconds=15,
     default_status=ON,
     description="Gives every user a partition and a sync sensor, and sets the first day to that of the first known "
-    "play. It keeps no cursor.",
+    "play. Its cursor is the time of its last reload of the code, in seconds since 1970.",
 )
 def user_roster(context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource) -> dg.SensorResult:
-    """Add partitions for new users, write the files that define sensors and days, and reload the code location."""
+    """Add partitions for new users, and reload the code until the sensors and days that are loaded are those wanted."""
     store.get().adopt_users(simulated=store.settings.simulated)
-    users = users_of(store)
+    users, settings = users_of(store), store.settings
     keys = [user.partition_key for user in users]
     known = set(context.instance.get_dynamic_partitions("users"))
     new = [key for key in keys if key not in known]
-    home = store.settings.home
-    changed = [Roster(home).write(keys), Beginning(home).move(first_day_of(store.get(), users, clock.now()))]
-    if any(changed):
-        reload_code_location(store.settings.ui_url, context.log)
+    remove_files_of_removed(settings, store.get())
+    changed = [Roster(settings.home).write(keys)] if settings.one_machine or not settings.fans_out(len(keys)) else []
+    if settings.one_machine:  # elsewhere, a file that another machine does not have decides on no partition
+        changed.append(Beginning(settings.home).move(first_day_of(store.get(), users, clock.now())))
+    missing = _missing_sensors(context, sync_sensor_names(keys, settings))
+    reloaded = float(context.cursor or 0)
+    if any(changed) or (missing and clock.now().timestamp() - reloaded >= RELOAD_AGAIN_S):
+        reload_code_location(settings.ui_url, context.log)
+        reloaded = clock.now().timestamp()
+    said = f"New: {', '.join(new)}" if new else f"No new users; {len(keys)} known"
+    if missing:
+        said += f". Not loaded yet: {', '.join(missing)}"
     return dg.SensorResult(
         dynamic_partitions_requests=[USERS.build_add_request(new)] if new else [],
-        skip_reason=dg.SkipReason(f"New: {', '.join(new)}" if new else f"No new users; {len(keys)} known"),
+        skip_reason=dg.SkipReason(said),
+        cursor=str(reloaded),
     )
+
+
+def _missing_sensors(context: dg.SensorEvaluationContext, wanted: Sequence[str]) -> list[str]:
+    """The sync sensors that should be loaded and are not, or are and should not be; none if that is unknown."""
+    if context.repository_def is None:
+        return []
+    loaded = {sensor.name for sensor in context.repository_def.sensor_defs if sensor.name.startswith("sync_")}
+    return sorted(loaded ^ set(wanted))
 
 
 @dg.sensor(

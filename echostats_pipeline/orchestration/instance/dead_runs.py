@@ -7,15 +7,22 @@ the jobs. Three kinds of runs are left for this module:
 - Runs whose watcher died with them, as when the machine went down. Dagster believes that they still run. None can have
   outlived the Dagster that `echostats up` starts again; elsewhere their jobs give no sign of life any more.
 - Runs of the command line, whose process Dagster does not watch. They carry the process id as a tag.
+
+Several instances may share a database, and none knows the runs of the others. So a job of a run that the instance does
+not know is closed only if the job is the instance's own, and only after it has been silent.
 """
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 import dagster as dg
 
 from echostats_pipeline.local.processes import process_exists
+from echostats_pipeline.orchestration.instance.identity import instance_id
 from echostats_pipeline.storage.store import Store
 
 PROCESS_TAG = "echostats/process"
@@ -23,39 +30,58 @@ EXECUTING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagst
 
 
 def process_tag() -> dict[str, str]:
-    """The tag of a run that executes in this process: host and process id."""
-    return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+    """The tag of a run that executes in this process: the host with its process ids, and the process id."""
+    return {PROCESS_TAG: f"{this_host()}:{os.getpid()}"}
+
+
+def this_host() -> str:
+    """The name of this host, and of its namespace of process ids: containers may share a name, but not the ids."""
+    namespace = ""
+    with suppress(OSError):  # Linux only
+        namespace = Path("/proc/self/ns/pid").readlink().name
+    return f"{socket.gethostname()}/{namespace}" if namespace else socket.gethostname()
 
 
 def close_dead_runs(instance: dg.DagsterInstance, store: Store, now: datetime) -> list[str]:
     """Fail the jobs of runs that have ended or whose process is gone. Return the ids of those runs."""
     dead = []
-    silent = store.jobs.silent_runs()
-    for run_id in store.jobs.open_runs():
-        run = instance.get_run_by_id(run_id)
-        if run is None:
-            reason = "Dagster does not know the run any more"
-        elif run.is_finished:
-            reason = f"The run ended as {run.status.value} without closing its job"
-        elif _has_ended(_process_of(run)):
-            reason = "The process that executed the run is gone"
+    for run_id, run, reason in dead_runs_of(instance, store):
+        if run is not None and not run.is_finished:
             instance.report_run_failed(run, reason)
-        elif run_id in silent:
-            reason = "The run has given no sign of life for minutes: its process was killed, or the machine went down"
-            instance.report_run_failed(run, reason)
-        else:
-            continue
         store.close_run(run_id, now, reason)
         dead.append(run_id)
     return dead
+
+
+def dead_runs_of(instance: dg.DagsterInstance, store: Store) -> Iterator[tuple[str, dg.DagsterRun | None, str]]:
+    """Runs with an open job that are dead for certain: their id, the run if the instance knows it, and the reason.
+
+    A job of an earlier version names no instance. Any instance may close it after it has been silent.
+    """
+    own, silent = {instance_id(instance), ""}, store.jobs.silent_runs()
+    for run_id, owner in store.jobs.owners().items():
+        run = instance.get_run_by_id(run_id)
+        if run is None:
+            if owner in own and run_id in silent:
+                yield (
+                    run_id,
+                    None,
+                    "Dagster does not know the run any more, and it has given no sign of life for minutes",
+                )
+        elif run.is_finished:
+            yield run_id, run, f"The run ended as {run.status.value} without closing its job"
+        elif _has_ended(_process_of(run)):
+            yield run_id, run, "The process that executed the run is gone"
+        elif run_id in silent:
+            reason = "The run has given no sign of life for minutes: its process was killed, or the machine went down"
+            yield run_id, run, reason
 
 
 def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     """End the runs that Dagster's last processes were executing, before new processes start. Return their ids.
 
     The next sync of the same user would otherwise wait until the dead run has been silent for minutes. The sensors for
-    failed
-    and for canceled runs close their jobs.
+    failed and for canceled runs close their jobs. The instance must be one that only this machine uses.
     """
     reason = "Dagster ended while it executed the run: it was killed or stopped, or the machine went down"
     interrupted = []
@@ -79,4 +105,4 @@ def _process_of(run: dg.DagsterRun) -> str:
 def _has_ended(process: str) -> bool:
     """Whether a process of this machine has ended. False for a process of another machine, which cannot be seen."""
     host, _, process_id = process.rpartition(":")
-    return host == socket.gethostname() and os.name == "posix" and not process_exists(int(process_id))
+    return host == this_host() and os.name == "posix" and not process_exists(int(process_id))

@@ -7,6 +7,7 @@ again, as a count over 24 hours does.
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any, get_args
 
 import dagster as dg
@@ -37,12 +38,14 @@ def exposition(metrics: Iterable[Metric]) -> bytes:
 
 
 def measured(store: Store, instance: dg.DagsterInstance | None, settings: Settings, now: datetime) -> Iterator[Metric]:
-    """All metrics; without an instance, only those of the database."""
+    """All metrics; without an instance, those of the database, and that no instance was found."""
     users = store.users.all(simulated=settings.simulated)
     yield InfoMetricFamily("echostats", "Which version this is.", {"version": __version__, "database": store.db.name})
     yield from _of_users(store, users, now)
     yield from _of_spotify(store, settings, now)
     yield from _of_work(store, users, settings, now)
+    found = "1 if the Dagster instance was found, else 0: then nothing is known of runs and daemons."
+    yield _gauge("echostats_dagster_instance_found", found, {(): float(instance is not None)})
     if instance is not None:
         yield from _of_runs(instance, now)
 
@@ -113,8 +116,9 @@ def _of_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[Metric]:
     at_work = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     queued = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
     beats = instance.get_daemon_heartbeats()
-    ages = {(kind.lower(),): now.timestamp() - beat.timestamp for kind, beat in beats.items()}
-    heartbeat = "Seconds since the last heartbeat of each of Dagster's daemons."
+    ages = {(kind.lower(),): inf for kind in instance.get_daemon_statuses()}
+    ages |= {(kind.lower(),): now.timestamp() - beat.timestamp for kind, beat in beats.items()}
+    heartbeat = "Seconds since the last heartbeat of each of Dagster's daemons; infinite if there was none."
     yield _gauge("echostats_daemon_heartbeat_age_seconds", heartbeat, ages, "daemon")
     states = {("started",): at_work, ("queued",): queued}
     yield _gauge("echostats_unfinished_runs", "Dagster runs at work or waiting.", states, "status")

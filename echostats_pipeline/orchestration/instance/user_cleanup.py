@@ -1,9 +1,10 @@
 """Removes what exists of a user outside MongoDB: a partition, a line of the roster, an import folder, reports.
 
 This happens when a user is removed. A sensor that looked a moment before may put something back; the nightly retention
-removes that.
+removes that. Files of theirs on another machine go when its sensor `user_roster`, or a command there, looks next.
 """
 
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,8 +19,10 @@ from echostats_pipeline.report.make import reports_of
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.removals import keys_of_removed
+from echostats_pipeline.storage.store import Store
 
 PARTITIONS = str(USERS.name)
+_KEY_OF_REPORT = re.compile(r"(-[0-9]{4})?\.html$")
 
 
 def user_files(settings: Settings, user: User) -> dict[Path, int]:
@@ -55,6 +58,26 @@ def remove_outside(instance: dg.DagsterInstance, settings: Settings, user: User)
             f"Everything in the database was removed, but not {error.filename}: {error.strerror}. Delete it by hand."
         ) from error
     return changed
+
+
+def remove_files_of_removed(settings: Settings, store: Store) -> list[str]:
+    """Remove the import folders and reports of removed users on this machine. Return the keys of those users."""
+    imports, reports = settings.imports_dir, StateFolder(settings.home).reports_dir
+    folders = {path.name for path in _entries(imports) if path.is_dir() and not path.is_symlink()}
+    pages = {_KEY_OF_REPORT.sub("", path.name): path for path in _entries(reports)}
+    if not folders | pages.keys():
+        return []
+    present = {user.partition_key for user in store.users.all()}
+    gone = keys_of_removed(sorted((folders | pages.keys()) - present), store.removals.ids())
+    for key in gone:
+        for path in [path for path in _entries(reports) if _KEY_OF_REPORT.sub("", path.name) == key]:
+            path.unlink(missing_ok=True)
+        shutil.rmtree(imports / key, ignore_errors=True)
+    return gone
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def remove_leftovers(instance: dg.DagsterInstance, settings: Settings, removed_ids: Iterable[str]) -> list[str]:

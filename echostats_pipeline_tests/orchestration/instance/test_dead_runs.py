@@ -1,7 +1,6 @@
 """Runs whose process is gone: those the next command closes, and those the next start of Dagster ends."""
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ from echostats_pipeline.orchestration.instance.dead_runs import (
     close_dead_runs,
     end_interrupted_runs,
     process_tag,
+    this_host,
 )
 from echostats_pipeline.storage.sync_jobs import JobKey
 from echostats_pipeline_tests.conftest import NOW, Pipeline
@@ -26,7 +26,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="processes of Windows cann
 def of_dead_process() -> dict[str, str]:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    return {PROCESS_TAG: f"{socket.gethostname()}:{process.pid}"}
+    return {PROCESS_TAG: f"{this_host()}:{process.pid}"}
 
 
 def status(pipeline: Pipeline, run: dg.DagsterRun) -> dg.DagsterRunStatus:
