@@ -4,7 +4,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from echostats_pipeline.spotify.retry_after import Sleep
 from echostats_pipeline.spotify.transport import Handler, RequestsHandler
 from echostats_pipeline.stages.artist_tags import TagSource, from_lastfm, from_musicbrainz, genre_list
 from echostats_pipeline.stages.audio_features import FeatureSource, from_file, from_reccobeats, from_spotify
+from echostats_pipeline.stages.handed_files import feature_file
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.users import UserStore
@@ -236,14 +237,18 @@ def open_feature_sources(
     settings: Settings, store: Store, user: User, clock: Clock, sleep: Sleep = time.sleep
 ) -> Iterator[dict[str, FeatureSource]]:
     """Open the sources of audio features, in the order of the settings; Spotify is called with a user's token."""
-    with reached(store, budget_of(settings), clock, sleep) as reach, _paused_if_not_registered(store, user):
+    with (
+        reached(store, budget_of(settings), clock, sleep) as reach,
+        _paused_if_not_registered(store, user),
+        ExitStack() as opened,
+    ):
 
         def source(name: str) -> FeatureSource:
             if name == "spotify":
                 return from_spotify(_client(settings, store, user, clock, reach))
             if name == "reccobeats":
                 return from_reccobeats(reach.token, configured_spotify(settings).reccobeats_url, clock)
-            return from_file(Path(name))
+            return from_file(opened.enter_context(feature_file(store.files, Path(name))))
 
         yield {name: source(name) for name in settings.audio_features}
 

@@ -58,6 +58,7 @@ def diagnosis() -> list[HealthFinding]:
     except SettingsError as error:
         return [*findings, HealthFinding("settings", "problem", str(error), "docs/operate/settings.md")]
     findings += examined("disk", partial(machine.disk, settings.home))
+    findings += examined("imports", partial(instance_health.import_folder, settings.imports_dir))
     findings += examined("alerts", partial(_addresses, settings), "echostats alerts test")
     if settings.mongo_uri is None and not StateFolder(settings.home).mongo_dir.is_dir():
         findings.append(

@@ -3,6 +3,7 @@
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import click
@@ -12,10 +13,13 @@ from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.report.make import WrittenReport, make_report
+from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
+from echostats_pipeline.report.make import WrittenReport, make_report, report_file
 from echostats_pipeline.report.pictures import Fetch, from_network
 from echostats_pipeline.settings import Settings, load_settings
-from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.state_folder import StateFolder, replace_file
+from echostats_pipeline.storage.files import FileKey
+from echostats_pipeline.storage.store import Store
 
 FIRST_YEAR, LAST_YEAR = 1970, 9999
 
@@ -31,19 +35,42 @@ FIRST_YEAR, LAST_YEAR = 1970, 9999
     help="File to write; by default a file in the folder reports of ECHOSTATS_HOME.",
 )
 @click.option("--no-pictures", is_flag=True, help="Draw placeholders; fetch no pictures.")
+@click.option("--stored", is_flag=True, help="Write the report that the last run has kept, without making a new one.")
 @click.option("--open", "open_it", is_flag=True, help="Show the report in the browser.")
-def report(name: str | None, year: int | None, output: Path | None, no_pictures: bool, open_it: bool) -> None:
+def report(
+    name: str | None, year: int | None, output: Path | None, no_pictures: bool, stored: bool, open_it: bool
+) -> None:
     """Write a listening report: one HTML file that contains everything it shows and needs no network."""
     settings = load_settings()
     folder = StateFolder(settings.home)
     with open_database(settings) as store:
+        remove_files_of_removed(settings, store)
         user = store.users.find(name)
-        with pictures_for(settings, user, wanted=not no_pictures) as fetch:
-            made = make_report(store, user, folder, utc_now(), year=year, output=output, fetch=fetch, settings=settings)
-    click.echo(said_of(made, no_pictures=no_pictures), err=True)
-    click.echo(str(made.path))
-    if open_it and not webbrowser.open(made.path.as_uri()):
+        if stored:
+            path = write_stored(store, user, folder, year, output)
+        else:
+            with pictures_for(settings, user, wanted=not no_pictures) as fetch:
+                made = make_report(
+                    store, user, folder, utc_now(), year=year, output=output, fetch=fetch, settings=settings
+                )
+            click.echo(said_of(made, no_pictures=no_pictures), err=True)
+            path = made.path
+    click.echo(str(path))
+    if open_it and not webbrowser.open(path.as_uri()):
         click.echo("No browser could be started; open the file yourself.", err=True)
+
+
+def write_stored(store: Store, user: User, folder: StateFolder, year: int | None, output: Path | None) -> Path:
+    """Write the report that a run has kept in the database. Return its path.
+
+    Raises:
+        NotFoundError: no run has kept one.
+    """
+    default, content = report_file(folder.ensure(), user, year), BytesIO()
+    store.files.read(FileKey(user.user_id, "report", default.name), content)
+    path = (output or default).absolute()
+    replace_file(path, content.getvalue())
+    return path
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from bson import ObjectId
 
 from echostats_pipeline.model.base import Document
 from echostats_pipeline.model.catalog import Album, Artist, ArtistTags, GenreList, Track
+from echostats_pipeline.model.files import StoredChunk, StoredFile
 from echostats_pipeline.model.library import LibraryReading, Playlist, SavedTrack, TopItems, UnreadPlaylist
 from echostats_pipeline.model.operations import (
     ApiLog,
@@ -115,7 +116,7 @@ class Collection:
     Attributes:
         secrets: Fields that no copy made for a user may contain, encrypted or not.
         retired: Names of indexes of earlier versions that must be dropped.
-        is_cache: Whether the collection only repeats what others hold, quicker to read. It may be dropped at any time.
+        is_cache: Whether the collection only repeats what others, or files of the user, hold. No export contains it.
         written_by: Who writes the documents. For an application's collection the pipeline creates the indexes, and
             removes and exports a user's documents; the application alone decides on the content.
         owner_field: The field that holds the user's id, in a collection of users' documents.
@@ -329,6 +330,20 @@ EXTRA_COLLECTIONS = (
     ),
     Collection("genre_lists", GenreList, (by("source", unique=True),), owned_by_user=False),
     Collection("removed_users", RemovedUser, (by("user_id", unique=True),), owned_by_user=False),
+    Collection(
+        "stored.files",
+        StoredFile,
+        (by("filename", "uploadDate"), by("_id.user_id", "_id.kind", "_id.name")),
+        owner_field="_id.user_id",
+        is_cache=True,
+    ),
+    Collection(
+        "stored.chunks",
+        StoredChunk,
+        (by("files_id", "n", unique=True), by("files_id.user_id")),
+        owner_field="files_id.user_id",
+        is_cache=True,
+    ),
 )
 """The collections that this pipeline adds to the EchoStats schema."""
 

@@ -5,6 +5,7 @@ The other half, which does not use Dagster, is `monitoring.health`.
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorStatus
@@ -12,6 +13,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings
 from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.orchestration.automation.alerts import ALERT_SENSORS
+from echostats_pipeline.orchestration.automation.import_folder import is_watched, waiting_files
 from echostats_pipeline.orchestration.automation.schedules import SCHEDULES
 from echostats_pipeline.orchestration.automation.sensors import SENSORS
 from echostats_pipeline.orchestration.instance.dead_runs import dead_runs_of
@@ -96,6 +98,19 @@ def runs(instance: dg.DagsterInstance, store: Store | None, now: datetime) -> He
     if dead:
         text = f"{len(dead)} runs have ended without closing their job, the first is {dead[0]}."
         yield HealthFinding("runs", "warning", text, "echostats up: its sensor dead_runs closes them")
+
+
+def import_folder(folder: Path) -> HealthFindings:
+    """Whether exports lie in an import folder that no process looks into, as on a machine without the code server."""
+    files = waiting_files(folder)
+    if not files:
+        return
+    if is_watched(folder):
+        yield HealthFinding("imports", "ok", f"The import folder {folder} is watched.")
+        return
+    text = f"{len(files)} files lie in {folder}, and no process has looked there for minutes: they are not imported."
+    fix = "echostats import FILE --user USER; or share this folder with the machine that runs the code of Dagster"
+    yield HealthFinding("imports", "warning", text, fix)
 
 
 def other_instances(instance: dg.DagsterInstance, store: Store, now: datetime) -> HealthFindings:

@@ -54,9 +54,17 @@ def _selection(
     return dg.AssetSelection.assets(*assets).without_checks() | dg.AssetSelection.checks(*checks)
 
 
-def import_config(paths: Iterable[Path | str]) -> dict[str, Any]:
-    """The configuration of a run of `history_import`. A relative path is resolved in the user's import folder."""
-    return {"ops": {streaming_history_import.op.name: {"config": {"paths": [str(path) for path in paths]}}}}
+def import_config(paths: Iterable[Path | str], handed_over: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The configuration of a run of `history_import`. A relative path is resolved in the user's import folder.
+
+    Args:
+        paths: The exports.
+        handed_over: Names and versions of exports in the database, in place of paths.
+    """
+    config: dict[str, Any] = {"paths": [str(path) for path in paths]}
+    if handed_over:
+        config["handed_over"] = dict(handed_over)
+    return {"ops": {streaming_history_import.op.name: {"config": config}}}
 
 
 user_sync = dg.define_asset_job(

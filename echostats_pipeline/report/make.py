@@ -1,8 +1,10 @@
 """Makes a listening report: reads the statistics of a year or of all time, and writes one HTML file."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,6 +21,7 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages.artist_tags import tag_progress
 from echostats_pipeline.stages.catalog import objects_a_day
 from echostats_pipeline.state_folder import StateFolder, replace_file
+from echostats_pipeline.storage.files import FileKey
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import local_date
 
@@ -90,6 +93,17 @@ def make_report(
             f"{path} cannot be written: {error.strerror or error}. Choose another path with --output."
         ) from error
     return _made(path, content, page, fetched)
+
+
+def keep_report(store: Store, user: User, written: WrittenReport) -> None:
+    """Keep a written report in the database, from which a removal deletes it, whichever machine has written it.
+
+    Raises:
+        UserRemovedError: the user was removed.
+    """
+    content = written.path.read_bytes()
+    key = FileKey(user.user_id, "report", written.path.name)
+    store.files.put(key, hashlib.sha256(content).hexdigest(), BytesIO(content))
 
 
 def report_file(folder: StateFolder, user: User, year: int | None) -> Path:

@@ -12,6 +12,7 @@ from echostats_pipeline.storage.catalog import CatalogStore
 from echostats_pipeline.storage.change_marks import ChangeMarks, consumers_of
 from echostats_pipeline.storage.coverage import CoverageStore
 from echostats_pipeline.storage.database import Db
+from echostats_pipeline.storage.files import FileStore
 from echostats_pipeline.storage.imports import ImportStore
 from echostats_pipeline.storage.incidents import IncidentStore
 from echostats_pipeline.storage.leases import LeaseStore
@@ -62,6 +63,7 @@ class Store:
     mart_states: MartStateStore
     owned: OwnedStore
     removals: RemovalStore
+    files: FileStore
 
     @classmethod
     def of(cls, db: Db, databases: tuple[Database, ...] = ONLY_CORE, former: tuple[Database, ...] = ()) -> "Store":
@@ -98,6 +100,7 @@ class Store:
             mart_states=MartStateStore(db),
             owned=OwnedStore(db, (*databases, *former)),
             removals=RemovalStore(db, (*databases, *former)),
+            files=FileStore(db),
         )
 
     def adopt_users(self, *, simulated: bool) -> list[str]:

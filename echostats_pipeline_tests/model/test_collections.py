@@ -124,14 +124,16 @@ def test_no_collection_declares_an_index_twice_and_every_field_indexed_exists() 
 
 def test_what_a_users_removal_must_empty_has_their_id() -> None:
     for collection in COLLECTIONS.values():
-        bears_id = "user_id" in collection.document.model_fields and collection.name != "removed_users"
-        assert collection.owned_by_user is (bears_id or collection.name == "users")
+        fields = {info.alias or name for name, info in collection.document.model_fields.items()}
+        bears_id = collection.owner_field.split(".")[0] in fields and collection.name != "removed_users"
+        assert collection.owned_by_user is bears_id
 
 
 def test_what_a_user_owns_is_found_by_an_index() -> None:
     for collection in COLLECTIONS.values():
         if collection.owned_by_user and collection.name != "users":
-            assert any(index.keys[0][0] == "user_id" and not index.partial_filter for index in collection.indexes)
+            owner = collection.owner_field
+            assert any(index.keys[0][0] == owner and not index.partial_filter for index in collection.indexes)
 
 
 def test_every_field_that_may_hold_a_secret_is_declared_as_one() -> None:

@@ -1,6 +1,7 @@
 """Assets for plays: from Spotify's recently-played and from exports into ``listening_history``."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL, Spo
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import HISTORY, WHOLE_HISTORY, Step, SyncJobsResource
 from echostats_pipeline.report.formatting import plural
+from echostats_pipeline.stages.handed_files import handed_over
 from echostats_pipeline.stages.imports import check_whole, import_export, import_limits
 from echostats_pipeline.stages.ingestion import MergeResult, merge_pages, read_recently_played
 from echostats_pipeline.storage.store import Store
@@ -43,6 +45,12 @@ class ImportConfig(dg.Config):
         description="Zips as Spotify sent them, folders, or files, on the machine where the run executes, as in "
         "[/home/ann/my_spotify_data.zip]. A relative path is resolved in the user's import folder; a dot means the "
         "whole folder.",
+    )
+
+    handed_over: dict[str, str] = Field(
+        default={},
+        description="Set by the sensor import_folder: exports that it has stored in the database for this run, with "
+        "their versions. The paths are not looked at then.",
     )
 
     def paths_in(self, folder: Path) -> list[Path]:
@@ -144,18 +152,23 @@ def _import(
     Raises:
         ExportError: an export could not be read to its end; the rows before the error are imported.
     """
-    files = import_export(
-        store.get(),
-        user,
-        config.paths_in(store.settings.imports_dir / user.partition_key),
-        progress=step,
-        clock=clock.now,
-        limits=import_limits(store.settings),
-        dagster_run_id=run_id,
-        min_play_ms=store.settings.min_play_ms,
-    )
-    step.detail = f"Imported {plural(len(files), 'file')}: {plural(sum(file.inserted for file in files), 'new play')}"
-    check_whole(files)
+    in_folder = nullcontext(config.paths_in(store.settings.imports_dir / user.partition_key))
+    stored = handed_over(store.get().files, user.user_id, config.handed_over) if config.handed_over else in_folder
+    with stored as paths:
+        files = import_export(
+            store.get(),
+            user,
+            paths,
+            progress=step,
+            clock=clock.now,
+            limits=import_limits(store.settings),
+            dagster_run_id=run_id,
+            min_play_ms=store.settings.min_play_ms,
+        )
+        step.detail = (
+            f"Imported {plural(len(files), 'file')}: {plural(sum(file.inserted for file in files), 'new play')}"
+        )
+        check_whole(files)
 
 
 @dg.asset(

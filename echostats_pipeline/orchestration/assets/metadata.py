@@ -92,7 +92,11 @@ def report_links(written: Mapping[str, WrittenReport]) -> dict[str, Any]:
     if len(written) != 1:
         rows = ({"user": user, "file": str(made.path), **counted[user]} for user, made in written.items())
         return {**sums, **_table("users", rows)}
-    (made,) = written.values()
+    ((user, made),) = written.items()
+    if not made.path.is_absolute():  # kept in the database only
+        year = made.path.stem.removeprefix(user).removeprefix("-")
+        of_year = f" --year {year}" if year else ""
+        return {**sums, "file": f"echostats report --user {user}{of_year} --stored"}
     return {
         **sums,
         "file": dg.MetadataValue.path(made.path),

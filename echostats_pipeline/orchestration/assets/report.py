@@ -1,8 +1,11 @@
 """Asset ``listening_report``: the statistics of a user as an HTML page."""
 
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
+from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -19,7 +22,7 @@ from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
-from echostats_pipeline.report.make import WrittenReport, make_report
+from echostats_pipeline.report.make import WrittenReport, keep_report, make_report, report_file
 from echostats_pipeline.report.pictures import picture_source
 from echostats_pipeline.state_folder import StateFolder
 
@@ -60,21 +63,36 @@ def listening_report(
 def _write(
     store: StoreResource, clock: ClockResource, config: ReportConfig, user: User, _: Sequence[date], step: Step
 ) -> WrittenReport | None:
-    """Write the report of a user. Return None if there is nothing to report of all time.
+    """Write the report of a user and keep it in the database. Return None if there is nothing to report of all time.
+
+    A run that may execute on any machine leaves no file there.
 
     Raises:
         NotFoundError: there is nothing to report for the requested year.
     """
     folder = StateFolder(store.settings.home)
     fetch = picture_source(store.settings, user) if config.pictures else None
-    try:
-        made = make_report(
-            store.get(), user, folder, clock.now(), year=config.year, fetch=fetch, settings=store.settings
-        )
-    except NotFoundError as nothing:
-        if config.year is not None:
-            raise
-        step.done(0, f"Nothing to report: {nothing}")
-        return None
+    with tempfile.TemporaryDirectory(prefix="echostats-report-") as temporary:
+        path = report_file(folder, user, config.year)
+        output = None if store.settings.one_machine else Path(temporary, path.name)
+        try:
+            made = make_report(
+                store.get(),
+                user,
+                folder,
+                clock.now(),
+                year=config.year,
+                output=output,
+                fetch=fetch,
+                settings=store.settings,
+            )
+        except NotFoundError as nothing:
+            if config.year is not None:
+                raise
+            step.done(0, f"Nothing to report: {nothing}")
+            return None
+        keep_report(store.get(), user, made)
+    if output is not None:
+        made = replace(made, path=Path(path.name))
     step.done(1, f"Wrote {made.path.name} with {made.charts} charts and {made.pictures} pictures")
     return made

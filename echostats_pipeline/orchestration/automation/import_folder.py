@@ -4,6 +4,7 @@ Belongs here: which files the folder holds, and which are new. Not here: reading
 """
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from echostats_pipeline.importers.files import is_hidden
 
+WATCHED, WATCHED_S = ".watched", 10 * 60
+"""The mark of a folder that is watched, and for how many seconds it is believed."""
 UNFINISHED = (".part", ".crdownload", ".tmp", ".download")
 """Name endings that browsers give to unfinished downloads."""
 
@@ -23,6 +26,25 @@ def make_user_folders(folder: Path, partition_keys: Iterable[str]) -> None:
     for key in partition_keys:
         with suppress(OSError):  # A file or a broken link has the name: this user has no folder, all others do.
             (folder / key).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def mark_as_watched(folder: Path) -> None:
+    """Leave a mark in the import folder: a process looks into it. Every machine that sees the folder sees the mark."""
+    with suppress(OSError):
+        (folder / WATCHED).touch(mode=0o600)
+
+
+def is_watched(folder: Path) -> bool:
+    """Whether a process has looked into the import folder in the last minutes, on whichever machine."""
+    try:
+        return time.time() - (folder / WATCHED).stat().st_mtime < WATCHED_S
+    except OSError:
+        return False
+
+
+def waiting_files(folder: Path) -> list[str]:
+    """Exports in the import folders of all users."""
+    return [path for user in _entries(folder) if user.is_dir() for path in dropped(user)]
 
 
 def dropped(folder: Path) -> dict[str, str]:

@@ -168,14 +168,22 @@ def _slot(now: datetime, interval_minutes: int) -> int:
     return int(now.timestamp()) // (interval_minutes * 60)
 
 
-def import_request(user: User, versions: Mapping[str, str]) -> dg.RunRequest:
-    """Request an import of a user's exports. The run key holds their versions, so each version is requested once."""
+def import_request(
+    user: User, versions: Mapping[str, str], handed_over: Mapping[str, str] | None = None
+) -> dg.RunRequest:
+    """Request an import of a user's exports. The run key holds their versions, so each version is requested once.
+
+    Args:
+        user: Their user.
+        versions: The exports with their versions, by path.
+        handed_over: The same by name, if they were stored in the database.
+    """
     digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()[:16]
     return dg.RunRequest(
         run_key=f"{user.partition_key}@{digest}",
         partition_key=user.partition_key,
         tags={USER_TAG: user.partition_key, FILES_TAG: str(len(versions))},
-        run_config=import_config(Path(path) for path in versions),
+        run_config=import_config([] if handed_over else [Path(path) for path in versions], handed_over),
     )
 
 

@@ -1,7 +1,8 @@
 """Sensors that start runs. Each only calls a function of `run_requests`."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import get_args
 
 import dagster as dg
@@ -10,7 +11,12 @@ from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.automation.due_genres import due_genres
-from echostats_pipeline.orchestration.automation.import_folder import Cursor, dropped, make_user_folders
+from echostats_pipeline.orchestration.automation.import_folder import (
+    Cursor,
+    dropped,
+    make_user_folders,
+    mark_as_watched,
+)
 from echostats_pipeline.orchestration.automation.readiness import ON, may_start, resting_users, users_of
 from echostats_pipeline.orchestration.automation.run_requests import (
     catalog_families,
@@ -44,11 +50,14 @@ from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.audio_features import FAMILIES, askable
+from echostats_pipeline.stages.handed_files import hand_over, share_feature_file
 from echostats_pipeline.stages.library_progress import due_libraries
 from echostats_pipeline.storage.catalog import CatalogName
 from echostats_pipeline.transforms.genre_queue import SPOTIFY
 
 FAN_OUT = "sync_everybody"
+MOST_HANDED_BYTES = 256 << 20
+"""Bytes of exports stored in one tick, after which other users wait for the next: a tick must end within a minute."""
 RELOAD_AGAIN_S = 60
 """Seconds between two reloads of the code, if the first did not load the sensors that are wanted."""
 
@@ -260,6 +269,10 @@ def incomplete_catalog(
     """Request an enrichment while entries are missing that can be read now, and no run is reading them."""
     if not any(user.status == "active" for user in users_of(store)):
         return dg.SkipReason("There is no active user to read the catalogue for")
+    if not store.settings.one_machine:
+        for name in store.settings.audio_features:
+            if name not in FAMILIES:
+                share_feature_file(store.get().files, Path(name))
     waiting = _waiting(store, clock.now(), *get_args(CatalogName), *FAMILIES.values())
     refused_until = store.get().limits.refused_until(batch_route("audio-features"))
     if refused_until is not None and clock.now() < refused_until:
@@ -315,6 +328,8 @@ def import_folder(
     resting = resting_users(context, history_import.name, clock.now())
     users = [user for user in users_of(store) if user.partition_key in order]
     make_user_folders(folder, [user.partition_key for user in users])
+    mark_as_watched(folder)
+    handed_bytes = 0
     found: dict[str, str] = {}
     asked: list[str] = []
     requests = []
@@ -322,9 +337,15 @@ def import_folder(
         of_user = dropped(folder / user.partition_key)
         found |= of_user
         complete = cursor.complete(of_user)
-        if complete and user.partition_key not in resting:
+        if complete and user.partition_key not in resting and handed_bytes < MOST_HANDED_BYTES:
             asked += complete
-            requests.append(import_request(user, {path: of_user[path] for path in complete}))
+            versions, names = {path: of_user[path] for path in complete}, {}
+            if not store.settings.one_machine:  # the run may execute on a machine without this folder
+                names = {Path(path).name: version for path, version in versions.items()}
+                of_this_user = folder / user.partition_key
+                for path, version in versions.items():
+                    handed_bytes += hand_over(store.get().files, user.user_id, of_this_user, Path(path), version)
+            requests.append(import_request(user, versions, names))
     reason = dg.SkipReason(f"No new files in the folders of {plural(len(users), 'user')} in {folder}")
     return dg.SensorResult(
         run_requests=requests,

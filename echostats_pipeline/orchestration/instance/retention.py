@@ -13,11 +13,13 @@ from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
 from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import BatchingSqliteEventLogStorage
-from echostats_pipeline.orchestration.instance.user_cleanup import remove_leftovers
+from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed, remove_leftovers
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.tags import FINISHED
 
+FILES_KEPT = timedelta(days=30)
+"""How long an export stays in the database whose import has failed."""
 RUNS_PER_TRANSACTION = 200
 """Number of runs in one transaction, during which no run can write its events."""
 
@@ -99,11 +101,13 @@ def remove_old_runs(context: dg.OpExecutionContext, store: StoreResource, clock:
 
 
 @dg.op(description="Deletes data of removed users that was written by runs under way at the removal.")
-def sweep_removed_users(context: dg.OpExecutionContext, store: StoreResource) -> dg.Output[None]:
+def sweep_removed_users(context: dg.OpExecutionContext, store: StoreResource, clock: ClockResource) -> dg.Output[None]:
     """Delete data of removed users that was written after their removal; usually there is none."""
     removals = store.get().removals
     ids, swept = removals.ids(), removals.sweep()
     again = remove_leftovers(context.instance, store.settings, ids)
+    remove_files_of_removed(store.settings, store.get())
+    store.get().files.sweep(clock.now() - FILES_KEPT)
     context.log.info(
         "Deleted late data of %d removed users: %s; partitions or folders: %d", len(ids), swept or 0, len(again)
     )
