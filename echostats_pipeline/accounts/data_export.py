@@ -92,7 +92,7 @@ def export_user(
         StorageError: the folder exists or cannot be written; no part of the export is left behind.
     """
     with new_folder(target) as folder:
-        caches = {name for name, each in declared(store.databases).items() if each.is_cache}
+        caches = {name for name, each in declared(store.databases).items() if each.is_cache or not each.is_exported}
         counts = {name: count for name, count in store.owned.counts(user).items() if name not in caches}
         progress.expect(sum(counts.values()))
         table = _PlayTable(folder / ".parts", store, user, min_play_ms)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from pymongo.errors import OperationFailure
 
@@ -13,6 +14,7 @@ from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.adoption import keep_one_of_each
 from echostats_pipeline.storage.carry_over import carry_over_marks
 from echostats_pipeline.storage.database import Db, connected
+from echostats_pipeline.storage.failover import through_failover
 from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.installed import databases_of, mart_database
 from echostats_pipeline.storage.mongo_errors import UNAUTHORIZED, MongoAddress, explanation
@@ -21,31 +23,37 @@ from echostats_pipeline.storage.validators import ensure_validators
 
 
 @contextmanager
-def open_store(settings: Settings, *, indexes: bool = False) -> Iterator[Store]:
+def open_store(settings: Settings, *, indexes: bool = False, patience_ms: int | None = None) -> Iterator[Store]:
     """Open the database that the settings name; the embedded server is started if it is needed and not running.
 
     Args:
         settings: Where the database is.
         indexes: Whether to create the declared indexes and validators first, to carry over the marks of an earlier
             version, to follow new consumers of marks, and to adopt users whom EchoStats has added.
+        patience_ms: How long to wait for a server at any time; None for the time of a command.
 
     Raises:
         StorageError: the database cannot be used.
     """
     home = None if settings.mongo_uri else settings.home
     uri = mongo_uri(settings)
-    with connected(uri, settings.mongo_db, home) as db:
+    with connected(uri, settings.mongo_db, home, patience_ms) as db:
         store = Store.of(db, databases_of(settings))
-        if indexes:
-            keep_one_of_each(db)
-            for each in store.databases:
-                _install(db, each, MongoAddress.of(uri, home))
-            carry_over_marks(db)
-            if former := sorted(store.mart_states.marts() - set(settings.installed_marts)):
-                store = Store.of(db, store.databases, tuple(mart_database(mart, settings) for mart in former))
-            store.marks.follow_consumers()
-            store.adopt_users(simulated=settings.simulated)
-        yield store
+        yield through_failover(partial(_prepared, store, settings, MongoAddress.of(uri, home))) if indexes else store
+
+
+def _prepared(store: Store, settings: Settings, address: MongoAddress) -> Store:
+    """Bring the databases to the present version. Repeating it changes nothing. Return the store over all of them."""
+    db = store.db
+    keep_one_of_each(db)
+    for each in store.databases:
+        _install(db, each, address)
+    carry_over_marks(db)
+    if former := sorted(store.mart_states.marts() - set(settings.installed_marts)):
+        store = Store.of(db, store.databases, tuple(mart_database(mart, settings) for mart in former))
+    store.marks.follow_consumers()
+    store.adopt_users(simulated=settings.simulated)
+    return store
 
 
 def _install(db: Db, declared: Database, address: MongoAddress) -> None:

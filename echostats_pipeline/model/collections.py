@@ -116,7 +116,8 @@ class Collection:
     Attributes:
         secrets: Fields that no copy made for a user may contain, encrypted or not.
         retired: Names of indexes of earlier versions that must be dropped.
-        is_cache: Whether the collection only repeats what others, or files of the user, hold. No export contains it.
+        is_cache: Whether the collection only repeats what others hold, quicker to read. It may be dropped at any time.
+        is_exported: Whether an export of a user's data contains it; a cache is never part of one.
         written_by: Who writes the documents. For an application's collection the pipeline creates the indexes, and
             removes and exports a user's documents; the application alone decides on the content.
         owner_field: The field that holds the user's id, in a collection of users' documents.
@@ -130,6 +131,7 @@ class Collection:
     owned_by_user: bool = True
     secrets: tuple[str, ...] = ()
     is_cache: bool = False
+    is_exported: bool = True
     retired: tuple[str, ...] = ()
     written_by: Literal["pipeline", "application"] = "pipeline"
     owner_field: str = "user_id"
@@ -335,14 +337,14 @@ EXTRA_COLLECTIONS = (
         StoredFile,
         (by("filename", "uploadDate"), by("_id.user_id", "_id.kind", "_id.name")),
         owner_field="_id.user_id",
-        is_cache=True,
+        is_exported=False,
     ),
     Collection(
         "stored.chunks",
         StoredChunk,
         (by("files_id", "n", unique=True), by("files_id.user_id")),
         owner_field="files_id.user_id",
-        is_cache=True,
+        is_exported=False,
     ),
 )
 """The collections that this pipeline adds to the EchoStats schema."""

@@ -6,6 +6,7 @@ with the check's reason.
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -27,6 +28,7 @@ from echostats_pipeline.orchestration.partitions import windows_of_run
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.settings import Mart
+from echostats_pipeline.storage.failover import through_failover
 
 BLOCKING: frozenset[Examination] = frozenset(
     {
@@ -70,11 +72,12 @@ def _checks(asset: dg.AssetsDefinition | dg.AssetSpec, *examinations: Examinatio
     def check(
         context: dg.AssetCheckExecutionContext, store: StoreResource, clock: ClockResource
     ) -> Iterator[dg.AssetCheckResult]:
-        scope = examined_users(context, store)
+        scope = through_failover(partial(examined_users, context, store))
         for examine, spec in specs.items():
             if spec.key not in context.selected_asset_check_keys:
                 continue
-            finding = examine(store.get(), store.settings, clock.now(), scope)
+            look = partial(examine, store.get(), store.settings, clock.now(), scope)
+            finding = through_failover(look)
             if spec.blocking and not finding.passed:
                 reason = f"{spec.name}: {finding.description}"
                 store.get().condemn_run(context.run.run_id, finding.user_ids, clock.now(), reason)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import TypeVar
 
 import dagster as dg
@@ -28,6 +29,7 @@ from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.heartbeat import beating
 from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL
 from echostats_pipeline.orchestration.resources.store import StoreResource
+from echostats_pipeline.storage.failover import through_failover
 from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline.storage.mongo_errors import UNKNOWN, MongoAddress, explanation
 from echostats_pipeline.storage.sync_jobs import ERROR_LENGTH, JobKey, JobStore
@@ -81,10 +83,22 @@ class Step:
     items: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     is_unfinished: bool = False
+    _expected: int = 0
 
     def expect(self, items: int) -> None:
         """Announce items that will be processed."""
+        self._expected += items
         self.store.expect(self.key, items)
+
+    def attempted(self, work: Callable[[], Result]) -> Result:
+        """Do the work of the step. It is repeated if the primary of the database was lost meanwhile."""
+        return through_failover(work, self._begin_again)
+
+    def _begin_again(self) -> None:
+        """Take back what the interrupted work has reported."""
+        self.store.expect(self.key, -self._expected)
+        self.store.advance(self.key, -self.items)
+        self.detail, self.items, self.counts, self.is_unfinished, self._expected = "", 0, {}, False, 0
 
     def advance(self, items: int) -> None:
         """Report items as processed."""
@@ -246,7 +260,7 @@ class SyncJobsResource(dg.ConfigurableResource):
                 user = self.store.get().users.by_partition_key(key)
                 result = None  # a wait for Spotify ends the step without one
                 with self.step(context, user) as step, self._alone(step, changes):
-                    result = work(user, days, step)
+                    result = step.attempted(partial(work, user, days, step))
                 details[key] = step.detail
                 if result is not None:
                     results[key] = result

@@ -149,6 +149,13 @@ PURPOSES: Mapping[str, Purpose] = {
     "genre_lists": Purpose(
         "The names that MusicBrainz calls genres, which tell genres from other tags.", "the asset `artist_tags`"
     ),
+    "stored.files": Purpose(
+        "Files that processes on several machines hand to each other, as GridFS describes them: exports until they are "
+        "imported, each user's last reports, and files of audio features, whose user is empty. "
+        "No export contains them.",
+        "the sensor `import_folder`, `report_build` and the sensor `incomplete_catalog`",
+    ),
+    "stored.chunks": Purpose("The parts of these files.", "the same"),
     "removed_users": Purpose("The ids of users who were removed, and nothing else of them.", "`echostats remove`"),
 }
 """By the name of the collection."""

@@ -77,3 +77,23 @@ def test_instants_come_back_aware(mongo_server: EmbeddedServer, db: database.Db)
         found = opened["x"].find_one()
     assert found is not None
     assert found["at"] == NOW
+
+
+@pytest.mark.parametrize(
+    "option", ["readPreference=secondary", "readPreference=secondaryPreferred", "readpreference=nearest", "w=0"]
+)
+def test_reads_that_may_be_old_and_writes_that_nobody_confirms_are_refused(option: str) -> None:
+    said = refused(f"mongodb://me:{PASSWORD}@127.0.0.1:{free_port()}/?{option}")
+    assert "Remove the option" in said
+
+
+def test_how_long_to_wait_for_a_server_is_said_by_the_uri_else_by_the_caller(mongo_server: EmbeddedServer) -> None:
+    def waits(uri: str, patience_ms: int | None = None) -> float:
+        with connected(uri, "any", patience_ms=patience_ms) as db:
+            return db.client.options.server_selection_timeout
+
+    uri = mongo_server.uri
+    separator = "&" if "?" in uri else "?"
+    assert waits(uri) == 0.3
+    assert waits(uri, database.RUN_SELECTION_TIMEOUT_MS) == 30
+    assert waits(f"{uri}{separator}serverSelectionTimeoutMS=7000", database.RUN_SELECTION_TIMEOUT_MS) == 7

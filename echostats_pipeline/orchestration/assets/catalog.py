@@ -84,7 +84,7 @@ def _catalog_asset(
     ) -> dg.MaterializeResult:
         reader = spotify.catalog_reader()
         with jobs.step(context, reader) as step:
-            enriched = enrich(spotify, reader, store.get(), clock.now(), step)
+            enriched = step.attempted(lambda: enrich(spotify, reader, store.get(), clock.now(), step))
             _tell(step, store.get(), name.replace("_", " "), enriched)
         a_day = objects_a_day(store.settings, store.get(), name.replace("_", "-"), clock.now())
         return dg.MaterializeResult(
@@ -167,7 +167,7 @@ def artist_tags(
     """
     order = store.settings.genres
     with jobs.step(context, catalog_reader(store)) as step, tag_sources.opened() as sources:
-        enriched = enrich_artist_tags(store.get(), sources, order, clock.now(), step)
+        enriched = step.attempted(lambda: enrich_artist_tags(store.get(), sources, order, clock.now(), step))
         _tell(step, store.get(), "artists' genres", enriched)
     return dg.MaterializeResult(
         metadata={

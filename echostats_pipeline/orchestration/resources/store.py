@@ -10,6 +10,7 @@ from echostats_pipeline.errors import SettingsError
 from echostats_pipeline.local.database import open_store
 from echostats_pipeline.orchestration.tags import READS_ONLY
 from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.storage.database import RUN_SELECTION_TIMEOUT_MS
 from echostats_pipeline.storage.store import Store
 
 
@@ -32,7 +33,9 @@ class StoreResource(dg.ConfigurableResource):
                 "MONGO_URI is not set. Set it together with ENCRYPTION_KEY, or start Dagster by `echostats up`, which "
                 "brings a database of its own."
             )
-        with open_store(self._settings, indexes=_writes(context.run)) as store:
+        # A tick that fails is repeated soon. A run is worth waiting for a new primary.
+        patience_ms = None if context.run is None else RUN_SELECTION_TIMEOUT_MS
+        with open_store(self._settings, indexes=_writes(context.run), patience_ms=patience_ms) as store:
             self._store = store
             yield self
 
