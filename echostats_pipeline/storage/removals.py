@@ -48,6 +48,10 @@ class RemovalStore:
         query: Document = {} if among is None else {"user_id": {"$in": list(among)}}
         return [found["user_id"] for found in self._removed.find(query).sort("user_id")]
 
+    def times(self) -> dict[str, datetime]:
+        """When each removed user was removed, by id."""
+        return {found["user_id"]: found["removed_at"] for found in self._removed.find()}
+
     def refuse(self, user_id: str) -> None:
         """Raise an error if the user was removed.
 

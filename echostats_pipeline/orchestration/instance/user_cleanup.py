@@ -7,6 +7,8 @@ removes that. Files of theirs on another machine go when its sensor `user_roster
 import re
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
@@ -61,19 +63,36 @@ def remove_outside(instance: dg.DagsterInstance, settings: Settings, user: User)
 
 
 def remove_files_of_removed(settings: Settings, store: Store) -> list[str]:
-    """Remove the import folders and reports of removed users on this machine. Return the keys of those users."""
+    """Remove reports and import files of removed users on this machine. Return the keys of those users.
+
+    An export that was dropped after the removal stays: nobody has said that it may be deleted.
+    """
     imports, reports = settings.imports_dir, StateFolder(settings.home).reports_dir
     folders = {path.name for path in _entries(imports) if path.is_dir() and not path.is_symlink()}
-    pages = {_KEY_OF_REPORT.sub("", path.name): path for path in _entries(reports)}
-    if not folders | pages.keys():
+    found = folders | {_KEY_OF_REPORT.sub("", path.name) for path in _entries(reports)}
+    times = store.removals.times() if found else {}
+    if not times:
         return []
     present = {user.partition_key for user in store.users.all()}
-    gone = keys_of_removed(sorted((folders | pages.keys()) - present), store.removals.ids())
-    for key in gone:
-        for path in [path for path in _entries(reports) if _KEY_OF_REPORT.sub("", path.name) == key]:
-            path.unlink(missing_ok=True)
-        shutil.rmtree(imports / key, ignore_errors=True)
-    return gone
+    gone = []
+    for user_id, at in times.items():
+        for key in keys_of_removed(sorted(found - present), [user_id]):
+            gone.append(key)
+            for path in _entries(reports):
+                if _KEY_OF_REPORT.sub("", path.name) == key:
+                    path.unlink(missing_ok=True)
+            _remove_older(imports / key, at)
+    return sorted(gone)
+
+
+def _remove_older(folder: Path, at: datetime) -> None:
+    """Remove the files that came into a folder before an instant, and the folders that are empty then."""
+    for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
+        with suppress(OSError):  # not empty, or gone
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            elif path.lstat().st_ctime < at.timestamp():
+                path.unlink()
 
 
 def _entries(folder: Path) -> list[Path]:

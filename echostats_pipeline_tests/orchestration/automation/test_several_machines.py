@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -11,11 +12,12 @@ import pytest
 from echostats_pipeline.accounts.connecting import open_feature_sources
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.definitions import build_definitions
+from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.orchestration.automation.sensors import incomplete_catalog, sync_sensors
 from echostats_pipeline.orchestration.health import import_folder as import_folder_health
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline_tests.conftest import NOW, Pipeline, documents
+from echostats_pipeline_tests.conftest import Pipeline, documents
 from echostats_pipeline_tests.orchestration.automation.test_import_folder import ROW, Sensor
 from echostats_pipeline_tests.orchestration.automation.test_sensors import tick
 
@@ -99,12 +101,16 @@ def test_a_report_is_kept_in_the_database_and_a_removal_leaves_it_on_no_machine(
     page = laptop.installation.settings.home / "reports" / f"{user.partition_key}-2024.html"
     page.parent.mkdir(parents=True)
     page.write_text("made by a command")
+    export = laptop.installation.settings.imports_dir / user.partition_key / "my_spotify_data.zip"
+    export.parent.mkdir(parents=True)
+    export.write_bytes(b"zip")
     other = page.with_name("bob-123456.html")
     other.write_text("of another user")
-    remove_user(worker.store, user, NOW)
+    remove_user(worker.store, user, utc_now() + timedelta(minutes=1))
     assert documents(worker.store.db, "stored.files") == documents(worker.store.db, "stored.chunks") == []
     assert remove_files_of_removed(laptop.installation.settings, laptop.store) == [user.partition_key]
     assert [path.name for path in page.parent.iterdir()] == [other.name]
+    assert not export.parent.exists()
 
 
 def test_a_feature_file_of_one_machine_serves_all(machine: Machine, tmp_path: Path) -> None:
