@@ -1,7 +1,7 @@
 """Sensors that start runs. Each only calls a function of `run_requests`."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import get_args
 
