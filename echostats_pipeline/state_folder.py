@@ -62,6 +62,11 @@ class StateFolder:
         return self.path / "pictures"
 
     @property
+    def work_dir(self) -> Path:
+        """What runs work on at the moment, in a subfolder per user. A killed run leaves its files there."""
+        return self.path / "work"
+
+    @property
     def simulated_dir(self) -> Path:
         """Exports that the simulated Spotify has written."""
         return self.path / "simulated"

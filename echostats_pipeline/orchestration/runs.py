@@ -24,6 +24,7 @@ from echostats_pipeline.errors import (
 from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, LeaseScope
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.instance.identity import instance_id
+from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
 from echostats_pipeline.orchestration.partitions import days_by_user
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.heartbeat import beating
@@ -271,6 +272,8 @@ class SyncJobsResource(dg.ConfigurableResource):
                 context.log.exception("%s", key)
                 failures[key] = failure
 
+        if not self.store.settings.one_machine:  # where else would a machine learn that a user was removed?
+            remove_files_of_removed(self.store.settings, self.store.get())
         instance_id(context.instance)  # remembered: an instance in memory does not serve several threads
         asked = days_by_user(context.partition_keys)
         with _in_turn(at_once if len(asked) > 1 else 1) as in_turn:

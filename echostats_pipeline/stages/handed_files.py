@@ -3,6 +3,7 @@
 Here: storing what lies on this machine, and bringing it back on the machine that needs it. Not here: what a file means.
 """
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from echostats_pipeline.errors import ExportError, NotFoundError
 from echostats_pipeline.importers.files import is_hidden
+from echostats_pipeline.state_folder import PRIVATE_FOLDER_MODE
 from echostats_pipeline.storage.files import FileKey, FileStore
 
 
@@ -32,13 +34,14 @@ def hand_over(files: FileStore, user_id: str, folder: Path, entry: Path, version
 
 
 @contextmanager
-def handed_over(files: FileStore, user_id: str, entries: Mapping[str, str]) -> Iterator[list[Path]]:
+def handed_over(files: FileStore, user_id: str, entries: Mapping[str, str], folder: Path) -> Iterator[list[Path]]:
     """Bring stored exports to this machine for the length of the block; if it succeeds, they are deleted.
 
     Args:
         files: Where they are stored.
         user_id: Their user.
         entries: Version by name of the file or folder.
+        folder: Where to put them. No other process may use it meanwhile; what a killed one has left there is deleted.
 
     Yields:
         The path of each file or folder.
@@ -46,8 +49,10 @@ def handed_over(files: FileStore, user_id: str, entries: Mapping[str, str]) -> I
     Raises:
         ExportError: an export is not stored any more.
     """
-    with tempfile.TemporaryDirectory(prefix="echostats-import-") as temporary:
-        folder, keys = Path(temporary), []
+    keys: list[tuple[FileKey, str]] = []
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True)
+    try:
         for entry, version in entries.items():
             found = [key for key in files.below(user_id, "import", version) if _is_in(key.name, entry)]
             if not found:
@@ -59,6 +64,8 @@ def handed_over(files: FileStore, user_id: str, entries: Mapping[str, str]) -> I
                     files.read(key, target, version)
             keys += [(key, version) for key in found]
         yield [folder / entry for entry in entries]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     for key, version in keys:
         files.delete(key, version)
 

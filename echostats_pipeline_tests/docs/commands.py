@@ -18,7 +18,7 @@ def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command
     """A command and all below it by name, each with the words that call it."""
     yield path, command
     if isinstance(command, click.Group):
-        context = click.Context(command)
+        context = click.Context(command, **command.context_settings)
         for name in sorted(command.list_commands(context)):
             below = command.get_command(context, name)
             assert below is not None
@@ -26,7 +26,9 @@ def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command
 
 
 def _section(path: str, command: click.Command) -> str:
-    usage = " ".join([path, *command.collect_usage_pieces(click.Context(command, info_name=path))])
+    usage = " ".join(
+        [path, *command.collect_usage_pieces(click.Context(command, info_name=path, **command.context_settings))]
+    )
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     rows = [(f"`{_name(option)}`", _meaning(option)) for option in options if not option.hidden]
     paragraphs = [f"### {path}", f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]

@@ -153,7 +153,7 @@ PURPOSES: Mapping[str, Purpose] = {
         "Files that processes on several machines hand to each other, as GridFS describes them: exports until they are "
         "imported, each user's last reports, and files of audio features, whose user is empty. "
         "No export contains them.",
-        "the sensor `import_folder`, `report_build` and the sensor `incomplete_catalog`",
+        "the sensors `import_folder` and `incomplete_catalog`, and the asset `listening_report`",
     ),
     "stored.chunks": Purpose("The parts of these files.", "the same"),
     "removed_users": Purpose("The ids of users who were removed, and nothing else of them.", "`echostats remove`"),

@@ -101,7 +101,7 @@ def test_they_list_every_command() -> None:
 
 def test_the_schema_has_every_collection_field_and_index() -> None:
     sections = dict(
-        re.findall(r"^### ([a-z_]+)\n(.*?)(?=^##|\Z)", page("understand/schema.md"), re.DOTALL | re.MULTILINE)
+        re.findall(r"^### ([a-z_.]+)\n(.*?)(?=^##|\Z)", page("understand/schema.md"), re.DOTALL | re.MULTILINE)
     )
     assert sections.keys() == COLLECTIONS.keys()
     for name, collection in COLLECTIONS.items():
@@ -127,7 +127,7 @@ def test_they_list_every_collection_and_field_beyond_the_echostats_schema() -> N
     text = page("understand/data-model.md")
     table = text[text.index("## Beyond the EchoStats schema") :]
     listed_rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", table, re.MULTILINE)
-    mentioned = {name for names, _ in listed_rows for name in re.findall(r"`([a-z_]+)`", names)}
+    mentioned = {name for names, _ in listed_rows for name in re.findall(r"`([a-z_.]+)`", names)}
     for collection in EXTRA_COLLECTIONS:
         assert collection.name in mentioned
     for collection in ECHOSTATS_COLLECTIONS:

@@ -1,7 +1,7 @@
 """Assets for plays: from Spotify's recently-played and from exports into ``listening_history``."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.stages.handed_files import handed_over
 from echostats_pipeline.stages.imports import check_whole, import_export, import_limits
 from echostats_pipeline.stages.ingestion import MergeResult, merge_pages, read_recently_played
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
 
@@ -152,9 +153,13 @@ def _import(
     Raises:
         ExportError: an export could not be read to its end; the rows before the error are imported.
     """
-    in_folder = nullcontext(config.paths_in(store.settings.imports_dir / user.partition_key))
-    stored = handed_over(store.get().files, user.user_id, config.handed_over) if config.handed_over else in_folder
-    with stored as paths:
+    found: AbstractContextManager[list[Path]]
+    if config.handed_over:
+        work = StateFolder(store.settings.home).ensure().work_dir / user.partition_key / "import"
+        found = handed_over(store.get().files, user.user_id, config.handed_over, work)
+    else:
+        found = nullcontext(config.paths_in(store.settings.imports_dir / user.partition_key))
+    with found as paths:
         files = import_export(
             store.get(),
             user,
@@ -165,9 +170,8 @@ def _import(
             dagster_run_id=run_id,
             min_play_ms=store.settings.min_play_ms,
         )
-        step.detail = (
-            f"Imported {plural(len(files), 'file')}: {plural(sum(file.inserted for file in files), 'new play')}"
-        )
+        plays = plural(sum(file.inserted for file in files), "new play")
+        step.detail = f"Imported {plural(len(files), 'file')}: {plays}"
         check_whole(files)
 
 

@@ -24,7 +24,7 @@ from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
 from echostats_pipeline.report.make import WrittenReport, keep_report, make_report, report_file
 from echostats_pipeline.report.pictures import picture_source
-from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.state_folder import PRIVATE_FOLDER_MODE, StateFolder
 
 
 class ReportConfig(dg.Config):
@@ -72,7 +72,9 @@ def _write(
     """
     folder = StateFolder(store.settings.home)
     fetch = picture_source(store.settings, user) if config.pictures else None
-    with tempfile.TemporaryDirectory(prefix="echostats-report-") as temporary:
+    work = folder.ensure().work_dir / user.partition_key
+    work.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="report-", dir=work) as temporary:
         path = report_file(folder, user, config.year)
         output = None if store.settings.one_machine else Path(temporary, path.name)
         try:

@@ -1,11 +1,12 @@
 """Removes what exists of a user outside MongoDB: a partition, a line of the roster, an import folder, reports.
 
 This happens when a user is removed. A sensor that looked a moment before may put something back; the nightly retention
-removes that. Files of theirs on another machine go when its sensor `user_roster`, or a command there, looks next.
+removes that. Files of theirs on another machine go when the sensor `user_roster`, a run or a command looks there next.
 """
 
 import re
 import shutil
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -24,6 +25,8 @@ from echostats_pipeline.storage.removals import keys_of_removed
 from echostats_pipeline.storage.store import Store
 
 PARTITIONS = str(USERS.name)
+LONGEST_RUN_S = 24 * 60 * 60
+"""Twice the longest run: the import of an export, which Dagster ends after 12 hours."""
 _KEY_OF_REPORT = re.compile(r"(-[0-9]{4})?\.html$")
 
 
@@ -35,6 +38,7 @@ def user_files(settings: Settings, user: User) -> dict[Path, int]:
     if user.simulated and simulated.is_dir():
         found += [path for path in sorted(simulated.iterdir()) if path.name.startswith(f"{user.spotify_id}_")]
     found += reports_of(StateFolder(settings.home), user)
+    found += sorted((StateFolder(settings.home).work_dir / user.partition_key).rglob("*"))
     return {path: path.lstat().st_size for path in found if path.is_symlink() or path.is_file()}
 
 
@@ -55,6 +59,7 @@ def remove_outside(instance: dg.DagsterInstance, settings: Settings, user: User)
             folder.unlink()
         elif folder.is_dir():
             shutil.rmtree(folder)
+        shutil.rmtree(StateFolder(settings.home).work_dir / user.partition_key, ignore_errors=True)
     except OSError as error:
         raise StorageError(
             f"Everything in the database was removed, but not {error.filename}: {error.strerror}. Delete it by hand."
@@ -65,11 +70,15 @@ def remove_outside(instance: dg.DagsterInstance, settings: Settings, user: User)
 def remove_files_of_removed(settings: Settings, store: Store) -> list[str]:
     """Remove reports and import files of removed users on this machine. Return the keys of those users.
 
-    An export that was dropped after the removal stays: nobody has said that it may be deleted.
+    An export that was dropped after the removal stays: nobody has said that it may be deleted. What runs have left that
+    were killed long ago is removed as well, whoever the user is.
     """
-    imports, reports = settings.imports_dir, StateFolder(settings.home).reports_dir
+    imports, home = settings.imports_dir, StateFolder(settings.home)
+    reports, work = home.reports_dir, home.work_dir
+    _remove_older_work(work)
     folders = {path.name for path in _entries(imports) if path.is_dir() and not path.is_symlink()}
-    found = folders | {_KEY_OF_REPORT.sub("", path.name) for path in _entries(reports)}
+    found = folders | {path.name for path in _entries(work)}
+    found |= {_KEY_OF_REPORT.sub("", path.name) for path in _entries(reports)}
     times = store.removals.times() if found else {}
     if not times:
         return []
@@ -81,8 +90,18 @@ def remove_files_of_removed(settings: Settings, store: Store) -> list[str]:
             for path in _entries(reports):
                 if _KEY_OF_REPORT.sub("", path.name) == key:
                     path.unlink(missing_ok=True)
+            shutil.rmtree(work / key, ignore_errors=True)
             _remove_older(imports / key, at)
     return sorted(gone)
+
+
+def _remove_older_work(work: Path) -> None:
+    """Remove what runs were working on that can no longer go on."""
+    before = time.time() - LONGEST_RUN_S
+    for folder in [each for user in _entries(work) for each in _entries(user)]:
+        with suppress(OSError):  # gone
+            if folder.stat().st_mtime < before:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_older(folder: Path, at: datetime) -> None:

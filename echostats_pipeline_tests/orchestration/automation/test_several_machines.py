@@ -1,6 +1,8 @@
 """Processes on machines that share no folder: what one of them has reaches the others through the database."""
 
 import json
+import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +17,7 @@ from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.orchestration.automation.sensors import incomplete_catalog, sync_sensors
 from echostats_pipeline.orchestration.health import import_folder as import_folder_health
-from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
+from echostats_pipeline.orchestration.instance.user_cleanup import LONGEST_RUN_S, remove_files_of_removed
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline_tests.conftest import Pipeline, documents
 from echostats_pipeline_tests.orchestration.automation.test_import_folder import ROW, Sensor
@@ -106,11 +108,30 @@ def test_a_report_is_kept_in_the_database_and_a_removal_leaves_it_on_no_machine(
     export.write_bytes(b"zip")
     other = page.with_name("bob-123456.html")
     other.write_text("of another user")
+    left = worker.installation.settings.home / "work" / user.partition_key / "import" / "my_spotify_data.zip"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of a run that was killed")
+    bob = worker.connect(1)
     remove_user(worker.store, user, utc_now() + timedelta(minutes=1))
     assert documents(worker.store.db, "stored.files") == documents(worker.store.db, "stored.chunks") == []
     assert remove_files_of_removed(laptop.installation.settings, laptop.store) == [user.partition_key]
     assert [path.name for path in page.parent.iterdir()] == [other.name]
     assert not export.parent.exists()
+    assert worker.run("report_build", partition_key=bob.partition_key, run_config=config).success
+    assert user.partition_key not in "".join(map(str, (tmp_path / "worker").rglob("*")))
+
+
+def test_what_a_killed_run_was_working_on_is_removed_once_no_run_can_go_on(machine: Machine) -> None:
+    worker = machine("worker")
+    settings = worker.installation.settings
+    old, new = (settings.home / "work" / worker.connect().partition_key / name for name in ("import", "report-1"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "endsong_0.json").write_text("[]")
+    long_ago = time.time() - LONGEST_RUN_S - 1
+    os.utime(old, (long_ago, long_ago))
+    assert remove_files_of_removed(settings, worker.store) == []
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_feature_file_of_one_machine_serves_all(machine: Machine, tmp_path: Path) -> None:
