@@ -4,8 +4,7 @@
   whole batch in one transaction. Dagster passes batches if ``DAGSTER_EVENT_BATCH_SIZE`` is set, as under `echostats
   up`.
 - The stock storage gives each run a file of 28 nearly empty pages of 4 KiB. Files of this one have pages of 1 KiB.
-- When the stock storage deletes a run, it also deletes the record that the run has built something. This one can keep
-  that record.
+- It can delete old runs and keep shown what they built (`forgotten_runs`).
 
 The class relies on internals of Dagster 1.13 (hence the pinned minor version), and uses the stock code for everything
 else.
@@ -19,18 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import sqlalchemy as sa
 from dagster._core.events import ASSET_EVENTS, BATCH_WRITABLE_EVENTS
 from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import (
-    AssetCheckExecutionsTable,
-    AssetEventTagsTable,
-    ConcurrencySlotsTable,
-    PendingStepsTable,
-)
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection
 
+from echostats_pipeline.orchestration.dagster_patches.forgotten_runs import ForgetsRuns
 from echostats_pipeline.orchestration.dagster_patches.migration_cache import read_migrations_once
 
 BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
@@ -38,10 +31,9 @@ BATCH_SIZE = 1000
 PAGE_BYTES = 1024
 FILE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 """Endings of the files that SQLite may leave beside a database. The folder holds thousands, so it is not searched."""
-BUILT, PLANNED = "ASSET_MATERIALIZATION", "ASSET_MATERIALIZATION_PLANNED"
 
 
-class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
+class BatchingSqliteEventLogStorage(ForgetsRuns, SqliteEventLogStorage):
     """`SqliteEventLogStorage` with a real `store_event_batch` and smaller files; same names, same schema."""
 
     @classmethod
@@ -94,58 +86,8 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             for event, event_id in newest.values():
                 self._store_asset_event(connection, event, event_id)
 
-    def forget_runs(self, run_ids: Sequence[str]) -> list[str]:
-        """Delete the events of ended runs, except those that show the present state of a partition or a check.
-
-        The newest materialization of a partition stays, and so does the newest evaluation of a check. A failed run that
-        is the
-        last attempt at a partition stays complete, because its events make the partition red.
-
-        Returns:
-            The runs whose records can be deleted.
-        """
-        events, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
-        with self.index_transaction() as connection:
-            built = _newest(events.id, events.asset_key, events.partition).where(events.dagster_event_type == BUILT)
-            newest = {(key, part): newest_id for key, part, newest_id in connection.execute(built)}
-            of_runs = sa.and_(events.run_id.in_(run_ids), events.asset_key.is_not(None))
-            planned = connection.execute(
-                sa.select(events.run_id, events.asset_key, events.partition, events.id).where(
-                    of_runs, events.dagster_event_type == PLANNED
-                )
-            )
-            red = {run_id for run_id, key, part, plan_id in planned if newest.get((key, part), 0) < plan_id}
-            gone = [run_id for run_id in run_ids if run_id not in red]
-            stale = sa.and_(events.run_id.in_(gone), events.id.not_in(sa.select(built.subquery().c.newest)))
-            connection.execute(
-                AssetEventTagsTable.delete().where(
-                    AssetEventTagsTable.c.event_id.in_(sa.select(events.id).where(stale))
-                )
-            )
-            connection.execute(SqlEventLogStorageTable.delete().where(stale))
-            evaluated = _newest(checks.id, checks.asset_key, checks.check_name)
-            connection.execute(
-                AssetCheckExecutionsTable.delete().where(
-                    checks.run_id.in_(gone), checks.id.not_in(sa.select(evaluated.subquery().c.newest))
-                )
-            )
-            held, awaited = ConcurrencySlotsTable.c.run_id, PendingStepsTable.c.run_id
-            holders = set(
-                connection.scalars(
-                    sa.union(
-                        sa.select(held).where(held.in_(gone)),
-                        sa.select(awaited).where(awaited.in_(gone)),
-                    )
-                )
-            )
-        for run_id in holders:
-            self.free_concurrency_slots_for_run(run_id)
-        for run_id in gone:
+    def delete_files(self, run_ids: Sequence[str]) -> None:
+        """Delete the files of these runs."""
+        for run_id in run_ids:
             for suffix in FILE_SUFFIXES:
                 Path(f"{self.path_for_shard(run_id)}{suffix}").unlink(missing_ok=True)
-        return gone
-
-
-def _newest(number: Any, *of: Any) -> Any:
-    """The greatest number of each group, as ``newest``."""
-    return sa.select(*of, sa.func.max(number).label("newest")).group_by(*of)

@@ -12,7 +12,7 @@ import dagster as dg
 from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
-from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import BatchingSqliteEventLogStorage
+from echostats_pipeline.orchestration.dagster_patches.forgotten_runs import ForgetsRuns
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed, remove_leftovers
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
@@ -63,7 +63,7 @@ def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[list
 def _forget(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> list[str]:
     """Remove the events of runs where this loses nothing, and return those runs."""
     storage = instance.event_log_storage
-    if isinstance(storage, BatchingSqliteEventLogStorage):
+    if isinstance(storage, ForgetsRuns):
         return storage.forget_runs(run_ids)
     needed = _last_builders(instance)
     gone = [run_id for run_id in run_ids if run_id not in needed]
