@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from bson import ObjectId
@@ -38,7 +39,13 @@ def fill(store: Store, user: User) -> None:
             for field, _ in index.keys
             if field != "user_id" and "." not in field
         }
-        store.db[collection].insert_one({**distinct, "user_id": user.user_id})
+        store.db[collection].insert_one({**distinct, **owned_by(COLLECTIONS[collection].owner_field, user)})
+
+
+def owned_by(field: str, user: User) -> dict[str, Any]:
+    """What makes a document a user's; within an id, with a part that is another each time."""
+    outer, _, inner = field.partition(".")
+    return {outer: {inner: user.user_id, "upload": str(ObjectId())}} if inner else {field: user.user_id}
 
 
 def test_every_document_of_a_user_goes_and_nothing_else(store: Store) -> None:

@@ -97,7 +97,7 @@ def _initiate(addresses: list[str], password: str) -> None:
     """Make the servers one replica set, and the first user, whom only a client without a user can make."""
     config = {
         "_id": NAME,
-        "members": [{"_id": n, "host": each, "priority": 1 if n else 2} for n, each in enumerate(addresses)],
+        "members": [{"_id": n, "host": each} for n, each in enumerate(addresses)],
         "settings": {"electionTimeoutMillis": ELECTION_MS, "heartbeatIntervalMillis": 500},
     }
     for each in addresses:
