@@ -63,17 +63,17 @@ def render(report: Report, pictures: Mapping[str, Picture]) -> Page:
     """
     charts = {} if report.is_empty else charts_of(report)
     used = {url: picture for url, picture in pictures.items() if url in report.pictured}
-    html = _template().render(
+    html = template("report.html").render(
         report=report,
         charts={
-            name: [Chart(_safe(chart.wide), _safe(chart.narrow)) for chart in drawings]
+            name: [Chart(safe(chart.wide), safe(chart.narrow)) for chart in drawings]
             for name, drawings in charts.items()
         },
-        pictures=[_safe(data_uri(picture)) for picture in used.values()],
+        pictures=[safe(data_uri(picture)) for picture in used.values()],
         picture_numbers={url: number for number, url in enumerate(used)},
-        palette=_safe(palette.colour_rules()),
-        light=_safe(palette.custom_properties(dark=False)),
-        dark=_safe(palette.custom_properties(dark=True)),
+        palette=safe(palette.colour_rules()),
+        light=safe(palette.custom_properties(dark=False)),
+        dark=safe(palette.custom_properties(dark=True)),
         version=__version__,
         link=lambda kind, spotify_id: spotify_link(kind, spotify_id) if report.links else "",
         initials=initials,
@@ -98,10 +98,10 @@ def charts_of(report: Report) -> dict[str, list[Chart]]:
         description = "Listening in each hour of the week. " + report.habits
         found["week"] = [Chart(*(drawn(week_chart(report.week, width=width), description) for width in (WIDE, NARROW)))]
     if report.months:
-        found["hours"] = [_of_months(report.months, "hours", WIDE, NARROW)]
+        found["hours"] = [chart_of_months(report.months, "hours", WIDE, NARROW)]
         if any(month.new_tracks for month in report.months):
-            found["new tracks"] = [_of_months(report.months, "new tracks", NARROW)]
-            found["new artists"] = [_of_months(report.months, "new artists", NARROW)]
+            found["new tracks"] = [chart_of_months(report.months, "new tracks", NARROW)]
+            found["new artists"] = [chart_of_months(report.months, "new artists", NARROW)]
     return found
 
 
@@ -128,7 +128,8 @@ def level_names(calendar: Calendar) -> list[str]:
 
 
 @cache
-def _template() -> "jinja2.Template":
+def template(name: str) -> "jinja2.Template":
+    """Return a template of a page, which escapes all text that is not marked as `safe`."""
     import jinja2  # noqa: PLC0415 - loading definitions must not load a template engine
 
     environment = jinja2.Environment(
@@ -139,10 +140,18 @@ def _template() -> "jinja2.Template":
         lstrip_blocks=True,
         finalize=_printable,
     )
-    return environment.get_template("report.html")
+    return environment.get_template(name)
 
 
-def _of_months(months: Sequence[Month], measure: str, *widths: int) -> Chart:
+def safe(ours: str | None) -> Any:
+    """Mark text that this package made as safe, so that it is not escaped."""
+    from markupsafe import Markup  # noqa: PLC0415 - part of jinja2
+
+    return None if ours is None else Markup(ours)  # noqa: S704 - drawn or written by this package
+
+
+def chart_of_months(months: Sequence[Month], measure: str, *widths: int) -> Chart:
+    """Draw a measure of months in one or two widths."""
     description = f"{measure.capitalize()} per month, from {months[0].first:%B %Y} to {months[-1].first:%B %Y}"
     return Chart(*(drawn(months_chart(months, measure, width=width), description) for width in widths))
 
@@ -152,10 +161,3 @@ def _printable(value: Any) -> Any:
     if hasattr(value, "__html__") or not isinstance(value, str):
         return value
     return UNPRINTABLE.sub("\ufffd", value)
-
-
-def _safe(ours: str | None) -> Any:
-    """Mark text that this package made as safe, so that it is not escaped."""
-    from markupsafe import Markup  # noqa: PLC0415 - part of jinja2
-
-    return None if ours is None else Markup(ours)  # noqa: S704 - drawn or written by this package

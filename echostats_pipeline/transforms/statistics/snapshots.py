@@ -55,7 +55,7 @@ def build_snapshots(
     zone = ZoneInfo(timezone)
     heard = heard.until(today)
     played = heard.days.filter(pl.col("plays") > 0)["date"].to_list()
-    runs, busiest = windows(played), _busiest_days(heard.days)
+    runs, busiest = windows(played), busiest_days(heard.days)
     current, longest = _current_run(runs, today, unknown), max(runs, key=lambda run: run.length, default=None)
     earliest = min(heard.days["date"].to_list(), default=today)
     reviewed = [year for year in heard.days["date"].dt.year().unique().sort().to_list() if year < today.year]
@@ -78,7 +78,7 @@ def build_snapshots(
                 for name, run in zip(("listening_streak", "longest_streak"), runs, strict=True)
                 for field, value in (
                     (f"{name}_days", run.length if run else 0),
-                    (f"{name}_at_least", run is not None and _borders(run, unknown)),
+                    (f"{name}_at_least", run is not None and borders(run, unknown)),
                 )
             },
         }
@@ -94,7 +94,7 @@ def build_snapshots(
         ],
         reviews=[
             {
-                **document({"year": year}, span, (span.first, span.following), _streaks_within(runs, span)),
+                **document({"year": year}, span, (span.first, span.following), streaks_within(runs, span)),
                 "busiest_day": busiest.get(year),
             }
             for year, span in zip(reviewed, map(year_span, reviewed), strict=True)
@@ -119,19 +119,19 @@ def _current_run(runs: Sequence[DayWindow], today: date, unknown: UnknownDays) -
     return runs[-1] if all(day in unknown.touched for day in since.dates()) else None
 
 
-def _borders(run: DayWindow, unknown: UnknownDays) -> bool:
+def borders(run: DayWindow, unknown: UnknownDays) -> bool:
     """Whether unknown days adjoin a run, so that it may have been longer."""
     return run.first - timedelta(days=1) in unknown.touched or run.following in unknown.touched
 
 
-def _streaks_within(runs: Sequence[DayWindow], span: DayWindow) -> Runs:
+def streaks_within(runs: Sequence[DayWindow], span: DayWindow) -> Runs:
     """The run of dates with plays that reaches the last date of a finished span, and the longest one within it."""
     within = [part for run in runs if (part := run.overlap(span)).length > 0]
     current = within[-1] if within and within[-1].last == span.last else None
     return current, max(within, key=lambda run: run.length, default=None)
 
 
-def _busiest_days(days: pl.DataFrame) -> dict[int, Document]:
+def busiest_days(days: pl.DataFrame) -> dict[int, Document]:
     """For each year the date with the most plays, then the longest time, then the earliest."""
     ordered = days.filter(pl.col("plays") > 0).sort("plays", "ms", "date", descending=[True, True, False])
     busiest = ordered.group_by(year=pl.col("date").dt.year()).first().select("year", "date", "plays", "ms")
