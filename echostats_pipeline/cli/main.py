@@ -81,6 +81,11 @@ COMMANDS = {
         "report",
         "Write a listening report: one HTML file that contains everything it shows and needs no network.",
     ),
+    "recap": ListedCommand(
+        "recap",
+        "recap",
+        "Write the recap of a year or a month: a page, and with --png cards to share.",
+    ),
     "songs": ListedCommand(
         "songs",
         "songs",
@@ -117,7 +122,7 @@ COMMANDS = {
 SECTIONS = {
     "Start": ("demo", "up", "connect", "users"),
     "Listen": ("import", "backfill", "rules"),
-    "Look": ("report", "recommend", "playlist", "songs", "genres", "models"),
+    "Look": ("report", "recap", "recommend", "playlist", "songs", "genres", "models"),
     "Operate": ("doctor", "alerts", "metrics", "export", "remove", "keys", "mongo", "indexes", "warehouse"),
     "Develop": ("simulate",),
 }

@@ -76,6 +76,7 @@ def build_recap(given: RecapInput) -> Recap:
         listener=user.display_name or user.partition_key,
         partition_key=user.partition_key,
         title=period.name,
+        before_name=period.before.name,
         kind=period.kind,
         zone=user.timezone,
         made_on=today,

@@ -186,6 +186,7 @@ class Recap:
         listener: The name of the user.
         partition_key: The key of the user.
         title: The year, or month and year.
+        before_name: The year or month before.
         kind: Whether it is of a year or of a month.
         zone: Time zone of its dates.
         made_on: Today's date of the user.
@@ -208,6 +209,7 @@ class Recap:
     listener: str
     partition_key: str
     title: str
+    before_name: str
     kind: Literal["year", "month"]
     zone: str
     made_on: date
@@ -235,23 +237,30 @@ class Recap:
     avatar_url: str
 
     @property
-    def pictured(self) -> dict[str, int]:
-        """Addresses of pictures, the most important first, with the width at which they are shown, in pixels."""
-        large = [*self.artists[:1], *self.tracks[:1], self.new_artist, self.new_track]
+    def items(self) -> list[Item]:
+        """Every artist, track and album of the recap, the most important first."""
         parts = [item for part in self.parts for item in (part.artist, part.track)]
-        small = [
+        found = [
+            *self.artists[:1],
+            *self.tracks[:1],
+            self.new_artist,
+            self.new_track,
             *self.artists,
             *self.tracks,
             *parts,
-            *self.albums,
             *(each.artist for each in self.hours),
             *(moment.track for moment in (self.first_play, *self.milestones) if moment is not None),
             *(each.item for each in self.left_behind),
             *(each.track for each in (self.busiest, *self.on_this_day) if each is not None),
+            *self.albums,
         ]
+        return [item for item in found if item is not None]
+
+    @property
+    def pictured(self) -> dict[str, int]:
+        """Addresses of pictures, the most important first, with the width at which they are shown, in pixels."""
+        large = {item.image_url for item in self.items[:4]}
         found = {self.avatar_url: SMALL_PX}
-        for items, width in ((large, LARGE_PX), (small, SMALL_PX)):
-            for item in items:
-                if item is not None:
-                    found.setdefault(item.image_url, width)
+        for item in self.items:
+            found.setdefault(item.image_url, LARGE_PX if item.image_url in large else SMALL_PX)
         return {url: width for url, width in found.items() if url}

@@ -112,12 +112,9 @@ def report_file(folder: StateFolder, user: User, year: int | None) -> Path:
 
 
 def reports_of(folder: StateFolder, user: User) -> list[Path]:
-    """Return the reports of a user in the default folder."""
-    return [
-        path
-        for pattern in ("", "-[0-9][0-9][0-9][0-9]")
-        for path in folder.reports_dir.glob(f"{user.partition_key}{pattern}.html")
-    ]
+    """Return the reports and recaps of a user in the default folder."""
+    patterns = (".html", "-[0-9][0-9][0-9][0-9].html", "-recap-[0-9]*.html", "-recap-[0-9]*.png")
+    return [path for each in patterns for path in folder.reports_dir.glob(f"{user.partition_key}{each}")]
 
 
 def read_material(reads: ReportStore, user: User, now: datetime, year: int | None) -> ReportInput:

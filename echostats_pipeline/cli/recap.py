@@ -1,0 +1,91 @@
+"""``echostats recap``: writes the recap of a user's year or month as a page, and as pictures to share."""
+
+import re
+import webbrowser
+from datetime import date
+from pathlib import Path
+
+import click
+
+from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.options import user_option
+from echostats_pipeline.cli.report import FIRST_YEAR, LAST_YEAR, pictures_for
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.recap.make import WrittenRecap, make_recap
+from echostats_pipeline.report.formatting import plural
+from echostats_pipeline.settings import load_settings
+
+NAMED = 3
+"""Most names that are listed."""
+
+
+def checked_month(_context: click.Context, _parameter: click.Parameter, text: str | None) -> date | None:
+    """Click callback that returns the first date of a month written as ``2026-11``."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{1,2}", text):
+        raise click.BadParameter(f"{text!r} is no month; write it like 2026-11.")
+    year, month = map(int, text.split("-"))
+    if year < FIRST_YEAR or not 1 <= month <= 12:  # noqa: PLR2004 - months of a year
+        raise click.BadParameter(f"{text!r} is no month; write it like 2026-11.")
+    return date(year, month, 1)
+
+
+@click.command()
+@user_option("User of the recap")
+@click.option(
+    "--year",
+    type=click.IntRange(FIRST_YEAR, LAST_YEAR),
+    metavar="YYYY",
+    help="A calendar year; the latest one with plays by default.",
+)
+@click.option("--month", callback=checked_month, metavar="YYYY-MM", help="A month instead of a year.")
+@click.option("--png", is_flag=True, help="Also draw cards to share: 1080 x 1920 and 1200 x 630.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder to write to; by default the folder reports of ECHOSTATS_HOME.",
+)
+@click.option("--no-pictures", is_flag=True, help="Draw placeholders; fetch no pictures.")
+@click.option("--open", "open_it", is_flag=True, help="Show the page in the browser.")
+def recap(
+    name: str | None,
+    year: int | None,
+    month: date | None,
+    png: bool,
+    output: Path | None,
+    no_pictures: bool,
+    open_it: bool,
+) -> None:
+    """Write the recap of a year or a month: a page, and with --png cards to share."""
+    if year is not None and month is not None:
+        raise click.UsageError("Give --year or --month, not both.")
+    settings = load_settings()
+    with open_database(settings) as store:
+        user = store.users.find(name)
+        with pictures_for(settings, user, wanted=not no_pictures) as fetch:
+            made = make_recap(
+                store, user, settings, utc_now(), year=year, month=month, cards=png, output=output, fetch=fetch
+            )
+    click.echo(said_of(made, no_pictures=no_pictures), err=True)
+    for path in (made.page, *made.cards):
+        click.echo(str(path))
+    if open_it and not webbrowser.open(made.page.as_uri()):
+        click.echo("No browser could be started; open the page yourself.", err=True)
+
+
+def said_of(made: WrittenRecap, *, no_pictures: bool) -> str:
+    """What was written, and what is missing."""
+    cards = f" and {plural(len(made.cards), 'card')}" if made.cards else ""
+    text = f"Wrote a page{cards} with {plural(made.pictures, 'picture')} of artists and albums."
+    if made.pictures_missing and not no_pictures:
+        text += f" {made.pictures_missing} more could not be fetched: placeholders replace them."
+    if made.undrawable:
+        several = len(made.undrawable) > 1
+        names = ", ".join(made.undrawable[:NAMED]) + (", ..." if len(made.undrawable) > NAMED else "")
+        text += (
+            f" {plural(len(made.undrawable), 'name')} on the cards {'have' if several else 'has'} letters that no font "
+            f"of this computer has ({names}): they are left out. Install a font with these letters, for example Noto."
+        )
+    return text

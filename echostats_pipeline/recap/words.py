@@ -1,0 +1,116 @@
+"""The sentences of a recap that both its page and its cards show."""
+
+from echostats_pipeline.recap.document import Anniversary, Comparison, Hours, Item, LeftBehind, Moment, Part, Recap
+from echostats_pipeline.report.formatting import calendar_date, duration, percent, plural, span
+
+UNNAMED = "Unnamed"
+
+
+def shown_name(item: Item) -> str:
+    """The name of an item, or a word for one without a name."""
+    return item.name or UNNAMED
+
+
+def titled(item: Item) -> str:
+    """The name of an item with its artist."""
+    return f"{shown_name(item)} by {item.by}" if item.by else shown_name(item)
+
+
+def amount(plays: int, ms: int) -> str:
+    """Plays and time."""
+    return f"{plural(plays, 'play')}, {duration(ms)}"
+
+
+def compared(recap: Recap, comparison: Comparison) -> str:
+    """How the period compares with an earlier span, or why it is not compared; one or two sentences."""
+    before, now = comparison.before, recap.totals
+    if comparison.plays or comparison.time:
+        line = f"{recap.title} has {_differences(comparison)} {before.name}."
+    elif not before.plays and not before.holes:
+        line = f"Nothing was played in {before.name}."
+    else:
+        line = "There is no comparison."
+    for totals in (now, before):
+        if totals.holes:
+            line += f" Not everything is known of {plural(totals.holes, 'day')} of {totals.name}."
+    return line
+
+
+def _differences(comparison: Comparison) -> str:
+    """``12 % more plays and 3 % less time than``: both differences, the shared end only once."""
+    found = [
+        _about(change, noun, same)
+        for change, noun, same in (
+            (comparison.plays, "plays", "as many plays as"),
+            (comparison.time, "time", "as much time as"),
+        )
+        if change
+    ]
+    ends = {text.rpartition(" ")[2] for text in found}
+    if len(found) > 1 and len(ends) == 1:
+        (end,) = ends
+        found[0] = found[0].removesuffix(f" {end}")
+    return " and ".join(found)
+
+
+def _about(change: str, noun: str, same: str) -> str:
+    """A change with what has changed: ``12 % more plays than``, ``3 times the time of``."""
+    if change.startswith("as "):
+        return same
+    if change.endswith(" times"):
+        return f"{change} the {noun} of"
+    return f"{change.removesuffix(' than')} {noun} than"
+
+
+def streak(recap: Recap) -> tuple[str, str]:
+    """The length of the longest streak, and its dates."""
+    if recap.streak is None:
+        return "", ""
+    found = recap.streak
+    return f"{'at least ' if found.at_least else ''}{plural(found.days, 'day')}", span(found.first, found.last)
+
+
+def moment_title(moment: Moment) -> str:
+    """What a moment is."""
+    return "The first play that is known" if moment.number == 1 else f"Play number {moment.number:,}"
+
+
+def back(recap: Recap, each: LeftBehind) -> str:
+    """How often an artist who was left behind was played, and when last."""
+    plays = f"{plural(each.item.plays, 'play')} in {recap.before_name}"
+    return f"{plays}, the last on {calendar_date(each.last_played)}"
+
+
+def on_this_day(each: Anniversary) -> str:
+    """What was played on the same day of an earlier year."""
+    if not each.known:
+        return "Not known"
+    if not each.plays:
+        return "No music"
+    said = plural(each.plays, "play")
+    return f"{said}, {duration(each.ms)}"
+
+
+def hours_text(each: Hours) -> str:
+    """Plays of an artist in some hours, among all."""
+    return f"{each.artist.plays:,} of {plural(each.plays, 'play')} {each.span}"
+
+
+def part_text(part: Part) -> str:
+    """Plays and time of a part, or that it is not known."""
+    if not part.known:
+        return "Not known"
+    return amount(part.plays, part.ms) if part.plays else "No music"
+
+
+def decades_note(recap: Recap) -> str:
+    """For how many plays the year of release is known."""
+    if recap.decades_coverage >= 1:
+        return "By the year in which the album came out."
+    known = percent(recap.decades_coverage)
+    return f"By the year in which the album came out, which is known for {known} of the plays."
+
+
+def beginning(recap: Recap) -> str:
+    """Why nothing can be called new."""
+    return f"The history begins in {recap.title}, so nothing in it can be called new."
