@@ -5,7 +5,7 @@ spans are looked at, and which of them may be compared. Not here: single moments
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -90,6 +90,7 @@ def build_recap(given: RecapInput) -> Recap:
         new_artist=new_artist,
         new_track=new_track,
         begins_here=begins_here,
+        earlier_holes=holes.within(DayWindow(first_day, window.first - timedelta(days=1))),
         first_play=first_play(given.first_plays, looked.names),
         milestones=milestones(heard, given.plays, window, looked.names),
         decades=found_decades,
@@ -97,7 +98,7 @@ def build_recap(given: RecapInput) -> Recap:
         hours=morning_and_night(given.plays, window, looked.names),
         streak=_streak(heard, window, unknown),
         busiest=looked.busiest(busiest),
-        left_behind=[] if totals.holes else left_behind(heard, period.before.window, window, looked.names),
+        left_behind=[] if totals.holes else left_behind(heard, period.before.window, window),
         on_this_day=[looked.anniversary(day, today) for day in same_days(today, first_day)],
         unknown=said_of_holes(given, window, holes, unknown),
         links=not user.simulated,
@@ -195,4 +196,3 @@ def _streak(heard: ListeningFrames, window: DayWindow, unknown: UnknownDays) -> 
     if longest is None:
         return None
     return Streak(longest.length, longest.first, longest.last, borders(longest, unknown))
-

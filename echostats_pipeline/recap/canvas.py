@@ -5,7 +5,7 @@ from functools import lru_cache
 from html import escape
 
 from echostats_pipeline.recap.document import Item
-from echostats_pipeline.recap.lettering import FAMILY, Lettering, marked_up
+from echostats_pipeline.recap.lettering import FAMILY, NAMELESS, Lettering, marked_up
 from echostats_pipeline.recap.words import shown_name
 from echostats_pipeline.report.formatting import initials
 from echostats_pipeline.report.page import Picture, data_uri, hue
@@ -139,11 +139,12 @@ class Canvas:
             return
         name = shown_name(item)
         shown = self.letters.drawable(name)
+        short = initials("" if shown == NAMELESS else shown)
         tint = hue(name)
         self._parts.append(
             f'<rect {box} rx="{radius:.1f}" fill="hsl({tint},22%,26%)"/>'
             f'<text x="{x + size / 2:.1f}" y="{y + size * 0.63:.1f}" font-size="{size * 0.36:.1f}" font-weight="700" '
-            f'fill="hsl({tint},42%,80%)" text-anchor="middle">{escape(initials(shown if name == shown else ""))}</text>'
+            f'fill="hsl({tint},42%,80%)" text-anchor="middle">{escape(short)}</text>'
         )
 
     def bar(self, x: float, y: float, width: float, height: float, share: float) -> None:

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from echostats_pipeline.recap import words
 from echostats_pipeline.recap.canvas import (
     ACCENT_COLOUR,
+    INK_COLOUR,
     MUTED_COLOUR,
     SECOND_COLOUR,
     Canvas,
 )
 from echostats_pipeline.recap.document import Item, Recap
 from echostats_pipeline.recap.faces import Column, Face, Line, faces_of
-from echostats_pipeline.recap.lettering import Lettering
+from echostats_pipeline.recap.lettering import Lettering, readable
 from echostats_pipeline.report.formatting import hours, plural, span
 from echostats_pipeline.report.page import Picture
+from echostats_pipeline.transforms.days import DayWindow
 
 FOOTER = "echostats_pipeline"
 
@@ -92,13 +94,17 @@ def draw_cards(recap: Recap, pictures: Mapping[str, Picture]) -> DrawnCards:
         for form in (STORY, WIDE)
         for number, (name, svg) in enumerate(drawn_faces(recap, pictures, letters, form), start=1)
     ]
-    return DrawnCards(cards, list(letters.undrawable))
+    names = dict.fromkeys(readable(name) for name in _names(recap))
+    return DrawnCards(cards, [name for name in names if name and any(name in text for text in letters.undrawable)])
 
 
 def lettering_of(recap: Recap) -> Lettering:
     """The letters of everything that the cards of a recap may show."""
-    texts = [recap.listener, *(text for item in recap.items for text in (item.name, item.by))]
-    return Lettering.of(texts)
+    return Lettering.of(_names(recap))
+
+
+def _names(recap: Recap) -> list[str]:
+    return [recap.listener, *(name for item in recap.items for name in (item.name, item.by))]
 
 
 def drawn_faces(
@@ -114,7 +120,9 @@ def _heading(recap: Recap, canvas: Canvas, form: Format, right: str) -> None:
     size = form.small * 1.1
     room = form.inner * 0.62
     canvas.text(form.margin, form.top, recap.listener, size, most=room, weight=700)
-    canvas.text(form.width - form.margin, form.top, right, size, most=form.inner * 0.34, colour=MUTED_COLOUR, right=True)
+    canvas.text(
+        form.width - form.margin, form.top, right, size, most=form.inner * 0.34, colour=MUTED_COLOUR, right=True
+    )
 
 
 def _footer(recap: Recap, canvas: Canvas, form: Format, note: str = "") -> None:
@@ -122,7 +130,8 @@ def _footer(recap: Recap, canvas: Canvas, form: Format, note: str = "") -> None:
     left = note
     colour = MUTED_COLOUR
     if recap.totals.holes:
-        left = f"Not everything is known of {plural(recap.totals.holes, 'day')} of {recap.title}."
+        days = DayWindow(recap.totals.first, recap.totals.last).length
+        left = f"{recap.totals.holes:,} of {plural(days, 'day')} {'is' if days == 1 else 'are'} not fully known."
         colour = SECOND_COLOUR
     canvas.text(form.margin, form.bottom, left, size, most=form.inner * 0.74, colour=colour)
     canvas.text(
@@ -177,17 +186,18 @@ def _story_overview(recap: Recap, canvas: Canvas, form: Format, firsts: Sequence
     for number, item in enumerate(firsts):
         left = x + number * (side + gap)
         canvas.panel(left, y, side, tall, 36)
-        cover = min(side - 72, tall - 250)
+        cover = min(side - 72, tall - 280)
         canvas.picture(item, left + (side - cover) / 2, y + 36, cover)
-        _first(canvas, item, left + 36, y + cover + 90, side - 72, form.small)
+        _first(canvas, item, left + 36, y + cover + 90, side - 72, form.small, lines=2)
 
 
-def _first(canvas: Canvas, item: Item, x: float, y: float, width: float, small: float) -> None:
+def _first(canvas: Canvas, item: Item, x: float, y: float, width: float, small: float, lines: int = 1) -> None:
     """The text beside or below the picture of a number one."""
     what = "Artist" if item.kind == "artists" else "Song"
     canvas.text(x, y, f"{what} number one", small * 0.85, most=width, colour=ACCENT_COLOUR, weight=700)
-    canvas.text(x, y + small * 1.45, words.shown_name(item), small * 1.3, most=width, weight=700)
-    y += small * 2.65
+    name = words.shown_name(item)
+    size = canvas.shrunk(name, small * 1.3, width, 700)
+    y = canvas.lines(x, y + small * 1.45, name, size, most=width, weight=700, count=lines) - small * 0.1
     if item.by:
         canvas.text(x, y, item.by, small, most=width)
         y += small * 1.25
@@ -317,7 +327,7 @@ def _line(canvas: Canvas, line: Line, x: float, y: float, width: float, row: flo
         canvas.text(x + width, middle + small * 0.35, line.right, small, most=room * 0.4, right=True)
     texts = [
         (line.above, small * 0.92, ACCENT_COLOUR, 700),
-        (line.title, title, "", 700),
+        (line.title, title, INK_COLOUR, 700),
         (line.note, small, MUTED_COLOUR, 400),
     ]
     shown = [text for text in texts if text[0]]
@@ -325,6 +335,5 @@ def _line(canvas: Canvas, line: Line, x: float, y: float, width: float, row: flo
     baseline = middle - height / 2
     for text, size, colour, weight in shown:
         baseline += size * 1.22
-        styled = {"colour": colour} if colour else {}
         fitting = canvas.shrunk(text, size, room - taken, weight)
-        canvas.text(left, baseline - size * 0.28, text, fitting, most=room - taken, weight=weight, **styled)
+        canvas.text(left, baseline - size * 0.28, text, fitting, most=room - taken, weight=weight, colour=colour)

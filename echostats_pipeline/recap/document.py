@@ -197,6 +197,7 @@ class Recap:
         parts: The months or weeks in order.
         new_artist: Of the artists heard for the first time ever, the one with the most plays; `new_track` likewise.
         begins_here: Whether the history begins in this period, so that nothing can be called new.
+        earlier_holes: Number of earlier dates, since the history begins, of which not everything is known.
         first_play: The first known play of all.
         milestones: Round numbers of plays that were reached.
         decades: Decades of release in order, and the share of plays with a known year.
@@ -223,6 +224,7 @@ class Recap:
     new_artist: Item | None
     new_track: Item | None
     begins_here: bool
+    earlier_holes: int
     first_play: Moment | None
     milestones: Sequence[Moment]
     decades: Sequence[Decade]

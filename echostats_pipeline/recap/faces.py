@@ -1,4 +1,4 @@
-"""What stands on the cards of a recap: a few faces, each with a headline and lists of lines. Not here: how they look."""
+"""What stands on the cards of a recap: faces with a headline and lists of lines. Not here: how they look."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from echostats_pipeline.recap import words
 from echostats_pipeline.recap.document import Item, Recap
 from echostats_pipeline.report.formatting import calendar_date, percent, plural
 
-TOP, MOST_PARTS, MOST_DECADES, MOST_LEFT_BEHIND, MOST_DAYS = 5, 12, 7, 4, 4
+TOP, MOST_DECADES, MOST_LEFT_BEHIND, MOST_DAYS = 5, 7, 4, 4
 """Most lines of each list."""
 
 
@@ -70,20 +70,24 @@ def _ranked(item: Item) -> Line:
 
 
 def _parts(recap: Recap) -> Face:
+    """The months or weeks with plays; the note says of how many nothing is known."""
     lines = [
         Line(
             words.shown_name(part.artist) if part.artist else words.part_text(part),
             words.titled(part.track) if part.track else "",
             above=part.name,
-            right=plural(part.plays, "play") if part.plays else "",
+            right=plural(part.plays, "play"),
             item=part.artist,
         )
-        for part in recap.parts[-MOST_PARTS:]
+        for part in recap.parts
+        if part.plays
     ]
     half = (len(lines) + 1) // 2
-    name, headline = ("months", "Month by month") if recap.kind == "year" else ("weeks", "Week by week")
+    part_name, headline = ("month", "Month by month") if recap.kind == "year" else ("week", "Week by week")
+    unknown = sum(not part.known for part in recap.parts)
+    note = f"Nothing is known of {plural(unknown, part_name)}." if unknown else "The artist and the song number one."
     columns = [Column("", lines[:half]), Column("", lines[half:])]
-    return Face(name, headline, columns, "The artist and the song number one of each", next(iter(recap.tracks), None))
+    return Face(f"{part_name}s", headline, columns, note, next(iter(recap.tracks), None))
 
 
 def _moments(recap: Recap) -> Face:

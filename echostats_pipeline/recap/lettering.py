@@ -94,9 +94,18 @@ class Lettering:
 
 
 def marked_up(text: str) -> str:
-    """The text as content of an SVG element: each run of letters that may need another typeface is an element."""
+    """The text as content of an SVG element.
+
+    Each run of letters that may need another typeface is an element; what is read from the right does not turn round
+    what stands beside it.
+    """
     runs = ((unusual, "".join(run)) for unusual, run in groupby(text, key=lambda letter: ord(letter) >= FAMILIAR))
-    return "".join(f"<tspan>{escape(run)}</tspan>" if unusual else escape(run) for unusual, run in runs)
+    return "".join(f"<tspan>{_isolated(escape(run))}</tspan>" if unusual else escape(run) for unusual, run in runs)
+
+
+def _isolated(run: str) -> str:
+    from_the_right = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in run)
+    return f"\N{FIRST STRONG ISOLATE}{run}\N{POP DIRECTIONAL ISOLATE}" if from_the_right else run
 
 
 def _is_joiner(letter: str) -> bool:

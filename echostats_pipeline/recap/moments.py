@@ -62,7 +62,7 @@ def first_play(plays: pl.DataFrame, names: Names) -> Moment | None:
 
 def milestones(heard: ListeningFrames, plays: pl.DataFrame, window: DayWindow, names: Names) -> list[Moment]:
     """The plays of the window that are a round number of all counted plays since the first known one, in order."""
-    before = heard.days.filter(pl.col("date") < window.first)["plays"].sum()
+    before = int(heard.days.filter(pl.col("date") < window.first)["plays"].sum())
     counted = plays.filter(COUNTED, pl.col("date").is_between(window.first, window.last))
     reached = [number for number in _round_numbers(before + counted.height) if number > before]
     return [
@@ -105,9 +105,7 @@ def morning_and_night(plays: pl.DataFrame, window: DayWindow, names: Names) -> l
     return found
 
 
-def decades(
-    heard: ListeningFrames, window: DayWindow, release_years: Mapping[str, int]
-) -> tuple[list[Decade], float]:
+def decades(heard: ListeningFrames, window: DayWindow, release_years: Mapping[str, int]) -> tuple[list[Decade], float]:
     """Counted plays by decade of release, and the share of plays whose year is known.
 
     Args:
@@ -126,12 +124,12 @@ def decades(
         year = release_years.get(track_id)
         if year is not None:
             sums[year // TEN * TEN] = sums.get(year // TEN * TEN, 0) + plays
-    known, every = sum(sums.values()), by_variant["plays"].sum()
+    known, every = sum(sums.values()), int(by_variant["plays"].sum())
     found = [Decade(first, plays, plays / known) for first, plays in sorted(sums.items())]
     return found, known / every if every else 0.0
 
 
-def left_behind(heard: ListeningFrames, before: DayWindow, window: DayWindow, names: Names) -> list[LeftBehind]:
+def left_behind(heard: ListeningFrames, before: DayWindow, window: DayWindow) -> list[LeftBehind]:
     """Artists with at least `LEAST_PLAYS` in the dates before and without any in the window; most plays first."""
     listening = Listening(heard, [before, window])
     artists = listening.grouped("artist").filter(pl.col("plays") > 0)
@@ -141,9 +139,7 @@ def left_behind(heard: ListeningFrames, before: DayWindow, window: DayWindow, na
     shown = gone.join(heard.artists, on="artist", how="left").sort(
         "plays", "ms", "name", "spotify_id", descending=[True, True, False, False]
     )
-    ended = listening.of_variants(
-        heard.tracks.filter(pl.col("plays") > 0, pl.col("date") < window.first), "artist"
-    )
+    ended = listening.of_variants(heard.tracks.filter(pl.col("plays") > 0, pl.col("date") < window.first), "artist")
     last = dict(ended.group_by("artist").agg(pl.col("date").max()).iter_rows())
     return [
         LeftBehind(

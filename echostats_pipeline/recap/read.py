@@ -117,10 +117,7 @@ def _period(user: User, played: pl.Series, year: int | None, month: date | None)
             f"or build them from the stored plays: echostats backfill --user {key}"
         )
     years = played.dt.year().unique().sort().to_list()
-    if month is None:
-        period = Period(years[-1] if year is None else year)
-    else:
-        period = Period(month.year, month.month)
+    period = Period(years[-1] if year is None else year) if month is None else Period(month.year, month.month)
     window = period.window
     if not played.is_between(window.first, window.last).any():
         of_year = played.filter(played.dt.year() == period.year).dt.strftime("%Y-%m").unique().sort().to_list()

@@ -1,4 +1,4 @@
-"""What is not known in a recap: holes in the data, the sentences about them, and what may be compared in spite of them."""
+"""What is not known in a recap: holes in the data, sentences about them, and what may be compared nevertheless."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -97,6 +97,6 @@ def said_of_holes(given: RecapInput, window: DayWindow, holes: Holes, unknown: U
         )
     excluded = given.heard.days.filter(given.heard.days["date"].is_between(window.first, window.last))
     by = given.heard.exclusions.filter(given.heard.exclusions["date"].is_between(window.first, window.last))
-    if left_out := left_out_text(excluded["excluded_plays"].sum(), by["rule_id"].n_unique()):
+    if left_out := left_out_text(int(excluded["excluded_plays"].sum()), by["rule_id"].n_unique()):
         lines.append(f"{left_out}. To see the rules: echostats rules list --user {user}")
     return lines

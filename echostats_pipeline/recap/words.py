@@ -24,16 +24,17 @@ def amount(plays: int, ms: int) -> str:
 def compared(recap: Recap, comparison: Comparison) -> str:
     """How the period compares with an earlier span, or why it is not compared; one or two sentences."""
     before, now = comparison.before, recap.totals
+    holes = [
+        f"not everything is known of {plural(totals.holes, 'day')} of {totals.name}"
+        for totals in (now, before)
+        if totals.holes
+    ]
     if comparison.plays or comparison.time:
-        line = f"{recap.title} has {_differences(comparison)} {before.name}."
-    elif not before.plays and not before.holes:
-        line = f"Nothing was played in {before.name}."
-    else:
-        line = "There is no comparison."
-    for totals in (now, before):
-        if totals.holes:
-            line += f" Not everything is known of {plural(totals.holes, 'day')} of {totals.name}."
-    return line
+        line = f"{recap.title} has {_differences(comparison)} {before.name}"
+        return f"{line}, although {' and '.join(holes)}." if holes else f"{line}."
+    if holes:
+        return f"Not compared with {before.name}: {' and '.join(holes)}."
+    return f"Nothing was played in {before.name}."
 
 
 def _differences(comparison: Comparison) -> str:
@@ -114,3 +115,17 @@ def decades_note(recap: Recap) -> str:
 def beginning(recap: Recap) -> str:
     """Why nothing can be called new."""
     return f"The history begins in {recap.title}, so nothing in it can be called new."
+
+
+def reservations(recap: Recap) -> list[str]:
+    """What holes in the data mean for what is called new, and for what was left behind."""
+    if recap.begins_here:
+        return [beginning(recap)]
+    found = []
+    if recap.earlier_holes:
+        days = plural(recap.earlier_holes, "earlier day")
+        found.append(f"New is what no known play came before: not everything is known of {days}.")
+    if recap.totals.holes:
+        days = plural(recap.totals.holes, "day")
+        found.append(f"What was left behind is not said: not everything is known of {days} of {recap.title}.")
+    return found

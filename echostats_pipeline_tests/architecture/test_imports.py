@@ -25,6 +25,7 @@ LAYERS = (
     {"recommender", "playlists"},
     {"marts"},
     {"report", "accounts"},
+    {"recap"},
     {"monitoring"},
     {"orchestration"},
     {"definitions"},
