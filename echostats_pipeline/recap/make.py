@@ -57,7 +57,7 @@ def make_recap(
         now: The present instant.
         year: A calendar year; None for that of `month`, or without one for the latest year with plays.
         month: Any date of a month; None for a whole year.
-        cards: Whether to write the cards.
+        cards: Whether to write the cards. Earlier ones of the same period that are no longer drawn are deleted.
         output: Folder to write to; None for the folder of reports.
         fetch: Fetches pictures; None leaves them out.
 
@@ -80,6 +80,8 @@ def make_recap(
         result = draw_cards(recap, fetched.pictures)
         drawn = [_written(base / f"{name}-{each.name}.png", each.content) for each in result.cards]
         undrawable = result.undrawable
+        for earlier in set(base.glob(f"{name}-[1-9]-[a-z]*x*.png")) - set(drawn):
+            earlier.unlink(missing_ok=True)
     return WrittenRecap(path, drawn, page.pictures, fetched.missing, undrawable)
 
 

@@ -16,7 +16,7 @@ class Names:
     Attributes:
         heard: All that the user has heard.
         ids: ``track_id``, ``track``, ``artist``: a row per id of a track. A track whose id is made of names has the
-            numbers of its most common spelling.
+            numbers of one of its spellings.
         artists: The shown name of the artist of a track, by the track's id.
         album_artists: The shown name of the artist of an album, by the album's id; only where it is one artist.
     """

@@ -29,6 +29,8 @@ def test_a_year_and_a_month_are_written_and_equal_the_statistics(
         cards, "draw_cards", lambda *_: DrawnCards([Card("1-overview-1200x630", b"png")], ["夜", "森", "オ", "ル"])
     )
     db, key, folder = installation.store.db, user.partition_key, StateFolder(installation.settings.home)
+    earlier = folder.ensure().reports_dir / f"{key}-recap-2025-7-gone-1200x630.png"
+    earlier.write_bytes(b"png")
     ended = echostats("recap", "--user", key, "--png")
     assert ended.returncode == 0, ended.stderr
     page, card = map(Path, ended.stdout.split())
