@@ -126,14 +126,15 @@ def _heading(recap: Recap, canvas: Canvas, form: Format, right: str) -> None:
 
 
 def _footer(recap: Recap, canvas: Canvas, form: Format, note: str = "") -> None:
+    """Write a note, and below it how many days are not fully known."""
     size = form.small * 0.8
-    left = note
-    colour = MUTED_COLOUR
+    lines = [(note, MUTED_COLOUR)] if note else []
     if recap.totals.holes:
         days = DayWindow(recap.totals.first, recap.totals.last).length
-        left = f"{recap.totals.holes:,} of {plural(days, 'day')} {'is' if days == 1 else 'are'} not fully known."
-        colour = SECOND_COLOUR
-    canvas.text(form.margin, form.bottom, left, size, most=form.inner * 0.74, colour=colour)
+        are = "is" if days == 1 else "are"
+        lines.append((f"{recap.totals.holes:,} of {plural(days, 'day')} {are} not fully known.", SECOND_COLOUR))
+    for number, (text, colour) in enumerate(reversed(lines)):
+        canvas.text(form.margin, form.bottom - number * size * 1.35, text, size, most=form.inner * 0.74, colour=colour)
     canvas.text(
         form.width - form.margin, form.bottom, FOOTER, size, most=form.inner * 0.25, colour=MUTED_COLOUR, right=True
     )
@@ -153,9 +154,15 @@ def _overview(recap: Recap, canvas: Canvas, form: Format) -> str:
 
 
 def _figures(recap: Recap) -> list[tuple[str, str]]:
+    """Names and values of a few totals."""
     totals = recap.totals
-    counts = (("plays", totals.plays), ("songs", totals.tracks), ("artists", totals.artists))
-    return [*((name, f"{count:,}") for name, count in counts), ("days with music", f"{totals.active_days:,}")]
+    counts = (
+        ("play", "plays", totals.plays),
+        ("song", "songs", totals.tracks),
+        ("artist", "artists", totals.artists),
+        ("day with music", "days with music", totals.active_days),
+    )
+    return [(one if count == 1 else several, f"{count:,}") for one, several, count in counts]
 
 
 def _story_overview(recap: Recap, canvas: Canvas, form: Format, firsts: Sequence[Item], dates: str) -> None:
@@ -240,7 +247,7 @@ def _listed(recap: Recap, face: Face, canvas: Canvas, form: Format) -> str:
     y = form.top + (82 if form.side_by_side else 150)
     canvas.text(form.margin - size * 0.03, y, face.headline, size, most=form.inner, weight=700)
     top = y + (34 if form.side_by_side else 70)
-    space = form.bottom - form.small * 2.2 - top
+    space = form.bottom - form.small * (2.2 if not (face.note and recap.totals.holes) else 3.0) - top
     if form.side_by_side:
         _beside(canvas, face.columns, form, top, space)
     else:

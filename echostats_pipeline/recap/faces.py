@@ -9,6 +9,8 @@ from echostats_pipeline.report.formatting import calendar_date, percent, plural
 
 TOP, MOST_DECADES, MOST_LEFT_BEHIND, MOST_DAYS = 5, 7, 4, 4
 """Most lines of each list."""
+LEAST_LINES = 2
+"""A card with fewer lines says nothing that the first one does not say."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,11 @@ class Face:
 
 
 def faces_of(recap: Recap) -> list[Face]:
-    """The faces of a recap beside the first, which shows totals; those without lines are left out."""
+    """The faces of a recap beside the first, which shows totals; those that would be almost empty are left out."""
     found = []
     for face in (_tops(recap), _parts(recap), _moments(recap), _clock(recap), _past(recap)):
         columns = [column for column in face.columns if column.lines]
-        if columns:
+        if sum(len(column.lines) for column in columns) >= LEAST_LINES:
             found.append(Face(face.name, face.headline, columns, face.note, face.pictured))
     return found
 
@@ -137,7 +139,8 @@ def _clock(recap: Recap) -> Face:
         for each in sorted(top, key=lambda each: each.first_year)
     ]
     columns = [Column("By the clock", hours), Column("Decades of release", decades)]
-    return Face("times", "Hours and decades", columns, pictured=recap.hours[-1].artist if recap.hours else None)
+    note = words.decades_note(recap) if decades else ""
+    return Face("times", "Hours and decades", columns, note, recap.hours[-1].artist if recap.hours else None)
 
 
 def _past(recap: Recap) -> Face:

@@ -1,6 +1,7 @@
 """Cards: everything stays within them, whatever the names are, and no letter becomes a box."""
 
 import struct
+from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
 from xml.etree import ElementTree as ET
@@ -13,7 +14,8 @@ from echostats_pipeline.recap.cards import STORY, WIDE, Format, drawn_faces, let
 from echostats_pipeline.recap.document import Recap
 from echostats_pipeline.recap.lettering import NAMELESS, Lettering, marked_up
 from echostats_pipeline.recap.spans import Period
-from echostats_pipeline_tests.recap.histories import ARTISTS, LONG, given, years_with_holes
+from echostats_pipeline.report.formatting import percent
+from echostats_pipeline_tests.recap.histories import ARTISTS, LONG, given, play, years_with_holes
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "a\x00\ud800<script>&\ufffe"
@@ -71,7 +73,15 @@ def test_the_numbers_on_the_cards_are_those_of_the_recap() -> None:
     for part in found.parts:
         assert (f"| {part.name} |" in f"| {months}") == bool(part.plays)
     assert found.busiest is not None
+    assert f"known for {percent(found.decades_coverage)} of the plays" in text_of(faces(WIDE)["times"])
     assert f"{found.busiest.plays} plays" in text_of(faces(STORY)["moments"])
+
+
+def test_a_short_history_has_no_almost_empty_cards() -> None:
+    found = build_recap(given([play(datetime(2026, 11, 28, 12, tzinfo=UTC), 4)], Period(2026)))
+    svgs = dict(drawn_faces(found, {}, lettering_of(found), STORY))
+    assert list(svgs) == ["overview", "top", "moments"]
+    assert "1 | day with music" in text_of(ET.fromstring(svgs["overview"]))
 
 
 def test_both_formats_have_the_same_cards() -> None:
