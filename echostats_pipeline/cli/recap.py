@@ -11,6 +11,7 @@ from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.report import FIRST_YEAR, LAST_YEAR, pictures_for
 from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
 from echostats_pipeline.recap.make import WrittenRecap, make_recap
 from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.settings import load_settings
@@ -63,6 +64,7 @@ def recap(
         raise click.UsageError("Give --year or --month, not both.")
     settings = load_settings()
     with open_database(settings) as store:
+        remove_files_of_removed(settings, store)
         user = store.users.find(name)
         with pictures_for(settings, user, wanted=not no_pictures) as fetch:
             made = make_recap(

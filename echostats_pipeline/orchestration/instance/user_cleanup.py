@@ -27,7 +27,8 @@ from echostats_pipeline.storage.store import Store
 PARTITIONS = str(USERS.name)
 LONGEST_RUN_S = 24 * 60 * 60
 """Twice the longest run: the import of an export, which Dagster ends after 12 hours."""
-_KEY_OF_REPORT = re.compile(r"(-[0-9]{4})?\.html$")
+_KEY_OF_REPORT = re.compile(r"(-[0-9]{4}|-recap-[0-9]{4}(-[0-9a-z-]+)?)?\.(html|png)$")
+"""What follows the key of the user in the name of a report, a recap or a card."""
 
 
 def user_files(settings: Settings, user: User) -> dict[Path, int]:

@@ -103,6 +103,8 @@ def test_a_report_is_kept_in_the_database_and_a_removal_leaves_it_on_no_machine(
     page = laptop.installation.settings.home / "reports" / f"{user.partition_key}-2024.html"
     page.parent.mkdir(parents=True)
     page.write_text("made by a command")
+    for recap in ("recap-2026.html", "recap-2026-11.html", "recap-2026-11-3-weeks-1080x1920.png"):
+        page.with_name(f"{user.partition_key}-{recap}").write_text("made by a command")
     export = laptop.installation.settings.imports_dir / user.partition_key / "my_spotify_data.zip"
     export.parent.mkdir(parents=True)
     export.write_bytes(b"zip")
