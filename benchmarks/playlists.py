@@ -117,7 +117,7 @@ def measure_flow(place: Scene, user: User, songs: int) -> None:
     wanted = Wanted(minutes=None, songs=songs)
     for text in [f"{mood} {more}".strip() for mood in MOODS for more in MORE]:
         chosen = choose(pool.songs, understand(text, pool.names), wanted, NOW)
-        ordered = flowing_songs(chosen, wanted, "flat")
+        ordered = flowing_songs(chosen, wanted)
         found.widened += bool(chosen.widened)
         if not chosen.widened and ordered.height:
             found.inside.append(_mean(ordered, "in_ranges"))

@@ -235,6 +235,10 @@ class PlaylistEdit(Document):
     """The generated playlist as it was written."""
     event: EditKind
     """What the user did."""
+    generator: str = ""
+    """What had made the playlist."""
+    text: str = ""
+    """What had been asked for."""
     name: str = ""
     """The title of an added track, as Spotify gave it; empty for a removed one, as are the next two."""
     artist_name: str = ""

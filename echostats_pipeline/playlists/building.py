@@ -1,6 +1,6 @@
 """Makes playlists for users: from words, from moods, and from rules; and stores them."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from time import perf_counter
@@ -16,6 +16,7 @@ from echostats_pipeline.model.playlists import (
     Arc,
     GeneratedPlaylist,
     PlaylistCandidate,
+    PlaylistEdit,
     PlaylistSong,
     SongCounts,
 )
@@ -31,6 +32,7 @@ from echostats_pipeline.playlists.reasons import reason_of, rule_reason_of, sour
 from echostats_pipeline.playlists.rule_playlists import RulePlaylist
 from echostats_pipeline.playlists.understanding import understand
 from echostats_pipeline.playlists.vocabulary import MOODS, Span
+from echostats_pipeline.playlists.words import tokens
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.store import Store
 
@@ -100,23 +102,25 @@ class PlaylistBuilder:
         begun = perf_counter()
         learned = self._learned(user, request.generator)
         pool = self.pool(user, learned)
-        added = self._added(user, request.generator) if request.over_copy else {}
+        edits = self._edits(user, request.generator, request.text)
+        added = edits.added if request.over_copy else {}
         text = storable_text(request.text)[:LONGEST_TEXT]
         asked = understand(text, pool.names, self._preferences(user), self._now.year)
         made = self._begun(user, request)
         songs = request.songs or asked.songs
         minutes = request.minutes or asked.minutes or (None if songs else DEFAULT_MINUTES)
+        arc = request.arc or asked.arc or "flat"
         wanted = Wanted(
+            arc=arc,
             minutes=minutes,
             songs=songs,
             discover=request.discover,
-            left_out={*request.left_out, *learned.left_out},
+            left_out={*request.left_out, *edits.left_out(learned)},
             feedback=learned.weights,
             pinned=added.keys(),
         )
         chosen = choose(with_added(pool.songs, added.values()), asked, wanted, self._now)
-        arc = request.arc or asked.arc or "flat"
-        ordered = flowing_songs(chosen, wanted, arc)
+        ordered = flowing_songs(chosen, wanted)
         made.understanding, made.arc, made.minutes, made.most_songs = asked, arc, minutes, songs
         made.counts, made.widened, made.note = chosen.counts, list(chosen.widened), chosen.note
         made.tracks = [
@@ -157,11 +161,12 @@ class PlaylistBuilder:
         begun = perf_counter()
         generator = f"rule:{rules.key}"
         learned = self._learned(user, generator)
-        added = self._added(user, generator) if over_copy else {}
+        edits = self._edits(user, generator)
+        added = edits.added if over_copy else {}
         pool = with_added(self.pool(user, learned).songs, added.values())
         pool = pool.with_columns(pinned=pl.col("track_id").is_in(list(added)))
         fitting = rules.songs(
-            pool.filter(~pl.col("track_id").is_in(list(learned.left_out))), self._now, ZoneInfo(user.timezone)
+            pool.filter(~pl.col("track_id").is_in(list(edits.left_out(learned)))), self._now, ZoneInfo(user.timezone)
         )
         more = pool.filter(pl.col("pinned")).join(fitting, on="track_id", how="anti")
         found = pl.concat([fitting.head(max(rules.limit() - more.height, 0)), more])
@@ -209,25 +214,18 @@ class PlaylistBuilder:
         events = listening_events(playlists, plays)
         generators = {made.id: made.generator for made in playlists if made.id is not None}
         edits = self._store.playlists.edits(user.user_id)
-        learned = learn(events, edits, generators, self._said(user), generator, self._now)
-        copy = self._store.playlists.spotify_copy(user.user_id, generator)
-        out = set(learned.left_out) | set(copy.kept_out if copy else ())
-        return replace(learned, left_out=out - set(copy.kept_in if copy else ()))
+        return learn(events, edits, generators, self._said(user), generator, self._now)
 
-    def _added(self, user: User, generator: str) -> dict[str, dict[str, Any]]:
-        """What a user has added to a playlist at Spotify, by track id, as `pool.with_added` takes it."""
+    def _edits(self, user: User, generator: str, text: str = "") -> "_Edits":
+        """What a user has changed in the playlist at Spotify: in that of words, only where it was made of the same."""
+        edits = self._store.playlists.edits(user.user_id)
+        if generator == WORDS:
+            same = [each for each in edits if each.generator == WORDS and tokens(each.text) == tokens(text)]
+            last = {each.spotify_id: each.event for each in same}
+            kept = {each for each, event in last.items() if event == "add_to_playlist"}
+            return _Edits.of(edits, kept, last.keys() - kept)
         copy = self._store.playlists.spotify_copy(user.user_id, generator)
-        kept = set(() if copy is None else copy.kept_in)
-        edits = {each.spotify_id: each for each in self._store.playlists.edits(user.user_id) if each.name}
-        names = ("name", "artist_name", "album_name", "duration_ms")
-        nameless = {"name": "", "artist_name": "", "album_name": "", "duration_ms": 0}
-        return {
-            each: {
-                "track_id": each,
-                **({name: getattr(edits[each], name) for name in names} if each in edits else nameless),
-            }
-            for each in sorted(kept)
-        }
+        return _Edits.of(edits, () if copy is None else copy.kept_in, () if copy is None else copy.kept_out)
 
     def _begun(self, user: User, request: Request) -> GeneratedPlaylist:
         name = " ".join(storable_text(request.name or request.text).split())[:LONGEST_NAME].strip()
@@ -248,6 +246,30 @@ class PlaylistBuilder:
         made.error = "" if made.tracks else made.note or "No song fits."
         made.took_ms = round((perf_counter() - begun) * 1000)
         return made
+
+
+@dataclass(frozen=True)
+class _Edits:
+    """What a user wants in a playlist at Spotify, and what not.
+
+    Attributes:
+        added: Tracks that stay, by id, as `pool.with_added` takes them.
+        removed: Ids of tracks that must not come back.
+    """
+
+    added: Mapping[str, Mapping[str, Any]]
+    removed: Collection[str]
+
+    @classmethod
+    def of(cls, edits: Iterable[PlaylistEdit], kept: Iterable[str], removed: Collection[str]) -> "_Edits":
+        names = ("name", "artist_name", "album_name", "duration_ms")
+        known = {each.spotify_id: {name: getattr(each, name) for name in names} for each in edits if each.name}
+        nameless = {"name": "", "artist_name": "", "album_name": "", "duration_ms": 0}
+        return cls({each: {"track_id": each, **known.get(each, nameless)} for each in sorted(kept)}, removed)
+
+    def left_out(self, learned: Learned) -> set[str]:
+        """Tracks that must not come."""
+        return {*self.removed, *learned.left_out} - self.added.keys()
 
 
 def _monday(at: datetime, zone: ZoneInfo) -> date:

@@ -244,7 +244,7 @@ def _scored(
     rows: pl.DataFrame, pool: pl.DataFrame, asked: Understanding, ranges: Ranges, wanted: Wanted
 ) -> pl.DataFrame:
     """Add ``fit``, ``taste`` and ``score``; best first."""
-    fit = _fit(rows, ranges)
+    fit = _fit(rows, ranges, has_arc=wanted.arc != "flat")
     taste = _likeness(rows, pool, asked.like_artists) if asked.like_artists else _taste(rows)
     popularity = _percentiles(rows["recent_plays"].to_numpy() + rows["weight"].to_numpy() * 0.5)
     skips = rows["skips_30"].cast(pl.Float64).to_numpy()
@@ -258,14 +258,19 @@ def _scored(
     ).sort("score", "track_id", descending=[True, False])
 
 
-def _fit(rows: pl.DataFrame, ranges: Ranges) -> Floats:
-    """1 in the middle of all ranges, one half at their ends, less outside; 1 if there are none."""
+def _fit(rows: pl.DataFrame, ranges: Ranges, *, has_arc: bool) -> Floats:
+    """1 in the middle of all ranges, one half at their ends, less outside; 1 if there are none.
+
+    An arc needs songs of all energies within the range: there, all are as good as the middle.
+    """
     total, weights = np.zeros(rows.height), 0.0
     for axis, (low, high) in ranges.spans.items():
         least = 10.0 if axis == "tempo" else 0.1
         half = max((high - low) / 2, least / 2)
         value = rows[axis].cast(pl.Float64).fill_null(float("inf")).to_numpy()
         weight = AXIS_WEIGHTS.get(axis, 1.0)
+        if axis == "energy" and has_arc:
+            value = np.where((value >= low) & (value <= high), (low + high) / 2, value)
         total = total + weight * np.maximum(1 - 0.5 * np.abs(value - (low + high) / 2) / half, 0.0)
         weights += weight
     return total / weights if weights else np.ones(rows.height)

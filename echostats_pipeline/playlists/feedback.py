@@ -66,7 +66,7 @@ class Learned:
     Attributes:
         weights: By track id: above 0 for songs that were heard out, below 0 for those that were passed over.
         missed: Recent skips that no play tells of, by track id.
-        left_out: Tracks that must not come.
+        left_out: Tracks that must not come, because the user dislikes them.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -183,13 +183,10 @@ def learn(
         add(event.track_id, 1.0 if event.event == "play" else -1.0, event.at, event.generator)
         if event.is_inferred and event.at > now - RECENT:
             missed[event.track_id] = missed.get(event.track_id, 0) + 1
-    out = set(said.disliked)
     for edit in edits:
-        of = generator_of.get(edit.playlist_id, "")
+        of = edit.generator or generator_of.get(edit.playlist_id, "")
         add(edit.spotify_id, 1.0 if edit.event == "add_to_playlist" else -1.0, edit.seen_at, of)
-        if of == generator:
-            (out.add if edit.event == "remove_from_playlist" else out.discard)(edit.spotify_id)
     for liked in said.liked:
         weights[liked] = weights.get(liked, 0.0) + 1.0
     bounded = {track_id: round(min(max(value, -MOST), MOST), 6) for track_id, value in sorted(weights.items())}
-    return Learned({track_id: value for track_id, value in bounded.items() if value}, missed, frozenset(out))
+    return Learned({track_id: value for track_id, value in bounded.items() if value}, missed, frozenset(said.disliked))

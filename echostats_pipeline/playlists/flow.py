@@ -69,13 +69,13 @@ class Exchanges:
         )
 
 
-def flowing_songs(chosen: Chosen, wanted: Wanted, arc: Arc) -> pl.DataFrame:
+def flowing_songs(chosen: Chosen, wanted: Wanted) -> pl.DataFrame:
     """The songs of a playlist in a flowing order; some are exchanged for others that were considered.
 
     Another song is as much within what was asked, as new to the user where a share of new songs is asked for, and does
     not break the limits of duration and artists. A playlist that is shorter than asked keeps its songs.
     """
-    songs = chosen.candidates
+    songs, arc = chosen.candidates, wanted.arc
     place_of = {track_id: place for place, track_id in enumerate(songs["track_id"])}
     taken = np.array([place_of[each] for each in chosen.songs["track_id"]], dtype=np.int64)
     sound = sound_of(songs)

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from echostats_pipeline.model.playlists import SongCounts
+from echostats_pipeline.model.playlists import Arc, SongCounts
 
 MOST_PER_ARTIST = 2
 SPARE_MINUTES = 4.0
@@ -30,6 +30,7 @@ class Wanted:
         discover: Share of songs not heard before; None to let the scores decide.
         left_out: Songs that must not come, by track id.
         feedback: Songs that the user heard out (above 0) or passed over (below 0) in such playlists, by track id.
+        arc: How the energy should run.
         pinned: Songs that the user has added, by track id. They come, whatever is asked.
     """
 
@@ -39,6 +40,7 @@ class Wanted:
     left_out: Collection[str] = ()
     feedback: Mapping[str, float] = field(default_factory=dict)
     pinned: Collection[str] = ()
+    arc: Arc = "flat"
 
 
 def pick(fitting: pl.DataFrame, wanted: Wanted, per_artist: int) -> pl.DataFrame:

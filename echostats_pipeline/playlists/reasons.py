@@ -65,12 +65,12 @@ def sound_of(song: Row, asked: Understanding) -> str:
             continue
         shown = f"{value:.0f} bpm" if axis == "tempo" else f"{axis} {value:.2f}"
         (inside if low <= value <= high else outside).append(shown)
-    said = [f"{', '.join(inside)}, as asked."] if inside else []
+    said = [_sentence(f"{', '.join(inside)}, as asked.")] if inside else []
     if outside:
-        said.append(f"{', '.join(outside)}, outside what was asked.")
+        said.append(_sentence(f"{', '.join(outside)}, outside what was asked."))
     if asked.instrumental is not None:
         said.append("No singing." if asked.instrumental else "With singing.")
-    return _sentence(" ".join(said))
+    return " ".join(said)
 
 
 def _likeness(song: Row, asked: Understanding) -> str:

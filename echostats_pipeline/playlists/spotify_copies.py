@@ -148,6 +148,9 @@ def read_edits(store: Store, client: PlaylistClient, user: User, generator: str,
     present = [str(row["id"]) for row in rows]
     edits = list(_differences(copy, rows, now))
     if edits:
+        made = store.playlists.get(copy.playlist_id)
+        for each in edits:
+            each.generator, each.text = generator, "" if made is None else made.text
         store.playlists.add_edits(user.user_id, edits)
         removed = {each.spotify_id for each in edits if each.event == "remove_from_playlist"}
         added = {each.spotify_id for each in edits if each.event == "add_to_playlist"}

@@ -1,7 +1,7 @@
 """Stores generated playlists and what became of them at Spotify; reads the songs that playlists are made of."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -16,6 +16,8 @@ from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.garbage_collection import paused_collection
 
 IDS_AT_ONCE = 20_000
+KEPT = timedelta(days=400)
+"""How long generated playlists are kept: longer than their feedback counts."""
 FIELDS = (
     "spotify_id",
     "name",
@@ -40,10 +42,17 @@ class PlaylistStore:
         self._marks = marks
 
     def put(self, made: GeneratedPlaylist) -> GeneratedPlaylist:
-        """Store a generated playlist, or a later state of it; returns it with its id."""
-        made.id = made.id or ObjectId()
+        """Store a generated playlist, or a later state of it; returns it with its id.
+
+        With a new one, those of the user go that are older than `KEPT`, but for those that Spotify has.
+        """
+        is_new, made.id = made.id is None, made.id or ObjectId()
         with self._marks.changing(made.user_id, source=SOURCE):
             self._db["generated_playlists"].replace_one({"_id": made.id}, made.to_bson(), upsert=True)
+            if is_new:
+                present = self._db["playlist_copies"].distinct("playlist_id", {"user_id": made.user_id})
+                old = {"user_id": made.user_id, "created_at": {"$lt": made.created_at - KEPT}}
+                self._db["generated_playlists"].delete_many({**old, "_id": {"$nin": present}})
         return made
 
     def of(
@@ -95,12 +104,12 @@ class PlaylistStore:
         self._db["playlist_copies"].replace_one(key, copy.to_bson(), upsert=True)
 
     def add_edits(self, user_id: str, edits: Iterable[PlaylistEdit]) -> None:
-        """Store what a user has changed at Spotify; an edit that is stored already stays."""
+        """Store what a user has changed at Spotify; an edit that is stored already gets its last instant."""
         with self._marks.changing(user_id, source=SOURCE):
             for edit in edits:
                 body = edit.to_bson()
                 key = {name: body[name] for name in ("user_id", "playlist_id", "spotify_id", "event")}
-                self._db["playlist_edits"].update_one(key, {"$setOnInsert": body}, upsert=True)
+                self._db["playlist_edits"].update_one(key, {"$set": body}, upsert=True)
 
     def edits(self, user_id: str) -> list[PlaylistEdit]:
         """What a user has changed at Spotify, the oldest first."""

@@ -189,7 +189,7 @@ def test_songs_that_the_user_has_added_stay_whatever_is_asked(pool: pl.DataFrame
     wider = with_added(pool, added)
     wanted = Wanted(minutes=None, songs=12, discover=0.0, left_out=[loud], pinned=pinned)
     made = choose(wider, understand("calm, energy below 0.4"), wanted, NOW)
-    ordered = flowing_songs(made, wanted, "flat")
+    ordered = flowing_songs(made, wanted)
     assert set(pinned) <= set(ordered["track_id"])
     assert (ordered.height, ordered.filter("in_ranges").height) == (12, 12 - len({*pinned} - {"y" * 22}) - 1)
     assert track_id(9) not in wider["track_id"]

@@ -21,9 +21,9 @@ POOL = pool_of(
 
 
 def flowing(text: str, arc: Arc = "flat", **how: Any) -> tuple[Chosen, pl.DataFrame]:
-    wanted = Wanted(**{"minutes": None, **how})
+    wanted = Wanted(**{"minutes": None, "arc": arc, **how})
     chosen = choose(POOL, understand(text), wanted, NOW)
-    return chosen, flowing_songs(chosen, wanted, arc)
+    return chosen, flowing_songs(chosen, wanted)
 
 
 def rough(songs: pl.DataFrame) -> float:
@@ -62,10 +62,18 @@ def test_exchanges_keep_all_that_was_asked(arc: Arc) -> None:
     assert set(ordered["track_id"]) <= set(chosen.candidates["track_id"])
 
 
+def test_an_arc_runs_through_the_whole_range_of_energy() -> None:
+    _, ordered = flowing("energy above 0.5", "fall", songs=20)
+    _, flat = flowing("energy above 0.5", songs=20)
+    energy = ordered["energy"].to_numpy()
+    assert energy[0] - energy[-1] > 0.25
+    assert energy.max() - energy.min() > flat["energy"].to_numpy().max() - flat["energy"].to_numpy().min()
+
+
 def test_a_playlist_that_is_shorter_than_asked_keeps_its_songs() -> None:
     wanted = Wanted(minutes=None, songs=50)
     chosen = choose(POOL.head(60), understand(TEXTS[0]), wanted, NOW)
-    ordered = flowing_songs(chosen, wanted, "flat")
+    ordered = flowing_songs(chosen, wanted)
     assert chosen.note
     assert chosen.candidates.height > ordered.height
     assert set(ordered["track_id"]) == set(chosen.songs["track_id"])
@@ -74,4 +82,4 @@ def test_a_playlist_that_is_shorter_than_asked_keeps_its_songs() -> None:
 def test_the_order_of_rows_does_not_matter_to_exchanges() -> None:
     wanted, asked = Wanted(minutes=None, songs=20), understand(TEXTS[0])
     mixed = choose(POOL.sample(fraction=1.0, shuffle=True, seed=3), asked, wanted, NOW)
-    assert flowing(TEXTS[0], songs=20)[1]["track_id"].equals(flowing_songs(mixed, wanted, "flat")["track_id"])
+    assert flowing(TEXTS[0], songs=20)[1]["track_id"].equals(flowing_songs(mixed, wanted)["track_id"])

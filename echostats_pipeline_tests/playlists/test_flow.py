@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -26,6 +27,7 @@ from echostats_pipeline.storage.indexes import ensure_indexes, index_problems
 from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.validators import ensure_validators, validator_problems
+from echostats_pipeline_tests.accounts.test_data_export import exported
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 
 SONGS = 400
@@ -130,6 +132,9 @@ def test_one_private_playlist_is_written_and_overwritten_and_edits_are_obeyed(
     assert named(theirs) == [made.spotify_id]
     assert gone not in ids(again)
     assert (new in ids(again), named_reason(again, new).split(".")[0]) == (True, "You added it at Spotify")
+    assert new not in ids(written(pipeline, listener, "calm, energy below 0.3", songs=12))
+    back = written(pipeline, listener, f" {CALM.upper()}", songs=12)
+    assert (new in ids(back), gone in ids(back)) == (True, False)
     edits = {(each.event, each.spotify_id) for each in pipeline.store.playlists.edits(listener.user_id)}
     assert edits == {("remove_from_playlist", gone), ("add_to_playlist", new)}
     long = long_one(pipeline, listener)
@@ -164,6 +169,10 @@ def test_a_crash_between_creating_and_storing_leaves_no_second_playlist(
     done = written(pipeline, listener, songs=5)
     assert done.spotify_id == orphan
     assert named(theirs) == [orphan]
+    aged = {"$set": {"created_at": NOW - timedelta(days=401)}}
+    pipeline.store.db["generated_playlists"].update_many({}, aged)
+    new = builder(pipeline).stored(builder(pipeline).from_words(listener, Request(CALM, songs=5)))
+    assert [each.id for each in pipeline.store.playlists.of(listener.user_id)] == [done.id, new.id]
 
 
 def test_a_write_that_dies_half_way_is_repeated_and_is_no_edit(
@@ -334,7 +343,7 @@ def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipelin
 
 
 def test_what_is_built_bit_by_bit_is_what_is_built_at_once_and_is_removed_with_the_user(
-    mart: Pipeline, listener: User
+    mart: Pipeline, listener: User, tmp_path: Path
 ) -> None:
     store, settings = mart.store, mart.installation.settings
     track_ids = store.db["tracks"].distinct("spotify_id")
@@ -388,10 +397,24 @@ def test_what_is_built_bit_by_bit_is_what_is_built_at_once_and_is_removed_with_t
         for name in ("users", "userlibraries", "moodqueries", "generationsessions", "playlists", "feedbackevents")
     }
     assert first.collection("tracks").find_one({"spotifyTrackId": only_named})
+    tokens = {"provider": "spotify", "accessToken": "canary-access", "refreshToken": "canary-refresh"}
+    first.collection("authtokens").insert_one({"userId": user_object_id(listener.user_id), **tokens})
+    told = exported(store, listener, tmp_path / "export")
+    for name in (*OWNED, "users"):
+        stored = first.collection(name).find({owner_field(name): user_object_id(listener.user_id)})
+        ids_told = sorted(each["_id"] for each in told[f"{settings.playlist_generator_db}.{name}"])
+        assert ids_told == sorted(str(each["_id"]) for each in stored)
+    assert "canary" not in str(told)
+    assert told[f"{settings.playlist_generator_db}.authtokens"][0]["provider"] == "spotify"
     store.removals.remember(listener.user_id, NOW)
     store.removals.sweep()
     assert store.owned.counts(listener) == {}
     assert sorted(first.collection("tracks").distinct("spotifyTrackId")) == sorted(track_ids)
+
+
+def owner_field(name: str) -> str:
+    """The field of a collection that names the user."""
+    return "_id" if name == "users" else "userId"
 
 
 def without_creation(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
