@@ -130,18 +130,15 @@ def top_artists_table(store: Store, user: User) -> Table:
 
 def next_steps(settings: Settings, user: User) -> str:
     """The commands to try next."""
-    command = own_command()
-    report = f"{command} report --open --user {user.partition_key}"
-    playlist = f'{command} playlist "{PLAYLIST}" --user {user.partition_key}'
-    recommend = f"{command} recommend --user {user.partition_key}"
-    return (
-        f"Everything is in {settings.home}.\n"
-        "Next:\n"
-        f"  {command} up                            open the Dagster UI; the simulated users go on listening\n"
-        f"  {report}  a page to look at: top lists, calendar, discoveries\n"
-        f"  {recommend}     songs to discover and to hear again, each with its reason\n"
-        f"  {playlist}  a playlist from words, and why\n"
-        f'  mongosh "$({command} mongo uri)"        read the database; `{command} mongo stop` afterwards\n'
-        "  export ECHOSTATS_MARTS=echotune,playlist_generator   before `up`: keep their databases up to date, too\n"
-        f"  {command} demo                          run it again: nothing is added twice"
-    )
+    command, user_option = own_command(), f"--user {user.partition_key}"
+    steps = {
+        "The Dagster UI, in which the simulated users go on listening": f"{command} up",
+        "A page to look at: top lists, calendar, discoveries": f"{command} report --open {user_option}",
+        "Songs to discover and to hear again, each with its reason": f"{command} recommend {user_option}",
+        "A playlist from words, and why": f'{command} playlist "{PLAYLIST}" {user_option}',
+        f"The database; {command} mongo stop ends it": f'mongosh "$({command} mongo uri)"',
+        "Before up: keep the databases of applications up to date, too": f"export ECHOSTATS_MARTS={','.join(MARTS)}",
+        "The demo again; nothing is added twice": f"{command} demo",
+    }
+    shown = "".join(f"  {said}:\n    {step}\n" for said, step in steps.items())
+    return f"Everything is in {settings.home}.\nNext:\n{shown}".rstrip()
