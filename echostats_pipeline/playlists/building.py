@@ -60,6 +60,7 @@ class Request:
         discover: Share of songs not heard before; None to let the scores decide.
         name: The name of the playlist; empty for the words.
         query_id: The application's query that asks for it.
+        made_id: The id of the playlist; None for a new one.
         left_out: Songs that must not come.
         over_copy: Whether it goes over the playlist at Spotify, where the user may have added songs: they stay.
     """
@@ -72,6 +73,7 @@ class Request:
     discover: float | None = None
     name: str = ""
     query_id: ObjectId | None = None
+    made_id: ObjectId | None = None
     left_out: Collection[str] = ()
     over_copy: bool = False
 
@@ -106,7 +108,7 @@ class PlaylistBuilder:
         added = edits.added if request.over_copy else {}
         text = storable_text(request.text)[:LONGEST_TEXT]
         asked = understand(text, pool.names, self._preferences(user), self._now.year)
-        made = self._begun(user, request)
+        made = self.begun(user, request)
         songs = request.songs or asked.songs
         minutes = request.minutes or asked.minutes or (None if songs else DEFAULT_MINUTES)
         arc = request.arc or asked.arc or "flat"
@@ -170,7 +172,7 @@ class PlaylistBuilder:
         )
         more = pool.filter(pl.col("pinned")).join(fitting, on="track_id", how="anti")
         found = pl.concat([fitting.head(max(rules.limit() - more.height, 0)), more])
-        made = self._begun(user, Request(rules.comment or rules.name, generator, name=rules.name))
+        made = self.begun(user, Request(rules.comment or rules.name, generator, name=rules.name))
         made.most_songs = rules.limit()
         made.counts = SongCounts(
             songs=pool.height,
@@ -194,7 +196,7 @@ class PlaylistBuilder:
 
     def failed(self, user: User, request: Request, error: str) -> GeneratedPlaylist:
         """Store that a playlist could not be made, and why."""
-        made = self._begun(user, request)
+        made = self.begun(user, request)
         made.status, made.error = "failed", error
         return self._store.playlists.put(made)
 
@@ -227,9 +229,11 @@ class PlaylistBuilder:
         copy = self._store.playlists.spotify_copy(user.user_id, generator)
         return _Edits.of(edits, () if copy is None else copy.kept_in, () if copy is None else copy.kept_out)
 
-    def _begun(self, user: User, request: Request) -> GeneratedPlaylist:
+    def begun(self, user: User, request: Request) -> GeneratedPlaylist:
+        """A playlist that is asked for and has no songs yet."""
         name = " ".join(storable_text(request.name or request.text).split())[:LONGEST_NAME].strip()
         return GeneratedPlaylist(
+            id=request.made_id,
             user_id=user.user_id,
             generator=request.generator,
             text=storable_text(request.text)[:LONGEST_TEXT],

@@ -190,6 +190,9 @@ class _Together:
             spans = [(wish.words, _ranges_of(wish)[axis]) for wish in distinct if axis in _ranges_of(wish)]
             if distinct:
                 ranges[axis] = self._intersected(axis, spans) if spans else bounds
+            elif ranges[axis] != bounds:
+                low, high = ranges[axis]
+                self.notes.append(f"By your preferences: {axis} {low:g} to {high:g}, as no mood is named.")
         for wish in wishes:
             if wish.kind in ("mood", "own") and wish.is_denied:
                 for axis, span in _ranges_of(wish).items():

@@ -1,8 +1,8 @@
 """Creates the validators of collections that other applications share, from the documents that `model` declares.
 
 The server then refuses documents that do not fit, or notes them in its log. Fields that are not declared are allowed.
-Required are only the fields that a document cannot do without, and none within its parts: applications leave out, or
-set to null, what they do not know.
+Required are only the fields that a document cannot do without, and within its parts only what the part names as
+`REQUIRED_BY_SERVER`: applications leave out, or set to null, what they do not know.
 """
 
 import types
@@ -107,7 +107,9 @@ def _of_type(kind: Any) -> Document:
     if get_origin(kind) is list:
         return {"bsonType": "array", "items": _of_type(get_args(kind)[0])}
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {"bsonType": "object", "properties": {name: _of_field(each) for name, each in _fields(kind).items()}}
+        found = {"bsonType": "object", "properties": {name: _of_field(each) for name, each in _fields(kind).items()}}
+        needed = list(getattr(kind, "REQUIRED_BY_SERVER", ()))
+        return {**found, "required": needed} if needed else found
     return {"bsonType": NAMES[get_origin(kind) or kind]}
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 import spotipy
 from bson import ObjectId
+from pymongo.errors import WriteError
 
 from echostats_pipeline.errors import InsufficientScope, SpotifyUnavailable, WaitRequired
 from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart, waiting_users
@@ -288,11 +289,49 @@ def contents(pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def watched_sessions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The states in which applications see sessions before the answer is there, as they come."""
+    shown: list[str] = []
+    show = PlaylistGeneratorMart.show
+
+    def watched(mart: PlaylistGeneratorMart, user: User, made: GeneratedPlaylist, status: Any) -> None:
+        show(mart, user, made, status)
+        (session,) = mart.collection("generationsessions").find({"moodQueryId": made.query_id})
+        shown.append(session["status"])
+
+    monkeypatch.setattr(PlaylistGeneratorMart, "show", watched)
+    return shown
+
+
+def later_likes_count(at: PlaylistGeneratorMart, listener: User, said: dict[str, Any]) -> None:
+    """Assert that the library says what was said last of a track, and wakes for it."""
+    of_track = {"userId": said["userId"], "trackId": said["trackId"]}
+    track = at.collection("userlibraries").find_one(of_track) or {}
+    assert (track["like"], at.has_said_more(listener)) == (False, False)
+    later = {**said, "_id": ObjectId(), "event": "like", "createdAt": NOW + timedelta(days=1)}
+    at.collection("feedbackevents").insert_one(later)
+    assert at.has_said_more(listener)
+    at.update(listener)
+    track = at.collection("userlibraries").find_one(of_track) or {}
+    assert (track["like"], at.has_said_more(listener)) == (True, False)
+    at.collection("feedbackevents").delete_one({"_id": later["_id"]})
+
+
+def refuses_empty_parts(at: PlaylistGeneratorMart) -> None:
+    """Assert that the server refuses candidates and rows without their tracks."""
+    for name, part in (("generationsessions", "candidates"), ("playlists", "tracks")):
+        whole = at.collection(name).find_one({f"{part}.0": {"$exists": True}}) or {}
+        with pytest.raises(WriteError, match="failed validation"):
+            at.collection(name).insert_one({**whole, "_id": ObjectId(), part: [{}]})
+
+
 AS_MONGOOSE = {"tempoRange": [], "energyRange": [], "brightnessRange": [], "instrumentalOnly": False}
 """What Playlist Generator's own schema stores in a text that nothing has read."""
 
 
-def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipeline, listener: User) -> None:
+def test_an_application_asks_and_is_answered_and_its_words_survive(
+    mart: Pipeline, listener: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, settings = mart.store, mart.installation.settings
     at = PlaylistGeneratorMart(store, settings, NOW, "")
     owner, theirs = user_object_id(listener.user_id), ObjectId()
@@ -301,14 +340,22 @@ def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipelin
     )
     asked = [
         at.collection("moodqueries").insert_one({"userId": theirs, "rawText": text, **more}).inserted_id
-        for text, more in (("happy", {"parsed": AS_MONGOOSE, "__v": 0}), ("jazz from 1901", {"createdAt": NOW}))
+        for text, more in (
+            ("happy", {"parsed": AS_MONGOOSE, "__v": 0}),
+            ("jazz from 1901", {"createdAt": NOW}),
+            (" ", {}),
+        )
     ]
     with dg.build_sensor_context(instance=mart.instance, resources=mart.resources()) as context:
         requests: Any = unanswered_queries(context)
     assert [each.partition_key for each in requests] == [listener.partition_key]
+    shown = watched_sessions(monkeypatch)
     run = mart.run("playlist_answers", partition_key=listener.partition_key)
     assert run.success
     assert all(check.passed for check in run.get_asset_check_evaluations())
+    assert shown == ["pending", "pending", "pending", "processing", "processing", "processing"]
+    empty = at.collection("generationsessions").find_one({"moodQueryId": asked.pop()}) or {}
+    assert (empty["status"], empty["error"]) == ("failed", "The text is empty.")
     sessions = [at.collection("generationsessions").find_one({"moodQueryId": each}) or {} for each in asked]
     assert [each["status"] for each in sessions] == ["completed", "failed"]
     assert "songs fits: " in sessions[1]["error"]
@@ -327,19 +374,14 @@ def test_an_application_asks_and_is_answered_and_its_words_survive(mart: Pipelin
     before = contents(mart)
     at.update(listener, whole=True)
     assert contents(mart) == {**before, "userlibraries": contents(mart)["userlibraries"]}
-    track = at.collection("userlibraries").find_one({"userId": owner, "trackId": disliked}) or {}
-    assert (track["like"], at.has_said_more(listener)) == (False, False)
-    later = {**said, "_id": ObjectId(), "event": "like", "createdAt": NOW + timedelta(days=1)}
-    at.collection("feedbackevents").insert_one(later)
-    assert at.has_said_more(listener)
-    at.update(listener)
-    track = at.collection("userlibraries").find_one({"userId": owner, "trackId": disliked}) or {}
-    assert (track["like"], at.has_said_more(listener)) == (True, False)
-    at.collection("feedbackevents").delete_one({"_id": later["_id"]})
+    later_likes_count(at, listener, said)
     again = PlaylistBuilder(store, settings, NOW, at.said).from_words(listener, Request("happy"))
     assert disliked not in {track_object_id(each) for each in ids(again)}
     assert index_problems(store.db, store.databases) == []
     assert validator_problems(store.db, store.databases) == []
+    refuses_empty_parts(at)
+    assert not at.has_pending()
+    assert at.collection("moodqueries").count_documents({"createdAt": None}) == 0
 
 
 def test_what_is_built_bit_by_bit_is_what_is_built_at_once_and_is_removed_with_the_user(

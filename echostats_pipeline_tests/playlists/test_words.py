@@ -153,7 +153,10 @@ def test_a_word_that_is_a_little_like_a_known_one_is_only_suggested() -> None:
 
 def test_preferences_count_where_no_mood_is_named() -> None:
     preferences = {"energy": (0.2, 0.8)}
-    assert understand("jazz", NAMES, preferences).energy == [0.2, 0.8]
+    narrowed = understand("jazz", NAMES, preferences)
+    assert narrowed.energy == [0.2, 0.8]
+    assert narrowed.notes == ["By your preferences: energy 0.2 to 0.8, as no mood is named."]
+    assert understand("happy", NAMES, preferences).notes == []
     assert understand("happy", NAMES, preferences).energy == [0.6, 1.0]
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from bson import ObjectId
@@ -31,6 +31,7 @@ from echostats_pipeline.model.playlists import GeneratedPlaylist
 from echostats_pipeline.model.users import User
 from echostats_pipeline.playlists.feedback import Said, listening_events
 from echostats_pipeline.playlists.reading import heard_plays
+from echostats_pipeline.playlists.understanding import PARSER
 from echostats_pipeline.playlists.vocabulary import BOUNDS, Span
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
@@ -258,9 +259,14 @@ class PlaylistGeneratorMart:
     def _answer(self, made: Iterable[GeneratedPlaylist]) -> None:
         """Write what was understood into the queries of applications; their text stays as it is."""
         for each in made:
-            if each.query_id is not None and each.understanding is not None:
-                fields = {"parsed": mappings.parsed(each.understanding), "modelVersion": each.understanding.parser}
-                self.collection("moodqueries").update_one({"_id": each.query_id}, {"$set": fields})
+            asked = each.understanding
+            if each.query_id is not None:
+                fields: Document = {
+                    **({} if asked is None else {"parsed": {"$literal": mappings.parsed(asked)}}),
+                    "modelVersion": {"$literal": PARSER if asked is None else asked.parser},
+                    "createdAt": {"$ifNull": ["$createdAt", each.created_at]},
+                }
+                self.collection("moodqueries").update_one({"_id": each.query_id}, [{"$set": fields}])
 
     def _put_models(self, written: Counter[str]) -> None:
         stored = self.store.recommendations
@@ -303,6 +309,11 @@ class PlaylistGeneratorMart:
         names = {each["_id"]: each["spotifyTrackId"] for each in found}
         said = {event: {names[at] for at, each in last.items() if each == event and at in names} for event in _SAID}
         return Said(frozenset(said["like"]), frozenset(said["dislike"]))
+
+    def show(self, user: User, made: GeneratedPlaylist, status: Literal["pending", "processing"]) -> None:
+        """Show applications how far the answer to a text is, before it is there."""
+        session = mappings.session_document(made, user_object_id(user.user_id), status)
+        self._put(Counter(), "generationsessions", [session])
 
     def has_said_more(self, user: User) -> bool:
         """Whether a user has liked or disliked tracks since their library was last written."""

@@ -3,7 +3,7 @@
 The pipeline adds `writtenBy` and `runId` to what it writes. A field that is None here is absent in the database.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from bson import ObjectId
 from pydantic import ConfigDict, Field
@@ -259,6 +259,8 @@ class PGReferring(Embedded):
 class PGCandidate(PGReferring):
     """A track that was considered."""
 
+    REQUIRED_BY_SERVER: ClassVar = ("trackId",)
+
     trackId: ObjectId
     """The track."""
     score: float
@@ -303,6 +305,8 @@ class PGSession(PlaylistGeneratorDocument):
 
 class PGPlaylistTrack(PGReferring):
     """A row of a playlist."""
+
+    REQUIRED_BY_SERVER: ClassVar = ("trackId", "position")
 
     trackId: ObjectId
     """The track."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from bson import ObjectId
 
@@ -186,8 +186,15 @@ def query_document(made: GeneratedPlaylist, owner: ObjectId) -> SharedDocument:
     )
 
 
-def session_document(made: GeneratedPlaylist, owner: ObjectId) -> SharedDocument:
-    """The making of a playlist as `documents.PGSession`."""
+def made_id_of(query_id: ObjectId) -> ObjectId:
+    """The id of the generated playlist that answers a text of an application: each attempt replaces the last."""
+    return object_id("playlist_generator_answers", query_id)
+
+
+def session_document(
+    made: GeneratedPlaylist, owner: ObjectId, status: Literal["pending", "processing"] | None = None
+) -> SharedDocument:
+    """The making of a playlist as `documents.PGSession`; `status` says how far it is before it is made."""
     widened = [f"Widened: {step}" for step in made.widened]
     return SharedDocument(
         session_id_of(made.id),
@@ -201,7 +208,7 @@ def session_document(made: GeneratedPlaylist, owner: ObjectId) -> SharedDocument
             "ordering": [track_object_id(each.spotify_id) for each in made.tracks],
             "algorithms": ALGORITHMS,
             "durationMs": made.took_ms,
-            "status": made.status,
+            "status": status or made.status,
             **({"error": made.error} if made.error else {}),
             "createdAt": made.created_at,
         },

@@ -100,16 +100,24 @@ def _answer(
 ) -> list[GeneratedPlaylist]:
     """Answer the texts of a user. A text that fails does not stop the others."""
     from echostats_pipeline.marts.playlist_generator.build import PlaylistGeneratorMart  # noqa: PLC0415
+    from echostats_pipeline.marts.playlist_generator.mappings import made_id_of  # noqa: PLC0415
     from echostats_pipeline.playlists.building import Request  # noqa: PLC0415
 
     mart = PlaylistGeneratorMart(store.get(), store.settings, clock.now(), run_id)
     builder, made = builder_of(store, clock, run_id), []
-    for query in mart.pending(user):
-        request = Request(query.text, query_id=query.query_id)
+    requests = [
+        Request(each.text, query_id=each.query_id, made_id=made_id_of(each.query_id)) for each in mart.pending(user)
+    ]
+    for request in requests:
+        mart.show(user, builder.begun(user, request), "pending")
+    for request in requests:
+        mart.show(user, builder.begun(user, request), "processing")
         try:
-            made.append(builder.stored(builder.from_words(user, request)))
+            answer = builder.from_words(user, request) if request.text.strip() else None
         except EchostatsError as error:
             made.append(builder.failed(user, request, str(error)))
+        else:
+            made.append(builder.stored(answer) if answer else builder.failed(user, request, "The text is empty."))
     report_on(step, made)
     return made
 
