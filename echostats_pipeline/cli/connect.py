@@ -20,7 +20,7 @@ from echostats_pipeline.errors import ConsentNotGiven, EchostatsError, SettingsE
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User, known_timezone
 from echostats_pipeline.settings import load_settings
-from echostats_pipeline.spotify.oauth import PLAYLIST_SCOPES, SpotifyApp
+from echostats_pipeline.spotify.oauth import COVER_SCOPES, PLAYLIST_SCOPES, SpotifyApp
 
 WAIT_S = 5 * 60.0
 """Seconds that the browser may take."""
@@ -56,12 +56,14 @@ def machine_timezone(tz: str, localtime: Path) -> str:
     help="IANA time zone in which the days of a new user begin; by default this machine's.",
 )
 @click.option("--playlists", is_flag=True, help="Also ask for the permission to write private playlists.")
+@click.option("--covers", is_flag=True, help="Also for that to give these playlists a cover; includes --playlists.")
 @click.option("--no-browser", is_flag=True, help="Only print the address; paste the address it leads to.")
-def connect(timezone: str, *, playlists: bool, no_browser: bool) -> None:
+def connect(timezone: str, *, playlists: bool, covers: bool, no_browser: bool) -> None:
     """Connect a Spotify account, or renew its consent: opens Spotify's page in the browser and waits for you."""
     settings = load_settings()
     _check_client_id(settings.spotify_client_id)
-    attempt = ConsentAttempt.of(configured_spotify(settings).app, PLAYLIST_SCOPES if playlists else ())
+    further = (*PLAYLIST_SCOPES, *COVER_SCOPES) if covers else PLAYLIST_SCOPES if playlists else ()
+    attempt = ConsentAttempt.of(configured_spotify(settings).app, further)
     timezone = _asked_timezone(timezone)
     with open_database(settings) as store:
 

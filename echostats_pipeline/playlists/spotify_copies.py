@@ -9,11 +9,12 @@ Nothing is lost and nothing is left over:
 - After it is written, its length is compared; what died half-way is written again as a whole.
 """
 
+import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from echostats_pipeline.errors import (
@@ -26,9 +27,12 @@ from echostats_pipeline.errors import (
 )
 from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistEdit, SpotifyCopy
 from echostats_pipeline.model.users import User
+from echostats_pipeline.playlists.covers import MOST_BYTES, cover
 from echostats_pipeline.storage.store import Store
 
-SCOPE = "playlist-modify-private"
+SCOPE, COVER_SCOPE = "playlist-modify-private", "ugc-image-upload"
+LISTED_AFTER = timedelta(days=1)
+"""After this time, a playlist that the user has not deleted is surely among the user's playlists."""
 LONGEST_DESCRIPTION = 250
 MOST_AT_ONCE = 100
 URI = "spotify:track:"
@@ -36,6 +40,9 @@ NO_CONSENT = (
     "The consent of {} does not cover playlists. Give it with: echostats connect --playlists. Everything else works "
     "without it."
 )
+
+
+logger = logging.getLogger(__name__)
 
 
 class ClientPage(Protocol):
@@ -74,11 +81,14 @@ class PlaylistClient(Protocol):
     def add_items(self, playlist_id: str, uris: Sequence[str]) -> str:
         """Add rows to the end of a playlist; return the version."""
 
+    def put_cover(self, playlist_id: str, jpeg: bytes) -> None:
+        """Give a playlist a cover."""
 
-def may_write(store: Store, user: User) -> bool:
+
+def may_write(store: Store, user: User, scope: str = SCOPE) -> bool:
     """Whether a user's consent covers writing playlists."""
     try:
-        return SCOPE in store.users.tokens(user.user_id).scope.split()
+        return scope in store.users.tokens(user.user_id).scope.split()
     except NotFoundError:
         return False
 
@@ -224,21 +234,26 @@ def write_to_spotify(
     """
     if not may_write(store, user):
         raise InsufficientScope(NO_CONSENT.format(user.partition_key), status_code=403)
-    copy = _existing(store, client, made, new_token)
+    copy = _existing(store, client, made, now, new_token)
     copy.writing = [track.spotify_id for track in made.tracks]
     store.playlists.put_copy(copy)
     client.change_playlist(copy.spotify_id, made.name, _description(made, copy.token))
     copy.snapshot_id = _written(client, copy.spotify_id, [URI + each for each in copy.writing])
     copy.track_ids, copy.writing, copy.playlist_id, copy.written_at = copy.writing, None, made.id, now
     store.playlists.put_copy(copy)
+    if made.tracks and may_write(store, user, COVER_SCOPE):
+        _put_cover(client, copy.spotify_id, made)
     made.spotify_id, made.written_at = copy.spotify_id, now
     return store.playlists.put(made)
 
 
 def _existing(
-    store: Store, client: PlaylistClient, made: GeneratedPlaylist, new_token: Callable[[], str]
+    store: Store, client: PlaylistClient, made: GeneratedPlaylist, now: datetime, new_token: Callable[[], str]
 ) -> SpotifyCopy:
-    """The playlist at Spotify; it is created if there is none."""
+    """The playlist at Spotify; it is created if there is none, or if the user has deleted it.
+
+    Spotify goes on answering for a playlist that its owner has deleted; but it is no longer among their playlists.
+    """
     copy = store.playlists.spotify_copy(made.user_id, made.generator)
     if copy is not None and copy.spotify_id:
         try:
@@ -246,11 +261,15 @@ def _existing(
         except NotFoundOnSpotify:
             copy.spotify_id = ""
         else:
-            return copy
+            present = copy.spotify_id
+            is_old = copy.written_at is not None and copy.written_at < now - LISTED_AFTER
+            if not is_old or _found(client, lambda each: each["id"] == present):
+                return copy
+            copy.spotify_id = ""
     is_first = copy is None
     copy = copy or SpotifyCopy(user_id=made.user_id, generator=made.generator, token=new_token())
     store.playlists.put_copy(copy)
-    copy.spotify_id = "" if is_first else _found(client, copy.token)
+    copy.spotify_id = "" if is_first else _found(client, lambda each: copy.token in str(each.get("description") or ""))
     if not copy.spotify_id:
         copy.spotify_id = client.create_playlist(made.name, _description(made, copy.token))["id"]
     copy.track_ids, copy.snapshot_id = [], ""
@@ -258,16 +277,26 @@ def _existing(
     return copy
 
 
-def _found(client: PlaylistClient, token: str) -> str:
-    """The id of the playlist whose description has a token; empty if there is none."""
+def _found(client: PlaylistClient, is_it: Callable[[dict[str, Any]], bool]) -> str:
+    """The id of a playlist among those of the user; empty if it is not among them."""
     offset: int | None = 0
     while offset is not None:
         page = client.playlists(offset)
         for each in page.entries:
-            if each is not None and token in str(each.get("description") or ""):
+            if each is not None and is_it(each):
                 return str(each["id"])
         offset = page.following
     return ""
+
+
+def _put_cover(client: PlaylistClient, playlist_id: str, made: GeneratedPlaylist) -> None:
+    """Give a playlist its cover. Without one, the playlist is none the worse: a failure is only logged."""
+    jpeg = cover(made)
+    try:
+        if len(jpeg) <= MOST_BYTES:
+            client.put_cover(playlist_id, jpeg)
+    except SpotifyError as error:
+        logger.warning("The playlist %s has no new cover: %s", made.name, error)
 
 
 def _written(client: PlaylistClient, playlist_id: str, uris: Sequence[str]) -> str:

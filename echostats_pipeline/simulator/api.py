@@ -21,8 +21,11 @@ from echostats_pipeline.simulator.playlist_writes import (
     add_items,
     change_playlist,
     create_playlist,
+    put_cover,
+    remove_from_library,
     remove_items,
     replace_items,
+    unfollow_playlist,
 )
 from echostats_pipeline.simulator.refusal import ApiError
 from echostats_pipeline.simulator.regimes import REMOVED_2024, REMOVED_2026, playlist_row_keys
@@ -318,6 +321,9 @@ WRITES = (
     Endpoint("/playlists/{id}/items", replace_items, "playlists", method="PUT"),
     Endpoint("/playlists/{id}/items", add_items, "playlists", method="POST", status=201),
     Endpoint("/playlists/{id}/items", remove_items, "playlists", method="DELETE"),
+    Endpoint("/playlists/{id}/images", put_cover, "playlists", method="PUT", status=202),
+    Endpoint("/playlists/{id}/followers", unfollow_playlist, "playlists", refusal=REMOVED_2026, method="DELETE"),
+    Endpoint("/me/library", remove_from_library, "other", method="DELETE"),
     Endpoint("/playlists/{id}/tracks", replace_items, "playlists", refusal=REMOVED_2026, method="PUT"),
     Endpoint("/playlists/{id}/tracks", add_items, "playlists", refusal=REMOVED_2026, method="POST", status=201),
     Endpoint("/playlists/{id}/tracks", remove_items, "playlists", refusal=REMOVED_2026, method="DELETE"),

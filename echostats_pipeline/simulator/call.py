@@ -49,7 +49,7 @@ class Call:
 
     def __init__(self, request: Request, site: Site, grant: Grant, content: bytes = b"") -> None:
         self.request = request
-        self._content = content
+        self.content = content
         self.own_playlists = site.controls.own_playlists
         self.world = site.world
         self.controls = site.controls
@@ -68,10 +68,10 @@ class Call:
     @cached_property
     def body(self) -> Any:
         """The JSON of the request; an empty object if there is none, None if it is no JSON object or array."""
-        if not self._content:
+        if not self.content:
             return {}
         try:
-            found = json.loads(self._content)
+            found = json.loads(self.content)
         except ValueError:
             return None
         return found if isinstance(found, dict | list) else None

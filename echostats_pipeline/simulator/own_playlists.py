@@ -28,10 +28,18 @@ class OwnPlaylists:
     """All playlists that were created over the Web API, by id."""
 
     by_id: dict[str, OwnPlaylist] = field(default_factory=dict)
+    covers: dict[str, bytes] = field(default_factory=dict)
+    """JPEG files, by id of the playlist."""
+    unfollowed: set[str] = field(default_factory=set)
+    """Ids of playlists that their owner has deleted: Spotify still answers for them, but lists them no longer."""
 
     def of(self, user: SimulatedUser) -> tuple[OwnPlaylist, ...]:
         """Return the playlists of a user, the newest first."""
-        return tuple(each for each in reversed(self.by_id.values()) if each.owner_id == user.id)
+        return tuple(
+            each
+            for each in reversed(self.by_id.values())
+            if each.owner_id == user.id and each.id not in self.unfollowed
+        )
 
     def create(self, user: SimulatedUser, name: str, description: str, *, public: bool) -> OwnPlaylist:
         """Create an empty playlist."""
@@ -58,6 +66,15 @@ class OwnPlaylists:
         if position is not None:
             rows = (*found.rows[:position], *rows, *found.rows[position:])
         changed = replace(found, rows=rows, version=found.version + 1)
+        self.by_id[found.id] = changed
+        return changed
+
+    def move(self, found: OwnPlaylist, start: int, length: int, before: int) -> OwnPlaylist:
+        """Move some rows before another one."""
+        moved, rows = found.rows[start : start + length], found.rows
+        rest = [*rows[:start], *rows[start + length :]]
+        at = before if before <= start else before - len(moved)
+        changed = replace(found, rows=(*rest[:at], *moved, *rest[at:]), version=found.version + 1)
         self.by_id[found.id] = changed
         return changed
 

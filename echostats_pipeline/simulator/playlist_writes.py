@@ -4,6 +4,7 @@ Belongs here: what they check and what they answer. Not here: access checks (``e
 (``own_playlists``).
 """
 
+from base64 import b64decode
 from typing import Any
 
 from echostats_pipeline.simulator.bodies import Json
@@ -14,6 +15,7 @@ from echostats_pipeline.simulator.refusal import ApiError
 
 MOST_URIS = 100
 LONGEST_NAME = 100
+MOST_COVER = 256 * 1024
 URI = "spotify:track:"
 
 
@@ -62,8 +64,13 @@ def change_playlist(call: Call) -> Json:
 
 
 def replace_items(call: Call) -> Json:
-    """PUT /playlists/{id}/items: replaces all rows, at most 100."""
-    found = _own(call)
+    """PUT /playlists/{id}/items: replaces all rows, at most 100; or moves rows, with ``range_start``."""
+    found, body = _own(call), _body(call)
+    if isinstance(body, dict) and "range_start" in body and "uris" not in body:
+        start, before, length = (body.get(name, 1) for name in ("range_start", "insert_before", "range_length"))
+        if not all(isinstance(each, int) and 0 <= each <= len(found.rows) for each in (start, before, length)):
+            raise ApiError(400, "Invalid range")
+        return {"snapshot_id": call.own_playlists.move(found, start, length, before).snapshot_id(call.now)}
     changed = call.own_playlists.put(found, _tracks(call), call.now)
     return {"snapshot_id": changed.snapshot_id(call.now)}
 
@@ -76,6 +83,39 @@ def add_items(call: Call) -> Json:
         raise ApiError(400, "Invalid position")
     changed = call.own_playlists.put(found, _tracks(call), call.now, position)
     return {"snapshot_id": changed.snapshot_id(call.now)}
+
+
+def put_cover(call: Call) -> Json:
+    """PUT /playlists/{id}/images: a JPEG in base64, at most 256 kB; 202."""
+    found = _own(call)
+    if "ugc-image-upload" not in call.scopes:
+        raise ApiError(403, "Insufficient client scope", challenge="insufficient_scope")
+    if len(call.content) > MOST_COVER:
+        raise ApiError(413, "Payload too large")
+    try:
+        jpeg = b64decode(call.content, validate=True)
+    except ValueError:
+        jpeg = b""
+    if call.request.headers.get("content-type") != "image/jpeg" or not jpeg.startswith(b"\xff\xd8"):
+        raise ApiError(400, "Invalid image")
+    call.own_playlists.covers[found.id] = jpeg
+    return {}
+
+
+def unfollow_playlist(call: Call) -> Json:
+    """DELETE /playlists/{id}/followers, before 2026: how an owner deletes a playlist."""
+    call.own_playlists.unfollowed.add(_own(call).id)
+    return {}
+
+
+def remove_from_library(call: Call) -> Json:
+    """DELETE /me/library since 2026, with ``uris``: of what it removes, only playlists of the user are simulated."""
+    for uri in call.request.query_params.get("uris", "").split(","):
+        found = call.own_playlists.by_id.get(uri.removeprefix("spotify:playlist:"))
+        if found is None or found.owner_id != call.user.id:
+            raise ApiError(400, "Invalid uri")
+        call.own_playlists.unfollowed.add(found.id)
+    return {}
 
 
 def remove_items(call: Call) -> Json:

@@ -9,6 +9,7 @@ one by one if Spotify refuses batches.
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -229,6 +230,20 @@ class SpotifyClient:
         """Add at most 100 tracks to the end of a playlist; returns its version."""
         path = f"{_playlist_path(playlist_id)}/items"
         return str(self._written("POST", path, "adding items to a playlist", {"uris": list(uris)})["snapshot_id"])
+
+    def put_cover(self, playlist_id: str, jpeg: bytes) -> None:
+        """Give a playlist a cover: a JPEG of at most 192 kB, which are 256 kB as Spotify wants it."""
+        request = Request(
+            "PUT",
+            f"{self._api_url}/v1{_playlist_path(playlist_id)}/images",
+            content=b64encode(jpeg),
+            headers={"Content-Type": "image/jpeg"},
+            user_id=self._user_id,
+            purpose="giving a playlist a cover",
+        )
+        response = self._handler(request)
+        if not response.ok:
+            json_object(request, response)  # raises what the answer means
 
     def _written(self, method: str, path: str, purpose: str, body: JsonObject) -> JsonObject:
         request, response = self._send(method, path, purpose, body)

@@ -32,6 +32,8 @@ SCOPES = (
 
 PLAYLIST_SCOPES = ("playlist-modify-private",)
 """The further permissions for writing playlists; everything else works without them."""
+COVER_SCOPES = ("ugc-image-upload",)
+"""The further permissions for giving these playlists a cover."""
 
 _ENDED_WITHOUT_CONSENT = {
     "access_denied": "Spotify did not grant access: the consent was declined. Nothing was stored; "

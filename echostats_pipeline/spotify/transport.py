@@ -49,6 +49,7 @@ class Request:
         params: Further query parameters.
         form: Fields of a form body; no body if empty.
         json: Object of a JSON body; no such body if None.
+        content: Another body, of the type that `headers` name; none if empty.
         user_id: The user for whom the call is made; empty while unknown.
         purpose: The purpose of the call, in words that follow "while": ``reading the saved tracks``.
         service: The service that is called.
@@ -59,6 +60,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     form: Mapping[str, str] = field(default_factory=dict, repr=False)
     json: Mapping[str, Any] | None = field(default=None, repr=False)
+    content: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     user_id: str = ""
     purpose: str = ""
@@ -160,7 +162,7 @@ class RequestsHandler:
                 request.method,
                 request.url,
                 params=dict(request.params),
-                data=dict(request.form) or None,
+                data=dict(request.form) or request.content or None,
                 json=None if request.json is None else dict(request.json),
                 headers=dict(request.headers),
                 timeout=self._timeout,

@@ -20,6 +20,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.mart_sensors import unanswered_queries
 from echostats_pipeline.orchestration.automation.run_requests import weekly_requests
 from echostats_pipeline.playlists.building import PlaylistBuilder, Request
+from echostats_pipeline.playlists.covers import MOST_BYTES, cover, drawn
 from echostats_pipeline.playlists.rule_playlists import RulePlaylist
 from echostats_pipeline.playlists.spotify_copies import make_and_write, read_edits, write_to_spotify
 from echostats_pipeline.settings import load_settings
@@ -223,6 +224,33 @@ def test_playlists_are_written_in_every_regime(
     pipeline.installation.simulator.behave(regime=regime)
     made = written(pipeline, listener, songs=4)
     assert rows(theirs, made.spotify_id) == ids(made)
+    own = pipeline.installation.simulator.controls.own_playlists
+    own.unfollowed.add(made.spotify_id)  # as the user deletes it
+    assert written(pipeline, listener, songs=4).spotify_id == made.spotify_id, "it may not be listed yet"
+    old = {"$set": {"written_at": NOW - timedelta(days=2)}}
+    pipeline.store.db["playlist_copies"].update_many({}, old)
+    again = written(pipeline, listener, songs=4)
+    assert again.spotify_id != made.spotify_id
+    assert named(theirs) == [again.spotify_id]
+
+
+def test_a_cover_is_put_only_with_its_own_permission_and_a_refusal_harms_nothing(
+    pipeline: Pipeline, listener: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    covers: list[bytes] = []
+    monkeypatch.setattr(SpotifyClient, "put_cover", lambda _self, _id, jpeg: covers.append(jpeg))
+    made = written(pipeline, listener, songs=4)
+    assert covers == []
+    tokens = pipeline.store.db["spotify_tokens"]
+    tokens.update_one({"user_id": listener.user_id}, {"$set": {"scope": f"{SCOPE} ugc-image-upload"}})
+    made = written(pipeline, listener, songs=4)
+    assert covers == [cover(made)]
+    assert covers[0].startswith(b"\xff\xd8")
+    assert len(covers[0]) < MOST_BYTES
+    monkeypatch.undo()
+    again = written(pipeline, listener, songs=4)  # the simulator refuses it: the consent there does not cover it
+    assert again.written_at is not None
+    assert drawn(made).count("<rect") == 5
 
 
 def test_skips_in_a_week_of_listening_change_the_next_playlist_in_the_right_direction(

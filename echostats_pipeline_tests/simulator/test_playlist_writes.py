@@ -1,5 +1,6 @@
 """Playlists that clients create and change: answers and errors as Spotify has them, in every regime."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -89,3 +90,43 @@ def test_the_routes_of_before_2026_are_gone_for_restricted_apps(
     old = send("POST", f"/users/{user.id}/playlists", {"name": "a", "public": False})
     rows = send("POST", f"/playlists/{made.json()['id']}/tracks", {"uris": uris(own_simulator, 1)})
     assert (old.status_code, rows.status_code) == (status, status)
+
+
+def test_rows_are_moved_and_a_deleted_playlist_answers_but_is_not_listed(
+    own_simulator: RunningSimulator, send: Send
+) -> None:
+    made = send("POST", "/me/playlists", {"name": "Calm", "public": False}).json()
+    path, some = f"/playlists/{made['id']}", uris(own_simulator, 5)
+    send("PUT", f"{path}/items", {"uris": some})
+    assert send("PUT", f"{path}/items", {"range_start": 0, "range_length": 2, "insert_before": 5}).status_code == 200
+    assert send("PUT", f"{path}/items", {"range_start": 4, "insert_before": 0}).status_code == 200
+    rows = [row["track"]["uri"] for row in send("GET", f"{path}/items").json()["items"]]
+    assert rows == [some[1], some[2], some[3], some[4], some[0]]
+    assert message(send("PUT", f"{path}/items", {"range_start": 9, "insert_before": 0})) == (400, "Invalid range")
+    assert send("DELETE", f"{path}/followers").status_code == 200
+    assert send("GET", path).status_code == 200
+    assert made["id"] not in {each["id"] for each in send("GET", "/me/playlists").json()["items"]}
+    own_simulator.behave(regime="restricted_dev")
+    again = send("POST", "/me/playlists", {"name": "Calm", "public": False}).json()["id"]
+    assert send("DELETE", f"/me/library?uris=spotify:playlist:{again}").status_code == 200
+    assert again not in {each["id"] for each in send("GET", "/me/playlists").json()["items"]}
+
+
+def test_a_cover_is_a_jpeg_in_base64_with_a_permission_of_its_own(
+    own_simulator: RunningSimulator, user: SimulatedUser, send: Send
+) -> None:
+    made = send("POST", "/me/playlists", {"name": "Calm", "public": False}).json()["id"]
+    jpeg = b64encode(b"\xff\xd8\xff a picture")
+
+    def put(content: bytes, scope: str, kind: str = "image/jpeg") -> int:
+        token = connect(own_simulator, user.id, scope)["access_token"]
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
+        url = f"{own_simulator.base_url}/v1/playlists/{made}/images"
+        return requests.put(url, data=content, headers=headers, timeout=10).status_code
+
+    allowed = f"{WRITING} ugc-image-upload"
+    assert put(jpeg, WRITING) == 403
+    assert put(jpeg, allowed) == 202
+    assert put(jpeg, allowed, "application/json") == 400
+    assert put(b"no picture", allowed) == 400
+    assert put(b"A" * 256 * 1024 + b"AAAA", allowed) == 413
