@@ -3,23 +3,29 @@
 Run it with: python -m benchmarks.warehouse [--kills 20] [PLAYS ...]
 
 It starts a PostgreSQL server of its own that waits for the disk. Rows are made once and kept in memory. Timed is all
-that happens between ready rows and a committed transaction.
+that happens between ready rows and a committed transaction, in rounds of a bare COPY, a first load and a rebuild; the
+medians are printed. Memory is that of another process, which maps and loads a year of plays at a time, as an update
+does.
 """
 
 import argparse
 import multiprocessing
+import os
 import random
-import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import polars as pl
 
+from benchmarks.measuring import peak_mib
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.marts.warehouse import loading
 from echostats_pipeline.marts.warehouse.build import url_of
@@ -36,7 +42,7 @@ TRACKS, EPOCH = 41_918, datetime(2010, 1, 1, tzinfo=UTC)
 SESSION, APART = 25, timedelta(seconds=90)
 """Plays of a session, and the time from one to the next."""
 SPAN = timedelta(days=14 * 365)
-PART, REPEATS, DELTAS = 20_000, 3, 9
+ROUNDS, DELTAS = 5, 9
 BARE_INDEXES = ("(user_id, local_date)", "(user_id, track_id)")
 CONTENT = "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {} t"
 TABLES = ("plays", "days", "sessions", "tracks")
@@ -44,30 +50,34 @@ TABLES = ("plays", "days", "sessions", "tracks")
 
 def history(plays: int) -> pl.DataFrame:
     """Plays of fourteen years in sessions of equal length."""
-    dice = random.Random(plays)
-    at, pause = EPOCH, SESSION * (SPAN / plays) - (SESSION - 1) * APART
-    rows = []
-    for number in range(plays):
-        at += pause if number % SESSION == 0 else APART
-        track = int(TRACKS * dice.random() ** 2)
-        rows.append(
-            (at, f"{track:022d}", f"Song {track}", f"Artist {track % 9821}", "Album", 210_000, 180_000 + number % 9)
-        )
-    columns = ("played_at", "track_id", "track_name", "artist_name", "album_name", "duration_ms", "ms_played")
-    frame = pl.DataFrame(rows, schema=columns, orient="row").with_columns(source=pl.lit("import"))
-    missing = [pl.lit(None, kind).alias(name) for name, kind in READ_SCHEMA.items() if name not in frame.columns]
-    return (
-        frame.with_columns(missing)
-        .select(READ_SCHEMA.names())
-        .cast(READ_SCHEMA)
-        .unique(["played_at", "track_id"], maintain_order=True)
-    )
+    pause = SESSION * (SPAN / plays) - (SESSION - 1) * APART
+    numbers = np.arange(plays)
+    seconds = np.where(numbers % SESSION == 0, pause.total_seconds(), APART.total_seconds()).cumsum()
+    tracks = (TRACKS * np.random.default_rng(plays).random(plays) ** 2).astype(np.int64)
+    track, artist = (pl.lit(pl.Series(each)).cast(pl.String) for each in (tracks, tracks % 9821))
+    known: dict[str, pl.Expr] = {
+        "played_at": pl.lit(EPOCH) + pl.duration(milliseconds=pl.lit(pl.Series((seconds * 1000).astype(np.int64)))),
+        "track_id": track.str.zfill(22),
+        "track_name": pl.lit("Song ") + track,
+        "artist_name": pl.lit("Artist ") + artist,
+        "album_name": pl.lit("Album"),
+        "duration_ms": pl.lit(210_000),
+        "ms_played": pl.lit(pl.Series(180_000 + numbers % 9)),
+        "source": pl.lit("import"),
+    }
+    columns = [known.get(name, pl.lit(None)).cast(kind).alias(name) for name, kind in READ_SCHEMA.items()]
+    return pl.select(columns).unique(["played_at", "track_id"], maintain_order=True)
+
+
+def years(plays: pl.DataFrame) -> list[pl.DataFrame]:
+    """Plays as an update reads them: a year at a time."""
+    dated = plays.with_columns(year=pl.col("played_at").dt.year())
+    return dated.partition_by("year", maintain_order=True, include_key=False)
 
 
 def ready(plays: int) -> list[pl.DataFrame]:
     """The rows of a history, in parts."""
-    rows = play_rows(history(plays), timezone="UTC", rules=[], min_play_ms=30_000)
-    return list(rows.iter_slices(PART))
+    return years(play_rows(history(plays), timezone="UTC", rules=[], min_play_ms=30_000))
 
 
 def bare_copy(connection: Connection, user: UUID, parts: Sequence[pl.DataFrame]) -> float:
@@ -88,24 +98,57 @@ def bare_copy(connection: Connection, user: UUID, parts: Sequence[pl.DataFrame])
 
 
 def measured(server: PostgresServer, plays: int) -> None:
-    """Print the ratio of a whole load to a bare COPY, a day's delta, and memory."""
-    database, user = server.create(), UUID(int=plays)
-    parts = ready(plays)
+    """Print the ratios of whole loads to a bare COPY, a day's delta, and memory."""
+    database, parts = server.create(), ready(plays)
     with connected(server.url(database, "loader")) as connection:
         migrate(connection)
-        bare, whole = [], []
-        for _ in range(REPEATS):
-            bare.append(bare_copy(connection, user, parts))
-            begun = time.perf_counter()
-            loading.load_whole(connection, loading.Load(user, "UTC", 30_000), iter(parts))
-            whole.append(time.perf_counter() - begun)
-        ratio = min(whole) / min(bare)
-        print(f"{plays:,} plays: whole load {min(whole):.2f} s, bare COPY {min(bare):.2f} s, ratio {ratio:.2f}")
+        taken: dict[str, list[float]] = {"bare COPY": [], "first load": [], "rebuild": []}
+        for number in range(ROUNDS):
+            user = UUID(int=number + 1)
+            taken["bare COPY"].append(bare_copy(connection, user, parts))
+            for name in ("first load", "rebuild"):
+                begun = time.perf_counter()
+                loading.load_whole(connection, loading.Load(user, "UTC", 30_000), iter(parts))
+                taken[name].append(time.perf_counter() - begun)
+            if number < ROUNDS - 1:
+                loading.remove_users(connection, [user])
+        floor = taken["bare COPY"]
+        for name, seconds in taken.items():
+            ratio = statistics.median(each / least for each, least in zip(seconds, floor, strict=True))
+            print(f"{plays:,} plays: {name} {statistics.median(seconds):.2f} s, ratio {ratio:.2f} (median of {ROUNDS})")
         connection.execute("ANALYZE")
         day = deltas(connection, user, parts[-1])
         print(f"{plays:,} plays: a delta of two days with 60 plays {day * 1000:.1f} ms (median of {DELTAS})")
-    print(f"{plays:,} plays: at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
     server.drop(database)
+    before, peak = memory(server, plays)
+    print(f"{plays:,} plays: at most {peak} MiB, {before} of them before the load")
+
+
+def memory(server: PostgresServer, plays: int) -> tuple[int, int]:
+    """The most memory in MiB of a process that maps and loads all plays: before that, and at the end."""
+    database = server.create()
+    with connected(server.url(database, "loader")) as connection:
+        migrate(connection)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, part in enumerate(years(history(plays))):
+            part.write_ipc(Path(folder) / f"{number:02}.arrow")
+        here, there = multiprocessing.Pipe()
+        worker = multiprocessing.Process(target=_map_and_load, args=(server.url(database, "loader"), folder, there))
+        worker.start()
+        there.close()
+        before, peak = here.recv()
+        worker.join()
+    server.drop(database)
+    return before, peak
+
+
+def _map_and_load(url: str, folder: str, pipe: Any) -> None:
+    plays = (pl.read_ipc(file) for file in sorted(Path(folder).iterdir()))
+    parts = (play_rows(each, timezone="UTC", rules=[], min_play_ms=30_000) for each in plays)
+    with connected(url) as connection:
+        before = peak_mib(os.getpid())
+        loading.load_whole(connection, loading.Load(UUID(int=1), "UTC", 30_000), parts)
+    pipe.send((before, peak_mib(os.getpid())))
 
 
 def deltas(connection: Connection, user: UUID, last: pl.DataFrame) -> float:

@@ -1,7 +1,7 @@
 """Rows in the format of PostgreSQL's binary ``COPY``, made from columns instead of row by row.
 
 A row is the number of its fields (16 bits), then each field as its length in bytes (32 bits, -1 for null) and its
-bytes, all big-endian. Numpy lays out the rows of a frame: first where each field begins, then the bytes of each column.
+bytes, all big-endian. Numpy lays out the rows of a frame: first where each field begins, then a column at a time.
 """
 
 from collections.abc import Mapping
@@ -15,63 +15,79 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 POSTGRES_EPOCH_DAYS = 10_957
 """Days from 1970-01-01 to 2000-01-01, from which PostgreSQL counts."""
-LENGTH_BYTES, COUNT_BYTES = 4, 2
-FIXED = {"bool": "u1", "int2": ">i2", "int4": ">i4", "float8": ">f8", "date": ">i4", "timestamptz": ">i8"}
+LENGTH_BYTES, COUNT_BYTES, WORD_BYTES = 4, 2, 8
+WIDTHS = {"bool": 1, "int2": 2, "int4": 4, "date": 4, "float8": 8, "timestamptz": 8}
+"""Bytes of a value by type."""
 
-Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+Words = np.ndarray[tuple[int], np.dtype[np.uint64]]
+Lengths = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-def binary_rows(frame: pl.DataFrame, user: UUID, types: Mapping[str, str]) -> bytes:
+def binary_rows(frame: pl.DataFrame, user: UUID, types: Mapping[str, str]) -> memoryview:
     """The rows of a frame, each with the user's id first, without header and trailer.
 
     Args:
         frame: Columns in order.
         user: The value of the first field.
-        types: PostgreSQL's type of each column: ``text`` or one of `FIXED`.
+        types: PostgreSQL's type of each column: ``text`` or one of `WIDTHS`.
     """
-    count = frame.height
-    owner = np.frombuffer((16).to_bytes(LENGTH_BYTES, "big") + user.bytes, np.uint8)
-    fields = [_field(frame[name], types[name]) for name in frame.columns]
-    sizes = [LENGTH_BYTES + lengths for lengths, _ in fields]
-    row_sizes = COUNT_BYTES + owner.size + np.sum(sizes, axis=0, dtype=np.int64, initial=0)
-    row_sizes = np.broadcast_to(row_sizes, (count,))
+    owner = (16).to_bytes(LENGTH_BYTES, "big") + user.bytes
+    head = (frame.width + 1).to_bytes(COUNT_BYTES, "big") + owner
+    lengths = [_lengths(column, types[column.name]) for column in frame]
+    row_sizes = len(head) + frame.width * LENGTH_BYTES + np.sum(lengths, axis=0, dtype=np.int64, initial=0)
+    row_sizes = np.broadcast_to(row_sizes, (frame.height,))
     starts = np.cumsum(row_sizes) - row_sizes
-    out = np.zeros(int(row_sizes.sum()), np.uint8)
-    _put(out, starts, np.frombuffer((len(fields) + 1).to_bytes(COUNT_BYTES, "big"), np.uint8))
-    _put(out, starts + COUNT_BYTES, owner)
-    at = starts + COUNT_BYTES + owner.size
-    for (lengths, content), size, name in zip(fields, sizes, frame.columns, strict=True):
-        nulls = frame[name].is_null().to_numpy()
-        told = np.where(nulls, -1, lengths).astype(">i4").view(np.uint8).reshape(count, LENGTH_BYTES)
-        _put(out, at, told)
-        if types[name] == "text":
-            within = np.arange(content.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-            out[np.repeat(at + LENGTH_BYTES, lengths) + within] = content
-        else:
-            _put(out, (at + LENGTH_BYTES)[~nulls], content[~nulls])
-        at = at + size
-    return out.tobytes()
+    size = int(row_sizes.sum())
+    out = np.zeros(size + WORD_BYTES, np.uint8)
+    # A word of eight bytes at each place. What it writes beyond its field is overwritten by the field after it, and at
+    # the end of a row by the head of the next one: columns are written from the left, heads last.
+    words = np.ndarray((size + 1,), ">u8", out, strides=(1,))
+    at = starts + len(head)
+    for column, each in zip(frame, lengths, strict=True):
+        _put(out, words, at, column, types[column.name], each)
+        at = at + LENGTH_BYTES + each
+    for offset in (*range(0, len(head) - WORD_BYTES, WORD_BYTES), len(head) - WORD_BYTES):
+        words[starts + offset] = int.from_bytes(head[offset : offset + WORD_BYTES], "big")
+    return out[:size].data
 
 
-def _field(column: pl.Series, kind: str) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Bytes]:
-    """The length of each value in bytes (0 for null), and the bytes: one row each, or those of all texts in one."""
+def _lengths(column: pl.Series, kind: str) -> Lengths:
+    """The length of each value in bytes; 0 for null."""
     if kind == "text":
-        known = column.fill_null("")
-        lengths = known.str.len_bytes().cast(pl.Int64).to_numpy()
-        return lengths, np.frombuffer(known.str.join("").item().encode(), np.uint8)
+        return column.str.len_bytes().fill_null(0).cast(pl.Int64).to_numpy()
+    return column.is_not_null().cast(pl.Int64).to_numpy() * WIDTHS[kind]
+
+
+def _put(
+    out: "np.ndarray[tuple[int], np.dtype[np.uint8]]",
+    words: Words,
+    at: Lengths,
+    column: pl.Series,
+    kind: str,
+    lengths: Lengths,
+) -> None:
+    """Write the fields of a column: the lengths, and the values after them."""
+    told = np.where(column.is_null().to_numpy(), -1, lengths).astype(np.uint64) << np.uint64(32)
+    if kind == "text":
+        words[at] = told
+        content = np.frombuffer(column.fill_null("").str.join("").cast(pl.Binary).item(), np.uint8)
+        first = at + LENGTH_BYTES - (np.cumsum(lengths) - lengths)
+        out[np.repeat(first, lengths) + np.arange(content.size)] = content
+    elif WIDTHS[kind] == WORD_BYTES:
+        words[at] = told
+        words[at + LENGTH_BYTES] = _values(column, kind)
+    else:  # length and value are one word
+        bits = np.uint64(8 * WIDTHS[kind])
+        low = _values(column, kind) & ((np.uint64(1) << bits) - np.uint64(1))
+        words[at] = told | (low << (np.uint64(32) - bits))
+
+
+def _values(column: pl.Series, kind: str) -> Words:
+    """Values as whole numbers, or the bits of floating ones; 0 for null."""
+    if kind == "float8":
+        return column.fill_null(0.0).to_numpy().astype(np.float64).view(np.uint64)
     if kind == "timestamptz":
         column = column.dt.timestamp("us") - POSTGRES_EPOCH_DAYS * 86_400_000_000
     elif kind == "date":
         column = column.cast(pl.Int32) - POSTGRES_EPOCH_DAYS
-    elif kind == "bool":
-        column = column.cast(pl.UInt8)
-    values = column.fill_null(0).to_numpy().astype(FIXED[kind])
-    content = np.ascontiguousarray(values).view(np.uint8).reshape(column.len(), values.dtype.itemsize)
-    return np.where(column.is_null().to_numpy(), 0, values.dtype.itemsize).astype(np.int64), content
-
-
-def _put(out: Bytes, at: np.ndarray[tuple[int], np.dtype[np.int64]], content: Bytes) -> None:
-    """Write the same bytes, or one row of bytes, at each of some places."""
-    width = content.shape[-1]
-    for offset in range(width):
-        out[at + offset] = content[..., offset]
+    return column.cast(pl.Int64).fill_null(0).to_numpy().view(np.uint64)

@@ -23,6 +23,9 @@ from echostats_pipeline.marts.warehouse.upserts import copy_rows, lock
 SWAP_ATTEMPTS = 3
 SWAP_PATIENCE = "20s"
 """How long a swap waits for readers, each time. New readers wait as long."""
+NAMED_COLUMNS = ("track_id", *NAMES)
+NAMES_AT_ONCE = 16
+"""Parts of a load after which the names of their tracks are joined: memory grows with the number of tracks."""
 OF_USER = ("plays", "days", "sessions", *TABLES, "snapshots", "gaps", "loads", "logins")
 """Tables whose rows name their user by `user_id` and that removing a row of ``users`` does not clear."""
 
@@ -46,12 +49,18 @@ FROM (
 ) AS numbered
 GROUP BY user_id, number
 """
+NAMED = """
+CREATE TEMPORARY TABLE named (user_id uuid, track_id text, track_name text, artist_name text, album_name text)
+    ON COMMIT DROP
+"""
 UNNAMED = """
 INSERT INTO tracks (user_id, track_id, song_id, name, artist_name, album_name)
-SELECT %s, track_id, track_id, name, artist_name, album_name FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])
-    AS named(track_id, name, artist_name, album_name)
-WHERE NOT EXISTS (SELECT FROM tracks t WHERE t.user_id = %s AND t.track_id = named.track_id)
+SELECT user_id, track_id, track_id, track_name, artist_name, album_name FROM named
+WHERE NOT EXISTS (SELECT FROM tracks t WHERE t.user_id = named.user_id AND t.track_id = named.track_id)
 ON CONFLICT DO NOTHING
+"""
+UNPLAYED = """
+DELETE FROM tracks t WHERE t.user_id = %s AND NOT EXISTS (SELECT FROM named WHERE named.track_id = t.track_id)
 """
 FORGOTTEN = """
 DELETE FROM {table} t WHERE t.user_id = %(user)s AND t.track_id = ANY(%(ids)s)
@@ -108,16 +117,18 @@ def load_whole(connection: Connection, load: Load, parts: Iterable[pl.DataFrame]
     """
     user, count = load.user, 0
     beside = f"plays_{user.hex}_{load.load_id[:6]}"
-    names = [pl.DataFrame(schema=dict.fromkeys(("track_id", *NAMES), pl.String))]
+    names = [pl.DataFrame(schema=dict.fromkeys(NAMED_COLUMNS, pl.String))]
     with connection.transaction():
         lock(connection, user)
         connection.execute(f"CREATE TABLE {beside} (LIKE plays INCLUDING DEFAULTS, CHECK (user_id = '{user}'))")
 
         def arriving() -> Iterator[pl.DataFrame]:
-            nonlocal count
+            nonlocal count, names
             for part in parts:
                 count += part.height
                 names.append(_named(part))
+                if len(names) == NAMES_AT_ONCE:
+                    names = [_named(pl.concat(names))]
                 yield copied(part)
 
         copy_into = f"COPY {beside} FROM STDIN (FORMAT binary, FREEZE)"
@@ -133,12 +144,8 @@ def load_whole(connection: Connection, load: Load, parts: Iterable[pl.DataFrame]
             connection.execute(f"DELETE FROM {table} WHERE user_id = %s", (user,))
         connection.execute(DAYS.format(which="true"), values)
         connection.execute(SESSIONS, values)
-        _name_tracks(connection, user, pl.concat(names).unique("track_id", keep="last"))
-        connection.execute(
-            "DELETE FROM tracks t WHERE t.user_id = %s "
-            "AND NOT EXISTS (SELECT FROM plays p WHERE p.user_id = t.user_id AND p.track_id = t.track_id)",
-            (user,),
-        )
+        _name_tracks(connection, user, _named(pl.concat(names)))
+        connection.execute(UNPLAYED, (user,))
         _record(connection, load, new_tracks=True)
     return count
 
@@ -281,14 +288,18 @@ def _replace_sessions(connection: Connection, user: UUID, first: datetime, last:
 
 
 def _named(rows: pl.DataFrame) -> pl.DataFrame:
-    names = rows.select("track_id", *NAMES).unique("track_id", keep="last", maintain_order=True)
+    """The tracks of some rows with their last names, without NUL."""
+    names = rows.select(NAMED_COLUMNS).unique("track_id", keep="last", maintain_order=True)
     return names.with_columns(pl.col(pl.String).str.replace_all("\0", "", literal=True))
 
 
 def _name_tracks(connection: Connection, user: UUID, names: pl.DataFrame) -> bool:
     """Give tracks that are played for the first time a row, until `load_tracks` knows more; whether there are any."""
-    columns = [names[column].to_list() for column in ("track_id", *NAMES)]
-    return bool(connection.execute(UNNAMED, (user, *columns, user)).rowcount)
+    connection.execute(NAMED)
+    copy_into = "COPY named FROM STDIN (FORMAT binary)"
+    copy_rows(connection, copy_into, user, dict.fromkeys(NAMED_COLUMNS, "text"), [names])
+    connection.execute("ANALYZE named")
+    return bool(connection.execute(UNNAMED).rowcount)
 
 
 def _record(connection: Connection, load: Load, *, new_tracks: bool) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import polars as pl
 
-from echostats_pipeline.marts.warehouse.connection import Connection
+from echostats_pipeline.marts.warehouse.connection import Connection, driver
 from echostats_pipeline.marts.warehouse.tracks import TABLES
 
 ROWS_AT_ONCE = 50_000
@@ -81,7 +81,9 @@ def copy_rows(
     # Imported late: numpy would slow down every start of Dagster's code.
     from echostats_pipeline.marts.warehouse.binary import HEADER, TRAILER, binary_rows  # noqa: PLC0415
 
-    with connection.cursor().copy(copy_into) as copy:
+    cursor = connection.cursor()
+    # Its writer is a thread: the next rows are laid out while the server takes these.
+    with cursor.copy(copy_into, writer=driver().copy.QueuedLibpqWriter(cursor)) as copy:
         copy.write(HEADER)
         for frame in frames:
             for part in frame.iter_slices(ROWS_AT_ONCE):
