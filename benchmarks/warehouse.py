@@ -32,6 +32,7 @@ from echostats_pipeline.marts.warehouse.build import url_of
 from echostats_pipeline.marts.warehouse.connection import Connection, connected
 from echostats_pipeline.marts.warehouse.migrations import migrate
 from echostats_pipeline.marts.warehouse.plays import PLAY_COLUMNS, READ_SCHEMA, copied, play_rows
+from echostats_pipeline.marts.warehouse.removal import remove_user
 from echostats_pipeline.marts.warehouse.statistics import in_core, in_warehouse
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline_tests.postgres_server import PostgresServer, running_postgres
@@ -111,7 +112,7 @@ def measured(server: PostgresServer, plays: int) -> None:
                 loading.load_whole(connection, loading.Load(user, "UTC", 30_000), iter(parts))
                 taken[name].append(time.perf_counter() - begun)
             if number < ROUNDS - 1:
-                loading.remove_users(connection, [user])
+                remove_user(connection, user)
         floor = taken["bare COPY"]
         for name, seconds in taken.items():
             ratio = statistics.median(each / least for each, least in zip(seconds, floor, strict=True))

@@ -43,10 +43,10 @@ def status(as_json: bool) -> None:
     """Show the server, the version of the tables, and how far each user is loaded."""
     settings, console = load_settings(), Console()
     url_of(settings)
-    with open_database(settings) as store, Warehouse.opened(store, settings, utc_now()) as opened:
-        server = opened.connection.execute("SHOW server_version").fetchone()[0]
-        tables, users = version(opened.connection), loaded_users(opened)
-        where = opened.address
+    with open_database(settings, indexes=False) as store, Warehouse.looked_at(store, settings, utc_now()) as seen:
+        server = seen.connection.execute("SHOW server_version").fetchone()[0]
+        tables = version(seen.connection)
+        users, where = loaded_users(seen) if tables else [], seen.address
     if as_json:
         state = {
             "address": where,
@@ -58,10 +58,12 @@ def status(as_json: bool) -> None:
         click.echo(json.dumps(state, indent=2))
         return
     click.echo(f"PostgreSQL {server} at {where}; the tables have version {tables}.")
+    if tables < newest():
+        click.echo(f"This version of echostats needs version {newest()}: echostats warehouse rebuild, or echostats up")
     table = Table(Column("user", no_wrap=True), Column("id", no_wrap=True), "plays", "days", "loaded", "", "login")
     for each in users:
         loaded = f"{each.loaded_at:%Y-%m-%d %H:%M}" if each.loaded_at else "never"
-        waits = "waits for an update" if each.waits else "up to date"
+        waits = "waits for an update" if each.waits else "up to date" if each.known else "not known here"
         table.add_row(each.user_key, str(each.id), f"{each.plays:,}", f"{each.days:,}", loaded, waits, each.login or "")
     if not console.is_terminal:
         console.width = PIPED_WIDTH
@@ -117,8 +119,8 @@ def grant(name: str) -> None:
     settings = load_settings()
     url_of(settings)
     with open_database(settings) as store, connected(url_of(settings)) as connection:
-        migrate(connection, settings.postgres_policies)
         user = store.users.find(name)
+        migrate(connection, settings.postgres_policies)
         login = access.grant(connection, user)
     what = "A new login reads" if login.is_new else "There is a new password for the login that reads"
     click.echo(f"{what} the rows of {user.partition_key} and no others:\n")
@@ -133,10 +135,16 @@ def revoke(name: str) -> None:
     settings = load_settings()
     url_of(settings)
     with open_database(settings) as store, connected(url_of(settings)) as connection:
-        migrate(connection, settings.postgres_policies)
         user = store.users.find(name)
-        role = access.revoke(connection, user)
-    click.echo(f"The login {role} is dropped. The rows of {user.partition_key} stay in the warehouse.")
+        migrate(connection, settings.postgres_policies)
+        role, dropped = access.revoke(connection, user)
+    if dropped:
+        click.echo(f"The login {role} is dropped. The rows of {user.partition_key} stay in the warehouse.")
+    else:
+        click.echo(
+            f"The login {role} lets nobody in any more. PostgreSQL keeps the role, because it owns something in "
+            f"another database of the server. There: DROP OWNED BY {role}; then: DROP ROLE {role}"
+        )
 
 
 class _Opened(NamedTuple):
@@ -223,16 +231,23 @@ def findings(store: Store, settings: Settings) -> HealthFindings:
                 text = f"The tables of the warehouse have version {have} of {newest()}."
                 yield HealthFinding("warehouse", "warning", text, "echostats warehouse rebuild, or echostats up")
                 return
-            users = loaded_users(Warehouse(connection, store, settings, utc_now()))
+            seen = Warehouse(connection, store, settings, utc_now())
+            users, gone, others = loaded_users(seen), len(seen.gone()), len(seen.others())
     except (SettingsError, WarehouseError) as error:
         yield HealthFinding("warehouse", "problem", str(error), START)
         return
-    waiting = [each.user_key for each in users if each.waits]
-    missing = len(store.users.all()) - len(users)
-    text = f"{len(users)} users are in the warehouse"
-    if waiting or missing > 0:
-        text += f"; {len(waiting) + max(missing, 0)} wait for an update"
+    ours = [each for each in users if each.known]
+    waiting = sum(each.waits for each in ours) + len(store.users.all()) - len(ours)
+    text = f"{len(ours)} users are in the warehouse"
+    if waiting:
+        text += f"; {waiting} wait for an update"
     yield HealthFinding("warehouse", "ok", f"{text}.")
+    if gone:
+        text = f"{gone} removed users are still in the warehouse, or their logins or empty partitions."
+        yield HealthFinding("warehouse", "warning", text, "Nothing to do while echostats up runs; its log says why")
+    if others:
+        text = f"{others} users in the warehouse are not known here: another installation uses it, or did."
+        yield HealthFinding("warehouse", "warning", text, "Give each installation a PostgreSQL database of its own")
 
 
 def left_in_warehouse(store: Store, settings: Settings) -> str:
@@ -240,7 +255,17 @@ def left_in_warehouse(store: Store, settings: Settings) -> str:
     if settings.postgres is None:
         return ""
     try:
-        with Warehouse.opened(store, settings, utc_now()):
-            return ""
+        with Warehouse.opened(store, settings, utc_now()) as opened:
+            reasons, left = opened.remove_gone(), bool(opened.gone())
     except EchostatsError as error:
-        return f"Their rows in the warehouse are still there: {error} `echostats up` deletes them as soon as it can."
+        reasons, left = [str(error)], True
+    if left and not reasons:
+        return (
+            "An empty partition of theirs is left in the warehouse; `echostats up` drops it once nobody reads `plays`."
+        )
+    why = " ".join(reasons)
+    return (
+        f"The warehouse still has something of theirs: {why} `echostats up` deletes it as soon as it can."
+        if why
+        else ""
+    )

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from echostats_pipeline.errors import NotFoundError
-from echostats_pipeline.marts.warehouse.build import Warehouse, waiting_users
+from echostats_pipeline.marts.warehouse.build import Warehouse, users_with_ids, waiting_users
 from echostats_pipeline.marts.warehouse.connection import Connection
 from echostats_pipeline.marts.warehouse.database import user_uuid
 from echostats_pipeline.model.users import User
@@ -52,6 +52,7 @@ class LoadedUser:
         loaded_at: When anything was last loaded; None if nothing is.
         login: The name of the user's login; None without one.
         waits: Whether there are changes that are not loaded yet.
+        known: Whether the core has this user.
     """
 
     id: UUID
@@ -61,6 +62,7 @@ class LoadedUser:
     loaded_at: datetime | None
     login: str | None
     waits: bool
+    known: bool
 
 
 def wrong_sums(warehouse: Warehouse, users: Iterable[User]) -> Iterator[WarehouseFault]:
@@ -90,10 +92,11 @@ def nameless_tracks(warehouse: Warehouse, users: Iterable[User]) -> Iterator[War
 
 
 def loaded_users(warehouse: Warehouse) -> list[LoadedUser]:
-    """How far each user of the core is loaded, in the order of keys."""
+    """How far each user in the warehouse is loaded, in the order of keys."""
+    known = users_with_ids(warehouse.store)
     waiting = {user_uuid(user_id) for user_id in waiting_users(warehouse.store)}
     return [
-        LoadedUser(user, key, plays, days, loaded_at, login, user in waiting)
+        LoadedUser(user, key, plays, days, loaded_at, login, user in waiting, user in known)
         for user, key, plays, days, loaded_at, login in warehouse.connection.execute(USERS)
     ]
 

@@ -1,5 +1,6 @@
 """Keeps the warehouse's rows of a user up to date: reads what has changed, maps it, loads it."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,14 +11,15 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from echostats_pipeline.errors import NotFoundError, SettingsError
+from echostats_pipeline.errors import NotFoundError, SettingsError, WarehouseError
 from echostats_pipeline.marts.warehouse import loading, upserts
 from echostats_pipeline.marts.warehouse.connection import Connection, address, connected, explaining
 from echostats_pipeline.marts.warehouse.database import CONSUMERS, LAYOUT, MART, PLAYS, PROFILE, TRACKS, user_uuid
-from echostats_pipeline.marts.warehouse.migrations import migrate
+from echostats_pipeline.marts.warehouse.migrations import migrate, version
 from echostats_pipeline.marts.warehouse.plays import play_rows
 from echostats_pipeline.marts.warehouse.profile import gap_rows, playlist_rows, preferences_row, snapshot_rows, user_row
 from echostats_pipeline.marts.warehouse.reading import CoreReader
+from echostats_pipeline.marts.warehouse.removal import known_users, remove_user
 from echostats_pipeline.marts.warehouse.tracks import digest, track_tables
 from echostats_pipeline.model.operations import MartState
 from echostats_pipeline.model.statistics import AnalyticsSnapshot
@@ -28,6 +30,8 @@ from echostats_pipeline.storage.change_marks import WHOLE
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
 from echostats_pipeline.transforms.statistics.exclusions import exclusions
+
+logger = logging.getLogger(__name__)
 
 DAYS_AT_ONCE = 366
 """Most days that are read at a time: memory grows with the number of plays."""
@@ -97,15 +101,31 @@ class Warehouse:
     def opened(cls, store: Store, settings: Settings, now: datetime) -> Iterator["Warehouse"]:
         """Open the warehouse, bring its tables to the newest version, and remove users whom the core has removed.
 
+        What stands in the way of a removal is logged, and does not hold up other users.
+
+        Raises:
+            SettingsError: there is no address, or psycopg is not installed.
+            WarehouseError: PostgreSQL cannot be used, or has the users of another installation.
+        """
+        with cls.looked_at(store, settings, now) as warehouse:
+            if version(warehouse.connection):
+                warehouse.refuse_others()
+            migrate(warehouse.connection, settings.postgres_policies)
+            for reason in warehouse.remove_gone():
+                logger.warning("A removed user is still in the warehouse: %s", reason)
+            yield warehouse
+
+    @classmethod
+    @contextmanager
+    def looked_at(cls, store: Store, settings: Settings, now: datetime) -> Iterator["Warehouse"]:
+        """Open the warehouse and change nothing in it; its tables may be missing, or older than this package.
+
         Raises:
             SettingsError: there is no address, or psycopg is not installed.
             WarehouseError: PostgreSQL cannot be used.
         """
         with connected(url_of(settings)) as connection:
-            migrate(connection, settings.postgres_policies)
-            warehouse = cls(connection, store, settings, now)
-            warehouse.remove_unknown()
-            yield warehouse
+            yield cls(connection, store, settings, now)
 
     @property
     def address(self) -> str:
@@ -129,10 +149,43 @@ class Warehouse:
             changed = self._update_tracks(user, whole=whole) if part == "tracks" else self._update_profile(user)
             return PartUpdate(changed)
 
-    def remove_unknown(self) -> int:
-        """Delete the rows of users whom the core does not know any more; return how many users were removed."""
-        known = {user_uuid(user.user_id) for user in self.store.users.all()}
-        return loading.remove_users(self.connection, sorted(loading.known_users(self.connection) - known))
+    def remove_gone(self) -> list[str]:
+        """Delete what the warehouse has of users whom the core has removed; return what stands in the way."""
+        reasons = []
+        for user in sorted(self.gone()):
+            try:
+                with explaining(self.address):
+                    remove_user(self.connection, user)
+            except WarehouseError as error:
+                reasons.append(str(error))
+        return reasons
+
+    def gone(self) -> set[UUID]:
+        """Ids of the users whom the core has removed, and of whom the warehouse still has something."""
+        return known_users(self.connection) & self._removed()
+
+    def others(self) -> set[UUID]:
+        """Ids of the users whom the core has neither now nor removed: of another installation, or of another time."""
+        return known_users(self.connection) - self._removed() - users_with_ids(self.store).keys()
+
+    def refuse_others(self) -> None:
+        """Refuse a warehouse in which the core knows nobody. Loading it would mix two installations.
+
+        Raises:
+            WarehouseError: the warehouse has users, and the core has none of them.
+        """
+        others = self.others()
+        if others and others == known_users(self.connection):
+            raise WarehouseError(
+                f"PostgreSQL at {self.address} has {len(others)} users, and this installation knows none of them. "
+                "Perhaps its database is empty or another one (ECHOSTATS_HOME, MONGO_URI, MONGO_DB), or the warehouse "
+                "belongs to another installation: then give this one a PostgreSQL database of its own. "
+                "Nothing was changed.",
+                permanent=True,
+            )
+
+    def _removed(self) -> set[UUID]:
+        return {user_uuid(user_id) for user_id in self.store.removals.ids()}
 
     def _update_plays(self, user: User, *, whole: bool = False) -> PartUpdate:
         """Bring the plays, days and sessions of a user up to date."""

@@ -9,6 +9,8 @@ from echostats_pipeline.errors import SettingsError, WarehouseError
 
 APPLICATION = "echostats_pipeline"
 CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT = "5min"
+"""How long a statement waits for other sessions: longer than any load takes."""
 OLDEST_SERVER = 15
 """Views with the rights of their reader (`security_invoker`) came with this version."""
 INSTALL = "pip install 'echostats-pipeline[postgres]'"
@@ -114,6 +116,7 @@ def connected(url: str) -> Iterator[Connection]:
                 permanent=True,
             )
         connection.execute("SET client_min_messages = warning")
+        connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
         yield connection
 
 

@@ -18,7 +18,7 @@ CONSUMERS: Mapping[str, Reads] = MappingProxyType(
         PROFILE: Reads(("analytics_snapshots", "users", "playlists", "playlist_contents", "covered_spans")),
     }
 )
-LAYOUT = 1
+LAYOUT = 2
 """Version of the rows; change it with what `rows` produces, and all users are loaded again."""
 IDS = UUID("6f0d1d0e-6c0c-5d7e-9c33-3f6f2f0c7a51")
 """The namespace of computed ids."""

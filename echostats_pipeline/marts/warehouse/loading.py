@@ -6,7 +6,6 @@ the table keeps its identity, so views on it stay. Some days are replaced within
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -14,10 +13,10 @@ from uuid import UUID
 
 import polars as pl
 
-from echostats_pipeline.marts.warehouse.connection import Connection, driver
+from echostats_pipeline.marts.warehouse.access import end_idle_sessions
+from echostats_pipeline.marts.warehouse.connection import LOCK_TIMEOUT, Connection, driver
 from echostats_pipeline.marts.warehouse.database import LAYOUT
 from echostats_pipeline.marts.warehouse.plays import NAMES, PLAY_COLUMNS, copied
-from echostats_pipeline.marts.warehouse.tracks import TABLES
 from echostats_pipeline.marts.warehouse.upserts import copy_rows, lock
 
 SWAP_ATTEMPTS = 3
@@ -26,8 +25,6 @@ SWAP_PATIENCE = "20s"
 NAMED_COLUMNS = ("track_id", *NAMES)
 NAMES_AT_ONCE = 16
 """Parts of a load after which the names of their tracks are joined: memory grows with the number of tracks."""
-OF_USER = ("plays", "days", "sessions", *TABLES, "snapshots", "gaps", "loads", "logins")
-"""Tables whose rows name their user by `user_id` and that removing a row of ``users`` does not clear."""
 
 DAYS = """
 INSERT INTO days
@@ -136,8 +133,8 @@ def load_whole(connection: Connection, load: Load, parts: Iterable[pl.DataFrame]
         connection.execute(f"ALTER TABLE {beside} ADD PRIMARY KEY (user_id, played_at, track_id)")
         connection.execute(f"CREATE INDEX ON {beside} (user_id, local_date)")
         connection.execute(f"CREATE INDEX ON {beside} (user_id, track_id)")
+        close_partition(connection, beside)  # after COPY, which row-level security refuses
         connection.execute(f"ANALYZE {beside}")
-        connection.execute(f"ALTER TABLE {beside} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
         _swap(connection, user, beside)
         values = {"user": user, "min_play_ms": load.min_play_ms, "first": "-infinity", "end": "infinity"}
         for table in ("days", "sessions"):
@@ -187,48 +184,29 @@ def load_days(connection: Connection, load: Load, dates: Sequence[date], rows: p
     return deleted + rows.height
 
 
-def remove_users(connection: Connection, gone: Iterable[UUID]) -> int:
-    """Delete all rows of some users and drop their logins; return how many users were removed."""
-    removed = 0
-    for user in gone:
-        with connection.transaction():
-            connection.execute(f"SET LOCAL lock_timeout = '{SWAP_PATIENCE}'")
-            lock(connection, user)
-            roles = [row[0] for row in connection.execute("SELECT role_name FROM logins WHERE user_id = %s", (user,))]
-            for role in roles:
-                drop_login(connection, role)
-            for partition in _partitions(connection, user):
-                connection.execute(f"DROP TABLE {partition}")
-            for table in OF_USER[1:]:
-                connection.execute(f"DELETE FROM {table} WHERE user_id = %s", (user,))
-            removed += connection.execute("DELETE FROM users WHERE id = %s", (user,)).rowcount
-    return removed
+def partitions(connection: Connection, user: UUID) -> list[str]:
+    """The partitions of a user: one, or none before the first load."""
+    sql = (
+        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+        "WHERE i.inhparent = 'plays'::regclass AND c.relname LIKE %s"
+    )
+    return [row[0] for row in connection.execute(sql, (f"plays_{user.hex}%",))]
 
 
-def known_users(connection: Connection) -> set[UUID]:
-    """The ids of all users with a row in the warehouse."""
-    sql = "SELECT id FROM users WHERE user_key IS NOT NULL UNION SELECT user_id FROM loads"
-    return {row[0] for row in connection.execute(sql)}
+def close_partition(connection: Connection, table: str) -> None:
+    """Make a new table one that only its owner can use, and that the planner knows no values of.
 
-
-def drop_login(connection: Connection, role: str) -> bool:
-    """Drop the login of a user, and end its sessions; whether there was one. Within the transaction of the caller."""
-    sql = driver().sql
-    connection.execute("DELETE FROM logins WHERE role_name = %s", (role,))
-    found = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
-    if found is None:
-        return False
-    name = sql.Identifier(role)
-    connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(name))
-    with suppress(driver().errors.InsufficientPrivilege), connection.transaction():
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND pid <> pg_backend_pid()",
-            (role,),
-        )
-    database = connection.execute("SELECT current_database()").fetchone()[0]
-    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(sql.Identifier(database), name))
-    connection.execute(sql.SQL("DROP ROLE {}").format(name))
-    return True
+    It is read through its parent. The schema's default privileges may have given it to others.
+    """
+    columns = ", ".join(f"ALTER COLUMN {name} SET STATISTICS 0" for name in PLAY_COLUMNS)
+    connection.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY, {columns}")
+    granted = connection.execute(
+        "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END "
+        "FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = %s::regclass AND a.grantee <> c.relowner",
+        (table,),
+    ).fetchall()
+    for (grantee,) in granted:
+        connection.execute(f"REVOKE ALL ON {table} FROM {grantee}")
 
 
 def _swap(connection: Connection, user: UUID, beside: str) -> None:
@@ -237,7 +215,7 @@ def _swap(connection: Connection, user: UUID, beside: str) -> None:
     Taking a partition out waits for everyone who reads the table, and lets nobody begin to; so it waits not for long.
     """
     busy = driver().errors.LockNotAvailable
-    old = _partitions(connection, user)
+    old = partitions(connection, user)
     for attempt in range(SWAP_ATTEMPTS):
         try:
             with connection.transaction():
@@ -251,18 +229,10 @@ def _swap(connection: Connection, user: UUID, beside: str) -> None:
         except busy:
             if attempt == SWAP_ATTEMPTS - 1:
                 raise
+            end_idle_sessions(connection)
         else:
-            connection.execute("SET LOCAL lock_timeout = 0")
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             return
-
-
-def _partitions(connection: Connection, user: UUID) -> list[str]:
-    """The partitions of a user: one, or none before the first load."""
-    sql = (
-        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
-        "WHERE i.inhparent = 'plays'::regclass AND c.relname LIKE %s"
-    )
-    return [row[0] for row in connection.execute(sql, (f"plays_{user.hex}%",))]
 
 
 def _ends(rows: pl.DataFrame) -> tuple[datetime | None, datetime | None]:

@@ -1,6 +1,8 @@
 """Brings the tables of the warehouse to the newest version, by numbered SQL files that only go forward."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -19,9 +21,38 @@ COMMENT ON COLUMN schema_migrations.version IS 'Number of the file.';
 COMMENT ON COLUMN schema_migrations.name IS 'Name of the file.';
 COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied.';
 """
+RELATIONS = (
+    *("users", "playlists", "user_preferences", "plays", "days", "sessions", "tracks", "artists", "track_artists"),
+    *("albums", "genres", "track_genres", "snapshots", "gaps", "loads", "logins", "schema_migrations"),
+    *("listening", "first_plays"),
+)
+"""All tables and views."""
 OURS = ("users", "playlists", "plays", "tracks", "sessions")
 """Tables whose names another application may use."""
-LOCK = "pg_advisory_xact_lock(hashtextextended('echostats warehouse', 0))"
+LOCK = "LOCK TABLE schema_migrations IN SHARE ROW EXCLUSIVE MODE"
+"""Which no login can take: it may only read the table."""
+FIRST_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('echostats warehouse', 0))"
+"""As long as there is no table, and so no login."""
+CLOSED = """
+DO $$
+DECLARE
+    name TEXT;
+    grantee TEXT;
+BEGIN
+    FOR name, grantee IN
+        SELECT DISTINCT c.oid::regclass::text, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+        FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid, aclexplode(c.relacl) a
+        WHERE (c.oid IN (SELECT to_regclass(ours) FROM unnest(ARRAY[{tables}]) AS ours)
+            OR i.inhparent = 'plays'::regclass AND c.relkind = 'r')
+            AND a.grantee <> c.relowner
+            AND a.grantee::regrole::text NOT IN ('echostats_reader', 'echostats_application')
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %s', name, grantee);
+    END LOOP;
+END
+$$
+"""
+"""Takes back what default privileges of the schema give to others on new tables by themselves, as Supabase's do."""
 
 
 class Migration(NamedTuple):
@@ -76,14 +107,14 @@ def migrate(connection: Connection, policies: str = "logins") -> list[str]:
             f"The tables of the warehouse have version {have}; this version of echostats knows {newest()}. Upgrade it.",
             permanent=True,
         )
+    if have == newest() and _policies(connection) == policies:
+        return []
     if have == 0:
         _refuse_other_tables(connection)
     for migration in migrations():
         if migration.version <= have:
             continue
-        with connection.transaction():
-            connection.execute(f"SELECT {LOCK}")
-            connection.execute(VERSIONS)
+        with _locked(connection):
             if migration.version <= version(connection):
                 continue
             run_file(connection, migration.sql)
@@ -91,11 +122,24 @@ def migrate(connection: Connection, policies: str = "logins") -> list[str]:
                 "INSERT INTO schema_migrations (version, name) VALUES (%s, %s)", (migration.version, migration.name)
             )
             applied.append(migration.name)
-    with connection.transaction():
-        connection.execute(f"SELECT {LOCK}")
+    if applied:
+        with _locked(connection):
+            connection.execute(CLOSED.format(tables=", ".join(f"'{name}'" for name in RELATIONS)))
+    with _locked(connection):
         if applied or _policies(connection) != policies:
             run_file(connection, resources.files(__package__).joinpath(f"policies/{policies}.sql").read_text("utf-8"))
     return applied
+
+
+@contextmanager
+def _locked(connection: Connection) -> Iterator[None]:
+    """Run the block in a transaction, while no other process migrates."""
+    with connection.transaction():
+        if version(connection) == 0:
+            connection.execute(FIRST_LOCK)
+            connection.execute(VERSIONS)
+        connection.execute(LOCK)
+        yield
 
 
 def run_file(connection: Connection, sql: str) -> None:

@@ -62,8 +62,11 @@ def put_user(connection: Connection, user: Mapping[str, Any]) -> int:
 
 
 def lock(connection: Connection, user: UUID) -> None:
-    """Make other loads of the same user wait until the transaction ends."""
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"echostats {user}",))
+    """Make other loads of the same user wait until the transaction ends.
+
+    The lock is one that no login can take. Applications may still write rows that refer to the user.
+    """
+    connection.execute("SELECT FROM users WHERE id = %s FOR NO KEY UPDATE", (user,))
 
 
 def copy_rows(

@@ -11,6 +11,8 @@ from bson import ObjectId
 from echostats_pipeline.accounts.consent import move_days
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.definitions import build_definitions
+from echostats_pipeline.errors import WarehouseError
+from echostats_pipeline.marts.warehouse.audit import loaded_users
 from echostats_pipeline.marts.warehouse.build import PARTS, Warehouse, waiting_users
 from echostats_pipeline.marts.warehouse.statistics import in_core, in_warehouse
 from echostats_pipeline.model.users import User
@@ -192,6 +194,24 @@ def test_a_removed_user_is_deleted_by_the_next_look(installed: Installed) -> Non
     installed.wanted()
     assert installed.warehouse.rows("SELECT user_key FROM users") == [(bob.partition_key,)]
     assert installed.warehouse.rows("SELECT count(DISTINCT user_id) FROM plays") == [(1,)]
+
+
+def test_a_core_that_does_not_know_the_users_deletes_nobody(installed: Installed) -> None:
+    """As when the address of the warehouse is set for the demo, or before a backup of the core is restored."""
+    user = synced(installed)
+    installed.update(user)
+    before = installed.content()
+    stored = installed.store.db["users"].find_one_and_delete({}) or {}
+    settings = installed.pipeline.installation.settings
+    knows_none = pytest.raises(WarehouseError, match="has 1 users, and this installation knows none of them")
+    with knows_none as refused, Warehouse.opened(installed.store, settings, NOW):
+        pass
+    assert refused.value.permanent
+    with Warehouse.looked_at(installed.store, settings, NOW) as seen:
+        assert [(each.user_key, each.known) for each in loaded_users(seen)] == [(user.partition_key, False)]
+    installed.store.db["users"].insert_one(stored)
+    installed.update(user)
+    assert installed.content() == before
 
 
 def test_the_checks_see_what_is_missing(installed: Installed) -> None:

@@ -13,6 +13,8 @@ import psycopg
 import pytest
 
 from echostats_pipeline.marts.warehouse.access import grant
+from echostats_pipeline.marts.warehouse.connection import connected
+from echostats_pipeline.marts.warehouse.loading import close_partition
 from echostats_pipeline_tests.marts.warehouse.conftest import TestedWarehouse, hourly, person
 from echostats_pipeline_tests.postgres_server import PASSWORD, PostgresServer
 
@@ -103,9 +105,11 @@ def million(postgres: PostgresServer, template: str) -> Iterator[TestedWarehouse
         f"INSERT INTO track_genres SELECT '{user}', 't' || n, 'g' || n % 50 FROM generate_series(0, 39999) n",
         "CREATE ROLE echostats_million LOGIN IN ROLE echostats_reader",
         f"INSERT INTO logins VALUES ('echostats_million', '{user}')",
-        "ANALYZE",
     ):
         big.rows(sql)
+    with connected(postgres.url(big.name)) as connection:
+        close_partition(connection, partition)
+    big.rows("ANALYZE")
     yield big
     postgres.drop(big.name)
     postgres.execute("DROP ROLE IF EXISTS echostats_million")

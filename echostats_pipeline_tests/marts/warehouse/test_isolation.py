@@ -1,7 +1,9 @@
 """A login of one user sees no row of another one, however it asks. The names of another user's rows are canaries."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from uuid import UUID
 
 import psycopg
@@ -12,6 +14,7 @@ from echostats_pipeline.marts.warehouse import loading
 from echostats_pipeline.marts.warehouse.access import Login, grant, revoke, role_name
 from echostats_pipeline.marts.warehouse.connection import connected
 from echostats_pipeline.marts.warehouse.migrations import migrate
+from echostats_pipeline.marts.warehouse.removal import known_users, remove_user
 from echostats_pipeline_tests.marts.warehouse.conftest import (
     BEGIN,
     TestedWarehouse,
@@ -190,6 +193,7 @@ def test_functions_run_after_the_policy_and_with_the_rights_of_the_login(shared:
     shared.warehouse.rows(
         "CREATE FUNCTION of_owner() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.plays'"
     )
+    shared.warehouse.rows(f"GRANT TEMPORARY ON DATABASE {shared.warehouse.name} TO PUBLIC")
     told: list[str] = []
     with shared.session() as session:
         session.add_notice_handler(lambda notice: told.append(str(notice.message_primary)))
@@ -239,6 +243,112 @@ def test_plans_show_no_value_of_others(shared: Shared) -> None:
         assert "actual rows=7" not in str(plan)
 
 
+def test_estimates_do_not_tell_what_others_hear(shared: Shared, loaded: Callable[..., UUID]) -> None:
+    """Whatever a login asks for, the planner expects the same number of rows of a loved song and of an unheard one."""
+    bob = loaded(BOB, played(*((BEGIN + timedelta(hours=n), "loved" if n % 9 else f"s{n}") for n in range(3000))))
+    for sql in (
+        f"UPDATE tracks SET name = 'loved', artist_id = 'loved' WHERE user_id = '{bob}' AND track_id LIKE 's%'",
+        f"INSERT INTO track_genres SELECT '{bob}', 't' || n, 'loved' FROM generate_series(1, 500) n",
+        "ANALYZE",
+    ):
+        shared.warehouse.rows(sql)
+    assert shared.warehouse.rows("SELECT tablename, attname FROM pg_stats WHERE schemaname = 'public'") == []
+    asked = [
+        ("plays", "track_id", "loved", "never"),
+        ("plays", "local_date", BEGIN.date(), date(1999, 1, 1)),
+        ("plays", "local_hour", 8, 77),
+        ("days", "local_date", BEGIN.date(), date(1999, 1, 1)),
+        ("tracks", "name", "loved", "never"),
+        ("tracks", "artist_id", "loved", "never"),
+        ("track_genres", "genre", "loved", "never"),
+    ]
+    with shared.session() as session:
+
+        def expected(table: str, user: UUID, more: str = "") -> list[str]:
+            plan = session.execute(f"EXPLAIN SELECT 1 FROM {table} WHERE user_id = '{user}'{more}".encode()).fetchall()
+            return re.findall(r"\(cost=.*?\)", str(plan))
+
+        for table, column, *values in asked:
+            heard, unheard = (expected(table, bob, f" AND {column} = '{value}'") for value in values)
+            assert heard == unheard != [], (table, column)
+        for table in ("tracks", "days", "track_genres"):
+            assert expected(table, bob) == expected(table, UUID(int=99)) != [], table
+
+
+def test_a_login_that_has_made_something_is_dropped_with_it(shared: Shared) -> None:
+    with shared.session() as session:
+        session.execute("SET default_transaction_read_only = off")
+        session.execute("SELECT lo_create(0)")
+        session.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
+    with shared.warehouse.opened() as connection:
+        assert revoke(connection, ANN) == (shared.login.role, True)
+    assert shared.warehouse.rows(f"SELECT FROM pg_roles WHERE rolname = '{shared.login.role}'") == []
+    assert shared.warehouse.rows("SELECT FROM pg_largeobject_metadata") == []
+
+
+def test_a_login_that_owns_something_elsewhere_lets_nobody_in_any_more(shared: Shared) -> None:
+    """The rows of a removed user go in any case, and nobody else is held up."""
+    role, server = shared.login.role, shared.warehouse.server
+    server.execute(f"CREATE SCHEMA theirs AUTHORIZATION {role}")
+    try:
+        with shared.session() as session, shared.warehouse.opened() as connection:
+            remove_user(connection, shared.ann)
+            with pytest.raises(psycopg.OperationalError, match="terminat"):
+                session.execute("SELECT 1")
+        assert shared.warehouse.rows("SELECT user_id FROM logins") == [(shared.bob,)]
+        assert shared.warehouse.rows(f"SELECT rolcanlogin FROM pg_roles WHERE rolname = '{role}'") == [(False,)]
+        with shared.warehouse.as_role(role) as after, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            after.execute("SELECT count(*) FROM plays")
+    finally:
+        server.execute(f"DROP OWNED BY {role}")
+
+
+def test_a_copy_of_the_database_leaves_the_login_of_the_original_alone(shared: Shared) -> None:
+    copy = TestedWarehouse(shared.warehouse.server, shared.warehouse.server.create(shared.warehouse.name))
+    try:
+        with copy.opened() as connection:
+            with pytest.raises(WarehouseError, match="perhaps for another database"):
+                grant(connection, ANN)
+            assert revoke(connection, ANN) == (shared.login.role, True)
+            remove_user(connection, shared.bob)
+    finally:
+        shared.warehouse.server.drop(copy.name)
+    with shared.session() as session:
+        assert session.execute("SELECT count(*) FROM plays").fetchone() == (30,)
+
+
+def test_readers_do_not_hold_up_removals_and_migrations(shared: Shared) -> None:
+    """A login that leaves a transaction open, and takes every lock that a role may take."""
+    with shared.session() as session, shared.warehouse.opened() as connection:
+        for key in ("echostats warehouse", f"echostats {shared.bob}", f"echostats {shared.ann}"):
+            session.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (key,))
+        session.execute("BEGIN")
+        session.execute("SELECT count(*) FROM plays")
+        connection.execute("SET lock_timeout = '2s'")
+        remove_user(connection, shared.bob)
+        assert shared.warehouse.rows(f"SELECT FROM plays WHERE user_id = '{shared.bob}'") == []
+        assert known_users(connection) == {shared.ann, shared.bob}, "an empty partition is left"
+        session.execute("COMMIT")
+        remove_user(connection, shared.bob)
+        assert known_users(connection) == {shared.ann}
+        connection.execute("DELETE FROM schema_migrations WHERE version = 5")
+        assert migrate(connection) == ["0005_no_statistics.sql"]
+
+
+def test_a_swap_ends_transactions_of_logins_in_which_nothing_happens(
+    shared: Shared, loaded: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "SWAP_PATIENCE", "100ms")
+    session = shared.session()
+    session.execute("BEGIN")
+    session.execute("SELECT count(*) FROM plays")
+    loaded(ANN, hourly(7))
+    assert shared.warehouse.rows(f"SELECT count(*) FROM plays WHERE user_id = '{shared.ann}'") == [(7,)]
+    with pytest.raises(psycopg.OperationalError, match="terminat"):
+        session.execute("SELECT 1")
+    session.close()
+
+
 def test_without_a_setting_an_application_sees_nothing_and_with_one_that_user_alone(shared: Shared) -> None:
     with shared.warehouse.as_role(APPLICATION) as session:
         assert session.execute("SELECT count(*) FROM plays").fetchone() == (0,)
@@ -256,7 +366,7 @@ def test_without_a_setting_an_application_sees_nothing_and_with_one_that_user_al
         assert session.execute("SELECT count(*) FROM playlists").fetchone() == (0,)
 
 
-def test_supabase_lets_an_account_see_its_own_rows(shared: Shared) -> None:
+def test_supabase_lets_an_account_see_its_own_rows(shared: Shared, loaded: Callable[..., UUID]) -> None:
     """With the function and the roles of Supabase, which grants all on new tables by itself."""
     server, name = shared.warehouse.server, shared.warehouse.name
     for role in ("anon", "authenticated"):
@@ -268,14 +378,20 @@ def test_supabase_lets_an_account_see_its_own_rows(shared: Shared) -> None:
         "CREATE SCHEMA auth",
         "GRANT USAGE ON SCHEMA auth TO PUBLIC",
         AUTH_UID,
-        "GRANT ALL ON ALL TABLES IN SCHEMA public TO anon, authenticated",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE loader GRANT ALL ON TABLES TO anon, authenticated",
     ):
         server.execute(sql, name)
     with connected(shared.warehouse.url) as connection:
-        # As Supabase's own role does, which owns all tables; here another role has granted.
-        server.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM anon, authenticated", name)
+        connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO anon, authenticated")
+        connection.execute("DELETE FROM schema_migrations WHERE version = 5")
         migrate(connection, "supabase")
         migrate(connection, "supabase")
+    loaded(ANN, hourly(30, tracks=("own",)))  # into a new partition
+    granted = shared.warehouse.rows(
+        "SELECT DISTINCT privilege_type FROM information_schema.role_table_grants WHERE grantee = 'anon' OR "
+        "grantee = 'authenticated' AND (table_name LIKE 'plays%' OR table_name IN ('loads', 'logins'))"
+    )
+    assert granted == [("SELECT",)]
     with shared.warehouse.as_role("authenticated") as session:
         assert session.execute("SELECT count(*) FROM plays").fetchone() == (0,)
         session.execute(f"SET request.jwt.claim.sub = '{shared.ann}'".encode())
@@ -303,9 +419,12 @@ def test_a_login_is_made_renewed_and_taken_back(shared: Shared) -> None:
     with psycopg.connect(again.url, autocommit=True) as session:
         assert session.execute("SELECT count(*) FROM plays").fetchone() == (30,)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            session.execute("SELECT lo_create(0)")
+        session.execute("SET default_transaction_read_only = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="temporary"):
             session.execute("CREATE TEMPORARY TABLE mine ()")
         with shared.warehouse.opened() as connection:
-            assert revoke(connection, ANN) == again.role
+            assert revoke(connection, ANN) == (again.role, True)
             with pytest.raises(NotFoundError, match="has no login"):
                 revoke(connection, ANN)
         with pytest.raises(psycopg.Error):
@@ -315,7 +434,7 @@ def test_a_login_is_made_renewed_and_taken_back(shared: Shared) -> None:
 
 def test_a_removed_user_has_no_login_any_more(shared: Shared) -> None:
     with shared.warehouse.opened() as connection:
-        loading.remove_users(connection, [shared.ann])
+        remove_user(connection, shared.ann)
     assert shared.warehouse.rows("SELECT user_id FROM logins") == [(shared.bob,)]
     with pytest.raises(psycopg.OperationalError):
         shared.session()

@@ -13,6 +13,7 @@ from echostats_pipeline.errors import WarehouseError
 from echostats_pipeline.marts.warehouse import loading, upserts
 from echostats_pipeline.marts.warehouse.connection import connected
 from echostats_pipeline.marts.warehouse.profile import user_row
+from echostats_pipeline.marts.warehouse.removal import known_users, remove_user
 from echostats_pipeline_tests.marts.warehouse.conftest import (
     BEGIN,
     TestedWarehouse,
@@ -180,9 +181,9 @@ def test_a_removed_user_leaves_no_row_in_any_table(warehouse: TestedWarehouse, l
     gone, kept = loaded(ann, hourly(30)), loaded(bob, hourly(20))
     with warehouse.opened() as connection:
         connection.execute("INSERT INTO playlists (user_id, name) VALUES (%s, 'mine')", (gone,))
-        assert loading.known_users(connection) == {gone, kept}
-        assert loading.remove_users(connection, [gone]) == 1
-        assert loading.known_users(connection) == {kept}
+        assert known_users(connection) == {gone, kept}
+        remove_user(connection, gone)
+        assert known_users(connection) == {kept}
     tables = warehouse.rows(
         "SELECT table_name, column_name FROM information_schema.columns "
         "WHERE table_schema = 'public' AND udt_name = 'uuid' AND table_name NOT LIKE 'plays\\_%'"

@@ -5,6 +5,10 @@ DECLARE
     name TEXT;
     owner_column TEXT;
 BEGIN
+    IF EXISTS (SELECT FROM pg_namespace WHERE nspname = 'auth') AND NOT has_schema_privilege('auth', 'USAGE') THEN
+        RAISE EXCEPTION 'The user % may not use the schema auth. As its owner: GRANT USAGE ON SCHEMA auth TO %',
+            current_user, current_user;
+    END IF;
     IF to_regprocedure('auth.uid()') IS NULL OR NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'authenticated') THEN
         RAISE EXCEPTION 'This is no database of Supabase: it has no function auth.uid() and role authenticated.';
     END IF;
