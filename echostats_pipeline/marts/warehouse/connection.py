@@ -46,11 +46,6 @@ _UNREACHABLE = (
 )
 """What a refused connection says, what that means, and whether a person has to act."""
 _FAILED = {
-    "42501": (
-        "the user in ECHOSTATS_POSTGRES may not do that. It must own the tables, create tables in the schema and "  # noqa: ISC004
-        "temporary tables, and have CREATEROLE.",
-        True,
-    ),
     "53100": ("its disk is full.", False),
     "53200": ("it is out of memory.", False),
     "55P03": ("another session holds a table for too long. Look for long queries in pg_stat_activity.", False),
@@ -60,6 +55,16 @@ _FAILED = {
     "57014": ("the statement took longer than statement_timeout allows.", False),
 }  # fmt: skip
 """What a failed statement means by SQLSTATE, and whether a person has to act."""
+
+
+_RIGHTS = (
+    (r"(create|alter|drop|grant|revoke) role", "it needs CREATEROLE for the logins: ALTER ROLE ... CREATEROLE."),
+    (r"set role", "it is no member of that role, which another owner has made: GRANT the role to it."),
+    (r"must be owner", "it must own the tables."),
+    (r"for schema", "it needs CREATE and USAGE on the schema."),
+    (r"temporary tables", "it needs TEMPORARY on the database."),
+)
+"""What a refusal says (SQLSTATE 42501), and which right is missing."""
 
 
 class Connection(Protocol):
@@ -157,6 +162,13 @@ def explained(error: Exception, where: str) -> WarehouseError:
     """
     state = getattr(error, "sqlstate", None)
     said = str(getattr(getattr(error, "diag", None), "message_primary", None) or str(error).split("\n")[0])
+    if state == "42501":
+        needs = (right for pattern, right in _RIGHTS if re.search(pattern, said))
+        right = next(needs, "it must own the tables, and may create tables and roles.")
+        return WarehouseError(
+            f"PostgreSQL at {where} failed: the user in ECHOSTATS_POSTGRES lacks a right; {right} It said: {said}",
+            permanent=True,
+        )
     if state in _FAILED:
         meaning, permanent = _FAILED[state]
         return WarehouseError(f"PostgreSQL at {where} failed: {meaning} It said: {said}", permanent=permanent)

@@ -21,14 +21,18 @@ COMMENT ON COLUMN schema_migrations.version IS 'Number of the file.';
 COMMENT ON COLUMN schema_migrations.name IS 'Name of the file.';
 COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied.';
 """
+VIEWS = frozenset({"listening", "first_plays"})
 RELATIONS = (
     *("users", "playlists", "user_preferences", "plays", "days", "sessions", "tracks", "artists", "track_artists"),
     *("albums", "genres", "track_genres", "snapshots", "gaps", "loads", "logins", "schema_migrations"),
-    *("listening", "first_plays"),
+    *VIEWS,
 )
 """All tables and views."""
-OURS = ("users", "playlists", "plays", "tracks", "sessions")
-"""Tables whose names another application may use."""
+MISSING = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL"
+IS_OURS = (
+    "SELECT obj_description(to_regclass('schema_migrations'), 'pg_class') LIKE 'The migrations that were applied%'"
+)
+"""Whether there is the table of versions, and not the one of the same name that other tools make."""
 LOCK = "LOCK TABLE schema_migrations IN SHARE ROW EXCLUSIVE MODE"
 """Which no login can take: it may only read the table."""
 FIRST_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('echostats warehouse', 0))"
@@ -83,7 +87,7 @@ def newest() -> int:
 
 def version(connection: Connection) -> int:
     """The version of the tables in the database; 0 if there are none."""
-    if _value(connection, "SELECT to_regclass('schema_migrations') IS NULL"):
+    if not _value(connection, IS_OURS):
         return 0
     return int(_value(connection, "SELECT coalesce(max(version), 0) FROM schema_migrations"))
 
@@ -91,6 +95,8 @@ def version(connection: Connection) -> int:
 def migrate(connection: Connection, policies: str = "logins") -> list[str]:
     """Apply the migrations that are missing, each in a transaction of its own; return their names.
 
+    If a table or view is gone, all migrations are applied again. After the loss of a table, all users are loaded again
+    at their next update.
     Processes that do this at the same moment wait for each other.
 
     Args:
@@ -107,21 +113,23 @@ def migrate(connection: Connection, policies: str = "logins") -> list[str]:
             f"The tables of the warehouse have version {have}; this version of echostats knows {newest()}. Upgrade it.",
             permanent=True,
         )
-    if have == newest() and _policies(connection) == policies:
+    torn = _missing(connection) if have else set()
+    if have == newest() and not torn and _policies(connection) == policies:
         return []
     if have == 0:
         _refuse_other_tables(connection)
     for migration in migrations():
-        if migration.version <= have:
-            continue
         with _locked(connection):
-            if migration.version <= version(connection):
+            if not torn and migration.version <= version(connection):
                 continue
             run_file(connection, migration.sql)
             connection.execute(
-                "INSERT INTO schema_migrations (version, name) VALUES (%s, %s)", (migration.version, migration.name)
+                "INSERT INTO schema_migrations (version, name) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (migration.version, migration.name),
             )
             applied.append(migration.name)
+    if torn - VIEWS:
+        connection.execute("UPDATE loads SET load_id = '', tracks_digest = NULL")
     if applied:
         with _locked(connection):
             connection.execute(CLOSED.format(tables=", ".join(f"'{name}'" for name in RELATIONS)))
@@ -157,18 +165,23 @@ def _policies(connection: Connection) -> str:
 
 
 def _refuse_other_tables(connection: Connection) -> None:
-    """Refuse a database in which another application has tables of the same names.
+    """Refuse a database in which another application has tables or views of the same names.
 
     Raises:
-        WarehouseError: there is such a table.
+        WarehouseError: there is one.
     """
-    taken = [name for name in OURS if not _value(connection, "SELECT to_regclass(%s) IS NULL", name)]
-    if taken:
+    taken = sorted({*RELATIONS} - _missing(connection))
+    if taken and version(connection) == 0:  # or else another process has made the first tables meanwhile
         raise WarehouseError(
             f"The database has a table {taken[0]!r} already, which echostats has not made. Give the warehouse a "
             "database of its own, or a schema: ?options=-csearch_path%3Dechostats at the end of ECHOSTATS_POSTGRES.",
             permanent=True,
         )
+
+
+def _missing(connection: Connection) -> set[str]:
+    """The tables and views that there are not."""
+    return {row[0] for row in connection.execute(MISSING, ([*RELATIONS],))}
 
 
 def _value(connection: Connection, sql: str, *values: Any) -> Any:

@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from echostats_pipeline.cli.main import echostats
-from echostats_pipeline.errors import EchostatsError, NotFoundError, SettingsError, WarehouseError
+from echostats_pipeline.errors import NotFoundError, SettingsError, WarehouseError
 from echostats_pipeline.marts.warehouse import connection as connections
 from echostats_pipeline.marts.warehouse.connection import connected
+from echostats_pipeline.marts.warehouse.migrations import migrate, newest
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline_tests.marts.warehouse.conftest import TestedWarehouse
 from echostats_pipeline_tests.marts.warehouse.test_build import Installed, installed, synced
@@ -148,13 +149,58 @@ def test_a_failed_connection_is_told_by_its_cause(
     assert "canary" not in str(failed.value)
 
 
-def test_a_database_of_another_application_is_refused(warehouse: TestedWarehouse, installed: Installed) -> None:
-    name = warehouse.server.create()
-    warehouse.server.execute("CREATE TABLE users (name text)", name)
-    result = run(installed, "warehouse", "status", ECHOSTATS_POSTGRES=warehouse.server.url(name, "loader"))
-    warehouse.server.drop(name)
-    assert isinstance(result.exception, EchostatsError)
-    assert "table 'users' already" in str(result.exception)
+@pytest.mark.parametrize(
+    ("theirs", "name"),
+    [
+        ("CREATE TABLE users (name text)", "users"),
+        ("CREATE VIEW listening AS SELECT 1 AS one", "listening"),
+        ("CREATE TABLE schema_migrations (version bigint, dirty boolean)", "schema_migrations"),
+    ],
+)
+def test_a_database_of_another_application_is_refused(warehouse: TestedWarehouse, theirs: str, name: str) -> None:
+    """Also with the table of versions that other tools make. Nothing is created."""
+    database = warehouse.server.create()
+    warehouse.server.execute(theirs, database)
+    with (
+        pytest.raises(WarehouseError, match=f"table '{name}' already"),
+        connected(warehouse.server.url(database, "loader")) as connection,
+    ):
+        migrate(connection)
+    made = warehouse.server.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 2200 AND relkind <> 'i'", database
+    )
+    warehouse.server.drop(database)
+    assert made == [(name,)]
+
+
+def test_tables_that_are_gone_are_made_again(warehouse: TestedWarehouse) -> None:
+    warehouse.rows("INSERT INTO loads VALUES (gen_random_uuid(), 1, 'UTC', 0, 'last', now(), 'digest', now())")
+    warehouse.rows("DROP TABLE days CASCADE")
+    with warehouse.opened() as connection:
+        assert len(migrate(connection)) == newest()
+        assert migrate(connection) == []
+    assert warehouse.rows("SELECT load_id, tracks_digest FROM loads") == [("", None)]
+    with warehouse.as_role("echostats_application") as session:
+        assert session.execute("SELECT count(*) FROM days").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("before", "sql", "needs"),
+    [
+        ("ALTER ROLE loader NOCREATEROLE", "CREATE ROLE somebody", "needs CREATEROLE"),
+        ("CREATE TABLE other (a int)", "ALTER TABLE other ADD b int", "must own the tables"),
+        ("CREATE SCHEMA theirs", "CREATE TABLE theirs.mine (a int)", "CREATE and USAGE on the schema"),
+    ],
+)
+def test_a_missing_right_is_named(warehouse: TestedWarehouse, before: str, sql: str, needs: str) -> None:
+    warehouse.rows(before)
+    try:
+        with pytest.raises(WarehouseError) as failed, warehouse.opened() as connection:
+            connection.execute(sql)
+    finally:
+        warehouse.rows("ALTER ROLE loader CREATEROLE")
+    assert needs in str(failed.value)
+    assert failed.value.permanent
 
 
 def test_doctor_says_that_the_server_does_not_answer(installed: Installed) -> None:

@@ -12,6 +12,7 @@ BEGIN
         was_supabase := true;
     END LOOP;
     IF was_supabase THEN
+        DROP POLICY IF EXISTS own_playlists_of_account ON playlists;
         REVOKE ALL ON listening, first_plays FROM authenticated;
     END IF;
 END

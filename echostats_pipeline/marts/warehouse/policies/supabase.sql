@@ -20,6 +20,13 @@ BEGIN
         EXECUTE format('CREATE POLICY own_rows_of_account ON %I TO authenticated USING (%I = (SELECT auth.uid())) '
             'WITH CHECK (%I = (SELECT auth.uid()))', name, owner_column, owner_column);
     END LOOP;
+    -- Of playlists, people change only those that applications have added.
+    DROP POLICY own_rows_of_account ON playlists;
+    CREATE POLICY own_rows_of_account ON playlists FOR SELECT TO authenticated USING (user_id = (SELECT auth.uid()));
+    DROP POLICY IF EXISTS own_playlists_of_account ON playlists;
+    CREATE POLICY own_playlists_of_account ON playlists TO authenticated
+        USING (user_id = (SELECT auth.uid()) AND source = 'application')
+        WITH CHECK (user_id = (SELECT auth.uid()) AND source = 'application');
     -- Supabase grants everything on new tables of some schemas by itself.
     FOR name IN
         SELECT c.relname FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
