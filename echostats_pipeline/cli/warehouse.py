@@ -29,6 +29,8 @@ from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.store import Store
 
 START = "echostats warehouse status"
+FAILED_BUILD = "run:warehouse_build:{}"
+"""The key of the incident of a user whose build has failed."""
 user_argument = click.argument("name", metavar="USER")
 
 
@@ -80,6 +82,7 @@ def rebuild(name: str | None) -> None:
         users = [store.users.find(name)] if name else store.users.all(simulated=settings.simulated)
         for user in users:
             changed = {part: opened.update(user, part, whole=True).changed for part in PARTS}
+            store.incidents.close(FAILED_BUILD.format(user.partition_key), utc_now())
             click.echo(f"{user.partition_key}: loaded {changed['plays']:,} plays.")
     if not users:
         click.echo("There are no users yet.")

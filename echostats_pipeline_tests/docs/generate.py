@@ -12,6 +12,7 @@ from echostats_pipeline_tests.docs.commands import commands
 from echostats_pipeline_tests.docs.decisions import decisions
 from echostats_pipeline_tests.docs.pages import CHECKOUT, DOCS, pages
 from echostats_pipeline_tests.docs.schema import (
+    analytics_schema,
     echostats_schema,
     echotune_schema,
     pipeline_schema,
@@ -30,6 +31,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "pipeline-schema": pipeline_schema,
     "echotune-schema": echotune_schema,
     "playlist-generator-schema": playlist_generator_schema,
+    "analytics-schema": analytics_schema,
     "commands": commands,
     "decisions": lambda: decisions(DOCS / "understand" / "decisions"),
 }

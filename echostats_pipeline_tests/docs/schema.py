@@ -8,6 +8,7 @@ import dagster as dg
 
 from echostats_pipeline.marts.echotune.database import database
 from echostats_pipeline.marts.playlist_generator.database import database as playlist_generator_database
+from echostats_pipeline.marts.spotify_analytics.database import database as analytics_database
 from echostats_pipeline.model.collections import (
     DESCENDING,
     ECHOSTATS_COLLECTIONS,
@@ -41,6 +42,11 @@ def echotune_schema() -> str:
 def playlist_generator_schema() -> str:
     """The collections of Playlist Generator's database."""
     return "\n\n".join(map(_mart_section, playlist_generator_database(Settings(home=Path())).collections))
+
+
+def analytics_schema() -> str:
+    """The collections of the database ``spotify_analytics``."""
+    return "\n\n".join(map(_mart_section, analytics_database(Settings(home=Path())).collections))
 
 
 def _mart_section(collection: Collection) -> str:

@@ -54,6 +54,7 @@ class AnalyticsMart:
     def __post_init__(self) -> None:
         self._db = self.store.db.client.get_database(self.settings.analytics_db, codec_options=AWARE)
         self._tracks: dict[str, Document] = {}
+        self._from_nothing = False
 
     def collection(self, name: str) -> Collection[Document]:
         """A collection of the database."""
@@ -74,6 +75,10 @@ class AnalyticsMart:
             marks.begin(user.user_id, PLAYS, [WHOLE] if whole else pending[PLAYS]),
             marks.begin(user.user_id, MUSIC),
         ]
+        # Else a play that has moved to another day may still be stored under its former one.
+        self._from_nothing = all(
+            self.collection(name).find_one({"user_id": user.user_id}) is None for name in (NESTED, FLAT)
+        )
         read_at: datetime = self.store.db.command("hello", codec_options=AWARE)["localTime"]
         self._tracks.clear()
         changed = (
@@ -125,7 +130,7 @@ class AnalyticsMart:
         with paused_collection():
             stored = {each["_id"]: each for each in collection.find(within)}
         changes: list[Any] = [
-            InsertOne(each) if each["_id"] not in stored else ReplaceOne({"_id": each["_id"]}, each, upsert=True)
+            InsertOne(each) if self._from_nothing else ReplaceOne({"_id": each["_id"]}, each, upsert=True)
             for each in wanted
             if stored.get(each["_id"]) != each
         ]
