@@ -131,7 +131,7 @@ def test_a_month_among_a_million_plays_is_read_by_an_index(million: TestedWareho
 
 
 @pytest.mark.scale
-@pytest.mark.skipif(find_spec("dbt") is None, reason="dbt-postgres is not installed: pip install '.[test]'")
+@pytest.mark.skipif(find_spec("dbt") is None, reason="dbt-postgres is not installed: pip install '.[dbt]'")
 def test_dbt_parses_builds_and_tests_on_the_warehouse(
     warehouse: TestedWarehouse, loaded: Callable[..., UUID], tmp_path: Path
 ) -> None:
