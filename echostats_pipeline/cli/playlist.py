@@ -18,7 +18,7 @@ from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.model.playlists import Arc, GeneratedPlaylist, Understanding
+from echostats_pipeline.model.playlists import ARCS_IN_WORDS, Arc, GeneratedPlaylist, Understanding
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.store import Store
@@ -282,7 +282,7 @@ def _show_curves(console: Console, made: GeneratedPlaylist) -> None:
     if made.smoothness is not None:
         took = f"made in {made.took_ms / 1000:.1f} s"
         console.print(
-            Text(f"Mean distance between neighbours {made.smoothness:.2f}; the energy runs {made.arc}; {took}.")
+            Text(f"Mean distance between neighbours {made.smoothness:.2f}; {ARCS_IN_WORDS[made.arc]}; {took}.")
         )
 
 

@@ -1,5 +1,6 @@
 """Playlists that this pipeline makes from words, moods and rules, and what users did with them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from bson import ObjectId
@@ -37,6 +38,15 @@ class NearMiss(Embedded):
     """0 to 100, as rapidfuzz computes it."""
     taken: bool
     """Whether the word was taken for the known one."""
+
+
+ARCS_IN_WORDS: Mapping[Arc, str] = {
+    "flat": "the energy stays about the same",
+    "rise": "the energy rises",
+    "fall": "the energy falls",
+    "peak": "the energy rises, and falls after two thirds",
+}
+"""What each arc means, as a part of a sentence."""
 
 
 class Understanding(Embedded):

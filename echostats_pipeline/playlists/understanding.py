@@ -11,7 +11,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from echostats_pipeline.model.playlists import Understanding, UnderstoodWords
+from echostats_pipeline.model.playlists import ARCS_IN_WORDS, Understanding, UnderstoodWords
 from echostats_pipeline.playlists.measures import FIRST_YEAR, LAST_YEAR, MOST_MINUTES
 from echostats_pipeline.playlists.vocabulary import BOUNDS, MOODS, Span
 from echostats_pipeline.playlists.words import KnownNames, Wish, read_text
@@ -73,8 +73,9 @@ def meaning(wish: Wish) -> str:
         return fixed
     if wish.kind == "heard":
         return _HEARD[_denied_hearing(wish.value) if wish.is_denied else wish.value]
-    if wish.kind in _NAMED:
-        return f"{no}{_NAMED[wish.kind].format(wish.value, wish.number)}"
+    named = _NAMED.get(wish.kind) or _NAMED.get(f"{wish.kind} {wish.value}")
+    if named is not None:
+        return f"{no}{named.format(wish.value, wish.number)}"
     if wish.kind == "years":
         return f"{no}released {_years(*wish.ranges['year'])}"
     if wish.kind == "song_minutes":
@@ -101,7 +102,7 @@ _FIXED = {
     ("language", True): "no effect: languages are not known",
 }
 _NAMED = {
-    "arc": "energy runs {0}",
+    **{f"arc {arc}": words for arc, words in ARCS_IN_WORDS.items()},
     "minutes": "at most {1:g} minutes",
     "songs": "{1:g} songs",
     "per_artist": "at most {1:g} songs of an artist",
