@@ -254,7 +254,7 @@ def findings(store: Store, settings: Settings) -> HealthFindings:
 
 
 def left_in_warehouse(store: Store, settings: Settings) -> str:
-    """Delete what the warehouse has of removed users; return what a person must know about it, or an empty text."""
+    """Delete what the warehouse has of removed users; return a sentence about it, or nothing without one."""
     if settings.postgres is None:
         return ""
     try:
@@ -262,13 +262,11 @@ def left_in_warehouse(store: Store, settings: Settings) -> str:
             reasons, left = opened.remove_gone(), bool(opened.gone())
     except EchostatsError as error:
         reasons, left = [str(error)], True
-    if left and not reasons:
+    if not left:
+        return "Their rows in the warehouse, and their login to it, are deleted."
+    if not reasons:
         return (
             "An empty partition of theirs is left in the warehouse; `echostats up` drops it once nobody reads `plays`."
         )
     why = " ".join(reasons)
-    return (
-        f"The warehouse still has something of theirs: {why} `echostats up` deletes it as soon as it can."
-        if why
-        else ""
-    )
+    return f"The warehouse still has something of theirs: {why} `echostats up` deletes it as soon as it can."

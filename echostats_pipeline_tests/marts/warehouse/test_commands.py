@@ -59,6 +59,9 @@ def test_a_user_is_loaded_shown_queried_and_given_a_login(installed: Installed) 
     findings = {each["area"]: each for each in json.loads(run(installed, "doctor", "--json").output)["findings"]}
     assert findings["warehouse"]["level"] == "ok"
     assert findings["warehouse"]["text"] == "1 users are in the warehouse."
+    removed = said(installed, "users", "remove", user.partition_key, "--yes")
+    assert "Their rows in the warehouse, and their login to it, are deleted." in removed
+    assert json.loads(said(installed, "warehouse", "query", sql, "--json")) == [{"plays": 0}]
 
 
 @pytest.mark.parametrize(
