@@ -164,6 +164,17 @@ class EventMonth(Embedded):
     """Number of events by type."""
 
 
+class SetFeedback(Embedded):
+    """What a user had said in a set of recommendations of EchoTune's when it was last read."""
+
+    set_id: str
+    """The set."""
+    liked: list[str] = Field(default_factory=list)
+    """Tracks liked in it."""
+    disliked: list[str] = Field(default_factory=list)
+    """Tracks disliked in it."""
+
+
 class MartState(Document):
     """How far a mart has read, and what it must not forget about a user (collection ``mart_states``)."""
 
@@ -188,6 +199,10 @@ class MartState(Document):
     """Identify the last loads of the warehouse: one of them is the last that PostgreSQL has."""
     dismissals_read_at: UtcDatetime | None = None
     """When dismissed recommendations were last read, by the database's clock."""
+    dismissals_read: list[str] = Field(default_factory=list)
+    """Ids of the events that were read then and that the next update finds again."""
+    sets_read: list[SetFeedback] = Field(default_factory=list)
+    """What sets said when they were last read, so that what is said later is known to be later."""
     event_months: list[EventMonth] = Field(default_factory=list)
     """Events by month, the newest last: events expire after 90 days, this does not."""
 

@@ -23,7 +23,7 @@ from echostats_pipeline.marts.echotune.database import (
     PROFILE,
     user_object_id,
 )
-from echostats_pipeline.marts.echotune.event_reading import dismissed, months_counted
+from echostats_pipeline.marts.echotune.event_reading import LATE, dismissed, months_counted
 from echostats_pipeline.marts.echotune.events import KEPT, OF_PLAYS, click_events, play_events, playlist_events
 from echostats_pipeline.marts.echotune.plays import (
     DAY,
@@ -37,11 +37,14 @@ from echostats_pipeline.marts.echotune.reading import CoreReader
 from echostats_pipeline.marts.echotune.recommendations import (
     Feedback,
     RecommendedList,
+    last_words,
+    of_sets,
     recommendation_documents,
     superseded,
 )
 from echostats_pipeline.marts.echotune.tracks import listed_track, track_document
 from echostats_pipeline.marts.writing import SOURCE, SharedDocument, Update, insert, put, replace_within
+from echostats_pipeline.model.operations import MartState, SetFeedback
 from echostats_pipeline.model.statistics import AnalyticsSnapshot
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
@@ -151,18 +154,14 @@ class EchoTuneMart:
             self._update_profile(user, written)
         if whole or waiting[LIBRARY]:
             self._update_playlists(user, written)
-        feedback = Feedback(frozenset(state.liked), frozenset(state.disliked), frozenset(state.saved))
-        feedback = self._read_feedback(user, feedback, state.dismissals_read_at)
+        feedback = self._keep_feedback(user, state, read_at)
         if whole or waiting[LISTS]:
             self._update_recommendations(user, feedback, written)
         self._update_clicks(user, written)
         if whole or waiting[PROFILE]:
             state.catalog_read_at = read_at
-        state.dismissals_read_at = read_at
         events, owner = self.collection("analytics_events"), user_object_id(user_id)
         state.event_months = months_counted(events, owner, state.event_months, self.now)
-        for name in ("liked", "disliked", "saved"):
-            setattr(state, name, sorted(getattr(feedback, name)))
         self.store.mart_states.put(state)
         for each in begun:
             self.store.marks.finish(each)
@@ -170,16 +169,28 @@ class EchoTuneMart:
 
     def read_feedback(self, user: User) -> Feedback:
         """What a user has said about recommended tracks until now, including sets that have expired since."""
-        state = self.store.mart_states.get(user.user_id, MART, LAYOUT)
-        kept = (
-            Feedback(*(frozenset(each) for each in (state.liked, state.disliked, state.saved))) if state else Feedback()
-        )
-        return self._read_feedback(user, kept, state.dismissals_read_at if state else None)
+        state = self.store.mart_states.anew(user.user_id, MART, LAYOUT)
+        return self._keep_feedback(user, state, self.now)
 
-    def _read_feedback(self, user: User, kept: Feedback, since: datetime | None) -> Feedback:
-        owner = user_object_id(user.user_id)
-        said = self.collection("recommendations").find({"userId": owner}, {"user_feedback": 1}).sort("createdAt", 1)
-        return kept.after([dismissed(self.collection("analytics_events"), owner, since), *map(Feedback.stored, said)])
+    def _keep_feedback(self, user: User, state: MartState, read_at: datetime) -> Feedback:
+        """Read feedback, and keep it in the state: sets and events expire."""
+        owner, fields = user_object_id(user.user_id), {"user_feedback": 1, "createdAt": 1}
+        dismissals = dismissed(self.collection("analytics_events"), owner, state.dismissals_read_at)
+        sets = of_sets(
+            self.collection("recommendations").find({"userId": owner}, fields).sort("_id", 1), state.sets_read
+        )
+        new = [said for each, said in dismissals.items() if each not in state.dismissals_read]
+        feedback = last_words(Feedback.kept(state), [*new, *sets.values()])
+        for name in ("liked", "disliked", "saved"):
+            setattr(state, name, sorted(getattr(feedback, name)))
+        state.dismissals_read = [each for each, said in dismissals.items() if said.at >= read_at - LATE]
+        state.dismissals_read_at = read_at
+        state.sets_read = [
+            SetFeedback(set_id=each, liked=sorted(said.now.liked), disliked=sorted(said.now.disliked))
+            for each, said in sets.items()
+            if said.now.liked or said.now.disliked
+        ]
+        return feedback
 
     def _put_tracks(self, since: datetime | None, written: Counter[str]) -> list[str]:
         """Write the metadata of tracks that have changed since an instant; return their ids."""

@@ -8,7 +8,7 @@ from bson import ObjectId
 from pymongo.collection import Collection
 
 from echostats_pipeline.marts.echotune.events import KEPT
-from echostats_pipeline.marts.echotune.recommendations import Feedback
+from echostats_pipeline.marts.echotune.recommendations import Feedback, Said
 from echostats_pipeline.model.operations import EventMonth
 from echostats_pipeline.storage.database import Document
 
@@ -16,16 +16,25 @@ LATE = timedelta(minutes=10)
 """An application's events may come so much later than their time says."""
 
 
-def dismissed(events: Collection[Document], user: ObjectId, since: datetime | None) -> Feedback:
-    """The tracks that an application's events say a user has dismissed since an instant; a dismissal is a dislike."""
+def dismissed(events: Collection[Document], user: ObjectId, since: datetime | None) -> dict[str, Said]:
+    """What an application's events say a user has dismissed since an instant, by the id of the event as a text.
+
+    A dismissal is a dislike. Some events are found that were there before the instant: see `LATE`.
+    """
     query: Document = {
         "userId": user,
         "eventType": "recommendation.dismissed",
         "metadata.trackId": {"$type": "string"},
         **({} if since is None else {"timestamp": {"$gte": since - LATE}}),
     }
-    found = events.find(query, {"_id": 0, "metadata.trackId": 1})
-    return Feedback.stored({"user_feedback": {"disliked_tracks": [each["metadata"]["trackId"] for each in found]}})
+    found = events.find(query, {"metadata.trackId": 1, "timestamp": 1})
+    return {
+        str(each["_id"]): Said(
+            each["timestamp"], Feedback.stored({"user_feedback": {"disliked_tracks": [each["metadata"]["trackId"]]}})
+        )
+        for each in found
+        if isinstance(each.get("timestamp"), datetime)
+    }
 
 
 def months_counted(

@@ -6,7 +6,7 @@ type: where nothing fits, there is no set of this type.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
@@ -14,12 +14,14 @@ from bson import ObjectId
 from echostats_pipeline.marts.echotune.music_documents import RecommendationType
 from echostats_pipeline.marts.ids import object_id
 from echostats_pipeline.marts.writing import SOURCE, SharedDocument
+from echostats_pipeline.model.operations import MartState, SetFeedback
 
 VALID_FOR = timedelta(days=7)
 SUPERSEDED_WITHIN = timedelta(hours=23)
 """A set that is made again so soon replaces the one before: no track is recommended twice in a day. Nightly sets are a
 day apart, give or take some minutes."""
 LONGEST = 20
+NEVER = datetime.min.replace(tzinfo=UTC)
 TYPES: Mapping[str, RecommendationType] = {
     "collaborative": "collaborative",
     "content_based": "content_based",
@@ -138,14 +140,16 @@ class Feedback:
     disliked: frozenset[str] = frozenset()
     saved: frozenset[str] = frozenset()
 
-    def after(self, newer: Iterable["Feedback"]) -> "Feedback":
-        """This feedback followed by newer ones, oldest first: the last word about a track counts."""
-        liked, disliked, saved = set(self.liked), set(self.disliked), set(self.saved)
-        for each in newer:
-            liked = (liked - each.disliked) | (each.liked - each.disliked)
-            disliked = (disliked - each.liked) | each.disliked
-            saved |= each.saved
-        return Feedback(frozenset(liked), frozenset(disliked), frozenset(saved))
+    def after(self, said: "Said") -> "Feedback":
+        """This feedback followed by what was said in one place since: the last word about a track counts."""
+        before, now = said.before, said.now
+        disliked = now.disliked - before.disliked
+        liked = now.liked - before.liked - disliked
+        return Feedback(
+            (self.liked - (before.liked - now.liked) - disliked) | liked,
+            (self.disliked - (before.disliked - now.disliked) - liked) | disliked,
+            (self.saved - (before.saved - now.saved)) | now.saved,
+        )
 
     @classmethod
     def stored(cls, document: Mapping[str, Any]) -> "Feedback":
@@ -159,6 +163,45 @@ class Feedback:
             return frozenset(each.removeprefix("spotify:track:") for each in texts)
 
         return cls(ids("liked"), ids("disliked"), ids("saved"))
+
+    @classmethod
+    def kept(cls, state: MartState) -> "Feedback":
+        """The feedback that was kept of a user when documents were last read."""
+        return cls(frozenset(state.liked), frozenset(state.disliked), frozenset(state.saved))
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a set or an event says about tracks, and what it said when it was last read.
+
+    Attributes:
+        at: When the set was made, or the event happened. What is new in a set was said later than this, and a user who
+            dismisses a track says nothing more about it in the same set.
+    """
+
+    at: datetime
+    now: Feedback
+    before: Feedback = Feedback()
+
+
+def of_sets(sets: Iterable[Mapping[str, Any]], read: Iterable[SetFeedback]) -> dict[str, Said]:
+    """What sets say now and said when they were last read, by the id of the set as a text."""
+    before = {each.set_id: Feedback(frozenset(each.liked), frozenset(each.disliked)) for each in read}
+    return {
+        str(each["_id"]): Said(
+            each["createdAt"] if isinstance(each.get("createdAt"), datetime) else NEVER,
+            Feedback.stored(each),
+            before.get(str(each["_id"]), Feedback()),
+        )
+        for each in sets
+    }
+
+
+def last_words(kept: Feedback, said: Iterable[Said]) -> Feedback:
+    """The feedback of a user from what was kept of it, and what sets and events say now."""
+    for each in sorted(said, key=lambda one: one.at):
+        kept = kept.after(each)
+    return kept
 
 
 def recommendation_documents(

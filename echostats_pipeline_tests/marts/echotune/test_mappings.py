@@ -12,9 +12,13 @@ from echostats_pipeline.marts.echotune.plays import KNOWN_SCHEMA, LISTENED_SCHEM
 from echostats_pipeline.marts.echotune.recommendations import (
     Feedback,
     RecommendedList,
+    Said,
+    last_words,
+    of_sets,
     recommendation_documents,
 )
 from echostats_pipeline.marts.echotune.tracks import audio_features, release_year, track_document
+from echostats_pipeline.model.operations import SetFeedback
 from echostats_pipeline.transforms.statistics.plays import UTC_MS
 
 NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
@@ -175,8 +179,30 @@ def test_a_baseline_says_so_in_every_track() -> None:
 
 def test_the_last_word_about_a_track_counts_and_other_values_are_ignored() -> None:
     said = [{"liked_tracks": ["a"], "disliked_tracks": ["b"]}, {"liked_tracks": ["b"], "saved_tracks": [7, None]}, 5]
-    feedback = Feedback(disliked=frozenset("a")).after(Feedback.stored({"user_feedback": each}) for each in said)
+    sets = [{"_id": place, "createdAt": NOW, "user_feedback": each} for place, each in enumerate(said)]
+    feedback = last_words(Feedback(disliked=frozenset("a")), of_sets(sets, []).values())
     assert (feedback.liked, feedback.disliked, feedback.saved) == ({"a", "b"}, frozenset(), frozenset())
+
+
+def test_a_like_before_a_dismissal_is_not_the_last_word_and_a_later_one_is() -> None:
+    """A set does not say when a track was liked: only that it was after the last time it was read."""
+    dismissal = Said(NOW, Feedback(disliked=frozenset("a")))
+
+    def after_reading(liked: list[str], made_at: datetime) -> Feedback:
+        now = {"_id": 1, "createdAt": made_at, "user_feedback": {"liked_tracks": ["a"]}}
+        read = SetFeedback(set_id="1", liked=liked)
+        return last_words(Feedback(frozenset(liked)), [dismissal, *of_sets([now], [read]).values()])
+
+    assert after_reading(["a"], NOW - timedelta(days=1)).disliked == {"a"}
+    assert after_reading([], NOW - timedelta(days=1)).disliked == {"a"}, "both are new: a dismissal ends a set's say"
+    assert after_reading([], NOW + timedelta(hours=1)).liked == {"a"}
+
+
+def test_what_a_user_takes_back_counts_no_longer() -> None:
+    read = [SetFeedback(set_id="1", liked=["a", "b"], disliked=["c"])]
+    now = {"_id": 1, "createdAt": NOW, "user_feedback": {"liked_tracks": ["a", "c"], "disliked_tracks": ["c"]}}
+    feedback = last_words(Feedback(frozenset("ab"), frozenset("c")), of_sets([now], read).values())
+    assert (feedback.liked, feedback.disliked) == ({"a", "c"}, frozenset())
 
 
 @pytest.mark.parametrize(
