@@ -253,7 +253,7 @@ class ModelEvaluation(Document):
     upper: float = 0.0
     """Upper end of the 95 % confidence interval of the difference."""
     coverage_required: float = 0.0
-    """Least coverage of the model."""
+    """Least coverage of the model: five times that of the best baseline, or less where so few users cannot reach it."""
     passed: bool
     """Whether the model may be activated: `lower` is above 0 and its coverage suffices."""
     served: Scorer

@@ -29,10 +29,10 @@ from echostats_pipeline.recommender.scoring import (
     Profile,
     Shared,
     Songs,
-    candidates_to_discover,
     candidates_to_rediscover,
     ranked,
     score,
+    unheard,
 )
 
 TEST_DAYS, TEST_SHARE = 28, 0.2
@@ -44,8 +44,8 @@ ENOUGH_USERS = 30
 LEAST_UNITS = 5
 """With fewer users or sessions, nothing can be concluded."""
 COVERAGE_FACTOR, COVERAGE_SHARE = 5.0, 0.5
-"""A model must cover five times the songs that the best baseline covers; or half of what lists of this many users can
-cover at all, where that is less: the lists of a few users cannot differ so much."""
+"""A model must cover five times the songs that the best baseline covers. Where lists of so few users cannot cover so
+many, it must cover half of what they can, and no fewer than the baseline."""
 MOST_USERS = 500
 """Users judged at most, evenly chosen. More would not change the verdict, and cost time."""
 
@@ -162,11 +162,11 @@ def trials(listening: Listening, songs: Songs, libraries: Mapping[str, Library],
         heard_later = np.array(sorted({song for each in later[user] for song in each}), dtype=np.int64)
         unseen.append(float((profile.counts[heard_later] == 0).mean()))
         candidates: dict[Task, Flags] = {
-            "discover": songs.is_listable & candidates_to_discover(profile, (profile.others > 0) | saved, saved),
+            "discover": songs.is_listable & unheard(profile) & ((profile.others > 0) | saved),
             "rediscover": candidates_to_rediscover(profile),
         }
         for task, among in candidates.items():
-            wanted = (profile.counts == 0) & (profile.skips == 0) if task == "discover" else among
+            wanted = unheard(profile) if task == "discover" else among
             of_sessions = [frozenset(song for song in each if wanted[song]) for each in later[user]]
             targets = frozenset(song for each in of_sessions for song in each)
             if not targets:
@@ -234,14 +234,14 @@ def _verdict(
     differences = after.differences(model, baseline, unit)
     low, high = metrics.bootstrap_bounds(differences)
     possible = min(1.0, metrics.AT * len(after.relevant) / max(listening.size, 1))
-    required = min(COVERAGE_FACTOR * by_name[baseline].coverage, COVERAGE_SHARE * possible)
+    required, in_place = coverage_required(by_name[baseline].coverage, possible)
     covers = by_name[model].coverage >= required
     passed = low > 0 and covers and len(differences) >= LEAST_UNITS
     difference = float(np.mean(differences))
     over = f"over {len(differences)} {unit}, NDCG@20 differs by {difference:+.3f}"
     by = f"{over}, with 95 % confidence by {low:+.3f} to {high:+.3f}"
     if passed:
-        why = f"{model} is better than the best baseline, {baseline}, so it is active: {by}."
+        why = f"{model} is better than the best baseline, {baseline}, so it is active: {by}.{in_place}"
     elif len(differences) < LEAST_UNITS:
         why = f"{len(differences)} {unit} are too few to judge a model, so {fallback} is served."
     elif after.unreachable_share == 1:
@@ -252,7 +252,8 @@ def _verdict(
     elif low <= 0:
         why = f"{model} is not surely better than {baseline}, so {fallback} is served: {by}."
     else:
-        why = f"The lists of {model} cover too few songs, so {fallback} is served: {by}."
+        covered = f"{by_name[model].coverage:.1%} of all songs, and {required:.1%} are required"
+        why = f"The lists of {model} cover {covered}, so {fallback} is served: {by}.{in_place}"
     return ModelEvaluation(
         task=task,
         evaluated_at=now,
@@ -273,6 +274,21 @@ def _verdict(
         passed=passed,
         served=model if passed else fallback,
         why=why,
+    )
+
+
+def coverage_required(of_baseline: float, possible: float) -> tuple[float, str]:
+    """The least coverage of a model, and a sentence that says so if it is not five times that of the baseline.
+
+    Args:
+        of_baseline: Coverage of the best baseline.
+        possible: What lists of the users judged can cover if all of their songs differ.
+    """
+    if COVERAGE_FACTOR * of_baseline <= possible:
+        return COVERAGE_FACTOR * of_baseline, ""
+    return max(of_baseline, COVERAGE_SHARE * possible), (
+        " Lists of so few users cannot cover five times as many songs as the baseline's; half of what they can cover "
+        "was required."
     )
 
 

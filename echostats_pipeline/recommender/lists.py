@@ -30,10 +30,10 @@ from echostats_pipeline.recommender.scoring import (
     Scores,
     Shared,
     Songs,
-    candidates_to_discover,
     candidates_to_rediscover,
     ranked,
     score,
+    unheard,
 )
 from echostats_pipeline.recommender.tracks import Maker, Names, Origins, made_track, mood_track
 
@@ -110,7 +110,7 @@ def recommend(
     if task == "discover":
         origins = replace(origins, similar=origins.similar & _has_similar_tags(profile, songs))
         available = (profile.others > 0) | origins.library | origins.albums | origins.similar
-        candidates = candidates_to_discover(profile, available, origins.library) & songs.is_listable
+        candidates = available & unheard(profile) & songs.is_listable
     else:
         candidates = candidates_to_rediscover(profile)
     candidates = candidates & ~origins.disliked

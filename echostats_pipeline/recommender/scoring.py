@@ -20,8 +20,6 @@ POPULARITY_DAYS = 28.0
 RECENT_HALF_LIFE_DAYS = 7.0
 OFTEN, SILENT_DAYS = 5, 180.0
 """A song to rediscover was played so often, and not for so long: as long as `comebacks` requires."""
-HARDLY, REST_DAYS = 1, 30.0
-"""A song of the library counts as new with so few plays, if the last one is so many days ago."""
 AGREEMENT = 0.2
 """How much the agreement of two models adds to their mean."""
 REMEMBERED = timedelta(days=2 * 365)
@@ -182,14 +180,9 @@ def candidates_to_rediscover(profile: Profile) -> Flags:
     return np.asarray((profile.counts >= OFTEN) & (profile.last_days >= SILENT_DAYS))
 
 
-def candidates_to_discover(profile: Profile, available: Flags, library: Flags) -> Flags:
-    """Available songs that the user has not heard, and songs of the library that were hardly played.
-
-    A song that was left early is not new: the user has decided.
-    """
-    unheard = (profile.counts == 0) & (profile.skips == 0)
-    hardly = library & (profile.counts <= HARDLY) & (profile.skips == 0) & (profile.last_days > REST_DAYS)
-    return np.asarray((available & unheard) | hardly)
+def unheard(profile: Profile) -> Flags:
+    """Songs that the user has not heard. A song that was left early is not new: the user has decided."""
+    return np.asarray((profile.counts == 0) & (profile.skips == 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +190,7 @@ class Scores:
     """Scores of all songs; a score of 0 means that a model has nothing to say, or that a song is no candidate.
 
     Attributes:
-        of: The scores by model and baseline. Those of models are percentiles among the candidates.
+        of: The scores by model and baseline, as percentiles among the candidates. Those of `hybrid` may exceed 1.
         knn: The sums of similarities behind `basket_knn`.
         by_features: Candidates that `content` compared by audio features.
         by_tags: Candidates that it compared by tags.
@@ -229,16 +222,20 @@ def score(profile: Profile, shared: Shared, songs: Songs, candidates: Flags) -> 
     of_artists = artists[songs.artists] * candidates.astype(np.float64)
     numbers = np.arange(len(candidates), dtype=np.uint64)
     chance = (numbers * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(40)).astype(np.float64) + 1.0
+
+    def among_candidates(values: Floats) -> Floats:
+        return percentiles(values, candidates & (values > 0))
+
     return Scores(
         {
             "hybrid": blended(of_knn, of_content),
             "basket_knn": of_knn,
             "content": of_content,
             "own_artists": percentiles(of_artists, of_artists > 0),
-            "popularity": shared.popularity * candidates,
-            "recent_popularity": shared.recent_popularity * candidates,
-            "own_most_played": profile.counts.astype(np.float64) * candidates,
-            "random": chance * candidates,
+            "popularity": among_candidates(shared.popularity),
+            "recent_popularity": among_candidates(shared.recent_popularity),
+            "own_most_played": among_candidates(profile.counts.astype(np.float64)),
+            "random": among_candidates(chance),
         },
         knn,
         by_features,

@@ -20,6 +20,8 @@ from echostats_pipeline.model.recommendations import (
 from echostats_pipeline.recommender.listening import Flags, Floats, Numbers
 from echostats_pipeline.recommender.scoring import MODELS, POPULARITY_DAYS, Profile, Scores, Shared, Songs
 
+DAYS_A_MONTH = 30.4
+
 
 @dataclass(frozen=True, eq=False)
 class Names:
@@ -97,8 +99,6 @@ def made_track(maker: Maker, served: Scorer, place: int, song: int) -> Recommend
     profile, names = maker.profile, maker.names
     kind, reason, supporting = _reason(maker, served, song)
     shares = maker.scores.share(served, song)
-    highest = float(maker.scores.of[served].max())
-    value = float(maker.scores.of[served][song])
     days = float(profile.last_days[song])
     compared = bool(maker.scores.by_features[song]) and "content" in shares
     return RecommendedTrack(
@@ -109,7 +109,7 @@ def made_track(maker: Maker, served: Scorer, place: int, song: int) -> Recommend
         artist_id=names.artist_ids[song],
         album_name=names.album_names[song],
         image_url=names.image_urls[song],
-        score=round(min(value if served in MODELS else value / highest, 1.0), 4),
+        score=round(min(float(maker.scores.of[served][song]), 1.0), 4),
         score_shares={name: round(share, 4) for name, share in shares.items()},
         sources=_sources(maker, song),
         heard_before=int(profile.counts[song]),
@@ -192,14 +192,18 @@ def sound(features: Floats) -> str:
 
 
 def _of_baseline(maker: Maker, served: Scorer, song: int) -> str:
+    """Who has played a song: others here, as far as they have, and the user."""
     profile = maker.profile
-    if served == "own_most_played":
-        return f"You have played it {times(int(profile.counts[song]))}."
-    plays = int(maker.shared.popularity[song])
-    who = "here" if profile.last_days[song] <= POPULARITY_DAYS else "by others here"
-    if served == "popularity" or plays:
-        return f"Played {times(plays)} {who} in the last {POPULARITY_DAYS:.0f} days."
-    return f"Played {who}, though not in the last {POPULARITY_DAYS:.0f} days."
+    own, others = int(profile.counts[song]), ""
+    # A listed song is new to the user, or was not played for half a year: recent plays are those of others.
+    if served != "own_most_played" and (plays := int(maker.shared.popularity[song])):
+        others = f"Played {times(plays)} by others here in the last {POPULARITY_DAYS:.0f} days."
+    elif served != "own_most_played" and profile.others[song] > 0:
+        others = f"Played by others here, though not in the last {POPULARITY_DAYS:.0f} days."
+    months = profile.last_days[song] / DAYS_A_MONTH
+    return " ".join(
+        filter(None, (others, own and f"You have played it {times(own)}, but not for {months:.0f} months."))
+    )
 
 
 def _plays_of_artist(maker: Maker, song: int) -> int:

@@ -104,6 +104,9 @@ def test_a_song_heard_under_another_id_is_not_new(store: Store, people: dict[str
         at=NOW,
     )
     play(store, people["ann"], [900], NOW - timedelta(days=40))
+    store.db["saved_tracks"].insert_one(
+        {"user_id": people["ann"].user_id, "spotify_id": album, "added_at": NOW - timedelta(days=60)}
+    )
     after = lists_of(store, people["ann"])["discover"]
     assert {single, album}.isdisjoint(track.spotify_id for track in after.tracks)
 
@@ -147,6 +150,13 @@ def test_an_own_habit_is_not_called_collaborative(store: Store) -> None:
     assert all(track.last_played_at and track.last_played_at <= NOW - timedelta(days=180) for track in made.tracks)
     assert not lists_of(store, user)["discover"].tracks
     assert "no new songs" in lists_of(store, user)["discover"].note
+    # Alone here, even who shares is nobody's "other": the user's own plays make songs popular.
+    store.users.set_sharing(user.user_id, shares=True)
+    user = store.users.find("eve")
+    serve(store, "recent_popularity", "rediscover")
+    alone = lists_of(store, user)["rediscover"].tracks
+    assert {track.reason.split(" times, ")[1] for track in alone} == {"but not for 7 months."}
+    assert all(track.reason.startswith(f"You have played it {track.heard_before}") for track in alone)
 
 
 @pytest.mark.mongo

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echostats_pipeline.recommender import metrics, scoring
-from echostats_pipeline.recommender.evaluation import evaluate, trials
+from echostats_pipeline.recommender.evaluation import coverage_required, evaluate, trials
 from echostats_pipeline_tests.recommender.worlds import END, world
 
 
@@ -34,6 +34,15 @@ def test_no_model_is_activated_where_there_is_no_structure(seed: int) -> None:
     assert not found.passed
     assert found.served == found.baseline
     assert "is served" in found.why
+
+
+def test_lists_must_cover_five_times_the_songs_of_the_baseline_wherever_they_can() -> None:
+    assert coverage_required(0.1, 1.0) == (0.5, "")
+    assert coverage_required(0.19, 1.0)[0] == pytest.approx(0.95), "although half of all songs would be less"
+    required, why = coverage_required(0.3, 1.0)
+    assert required == 0.5
+    assert "half of what they can cover was required" in why
+    assert coverage_required(0.0147, 0.02)[0] == 0.0147, "never fewer than the baseline"
 
 
 def test_users_who_do_not_share_are_of_no_use_to_each_other() -> None:
