@@ -168,7 +168,7 @@ class SetFeedback(Embedded):
     """What a user had said in a set of recommendations of EchoTune's when it was last read."""
 
     set_id: str
-    """The set."""
+    """Id of the set in EchoTune's database."""
     liked: list[str] = Field(default_factory=list)
     """Tracks liked in it."""
     disliked: list[str] = Field(default_factory=list)

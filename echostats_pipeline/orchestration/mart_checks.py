@@ -17,7 +17,10 @@ from echostats_pipeline.storage.store import Store
 
 ANALYTICS_REPAIR = "Delete their entries in mart_states, then materialize the asset spotify_analytics for them."
 WAREHOUSE_REPAIR = "Load these users again: echostats warehouse rebuild --user USER"
-REPAIR = "Materialize the asset echotune for these users; if that does not help, delete their entries in mart_states."
+REPAIR = (
+    "Materialize the asset echotune for these users. If that does not help, set layout to 0 in their entries in "
+    "mart_states: everything is built again then, and what users have said is kept."
+)
 
 
 def echotune_plays_match_history(

@@ -201,9 +201,8 @@ def _of_baseline(maker: Maker, served: Scorer, song: int) -> str:
     elif served != "own_most_played" and profile.others[song] > 0:
         others = f"Played by others here, though not in the last {POPULARITY_DAYS:.0f} days."
     months = profile.last_days[song] / DAYS_A_MONTH
-    return " ".join(
-        filter(None, (others, own and f"You have played it {times(own)}, but not for {months:.0f} months."))
-    )
+    said = f"You have played it {times(own)}, but not for {months:.0f} months." if own else ""
+    return " ".join(filter(None, (others, said)))
 
 
 def _plays_of_artist(maker: Maker, song: int) -> int:

@@ -41,12 +41,14 @@ Cell = str | int | float | bool | None
 def by_user(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     """The sums of the counts, and for several users also a line for each, by partition key.
 
-    A run over 5,000 days of one user stores its metadata 5,000 times, so no number is repeated.
+    A run over 5,000 days of one user stores its metadata 5,000 times, so no number is repeated. A count that only some
+    users have is 0 for the others.
     """
     sums: Counter[str] = Counter()
     for row in rows.values():
         sums.update(row)
-    return {**sums, **(_table("users", ({"user": user, **row} for user, row in rows.items())) if len(rows) > 1 else {})}
+    lines = ({"user": user, **dict.fromkeys(sums, 0), **row} for user, row in rows.items())
+    return {**sums, **(_table("users", lines) if len(rows) > 1 else {})}
 
 
 def row_counts(store: Store, collection: str, of_run: int) -> dict[str, Any]:

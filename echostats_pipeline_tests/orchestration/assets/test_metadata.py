@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from echostats_pipeline.definitions import build_definitions
+from echostats_pipeline.orchestration.assets.metadata import by_user
 from echostats_pipeline.orchestration.partitions import RANGE_END, RANGE_START, range_tags
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 
@@ -51,6 +52,15 @@ def test_a_run_for_several_users_has_a_line_for_each_and_one_for_one_user_has_no
         assert "users" not in shown(result, asset)
         assert [row["user"] for row in rows(shown(both, asset)["users"])] == [first, second]
     assert shown(both, "recently_played")["rows"].value == 100
+
+
+def test_users_for_whom_a_run_had_other_work_stand_in_one_table() -> None:
+    found = by_user({"ann": {"plays": 2, "playlists": 1}, "bob": {"plays": 3}})
+    assert (found["plays"], found["playlists"]) == (5, 1)
+    assert rows(found["users"]) == [
+        {"user": "ann", "plays": 2, "playlists": 1},
+        {"user": "bob", "plays": 3, "playlists": 0},
+    ]
 
 
 def test_snapshots_of_one_user_are_drawn_and_of_several_listed(
