@@ -160,19 +160,19 @@ def put(
             if each.id in stored and (each.differs(stored[each.id]) or _lapsed(each, known) & stored[each.id].keys())
         ]
         if new:
-            count += insert(collection, (as_new(each, update) for each in new))
+            count += insert(collection, (as_new(each, update, known) for each in new))
         if changed:
             writes = [_update(each, update, known, stored[each.id].get("written") or {}) for each in changed]
             count += _write(collection, writes)
     return count
 
 
-def as_new(wanted: SharedDocument, update: Update) -> Document:
-    """A document that is not stored yet."""
+def as_new(wanted: SharedDocument, update: Update, known: AnyOf[str]) -> Document:
+    """A document that is not stored yet. It has no time of its making if that is among the fields it lacks."""
     stamps = {} if not update.dated else {"createdAt": update.now, "updatedAt": update.now}
     return {
         "_id": wanted.id,
-        **stamps,
+        **{name: at for name, at in stamps.items() if name not in known},
         **wanted.fields,
         **wanted.first,
         **wanted.editable,
@@ -191,7 +191,7 @@ def _update(wanted: SharedDocument, update: Update, known: AnyOf[str], before: D
 
     A value that was written `before` and is no longer known goes, unless an application has changed it.
     """
-    content: Document = {name: {"$literal": value} for name, value in as_new(wanted, update).items()}
+    content: Document = {name: {"$literal": value} for name, value in as_new(wanted, update, known).items()}
     kept = {"createdAt", *wanted.first} - wanted.fields.keys()
     for name in kept & content.keys():
         content[name] = {"$ifNull": [f"${name}", content[name]]}

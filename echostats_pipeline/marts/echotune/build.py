@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -24,7 +25,15 @@ from echostats_pipeline.marts.echotune.database import (
     user_object_id,
 )
 from echostats_pipeline.marts.echotune.event_reading import LATE, dismissed, months_counted
-from echostats_pipeline.marts.echotune.events import KEPT, OF_PLAYS, click_events, play_events, playlist_events
+from echostats_pipeline.marts.echotune.events import (
+    KEPT,
+    OF_PLAYS,
+    click_events,
+    generation_events,
+    play_events,
+    playlist_events,
+)
+from echostats_pipeline.marts.echotune.playlists import Generated, generated_documents, ids_of, synced_documents
 from echostats_pipeline.marts.echotune.plays import (
     DAY,
     KNOWN_SCHEMA,
@@ -32,7 +41,7 @@ from echostats_pipeline.marts.echotune.plays import (
     derived_plays,
     play_documents,
 )
-from echostats_pipeline.marts.echotune.profile import playlist_documents, preferences_document, user_document
+from echostats_pipeline.marts.echotune.profile import preferences_document, user_document
 from echostats_pipeline.marts.echotune.reading import CoreReader
 from echostats_pipeline.marts.echotune.recommendations import (
     Feedback,
@@ -59,7 +68,9 @@ PLAYLISTS_AT_ONCE = 50
 OPTIONAL: Mapping[str, frozenset[str]] = {
     "users": frozenset({"profileImageUrl", "country", "listening_stats"}),
     "user_preferences": frozenset(),
-    "playlists": frozenset({"description", "spotifyPlaylistId", "followedPlaylistId"}),
+    "playlists": frozenset(
+        {"description", "spotifyPlaylistId", "followedPlaylistId", "generation_parameters", "createdAt"}
+    ),
     "recommendations": frozenset(),
     "track_metadata": frozenset(
         {"album", "durationMs", "popularity", "previewUrl", "externalUrls", "audioFeatures", "releaseYear"}
@@ -313,19 +324,28 @@ class EchoTuneMart:
             return None
 
     def _update_playlists(self, user: User, written: Counter[str]) -> None:
-        owner, kept = user_object_id(user.user_id), list[ObjectId]()
+        owner, kept, store = user_object_id(user.user_id), list[ObjectId](), self.store.playlists
+        made = Generated.of(
+            store.of(user.user_id, with_candidates=False),
+            store.copies(user.user_id),
+            self._core.synced_playlists(user.user_id),
+        )
 
         def documents() -> Iterator[SharedDocument]:
-            for each in playlist_documents(self._core.playlists(user.user_id), user, self.now):
+            synced = synced_documents(self._core.playlists(user.user_id), made.at_spotify, user)
+            for each in chain(synced, generated_documents(made.apart, user)):
                 kept.append(each.id)
                 yield each
 
         playlists = self.collection("playlists")
         written["playlists"] += put(playlists, documents(), self._update, OPTIONAL["playlists"], PLAYLISTS_AT_ONCE)
-        synced = {"userId": owner, "source": SOURCE, "playlist_type": "manual"}
-        written["playlists"] += playlists.delete_many({**synced, "_id": {"$nin": kept}}).deleted_count
-        stored = playlists.find({**synced, "createdAt": {"$gte": self._since}}, {"tracks": 0})
-        events = list(playlist_events(stored, owner, self._since))
+        ours = {"userId": owner, "source": SOURCE}
+        written["playlists"] += playlists.delete_many({**ours, "_id": {"$nin": kept}}).deleted_count
+        manual = {**ours, "playlist_type": "manual", "createdAt": {"$gte": self._since}}
+        events = [
+            *playlist_events(playlists.find(manual, {"tracks": 0}), owner, self._since),
+            *generation_events(ids_of(made, owner), owner, self._since),
+        ]
         scope = {"userId": owner, "eventType": "playlist.created", "timestamp": {"$gte": self._since}}
         written["analytics_events"] += replace_within(
             self.collection("analytics_events"), scope, map(self._event, events)

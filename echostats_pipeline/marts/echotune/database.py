@@ -27,13 +27,13 @@ CONSUMERS: Mapping[str, Reads] = MappingProxyType(
     {
         PLAYS: Reads(("listening_history",), by_date=True),
         PROFILE: Reads(("analytics_snapshots", "catalog", "users")),
-        LIBRARY: Reads(("playlist_contents",)),
+        LIBRARY: Reads(("playlist_contents", "generated_playlists")),
         LISTS: Reads(("recommendations",)),
     }
 )
 OWNED = ("listening_history", "recommendations", "playlists", "user_preferences", "analytics_events", "chat_sessions")
 """The collections of EchoTune whose documents name their user, without the prefix."""
-LAYOUT = 1
+LAYOUT = 2
 """Version of the documents; change it with what `plays`, `profile` and the other mappings produce."""
 EVENT_DAYS, CHAT_DAYS = 90, 30
 

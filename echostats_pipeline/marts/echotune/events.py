@@ -9,6 +9,7 @@ from bson import ObjectId
 
 from echostats_pipeline.marts.echotune.plays import SKIPPED_BEFORE_MS
 from echostats_pipeline.marts.ids import object_id
+from echostats_pipeline.model.playlists import GeneratedPlaylist
 
 KEPT = timedelta(days=90)
 """Events that are older are not written: the server deletes them 90 days after they were written."""
@@ -41,7 +42,7 @@ def play_events(rows: pl.DataFrame, user: ObjectId) -> Iterator[dict[str, Any]]:
 def playlist_events(
     playlists: Iterable[Mapping[str, Any]], user: ObjectId, since: datetime
 ) -> Iterator[dict[str, Any]]:
-    """The events of the user's own playlists whose first track was added lately.
+    """The events of the user's own playlists whose first track was added lately; those without tracks have none.
 
     Spotify does not say when a playlist was made, so the event is marked as inferred.
 
@@ -55,6 +56,23 @@ def playlist_events(
         if made is not None and made >= since and "spotifyPlaylistId" in playlist:
             metadata = {"playlistId": playlist["_id"], "trackCount": playlist["trackCount"], "inferred": True}
             yield event(user, "playlist.created", playlist["spotifyPlaylistId"], made, metadata)
+
+
+def generation_events(
+    made: Iterable[tuple[ObjectId, GeneratedPlaylist]], user: ObjectId, since: datetime
+) -> Iterator[dict[str, Any]]:
+    """The events of playlists that the pipeline has generated lately: it knows when, and from what.
+
+    Args:
+        made: The generated playlists with the ids of their documents.
+        user: The user's id in EchoTune's database.
+        since: Earlier events are left out.
+    """
+    for document_id, each in made:
+        if each.created_at >= since:
+            prompt = {"prompt": each.text} if each.text else {}
+            metadata = {"playlistId": document_id, "trackCount": len(each.tracks), **prompt}
+            yield event(user, "playlist.created", f"generated|{each.id}", each.created_at, metadata)
 
 
 def click_events(

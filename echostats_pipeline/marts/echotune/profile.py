@@ -1,6 +1,5 @@
-"""Maps a user with their statistics, and their playlists, to EchoTune's documents."""
+"""Maps a user with their statistics to EchoTune's documents."""
 
-from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -85,41 +84,3 @@ def preferences_document(user: User, snapshot: AnalyticsSnapshot | None, now: da
         },
         editable={"favoriteGenres": taste["favorite_genres"], **({} if energy is None else {"energyLevel": energy})},
     )
-
-
-def playlist_documents(playlists: Iterable[Mapping[str, Any]], user: User, now: datetime) -> Iterator[SharedDocument]:
-    """The playlists of a user as `music_documents.EchoTunePlaylist`, from the core's documents.
-
-    `spotifyPlaylistId` is unique, so only the owner's document has it; those of followers have `followedPlaylistId`.
-    """
-    owner = user_object_id(user.user_id)
-    for playlist in playlists:
-        key = "spotifyPlaylistId" if playlist.get("owner_id") == user.spotify_id else "followedPlaylistId"
-        rows = playlist.get("tracks") or []
-        added = [row["added_at"] for row in rows if row.get("added_at") is not None]
-        yield SharedDocument(
-            object_id("echotune_playlists", owner, playlist["spotify_id"]),
-            {
-                "userId": owner,
-                "name": playlist.get("name") or "",
-                **({"description": playlist["description"]} if playlist.get("description") else {}),
-                "playlist_type": "manual",
-                key: playlist["spotify_id"],
-                "tracks": [_row(row, position) for position, row in enumerate(rows)],
-                "public": bool(playlist.get("public")),
-                "collaborative": bool(playlist.get("collaborative")),
-                "trackCount": len(rows),
-                **({"createdAt": min(added)} if added else {}),
-            },
-            first={} if added else {"createdAt": now},
-        )
-
-
-def _row(row: Mapping[str, Any], position: int) -> dict[str, Any]:
-    item = {
-        "trackId": row.get("spotify_id") or "",
-        "name": row.get("name") or "",
-        "artist": row.get("artist_name") or "",
-    }
-    added = row.get("added_at")
-    return {**item, **({} if added is None else {"addedAt": added}), "position": position}

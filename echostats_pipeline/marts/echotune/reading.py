@@ -81,6 +81,11 @@ class CoreReader:
         """The playlists of a user, each when it is needed: some have ten thousand tracks."""
         return iter(self._db["playlists"].find({"user_id": user_id}, batch_size=20))
 
+    def synced_playlists(self, user_id: str) -> list[str]:
+        """Spotify's ids of a user's playlists."""
+        found: list[str] = self._db["playlists"].distinct("spotify_id", {"user_id": user_id})
+        return found
+
     def recommended(self, user_id: str) -> list[Document]:
         """The recommender's present lists for a user."""
         return list(self._db["recommendations"].find({"user_id": user_id}))

@@ -47,7 +47,9 @@ def by_user(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
     sums: Counter[str] = Counter()
     for row in rows.values():
         sums.update(row)
-    lines = ({"user": user, **dict.fromkeys(sums, 0), **row} for user, row in rows.items())
+    lines: Iterable[Mapping[str, Cell]] = (
+        {"user": user, **dict.fromkeys(sums, 0), **row} for user, row in rows.items()
+    )
     return {**sums, **(_table("users", lines) if len(rows) > 1 else {})}
 
 

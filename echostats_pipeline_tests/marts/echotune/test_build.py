@@ -10,6 +10,7 @@ from bson import ObjectId
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.marts.echotune.build import waiting_users
 from echostats_pipeline.marts.echotune.database import LAYOUT, user_object_id
+from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistSong, SpotifyCopy, Understanding
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.database import Document
@@ -272,6 +273,72 @@ def test_playlists_belong_to_their_owner_and_an_applications_own_is_left_alone(e
         echotune.store.db["playlists"].delete_one({"user_id": ann.user_id, "spotify_id": "p1"})
     echotune.update(ann, NOW)
     assert playlists.count_documents({"userId": theirs}) == 1
+
+
+def test_generated_playlists_stand_beside_those_of_spotify_and_are_the_same_once_they_are_there(
+    echotune: Installed,
+) -> None:
+    user, store, sets = connect(echotune), echotune.store, echotune.collection("playlists")
+    owner = user_object_id(user.user_id)
+    songs = [
+        PlaylistSong(
+            position=number + 1,
+            spotify_id=TRACKS[number],
+            name=f"Song {number}",
+            artist_name="A",
+            duration_ms=1,
+            score=1.0,
+            source="history",
+            reason="It fits.",
+            is_new=False,
+            in_ranges=True,
+        )
+        for number in range(2)
+    ]
+    asked = Understanding(
+        parser="1", moods=["calm"], energy=[0, 0.4], brightness=[0, 1], tempo=[0, 200], asks_sound=True, genres=["jazz"]
+    )
+    usual = {
+        "user_id": user.user_id,
+        "text": "rainy sunday",
+        "name": "Rainy Sunday",
+        "created_at": NOW - timedelta(days=2),
+    }
+    made = store.playlists.put(
+        GeneratedPlaylist(**usual, generator="words", understanding=asked, status="completed", tracks=songs)
+    )
+    store.playlists.put(GeneratedPlaylist(**usual, generator="words", status="failed", error="No."))
+    store.db["playlists"].insert_one(playlist(user, spotify_id="empty", tracks=[]))
+    echotune.update(user, NOW)
+    (found,) = sets.find({"playlist_type": "generated"})
+    assert [(each["trackId"], each["position"]) for each in found["tracks"]] == [(TRACKS[0], 0), (TRACKS[1], 1)]
+    assert (found["name"], found["createdAt"], found["trackCount"]) == ("Rainy Sunday", NOW - timedelta(days=2), 2)
+    assert found["generation_parameters"] == {
+        "mood": "calm",
+        "genres": ["jazz"],
+        "audio_features": {"energy": [0, 0.4], "brightness": [0, 1], "tempo": [0, 200]},
+        "originalPrompt": "rainy sunday",
+    }
+    (event,) = echotune.collection("analytics_events").find({"eventType": "playlist.created"})
+    assert (event["timestamp"], event["metadata"]) == (
+        NOW - timedelta(days=2),
+        {"playlistId": found["_id"], "trackCount": 2, "prompt": "rainy sunday"},
+    )
+    (empty,) = sets.find({"spotifyPlaylistId": "empty"})
+    assert "createdAt" not in empty, "nothing says when it was made, so it has no event either"
+    store.playlists.put_copy(
+        SpotifyCopy(user_id=user.user_id, generator="words", token="t", spotify_id="p1", playlist_id=made.id)
+    )
+    with store.marks.changing(user.user_id, source="playlist_contents"):
+        store.db["playlists"].insert_one(playlist(user, name="Rainy Sunday"))
+    for _ in range(2):
+        echotune.update(user, NOW)
+    (there,) = sets.find({"playlist_type": "generated"})
+    assert (there["spotifyPlaylistId"], there["createdAt"]) == ("p1", NOW - timedelta(days=2))
+    assert there["generation_parameters"] == found["generation_parameters"]
+    (event,) = echotune.collection("analytics_events").find({"eventType": "playlist.created"})
+    assert event["metadata"]["playlistId"] == there["_id"]
+    assert sets.count_documents({"userId": owner}) == 2
 
 
 def recommended(user: User, made_at: datetime) -> Document:
