@@ -1,7 +1,7 @@
 """``echostats recommend``: shows a user's recommendations."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import click
 from rich.console import Console
@@ -41,7 +41,7 @@ def recommend(name: str | None, task: Task | None, limit: int, *, as_json: bool)
     refuse_if_off(settings)
     with open_database(settings) as store:
         user = store.users.find(name)
-        lists = store.recommendations.lists(user.user_id) or _made_now(store, settings, user)
+        lists = _known_lists(store, settings, user)
     wanted: list[Task] = [task] if task else list(TITLES)
     chosen = {each: lists[each].model_copy(update={"tracks": lists[each].tracks[:limit]}) for each in wanted}
     if as_json:
@@ -68,14 +68,28 @@ def refuse_if_off(settings: Settings) -> None:
         )
 
 
-def _made_now(store: Store, settings: Settings, user: User) -> dict[Task, RecommendationList]:
-    """The first lists of a user, made before the first nightly run."""
-    from echostats_pipeline.recommender.building import Recommender, build_neighbours  # noqa: PLC0415 - needs scipy
+def _known_lists(store: Store, settings: Settings, user: User) -> dict[Task, RecommendationList]:
+    """The stored lists of a user without what the user has disliked since, or the first ones, made now."""
+    from echostats_pipeline.marts.echotune.recommending import (  # noqa: PLC0415 - needs scipy
+        disliked_tracks,
+        recommender_of,
+    )
+    from echostats_pipeline.recommender.building import build_neighbours  # noqa: PLC0415
 
     now = utc_now()
-    if not store.recommendations.shared_songs().height:
-        build_neighbours(store, settings, now)
-    return dict(Recommender(store, settings, now).rebuild_lists(user).lists)
+    if not (lists := store.recommendations.lists(user.user_id)):
+        if not store.recommendations.shared_songs().height:
+            build_neighbours(store, settings, now)
+        return dict(recommender_of(store, settings, now).rebuild_lists(user).lists)
+    disliked = disliked_tracks(store, settings, user, now)
+    return {task: without(made, disliked) for task, made in lists.items()}
+
+
+def without(made: RecommendationList, disliked: Collection[str]) -> RecommendationList:
+    """A list without some tracks; the others move up."""
+    kept = [track for track in made.tracks if track.spotify_id not in disliked]
+    moved = [track.model_copy(update={"rank": rank}) for rank, track in enumerate(kept, start=1)]
+    return made.model_copy(update={"tracks": moved})
 
 
 def _as_json(made: RecommendationList) -> dict[str, object]:

@@ -117,7 +117,10 @@ def sharing(name: str, answer: str) -> None:
     if answer == "on":
         click.echo(f"The plays of {user.partition_key} may serve others from the next nightly run on.")
     else:
-        click.echo(f"The plays of {user.partition_key} serve nobody else. Lists of others are made again every night.")
+        click.echo(
+            f"The plays of {user.partition_key} serve nobody else. Lists of others were deleted; every night "
+            "makes them again."
+        )
 
 
 def users_table(store: Store, known: Iterable[User], now: datetime) -> Table:

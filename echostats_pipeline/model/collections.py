@@ -149,6 +149,8 @@ class Database:
         forget: Deletes what a mart keeps of a user outside the server, by the user's id as text.
         prune: Deletes shared documents that nobody refers to any more, after users are removed, and returns how many:
             given the core database and this one.
+        unshare: Takes back what other users were recommended because of the plays of a user, who shares them no longer;
+            called with the core database and the user's id as text.
     """
 
     name: str
@@ -156,6 +158,7 @@ class Database:
     consumers: Mapping[str, Reads] = field(default_factory=lambda: MappingProxyType({}))
     forget: Callable[[str], None] | None = None
     prune: Callable[[Any, Any], int] | None = None
+    unshare: Callable[[Any, str], None] | None = None
 
     def label(self, collection: str) -> str:
         """The name of a collection among those of all databases: with its database, unless that is the core."""

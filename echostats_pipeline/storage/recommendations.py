@@ -11,6 +11,7 @@ from pymongo import DeleteMany, ReplaceOne
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.base import Document as Model
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
+from echostats_pipeline.model.collections import Database
 from echostats_pipeline.model.recommendations import (
     ArtistAlbums,
     ModelActivation,
@@ -61,9 +62,10 @@ Stored = TypeVar("Stored", bound=Model)
 class RecommendationStore:
     """Collections of `model.recommendations`."""
 
-    def __init__(self, db: Db, marks: ChangeMarks) -> None:
+    def __init__(self, db: Db, marks: ChangeMarks, databases: Iterable[Database] = ()) -> None:
         self._db = db
         self._marks = marks
+        self._beyond = [each.unshare for each in databases if each.unshare is not None]
 
     def put_list(self, made: RecommendationList) -> None:
         """Replace a user's list of one kind, and mark it for the marts that show it."""
@@ -111,8 +113,8 @@ class RecommendationStore:
     def forget_shared(self, user_id: str) -> None:
         """Remove what may rest on the plays of a user who shares them no longer.
 
-        These are the neighbours of songs and the lists of all other users. The next nightly run makes both from what is
-        still shared.
+        These are the neighbours of songs and the lists of all other users, also in marts. The next nightly run makes
+        both from what is still shared.
         """
         self._db["item_neighbours"].delete_many({})
         of_others = {"user_id": {"$ne": user_id}}
@@ -120,6 +122,8 @@ class RecommendationStore:
         self._db["recommendations"].delete_many(of_others)
         for other in others:
             self._marks.mark(other, "recommendations")
+        for unshare in self._beyond:
+            unshare(self._db, user_id)
 
     def put_evaluations(self, evaluations: Iterable[ModelEvaluation]) -> None:
         """Add evaluations to the history."""

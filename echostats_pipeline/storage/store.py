@@ -95,7 +95,7 @@ class Store:
             imports=ImportStore(db),
             limits=LimitStore(db),
             incidents=IncidentStore(db),
-            recommendations=RecommendationStore(db, marks),
+            recommendations=RecommendationStore(db, marks, (*databases, *former)),
             playlists=PlaylistStore(db, marks),
             mart_states=MartStateStore(db),
             owned=OwnedStore(db, (*databases, *former)),

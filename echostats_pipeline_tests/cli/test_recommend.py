@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from echostats_pipeline.cli.recommend import without
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.model.recommendations import ModelActivation
+from echostats_pipeline.model.recommendations import ModelActivation, RecommendationList, RecommendedTrack
 from echostats_pipeline.model.users import User
 from echostats_pipeline.recommender.building import Recommender, build_neighbours
 from echostats_pipeline.recommender.models import evaluate_models
@@ -40,6 +41,35 @@ def test_each_song_stands_with_its_reason_source_and_plays(
     assert "user_id" not in one["discover"]
 
 
+def test_a_list_of_the_night_leaves_out_what_was_disliked_since() -> None:
+    tracks = [
+        RecommendedTrack(
+            rank=rank,
+            spotify_id=track_id,
+            name=track_id,
+            artist_name="A",
+            score=0.5,
+            sources=["library"],
+            heard_before=0,
+            reason="It fits.",
+            reason_kind="tags",
+        )
+        for rank, track_id in enumerate("abc", start=1)
+    ]
+    made = RecommendationList(
+        user_id="u",
+        task="discover",
+        strategy="hybrid",
+        model="hybrid",
+        is_baseline=False,
+        why="",
+        plays=9,
+        tracks=tracks,
+        expires_at=utc_now(),
+    )
+    assert [(track.rank, track.spotify_id) for track in without(made, {"b"}).tracks] == [(1, "a"), (2, "c")]
+
+
 def test_while_they_are_off_the_commands_say_how_to_switch_them_on(
     installation: Installation, people: dict[str, User], echostats: Echostats
 ) -> None:
@@ -60,7 +90,7 @@ def test_what_rests_on_plays_no_longer_shared_is_gone_at_once(
         Recommender(store, settings, now).rebuild_lists(user)
     ended = echostats("users", "sharing", "bob", "off")
     assert ended.returncode == 0, ended.stderr
-    assert "serve nobody else" in ended.stdout
+    assert "serve nobody else. Lists of others were deleted" in ended.stdout
     assert not store.users.find("bob").shares
     assert store.db["item_neighbours"].count_documents({}) == 0
     assert store.db["recommendations"].distinct("user_id") == [people["bob"].user_id]

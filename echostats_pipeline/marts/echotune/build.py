@@ -353,9 +353,10 @@ class EchoTuneMart:
 
     def _update_recommendations(self, user: User, feedback: Feedback, written: Counter[str]) -> None:
         lists = self._core.recommended(user.user_id)
-        if not lists:  # switched off, or they may rest on plays that are no longer shared
-            gone = {"userId": user_object_id(user.user_id), "source": SOURCE}
-            written["recommendations"] += self.collection("recommendations").delete_many(gone).deleted_count
+        # Without lists, the recommender is off, or they may rest on plays that are no longer shared. Sets without
+        # tracks were taken back for this reason; what their user has said in them is kept by now.
+        gone = {"userId": user_object_id(user.user_id), "source": SOURCE, **({"tracks": []} if lists else {})}
+        written["recommendations"] += self.collection("recommendations").delete_many(gone).deleted_count
         every = (each for made in lists for each in (made, *(made.get("further") or [])))
         self._put_unknown({track["spotify_id"]: track for each in every for track in each["tracks"]}, written)
         made = [each for document in lists for each in RecommendedList.stored(document)]

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from bson import ObjectId
 
-from echostats_pipeline.marts.echotune.cache import forget_keys
+from echostats_pipeline.marts.echotune.cache import EchoTuneCache, forget_keys
 from echostats_pipeline.marts.echotune.documents import (
     EchoTuneChat,
     EchoTuneEvent,
@@ -16,6 +17,7 @@ from echostats_pipeline.marts.echotune.documents import (
 )
 from echostats_pipeline.marts.echotune.music_documents import EchoTunePlaylist, EchoTuneRecommendations, EchoTuneTrack
 from echostats_pipeline.marts.ids import object_id
+from echostats_pipeline.marts.writing import SOURCE
 from echostats_pipeline.model.collections import DAY_SECONDS, Collection, Database, Index, by, text
 from echostats_pipeline.model.operations import Reads
 from echostats_pipeline.settings import Settings
@@ -139,4 +141,26 @@ def database(settings: Settings) -> Database:
         ),
         consumers=CONSUMERS,
         forget=None if url is None else partial(forget_keys, url.get_secret_value()),
+        unshare=partial(take_back_sets, settings),
     )
+
+
+def take_back_sets(settings: Settings, db: Any, user_id: str) -> None:
+    """Delete the sets of all users but one, because they may rest on the plays of that one.
+
+    Of a set in which its user has said something, that alone stays until the next update has read it.
+
+    Args:
+        settings: The names of EchoTune's database and its collections.
+        db: The core's database.
+        user_id: The user who shares plays no longer, in the core.
+    """
+    sets = db.client[settings.echotune_db][f"{settings.echotune_prefix}recommendations"]
+    of_others = {"source": SOURCE, "userId": {"$ne": user_object_id(user_id)}}
+    owners = sets.distinct("userId", of_others)
+    said = [{f"user_feedback.{name}_tracks.0": {"$exists": True}} for name in ("liked", "disliked", "saved")]
+    sets.delete_many({**of_others, "$nor": said})
+    sets.update_many(of_others, {"$set": {"tracks": [], "parameters.seed_tracks": []}})
+    if settings.redis_url is not None:
+        for owner in owners:
+            EchoTuneCache.of(settings.redis_url.get_secret_value()).drop(owner)

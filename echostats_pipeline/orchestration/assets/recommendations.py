@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from echostats_pipeline.marts.echotune.build import EchoTuneMart
 from echostats_pipeline.model.recommendations import ModelEvaluation, RecommendationList, Task, TasteVector
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
@@ -188,18 +187,9 @@ def recommendations(
 
 
 def _recommender(store: StoreResource, clock: ClockResource) -> "Recommender":
-    from echostats_pipeline.recommender.building import Feedback, Recommender  # noqa: PLC0415
+    from echostats_pipeline.marts.echotune.recommending import recommender_of  # noqa: PLC0415
 
-    if "echotune" not in store.settings.marts:
-        return Recommender(store.get(), store.settings, clock.now())
-    mart = EchoTuneMart(store.get(), store.settings, clock.now(), "")
-
-    def feedback(user: User) -> Feedback:
-        """What the user has said in EchoTune."""
-        said = mart.read_feedback(user)
-        return Feedback(said.liked | said.saved, said.disliked)
-
-    return Recommender(store.get(), store.settings, clock.now(), feedback)
+    return recommender_of(store.get(), store.settings, clock.now())
 
 
 def _taste(recommender: "Recommender", user: User, _: Sequence[date], step: Step) -> TasteVector:
