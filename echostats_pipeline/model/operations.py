@@ -183,6 +183,9 @@ class MartState(Document):
     """Name of the mart."""
     layout: int
     """Version of the mart's documents; those of another version are built again."""
+    place: str = ""
+    """The database and the name of its first collection, where the names can be chosen; documents of another place are
+    built again."""
     catalog_read_at: UtcDatetime | None = None
     """When the catalogue was last read, by the database's clock."""
     liked: list[str] = Field(default_factory=list)

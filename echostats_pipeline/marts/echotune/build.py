@@ -22,6 +22,7 @@ from echostats_pipeline.marts.echotune.database import (
     MART,
     PLAYS,
     PROFILE,
+    place_of,
     user_object_id,
 )
 from echostats_pipeline.marts.echotune.event_reading import LATE, dismissed, months_counted
@@ -73,7 +74,16 @@ OPTIONAL: Mapping[str, frozenset[str]] = {
     ),
     "recommendations": frozenset(),
     "track_metadata": frozenset(
-        {"album", "durationMs", "popularity", "previewUrl", "externalUrls", "audioFeatures", "releaseYear"}
+        {
+            "album",
+            "durationMs",
+            "popularity",
+            "previewUrl",
+            "externalUrls",
+            "audioFeatures",
+            "releaseYear",
+            "listedOnly",
+        }
     ),
 }
 """Fields of the pipeline that not every document has."""
@@ -107,7 +117,8 @@ class MartUpdate:
 def waiting_users(store: Store) -> set[str]:
     """Ids of the users whose documents are not up to date."""
     marked = {user_id for consumer in CONSUMERS for user_id in store.marks.pending(consumer)}
-    never = {user.user_id for user in store.users.all()} - set(store.mart_states.built(MART, LAYOUT))
+    built = store.mart_states.built(MART, LAYOUT, place_of(store.databases))
+    never = {user.user_id for user in store.users.all()} - set(built)
     return marked | never
 
 
@@ -130,6 +141,7 @@ class EchoTuneMart:
 
     def __post_init__(self) -> None:
         self._core = CoreReader(self.store.db)
+        self._place = place_of(self.store.databases)
         self._db = self.store.db.client.get_database(self.settings.echotune_db, codec_options=AWARE)
         self._update = Update(self.now, self.run_id)
         url = self.settings.redis_url
@@ -148,12 +160,16 @@ class EchoTuneMart:
         """
         user_id, written = user.user_id, Counter[str]()
         self._known = self._known.clear()
-        state = self.store.mart_states.get(user_id, MART, LAYOUT)
+        state = self.store.mart_states.get(user_id, MART, LAYOUT, self._place)
+        if state is not None and not self.collection("users").count_documents(
+            {"_id": user_object_id(user_id)}, limit=1
+        ):
+            state = None  # somebody has dropped the database
         # The catalogue is shared: another user's update has written the tracks that had changed until then.
-        since = self.store.mart_states.catalog_read_at(MART, LAYOUT) if state is None else state.catalog_read_at
+        since = state.catalog_read_at if state else self.store.mart_states.catalog_read_at(MART, LAYOUT, self._place)
         since = None if whole else since
         whole = whole or state is None
-        state = state or self.store.mart_states.anew(user_id, MART, LAYOUT)
+        state = state or self.store.mart_states.anew(user_id, MART, LAYOUT, self._place)
         waiting = {name: self.store.marks.pending(name).get(user_id, []) for name in CONSUMERS}
         dates = [WHOLE] if whole or WHOLE in waiting[PLAYS] else waiting[PLAYS]
         begun = [self.store.marks.begin(user_id, name, dates if name == PLAYS else [WHOLE]) for name in CONSUMERS]
@@ -180,7 +196,7 @@ class EchoTuneMart:
 
     def read_feedback(self, user: User) -> Feedback:
         """What a user has said about recommended tracks until now, including sets that have expired since."""
-        state = self.store.mart_states.anew(user.user_id, MART, LAYOUT)
+        state = self.store.mart_states.anew(user.user_id, MART, LAYOUT, self._place)
         return self._keep_feedback(user, state, self.now)
 
     def _keep_feedback(self, user: User, state: MartState, read_at: datetime) -> Feedback:
@@ -366,6 +382,7 @@ class EchoTuneMart:
         written["recommendations"] += put(sets, documents, undated, OPTIONAL["recommendations"])
         if replaced := superseded(documents, owner):
             written["recommendations"] += sets.delete_many(replaced).deleted_count
+        self._drop_unlisted(written)
 
     def _put_unknown(self, tracks: Mapping[str, Document], written: Counter[str]) -> None:
         """Write metadata of recommended tracks that the catalogue does not have."""
@@ -374,6 +391,20 @@ class EchoTuneMart:
         unknown = sorted(tracks.keys() - {each["spotifyId"] for each in known})
         documents = (listed_track(tracks[each]) for each in unknown)
         written["track_metadata"] += put(metadata, documents, self._update, OPTIONAL["track_metadata"])
+
+    def _drop_unlisted(self, written: Counter[str]) -> None:
+        """Delete metadata of tracks that only recommendations named, once none does."""
+        metadata, sets = self.collection("track_metadata"), self.collection("recommendations")
+        ids = [each["spotifyId"] for each in metadata.find({"listedOnly": True}, {"_id": 0, "spotifyId": 1})]
+        named = {
+            track["trackId"]
+            for each in sets.find({"tracks.trackId": {"$in": ids}}, {"_id": 0, "tracks.trackId": 1})
+            for track in each["tracks"]
+        }
+        gone = set(ids) - named - set(self._known_tracks(ids)["track_id"])
+        if gone:
+            query = {"spotifyId": {"$in": sorted(gone)}, "listedOnly": True}
+            written["track_metadata"] += metadata.delete_many(query).deleted_count
 
     def _update_clicks(self, user: User, written: Counter[str]) -> None:
         owner = user_object_id(user.user_id)

@@ -238,6 +238,8 @@ class EchoTuneTrack(EchoTuneDocument):
     """Audio features; absent if none are known."""
     genres: list[str] = Field(default_factory=list)
     """Genres of the primary artist."""
+    listedOnly: bool | None = None
+    """True if only recommendations name the track: the document goes with them. Absent otherwise."""
     releaseYear: int | None = None
     """The year of the album's release date."""
     createdAt: UtcDatetime | None = None

@@ -59,9 +59,10 @@ def listed_track(track: Mapping[str, Any]) -> SharedDocument:
     """A recommended track that the catalogue does not have, with what the recommender's list says of it."""
     artist = {"spotify_id": track.get("artist_id") or "", "name": track["artist_name"]}
     album = {"name": track["album_name"], "image_url": track.get("image_url") or ""}
-    return track_document(
+    made = track_document(
         {"spotify_id": track["spotify_id"], "name": track["name"], "artists": [artist], "album": album}, None
     )
+    return SharedDocument(made.id, {**made.fields, "listedOnly": True})
 
 
 def _album(album: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:

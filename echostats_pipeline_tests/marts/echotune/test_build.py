@@ -14,7 +14,10 @@ from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistSong, 
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.database import Document
+from echostats_pipeline.storage.installed import databases_of
+from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.marts.echotune.conftest import Installed
+from echostats_pipeline_tests.marts.echotune.mart_oracle import COLLECTIONS
 from echostats_pipeline_tests.stages.statistics_oracle import catch_up
 
 NOW = datetime(2025, 6, 15, 12, tzinfo=UTC)
@@ -422,6 +425,44 @@ def test_no_track_is_recommended_twice_in_a_day_and_sets_with_feedback_stay(echo
     assert (len(fresh), len(ids), len(set(ids))) == (3, 18, 18)
     (kept,) = [each for each in sets.find() if each["createdAt"] < NOW + timedelta(hours=2)]
     assert kept["user_feedback"]["liked_tracks"] == [TRACKS[10]]
+
+
+def test_metadata_of_tracks_that_only_recommendations_named_goes_with_them(echotune: Installed) -> None:
+    user, metadata = connect(echotune), echotune.collection("track_metadata")
+    lists = echotune.store.db["recommendations"]
+    lists.insert_one(recommended(user, NOW))
+    echotune.update(user, NOW)
+    named = metadata.count_documents({"listedOnly": True})
+    assert named == metadata.count_documents({}) > 6
+    with echotune.store.marks.changing(user.user_id, source="recommendations"):
+        lists.update_one({}, {"$set": {"further": [], "created_at": NOW + timedelta(hours=1)}})
+    echotune.update(user, NOW)
+    assert metadata.count_documents({}) == 6
+    listen(echotune, user, [play(user, TRACKS[10], NOW)])
+    with echotune.store.marks.changing(user.user_id, source="recommendations"):
+        lists.delete_many({})
+    echotune.update(user, NOW, whole=True)
+    assert [(each["spotifyId"], "listedOnly" in each) for each in metadata.find()] == [(TRACKS[10], False)]
+
+
+def test_a_database_under_another_name_and_a_dropped_one_are_built_as_a_whole(echotune: Installed) -> None:
+    user = connect(echotune)
+    listen(echotune, user, history(user, 3))
+    echotune.update(user, NOW)
+    names = {name: echotune.collection(name).count_documents({}) for name in ("users", "listening_history")}
+    settings = echotune.settings.model_copy(update={"echotune_prefix": "another_"})
+    databases = databases_of(settings)
+    other = Installed(Store.of(echotune.store.db, databases), settings)
+    assert waiting_users(echotune.store) == set()
+    assert waiting_users(other.store) == {user.user_id}
+    other.update(user, NOW)
+    assert {name: other.collection(name).count_documents({}) for name in names} == names
+    assert waiting_users(other.store) == set()
+    other.empty()
+    other.update(user, NOW)
+    assert {name: other.collection(name).count_documents({}) for name in names} == names
+    for name in COLLECTIONS:
+        other.collection(name).drop()
 
 
 def test_a_dismissal_counts_as_a_dislike_until_a_later_like(echotune: Installed) -> None:

@@ -60,8 +60,9 @@ SEED_INDEXES: dict[str, dict[str, dict[str, Any]]] = {
 BEYOND_THE_SEED = {
     "listening_history": {"artistName_1": {}, "userId_1_trackId_1_playedAt_1": UNIQUE},
     "recommendations": {"tracks.trackId_1": {}},
+    "track_metadata": {"listedOnly_1": {"sparse": True}},
 }
-"""Indexes on the fields that the documents really have, and the one that keeps plays unique."""
+"""Indexes on the fields that the documents really have, one that keeps plays unique, and one to find what may go."""
 ACTIONS = {**dict.fromkeys(COLLECTIONS, "error"), "user_preferences": "warn", "chat_sessions": "warn"}
 USER = ObjectId()
 LATELY = datetime.now(UTC).replace(microsecond=0)

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from bson import ObjectId
+
 from echostats_pipeline.marts.echotune.build import waiting_users
 from echostats_pipeline.marts.echotune.database import user_object_id
 from echostats_pipeline.marts.echotune.recommending import recommender_of
@@ -53,9 +55,7 @@ def test_a_track_that_a_user_dislikes_in_echotune_leaves_the_next_list(pipeline:
     assert disliked not in {track.spotify_id for track in after}
     assert disliked in (sets.find_one({"_id": made["_id"]}) or {})["user_feedback"]["disliked_tracks"]
     # An older night's set, in which nothing was said, and one with a dislike: both may rest on the other's plays.
-    sets.insert_one(
-        {**{k: v for k, v in made.items() if k != "_id"}, "createdAt": made["createdAt"] - timedelta(days=2)}
-    )
+    sets.insert_one({**made, "_id": ObjectId(), "createdAt": made["createdAt"] - timedelta(days=2)})
     installed.store.recommendations.forget_shared(other.user_id)
     assert user.user_id in waiting_users(installed.store)
     assert [each["tracks"] for each in sets.find({"userId": owner})] == [[]], "only what the user has said is left"
