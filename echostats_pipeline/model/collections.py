@@ -138,6 +138,18 @@ class Collection:
     owner_id: Callable[[str], Any] = str
     validation: Literal["error", "warn"] | None = None
 
+    @property
+    def never_null(self) -> frozenset[str]:
+        """Fields that the server refuses as null, though they may be absent.
+
+        A sparse index skips documents without the field, but not null: the second null would be a duplicate. A document
+        expires by a date only: the server keeps one with a text or null for ever.
+        """
+        if self.validation is None:
+            return frozenset()
+        special = (index for index in self.indexes if index.sparse or index.expire_after_seconds is not None)
+        return frozenset(name for index in special for name, _ in index.keys)
+
 
 @dataclass(frozen=True)
 class Database:

@@ -57,12 +57,8 @@ def validator_problems(db: Db, databases: Iterable[Database] = ONLY_CORE) -> lis
 
 def validator(collection: Collection) -> Document:
     """The validator of a collection and its options, as ``collMod`` takes them."""
-    # A sparse index skips documents without the field, but not null: the second null would be a duplicate.
-    # A document expires by a date only: the server keeps one with a text or null for ever.
-    special = (index for index in collection.indexes if index.sparse or index.expire_after_seconds is not None)
-    never_null = {name for index in special for name, _ in index.keys}
     return {
-        "validator": {"$jsonSchema": _schema(collection.document, never_null)},
+        "validator": {"$jsonSchema": _schema(collection.document, collection.never_null)},
         # An application may go on changing documents of its own that did not fit before the mart was installed.
         "validationLevel": "moderate",
         "validationAction": collection.validation,

@@ -131,8 +131,8 @@ class PlayContext(Embedded):
     """Kind of the context; null if it is unknown or another one."""
     context_uri: str | None = None
     """Spotify's address of the context."""
-    device_type: Literal["computer", "smartphone", "speaker"] | None = None
-    """Kind of the device; only exports say it."""
+    device_type: str | None = None
+    """Kind of the device; the pipeline writes `computer`, `smartphone` or `speaker`, and only exports say it."""
 
 
 class EchoTunePlay(EchoTuneDocument):
@@ -145,7 +145,7 @@ class EchoTunePlay(EchoTuneDocument):
     trackName: str
     """Name of the track when it was played."""
     artistName: str
-    """The primary artist."""
+    """The primary artist that the catalogue has for the track, or else the one that the play names."""
     albumName: str
     """The album."""
     playedAt: UtcDatetime

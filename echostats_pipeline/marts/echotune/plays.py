@@ -104,14 +104,15 @@ def _repeats() -> pl.Expr:
 
 
 def _named() -> dict[str, pl.Expr]:
-    def text(column: str, known: str) -> pl.Expr:
+    def text(column: str, otherwise: str) -> pl.Expr:
         stated = pl.col(column).fill_null("")
-        return pl.when(stated == "").then(pl.col(known).fill_null("")).otherwise(stated)
+        return pl.when(stated == "").then(pl.col(otherwise).fill_null("")).otherwise(stated)
 
     context = pl.col("context_type")
     return {
         "track_name": text("track_name", "known_name"),
-        "artist_name": text("artist_name", "known_artist"),
+        # Whom rankings name: exports say "Various Artists" where the catalogue knows better.
+        "artist_name": text("known_artist", "artist_name"),
         "album_name": text("album_name", "known_album"),
         "context_type": pl.when(context.is_in(CONTEXTS)).then(context),
         "device_type": pl.col("platform").str.to_lowercase().replace_strict(DEVICES, default=None),

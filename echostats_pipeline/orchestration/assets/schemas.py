@@ -46,9 +46,13 @@ def columns_of(collection: Collection) -> Iterator[dg.TableColumn]:
             bson_type(kind),
             description=description,
             constraints=dg.TableColumnConstraints(
-                nullable=nullable,
+                nullable=nullable and name not in collection.never_null,
                 unique=name == "_id" or {name} in unique,
-                other=[*(f"unique with {others}" for others in together), *_choices(kind)],
+                other=[
+                    *(["or absent"] if nullable and name in collection.never_null else []),
+                    *(f"unique with {others}" for others in together),
+                    *_choices(kind),
+                ],
             ),
         )
 

@@ -93,7 +93,7 @@ def _play(play: Document, after: Document | None, tracks: Mapping[str, Document]
         "userId": owner,
         "trackId": track["spotify_id"],
         "trackName": track["name"].replace("\0", "") or known.get("name", ""),
-        "artistName": track["artist_name"].replace("\0", "") or artists[0]["name"],
+        "artistName": artists[0]["name"] or track["artist_name"].replace("\0", ""),
         "albumName": track["album_name"].replace("\0", "") or album["name"],
         "playedAt": at,
         "durationMs": length,

@@ -57,6 +57,14 @@ def test_a_skip_is_a_short_play_that_the_user_left(play: dict[str, Any], skip: i
     assert derived(play)["skip_count"].to_list() == [skip]
 
 
+def test_the_catalogue_names_the_artist_as_in_rankings() -> None:
+    row = {"track_id": "a", "track_name": "A", "artist_name": "Various Artists", "played_at": NOW}
+    plays = pl.DataFrame([row], schema={**LISTENED_SCHEMA, "played_at": UTC_MS})
+    known = pl.DataFrame([("a", "Another", "Wrebri", "1", "C", 9, 5)], schema=KNOWN_SCHEMA, orient="row")
+    assert derived_plays(plays, known).select("track_name", "artist_name").row(0) == ("A", "Wrebri")
+    assert derived_plays(plays, known.clear())["artist_name"].to_list() == ["Various Artists"]
+
+
 def test_the_forward_button_of_the_next_row_tells_how_a_row_without_an_end_was_left() -> None:
     left = {"ms_played": 19_000, "duration_ms": 20_000}
     assert derived(left, {"reason_start": "fwdbtn"})["skip_count"].to_list() == [1, 0]
