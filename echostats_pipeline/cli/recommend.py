@@ -31,18 +31,19 @@ SOURCES: Mapping[Source, str] = {
 
 @click.command()
 @user_option("User to recommend to")
-@click.option("--discover", "task", flag_value="discover", help="Only songs that the user has not heard yet.")
-@click.option("--rediscover", "task", flag_value="rediscover", help="Only songs played often, and not for half a year.")
+@click.option("--discover", is_flag=True, help="Only songs that the user has not heard yet.")
+@click.option("--rediscover", is_flag=True, help="Only songs played often, and not for half a year.")
 @click.option("--limit", type=click.IntRange(1, MOST), default=30, show_default=True, help="Most songs in each list.")
 @click.option("--json", "as_json", is_flag=True, help="Print the lists as JSON.")
-def recommend(name: str | None, task: Task | None, limit: int, *, as_json: bool) -> None:
+def recommend(name: str | None, limit: int, *, discover: bool, rediscover: bool, as_json: bool) -> None:
     """List songs that a user may like to hear, and why: new ones, and ones to hear again."""
     settings = load_settings()
     refuse_if_off(settings)
     with open_database(settings) as store:
         user = store.users.find(name)
         lists = _known_lists(store, settings, user)
-    wanted: list[Task] = [task] if task else list(TITLES)
+    asked: Mapping[Task, bool] = {"discover": discover, "rediscover": rediscover}
+    wanted = [task for task in TITLES if asked[task] or not any(asked.values())]
     chosen = {each: lists[each].model_copy(update={"tracks": lists[each].tracks[:limit]}) for each in wanted}
     if as_json:
         click.echo(json.dumps({each: _as_json(made) for each, made in chosen.items()}, ensure_ascii=False, indent=2))
@@ -124,8 +125,9 @@ def _print(console: Console, title: str, made: RecommendationList, limit: int) -
         console.print(Text(f"{title}: nothing."))
     if made.note and len(made.tracks) < limit:
         console.print(Text(made.note))
-    by = "a simple baseline" if made.is_baseline else "a model"
-    console.print(Text(f"Ordered by {by}, {made.model}, on {made.created_at:%Y-%m-%d %H:%M} UTC. {made.why}"))
+    if made.tracks:
+        test = "`echostats models` shows the tests of the models."
+        console.print(Text(f"{made.why} Made on {made.created_at:%Y-%m-%d %H:%M} UTC. {test}"))
     console.print()
 
 

@@ -17,9 +17,10 @@ Scorer = Literal[
     "popularity",
     "recent_popularity",
     "own_most_played",
+    "spotify_popularity",
     "random",
 ]
-"""A model or a baseline."""
+"""A model or a baseline, or Spotify's popularity, for users of whom nothing is known where nobody plays anything."""
 Strategy = Literal["hybrid", "collaborative", "own_listening", "content_based", "mood_based", "baseline"]
 Source = Literal["other_users", "library", "artist_albums", "similar_tags", "own_history"]
 ReasonKind = Literal["collaborative", "own_listening", "features", "tags", "artist", "baseline"]
@@ -32,6 +33,8 @@ class SupportingTrack(Embedded):
     spotify_id: str
     name: str
     artist_name: str
+    artist_id: str = ""
+    """Spotify's id of the primary artist; empty if unknown."""
 
 
 class RecommendedTrack(Embedded):
@@ -54,7 +57,7 @@ class RecommendedTrack(Embedded):
     """Where the track comes from: `other_users` who share their plays, the user's `library`, `artist_albums` that were
     read from Spotify, artists with `similar_tags`, or the user's `own_history`."""
     heard_before: int
-    """Plays by this user that count."""
+    """Plays by this user that count and that the user did not leave early."""
     last_played_at: UtcDatetime | None = None
     """When this user played it last; null if never."""
     reason: str
@@ -63,6 +66,8 @@ class RecommendedTrack(Embedded):
     """What the reason rests on. `collaborative` only if another user has heard it together with a supporting track."""
     supporting: list[SupportingTrack] = Field(default_factory=list)
     """At most two tracks of the user that speak for it."""
+    genres: list[str] = Field(default_factory=list)
+    """The genres that the reason names."""
     audio_features: dict[str, float] = Field(default_factory=dict)
     """The audio features that were compared; empty if none were."""
 
@@ -96,9 +101,9 @@ class RecommendationList(Document):
     model: Scorer
     """The model or baseline that ordered the list."""
     is_baseline: bool
-    """Whether a simple baseline ordered the list."""
+    """Whether no active model ordered the list: a simple baseline did, or a model for want of one that knows a song."""
     why: str
-    """Why this model or baseline is used."""
+    """What ordered the list and why, in a sentence."""
     note: str = ""
     """Why the list is shorter than requested; empty if it is not."""
     confidence: float = 0.0
@@ -258,6 +263,8 @@ class ModelEvaluation(Document):
     """Whether the model may be activated: `lower` is above 0 and its coverage suffices."""
     served: Scorer
     """What orders the lists from now on."""
+    fallback: Baseline | None = None
+    """The best baseline that may be shown: random order never is. It orders the lists if no model is active."""
     why: str
     """The verdict in a sentence."""
 

@@ -43,10 +43,11 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a user has said about tracks in an application: ids of liked and disliked ones."""
+    """What a user has said in an application: ids of liked and disliked tracks, and favourite genres."""
 
     liked: Collection[str] = ()
     disliked: Collection[str] = ()
+    genres: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,8 @@ class Recommender:
     def lists(self, user: User, known: Known) -> dict[Task, MadeList]:
         """Make the lists of a user, storing nothing."""
         feedback = self._feedback(user)
+        songs, names = known.catalogue.songs, known.catalogue.names
+        genres = frozenset(genre.casefold() for genre in feedback.genres)
         profile, shared = self._profile(known, feedback)
         loved = loved_artists(self._store, user)
         albums = self._store.recommendations.albums(loved, shared=True)
@@ -162,8 +165,9 @@ class Recommender:
             albums=known.flags(_tracks_of(own)),
             similar=known.flags(_tracks_of(others)),
             disliked=known.flags(feedback.disliked) | self._left_out_artists(user, known),
+            preferred=songs.content.has_any(genres),
+            genres=genres,
         )
-        songs, names = known.catalogue.songs, known.catalogue.names
         return {
             task: recommend(user.user_id, profile, shared, songs, names, origins, task, self._verdicts[task], self._now)
             for task in TASKS

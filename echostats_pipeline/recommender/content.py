@@ -1,6 +1,6 @@
 """How songs sound: audio features where they are known, else tags of their artists."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,11 @@ class Content:
         scaled = np.where(has[:, None], scaler.apply(np.nan_to_num(features)), 0.0) if scaler else features * 0.0
         names = sorted({tag for each in tags for tag in each})
         return cls(np.nan_to_num(scaled), has, _tf_idf(tags, names), names, scaler)
+
+    def has_any(self, tags: Collection[str]) -> Flags:
+        """Songs with at least one of some tags, which are given in small letters."""
+        wanted = np.array([name.casefold() in tags for name in self.tag_names], dtype=np.float64)
+        return np.asarray(self.tags @ wanted > 0)
 
     def has_tags(self) -> Flags:
         """Songs with tags."""

@@ -45,7 +45,7 @@ LEAST_UNITS = 5
 """With fewer users or sessions, nothing can be concluded."""
 COVERAGE_FACTOR, COVERAGE_SHARE = 5.0, 0.5
 """A model must cover five times the songs that the best baseline covers. Where lists of so few users cannot cover so
-many, it must cover half of what they can, and no fewer than the baseline."""
+many, it must cover half of what they can."""
 MOST_USERS = 500
 """Users judged at most, evenly chosen. More would not change the verdict, and cost time."""
 
@@ -212,7 +212,7 @@ def _verdict(
     """Judge the model of a task."""
     fallback = BASELINES[task][0]
     if after is None or not after.relevant:
-        why = f"There are too few plays after the cut to judge a model, so {fallback} is served."
+        why = f"There are too few plays after the cut to judge a model, so {fallback} orders the lists."
         return ModelEvaluation(
             task=task,
             evaluated_at=now,
@@ -229,7 +229,8 @@ def _verdict(
     model: Model = (before if before and before.relevant else after).best(MODELS)  # type: ignore[assignment]
     baseline: Baseline = after.best(BASELINES[task])  # type: ignore[assignment]
     # Random order is a floor to compare with, not a list for a person.
-    fallback = fallback if baseline == "random" else baseline
+    shown = [name for name in BASELINES[task] if name != "random"]
+    fallback = max(shown, key=lambda name: (by_name[name].ndcg, by_name[name].coverage))
     unit: EvaluationUnit = "users" if len(after.relevant) >= ENOUGH_USERS else "sessions"
     differences = after.differences(model, baseline, unit)
     low, high = metrics.bootstrap_bounds(differences)
@@ -243,17 +244,19 @@ def _verdict(
     if passed:
         why = f"{model} is better than the best baseline, {baseline}, so it is active: {by}.{in_place}"
     elif len(differences) < LEAST_UNITS:
-        why = f"{len(differences)} {unit} are too few to judge a model, so {fallback} is served."
+        why = f"{len(differences)} {unit} are too few to judge a model, so {fallback} orders the lists."
     elif after.unreachable_share == 1:
         why = (
             "None of the songs played later could have been recommended, because nobody here had played or saved them "
-            f"before, so {fallback} is served."
+            f"before, so {fallback} orders the lists."
         )
+    elif not any(result.ndcg for result in results):
+        why = f"No model and no baseline foretold a single song, so nothing is proved and {fallback} orders the lists."
     elif low <= 0:
-        why = f"{model} is not surely better than {baseline}, so {fallback} is served: {by}."
+        why = f"{model} is not surely better than {baseline}, so {fallback} orders the lists: {by}."
     else:
         covered = f"{by_name[model].coverage:.1%} of all songs, and {required:.1%} are required"
-        why = f"The lists of {model} cover {covered}, so {fallback} is served: {by}.{in_place}"
+        why = f"The lists of {model} cover {covered}, so {fallback} orders the lists: {by}.{in_place}"
     return ModelEvaluation(
         task=task,
         evaluated_at=now,
@@ -273,6 +276,7 @@ def _verdict(
         coverage_required=round(required, 6),
         passed=passed,
         served=model if passed else fallback,
+        fallback=fallback,
         why=why,
     )
 
@@ -286,7 +290,7 @@ def coverage_required(of_baseline: float, possible: float) -> tuple[float, str]:
     """
     if COVERAGE_FACTOR * of_baseline <= possible:
         return COVERAGE_FACTOR * of_baseline, ""
-    return max(of_baseline, COVERAGE_SHARE * possible), (
+    return COVERAGE_SHARE * possible, (
         " Lists of so few users cannot cover five times as many songs as the baseline's; half of what they can cover "
         "was required."
     )

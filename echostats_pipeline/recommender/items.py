@@ -42,6 +42,7 @@ def described(songs: Sequence[str], tracks: pl.DataFrame, song_of: pl.DataFrame)
         *(pl.col(name).filter(pl.col(name).fill_null("") != "").first().fill_null("") for name in TEXTS),
         *(pl.col(name).drop_nulls().first() for name in AVERAGED_FEATURES),
         tags=pl.col("tags").filter(pl.col("tags").list.len() > 0).first(),
+        popularity=pl.col("popularity").drop_nulls().first(),
     )
     table = pl.DataFrame({"song": pl.Series(songs, dtype=pl.String)}).join(known, on="song", how="left")
     texts: dict[str, list[str]] = {name: table[name].fill_null("").to_list() for name in TEXTS}
@@ -68,4 +69,5 @@ def described(songs: Sequence[str], tracks: pl.DataFrame, song_of: pl.DataFrame)
         texts["image_url"],
         features,
     )
-    return Catalogue(Songs(artists, Content.of(features, tags), is_listable), names)
+    popularity = table["popularity"].cast(pl.Float64).fill_null(0.0).to_numpy()
+    return Catalogue(Songs(artists, Content.of(features, tags), is_listable, popularity), names)

@@ -31,11 +31,13 @@ from echostats_pipeline.recommender.scoring import (
     Shared,
     Songs,
     candidates_to_rediscover,
+    preferring,
     ranked,
     score,
     unheard,
 )
 from echostats_pipeline.recommender.tracks import Maker, Names, Origins, made_track, mood_track
+from echostats_pipeline.recommender.wording import UNPROVEN, ordered_by
 
 LONGEST = 50
 """Tracks in a stored list."""
@@ -68,7 +70,7 @@ class Verdict:
     Attributes:
         served: The model or baseline in force.
         control: What orders the list that is not shown.
-        why: The reason in a sentence.
+        why: The reason as part of a sentence.
     """
 
     served: Scorer
@@ -88,7 +90,7 @@ class MadeList:
 def unproven(task: Task) -> Verdict:
     """The verdict before the first evaluation."""
     best = BASELINES[task][0]
-    return Verdict(best, MODELS[0], f"No model has been evaluated yet, so {best} is served.")
+    return Verdict(best, MODELS[0], UNPROVEN)
 
 
 def recommend(
@@ -115,6 +117,8 @@ def recommend(
         candidates = candidates_to_rediscover(profile)
     candidates = candidates & ~origins.disliked
     scores = score(profile, shared, songs, candidates)
+    if task == "discover" and profile.plays < COLD:
+        scores = preferring(scores, origins.preferred)
     maker = Maker(profile, shared, songs, names, origins, scores, task, now)
     served, why = _served(profile, scores, task, verdict)
     order = ranked(scores.of[served], songs.artists, LONGEST)
@@ -155,19 +159,29 @@ def _has_similar_tags(profile: Profile, songs: Songs) -> Flags:
 
 
 def _served(profile: Profile, scores: Scores, task: Task, verdict: Verdict) -> tuple[Scorer, str]:
-    """What orders the list: what is in force, unless too little is known of the user, or it has nothing to say."""
+    """What orders the list and a sentence about it.
+
+    It is what is in force, unless too little is known of the user, or it has nothing to say.
+    """
     served, why = verdict.served, verdict.why
     if profile.plays < COLD and task == "discover":
-        served, why = "popularity", f"{profile.plays} plays say nothing about a taste yet, so popularity is served."
+        served, why = "recent_popularity", f"{_knowing(profile)} nothing is known of a taste yet"
     elif profile.plays < LUKEWARM and served in ("basket_knn", "hybrid"):
-        served, why = "content", f"{profile.plays} plays say little about a taste, so only the sound of songs is used."
-    if (scores.of[served] > 0).any():
-        return served, why
-    last: Sequence[Scorer] = ("own_artists",) if task == "discover" else ()
-    for other in (name for name in (*BASELINES[task], *last) if name not in ("random", served)):
+        served, why = "content", f"{_knowing(profile)} little is known of a taste, so only the sound of songs counts"
+    elif profile.plays < LUKEWARM:
+        why = f"{why}, and {_knowing(profile)} little is known of a taste"
+    last: Sequence[Scorer] = ("own_artists", "spotify_popularity") if task == "discover" else ()
+    for other in (served, *(name for name in (*BASELINES[task], *last) if name not in ("random", served))):
         if (scores.of[other] > 0).any():
-            return other, f"{why} But {served} knows none of this user's candidates, so {other} is used."
-    return served, why
+            if other != served:
+                why = f"{why}, and {served} knows none of the songs to choose from"
+            served = other
+            break
+    return served, ordered_by(served, why, is_active=not _is_baseline(served, verdict))
+
+
+def _knowing(profile: Profile) -> str:
+    return "without plays" if not profile.plays else f"with {profile.plays} play{'s' * (profile.plays > 1)}"
 
 
 def _is_baseline(served: Scorer, verdict: Verdict) -> bool:
@@ -238,7 +252,11 @@ def _note(task: Task, profile: Profile, candidates: int, scored: int, served: Sc
         if not candidates:
             return f"No song was played {OFTEN} times or more and then not for {SILENT_DAYS:.0f} days."
         return f"{_songs(candidates)} were played {OFTEN} times or more and then not for {SILENT_DAYS:.0f} days."
-    few = f" {profile.plays} plays are little to go by." if profile.plays < LUKEWARM else ""
+    few = (
+        f" {_knowing(profile).capitalize()} little is known of a taste."
+        if not shown and profile.plays < LUKEWARM
+        else ""
+    )
     if not candidates:
         return (
             "There are no new songs to choose from: no other user shares plays of other songs, the library holds no "

@@ -10,6 +10,7 @@ from echostats_pipeline.recommender.evaluation import evaluate
 from echostats_pipeline.recommender.lists import Verdict, unproven
 from echostats_pipeline.recommender.reading import known_songs, read_sessions
 from echostats_pipeline.recommender.scoring import BASELINES, MODELS
+from echostats_pipeline.recommender.wording import DECIDED, NOT_PROVEN, PROVEN
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.store import Store
 
@@ -64,7 +65,7 @@ def verdict_in_force(store: Store, task: Task) -> Verdict:
     last = next(iter(store.recommendations.evaluations(task, most=1)), None)
     best_baseline = (last and last.baseline) or BASELINES[task][0]
     best_model = (last and last.model) or MODELS[0]
-    why = current.why if current.by == "person" or last is None else last.why
+    why = DECIDED if current.by == "person" else PROVEN if current.name in MODELS else NOT_PROVEN
     return Verdict(current.name, best_baseline if current.name in MODELS else best_model, why)
 
 
@@ -94,7 +95,7 @@ def resume(store: Store, task: Task, now: datetime) -> ModelActivation:
     last = next(iter(store.recommendations.evaluations(task, most=1)), None)
     if last is None:
         raise NotFoundError(f"There is no evaluation for {task} yet.")
-    name: Scorer = (last.model if last.passed else last.baseline) or BASELINES[task][0]
+    name: Scorer = (last.model if last.passed else last.fallback or last.baseline) or BASELINES[task][0]
     return _decide(
         store,
         ModelActivation(

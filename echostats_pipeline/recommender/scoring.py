@@ -1,7 +1,7 @@
 """Scores of songs for a user: the models, and the baselines that they must beat."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import get_args
 
@@ -43,11 +43,13 @@ class Songs:
         artists: The number of the primary artist.
         content: The sound of the songs.
         is_listable: Whether the song can be recommended as new: its name is known, and Spotify has it.
+        popularity: Spotify's, 0 to 100; 0 where unknown. None if it is known of no song.
     """
 
     artists: Numbers
     content: Content
     is_listable: Flags
+    popularity: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,12 +237,20 @@ def score(profile: Profile, shared: Shared, songs: Songs, candidates: Flags) -> 
             "popularity": among_candidates(shared.popularity),
             "recent_popularity": among_candidates(shared.recent_popularity),
             "own_most_played": among_candidates(profile.counts.astype(np.float64)),
+            "spotify_popularity": among_candidates(0.0 * chance if songs.popularity is None else songs.popularity),
             "random": among_candidates(chance),
         },
         knn,
         by_features,
         by_tags,
     )
+
+
+def preferring(scores: Scores, preferred: Flags) -> Scores:
+    """The same with the songs of preferred genres before all others in the order of their popularity."""
+    names: tuple[Scorer, ...] = ("popularity", "recent_popularity", "spotify_popularity")
+    changed = {name: np.where(scores.of[name] > 0, (scores.of[name] + preferred) / 2, 0.0) for name in names}
+    return replace(scores, of={**scores.of, **changed})
 
 
 def percentiles(scores: Floats, among: Flags) -> Floats:

@@ -1,6 +1,6 @@
 """The tracks of a list: where each comes from, and its true reason."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -44,7 +44,10 @@ class Names:
     def support(self, song: int) -> SupportingTrack:
         """A song as a supporting track."""
         return SupportingTrack(
-            spotify_id=self.track_ids[song], name=self.names[song], artist_name=self.artist_names[song]
+            spotify_id=self.track_ids[song],
+            name=self.names[song],
+            artist_name=self.artist_names[song],
+            artist_id=self.artist_ids[song],
         )
 
 
@@ -57,17 +60,16 @@ class Origins:
         albums: On albums of artists whom the user plays much.
         similar: On albums of artists whom others play much, and who share them.
         disliked: Marked as disliked by the user.
+        preferred: Tagged with a genre that the user has named as a favourite one.
+        genres: These genres.
     """
 
     library: Flags
     albums: Flags
     similar: Flags
     disliked: Flags
-
-    @classmethod
-    def none(cls, size: int) -> "Origins":
-        """No library, no albums."""
-        return cls(*(np.zeros(size, dtype=bool) for _ in range(4)))
+    preferred: Flags
+    genres: Collection[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ class Maker:
 def made_track(maker: Maker, served: Scorer, place: int, song: int) -> RecommendedTrack:
     """A song as a track of a list that a model or baseline has ordered."""
     profile, names = maker.profile, maker.names
-    kind, reason, supporting = _reason(maker, served, song)
+    kind, reason, supporting, genres = _reason(maker, served, song)
     shares = maker.scores.share(served, song)
     days = float(profile.last_days[song])
     compared = bool(maker.scores.by_features[song]) and "content" in shares
@@ -117,6 +119,7 @@ def made_track(maker: Maker, served: Scorer, place: int, song: int) -> Recommend
         reason=reason,
         reason_kind=kind,
         supporting=supporting,
+        genres=genres,
         audio_features=dict(zip(AVERAGED_FEATURES, names.features[song].tolist(), strict=True)) if compared else {},
     )
 
@@ -136,20 +139,33 @@ def _sources(maker: Maker, song: int) -> list[Source]:
     return sources
 
 
-def _reason(maker: Maker, served: Scorer, song: int) -> tuple[ReasonKind, str, list[SupportingTrack]]:
+Reason = tuple[ReasonKind, str, list[SupportingTrack], list[str]]
+"""What a reason rests on, the reason, the user's songs that it names, and the genres that it names."""
+
+
+def _reason(maker: Maker, served: Scorer, song: int) -> Reason:
     """The reason of a track: that of the part of the score that adds most to it."""
     if served == "own_artists":
         plays = times(_plays_of_artist(maker, song))
-        return "artist", f"You have played songs by {maker.names.artist_names[song]} {plays}.", []
+        return "artist", f"You have heard songs by {maker.names.artist_names[song]} {plays}.", [], []
     if served in MODELS:
         shares = maker.scores.share(served, song)
         if shares.get("basket_knn", 0.0) >= shares.get("content", 0.0):
             return _heard_along(maker, song)
         return _sounds_alike(maker, song)
-    return "baseline", _of_baseline(maker, served, song), []
+    genres = _genres_of(maker, song, maker.origins.genres) if maker.origins.preferred[song] else []
+    preferred = f" You have named {' and '.join(genres)} as what you like." if genres else ""
+    return "baseline", f"{_of_baseline(maker, served, song)}{preferred}", [], genres
 
 
-def _heard_along(maker: Maker, song: int) -> tuple[ReasonKind, str, list[SupportingTrack]]:
+def _genres_of(maker: Maker, song: int, among: Collection[str]) -> list[str]:
+    """The tags of a song that are among some genres, at most two."""
+    content = maker.songs.content
+    tags = [content.tag_names[tag] for tag in content.tags[[song]].indices]
+    return sorted(tag for tag in tags if tag.casefold() in among)[:2]
+
+
+def _heard_along(maker: Maker, song: int) -> Reason:
     """The two of the user's songs that add most to the score, and who has heard them along with this one."""
     profile = maker.profile
     seeds = maker.seeds
@@ -162,17 +178,17 @@ def _heard_along(maker: Maker, song: int) -> tuple[ReasonKind, str, list[Support
     titles = " and ".join(f"“{maker.names.names[seed]}”" for seed in named)
     supporting = [maker.names.support(seed) for seed in named]
     if by_others:
-        return "collaborative", f"Others here play it along with {titles}, which you play.", supporting
-    return "own_listening", f"You have played it along with {titles}, which you play now.", supporting
+        return "collaborative", f"Others here play it along with {titles}, which you play.", supporting, []
+    return "own_listening", f"You have played it along with {titles}, which you play now.", supporting, []
 
 
-def _sounds_alike(maker: Maker, song: int) -> tuple[ReasonKind, str, list[SupportingTrack]]:
+def _sounds_alike(maker: Maker, song: int) -> Reason:
     if maker.scores.by_features[song]:
-        return "features", f"It sounds like what you play: {sound(maker.names.features[song])}.", []
+        return "features", f"It sounds like what you play: {sound(maker.names.features[song])}.", [], []
     content, taste = maker.songs.content, maker.profile.taste
     row = content.tags[[song]].toarray().reshape(-1) * (taste.tags if taste.tags is not None else 0.0)
     best = [content.tag_names[tag] for tag in np.lexsort((np.arange(len(row)), -row))[:2] if row[tag] > 0]
-    return "tags", f"You play much {' and '.join(best)}.", []
+    return "tags", f"You play much {' and '.join(best)}.", [], best
 
 
 def sound(features: Floats) -> str:
@@ -194,14 +210,16 @@ def sound(features: Floats) -> str:
 def _of_baseline(maker: Maker, served: Scorer, song: int) -> str:
     """Who has played a song: others here, as far as they have, and the user."""
     profile = maker.profile
+    if served == "spotify_popularity" and maker.songs.popularity is not None:
+        return f"Its popularity on Spotify is {maker.songs.popularity[song]:.0f} of 100."
     own, others = int(profile.counts[song]), ""
     # A listed song is new to the user, or was not played for half a year: recent plays are those of others.
     if served != "own_most_played" and (plays := int(maker.shared.popularity[song])):
-        others = f"Played {times(plays)} by others here in the last {POPULARITY_DAYS:.0f} days."
+        others = f"Heard {times(plays)} by others here in the last {POPULARITY_DAYS:.0f} days."
     elif served != "own_most_played" and profile.others[song] > 0:
-        others = f"Played by others here, though not in the last {POPULARITY_DAYS:.0f} days."
+        others = f"Heard by others here, though not in the last {POPULARITY_DAYS:.0f} days."
     months = profile.last_days[song] / DAYS_A_MONTH
-    said = f"You have played it {times(own)}, but not for {months:.0f} months." if own else ""
+    said = f"You have heard it {times(own)}, but not for {months:.0f} months." if own else ""
     return " ".join(filter(None, (others, said)))
 
 
@@ -224,6 +242,7 @@ def mood_track(maker: Maker, mood: str, likeness: float, place: int, song: int) 
             "reason": f"It sounds {mood}: {sound(features)}.",
             "reason_kind": "features",
             "supporting": [],
+            "genres": [],
             "audio_features": dict(zip(AVERAGED_FEATURES, features.tolist(), strict=True)),
         }
     )

@@ -15,8 +15,7 @@ def song_list(made: RecommendationList) -> SongList:
         RecommendedSong(track.name, track.artist_name, track.reason, track.spotify_id, track.image_url)
         for track in made.tracks[:RANKED]
     ]
-    by = "a simple baseline" if made.is_baseline else "a model"
-    return SongList(LISTS[made.task], songs, f"Ordered by {by}, {made.model}. {made.why}")
+    return SongList(LISTS[made.task], songs, made.why)
 
 
 def hits_in_words(weeks: Sequence[RecommendationWeek]) -> str:

@@ -38,6 +38,7 @@ SONGS_SCHEMA = pl.Schema(
         "duration_ms": pl.Int64(),
         "isrc": pl.String(),
         "tags": pl.List(pl.String),
+        "popularity": pl.Int64(),
         **dict.fromkeys(AVERAGED_FEATURES, pl.Float64()),
     }
 )
@@ -195,7 +196,8 @@ class RecommendationStore:
     def songs(self, track_ids: Sequence[str]) -> pl.DataFrame:
         """What the catalogue knows of tracks, as `SONGS_SCHEMA`."""
         fields = dict.fromkeys(
-            ("spotify_id", "name", "artists", "album", "duration_ms", "isrc", "genres", "audio_features"), 1
+            ("spotify_id", "name", "artists", "album", "duration_ms", "isrc", "genres", "popularity", "audio_features"),
+            1,
         )
         rows: list[Mapping[str, Any]] = []
         with paused_collection():
@@ -237,5 +239,6 @@ def _song(track: Document) -> Document:
         "duration_ms": track.get("duration_ms") or 0,
         "isrc": (track.get("isrc") or "").upper(),
         "tags": track.get("genres") or [],
+        "popularity": track.get("popularity") or None,
         **{name: features.get(name) for name in AVERAGED_FEATURES},
     }

@@ -31,9 +31,10 @@ def test_each_song_stands_with_its_reason_source_and_plays(
     assert "New to ann" in ended.stdout
     assert "To hear again, for ann: nothing." in ended.stdout
     assert ended.stdout.count("others here") >= 4
-    assert "No model has been evaluated yet, so popularity is served." in ended.stdout
+    assert "(popularity, a simple baseline): no model was tested yet." in " ".join(ended.stdout.split())
     whole = json.loads(echostats("recommend", "--user", "ann", "--json").stdout)
     assert list(whole) == ["discover", "rediscover"]
+    assert json.loads(echostats("recommend", "--user", "ann", "--discover", "--rediscover", "--json").stdout) == whole
     assert [track["rank"] for track in whole["discover"]["tracks"]] == list(range(1, 11))
     one = json.loads(echostats("recommend", "--user", "ann", "--discover", "--limit", "2", "--json").stdout)
     assert one == {"discover": {**whole["discover"], "tracks": whole["discover"]["tracks"][:2]}}

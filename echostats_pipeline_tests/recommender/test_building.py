@@ -135,6 +135,20 @@ def test_what_a_rule_leaves_out_is_no_taste_and_not_new_either(store: Store, peo
 
 
 @pytest.mark.mongo
+def test_where_nobody_plays_anything_the_library_is_ordered_by_spotifys_popularity(store: Store) -> None:
+    user = connect(store, "hal", shares=False)
+    for number, popularity in ((1, 30), (2, 70)):
+        saved = {"spotify_id": track_id(number), "name": f"Song {number}", "artist_name": "A", "album_name": "B"}
+        store.db["saved_tracks"].insert_one({"user_id": user.user_id, "added_at": NOW, **saved})
+        store.db["tracks"].insert_one({**saved, "popularity": popularity})
+    made = lists_of(store, user)["discover"]
+    assert [track.spotify_id for track in made.tracks] == [track_id(2), track_id(1)]
+    assert made.tracks[0].reason == "Its popularity on Spotify is 70 of 100."
+    assert "without plays nothing is known of a taste yet" in made.why
+    assert made.is_baseline
+
+
+@pytest.mark.mongo
 def test_an_own_habit_is_not_called_collaborative(store: Store) -> None:
     user = connect(store, "eve", shares=False)
     rng = np.random.default_rng(1)
@@ -156,7 +170,7 @@ def test_an_own_habit_is_not_called_collaborative(store: Store) -> None:
     serve(store, "recent_popularity", "rediscover")
     alone = lists_of(store, user)["rediscover"].tracks
     assert {track.reason.split(" times, ")[1] for track in alone} == {"but not for 7 months."}
-    assert all(track.reason.startswith(f"You have played it {track.heard_before}") for track in alone)
+    assert all(track.reason.startswith(f"You have heard it {track.heard_before}") for track in alone)
 
 
 @pytest.mark.mongo
@@ -164,10 +178,21 @@ def test_a_few_plays_are_said_to_be_little(store: Store, people: dict[str, User]
     user = connect(store, "fay", shares=True)
     play(store, user, [0, 1], NOW - timedelta(days=1))
     made = lists_of(store, user)["discover"]
-    assert made.model == "popularity"
+    assert made.model == "recent_popularity"
     assert made.is_baseline
-    assert "2 plays say nothing about a taste yet" in made.why
+    assert "with 2 plays nothing is known of a taste yet" in made.why
     assert all("by others here" in track.reason for track in made.tracks)
+    # Of Fay's favourite genres, what is popular comes first; the reason names the genre.
+    jazz = made.tracks[-1].spotify_id
+    store.db["tracks"].insert_one({"spotify_id": jazz, "name": "J", "genres": ["Jazz", "bop"], "popularity": 40})
+    first = lists_of(store, user, genres=["jazz", "polka"])["discover"].tracks
+    assert first[0].spotify_id == jazz
+    assert first[0].genres == ["Jazz"]
+    assert first[0].reason.endswith("You have named Jazz as what you like.")
+    assert len(first) == len(made.tracks)
+    assert not any(track.genres for track in first[1:])
+    play(store, user, [0, 1], NOW - timedelta(days=2))
+    assert "and with 4 plays little is known of a taste" in lists_of(store, user)["discover"].why
     nobody = connect(store, "gil", shares=False)
     assert lists_of(store, nobody)["rediscover"].tracks == []
 

@@ -168,13 +168,15 @@ class EchoTuneMart:
         # The catalogue is shared: another user's update has written the tracks that had changed until then.
         since = state.catalog_read_at if state else self.store.mart_states.catalog_read_at(MART, LAYOUT, self._place)
         since = None if whole else since
-        whole = whole or state is None
+        first, whole = state is None, whole or state is None
         state = state or self.store.mart_states.anew(user_id, MART, LAYOUT, self._place)
         waiting = {name: self.store.marks.pending(name).get(user_id, []) for name in CONSUMERS}
         dates = [WHOLE] if whole or WHOLE in waiting[PLAYS] else waiting[PLAYS]
         begun = [self.store.marks.begin(user_id, name, dates if name == PLAYS else [WHOLE]) for name in CONSUMERS]
         read_at = self._core.now()
         adopt_user(user, self.collection)
+        if first:
+            self._drop_unmarked(written)
         changed = self._put_tracks(since, written) if whole or waiting[PROFILE] else []
         plays = self._update_plays(user, dates, changed, written)
         if whole or waiting[PROFILE] or dates:
@@ -198,6 +200,12 @@ class EchoTuneMart:
         """What a user has said about recommended tracks until now, including sets that have expired since."""
         state = self.store.mart_states.anew(user.user_id, MART, LAYOUT, self._place)
         return self._keep_feedback(user, state, self.now)
+
+    def favourite_genres(self, user: User) -> list[str]:
+        """The favourite genres in a user's preferences."""
+        found = self.collection("user_preferences").find_one({"userId": user_object_id(user.user_id)}) or {}
+        genres = found.get("favoriteGenres")
+        return [each for each in genres if isinstance(each, str)] if isinstance(genres, list) else []
 
     def _keep_feedback(self, user: User, state: MartState, read_at: datetime) -> Feedback:
         """Read feedback, and keep it in the state: sets and events expire."""
@@ -392,6 +400,14 @@ class EchoTuneMart:
         documents = (listed_track(tracks[each]) for each in unknown)
         written["track_metadata"] += put(metadata, documents, self._update, OPTIONAL["track_metadata"])
 
+    def _drop_unmarked(self, written: Counter[str]) -> None:
+        """Delete metadata of tracks that are not in the catalogue, which earlier versions did not mark as such."""
+        metadata, unmarked = self.collection("track_metadata"), {"source": SOURCE, "listedOnly": {"$exists": False}}
+        ids = [each["spotifyId"] for each in metadata.find(unmarked, {"_id": 0, "spotifyId": 1})]
+        if gone := set(ids) - set(self._known_tracks(ids)["track_id"]):
+            query = {**unmarked, "spotifyId": {"$in": sorted(gone)}}
+            written["track_metadata"] += metadata.delete_many(query).deleted_count
+
     def _drop_unlisted(self, written: Counter[str]) -> None:
         """Delete metadata of tracks that only recommendations named, once none does."""
         metadata, sets = self.collection("track_metadata"), self.collection("recommendations")
@@ -409,16 +425,15 @@ class EchoTuneMart:
     def _update_clicks(self, user: User, written: Counter[str]) -> None:
         owner = user_object_id(user.user_id)
         sets = list(self.collection("recommendations").find({"userId": owner, "source": SOURCE}))
-        tracks = sorted({track["trackId"] for each in sets for track in each["tracks"]})
-        if not tracks:
+        if not sets:
             return
-        query = {"userId": owner, "trackId": {"$in": tracks}, "playedAt": {"$type": "date"}}
-        found = self.collection("listening_history").find(query, {"trackId": 1, "playedAt": 1}).sort("playedAt", 1)
+        events, first = self.collection("analytics_events"), min(each["createdAt"] for each in sets)
+        query = {"userId": owner, "eventType": "track.played", "timestamp": {"$gt": first}, "source": SOURCE}
         ends: dict[str, list[datetime]] = {}
-        for play in found:
-            ends.setdefault(play["trackId"], []).append(play["playedAt"])
-        events = click_events(sets, ends, owner, self._since)
-        written["analytics_events"] += insert(self.collection("analytics_events"), map(self._event, events))
+        for play in events.find(query, {"metadata.trackId": 1, "timestamp": 1}).sort("timestamp", 1):
+            ends.setdefault(play["metadata"]["trackId"], []).append(play["timestamp"])
+        clicks = click_events(sets, ends, owner, self._since)
+        written["analytics_events"] += insert(events, map(self._event, clicks))
 
     def _update_cache(self, user: User, written: Counter[str]) -> str:
         """Drop the user's keys in Redis if documents have changed, and write them again."""

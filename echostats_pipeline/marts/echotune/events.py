@@ -84,7 +84,7 @@ def click_events(
 
     Args:
         sets: Documents of `music_documents.EchoTuneRecommendations`.
-        first_plays: The ends of plays by track id, in order.
+        first_plays: The ends of plays by track id, in order; what was left within half a minute is no play.
         user: The user's id in EchoTune's database.
         since: Earlier events are left out.
     """

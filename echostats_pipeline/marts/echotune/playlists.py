@@ -12,6 +12,9 @@ from echostats_pipeline.marts.writing import SharedDocument
 from echostats_pipeline.model.playlists import GeneratedPlaylist, SpotifyCopy
 from echostats_pipeline.model.users import User
 
+ACTIVITIES = ("workout", "study", "party", "sleep", "work")
+"""EchoTune's activities; one of them counts if a text names it."""
+
 
 @dataclass(frozen=True)
 class Generated:
@@ -129,12 +132,15 @@ def _parameters(made: GeneratedPlaylist) -> dict[str, Any]:
     asked = made.understanding
     kind, _, key = made.generator.partition(":")
     moods = [key] if kind == "mood" else asked.moods if asked is not None else []
+    words = {word for each in (asked.understood if asked else ()) for word in each.words.split()}
+    activity = next((each for each in ACTIVITIES if each in words), None)
     features: dict[str, Any] = {}
     if asked is not None:
         sound = {"energy": asked.energy, "brightness": asked.brightness, "tempo": asked.tempo}
         features = {**(sound if asked.asks_sound else {}), **asked.features}
     return {
         **({"mood": moods[0]} if moods else {}),
+        **({"activity": activity} if activity else {}),
         "genres": list(asked.genres) if asked is not None else [],
         **({"audio_features": features} if features else {}),
         **({"originalPrompt": made.text} if kind == "words" else {}),

@@ -48,11 +48,15 @@ class Recommended:
     artist_id: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)
     supporting: tuple[str, ...] = ()
+    seed_artists: tuple[str, ...] = ()
+    genres: tuple[str, ...] = ()
     features: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def stored(cls, track: Mapping[str, Any]) -> "Recommended":
         """Read a track of a document of the core's ``recommendations``."""
+        named = [track] if track["reason_kind"] == "artist" else track["supporting"]
+        artists = [each.get("artist_id") or "" for each in named]
         return cls(
             track_id=track["spotify_id"],
             name=track["name"],
@@ -64,6 +68,8 @@ class Recommended:
             artist_id=track.get("artist_id") or "",
             shares=track["score_shares"],
             supporting=tuple(one["spotify_id"] for one in track["supporting"]),
+            seed_artists=tuple(each for each in artists if each),
+            genres=tuple(track.get("genres") or ()),
             features=track.get("audio_features") or {},
         )
 
@@ -115,7 +121,7 @@ class RecommendedList:
         unproven = (
             f"The tracks are ordered by their likeness to the mood {mood}, whatever model is active."
             if mood
-            else f"The tracks are ordered by {further['model']} alone, which is not active. {self.why}"
+            else f"The tracks are ordered by {further['model']} alone, which is not the active model."
         )
         return replace(
             self,
@@ -254,8 +260,8 @@ def _set(
             "tracks": [_item(made, track) for track in tracks],
             "parameters": {
                 "seed_tracks": list(dict.fromkeys(seed for track in tracks for seed in track.supporting)),
-                "seed_artists": [],
-                "seed_genres": [],
+                "seed_artists": list(dict.fromkeys(seed for track in tracks for seed in track.seed_artists)),
+                "seed_genres": list(dict.fromkeys(genre for track in tracks for genre in track.genres)),
                 **({"target_features": dict(made.targets)} if made.targets else {}),
                 **({"weights": dict(made.weights)} if made.weights else {}),
                 "context": made.task,

@@ -18,7 +18,7 @@ def recommender_of(store: Store, settings: Settings, now: datetime) -> Recommend
 
     def feedback(user: User) -> Feedback:
         said = mart.read_feedback(user)
-        return Feedback(said.liked | said.saved, said.disliked)
+        return Feedback(said.liked | said.saved, said.disliked, mart.favourite_genres(user))
 
     return Recommender(store, settings, now, feedback)
 

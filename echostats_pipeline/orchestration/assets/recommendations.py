@@ -93,6 +93,8 @@ def artist_albums(
         step.detail = f"Read {read.albums} albums of {read.artists} artists"
         if read.postponed:
             step.detail += f"; {read.left} artists wait: {read.postponed}"
+        elif read.left and read.waiting is None:
+            step.detail += f"; {read.left} artists wait for the next night"
         if (wait := read.waiting) is not None:
             store.get().limits.postpone(wait.family, wait.until, wait.reason)
             step.detail += f"; {read.left} left, waiting until {wait.until:%Y-%m-%d %H:%M} UTC: {wait.reason}"

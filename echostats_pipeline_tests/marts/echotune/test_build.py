@@ -10,7 +10,13 @@ from bson import ObjectId
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.marts.echotune.build import waiting_users
 from echostats_pipeline.marts.echotune.database import LAYOUT, user_object_id
-from echostats_pipeline.model.playlists import GeneratedPlaylist, PlaylistSong, SpotifyCopy, Understanding
+from echostats_pipeline.model.playlists import (
+    GeneratedPlaylist,
+    PlaylistSong,
+    SpotifyCopy,
+    Understanding,
+    UnderstoodWords,
+)
 from echostats_pipeline.model.users import User
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline.storage.database import Document
@@ -299,7 +305,14 @@ def test_generated_playlists_stand_beside_those_of_spotify_and_are_the_same_once
         for number in range(2)
     ]
     asked = Understanding(
-        parser="1", moods=["calm"], energy=[0, 0.4], brightness=[0, 1], tempo=[0, 200], asks_sound=True, genres=["jazz"]
+        parser="1",
+        moods=["calm"],
+        energy=[0, 0.4],
+        brightness=[0, 1],
+        tempo=[0, 200],
+        asks_sound=True,
+        genres=["jazz"],
+        understood=[UnderstoodWords(words="study", meaning="calm")],
     )
     usual = {
         "user_id": user.user_id,
@@ -318,6 +331,7 @@ def test_generated_playlists_stand_beside_those_of_spotify_and_are_the_same_once
     assert (found["name"], found["createdAt"], found["trackCount"]) == ("Rainy Sunday", NOW - timedelta(days=2), 2)
     assert found["generation_parameters"] == {
         "mood": "calm",
+        "activity": "study",
         "genres": ["jazz"],
         "audio_features": {"energy": [0, 0.4], "brightness": [0, 1], "tempo": [0, 200]},
         "originalPrompt": "rainy sunday",
@@ -434,6 +448,12 @@ def test_metadata_of_tracks_that_only_recommendations_named_goes_with_them(echot
     echotune.update(user, NOW)
     named = metadata.count_documents({"listedOnly": True})
     assert named == metadata.count_documents({}) > 6
+    # An earlier version did not mark them, and left one whose recommendation has gone.
+    metadata.update_many({}, {"$unset": {"listedOnly": 1}})
+    metadata.insert_one({"spotifyId": TRACKS[39], "name": "Left", "source": "pipeline"})
+    echotune.store.db["mart_states"].update_one({}, {"$set": {"layout": LAYOUT - 1}})
+    echotune.update(user, NOW)
+    assert metadata.count_documents({"listedOnly": True}) == metadata.count_documents({}) == named
     with echotune.store.marks.changing(user.user_id, source="recommendations"):
         lists.update_one({}, {"$set": {"further": [], "created_at": NOW + timedelta(hours=1)}})
     echotune.update(user, NOW)

@@ -157,7 +157,7 @@ def test_each_list_is_a_set_of_its_type_and_a_type_that_nothing_fits_has_none() 
         ["t4", "t5"],
         ["t6", "t7", "t8"],
     ], "no track is in two sets"
-    assert "basket_knn alone, which is not active. Why." in found[1]["why"]
+    assert "basket_knn alone, which is not the active model." in found[1]["why"]
     assert found[2]["parameters"]["context"] == "happy"
     assert found[2]["parameters"]["target_features"] == HAPPY
     assert found[0]["parameters"]["seed_tracks"] == ["seed"]
