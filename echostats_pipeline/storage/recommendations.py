@@ -78,6 +78,15 @@ class RecommendationStore:
         found = self._read(RecommendationList, "recommendations", {"user_id": user_id})
         return {each.task: each for each in found}
 
+    def outdated(self, least: int) -> set[str]:
+        """Ids of the users who have so many plays that ended after their lists were made."""
+        made = self._db["recommendations"].find({"task": "discover"}, {"_id": 0, "user_id": 1, "created_at": 1})
+        plays = self._db["listening_history"]
+        newer = ((each["user_id"], {"played_at": {"$gt": each["created_at"]}}) for each in made)
+        return {
+            user for user, later in newer if plays.count_documents({"user_id": user, **later}, limit=least) == least
+        }
+
     def put_taste(self, taste: TasteVector) -> None:
         """Replace a user's taste."""
         self._replace("taste_vectors", taste, "user_id")

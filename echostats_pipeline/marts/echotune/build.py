@@ -50,6 +50,7 @@ from echostats_pipeline.marts.echotune.recommendations import (
     last_words,
     of_sets,
     recommendation_documents,
+    staying,
     superseded,
 )
 from echostats_pipeline.marts.echotune.tracks import listed_track, track_document
@@ -385,8 +386,10 @@ class EchoTuneMart:
         self._put_unknown({track["spotify_id"]: track for each in every for track in each["tracks"]}, written)
         made = [each for document in lists for each in RecommendedList.stored(document)]
         owner = user_object_id(user.user_id)
-        documents = list(recommendation_documents(made, owner, feedback.disliked, self.now))
         undated, sets = Update(self.now, self.run_id, dated=False), self.collection("recommendations")
+        stay = sets.find(staying(made, owner), {"tracks.trackId": 1}) if made else ()
+        shown = {track["trackId"] for each in stay for track in each["tracks"]}
+        documents = list(recommendation_documents(made, owner, feedback.disliked | shown, self.now))
         written["recommendations"] += put(sets, documents, undated, OPTIONAL["recommendations"])
         if replaced := superseded(documents, owner):
             written["recommendations"] += sets.delete_many(replaced).deleted_count

@@ -211,7 +211,7 @@ def last_words(kept: Feedback, said: Iterable[Said]) -> Feedback:
 
 
 def recommendation_documents(
-    lists: Iterable[RecommendedList], user: ObjectId, disliked: Collection[str], now: datetime
+    lists: Iterable[RecommendedList], user: ObjectId, left_out: Collection[str], now: datetime
 ) -> Iterator[SharedDocument]:
     """The sets of a user as `music_documents.EchoTuneRecommendations`, from the recommender's present lists.
 
@@ -220,10 +220,10 @@ def recommendation_documents(
     Args:
         lists: The present lists of the recommender.
         user: The user's id in EchoTune's database.
-        disliked: Tracks that are left out.
+        left_out: Tracks that were disliked, or recommended on the same day in sets that stay.
         now: The present instant; lists that have expired are left out.
     """
-    taken = set(disliked)
+    taken = set(left_out)
     for each in sorted(lists, key=lambda made: not made.in_force):
         if each.created_at + VALID_FOR <= now:
             continue
@@ -231,6 +231,14 @@ def recommendation_documents(
         taken |= {track.track_id for track in tracks}
         if tracks:
             yield _set(each, TYPES[each.strategy], tracks, user)
+
+
+def staying(lists: Collection[RecommendedList], user: ObjectId) -> dict[str, Any]:
+    """The query for sets of the same day that these lists do not replace, because their user has said something."""
+    made = min(each.created_at for each in lists)
+    said = [{f"user_feedback.{name}_tracks.0": {"$exists": True}} for name in ("liked", "disliked", "saved")]
+    earlier = {"$gt": made - SUPERSEDED_WITHIN, "$lt": made}
+    return {"userId": user, "source": SOURCE, "createdAt": earlier, "$or": said}
 
 
 def superseded(made: Collection[SharedDocument], user: ObjectId) -> dict[str, Any] | None:

@@ -15,12 +15,16 @@ from echostats_pipeline.orchestration.jobs import (
     echotune_build,
     playlist_answers,
     playlist_generator_build,
+    recommendation_build,
     spotify_analytics_build,
     warehouse_build,
 )
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.settings import Mart
+
+NEW_PLAYS = 5
+"""After so many new plays, the recommendations of a user are made again."""
 
 
 @dg.sensor(
@@ -39,6 +43,26 @@ def stale_echotune(
     return _updates(context, store, stale) or dg.SkipReason(
         "EchoTune's database is up to date, or the statistics are not yet"
     )
+
+
+@dg.sensor(
+    job=recommendation_build,
+    minimum_interval_seconds=300,
+    default_status=ON,
+    description=f"Makes the lists of users again who have played {NEW_PLAYS} songs since, as EchoTune expects. It has no "
+    "cursor.",
+)
+def outdated_recommendations(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request new lists for every user with enough new plays, once no other run changes their data."""
+    if not store.settings.recommends:
+        return dg.SkipReason("Recommendations are off (ECHOSTATS_RECOMMENDATIONS).")
+    jobs = store.get().jobs
+    waiting = store.get().recommendations.outdated(NEW_PLAYS) - jobs.busy_users() - jobs.syncing_together()
+    outdated = {user.partition_key for user in users_of(store) if user.user_id in waiting}
+    outdated -= resting_users(context, recommendation_build.name, clock.now())
+    return _updates(context, store, outdated) or dg.SkipReason(f"Nobody has played {NEW_PLAYS} songs since their lists")
 
 
 @dg.sensor(
@@ -139,7 +163,7 @@ def stale_warehouse(
 
 
 MART_SENSORS: Mapping[Mart, Sequence[dg.SensorDefinition]] = {
-    "echotune": (stale_echotune,),
+    "echotune": (stale_echotune, outdated_recommendations),
     "playlist_generator": (stale_playlist_generator, unanswered_queries),
     "spotify_analytics": (stale_spotify_analytics,),
     "warehouse": (stale_warehouse,),

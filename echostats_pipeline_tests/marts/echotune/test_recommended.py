@@ -9,11 +9,14 @@ from echostats_pipeline.marts.echotune.build import waiting_users
 from echostats_pipeline.marts.echotune.database import user_object_id
 from echostats_pipeline.marts.echotune.recommending import recommender_of
 from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.automation.mart_sensors import outdated_recommendations
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 from echostats_pipeline_tests.marts.echotune.conftest import Installed
+from echostats_pipeline_tests.marts.echotune.test_build import TRACKS, play
+from echostats_pipeline_tests.marts.echotune.test_runs import wanted
 from echostats_pipeline_tests.orchestration.assets.test_recommendations import listened
 
 
@@ -64,3 +67,9 @@ def test_a_track_that_a_user_dislikes_in_echotune_leaves_the_next_list(pipeline:
     assert echotune.mart(NOW).read_feedback(user).disliked == {disliked}
     again = recommender_of(installed.store, installed.installation.settings, NOW).rebuild_lists(user).lists
     assert disliked not in {track.spotify_id for track in again["discover"].tracks}
+    assert wanted(installed, outdated_recommendations) == []
+    plays = [play(user, TRACKS[number], NOW + timedelta(minutes=number + 1)) for number in range(5)]
+    installed.store.db["listening_history"].insert_many(plays[:4])
+    assert wanted(installed, outdated_recommendations) == []
+    installed.store.db["listening_history"].insert_one(plays[4])
+    assert [each.partition_key for each in wanted(installed, outdated_recommendations)] == [user.partition_key]

@@ -31,13 +31,13 @@ def with_mart(pipeline: Pipeline, echotune: Installed) -> Pipeline:
     )
 
 
-def wanted(pipeline: Pipeline) -> list[dg.RunRequest]:
-    """The runs that the sensor requests."""
+def wanted(pipeline: Pipeline, sensor: dg.SensorDefinition = stale_echotune) -> list[dg.RunRequest]:
+    """The runs that a sensor requests."""
     definitions = build_definitions(pipeline.resources(), settings=pipeline.installation.settings)
     with dg.build_sensor_context(
         instance=pipeline.instance, resources=pipeline.resources(), definitions=definitions
     ) as context:
-        result: Any = stale_echotune(context)
+        result: Any = sensor(context)
     return [] if isinstance(result, dg.SkipReason) else result
 
 

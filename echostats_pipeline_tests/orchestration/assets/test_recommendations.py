@@ -38,7 +38,7 @@ def test_a_night_makes_lists_and_says_what_ordered_them(pipeline: Pipeline) -> N
     assert models.success
     (evaluated,) = models.asset_materializations_for_node("model_evaluation")
     for task in ("discover", "rediscover"):
-        assert "served" in str(evaluated.metadata[f"{task}_verdict"].value)
+        assert "orders the lists" in str(evaluated.metadata[f"{task}_verdict"].value)
         assert "data:image/svg+xml" in str(evaluated.metadata[f"{task}_history"].value)
     (check,) = models.get_asset_check_evaluations()
     assert (check.check_name, check.severity) == ("model_beats_popularity", dg.AssetCheckSeverity.WARN)
