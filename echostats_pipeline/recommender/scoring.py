@@ -192,7 +192,7 @@ class Scores:
     """Scores of all songs; a score of 0 means that a model has nothing to say, or that a song is no candidate.
 
     Attributes:
-        of: The scores by model and baseline, as percentiles among the candidates. Those of `hybrid` may exceed 1.
+        of: The scores by model and baseline. Those of models are percentiles among the candidates.
         knn: The sums of similarities behind `basket_knn`.
         by_features: Candidates that `content` compared by audio features.
         by_tags: Candidates that it compared by tags.
@@ -202,6 +202,11 @@ class Scores:
     knn: Floats
     by_features: Flags
     by_tags: Flags
+
+    def shown(self, name: Scorer) -> Floats:
+        """The scores of a model or baseline between 0 and 1, for readers: those of baselines as percentiles."""
+        values = self.of[name]
+        return np.minimum(values, 1.0) if name in MODELS else percentiles(values, values > 0)
 
     def share(self, model: Scorer, song: int) -> dict[str, float]:
         """How much each part of a model adds to the score of a song; the parts sum up to 1."""
@@ -224,21 +229,17 @@ def score(profile: Profile, shared: Shared, songs: Songs, candidates: Flags) -> 
     of_artists = artists[songs.artists] * candidates.astype(np.float64)
     numbers = np.arange(len(candidates), dtype=np.uint64)
     chance = (numbers * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(40)).astype(np.float64) + 1.0
-
-    def among_candidates(values: Floats) -> Floats:
-        return percentiles(values, candidates & (values > 0))
-
     return Scores(
         {
             "hybrid": blended(of_knn, of_content),
             "basket_knn": of_knn,
             "content": of_content,
             "own_artists": percentiles(of_artists, of_artists > 0),
-            "popularity": among_candidates(shared.popularity),
-            "recent_popularity": among_candidates(shared.recent_popularity),
-            "own_most_played": among_candidates(profile.counts.astype(np.float64)),
-            "spotify_popularity": among_candidates(0.0 * chance if songs.popularity is None else songs.popularity),
-            "random": among_candidates(chance),
+            "popularity": shared.popularity * candidates,
+            "recent_popularity": shared.recent_popularity * candidates,
+            "own_most_played": profile.counts.astype(np.float64) * candidates,
+            "spotify_popularity": candidates * (0.0 if songs.popularity is None else songs.popularity),
+            "random": chance * candidates,
         },
         knn,
         by_features,
@@ -249,7 +250,7 @@ def score(profile: Profile, shared: Shared, songs: Songs, candidates: Flags) -> 
 def preferring(scores: Scores, preferred: Flags) -> Scores:
     """The same with the songs of preferred genres before all others in the order of their popularity."""
     names: tuple[Scorer, ...] = ("popularity", "recent_popularity", "spotify_popularity")
-    changed = {name: np.where(scores.of[name] > 0, (scores.of[name] + preferred) / 2, 0.0) for name in names}
+    changed = {name: np.where(scores.of[name] > 0, (scores.shown(name) + preferred) / 2, 0.0) for name in names}
     return replace(scores, of={**scores.of, **changed})
 
 

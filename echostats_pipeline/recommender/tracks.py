@@ -85,6 +85,16 @@ class Maker:
     task: Task
     now: datetime
 
+    def score(self, served: Scorer, song: int) -> float:
+        """The score of a song between 0 and 1, for readers."""
+        if served not in self._shown:
+            self._shown[served] = self.scores.shown(served)
+        return float(self._shown[served][song])
+
+    @cached_property
+    def _shown(self) -> dict[Scorer, Floats]:
+        return {}
+
     @cached_property
     def seeds(self) -> Numbers:
         """The songs that say most about the user's taste now."""
@@ -111,7 +121,7 @@ def made_track(maker: Maker, served: Scorer, place: int, song: int) -> Recommend
         artist_id=names.artist_ids[song],
         album_name=names.album_names[song],
         image_url=names.image_urls[song],
-        score=round(min(float(maker.scores.of[served][song]), 1.0), 4),
+        score=round(maker.score(served, song), 4),
         score_shares={name: round(share, 4) for name, share in shares.items()},
         sources=_sources(maker, song),
         heard_before=int(profile.counts[song]),

@@ -49,8 +49,8 @@ def stale_echotune(
     job=recommendation_build,
     minimum_interval_seconds=300,
     default_status=ON,
-    description=f"Makes the lists of users again who have played {NEW_PLAYS} songs since, as EchoTune expects. It has no "
-    "cursor.",
+    description=f"Makes the lists of users again who have played {NEW_PLAYS} songs since, as EchoTune expects. It "
+    "keeps no cursor.",
 )
 def outdated_recommendations(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
