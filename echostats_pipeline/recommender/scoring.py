@@ -229,6 +229,7 @@ def score(profile: Profile, shared: Shared, songs: Songs, candidates: Flags) -> 
     of_artists = artists[songs.artists] * candidates.astype(np.float64)
     numbers = np.arange(len(candidates), dtype=np.uint64)
     chance = (numbers * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(40)).astype(np.float64) + 1.0
+    popular = np.zeros(len(candidates)) if songs.popularity is None else songs.popularity
     return Scores(
         {
             "hybrid": blended(of_knn, of_content),
@@ -238,7 +239,7 @@ def score(profile: Profile, shared: Shared, songs: Songs, candidates: Flags) -> 
             "popularity": shared.popularity * candidates,
             "recent_popularity": shared.recent_popularity * candidates,
             "own_most_played": profile.counts.astype(np.float64) * candidates,
-            "spotify_popularity": candidates * (0.0 if songs.popularity is None else songs.popularity),
+            "spotify_popularity": popular * candidates,
             "random": chance * candidates,
         },
         knn,
