@@ -25,7 +25,7 @@ from echostats_pipeline.marts.echotune.database import (
     place_of,
     user_object_id,
 )
-from echostats_pipeline.marts.echotune.event_reading import LATE, dismissed, months_counted
+from echostats_pipeline.marts.echotune.event_reading import months_counted
 from echostats_pipeline.marts.echotune.events import (
     KEPT,
     OF_PLAYS,
@@ -34,6 +34,7 @@ from echostats_pipeline.marts.echotune.events import (
     play_events,
     playlist_events,
 )
+from echostats_pipeline.marts.echotune.optional import OPTIONAL
 from echostats_pipeline.marts.echotune.playlists import Generated, generated_documents, ids_of, synced_documents
 from echostats_pipeline.marts.echotune.plays import (
     DAY,
@@ -44,18 +45,11 @@ from echostats_pipeline.marts.echotune.plays import (
 )
 from echostats_pipeline.marts.echotune.profile import preferences_document, user_document
 from echostats_pipeline.marts.echotune.reading import CoreReader
-from echostats_pipeline.marts.echotune.recommendations import (
-    Feedback,
-    RecommendedList,
-    last_words,
-    of_sets,
-    recommendation_documents,
-    staying,
-    superseded,
-)
-from echostats_pipeline.marts.echotune.tracks import listed_track, track_document
+from echostats_pipeline.marts.echotune.recommendations import Feedback
+from echostats_pipeline.marts.echotune.said import favourite_genres, keep_feedback
+from echostats_pipeline.marts.echotune.sets import RecommendationSets
+from echostats_pipeline.marts.echotune.tracks import track_document
 from echostats_pipeline.marts.writing import SOURCE, SharedDocument, Update, insert, put, replace_within
-from echostats_pipeline.model.operations import MartState, SetFeedback
 from echostats_pipeline.model.statistics import AnalyticsSnapshot
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
@@ -67,27 +61,6 @@ from echostats_pipeline.transforms.days import CLOCK_SLACK, DayWindow, local_dat
 DAYS_AT_ONCE = 366
 """Most days that are read at a time: memory grows with the number of plays."""
 PLAYLISTS_AT_ONCE = 50
-OPTIONAL: Mapping[str, frozenset[str]] = {
-    "users": frozenset({"profileImageUrl", "country", "listening_stats"}),
-    "user_preferences": frozenset(),
-    "playlists": frozenset(
-        {"description", "spotifyPlaylistId", "followedPlaylistId", "generation_parameters", "createdAt"}
-    ),
-    "recommendations": frozenset(),
-    "track_metadata": frozenset(
-        {
-            "album",
-            "durationMs",
-            "popularity",
-            "previewUrl",
-            "externalUrls",
-            "audioFeatures",
-            "releaseYear",
-            "listedOnly",
-        }
-    ),
-}
-"""Fields of the pipeline that not every document has."""
 KNOWN_NAMES = {
     "trackName": "known_name",
     "artistName": "known_artist",
@@ -176,17 +149,18 @@ class EchoTuneMart:
         begun = [self.store.marks.begin(user_id, name, dates if name == PLAYS else [WHOLE]) for name in CONSUMERS]
         read_at = self._core.now()
         adopt_user(user, self.collection)
+        sets = RecommendationSets(self.collection, self._core, self._update, self._known_tracks)
         if first:
-            self._drop_unmarked(written)
+            sets.drop_unmarked(written)
         changed = self._put_tracks(since, written) if whole or waiting[PROFILE] else []
         plays = self._update_plays(user, dates, changed, written)
         if whole or waiting[PROFILE] or dates:
             self._update_profile(user, written)
         if whole or waiting[LIBRARY]:
             self._update_playlists(user, written)
-        feedback = self._keep_feedback(user, state, read_at)
+        feedback = keep_feedback(self.collection, user_object_id(user_id), state, read_at)
         if whole or waiting[LISTS]:
-            self._update_recommendations(user, feedback, written)
+            sets.put(user, feedback, written)
         self._update_clicks(user, written)
         if whole or waiting[PROFILE]:
             state.catalog_read_at = read_at
@@ -200,33 +174,11 @@ class EchoTuneMart:
     def read_feedback(self, user: User) -> Feedback:
         """What a user has said about recommended tracks until now, including sets that have expired since."""
         state = self.store.mart_states.anew(user.user_id, MART, LAYOUT, self._place)
-        return self._keep_feedback(user, state, self.now)
+        return keep_feedback(self.collection, user_object_id(user.user_id), state, self.now)
 
     def favourite_genres(self, user: User) -> list[str]:
         """The favourite genres in a user's preferences."""
-        found = self.collection("user_preferences").find_one({"userId": user_object_id(user.user_id)}) or {}
-        genres = found.get("favoriteGenres")
-        return [each for each in genres if isinstance(each, str)] if isinstance(genres, list) else []
-
-    def _keep_feedback(self, user: User, state: MartState, read_at: datetime) -> Feedback:
-        """Read feedback, and keep it in the state: sets and events expire."""
-        owner, fields = user_object_id(user.user_id), {"user_feedback": 1, "createdAt": 1}
-        dismissals = dismissed(self.collection("analytics_events"), owner, state.dismissals_read_at)
-        sets = of_sets(
-            self.collection("recommendations").find({"userId": owner}, fields).sort("_id", 1), state.sets_read
-        )
-        new = [said for each, said in dismissals.items() if each not in state.dismissals_read]
-        feedback = last_words(Feedback.kept(state), [*new, *sets.values()])
-        for name in ("liked", "disliked", "saved"):
-            setattr(state, name, sorted(getattr(feedback, name)))
-        state.dismissals_read = [each for each, said in dismissals.items() if said.at >= read_at - LATE]
-        state.dismissals_read_at = read_at
-        state.sets_read = [
-            SetFeedback(set_id=each, liked=sorted(said.now.liked), disliked=sorted(said.now.disliked))
-            for each, said in sets.items()
-            if said.now.liked or said.now.disliked
-        ]
-        return feedback
+        return favourite_genres(self.collection, user_object_id(user.user_id))
 
     def _put_tracks(self, since: datetime | None, written: Counter[str]) -> list[str]:
         """Write the metadata of tracks that have changed since an instant; return their ids."""
@@ -375,55 +327,6 @@ class EchoTuneMart:
         written["analytics_events"] += replace_within(
             self.collection("analytics_events"), scope, map(self._event, events)
         )
-
-    def _update_recommendations(self, user: User, feedback: Feedback, written: Counter[str]) -> None:
-        lists = self._core.recommended(user.user_id)
-        # Without lists, the recommender is off, or they may rest on plays that are no longer shared. Sets without
-        # tracks were taken back for this reason; what their user has said in them is kept by now.
-        gone = {"userId": user_object_id(user.user_id), "source": SOURCE, **({"tracks": []} if lists else {})}
-        written["recommendations"] += self.collection("recommendations").delete_many(gone).deleted_count
-        every = (each for made in lists for each in (made, *(made.get("further") or [])))
-        self._put_unknown({track["spotify_id"]: track for each in every for track in each["tracks"]}, written)
-        made = [each for document in lists for each in RecommendedList.stored(document)]
-        owner = user_object_id(user.user_id)
-        undated, sets = Update(self.now, self.run_id, dated=False), self.collection("recommendations")
-        stay = sets.find(staying(made, owner), {"tracks.trackId": 1}) if made else ()
-        shown = {track["trackId"] for each in stay for track in each["tracks"]}
-        documents = list(recommendation_documents(made, owner, feedback.disliked | shown, self.now))
-        written["recommendations"] += put(sets, documents, undated, OPTIONAL["recommendations"])
-        if replaced := superseded(documents, owner):
-            written["recommendations"] += sets.delete_many(replaced).deleted_count
-        self._drop_unlisted(written)
-
-    def _put_unknown(self, tracks: Mapping[str, Document], written: Counter[str]) -> None:
-        """Write metadata of recommended tracks that the catalogue does not have."""
-        metadata = self.collection("track_metadata")
-        known = metadata.find({"spotifyId": {"$in": sorted(tracks)}}, {"_id": 0, "spotifyId": 1})
-        unknown = sorted(tracks.keys() - {each["spotifyId"] for each in known})
-        documents = (listed_track(tracks[each]) for each in unknown)
-        written["track_metadata"] += put(metadata, documents, self._update, OPTIONAL["track_metadata"])
-
-    def _drop_unmarked(self, written: Counter[str]) -> None:
-        """Delete metadata of tracks that are not in the catalogue, which earlier versions did not mark as such."""
-        metadata, unmarked = self.collection("track_metadata"), {"source": SOURCE, "listedOnly": {"$exists": False}}
-        ids = [each["spotifyId"] for each in metadata.find(unmarked, {"_id": 0, "spotifyId": 1})]
-        if gone := set(ids) - set(self._known_tracks(ids)["track_id"]):
-            query = {**unmarked, "spotifyId": {"$in": sorted(gone)}}
-            written["track_metadata"] += metadata.delete_many(query).deleted_count
-
-    def _drop_unlisted(self, written: Counter[str]) -> None:
-        """Delete metadata of tracks that only recommendations named, once none does."""
-        metadata, sets = self.collection("track_metadata"), self.collection("recommendations")
-        ids = [each["spotifyId"] for each in metadata.find({"listedOnly": True}, {"_id": 0, "spotifyId": 1})]
-        named = {
-            track["trackId"]
-            for each in sets.find({"tracks.trackId": {"$in": ids}}, {"_id": 0, "tracks.trackId": 1})
-            for track in each["tracks"]
-        }
-        gone = set(ids) - named - set(self._known_tracks(ids)["track_id"])
-        if gone:
-            query = {"spotifyId": {"$in": sorted(gone)}, "listedOnly": True}
-            written["track_metadata"] += metadata.delete_many(query).deleted_count
 
     def _update_clicks(self, user: User, written: Counter[str]) -> None:
         owner = user_object_id(user.user_id)
