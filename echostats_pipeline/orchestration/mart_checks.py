@@ -15,11 +15,10 @@ from echostats_pipeline.monitoring.audit import MOST_ROWS, AuditedUser, AuditFin
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.store import Store
 
-ANALYTICS_REPAIR = "Delete their entries in mart_states, then materialize the asset spotify_analytics for them."
 WAREHOUSE_REPAIR = "Load these users again: echostats warehouse rebuild --user USER"
 REPAIR = (
-    "Materialize the asset echotune for these users. If that does not help, set layout to 0 in their entries in "
-    "mart_states: everything is built again then, and what users have said is kept."
+    "Materialize the asset {} for these users. If that does not help, set layout to 0 in their entries in mart_states: "
+    "everything is built again then, and what users have said is kept."
 )
 
 
@@ -62,10 +61,7 @@ def playlist_generator_songs_are_known(
     ]
     wrong = frozenset(user.user_id for user in users if user.partition_key in missing)
     well = f"The songs of {len(users)} users are known; {len(scope) - len(users)} users wait for an update."
-    bad = (
-        f"Songs of {len(wrong)} users have no document. Materialize the asset playlist_generator for these users; if "
-        "that does not help, delete their entries in mart_states."
-    )
+    bad = f"Songs of {len(wrong)} users have no document. {REPAIR.format('playlist_generator')}"
     numbers = {"users": len(users), "waiting": len(scope) - len(users), "faults": sum(missing.values())}
     return AuditFinding(not missing, "ERROR", bad if missing else well, numbers, rows[:MOST_ROWS], wrong)
 
@@ -77,7 +73,7 @@ def spotify_analytics_plays_match_history(
     waiting = waiting_for_analytics(store)
     users = [each.user for each in scope if each.user.user_id not in waiting]
     faults = [MartFault(*each) for each in wrong_counts(AnalyticsMart(store, settings), users)]
-    return _finding(faults, "plays", users, scope, ANALYTICS_REPAIR)
+    return _finding(faults, "plays", users, scope, REPAIR.format("spotify_analytics"))
 
 
 def warehouse_plays_match_history(
@@ -122,7 +118,7 @@ def _examined(
     waiting = waiting_users(store)
     users = [each.user for each in scope if each.user.user_id not in waiting]
     faults = list(examine(EchoTuneMart(store, settings, now, ""), users))
-    return _finding(faults, what, users, scope, REPAIR)
+    return _finding(faults, what, users, scope, REPAIR.format("echotune"))
 
 
 def _finding(

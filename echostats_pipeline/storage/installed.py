@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pymongo.collection import Collection as MongoCollection
 
 from echostats_pipeline.model.collections import CORE, ONLY_CORE, Collection, Database
+from echostats_pipeline.model.operations import Reads
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.database import AWARE, Db, Document
 
@@ -31,6 +32,12 @@ def mart_database(mart: str, settings: Settings) -> Database:
     """The database of a mart, whether the settings install it or not."""
     declared: Database = import_module(MARTS[mart]).database(settings)
     return declared
+
+
+def place_of(databases: Iterable[Database], consumers: Mapping[str, Reads]) -> str:
+    """The names under which the database that reads for these consumers is installed; empty if it is not."""
+    ours = next((each for each in databases if each.consumers is consumers), None)
+    return "" if ours is None else ours.label(ours.collections[0].name)
 
 
 class InstalledCollection(NamedTuple):

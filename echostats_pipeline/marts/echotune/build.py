@@ -22,7 +22,6 @@ from echostats_pipeline.marts.echotune.database import (
     MART,
     PLAYS,
     PROFILE,
-    place_of,
     user_object_id,
 )
 from echostats_pipeline.marts.echotune.event_reading import months_counted
@@ -55,6 +54,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.change_marks import WHOLE
 from echostats_pipeline.storage.database import AWARE, Document
+from echostats_pipeline.storage.installed import place_of
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import CLOCK_SLACK, DayWindow, local_date, local_midnight, windows
 
@@ -91,7 +91,7 @@ class MartUpdate:
 def waiting_users(store: Store) -> set[str]:
     """Ids of the users whose documents are not up to date."""
     marked = {user_id for consumer in CONSUMERS for user_id in store.marks.pending(consumer)}
-    built = store.mart_states.built(MART, LAYOUT, place_of(store.databases))
+    built = store.mart_states.built(MART, LAYOUT, place_of(store.databases, CONSUMERS))
     never = {user.user_id for user in store.users.all()} - set(built)
     return marked | never
 
@@ -115,7 +115,7 @@ class EchoTuneMart:
 
     def __post_init__(self) -> None:
         self._core = CoreReader(self.store.db)
-        self._place = place_of(self.store.databases)
+        self._place = place_of(self.store.databases, CONSUMERS)
         self._db = self.store.db.client.get_database(self.settings.echotune_db, codec_options=AWARE)
         self._update = Update(self.now, self.run_id)
         url = self.settings.redis_url

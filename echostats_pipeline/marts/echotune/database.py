@@ -1,6 +1,6 @@
 """The database of EchoTune: its collections with their documents, indexes and validators."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -38,12 +38,6 @@ OWNED = ("listening_history", "recommendations", "playlists", "user_preferences"
 LAYOUT = 2
 """Version of the documents; change it with what `plays`, `profile` and the other mappings produce."""
 EVENT_DAYS, CHAT_DAYS = 90, 30
-
-
-def place_of(databases: Iterable[Database]) -> str:
-    """The names under which the mart is installed; empty if it is not."""
-    ours = next((each for each in databases if each.consumers is CONSUMERS), None)
-    return "" if ours is None else ours.label(ours.collections[0].name)
 
 
 def user_object_id(user_id: str) -> ObjectId:

@@ -37,6 +37,7 @@ from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.catalog import NOT_ON_SPOTIFY
 from echostats_pipeline.storage.change_marks import WHOLE
 from echostats_pipeline.storage.database import AWARE, Document
+from echostats_pipeline.storage.installed import place_of
 from echostats_pipeline.storage.store import Store
 
 OPTIONAL: Mapping[str, frozenset[str]] = {
@@ -55,7 +56,10 @@ OPTIONAL: Mapping[str, frozenset[str]] = {
 def waiting_users(store: Store) -> set[str]:
     """Ids of the users whose documents are not up to date."""
     marked = {user_id for consumer in CONSUMERS for user_id in store.marks.pending(consumer)}
-    return marked | ({user.user_id for user in store.users.all()} - set(store.mart_states.built(MART, LAYOUT)))
+    return marked | (
+        {user.user_id for user in store.users.all()}
+        - set(store.mart_states.built(MART, LAYOUT, place_of(store.databases, CONSUMERS)))
+    )
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,12 @@ class PlaylistGeneratorMart:
             Documents written or deleted, by collection.
         """
         user_id, written = user.user_id, Counter(dict.fromkeys((*OPTIONAL, "moods"), 0))
-        state = self.store.mart_states.get(user_id, MART, LAYOUT)
-        since = self.store.mart_states.catalog_read_at(MART, LAYOUT) if state is None else state.catalog_read_at
+        states, place = self.store.mart_states, place_of(self.store.databases, CONSUMERS)
+        state = states.get(user_id, MART, LAYOUT, place)
+        since = states.catalog_read_at(MART, LAYOUT, place) if state is None else state.catalog_read_at
         since = None if whole else since
         whole = whole or state is None
-        state = state or MartState(user_id=user_id, mart=MART, layout=LAYOUT)
+        state = state or states.anew(user_id, MART, LAYOUT, place)
         waiting = {name: self.store.marks.pending(name).get(user_id, []) for name in CONSUMERS}
         begun = [self.store.marks.begin(user_id, name, [WHOLE]) for name in CONSUMERS]
         read_at = self._core.now()
@@ -121,7 +126,7 @@ class PlaylistGeneratorMart:
         if changed or waiting[MADE]:
             self._put_playlists(user, written)
             self._put_models(written)
-        self.store.mart_states.put(state)
+        states.put(state)
         for each in begun:
             self.store.marks.finish(each)
         return dict(written)
@@ -317,7 +322,8 @@ class PlaylistGeneratorMart:
 
     def has_said_more(self, user: User) -> bool:
         """Whether a user has liked or disliked tracks since their library was last written."""
-        state, said = self.store.mart_states.get(user.user_id, MART, LAYOUT), self.said(user)
+        place = place_of(self.store.databases, CONSUMERS)
+        state, said = self.store.mart_states.get(user.user_id, MART, LAYOUT, place), self.said(user)
         return state is not None and (set(state.liked), set(state.disliked)) != (set(said.liked), set(said.disliked))
 
     def preferences(self, user: User) -> Mapping[str, Span]:

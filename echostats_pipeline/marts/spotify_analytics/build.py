@@ -12,7 +12,6 @@ from pymongo.collection import Collection
 
 from echostats_pipeline.marts.spotify_analytics.database import CONSUMERS, FLAT, LAYOUT, MART, MUSIC, NESTED, PLAYS
 from echostats_pipeline.marts.spotify_analytics.mapping import flat_document, nested_document
-from echostats_pipeline.model.operations import MartState
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.change_marks import WHOLE
@@ -20,6 +19,7 @@ from echostats_pipeline.storage.database import AWARE, Document
 from echostats_pipeline.storage.frame_cache.catalog_frames import SLACK
 from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.indexes import index_hint
+from echostats_pipeline.storage.installed import place_of
 from echostats_pipeline.storage.plays import BY_END, BY_TRACK
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import CLOCK_SLACK, DayWindow, local_date, local_midnight, windows
@@ -41,7 +41,9 @@ class AnalyticsUpdate:
 def waiting_users(store: Store) -> set[str]:
     """Ids of the users whose documents are not up to date."""
     marked = {user_id for consumer in CONSUMERS for user_id in store.marks.pending(consumer)}
-    return marked | {user.user_id for user in store.users.all()} - set(store.mart_states.built(MART, LAYOUT))
+    return marked | {user.user_id for user in store.users.all()} - set(
+        store.mart_states.built(MART, LAYOUT, place_of(store.databases, CONSUMERS))
+    )
 
 
 @dataclass
@@ -68,7 +70,8 @@ class AnalyticsMart:
             whole: Whether to read everything again. Documents that are right stay.
         """
         marks, states, zone = self.store.marks, self.store.mart_states, ZoneInfo(user.timezone)
-        state = states.get(user.user_id, MART, LAYOUT)
+        place = place_of(self.store.databases, CONSUMERS)
+        state = states.get(user.user_id, MART, LAYOUT, place)
         pending = {consumer: marks.pending(consumer).get(user.user_id, []) for consumer in CONSUMERS}
         whole = whole or state is None or WHOLE in pending[PLAYS]
         begun = [
@@ -102,7 +105,7 @@ class AnalyticsMart:
             )
             gone = {"user_id": user.user_id, "$or": beyond}
             written += sum(self.collection(name).delete_many(gone).deleted_count for name in (NESTED, FLAT))
-        state = state or MartState(user_id=user.user_id, mart=MART, layout=LAYOUT)
+        state = state or states.anew(user.user_id, MART, LAYOUT, place)
         if whole or pending[MUSIC]:
             state.catalog_read_at = read_at
         states.put(state)

@@ -221,3 +221,19 @@ def test_a_removed_user_is_removed_from_both_collections(installed: Installed, s
     removed = installed.store.removals.sweep([installed.user.user_id])
     assert sorted(number for name, number in removed.items() if "." in name) == [3, 3]
     assert [installed.documents(name) for name in (NESTED, FLAT)] == [[], []]
+
+
+def test_a_database_under_another_name_is_filled(
+    installed: Installed, mongo_client: MongoClient[Document], small: Path
+) -> None:
+    installed.imported(small)
+    settings = installed.mart.settings.model_copy(
+        update={"analytics_db": new_database(mongo_client, "analytics_other").name}
+    )
+    renamed = Store.of(installed.store.db, databases_of(settings))
+    assert waiting_users(renamed) == {installed.user.user_id}
+    other = AnalyticsMart(renamed, settings)
+    other.update(installed.user)
+    assert list(other.collection(FLAT).find().sort("_id", 1)) == installed.documents(FLAT)
+    assert not waiting_users(renamed)
+    mongo_client.drop_database(settings.analytics_db)
