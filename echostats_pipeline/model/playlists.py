@@ -95,6 +95,8 @@ class Understanding(Embedded):
     """Only liked songs and songs of playlists."""
     clean: bool = False
     """Only songs that are not marked as explicit."""
+    new_share: float | None = None
+    """The part of songs that should not have been heard before, 0 to 1; null if the text does not say it."""
     minutes: float | None = None
     """Longest duration that the text names."""
     songs: int | None = None

@@ -116,7 +116,7 @@ class PlaylistBuilder:
             arc=arc,
             minutes=minutes,
             songs=songs,
-            discover=request.discover,
+            discover=asked.new_share if request.discover is None else request.discover,
             left_out={*request.left_out, *edits.left_out(learned)},
             feedback=learned.weights,
             pinned=added.keys(),

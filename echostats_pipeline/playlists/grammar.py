@@ -35,8 +35,8 @@ def by_first_word(listed: Iterable[tuple[str, ...]]) -> ByFirstWord:
 NEGATIONS = _by_words(
     "no|not|non|without|never|dont|doesnt|isnt|arent|wont|avoid|except|excluding|minus|nothing|neither|none|skip|nor|"
     "hate|hates|dislike|less|fewer|anything but|anything other than|all but|everything but|other than|apart from|"
-    "aside from|cant stand|cannot stand|can not stand|sick of|tired of|fed up with|bored of|bored with|no more|"
-    "leave out|rather than|instead of|free of"
+    "aside from|the opposite of|opposite of|cant stand|cannot stand|can not stand|sick of|tired of|fed up with|"
+    "bored of|bored with|no more|leave out|rather than|instead of|free of"
 )
 """Words that turn the next wish around."""
 EXCEPTIONS = words("except but excluding besides")
@@ -52,7 +52,7 @@ IDIOMS = _by_words(
     "cant get enough of|cannot get enough of|never gets old|never get old|"
     "i love|we love|id love|i would love|would love|i really love|he loves|she loves|they love|loves|love to|"
     "my love for|pop the|pop up|in the house|around the house|at the house|house of|rock and stone|"
-    "flat white|even more|even less|a lot of|lots of|kind of|sort of|work of|at work on"
+    "flat white|queen of|king of|even more|even less|a lot of|lots of|kind of|sort of|work of|at work on"
 )
 """Phrases whose words mean something else than each alone; they ask for nothing."""
 NOT_MISSPELT = words(
@@ -85,8 +85,6 @@ TURNS = words(
 BESIDE_TURNS = TURNS | _START | words("and more with up on , slowly gradually it in a the very really quiet loud by")
 BEGINS = _START | words("from")
 """Words before the first of two moods."""
-OF_PLAYS = words("listened heard played plays")
-"""Words that speak of when songs were played."""
 STATES = words(
     "energetic happy sad chill party calm fast slow loud quiet soft hard heavy dark bright mellow intense upbeat "
     "relaxed peaceful wild angry dreamy gentle faster slower louder quieter brighter darker calmer hype hyped pumped "
@@ -117,7 +115,7 @@ BELOW_AFTER = by_first_word(
 )
 BEFORE_YEARS = by_first_word(
     _by_words(
-        "before|pre|older than|earlier than|prior to|until|till|up to|not after|no newer than|no later than|"
+        "before|pre|by|older than|earlier than|prior to|until|till|up to|not after|no newer than|no later than|"
         "not newer than"
     )
 )
@@ -127,7 +125,7 @@ AFTER_YEARS = by_first_word(
         "no earlier than|starting in|starting from"
     )
 )
-INCLUSIVE = words("until till since no not up starting")
+INCLUSIVE = words("by until till since no not up starting")
 """In the limits of years: the year itself is meant, too."""
 ONWARDS = by_first_word(
     _by_words(
@@ -172,5 +170,8 @@ UNHEARD = [
         ("in", "for"),
         phrases(_LONG_AGO),
     )
+] + [
+    f"{'i ' if has_i else ''}{said} {verb} since"
+    for has_i, said, verb in product((False, True), ("havent", "have not"), ("heard", "played", "listened to"))
 ]
 """How people say that they have not heard songs for long."""

@@ -1,21 +1,21 @@
-"""Reads numbers in a text: durations, numbers of songs, tempos, decades and years, ranges of features."""
+"""Reads numbers in a text: durations, numbers of songs, tempos, hours, ranges of features. Not here: `years`."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from echostats_pipeline.playlists import grammar
-from echostats_pipeline.playlists.grammar import DECADES, NUMBERS, ByFirstWord, by_first_word
-from echostats_pipeline.playlists.vocabulary import BOUNDS, ERAS, HINTS, SONG_LENGTHS, Span
+from echostats_pipeline.playlists.grammar import NUMBERS, ByFirstWord, by_first_word
+from echostats_pipeline.playlists.measured import NUMBER, Found, Measured, number_of, phrase_length, word_at
+from echostats_pipeline.playlists.vocabulary import BOUNDS, HINTS, SONG_LENGTHS, Span
+from echostats_pipeline.playlists.years import years_in
 
-Measure = Literal["minutes", "song_minutes", "songs", "per_artist", "range", "years", "hint"]
 MOST_MINUTES, MOST_SONGS = 24 * 60, 500
 LONGEST_SONG = 15.0
 """Longer durations are those of playlists, not of songs."""
 ABOUT_BPM, ABOUT_FEATURE, ABOUT_MINUTES = 8.0, 0.1, 0.5
 """A tempo, a feature and the length of a song are meant to within so much."""
-FIRST_YEAR, LAST_YEAR = 1900, 2100
 _MINUTES = ("minutes", "minute", "min", "mins")
 _HOURS = ("hours", "hour", "h", "hr", "hrs")
 _SAID: Mapping[tuple[str, ...], float] = {
@@ -44,9 +44,7 @@ _FEATURES: Mapping[str, str] = {
 _CLOCK = re.compile(r"(\d{1,2})h(\d{1,2})?m?")
 _GLUED = re.compile(r"(\d+(?:\.\d+)?)(min|mins|m|h|hr|hrs)")
 _GLUED_BPM = re.compile(r"(\d+(?:\.\d+)?)bpm")
-_NUMBER = re.compile(r"(\d{1,6}|\d{0,4}\.\d{1,4})(%?)")
 _HOUR = re.compile(r"(\d{1,2})(am|pm)")
-_DECADE = re.compile(r"((?:19|20)?\d0)s")
 _NO_UNIT: ByFirstWord = {}
 _TEMPO_UNITS = by_first_word([("bpm",), ("beats", "per", "minute"), ("beats", "a", "minute")])
 _MINUTE_UNITS = by_first_word([(each,) for each in _MINUTES])
@@ -60,32 +58,11 @@ _PER_ARTIST = by_first_word(
         ("an", "artist"),
     ]
 )
-_ERAS = by_first_word(ERAS)
-_DECIMALS = {"½": "5", "¼": "25", "¾": "75", "1/2": "5", "1/4": "25", "3/4": "75"}
-_FRACTION = re.compile(rf"(?<![\d/])(?:(\d+)\s?)??({'|'.join(_DECIMALS)})(?![\d/])")
+_OF_LENGTH = frozenset({"of", "around", "about", "roughly", "approximately"})
+_PARTS = frozenset({"of", "for", "with", "and", ",", "."})
+_NEW = frozenset({"new", "discovery", "discoveries", "unheard", "unknown"})
 _TIMES = ((5, "late night"), (7, "early morning"), (11, "morning"), (18, "afternoon"), (22, "evening"), (24, "night"))
 """Until which hour a time of day lasts."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A number and what it measures: `number` for minutes and songs, `ranges` for features, and for years ``year``."""
-
-    kind: Measure
-    number: float = 0
-    ranges: Mapping[str, Span] = field(default_factory=dict)
-    value: str = ""
-
-
-Found = tuple[int, Measured] | None
-"""How many words it takes, and what it is."""
-
-
-def plain_numbers(text: str) -> str:
-    """A text with numbers as digits: ``1,5``, ``½`` and ``1/2`` as decimals, and ``1:30 h`` as ``1h30``."""
-    text = re.sub(r"(?<![\d,])(\d{1,3}),(\d)(?![\d,])", r"\1.\2", text)
-    text = re.sub(r"(?<!\d)(\d{1,2}):([0-5]\d)\s*(?:h|hrs?|hours?)\b", r"\1h\2", text, flags=re.IGNORECASE)
-    return _FRACTION.sub(lambda found: f"{found[1] or 0}.{_DECIMALS[found[2]]}", text)
 
 
 def measure(words: Sequence[str], this_year: int | None = None) -> Found:
@@ -100,31 +77,16 @@ def measure(words: Sequence[str], this_year: int | None = None) -> Found:
         or _duration(words)
         or _songs(words)
         or _time_of_day(words)
+        or _new_share(words)
         or _tempo(words)
         or _feature(words)
-        or _years(words, this_year)
+        or years_in(words, this_year)
     )
-
-
-def _number(word: str) -> float | None:
-    if found := _NUMBER.fullmatch(word):
-        return float(found[1]) / (100 if found[2] else 1)
-    return NUMBERS.get(word)
-
-
-def _at(words: Sequence[str], place: int) -> str:
-    return words[place] if place < len(words) else ""
-
-
-def _starting(words: Sequence[str], place: int, among: ByFirstWord) -> int:
-    """How many words the longest of some phrases has that stands at a place; 0 if none does."""
-    listed = among.get(words[place], ()) if place < len(words) else ()
-    return next((len(each) for each in listed if tuple(words[place : place + len(each)]) == each), 0)
 
 
 def _start_of_numbers(words: Sequence[str]) -> int:
     """How many words before numbers set them a limit."""
-    return max(_starting(words, 0, among) for among in (grammar.ABOVE, grammar.BELOW, grammar.ABOUT))
+    return max(phrase_length(words, 0, among) for among in (grammar.ABOVE, grammar.BELOW, grammar.ABOUT))
 
 
 @dataclass(frozen=True)
@@ -152,37 +114,40 @@ class _Numbers:
 
 def _numbers(words: Sequence[str], start: int, unit: ByFirstWord = _NO_UNIT) -> _Numbers | None:
     """The numbers at a place; `unit` may stand behind each of them."""
-    above, below = _starting(words, start, grammar.ABOVE), _starting(words, start, grammar.BELOW)
-    place = start + (max(above, below) or _starting(words, start, grammar.ABOUT))
+    above, below = phrase_length(words, start, grammar.ABOVE), phrase_length(words, start, grammar.BELOW)
+    place = start + (max(above, below) or phrase_length(words, start, grammar.ABOUT))
     limit: Literal["above", "below", ""] = "above" if above > below else "below" if below else ""
-    first = _at(words, place).removesuffix("+")
-    low = _number(first)
+    first = word_at(words, place).removesuffix("+")
+    low = number_of(first)
     if low is None:
         return None
-    if first != _at(words, place):
+    if first != word_at(words, place):
         limit = "above"
     place += 1
-    place += _starting(words, place, unit)
-    high, joined = None, int(_at(words, place) in ("and", "to"))
-    second = _at(words, place + joined)
-    if limit != "below" and _NUMBER.fullmatch(second):
-        high, place, limit = _number(second), place + joined + 1, ""
+    place += phrase_length(words, place, unit)
+    high, joined = None, int(word_at(words, place) in ("and", "to"))
+    second = word_at(words, place + joined)
+    if limit != "below" and NUMBER.fullmatch(second) and (joined or first not in NUMBERS):
+        high, place, limit = number_of(second), place + joined + 1, ""
     percent = first.endswith("%") or (high is not None and second.endswith("%"))
     if percent and not first.endswith("%"):
         low = low / 100
-    place += _starting(words, place, unit)
+    place += phrase_length(words, place, unit)
     if not limit and high is None:
-        above, below = _starting(words, place, grammar.ABOVE_AFTER), _starting(words, place, grammar.BELOW_AFTER)
+        above, below = (
+            phrase_length(words, place, grammar.ABOVE_AFTER),
+            phrase_length(words, place, grammar.BELOW_AFTER),
+        )
         limit = "above" if above > below else "below" if below else ""
         place += max(above, below)
-        place += _starting(words, place, unit)
+        place += phrase_length(words, place, unit)
     return _Numbers(place, low, high, limit, percent, first in NUMBERS)
 
 
 def _duration(words: Sequence[str]) -> Found:
     start = _start_of_numbers(words)
-    joined = _at(words, start + 1) in ("and", "to", "or")
-    if _NUMBER.fullmatch(_at(words, start)) and _NUMBER.fullmatch(_at(words, start + 1 + joined)):
+    joined = word_at(words, start + 1) in ("and", "to", "or")
+    if NUMBER.fullmatch(word_at(words, start)) and NUMBER.fullmatch(word_at(words, start + 1 + joined)):
         upper = _plain_duration(words[start + 1 + joined :])
         if upper is not None and 0 < upper[1] <= MOST_MINUTES:
             return start + 1 + joined + upper[0], Measured("minutes", upper[1])
@@ -197,7 +162,7 @@ def _whole_duration(words: Sequence[str]) -> tuple[int, float] | None:
     length, minutes = found
     if words[length : length + 3] in (["and", "a", "half"], ["and", "a", "quarter"]):
         return length + 3, minutes + (30 if words[length + 2] == "half" else 15)
-    follows = length + (_at(words, length) == "and")
+    follows = length + (word_at(words, length) == "and")
     more = _plain_duration(words[follows:], minutes_too=("m",)) if minutes >= 60 else None  # noqa: PLR2004
     if more is not None and 0 < more[1] < 60:  # noqa: PLR2004 - an hour and some minutes
         return follows + more[0], minutes + more[1]
@@ -205,7 +170,7 @@ def _whole_duration(words: Sequence[str]) -> tuple[int, float] | None:
 
 
 def _plain_duration(words: Sequence[str], minutes_too: Sequence[str] = ()) -> tuple[int, float] | None:
-    first = _at(words, 0)
+    first = word_at(words, 0)
     if clock := _CLOCK.fullmatch(first):
         return 1, float(clock[1]) * 60 + float(clock[2] or 0)
     if glued := _GLUED.fullmatch(first):
@@ -213,7 +178,7 @@ def _plain_duration(words: Sequence[str], minutes_too: Sequence[str] = ()) -> tu
     for phrase, minutes in _SAID.items():
         if tuple(words[: len(phrase)]) == phrase:
             return len(phrase), minutes
-    number, unit = _number(first), _at(words, 1)
+    number, unit = number_of(first), word_at(words, 1)
     if number is None or unit not in (*_MINUTES, *_HOURS, *minutes_too):
         return None
     return 2, number * (60 if unit in _HOURS else 1)
@@ -221,19 +186,23 @@ def _plain_duration(words: Sequence[str], minutes_too: Sequence[str] = ()) -> tu
 
 def _length_of_songs(words: Sequence[str]) -> Found:
     """Words like "3 minute songs" and "songs under 3 minutes": they are about each song, not about the playlist."""
-    if _at(words, 0) in SONG_LENGTHS and _at(words, 1) in _SONGS:
+    if word_at(words, 0) in SONG_LENGTHS and word_at(words, 1) in _SONGS:
         return 2, Measured("song_minutes", ranges={"minutes": SONG_LENGTHS[words[0]]})
-    named = _at(words, 0) in (*_SONGS, "each")
+    named = word_at(words, 0) in (*_SONGS, "each")
+    is_about = named and word_at(words, 1) in _OF_LENGTH
     found = _numbers(words, int(named), _MINUTE_UNITS)
     if found is None or not set(words[: found.end]) & set(_MINUTES):
         return None
-    end = found.end + (_at(words, found.end) == "long")
-    behind = _starting(words, end, _EACH)
+    end = found.end + (word_at(words, found.end) == "long")
+    behind = phrase_length(words, end, _EACH)
+    between = next((at for at in range(end, end + 3) if word_at(words, at) in _SONGS), None)
     if named:
-        is_length = bool(found.limit) or found.high is not None
-    else:
-        is_length = bool(behind) or _at(words, end) in _SONGS
+        is_length = bool(found.limit) or found.high is not None or is_about
+    elif behind or word_at(words, end) in _SONGS:
+        is_length = True
         end += behind or 1
+    else:
+        is_length = between is not None and words[end - 1] in ("minute", "min") and not set(words[end:between]) & _PARTS
     if not is_length:
         return None
     low, high = found.span(ABOUT_MINUTES, 0.0, float(MOST_MINUTES))
@@ -243,18 +212,21 @@ def _length_of_songs(words: Sequence[str]) -> Found:
     return end, Measured("song_minutes", ranges={"minutes": (max(low, 0.0), high)})
 
 
-def _songs(words: Sequence[str]) -> Found:
+def _songs(words: Sequence[str]) -> Found:  # noqa: PLR0911 - one for each way to say it
     """Words like "20 songs" and "25 happy songs"."""
     start = _start_of_numbers(words)
-    first = _at(words, start)
-    number = _number(first)
-    each = _starting(words, start + 2, _PER_ARTIST) if _at(words, start + 1) in _SONGS else 0
+    first = word_at(words, start)
+    number = number_of(first)
+    each = phrase_length(words, start + 2, _PER_ARTIST) if word_at(words, start + 1) in _SONGS else 0
     if each and number is not None and number >= 1:
         return start + 2 + each, Measured("per_artist", number)
     if number is None or first in ("a", "an", "one", "half") or not (1 <= number <= MOST_SONGS and number % 1 == 0):
         return None
-    if _at(words, start + 1) in _SONGS:
-        return start + 2, Measured("songs", number)
+    if word_at(words, start + 1) in _SONGS:
+        has_length = _length_of_songs(words[start + 1 :]) is not None
+        return start + 2 - has_length, Measured("songs", number)
+    if number_of(word_at(words, start + 1)) is not None and _length_of_songs(words[start + 1 :]) is not None:
+        return start + 1, Measured("songs", number)
     for place in (start + 2, start + 3):
         if not all(word.isalpha() for word in words[start + 1 : place]) or place >= len(words):
             return None
@@ -265,15 +237,15 @@ def _songs(words: Sequence[str]) -> Found:
 
 def _time_of_day(words: Sequence[str]) -> Found:
     """Words like "4am", "at 6 pm" and "7 in the morning"."""
-    start = int(_at(words, 0) in ("at", "around", "by"))
-    first, half = _at(words, start), _at(words, start + 1)
+    start = int(word_at(words, 0) in ("at", "around", "by"))
+    first, half = word_at(words, start), word_at(words, start + 1)
     end = start + 1
     if found := _HOUR.fullmatch(first):
         hour, half = int(found[1]), found[2]
     elif re.fullmatch(r"\d{1,2}", first) and half in ("am", "pm"):
         hour, end = int(first), start + 2
     elif re.fullmatch(r"\d{1,2}", first) and words[start + 1 : start + 3] in (["in", "the"], ["at", "night"]):
-        part = {"morning": "am", "afternoon": "pm", "evening": "pm"}.get(_at(words, start + 3), "")
+        part = {"morning": "am", "afternoon": "pm", "evening": "pm"}.get(word_at(words, start + 3), "")
         half = "pm" if half == "at" else part
         hour, end = int(first), start + (3 if words[start + 1] == "at" else 4)
     else:
@@ -286,6 +258,15 @@ def _time_of_day(words: Sequence[str]) -> Found:
     return end, Measured("hint", ranges=spans, value=name)
 
 
+def _new_share(words: Sequence[str]) -> Found:
+    """Words like "10% new songs" and "30 % discovery"."""
+    first = word_at(words, 0)
+    share = number_of(first) if first.endswith("%") else None
+    if share is None or share > 1 or word_at(words, 1) not in _NEW:
+        return None
+    return 2, Measured("new_share", share)
+
+
 def _tempo(words: Sequence[str]) -> Found:
     """Words like "120 bpm", "90 to 120 bpm", "140 bpm or more"."""
     split: list[str] = []
@@ -293,7 +274,7 @@ def _tempo(words: Sequence[str]) -> Found:
         glued = _GLUED_BPM.fullmatch(word.removesuffix("+"))
         split += [glued[1] + ("+" if word.endswith("+") else ""), "bpm"] if glued else [word]
     found = _numbers(split, 0, _TEMPO_UNITS)
-    if found is None or not any(_starting(split[: found.end], at, _TEMPO_UNITS) for at in range(found.end)):
+    if found is None or not any(phrase_length(split[: found.end], at, _TEMPO_UNITS) for at in range(found.end)):
         return None
     taken = found.end - sum(bool(_GLUED_BPM.fullmatch(word.removesuffix("+"))) for word in words[: found.end])
     return _clipped(taken, "tempo", found)
@@ -301,11 +282,11 @@ def _tempo(words: Sequence[str]) -> Found:
 
 def _feature(words: Sequence[str]) -> Found:
     """Words like "energy above 0.6", "80% energy", "brightness 0.2 to 0.4" or "tempo 90 120"."""
-    axis, start = _FEATURES.get(_at(words, 0)), 1
+    axis, start = _FEATURES.get(word_at(words, 0)), 1
     found = None if axis is None else _numbers(words, start)
     if axis is None:
         found = _numbers(words, 0)
-        axis = None if found is None else _FEATURES.get(_at(words, found.end))
+        axis = None if found is None else _FEATURES.get(word_at(words, found.end))
         if axis is None or found is None or not (found.in_percent or found.low < 1):
             return None
         found = replace(found, end=found.end + 1)
@@ -325,98 +306,3 @@ def _clipped(length: int, axis: str, found: _Numbers) -> Found:
     if high < least or low > most or (axis != "tempo" and max(found.low, found.high or 0) > 1):
         return None
     return length, Measured("range", ranges={axis: (round(max(low, least), 4), round(min(high, most), 4))})
-
-
-def _years(words: Sequence[str], this_year: int | None) -> Found:
-    """Words like "80s", "nineties", "from 1997", "between 1990 and 1995", "before 1980", "last year", "oldies"."""
-    for among, is_before in ((grammar.BEFORE_YEARS, True), (grammar.AFTER_YEARS, False)):
-        begun = _starting(words, 0, among)
-        found = _of_limit(words, begun, is_before=is_before, this_year=this_year) if begun else None
-        if found is not None:
-            return found
-    said = _relative(words, this_year)
-    if said is not None:
-        return said
-    skipped = int(_at(words, 0) in ("from", "between", "in", "of"))
-    skipped += int(_at(words, skipped) == "the")
-    first = _span_of_years(words, skipped)
-    if first is None:
-        return None
-    end, (low, high) = first
-    onwards = _starting(words, end, grammar.ONWARDS)
-    if onwards and (skipped or _at(words, end) not in ("on", "up")):
-        return end + onwards, _of_years(low, LAST_YEAR)
-    joined = int(_at(words, end) in ("and", "to", "until", "through"))
-    second = _span_of_years(words, end + joined + (_at(words, end + joined) == "the"))
-    if second is not None and (joined or skipped) and (_at(words, end) != "and" or _at(words, 0) == "between"):
-        return second[0], _of_years(min(low, second[1][0]), max(high, second[1][1]))
-    return end, _of_years(low, high)
-
-
-def _of_limit(words: Sequence[str], begun: int, *, is_before: bool, this_year: int | None) -> Found:
-    place = begun + (_at(words, begun) == "the")
-    ago = _number(_at(words, place))
-    if this_year is not None and ago is not None and _at(words, place + 1) in ("years", "year"):
-        end = place + 2 + (_at(words, place + 2) in ("old", "ago"))
-        return end, _of_years(FIRST_YEAR, this_year - int(ago)) if is_before else _of_years(
-            this_year - int(ago), LAST_YEAR
-        )
-    found = _span_of_years(words, place)
-    if found is None:
-        return None
-    end, (low, high) = found
-    includes = bool(set(words[:begun]) & grammar.INCLUSIVE)
-    if is_before:
-        return end, _of_years(FIRST_YEAR, high if includes else low - 1)
-    return end, _of_years(low if includes else high + 1, LAST_YEAR)
-
-
-def _relative(words: Sequence[str], this_year: int | None) -> Found:  # noqa: PLR0911 - one for each way to say it
-    """Words like "this year", "last year", "the last 10 years", "oldies"."""
-    if this_year is None:
-        return None
-    length = _starting(words, 0, _ERAS)
-    if length:
-        oldest, newest = ERAS[tuple(words[:length])]
-        first = FIRST_YEAR if oldest is None else this_year - oldest
-        return length, _of_years(first, LAST_YEAR if newest is None else this_year - newest)
-    start = int(_at(words, 0) == "from")
-    start += int(_at(words, start) == "the")
-    which, what, number = _at(words, start), _at(words, start + 1), _number(_at(words, start + 1))
-    if which == "this" and what in ("year", "decade"):
-        return start + 2, _of_years(this_year if what == "year" else this_year // 10 * 10, this_year)
-    if which not in ("last", "past"):
-        return None
-    if what in ("year", "years"):
-        return start + 2, _of_years(this_year - 1, this_year - 1)
-    if what == "decade":
-        return start + 2, _of_years(this_year - 10, LAST_YEAR)
-    if number is None or _at(words, start + 2) != "years":
-        return None
-    return start + 3, _of_years(this_year - int(number), LAST_YEAR)
-
-
-def _span_of_years(words: Sequence[str], place: int) -> tuple[int, tuple[int, int]] | None:
-    """The end and the years of a year or a decade at a place."""
-    parts = {"early": (0, 4), "mid": (3, 7), "late": (6, 9)}
-    part = parts.get(_at(words, place))
-    decade = _decade(_at(words, place + (part is not None)))
-    if decade is not None:
-        low, high = part or (0, 9)
-        return place + 1 + (part is not None), (decade + low, decade + high)
-    year = _at(words, place)
-    return (place + 1, (int(year), int(year))) if re.fullmatch(r"(19|20)\d\d", year) else None
-
-
-def _of_years(first: int, last: int) -> Measured:
-    return Measured("years", ranges={"year": (float(first), float(max(first, last)))})
-
-
-def _decade(word: str) -> int | None:
-    if word in DECADES:
-        return DECADES[word]
-    found = _DECADE.fullmatch(word)
-    if found is None:
-        return None
-    number = int(found[1])
-    return number if number >= FIRST_YEAR else number + (2000 if number < 30 else 1900)  # noqa: PLR2004 - 00s to 20s

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from echostats_pipeline.model.playlists import ARCS_IN_WORDS, Understanding, UnderstoodWords
-from echostats_pipeline.playlists.measures import FIRST_YEAR, LAST_YEAR, MOST_MINUTES
+from echostats_pipeline.playlists.measures import MOST_MINUTES
 from echostats_pipeline.playlists.vocabulary import BOUNDS, MOODS, Span
 from echostats_pipeline.playlists.words import KnownNames, Wish, read_text
+from echostats_pipeline.playlists.years import FIRST_YEAR, LAST_YEAR
 
 PARSER = "rules-1.1"
 FULL: Span = (0.0, 1.0)
@@ -65,7 +66,7 @@ def understand(
     )
 
 
-def meaning(wish: Wish) -> str:
+def meaning(wish: Wish) -> str:  # noqa: PLR0911 - one for each kind of wish
     """What follows from a wish, in plain words."""
     no = "not " if wish.is_denied else ""
     fixed = _FIXED.get((wish.kind, wish.is_denied))
@@ -73,9 +74,13 @@ def meaning(wish: Wish) -> str:
         return fixed
     if wish.kind == "heard":
         return _HEARD[_denied_hearing(wish.value) if wish.is_denied else wish.value]
+    if wish.is_denied and wish.kind in ("by", "like"):
+        return f"no songs by {wish.value}"
     named = _NAMED.get(wish.kind) or _NAMED.get(f"{wish.kind} {wish.value}")
     if named is not None:
         return f"{no}{named.format(wish.value, wish.number)}"
+    if wish.kind == "new_share":
+        return f"about {wish.number or float(wish.value):.0%} songs not heard before"
     if wish.kind == "years":
         return f"{no}released {_years(*wish.ranges['year'])}"
     if wish.kind == "song_minutes":
@@ -242,7 +247,7 @@ class _Together:
                 found["arc"] = None if wish.is_denied else wish.value
             case "language":
                 self.notes.append(LANGUAGES_UNKNOWN.format(wish.words))
-            case "minutes" | "songs" | "per_artist":
+            case "minutes" | "songs" | "per_artist" | "new_share":
                 self._add_number(wish, found)
             case "years" | "song_minutes":
                 self._add_limits(wish, found)
@@ -259,6 +264,8 @@ class _Together:
         if wish.kind == "minutes" and "minutes" in found:
             found["minutes"] += wish.number
             self.notes.append(f"“{wish.words}” is added to the minutes before.")
+        elif wish.kind == "new_share":
+            found["new_share"] = wish.number or float(wish.value)
         else:
             found[wish.kind] = wish.number
 
@@ -274,7 +281,13 @@ class _Together:
             found.setdefault("without_years", []).append([low, high])
             return
         before = found.get("years")
-        found["years"] = [low, high] if before is None else [min(before[0], low), max(before[1], high)]
+        if before is None:
+            found["years"] = [low, high]
+            return
+        gap = [min(before[1], high) + 1, max(before[0], low) - 1]
+        if gap[0] <= gap[1]:
+            found.setdefault("without_years", []).append(gap)
+        found["years"] = [min(before[0], low), max(before[1], high)]
 
     def _add_song_minutes(self, wish: Wish, found: dict[str, Any]) -> None:
         low, high = wish.ranges["minutes"]

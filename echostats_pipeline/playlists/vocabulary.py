@@ -180,6 +180,13 @@ ARCS: Mapping[str, str] = {
     "peak|climax|with a peak|up and down": "peak",
     "steady|even energy|constant energy|flat energy|steady energy|constant pace|steady pace|no ups and downs": "flat",
 }
+NEW_SHARES: Mapping[str, str] = {
+    "mostly new|mainly new|mostly unheard|mostly new music": "0.7",
+    "half new|old and new|new and old|something new and something old|something old and something new|not only new|"
+    "not just new|half old half new": "0.5",
+    "some new|a few new|few new|a little new|a bit of new|some discoveries|a few discoveries": "0.3",
+}
+"""How large a part of the songs should not have been heard before."""
 ERAS: Mapping[tuple[str, ...], tuple[int | None, int | None]] = {
     tuple(phrase.split()): span
     for words, span in {
@@ -249,6 +256,7 @@ Kind = Literal[
     "arc",
     "language",
     "genre",
+    "new_share",
 ]
 
 
@@ -296,6 +304,7 @@ def _listed() -> Iterator[tuple[Iterable[str], Meaning]]:
     yield from ((phrases(words), Meaning("heard", heard)) for words, heard in HEARD.items())
     yield UNHEARD, Meaning("heard", "forgotten")
     yield from ((phrases(words), Meaning("arc", arc)) for words, arc in ARCS.items())
+    yield from ((phrases(words), Meaning("new_share", share)) for words, share in NEW_SHARES.items())
     yield LANGUAGES.split(), Meaning("language")
     yield from (([genre], Meaning("genre", genre)) for genre in GENRES)
     yield from (([spelling], Meaning("genre", genre)) for spelling, genre in GENRE_SPELLINGS.items())

@@ -15,6 +15,8 @@ from rapidfuzz import fuzz, process
 from echostats_pipeline.model.playlists import NearMiss
 from echostats_pipeline.playlists import grammar, measures
 from echostats_pipeline.playlists.grammar import BY, FILLERS, JOINS_NEGATION, LIKE, ONLY
+from echostats_pipeline.playlists.measured import Measure
+from echostats_pipeline.playlists.numbers import plain_numbers
 from echostats_pipeline.playlists.vocabulary import (
     KNOWN_WORDS,
     LONGEST_PHRASE,
@@ -39,10 +41,17 @@ FEWEST_LETTERS = 4
 LONGEST_CONNECTIVE = max(map(len, grammar.NEGATIONS | grammar.IDIOMS))
 _SYMBOLS = "\u2600-\u27bf\U0001f300-\U0001faff"
 _TOKEN = re.compile(
-    rf"\d+(?:\.\d+)?[%+]|\d*\.\d+|[^\W_]+(?:['’`&][^\W_]+)*\+?|[<>]=?|[{_SYMBOLS}]|[,;.!?/()\[\]\n|]"  # noqa: RUF001
+    rf"\d+(?:\.\d+)?[%+]|\d{{1,2}}/\d{{1,2}}|\d*\.\d+|[^\W_]+(?:['’`&][^\W_]+)*|[<>]=?|[{_SYMBOLS}]|[,;.!?/()\[\]\n|]"  # noqa: RUF001
 )
 _APOSTROPHES = str.maketrans("", "", "'’`")  # noqa: RUF001
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "≤": "<=", "≥": ">="})
+_JOINED = re.compile(r"(?<=\w\w\w)&(?=\w\w\w)")
+"""Parts two words, while ``R&B`` stays one."""
+_OF_PLAYS = re.compile(
+    r"\b(?:listened to|heard|played|liked|loved|discovered)(?: \w+)? (?:in|during|since|last) "
+    r"(?:the )?(?:(?:19|20)\d\d|year|spring|summer|autumn|fall|winter|month)\b"
+)
+"""What speaks of when songs were played."""
 _UNSEEN = str.maketrans("\0", " ", "\u200d\ufe0f\u2640\u2642\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
 """What parts of emoji are, and NUL."""
 _REST_OF_LIST = re.compile(r"(?:(?:[^ ,.]+ ){1,3}, )*(?:[^ ,.]+ ){0,3}(?:or|nor) ")
@@ -64,7 +73,7 @@ class Wish:
     """
 
     words: str
-    kind: Kind | measures.Measure | str
+    kind: Kind | Measure | str
     value: str = ""
     ranges: Mapping[str, Span] = field(default_factory=dict)
     number: float = 0
@@ -115,8 +124,9 @@ class ReadText:
 
 def _spelt(text: str) -> list[str]:
     """The words of a text as they are spelt. Hyphens part words, apostrophes do not."""
-    written = unicodedata.normalize("NFKC", measures.plain_numbers(text)).translate(_LETTERS)
-    return _TOKEN.findall(written.translate(_UNSEEN))[:MOST_WORDS]
+    written = unicodedata.normalize("NFKC", plain_numbers(text)).translate(_LETTERS)
+    found = _TOKEN.findall(written.translate(_UNSEEN))[:MOST_WORDS]
+    return [part for word in found for part in (_JOINED.split(word) if _JOINED.search(word) else [word])]
 
 
 def _folded(word: str) -> str:
@@ -156,7 +166,7 @@ class _Reader:
         self._read = ReadText()
 
     def read(self) -> ReadText:
-        self._read.speaks_of_plays = bool(grammar.OF_PLAYS & set(self._words))
+        self._read.speaks_of_plays = _OF_PLAYS.search(" ".join(self._words)) is not None
         while self._at < len(self._words):
             word = self._words[self._at]
             if self._was_denied and ((word == COMMA and self._goes_on()) or (word == "and" and self._adds_genre())):
@@ -181,8 +191,8 @@ class _Reader:
         return (
             self._connective,
             self._long_artist,
-            self._measure,
             self._compared_artist,
+            self._measure,
             self._phrase,
             self._genre,
             self._named_artist,
@@ -219,12 +229,17 @@ class _Reader:
             return True
         for length in range(min(LONGEST_CONNECTIVE, len(self._words) - self._at), 0, -1):
             some = tuple(self._words[self._at : self._at + length])
-            if some in grammar.IDIOMS and some not in PHRASES:
+            if some in grammar.IDIOMS and not self._has_phrase(length):
                 self._at += length
                 return True
             if length > 1 and some in grammar.NEGATIONS:
                 return self._deny(length)
         return False
+
+    def _has_phrase(self, length: int) -> bool:
+        """Whether a phrase of so many words or more begins here."""
+        longer = range(length, LONGEST_PHRASE + 1)
+        return any(tuple(self._words[self._at : self._at + each]) in PHRASES for each in longer)
 
     def _deny(self, length: int) -> bool:
         self._denial_word = " ".join(self._words[self._at : self._at + length])
@@ -249,8 +264,7 @@ class _Reader:
         measured = measures.measure(self._words[self._at :], self._this_year)
         if measured is not None and measured[0] > found[0]:
             return False
-        longer = range(found[0], LONGEST_PHRASE + 1)
-        if any(tuple(self._words[self._at : self._at + length]) in PHRASES for length in longer):
+        if self._has_phrase(found[0]):
             return False
         return self._found(found[0], Wish("", "like", found[1]))
 
@@ -343,9 +357,10 @@ class _Reader:
         found = self._artist_at(self._at, guess=False)
         if found is None:
             return False
-        if self._means_else(self._at, found[0]):
+        is_compared = self._words[self._at + found[0] : self._at + found[0] + 1] == ["like"]
+        if not is_compared and self._means_else(self._at, found[0]):
             return False
-        self._found(found[0], Wish("", "like", found[1]))
+        self._found(found[0] + is_compared, Wish("", "like", found[1]))
         if self._was_denied:
             self._further_artists("like")
         return True
@@ -357,7 +372,7 @@ class _Reader:
             return False
         if some in PHRASES or some[0] in FILLERS or some in grammar.NEGATIONS:
             return True
-        is_marked = len(self._words) <= 2 or (start > 0 and self._spelt[start][:1].isupper())  # noqa: PLR2004
+        is_marked = len(self._words) == 1 or (start > 0 and self._spelt[start][:1].isupper())
         return len(some[0]) <= FEWEST_LETTERS and not is_marked
 
     def _denial(self) -> bool:

@@ -2,7 +2,8 @@
 
 Each line is ``sentence => expectation``. An expectation lists what differs from asking for nothing, separated by ``;``:
 ``e`` energy, ``b`` brightness and ``t`` tempo as ``low-high``; ``mood``; ``voice no`` or ``voice yes``; ``minutes``;
-``songs``; ``each`` for the minutes of each song; ``artist`` for most songs of one; ``years``, ``no years``; ``tag``,
+``songs``; ``each`` for the minutes of each song; ``artist`` for most songs of one; ``new`` for the share
+of new songs; ``years``, ``no years``; ``tag``,
 ``no tag``, ``may`` for what stays allowed; ``by``, ``like``, ``no artist``; ``heard``; ``saved``; ``clean``; ``arc``;
 ``f`` with another feature; ``unknown``; ``near`` for a word that was taken for another; ``clash`` for contradictions;
 ``note`` for what cannot be done.
@@ -436,6 +437,41 @@ what I listened to in 2022 => note
 1:30 h => minutes 90
 1:30 hours => minutes 90
 a long walk => mood walk; e .2-.7; b .3-1
+forty-five minutes of jazz => minutes 45; tag jazz
+thirty five minutes => minutes 35
+twenty-five songs => songs 25
+two dozen happy songs => mood happy; e .6-1; b .6-1; t 120-180; songs 24
+a dozen songs => songs 12
+half a dozen songs => songs 6
+a quarter of an hour of folk => minutes 15; tag folk
+three quarters of an hour => minutes 45
+3-4 minute pop songs => each 3-4; tag pop
+3min songs => each 2.5-3.5
+songs around 3 minutes => each 2.5-3.5
+30 songs of 3 minutes => each 2.5-3.5; songs 30
+ten 3-minute songs => each 2.5-3.5; songs 10
+4/4 songs in C major => unknown 4/4; unknown c; unknown major
+10% new songs => new 0.1
+mostly new music => new 0.7
+some new songs => new 0.3
+not only new songs => new 0.5
+something new and something old => new 0.5
+30% discovery => new 0.3
+songs I have not heard since 2021 => heard forgotten; note
+the opposite of sad => b .4-1
+don't play anything by Muse or Radiohead => no artist Muse; no artist Radiohead
+before 1990 and after 2000 => no years 1990-2000; years 1900-2100
+70s and 90s => no years 1980-1989; years 1970-1999
+queen of pop => tag pop
+air guitar => tag guitar; unknown air
+Muse-like rock => like Muse; tag rock
+jazz+folk => tag folk; tag jazz
+jazz&folk => tag folk; tag jazz
+by 1990 => years 1900-1990
+songs I liked in 2020 => note; saved
+liked songs from 2020 => saved; years 2020-2020
+songs I haven't heard in years from the 80s => heard forgotten; years 1980-1989
+3/4 of an hour => minutes 45
 play me some songs =>
 =>
 """

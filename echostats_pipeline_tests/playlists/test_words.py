@@ -31,15 +31,17 @@ def _parts(asked: Understanding) -> Iterator[str]:
     yield from (f"f {axis} {_span(tuple(span))}" for axis, span in asked.features.items())
     if asked.instrumental is not None:
         yield f"voice {'no' if asked.instrumental else 'yes'}"
-    if asked.minutes:
-        yield f"minutes {asked.minutes:g}"
-    if asked.songs:
-        yield f"songs {asked.songs}"
+    for name, number in (
+        ("minutes", asked.minutes),
+        ("songs", asked.songs),
+        ("new", asked.new_share),
+        ("artist", asked.per_artist),
+    ):
+        if number:
+            yield f"{name} {number:g}"
     if asked.years:
         yield f"years {asked.years[0]:.0f}-{asked.years[1]:.0f}"
     yield from (f"no years {first:.0f}-{last:.0f}" for first, last in asked.without_years)
-    if asked.per_artist:
-        yield f"artist {asked.per_artist}"
     if asked.song_minutes:
         yield f"each {_span(tuple(asked.song_minutes))}"
     yield from (f"may {each.words}" for each in asked.understood if each.meaning.endswith("stays allowed"))
