@@ -501,6 +501,14 @@ class Settings(BaseSettings):
         return None if url is None else url.rstrip("/")
 
 
+SECRETS = tuple(
+    str(field.validation_alias)
+    for field in Settings.model_fields.values()
+    if any(kind in {SecretStr, tuple[SecretStr, ...]} for kind in (field.annotation, *get_args(field.annotation)))
+)
+"""The variables that may also be files: with ``_FILE`` after their name."""
+
+
 def load_settings(
     environ: Mapping[str, str] | None = None,
     env_file: Path | None = Path(".env"),
@@ -520,6 +528,7 @@ def load_settings(
     environ = os.environ if environ is None else environ
     from_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
     stated = {**from_file, **environ, **(overrides or {})}
+    stated |= _from_secret_files(stated)
     source = EnvSettingsSource(Settings, case_sensitive=True)
     source.env_vars = {name: value.strip() for name, value in stated.items() if value and value.strip()}
     try:
@@ -552,9 +561,35 @@ def load_settings(
     return settings
 
 
+def _from_secret_files(stated: Mapping[str, str | None]) -> dict[str, str]:
+    """Secrets whose file is stated in place of their value, as containers get them: ``ENCRYPTION_KEY_FILE``.
+
+    Raises:
+        SettingsError: a file cannot be read, or the value is stated as well.
+    """
+    found = {}
+    for name in SECRETS:
+        path = (stated.get(f"{name}_FILE") or "").strip()
+        if not path:
+            continue
+        if (stated.get(name) or "").strip():
+            raise SettingsError(f"{name} and {name}_FILE are both set. Leave one of them out.")
+        try:
+            found[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{name}_FILE is {path}, which cannot be read: {error}.") from None
+    return found
+
+
 def set_environment(values: Mapping[str, str]) -> None:
     """Set environment variables for Dagster, which reads settings only there, in this process and its children."""
     os.environ.update(values)
+
+
+def default_environment(values: Mapping[str, str]) -> None:
+    """Set those of these environment variables that are not set, as `set_environment` does."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

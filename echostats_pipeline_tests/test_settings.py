@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from echostats_pipeline.errors import SettingsError
-from echostats_pipeline.settings import DEFAULT_REDIRECT_URI, Settings, load_settings
+from echostats_pipeline.settings import DEFAULT_REDIRECT_URI, SECRETS, Settings, load_settings
+from echostats_pipeline_tests.docs.pages import page
 
 KEY = "ab" * 32
 OLD_KEY = "cd" * 32
@@ -253,6 +254,20 @@ def test_a_dotenv_file_of_the_working_directory_is_found(tmp_path: Path, monkeyp
 def test_the_process_environment_is_read_when_none_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECHOSTATS_HOME", str(tmp_path))
     assert load_settings(env_file=None).home == tmp_path
+
+
+def test_a_secret_may_be_the_content_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    settings = load_settings({"ENCRYPTION_KEY_FILE": str(file), "ENCRYPTION_KEY": " "}, env_file=None)
+    assert settings.encryption_key is not None
+    assert settings.encryption_key.get_secret_value() == KEY
+    listed = page("operate/settings.md").partition("<!-- generated")[0]
+    assert all(f"`{name}" in listed for name in SECRETS)
+    with pytest.raises(SettingsError, match="ENCRYPTION_KEY_FILE are both set"):
+        load_settings({"ENCRYPTION_KEY_FILE": str(file), "ENCRYPTION_KEY": KEY}, env_file=None)
+    with pytest.raises(SettingsError, match="MONGO_URI_FILE is .*cannot be read"):
+        load_settings({"MONGO_URI_FILE": str(tmp_path / "none")}, env_file=None)
 
 
 def test_settings_do_not_change() -> None:

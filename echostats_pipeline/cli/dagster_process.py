@@ -43,7 +43,9 @@ class DagsterDiedError(EchostatsError):
     """Dagster ended by itself while it started, or never began to respond."""
 
 
-def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], None], welcome: str) -> None:
+def keep_dagster_running(
+    settings: Settings, port: int, say: Callable[[str], None], welcome: str, address: str = HOST
+) -> None:
     """Run Dagster until it is interrupted. Restart it when it dies, while it starts or later.
 
     Args:
@@ -51,6 +53,7 @@ def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], Non
         port: Port of the UI.
         say: Shows a message to the person at the terminal.
         welcome: Message for when the UI responds for the first time.
+        address: Address on which the UI listens; it must include this machine's own.
 
     Raises:
         EchostatsError: Dagster does not start, or dies again and again; quotes its last words.
@@ -61,7 +64,7 @@ def keep_dagster_running(settings: Settings, port: int, say: Callable[[str], Non
     greeting = welcome
     while True:
         try:
-            with _dagster(settings, port, url) as dagster:
+            with _dagster(settings, f"{address}:{port}", url) as dagster:
                 say(greeting)
                 greeting = "Dagster runs again."
                 _watch(dagster, url)
@@ -102,14 +105,14 @@ def orphan_file(home: StateFolder) -> Path:
 
 
 @contextmanager
-def _dagster(settings: Settings, port: int, url: str) -> Iterator[subprocess.Popen[bytes]]:
+def _dagster(settings: Settings, place: str, url: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start webserver and daemon as one child in a session of its own: Ctrl-C reaches it only through this process."""
     home = StateFolder(settings.home)
     with open_instance(settings) as instance:  # the child opens it too
         if shared_dagster_home(settings) is None:  # the runs of a shared instance may execute on other machines
             end_interrupted_runs(instance)
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and files
-            [sys.executable, "-m", SERVICES, str(port), *settings.ui_hosts],
+            [sys.executable, "-m", SERVICES, place, *settings.ui_hosts],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -32,7 +32,7 @@ WEBSERVER, DAEMON = "echostats_pipeline.cli.dagster_webserver", "dagster._daemon
 log = logging.getLogger("dagster")
 
 
-def main(port: str, *names: str) -> int:
+def main(place: str, *names: str) -> int:
     """Serve until interrupted; the exit code is that of the service that has died."""
     set_environment({"DAGSTER_IS_DEV_CLI": "1"})  # shorter messages about code that does not load
     configure_loggers(formatter="colored", log_level="INFO")
@@ -44,7 +44,7 @@ def main(port: str, *names: str) -> int:
         ExitStack() as services,
     ):
         running = [
-            services.enter_context(_service(WEBSERVER, workspace, port, *names)),
+            services.enter_context(_service(WEBSERVER, workspace, place, *names)),
             services.enter_context(_service(DAEMON, "run", "-w", workspace, "--log-level", "info")),
         ]
         while all(service.poll() is None for service in running):

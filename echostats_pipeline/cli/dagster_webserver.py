@@ -1,5 +1,7 @@
 """Dagster's webserver behind a guard: `python -m echostats_pipeline.cli.dagster_webserver WORKSPACE PORT [NAME ...]`.
 
+It listens on this machine only. `ADDRESS:PORT` in place of the port says otherwise, as in a container: `0.0.0.0:3000`.
+
 Dagster's own webserver responds to any client under any host name, and executes what a GET or a form requests. So any
 page in the user's browser could launch runs. Here: the webserver's application behind the guard, and serving it. Not
 here: which requests are refused (`guard`), starting and watching this process (`dagster_services`).
@@ -62,8 +64,9 @@ def build_app(context: WorkspaceProcessContext, hosts: tuple[str, ...]) -> Guard
     return GuardedUi(DagsterWebserver(context, live_data_poll_rate=POLL_MS).create_asgi_app(), hosts)
 
 
-def main(workspace: str, port: str, *hosts: str) -> None:
-    """Serve until interrupted."""
+def main(workspace: str, place: str, *hosts: str) -> None:
+    """Serve until interrupted, at a port or an address with a port."""
+    address, port = place_of(place)
     configure_loggers(formatter="colored", log_level="INFO")
     with DagsterInstance.get() as instance:
         instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
@@ -79,12 +82,18 @@ def main(workspace: str, port: str, *hosts: str) -> None:
         ):
             uvicorn.run(
                 build_app(context, hosts),
-                host=HOST,
-                port=int(port),
+                host=address,
+                port=port,
                 log_level="warning",
                 lifespan="off",
                 timeout_graceful_shutdown=END_WITHIN_S,
             )
+
+
+def place_of(text: str) -> tuple[str, int]:
+    """The address and the port of ``PORT`` or ``ADDRESS:PORT``."""
+    address, _, port = text.rpartition(":")
+    return address.strip("[]") or HOST, int(port)
 
 
 def _is_json(types: list[str]) -> bool:

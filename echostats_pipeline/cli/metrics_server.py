@@ -26,8 +26,8 @@ class _Scrapes(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, measure: Measure, hosts: Collection[str]) -> None:
-        super().__init__((HOST, port), _Answer)
+    def __init__(self, address: str, port: int, measure: Measure, hosts: Collection[str]) -> None:
+        super().__init__((address, port), _Answer)
         self.hosts = hosts
         self._measure = measure
         self._lock = threading.Lock()
@@ -78,9 +78,9 @@ class _Answer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving_metrics(port: int, measure: Measure, hosts: Collection[str] = ()) -> Iterator[str]:
-    """Serve metrics while the block runs, to this machine and under the names `hosts`; give their address."""
-    with _Scrapes(port, measure, hosts) as server:
+def serving_metrics(port: int, measure: Measure, hosts: Collection[str] = (), address: str = HOST) -> Iterator[str]:
+    """Serve metrics on an address while the block runs, to this machine and under the names `hosts`; give their URL."""
+    with _Scrapes(address, port, measure, hosts) as server:
         thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
         thread.start()
         try:

@@ -27,12 +27,18 @@ from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
 MOST_NAMED = 5
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - asked for
 
 
 @click.command()
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port of the Dagster UI.")
 @click.option("--metrics-port", type=click.IntRange(1, 65_535), help="Port for Prometheus metrics, for example 9464.")
-def up(port: int, metrics_port: int | None) -> None:
+@click.option(
+    "--everywhere",
+    is_flag=True,
+    help="Listen on all addresses, as a container must. The UI has no login: publish its ports to 127.0.0.1 only.",
+)
+def up(port: int, metrics_port: int | None, everywhere: bool) -> None:
     """Run everything in the foreground: database, Dagster UI, sensors and schedules. Ctrl-C stops everything."""
     settings = load_settings()
     Notifier(settings.alerts)  # Report an invalid address now, not when a notice is due.
@@ -43,31 +49,33 @@ def up(port: int, metrics_port: int | None) -> None:
         if metrics_port is not None:
             _refuse_taken(metrics_port, "--metrics-port")
         _refuse_taken(port, "--port")
-        _run(settings, port, metrics_port)
+        _run(settings, port, metrics_port, EVERYWHERE if everywhere else HOST)
     click.echo("Stopped.")
 
 
-def _run(settings: Settings, port: int, metrics_port: int | None) -> None:
+def _run(settings: Settings, port: int, metrics_port: int | None, address: str) -> None:
     """Run everything until it is interrupted."""
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()
     with _interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
         users = store.users.all(simulated=settings.simulated)
         Roster(settings.home).write([user.partition_key for user in users])
         Beginning(settings.home).move(first_day_of(store, users, utc_now()))
-        with _metrics(settings, store, metrics_port) as metrics_url:
+        with _metrics(settings, store, metrics_port, address) as metrics_url:
             welcome = _welcome(settings, port, metrics_url, [user.partition_key for user in users])
-            keep_dagster_running(settings, port, click.echo, welcome)
+            keep_dagster_running(settings, port, click.echo, welcome, address)
 
 
 @contextmanager
-def _metrics(settings: Settings, store: Store, port: int | None) -> Iterator[str]:
+def _metrics(settings: Settings, store: Store, port: int | None, address: str) -> Iterator[str]:
     """Serve metrics at a separate port, if a port is given."""
     if port is None:
         yield "not served; for Prometheus: echostats up --metrics-port 9464"
         return
     with (
         open_instance(settings) as instance,
-        serving_metrics(port, lambda: measured(store, instance, settings, utc_now()), settings.ui_hosts) as url,
+        serving_metrics(
+            port, lambda: measured(store, instance, settings, utc_now()), settings.ui_hosts, address
+        ) as url,
     ):
         yield url
 

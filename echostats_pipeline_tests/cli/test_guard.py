@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostats_pipeline.cli.dagster_webserver import GuardedUi
+from echostats_pipeline.cli.dagster_webserver import GuardedUi, place_of
 from echostats_pipeline.cli.guard import GuardedApp
 from echostats_pipeline.cli.simulated import guarded_simulator
 
@@ -200,3 +200,9 @@ def test_the_switches_of_the_simulator_are_guarded_and_its_accounts_are_not() ->
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_whatever_is_written_into_names_is_answered_or_refused(host: str, origin: str) -> None:
     assert asked(GuardedApp(_application), "GET", "/", {"Host": host, "Origin": origin}) == 403
+
+
+def test_the_webserver_listens_on_this_machine_unless_an_address_is_given() -> None:
+    assert place_of("3000") == ("127.0.0.1", 3000)
+    assert place_of("0.0.0.0:80") == ("0.0.0.0", 80)
+    assert place_of("[::]:80") == ("::", 80)

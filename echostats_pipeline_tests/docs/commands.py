@@ -18,7 +18,7 @@ def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command
     """A command and all below it by name, each with the words that call it."""
     yield path, command
     if isinstance(command, click.Group):
-        context = click.Context(command, **command.context_settings)
+        context = _context(command, path)
         for name in sorted(command.list_commands(context)):
             below = command.get_command(context, name)
             assert below is not None
@@ -26,13 +26,16 @@ def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command
 
 
 def _section(path: str, command: click.Command) -> str:
-    usage = " ".join(
-        [path, *command.collect_usage_pieces(click.Context(command, info_name=path, **command.context_settings))]
-    )
+    usage = " ".join([path, *command.collect_usage_pieces(_context(command, path))])
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     rows = [(f"`{_name(option)}`", _meaning(option)) for option in options if not option.hidden]
     paragraphs = [f"### {path}", f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]
     return "\n\n".join([*paragraphs, *([table(("option", "meaning"), rows)] if rows else [])])
+
+
+def _context(command: click.Command, path: str) -> click.Context:
+    """A context as the command line makes it: a command keeps the help option of its first one."""
+    return click.Context(command, info_name=path, help_option_names=["-h", "--help"])
 
 
 def _name(option: click.Option) -> str:
