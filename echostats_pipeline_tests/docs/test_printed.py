@@ -56,7 +56,7 @@ def test_its_commands_for_beginners_are_one_line_each_in_an_environment_of_their
     run = (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1]
     # The same with Dagster's command line and what builds the docs, whose tests are skipped without.
     assert (
-        tests.replace(".venv", '"$environment"').replace("&& pytest", '&& pip install ".[dg,docs,dbt]" && pytest')
+        tests.replace(".venv", '"$environment"').replace("&& pytest", '&& pip install ".[test,dg,docs,dbt]" && pytest')
         == run
     )
 

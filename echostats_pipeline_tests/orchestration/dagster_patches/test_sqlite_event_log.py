@@ -42,9 +42,9 @@ def described(event: dg.AssetMaterialization | None) -> tuple[Any, ...]:
     return event.asset_key, event.partition, dict(event.metadata), sorted(event.tags or {})
 
 
-def run(folder: Path, storage: dict[str, str], *, days: str = LAST) -> tuple[list[Any], dict[str, Any]]:
+def run(opened: dg.DagsterInstance, *, days: str = LAST) -> tuple[list[Any], dict[str, Any]]:
     """The events of a run over a range, and the state of the assets in the instance afterwards."""
-    with instance_with(storage, folder) as instance:
+    with opened as instance:
         tags = {RANGE_START: "2025-01-01", RANGE_END: days}
         result = dg.materialize([first, second], instance=instance, tags=tags)
         assert result.success
@@ -86,9 +86,9 @@ def test_the_events_are_those_of_the_stock_storage(tmp_path: Path, monkeypatch: 
         store(self, events)
 
     monkeypatch.setattr(BatchingSqliteEventLogStorage, "store_event_batch", counted)
-    events, said = run(tmp_path / "ours", OURS, days=days)
+    events, said = run(instance_with(OURS, tmp_path / "ours"), days=days)
     assert max(batches) >= (40 if days == LAST else 1)
-    stock_events, stock_said = run(tmp_path / "stock", STOCK, days=days)
+    stock_events, stock_said = run(instance_with(STOCK, tmp_path / "stock"), days=days)
     assert sorted(map(repr, events)) == sorted(map(repr, stock_events))
     assert said == stock_said
     count = 40 if days == LAST else 1
@@ -97,6 +97,6 @@ def test_the_events_are_those_of_the_stock_storage(tmp_path: Path, monkeypatch: 
 
 
 def test_without_a_batch_size_it_behaves_as_the_stock_storage(tmp_path: Path) -> None:
-    ours, stock = (run(tmp_path / name, storage, days="2025-01-03") for name, storage in (("o", OURS), ("s", STOCK)))
+    ours, stock = (run(instance_with(each, tmp_path / each["class"]), days="2025-01-03") for each in (OURS, STOCK))
     assert sorted(map(repr, ours[0])) == sorted(map(repr, stock[0]))
     assert ours[1] == stock[1]

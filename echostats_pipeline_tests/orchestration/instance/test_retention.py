@@ -108,6 +108,15 @@ def test_with_the_stock_event_log_the_last_builders_stay(tmp_path: Path) -> None
         assert states(stored) == before
 
 
+def test_night_after_night_one_materialization_of_a_day_stays(stored: dg.DagsterInstance, tmp_path: Path) -> None:
+    for first in (1, 2):
+        build(stored, first, first + 1)
+        assert remove_runs(stored, ALL_OF_TIME) == RetentionResult(removed=1)
+    assert states(stored) == [{"2025-01-01", "2025-01-02", "2025-01-03"}, set()]
+    with closing(sqlite3.connect(tmp_path / "events" / "index.db")) as index:
+        assert rows(index, "event_logs") == 3
+
+
 def test_a_place_that_an_old_run_still_holds_is_free_again(stored: dg.DagsterInstance) -> None:
     storage, run_id = stored.event_log_storage, build(stored, 1, 1)
     storage.set_concurrency_slots("place", 1)
