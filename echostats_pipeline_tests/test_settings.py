@@ -266,7 +266,7 @@ def test_a_secret_may_be_the_content_of_a_file(tmp_path: Path) -> None:
     assert all(f"`{name}" in listed for name in SECRETS)
     with pytest.raises(SettingsError, match="ENCRYPTION_KEY_FILE are both set"):
         load_settings({"ENCRYPTION_KEY_FILE": str(file), "ENCRYPTION_KEY": KEY}, env_file=None)
-    with pytest.raises(SettingsError, match="MONGO_URI_FILE is .*cannot be read"):
+    with pytest.raises(SettingsError, match=r"MONGO_URI_FILE is .*cannot be read"):
         load_settings({"MONGO_URI_FILE": str(tmp_path / "none")}, env_file=None)
 
 
