@@ -47,7 +47,7 @@ from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs,
 from echostats_pipeline.orchestration.instance.identity import instance_id
 from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, first_day_of
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
-from echostats_pipeline.orchestration.partitions import PARTITION, RANGE_START
+from echostats_pipeline.orchestration.partitions import FIRST_DAY, PARTITION, RANGE_START
 from echostats_pipeline.orchestration.tags import MAX_RETRIES
 from echostats_pipeline.settings import EMBEDDED_MONGO, Settings, environment
 from echostats_pipeline.state_folder import StateFolder
@@ -227,8 +227,11 @@ class Runner:
     def first_day(self, asked: date | None = None) -> date:
         """The first day: that of the first known play, or an earlier one that was requested.
 
-        If it has changed, a running UI is asked to reload.
+        If it has changed, a running UI is asked to reload. In a deployment on several machines it is the same for all
+        processes, which share no file that could move it.
         """
+        if shared_dagster_home(self._settings) is not None and not self._settings.one_machine:
+            return FIRST_DAY if asked is None else min(asked, FIRST_DAY)
         users, home = self._store.users.all(simulated=self._settings.simulated), self._settings.home
         first = first_day_of(self._store, users, utc_now())
         if Beginning(home).move(first if asked is None else min(asked, first)):

@@ -1,17 +1,30 @@
 """Which Dagster instance a command uses: that of DAGSTER_HOME, or else that of the state folder."""
 
 import os
+from datetime import date
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
+from pydantic import SecretStr
+from rich.console import Console
 
 from echostats_pipeline.cli.doctor import diagnosis
-from echostats_pipeline.cli.instance import instance_exists, open_instance, prepare_dagster_home, shared_dagster_home
+from echostats_pipeline.cli.instance import (
+    Runner,
+    instance_exists,
+    open_instance,
+    prepare_dagster_home,
+    shared_dagster_home,
+)
 from echostats_pipeline.errors import StorageError
 from echostats_pipeline.orchestration.instance.identity import instance_id
+from echostats_pipeline.orchestration.partitions import FIRST_DAY
 from echostats_pipeline.settings import EMBEDDED_MONGO, Settings
 from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline_tests.conftest import KEY
 
 pytestmark = pytest.mark.dagster
 
@@ -45,6 +58,17 @@ def test_two_state_folders_have_two_instances(tmp_path: Path) -> None:
             assert os.environ[EMBEDDED_MONGO] == "1"
             ids.add(instance_id(instance))
     assert len(ids) == 2
+
+
+def test_the_first_day_of_a_deployment_is_the_same_everywhere_and_in_no_file(tmp_path: Path, shared: Path) -> None:
+    settings = Settings(
+        home=tmp_path / "empty", dagster_home=shared, mongo_uri=SecretStr("mongodb://db"), encryption_key=SecretStr(KEY)
+    )
+    with open_instance(settings) as instance:
+        runner = Runner(instance, cast("Store", None), settings, Console(quiet=True))
+        assert runner.first_day() == FIRST_DAY
+        assert runner.first_day(date(2005, 1, 1)) == date(2005, 1, 1)
+    assert not settings.home.exists()
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class Roster:
         folder = StateFolder(self.home)
         if self.read() == partition_keys:
             return False
-        folder.write_json(folder.roster_file, partition_keys)
+        folder.ensure().write_json(folder.roster_file, partition_keys)
         return True
 
 
