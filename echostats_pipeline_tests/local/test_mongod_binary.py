@@ -115,6 +115,6 @@ def test_where_no_server_comes_along_that_is_said(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(mongod_binary, "_from_wheel", lambda: None)
     monkeypatch.setattr(mongod_binary, "_from_path", lambda: None)
     monkeypatch.setattr(mongod_binary.sys, "platform", "linux")
-    monkeypatch.setattr(mongod_binary.platform, "machine", lambda: "aarch64")
-    with pytest.raises(EmbeddedServerError, match=r"brings none for Linux on aarch64\. Or install mongod .* MONGO_URI"):
+    monkeypatch.setattr(mongod_binary.platform, "machine", lambda: "riscv64")
+    with pytest.raises(EmbeddedServerError, match=r"brings none for Linux on riscv64\. Or install mongod .* MONGO_URI"):
         find_mongod()
