@@ -25,6 +25,8 @@ from echostats_pipeline.storage.store import Store
 QUEUED_LONG = timedelta(minutes=30)
 """Runs of one user wait for each other, and an import may take minutes. A longer wait is no ordinary queue."""
 DAY = timedelta(days=1)
+SILENT_S = 5 * 60
+"""Seconds without a heartbeat after which a daemon counts as silent. It gives one twice a minute; Dagster waits 30."""
 START_DAEMON = "Start dagster-daemon with the DAGSTER_HOME of this instance; its log says why it ended"
 SET_DAGSTER_HOME = "Set DAGSTER_HOME to the folder with the dagster.yaml of that instance"
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
@@ -44,7 +46,8 @@ def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime, *, shar
         )
         return
     statuses = instance.get_daemon_statuses().values()
-    silent = sorted(status.daemon_type.lower() for status in statuses if not status.healthy)
+    late = {kind for kind, beat in beats.items() if now.timestamp() - beat.timestamp > SILENT_S}
+    silent = sorted(each.daemon_type.lower() for each in statuses if not each.healthy or each.daemon_type in late)
     last = max((beat.timestamp for beat in beats.values()), default=None)
     ago = "never" if last is None else f"{timedelta(seconds=max(int(now.timestamp() - last), 0))} ago"
     if silent and url is None and not shared:

@@ -26,11 +26,14 @@ from echostats_pipeline_tests.postgres_server import PASSWORD, PostgresServer
 
 DEPLOY = CHECKOUT / "deploy"
 COMPOSE = ("compose.yaml", "compose.cluster.yaml")
-INSTANCES = ("dagster.yaml", "dagster.k8s.yaml")
+INSTANCES = ("dagster.yaml", "dagster.celery.yaml", "dagster.k8s.yaml")
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))
+OF_CELERY = {"DAGSTER_CELERY_BROKER", "DAGSTER_CELERY_BACKEND"}
+OF_COMPOSE = {"ECHOSTATS_INSTANCE"}
+"""Read by the Compose file alone."""
 OF_POSTGRES = {f"DAGSTER_PG_{name}" for name in ("HOST", "USERNAME", "PASSWORD", "DB")}
 OF_IMAGES = re.compile(r"POSTGRES_\w+|MONGO_INITDB_\w+|MONGO_(ROOT_)?PASSWORD|MONGO_KEY")
-KNOWN = {str(field.validation_alias) for field in Settings.model_fields.values()} | OF_POSTGRES
+KNOWN = {str(field.validation_alias) for field in Settings.model_fields.values()} | OF_POSTGRES | OF_CELERY
 KNOWN |= {f"{name}_FILE" for name in SECRETS}
 WEBSERVER = ["python", "-m", dagster_webserver.__name__]
 
@@ -60,6 +63,9 @@ def commands() -> Iterator[list[str]]:
 
 
 def called(program: str) -> click.Command:
+    if program == "dagster-celery":
+        found: click.Command = pytest.importorskip("dagster_celery.cli").main
+        return found
     made = {"echostats": lambda: echostats, "dagster": create_dagster_cli, "dagster-daemon": create_dagster_daemon_cli}
     return made[program]()
 
@@ -70,7 +76,7 @@ def test_each_command_exists_and_has_the_options_that_it_is_given(command: Seque
         given = inspect.signature(dagster_webserver.main).bind(*command[3:])
         assert dagster_webserver.place_of(given.arguments["place"])[1] == 3000
         return
-    program, *arguments = command
+    program, *arguments = command[: command.index("--")] if "--" in command else command
     names = [each for each in arguments if each.startswith("--")]
     subcommands = arguments[: arguments.index(names[0])] if names else arguments
     said = CliRunner().invoke(called(program), [*subcommands, "--help"])
@@ -101,7 +107,9 @@ def test_each_variable_is_one_that_somebody_reads() -> None:
     named = {name for service in services for name in service.get("environment", {})}
     set_by_units = [each for unit in UNITS for text in options(unit, "Environment") for each in text.split()]
     named |= {each.partition("=")[0] for each in set_by_units}
-    assert {name for name in asked | named if name not in KNOWN and not OF_IMAGES.fullmatch(name)} == set()
+    assert {
+        name for name in (asked | named) - OF_COMPOSE if name not in KNOWN and not OF_IMAGES.fullmatch(name)
+    } == set()
     example = set(re.findall(r"^(\w+)=", (DEPLOY / "example.env").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+):\?", cluster)) <= example <= asked
 
@@ -111,8 +119,8 @@ def test_an_instance_differs_from_that_of_one_machine_in_its_storages(name: str)
     ours, theirs = yaml.safe_load((CHECKOUT / "dagster.yaml").read_text(encoding="utf-8")), read(name)
     differ = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
     storages = {"run_storage", "event_log_storage", "schedule_storage", "local_artifact_storage"}
-    assert differ - {"run_launcher"} == storages | {"storage", "compute_logs"}
-    assert ("run_launcher" in differ) == (name == "dagster.k8s.yaml")
+    more = {"dagster.celery.yaml": {"run_launcher", "concurrency"}, "dagster.k8s.yaml": {"run_launcher"}}
+    assert differ == storages | {"storage", "compute_logs"} | more.get(name, set())
     (storage,) = re.findall(r"```yaml\n(storage:.*?)```", page("operate/scale.md"), re.DOTALL)
     if name == "dagster.yaml":
         assert yaml.safe_load(storage)["storage"] == theirs["storage"]

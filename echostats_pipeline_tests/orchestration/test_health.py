@@ -108,7 +108,7 @@ def test_a_database_that_another_instance_serves_is_a_finding(instance: dg.Dagst
 
 def test_a_shared_instance_whose_daemon_is_silent_is_a_problem(stored: dg.DagsterInstance) -> None:
     now = utc_now()
-    for last in (None, now - timedelta(hours=3)):
+    for last in (None, now - timedelta(hours=3), now - timedelta(minutes=6)):
         if last is not None:
             beat(stored, last)
         (found,) = instance_health.daemon(stored, None, now, shared=True)

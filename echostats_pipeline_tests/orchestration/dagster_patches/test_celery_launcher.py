@@ -1,0 +1,142 @@
+"""Runs on a real Celery worker over a real Redis: they succeed, are canceled, and fail when their worker dies."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
+
+from echostats_pipeline_tests.docs.pages import CHECKOUT
+from echostats_pipeline_tests.integration.processes import eventually
+from echostats_pipeline_tests.orchestration.dagster_patches.celery_job import waiting
+
+pytest.importorskip("dagster_celery")
+pytestmark = [
+    pytest.mark.kill,
+    # The stock launcher makes the same task for each run.
+    pytest.mark.filterwarnings("ignore:Task name 'execute_job' is already registered"),
+    pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server to test with"),
+]
+
+MODULE = "echostats_pipeline.orchestration.dagster_patches.celery_launcher"
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[str]:
+    """The address of a Redis."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    with subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL) as server:
+        yield f"redis://127.0.0.1:{port}"
+        server.kill()
+
+
+class Cluster:
+    """An instance whose runs a Celery worker executes."""
+
+    def __init__(self, instance: dg.DagsterInstance, worker: "subprocess.Popen[bytes]", folder: Path) -> None:
+        self.instance, self.worker, self.folder = instance, worker, folder
+
+    def launch(self) -> dg.DagsterRun:
+        """A run that has begun to wait; it goes on once `release` is called."""
+        origin = dg.reconstructable(waiting).get_python_origin()
+        begun, until = self.folder / "begun", self.folder / "until"
+        begun.unlink(missing_ok=True)
+        until.unlink(missing_ok=True)
+        config = {"ops": {"wait": {"config": {"begun": str(begun), "until": str(until)}}}}
+        run = self.instance.create_run_for_job(waiting, run_config=config, job_code_origin=origin)
+        self.instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
+        eventually("begin", begun.exists, self.worker)  # type: ignore[arg-type]
+        return self.present(run)
+
+    def release(self) -> None:
+        (self.folder / "until").touch()
+
+    def present(self, run: dg.DagsterRun) -> dg.DagsterRun:
+        found = self.instance.get_run_by_id(run.run_id)
+        assert found is not None
+        return found
+
+    def ended(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+        eventually("end", lambda: self.present(run).is_finished)
+        return self.present(run).status
+
+    def health(self, run: dg.DagsterRun) -> WorkerStatus:
+        status: WorkerStatus = self.instance.run_launcher.check_run_worker_health(self.present(run)).status
+        return status
+
+    def children(self) -> list[int]:
+        """The processes in which the worker executes runs."""
+        (worker,) = children_of(self.worker.pid)  # of Dagster's command
+        return children_of(worker)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that any thread of a process has started."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]
+
+
+@pytest.fixture
+def cluster(redis: str, tmp_path: Path) -> Iterator[Cluster]:
+    settings = {"broker": f"{redis}/0", "backend": f"{redis}/1"}
+    (tmp_path / "dagster.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "storage": {"sqlite": {"base_dir": str(tmp_path / "storage")}},
+                "run_launcher": {"module": MODULE, "class": "WatchingCeleryRunLauncher", "config": settings},
+                "telemetry": {"enabled": False},
+            }
+        )
+    )
+    shutil.copy(CHECKOUT / "deploy" / "celery.yaml", tmp_path)
+    addresses = {f"DAGSTER_CELERY_{name.upper()}": address for name, address in settings.items()}
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # the command calls `celery`
+    command = ["-m", "dagster_celery.cli", "worker", "start", "-A", "dagster_celery.app", "-y", "celery.yaml"]
+    worker = subprocess.Popen(
+        [sys.executable, *command, "-n", "one", "--", "--concurrency=1"],
+        cwd=tmp_path,
+        env={**os.environ, **addresses, "DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT), "PATH": programs},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+            yield Cluster(instance, worker, tmp_path)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+
+def test_runs_succeed_are_canceled_and_fail_with_their_worker(cluster: Cluster) -> None:
+    run = cluster.launch()
+    assert cluster.health(run) == WorkerStatus.RUNNING
+    cluster.release()
+    assert cluster.ended(run) == dg.DagsterRunStatus.SUCCESS
+    assert not cluster.instance.run_launcher.terminate(run.run_id)
+
+    run = cluster.launch()
+    assert cluster.instance.run_launcher.terminate(run.run_id)
+    assert cluster.ended(run) == dg.DagsterRunStatus.CANCELED
+
+    run = cluster.launch()
+    for pid in cluster.children():
+        os.kill(pid, signal.SIGKILL)
+    eventually("failure of the killed process", lambda: cluster.health(run) == WorkerStatus.FAILED)
+
+    run = cluster.launch()
+    os.killpg(cluster.worker.pid, signal.SIGKILL)
+    assert cluster.health(run) == WorkerStatus.FAILED, "at the first look after the host has died"
