@@ -15,6 +15,7 @@ from echostats_pipeline.orchestration.assets import (
     recommendations,
     report,
     rollups,
+    scrobbles,
     snapshots,
     sources,
 )
@@ -41,7 +42,7 @@ from echostats_pipeline.orchestration.resources.tag_sources import TagSourcesRes
 from echostats_pipeline.orchestration.runs import SyncJobsResource
 from echostats_pipeline.settings import Mart, Settings, load_settings
 
-MODULES = (sources, ingestion, rollups, snapshots, recommendations, playlists, report, library, catalog)
+MODULES = (sources, ingestion, rollups, snapshots, recommendations, playlists, report, scrobbles, library, catalog)
 MARTS: Mapping[Mart, Sequence[dg.AssetsDefinition]] = {
     "echotune": (echotune,),
     "playlist_generator": (answered_queries, playlist_generator),

@@ -22,7 +22,9 @@
     │           ├── InsufficientScope     user: the consent does not cover the call
     │           ├── AccessTokenRejected   user: a new access token is not accepted either
     │           ├── EndpointRefused       endpoint: not offered to this app, or not for this object
-    │           └── NotFoundOnSpotify     endpoint: the object does not exist, or not for this user
+    │           ├── NotFoundOnSpotify     endpoint: the object does not exist, or not for this user
+    │           ├── ScrobbleTokenRefused  user: a server for plays sent on does not accept the user's token
+    │           └── ListensRefused        endpoint: such a server does not take some of the plays
     ├── ExportError              a file is not a known kind of export, or is not safe to open
     │   └── BrokenExportError    a file cannot be read to its end; the rows before the fault were read
     ├── RuleError                a rule of a user is wrong, or contradicts another one
@@ -197,6 +199,16 @@ class EndpointRefused(RequestRefused):
 
 class NotFoundOnSpotify(RequestRefused):
     """The object does not exist on Spotify, or is not visible to this user or app."""
+
+
+class ScrobbleTokenRefused(RequestRefused):
+    """A server to which plays are sent on does not accept the token of the user."""
+
+    affects: Affected = "user"
+
+
+class ListensRefused(RequestRefused):
+    """A server to which plays are sent on does not take some of these plays, and took none of them."""
 
 
 class ExportError(EchostatsError):

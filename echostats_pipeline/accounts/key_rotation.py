@@ -11,6 +11,7 @@ from collections.abc import Callable
 from echostats_pipeline.errors import StorageError
 from echostats_pipeline.model.users import SpotifyTokens
 from echostats_pipeline.spotify.crypto import TokenCipher
+from echostats_pipeline.storage.scrobbles import ScrobbleStore
 from echostats_pipeline.storage.users import LEASE, UserStore
 
 PATIENCE_S, POLL_S = LEASE.total_seconds() + 10, 0.1
@@ -33,14 +34,30 @@ def rotate_keys(users: UserStore, cipher: TokenCipher, sleep: Sleep = time.sleep
     return sum(_rotate(users, cipher, tokens, sleep) for tokens in users.all_tokens())
 
 
-def tokens_by_key(users: UserStore, cipher: TokenCipher) -> Counter[str | None]:
+def rotate_target_keys(scrobbles: ScrobbleStore, cipher: TokenCipher) -> int:
+    """The same for the tokens of services to which plays are sent. A token that a user replaces meanwhile is new.
+
+    Raises:
+        DecryptionError: no configured key can decrypt a token; none of these tokens was changed.
+    """
+    renewed = [(each, cipher.renewed(each.token_encrypted, each.user_id)) for each in scrobbles.targets()]
+    return sum(scrobbles.replace_token(each, token) for each, token in renewed if token != each.token_encrypted)
+
+
+def tokens_by_key(users: UserStore, scrobbles: ScrobbleStore, cipher: TokenCipher) -> Counter[str | None]:
     """Count the stored tokens by key id; None counts tokens without a key id that no configured key decrypts."""
-    return Counter(
-        cipher.key_id_of(value, tokens.user_id)
+    return Counter(cipher.key_id_of(value, user_id) for value, user_id in stored_values(users, scrobbles))
+
+
+def stored_values(users: UserStore, scrobbles: ScrobbleStore) -> list[tuple[str, str]]:
+    """Every encrypted token, with the id of its user."""
+    of_spotify = [
+        (value, tokens.user_id)
         for tokens in users.all_tokens()
         for value in (tokens.refresh_token_encrypted, tokens.access_token_encrypted)
         if value
-    )
+    ]
+    return [*of_spotify, *((each.token_encrypted, each.user_id) for each in scrobbles.targets())]
 
 
 def _rotate(users: UserStore, cipher: TokenCipher, tokens: SpotifyTokens, sleep: Sleep) -> int:

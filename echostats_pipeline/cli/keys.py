@@ -3,7 +3,7 @@
 import click
 
 from echostats_pipeline.accounts.connecting import token_cipher
-from echostats_pipeline.accounts.key_rotation import rotate_keys, tokens_by_key
+from echostats_pipeline.accounts.key_rotation import rotate_keys, rotate_target_keys, tokens_by_key
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.lazy import LazyGroup
 from echostats_pipeline.settings import load_settings
@@ -21,7 +21,7 @@ def rotate() -> None:
     settings = load_settings()
     cipher = token_cipher(settings)
     with open_database(settings) as store:
-        count = rotate_keys(store.users, cipher)
+        count = rotate_keys(store.users, cipher) + rotate_target_keys(store.scrobbles, cipher)
     if count:
         click.echo(f"Encrypted {count} tokens with key {cipher.key_id}. Former keys are not needed any more.")
     else:
@@ -34,7 +34,7 @@ def status() -> None:
     settings = load_settings()
     cipher = token_cipher(settings)
     with open_database(settings) as store:
-        counts = tokens_by_key(store.users, cipher)
+        counts = tokens_by_key(store.users, store.scrobbles, cipher)
     for key_id in sorted(counts.keys() | set(cipher.key_ids), key=str):
         click.echo(f"{key_id or 'unknown':<10}{counts[key_id]:>6} tokens  {_role(cipher, key_id)}")
 

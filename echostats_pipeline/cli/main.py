@@ -66,6 +66,11 @@ COMMANDS = {
         "playlist",
         'Make a playlist from words like "rainy sunday, calm, no vocals", and say why each song is in it.',
     ),
+    "scrobble": ListedCommand(
+        "scrobble",
+        "scrobble",
+        "Send a user's plays on to ListenBrainz, Koito, Maloja or multi-scrobbler, now and from then on.",
+    ),
     "models": ListedCommand(
         "models",
         "models",
@@ -121,7 +126,7 @@ COMMANDS = {
 
 SECTIONS = {
     "Start": ("demo", "up", "connect", "users"),
-    "Listen": ("import", "backfill", "rules"),
+    "Listen": ("import", "backfill", "rules", "scrobble"),
     "Look": ("report", "recap", "recommend", "playlist", "songs", "genres", "models"),
     "Operate": ("doctor", "alerts", "metrics", "export", "remove", "keys", "mongo", "indexes", "warehouse"),
     "Develop": ("simulate",),

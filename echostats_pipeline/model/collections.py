@@ -40,6 +40,7 @@ from echostats_pipeline.model.recommendations import (
     TasteVector,
 )
 from echostats_pipeline.model.rules import Rule
+from echostats_pipeline.model.scrobbles import ScrobbleTarget, SentPlay
 from echostats_pipeline.model.statistics import (
     AnalyticsSnapshot,
     CalendarSnapshot,
@@ -337,6 +338,21 @@ EXTRA_COLLECTIONS = (
         "playlist_edits",
         PlaylistEdit,
         (by("user_id", "playlist_id", "spotify_id", "event", unique=True), by("user_id", "seen_at")),
+    ),
+    Collection(
+        "scrobble_targets",
+        ScrobbleTarget,
+        (by("user_id", "target", unique=True),),
+        secrets=("token_encrypted",),
+    ),
+    Collection(
+        "sent_plays",
+        SentPlay,
+        (
+            by("user_id", "target", "play_id", unique=True),
+            by("user_id", "target", "played_at"),
+            by("user_id", "target", "state"),
+        ),
     ),
     Collection("incidents", Incident, (by("key", unique=True), by("user_id"), by("closed_at"), by("pending"))),
     Collection(

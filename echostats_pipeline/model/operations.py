@@ -26,7 +26,7 @@ Source = Literal[
     "generated_playlists",  # also what users change in them at Spotify
 ]
 """What can change. A new source is one line here; `storage.change_marks` names its consumers."""
-LeaseScope = Literal["history", "library", "marts"]
+LeaseScope = Literal["history", "library", "marts", "scrobbles"]
 IncidentKind = Literal["run", "check", "user"]
 Notice = Literal["opened", "closed", ""]
 

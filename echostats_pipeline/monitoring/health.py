@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from pymongo.errors import PyMongoError
 
 from echostats_pipeline.accounts.consent import EXPIRES_SOON, URGENT, consent_left
+from echostats_pipeline.accounts.key_rotation import stored_values
 from echostats_pipeline.errors import APP_FAMILY, DecryptionError, EchostatsError
 from echostats_pipeline.model.collections import declared
 from echostats_pipeline.model.users import SpotifyTokens, User, timezones
@@ -137,13 +138,7 @@ def indexes(store: Store) -> HealthFindings:
 
 def encryption(store: Store, cipher: TokenCipher | None) -> HealthFindings:
     """Check that stored tokens can be decrypted; `cipher` is None if there is no key yet."""
-    tokens = store.users.all_tokens()
-    values = [
-        (value, each.user_id)
-        for each in tokens
-        for value in (each.refresh_token_encrypted, each.access_token_encrypted)
-        if value
-    ]
+    values = stored_values(store.users, store.scrobbles)
     if cipher is None:
         text = f"There is no encryption key, and {len(values)} tokens are stored."
         fix = "Restore encryption.key from a backup, or connect every account again: echostats connect"

@@ -29,6 +29,7 @@ from echostats_pipeline.orchestration.assets.recommendations import (
 )
 from echostats_pipeline.orchestration.assets.report import listening_report
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
+from echostats_pipeline.orchestration.assets.scrobbles import sent_plays
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.assets.warehouse import warehouse_plays, warehouse_profile, warehouse_tracks
 from echostats_pipeline.orchestration.checks import (
@@ -107,6 +108,12 @@ report_build = dg.define_asset_job(
     _selection([listening_report]),
     description="Write a user's listening report, of all time or of the year in the run's configuration.",
     tags=at_most(minutes=15),
+)
+scrobble_build = dg.define_asset_job(
+    "scrobble_build",
+    _selection([sent_plays]),
+    description="Send a user's new plays to the services that the user has chosen.",
+    tags=at_most(minutes=60),
 )
 library_sync = dg.define_asset_job(
     "library_sync",
@@ -198,6 +205,7 @@ JOBS = (
     playlist_build,
     weekly_playlists,
     report_build,
+    scrobble_build,
     library_sync,
     history_import,
     catalog_enrichment,

@@ -63,6 +63,7 @@ HISTORY = Exclusive("history")
 WHOLE_HISTORY = Exclusive("history", patience_s=15 * 60, needed=True)
 LIBRARY = Exclusive("library")
 MARTS = Exclusive("marts")
+SCROBBLES = Exclusive("scrobbles")
 
 
 @dataclass

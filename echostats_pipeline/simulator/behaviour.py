@@ -30,9 +30,10 @@ Family = Literal[
     "reccobeats",
     "musicbrainz",
     "lastfm",
+    "listenbrainz",
 ]
 FAMILIES: tuple[Family, ...] = get_args(Family)
-OTHER_SERVICES: frozenset[Family] = frozenset({"reccobeats", "musicbrainz", "lastfm"})
+OTHER_SERVICES: frozenset[Family] = frozenset({"reccobeats", "musicbrainz", "lastfm", "listenbrainz"})
 """Families that are not Spotify's; faults of refused users and tokens do not occur there."""
 ArtistGenres = Literal["regime", "filled", "empty", "null", "absent"]
 
@@ -201,6 +202,7 @@ class Behaviour:
         musicbrainz_share: Share of the artists whom MusicBrainz links to Spotify, the well-known ones rather.
         lastfm_limit: Limit of successful Last.fm calls in a second; None and 0 mean no limit.
         lastfm_share: Share of the artists whom Last.fm knows.
+        listenbrainz_limit: Limit of successful calls to ListenBrainz' API in ten seconds; None and 0 mean no limit.
         artist_genres: Form of `genres` in full artists: as the regime has it (filled, and absent for restricted apps),
             or one of the forms that apps of 2026 get.
 
@@ -226,6 +228,7 @@ class Behaviour:
     musicbrainz_share: float = 0.84
     lastfm_limit: int | None = 5
     lastfm_share: float = 0.95
+    listenbrainz_limit: int | None = 30
     artist_genres: ArtistGenres = "regime"
 
     def __post_init__(self) -> None:
@@ -238,7 +241,8 @@ class Behaviour:
         if self.regime == "restricted_dev" and len(self.allowed_users or ()) > ALLOW_LIST_SIZE:
             raise BehaviourError(f"the allow-list of a restricted app holds {ALLOW_LIST_SIZE} users")
         quotas = self.quota.values() if isinstance(self.quota, Mapping) else (self.quota,)
-        limits = (self.rate_limit, self.reccobeats_limit, self.musicbrainz_limit, self.lastfm_limit)
+        others = (self.reccobeats_limit, self.musicbrainz_limit, self.lastfm_limit, self.listenbrainz_limit)
+        limits = (self.rate_limit, *others)
         numbers = (*quotas, *limits, self.slow_seconds, self.late_seconds)
         shares = (self.reccobeats_share, self.musicbrainz_share, self.lastfm_share)
         if any(number is not None and number < 0 for number in numbers) or not all(0 <= share <= 1 for share in shares):

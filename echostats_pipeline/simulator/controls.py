@@ -9,9 +9,10 @@ from echostats_pipeline.simulator.behaviour import Behaviour
 from echostats_pipeline.simulator.dice import chance
 from echostats_pipeline.simulator.faults import FaultDice
 from echostats_pipeline.simulator.limits import LIMIT_WINDOW, Meter, Window
+from echostats_pipeline.simulator.listens import Listens
 from echostats_pipeline.simulator.own_playlists import OwnPlaylists
 
-SECOND = timedelta(seconds=1)
+SECOND, TEN_SECONDS = timedelta(seconds=1), timedelta(seconds=10)
 _ROTATION_SHARE = 0.5
 
 
@@ -28,6 +29,8 @@ class Controls:
         self.reccobeats = Window(LIMIT_WINDOW)
         self.musicbrainz = Window(SECOND)
         self.lastfm = Window(SECOND)
+        self.listenbrainz = Window(TEN_SECONDS)
+        self.listens = Listens()
         self.own_playlists = OwnPlaylists()
         self._seed = seed
         self._refreshes = 0

@@ -1,7 +1,7 @@
 """Checks before the endpoints of services other than Spotify: faults and their own limits.
 
 Belongs here: `OtherService`, which turns an answer into a route. Not here: the answers (``reccobeats``,
-``musicbrainz``, ``lastfm``).
+``musicbrainz``, ``lastfm``, ``listenbrainz``).
 """
 
 import asyncio
@@ -36,16 +36,17 @@ class OtherService:
     limit: Callable[[Site], tuple[Window, int | None]]
     too_fast: Callable[[int, str], Response]
 
-    def route(self, path: str, answer: Callable[[Request, Site], Response]) -> Route:
-        """The route that serves an endpoint of the service."""
+    def route(self, path: str, answer: Callable[[Request, Site], Response], method: str = "GET") -> Route:
+        """The route that serves an endpoint of the service; the body of a request is in its state."""
 
         async def endpoint(request: Request) -> Response:
             site: Site = request.app.state.site
+            request.state.content = await request.body()
             response = await self._answer(request, site, answer)
             site.controls.meter.record(self.family, "", response.status_code, site.clock.now())
             return response
 
-        return Route(path, endpoint)
+        return Route(path, endpoint, methods=[method])
 
     async def _answer(self, request: Request, site: Site, answer: Callable[[Request, Site], Response]) -> Response:
         dice = site.controls.dice

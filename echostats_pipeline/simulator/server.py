@@ -1,7 +1,7 @@
 """The simulated Spotify as one ASGI application: accounts, Web API, other services, pictures, control endpoints.
 
 Belongs here: combining the routes. Not here: their answers (``accounts``, ``api``, ``reccobeats``, ``musicbrainz``,
-``lastfm``, ``pictures``, ``switchboard``), running the server (``running``).
+``lastfm``, ``listenbrainz``, ``pictures``, ``switchboard``), running the server (``running``).
 """
 
 from starlette.applications import Starlette
@@ -19,6 +19,7 @@ from echostats_pipeline.simulator.call import Site
 from echostats_pipeline.simulator.clock import Clock
 from echostats_pipeline.simulator.controls import Controls
 from echostats_pipeline.simulator.lastfm import LASTFM_ROUTES
+from echostats_pipeline.simulator.listenbrainz import LISTENBRAINZ_ROUTES
 from echostats_pipeline.simulator.musicbrainz import MUSICBRAINZ_ROUTES
 from echostats_pipeline.simulator.pictures import PICTURE_ROUTES
 from echostats_pipeline.simulator.reccobeats import RECCOBEATS_ROUTES
@@ -43,6 +44,7 @@ def create_app(
             *RECCOBEATS_ROUTES,
             *MUSICBRAINZ_ROUTES,
             *LASTFM_ROUTES,
+            *LISTENBRAINZ_ROUTES,
             *PICTURE_ROUTES,
             Mount("/v1", routes=API_ROUTES),
         ],

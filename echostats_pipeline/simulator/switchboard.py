@@ -1,4 +1,4 @@
-"""Control endpoints of the simulator under ``/simulator``: clock, behaviour, statistics of calls, revocation.
+"""Control endpoints of the simulator under ``/simulator``: clock, behaviour, statistics of calls, listens, revocation.
 
 Belongs here: reading and changing the controls over HTTP. Not here: their effects (``clock``, ``controls``,
 ``tokens``).
@@ -57,6 +57,11 @@ async def read_calls(request: Request) -> Response:
     )
 
 
+async def read_listens(request: Request) -> Response:
+    """GET /simulator/listens: what was submitted, and what is kept of it, for all tokens together."""
+    return JSONResponse(_site(request).controls.listens.report())
+
+
 async def revoke(request: Request) -> Response:
     """POST /simulator/revocations with ``{"user_id": id}``: the user removes the app."""
     site = _site(request)
@@ -86,5 +91,6 @@ SIMULATOR_ROUTES = [
     Route("/simulator/behaviour", read_behaviour, methods=["GET"]),
     Route("/simulator/behaviour", change_behaviour, methods=["POST"]),
     Route("/simulator/calls", read_calls, methods=["GET"]),
+    Route("/simulator/listens", read_listens, methods=["GET"]),
     Route("/simulator/revocations", revoke, methods=["POST"]),
 ]

@@ -9,7 +9,7 @@ from typing import Literal
 
 from echostats_pipeline.errors import APP_FAMILY
 
-Service = Literal["spotify", "reccobeats", "musicbrainz", "lastfm"]
+Service = Literal["spotify", "reccobeats", "musicbrainz", "lastfm", "listenbrainz"]
 Family = Literal[
     "recently-played",
     "tracks",
@@ -24,6 +24,7 @@ Family = Literal[
     "reccobeats",
     "musicbrainz",
     "lastfm",
+    "listenbrainz",
     "other",
 ]
 
@@ -39,7 +40,7 @@ _PATHS: tuple[tuple[str, Family], ...] = (
     (r"/v1/albums(/.+)?", "albums"),
     (r"/v1/audio-features(/.+)?", "audio-features"),
 )
-_OUTSIDE_THE_APP: frozenset[Family] = frozenset({"token", "reccobeats", "musicbrainz", "lastfm"})
+_OUTSIDE_THE_APP: frozenset[Family] = frozenset({"token", "reccobeats", "musicbrainz", "lastfm", "listenbrainz"})
 
 
 def family_of(path: str, service: Service = "spotify") -> Family:

@@ -36,7 +36,7 @@ PACES: Mapping[Family, timedelta] = {"musicbrainz": timedelta(seconds=1.1), "las
 MusicBrainz allows one call a second and IP (https://musicbrainz.org/doc/MusicBrainz_API/Rate_Limiting); a tenth more
 allows for calls that take unequal times to arrive. Last.fm publishes no number; five calls a second are customary.
 """
-OWN_BUDGETS: Mapping[Family, int] = {"musicbrainz": 10_000, "lastfm": 10_000}
+OWN_BUDGETS: Mapping[Family, int] = {"musicbrainz": 10_000, "lastfm": 10_000, "listenbrainz": 10_000}
 """Calls in 24 hours to services whose limit is a pace; the budget in the settings is for quotas like Spotify's."""
 
 _SHORTEST_NAP_S = 0.05  # prevents an endless loop if a ledger counts differently
@@ -208,7 +208,7 @@ class Quota:
         Before July 2026 a used-up quota gave no reason; it is recognised by its waits of hours.
         """
         now = self._clock()
-        wait = retry_after(response.header("Retry-After"), now)
+        wait = retry_after(response.asked_wait, now)
         why = explanation(request, response)
         used_up = why.reason == QUOTA_EXCEEDED
         if not used_up and (wait is None or wait <= SHORT_WAIT):

@@ -5,16 +5,21 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from echostats_pipeline.errors import SpotifyUnreachable, WaitRequired
+from echostats_pipeline.spotify.families import Family
 from echostats_pipeline.spotify.retry_after import SHORT_WAIT, Clock, Sleep, retry_after
 from echostats_pipeline.spotify.transport import Handler, Request, Response
+
+REPEATABLE: frozenset[Family] = frozenset({"token", "listenbrainz"})
+"""Families whose POST may be repeated."""
 
 
 class Retrying:
     """A handler that repeats a call after a 5xx, a short 429, or no response.
 
     Any other response is returned at once, as it is. After the last attempt, the outcome is returned or raised as it
-    is, except that a 429 becomes `WaitRequired`. Only calls that can safely be repeated are: reads, replacements, and
-    calls of the token endpoint, where the same grant can be requested again.
+    is, except that a 429 becomes `WaitRequired`. Only calls that can safely be repeated are: reads, replacements,
+    calls of the token endpoint, where the same grant can be requested again, and plays sent on, which a server that has
+    them ignores.
 
     Args:
         handler: Makes one attempt.
@@ -72,14 +77,14 @@ class Retrying:
             return error
 
     def _asked_wait(self, outcome: Response | SpotifyUnreachable) -> timedelta | None:
-        return retry_after(outcome.header("Retry-After"), self._clock()) if isinstance(outcome, Response) else None
+        return retry_after(outcome.asked_wait, self._clock()) if isinstance(outcome, Response) else None
 
 
 def _is_transient(request: Request, outcome: Response | SpotifyUnreachable) -> bool:
     if isinstance(outcome, Response) and outcome.status_code == HTTPStatus.TOO_MANY_REQUESTS:
         return True
     failed = isinstance(outcome, SpotifyUnreachable) or outcome.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return failed and (request.method in ("GET", "PUT") or request.family == "token")
+    return failed and (request.method in ("GET", "PUT") or request.family in REPEATABLE)
 
 
 def _settled(outcome: Response | SpotifyUnreachable) -> Response:

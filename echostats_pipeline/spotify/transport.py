@@ -28,12 +28,14 @@ SERVICE_NAMES: Mapping[Service, str] = {
     "reccobeats": "ReccoBeats",
     "musicbrainz": "MusicBrainz",
     "lastfm": "Last.fm",
+    "listenbrainz": "The scrobble server",
 }
 _STATUS_PAGES: Mapping[Service, str] = {
     "spotify": "https://status.spotify.dev",
     "reccobeats": "https://reccobeats.com",
     "musicbrainz": "https://stats.metabrainz.org",
     "lastfm": "https://support.last.fm",
+    "listenbrainz": "whether the server runs",
 }
 _PUBLIC_FORM_NAMES = frozenset({"client_id", "grant_type", "redirect_uri"})
 _PLAIN_NAME = re.compile(r"[A-Za-z_]{1,24}")
@@ -123,6 +125,11 @@ class Response:
     def header(self, name: str) -> str | None:
         """The header's value, by its name in any case; None if it was not sent."""
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
+
+    @property
+    def asked_wait(self) -> str | None:
+        """The wait that the response asks for, as its header has it; ListenBrainz has a header of its own."""
+        return self.header("Retry-After") or self.header("X-RateLimit-Reset-In")
 
     def json(self) -> Any:
         """The body as JSON.

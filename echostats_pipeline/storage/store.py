@@ -27,6 +27,7 @@ from echostats_pipeline.storage.readings import ReadingStore
 from echostats_pipeline.storage.recommendations import RecommendationStore
 from echostats_pipeline.storage.removals import RemovalStore
 from echostats_pipeline.storage.rules import RuleStore
+from echostats_pipeline.storage.scrobbles import ScrobbleStore
 from echostats_pipeline.storage.statistics import StatisticsStore
 from echostats_pipeline.storage.sync_jobs import JobStore
 from echostats_pipeline.storage.users import UserStore
@@ -51,6 +52,7 @@ class Store:
     library: LibraryStore
     readings: ReadingStore
     rules: RuleStore
+    scrobbles: ScrobbleStore
     statistics: StatisticsStore
     marks: ChangeMarks
     jobs: JobStore
@@ -88,6 +90,7 @@ class Store:
             library=LibraryStore(db),
             readings=ReadingStore(db),
             rules=RuleStore(db),
+            scrobbles=ScrobbleStore(db),
             statistics=StatisticsStore(db, marks),
             marks=marks,
             jobs=JobStore(db),

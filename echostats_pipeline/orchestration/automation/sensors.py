@@ -40,6 +40,7 @@ from echostats_pipeline.orchestration.jobs import (
     library_sync,
     report_build,
     rollup_build,
+    scrobble_build,
     snapshot_build,
     user_sync,
 )
@@ -52,6 +53,7 @@ from echostats_pipeline.spotify.client import batch_route
 from echostats_pipeline.stages.audio_features import FAMILIES, askable
 from echostats_pipeline.stages.handed_files import hand_over, share_feature_file
 from echostats_pipeline.stages.library_progress import due_libraries
+from echostats_pipeline.stages.scrobbles import waits_for_sending
 from echostats_pipeline.storage.catalog import CatalogName
 from echostats_pipeline.transforms.genre_queue import SPOTIFY
 
@@ -354,6 +356,30 @@ def import_folder(
     )
 
 
+@dg.sensor(
+    job=scrobble_build,
+    minimum_interval_seconds=60,
+    default_status=ON,
+    description="Sends new plays on to the services that users have chosen with `echostats scrobble`. Without such a "
+    "user it does nothing. It keeps no cursor.",
+)
+def unsent_plays(
+    context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request a run for every user with plays to send, once no other run changes their history."""
+    targets = store.get().scrobbles.targets()
+    if not targets:
+        return dg.SkipReason("No user sends plays on")
+    if waiting := _waiting(store, clock.now(), "listenbrainz"):
+        return dg.SkipReason(f"Waiting: {waiting}")
+    waiting_users = {each.user_id for each in targets if waits_for_sending(store.get(), each, clock.now())}
+    waiting_users -= store.get().jobs.busy_users()
+    keys = {user.partition_key for user in users_of(store) if user.user_id in waiting_users}
+    keys -= resting_users(context, scrobble_build.name, clock.now())
+    order = context.instance.get_dynamic_partitions("users")
+    return users_requests(keys, order=order, batch_size=1) or dg.SkipReason("Every play was sent")
+
+
 @dg.run_failure_sensor(
     minimum_interval_seconds=5, default_status=ON, description="Closes the job records of failed runs."
 )
@@ -392,6 +418,7 @@ SENSORS = (
     incomplete_catalog,
     unfinished_libraries,
     first_runs,
+    unsent_plays,
     failed_runs,
     canceled_runs,
     dead_runs,

@@ -1,0 +1,205 @@
+"""``echostats scrobble``: sends a user's plays on to a service, and remembers the service for the sensor."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import click
+from pydantic import SecretStr
+from rich.console import Console
+
+from echostats_pipeline.accounts.connecting import token_cipher
+from echostats_pipeline.accounts.scrobbling import add_target, target_address, target_of
+from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.imports import run_of_user
+from echostats_pipeline.cli.instance import Runner, open_pipeline
+from echostats_pipeline.cli.options import user_option
+from echostats_pipeline.errors import EchostatsError, NotFoundError, SettingsError
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.scrobbles import ScrobbleTarget
+from echostats_pipeline.model.users import User
+from echostats_pipeline.report.formatting import plural
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.stages.scrobbles import Scrobbler
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.transforms.scrobbles import LISTENBRAINZ
+
+LONGEST_TOKEN = 4_096
+REFUSALS_SHOWN = 10
+REASONS: Mapping[str, str] = {
+    "before_the_first_date": "began before the date of --from",
+    "impossible_date": "are dated before October 2002, by a device with a wrong clock",
+    "in_the_future": "begin in the future, by a device with a wrong clock",
+    "without_a_name": "have no name of a song or an artist",
+    "from_there": "came from ListenBrainz",
+    "too_long": "have names too long for a listen",
+}
+"""Why plays are not sent, as the end of a sentence."""
+
+
+@click.command()
+@user_option("User whose plays are sent")
+@click.option("--to", "address", metavar="URL", help="Address of the service, or `listenbrainz`. Not needed later.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="File with the user's token at the service; - reads it from the standard input.",
+)
+@click.option(
+    "--from",
+    "since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="First day whose plays are sent; all plays by default.",
+)
+@click.option("--dry-run", is_flag=True, help="Count what would be sent. Send nothing and store nothing.")
+@click.option("--stop", is_flag=True, help="Send nothing more to the service, and forget the token.")
+def scrobble(
+    name: str | None,
+    address: str | None,
+    token_file: Path | None,
+    since: datetime | None,
+    *,
+    dry_run: bool,
+    stop: bool,
+) -> None:
+    """Send a user's plays on to ListenBrainz, Koito, Maloja or multi-scrobbler, now and from then on.
+
+    The service and the encrypted token are stored. While `echostats up` runs, new plays follow within minutes.
+    Each play that counts is sent once. Without --to, plays go to the services that are stored.
+    """
+    target = None if address is None else target_address(address)
+    if target is None and (stop or token_file or since):
+        raise click.UsageError("Name the service with --to.")
+    token = None if token_file is None else read_token(token_file)
+    settings = load_settings()
+    if stop or dry_run:
+        with open_database(settings) as store:
+            user = store.users.find(name)
+            if dry_run:
+                _preview(settings, store, user, target, since)
+            else:
+                _stop(store, user, target or "")
+        return
+    with open_pipeline(settings) as (store, instance):
+        user = store.users.find(name)
+        if target is not None:
+            _add(settings, store, user, target, token, since)
+        targets = [each for each in store.scrobbles.targets(user.user_id) if target in (None, each.target)]
+        _check(user, targets)
+        runner = Runner(instance, store, settings, Console())
+        runner.add_user(user)
+        try:
+            run_id = run_of_user(runner, f"Sending plays of {user.display_name}", "scrobble_build", user)
+        finally:
+            _show_refused(store, targets)
+        _show(store, user, targets, run_id)
+
+
+def read_token(path: Path) -> SecretStr:
+    """The token in a file; ``-`` is the standard input.
+
+    Raises:
+        SettingsError: the file cannot be read, or does not hold one token.
+    """
+    try:
+        with click.open_file(str(path), encoding="utf-8") as file:
+            text = file.read(LONGEST_TOKEN + 1).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(f"The token file {path} cannot be read: {cause}.") from error
+    if not text:
+        raise SettingsError(f"The token file {path} is empty. Copy the token from your profile at the service into it.")
+    if len(text) > LONGEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
+        raise SettingsError(f"The token file {path} must hold the token and nothing else.")
+    return SecretStr(text)
+
+
+def _add(
+    settings: Settings, store: Store, user: User, target: str, token: SecretStr | None, since: datetime | None
+) -> None:
+    """Check a token and store the target."""
+    if user.simulated and target == LISTENBRAINZ:
+        raise EchostatsError(
+            f"{user.partition_key} is simulated. Invented plays do not belong in ListenBrainz, which all people share."
+        )
+    if token is None:
+        try:
+            stored = target_of(store, user, target)
+        except NotFoundError as error:
+            raise click.UsageError("Give the token of the service with --token-file.") from error
+        token = SecretStr(token_cipher(settings).decrypt(stored.token_encrypted, user.user_id))
+    day = None if since is None else f"{since:%Y-%m-%d}"
+    added = add_target(settings, store, user, target=target, token=token, since=day, now=utc_now())
+    whose = f" of {added.account}" if added.account else ""
+    click.echo(f"{target} accepts the token{whose}. It is stored, encrypted.")
+
+
+def _check(user: User, targets: Sequence[ScrobbleTarget]) -> None:
+    """Check that there is a service that accepts a token."""
+    if not targets:
+        raise NotFoundError(
+            f"Plays of {user.partition_key} are not sent anywhere. Name a service with --to and --token-file."
+        )
+    if all(each.refusal for each in targets):
+        raise EchostatsError(f"Nothing was sent: {targets[0].refusal}")
+
+
+def _stop(store: Store, user: User, target: str) -> None:
+    """Forget a target and its token."""
+    store.scrobbles.remove_target(target_of(store, user, target))
+    click.echo(
+        f"Plays of {user.display_name or user.partition_key} are not sent to {target} any more. The token is deleted. "
+        "What was sent stays known, so that it is not sent again if you start again."
+    )
+
+
+def _preview(settings: Settings, store: Store, user: User, target: str | None, since: datetime | None) -> None:
+    """Say what would be sent."""
+    stored = store.scrobbles.targets(user.user_id)
+    targets = [each for each in stored if target in (None, each.target)]
+    if target is not None and not targets:
+        targets = [ScrobbleTarget(user_id=user.user_id, target=target, token_encrypted="")]
+    if not targets:
+        _check(user, targets)
+    for each in targets:
+        if since is not None:
+            each.since = f"{since:%Y-%m-%d}"
+        result = Scrobbler(store, user, each, settings.min_play_ms, utc_now).preview()
+        click.echo(f"{plural(result.sent, 'play')} would be sent to {each.target}.")
+        _show_left_out(result.left_out)
+
+
+def _show(store: Store, user: User, targets: Sequence[ScrobbleTarget], run_id: str) -> None:
+    """Say what a run has sent, and what it left out."""
+    counts: Counter[str] = Counter()
+    waits = ""
+    for job in store.jobs.of_run(run_id):
+        for step in job.steps:
+            counts.update(step.counts)
+            waits = step.detail if step.detail.startswith("Waiting") else waits
+    where = " and ".join(each.target for each in targets)
+    who = user.display_name or user.partition_key
+    click.echo(f"Sent {plural(counts['sent'], 'play')} of {who} to {where}.")
+    if waits:
+        click.echo(f"{waits}. `echostats up` sends the rest, or run the command again.")
+    prefix = "not_sent_"
+    left_out = {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+    _show_left_out(left_out)
+
+
+def _show_left_out(left_out: Mapping[str, int]) -> None:
+    for reason, count in sorted(left_out.items()):
+        click.echo(f"Not sent: {plural(count, 'play')} that {REASONS[reason]}.")
+
+
+def _show_refused(store: Store, targets: Sequence[ScrobbleTarget]) -> None:
+    """Name the plays that a service has refused."""
+    for target in targets:
+        for play in store.scrobbles.refused(target, REFUSALS_SHOWN):
+            click.echo(
+                f"Refused by {target.target}: the play of {play.track_id} that ended at "
+                f"{play.played_at:%Y-%m-%d %H:%M:%S} UTC: {play.reason}",
+                err=True,
+            )
