@@ -274,7 +274,7 @@ def installation(
     yield Installation(environ, settings, store, spotify_server)
     spotify_server.clock.advance(NOW - spotify_server.clock.now())
     fresh = Controls(spotify_server.world.seed, Behaviour())
-    for name in ("meter", "reccobeats", "musicbrainz", "lastfm", "own_playlists"):
+    for name in ("meter", "reccobeats", "musicbrainz", "lastfm", "listenbrainz", "listens", "own_playlists"):
         setattr(spotify_server.controls, name, getattr(fresh, name))
     spotify_server.controls.behaviour = fresh.behaviour
 

@@ -28,7 +28,7 @@ SERVICE_NAMES: Mapping[Service, str] = {
     "reccobeats": "ReccoBeats",
     "musicbrainz": "MusicBrainz",
     "lastfm": "Last.fm",
-    "listenbrainz": "The scrobble server",
+    "listenbrainz": "ListenBrainz",
 }
 _STATUS_PAGES: Mapping[Service, str] = {
     "spotify": "https://status.spotify.dev",
@@ -75,8 +75,8 @@ class Request:
 
     @property
     def service_name(self) -> str:
-        """The name of the service in messages."""
-        return SERVICE_NAMES[self.service]
+        """The name of the service in messages; its host, if many have the same API."""
+        return urlsplit(self.url).netloc if self.service == "listenbrainz" else SERVICE_NAMES[self.service]
 
     @property
     def endpoint(self) -> str:
