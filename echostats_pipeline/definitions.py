@@ -42,7 +42,18 @@ from echostats_pipeline.orchestration.resources.tag_sources import TagSourcesRes
 from echostats_pipeline.orchestration.runs import SyncJobsResource
 from echostats_pipeline.settings import Mart, Settings, load_settings
 
-MODULES = (sources, ingestion, rollups, snapshots, recommendations, playlists, report, scrobbles, library, catalog)
+MODULES = (
+    sources,
+    ingestion,
+    rollups,
+    snapshots,
+    recommendations,
+    playlists,
+    report,
+    scrobbles,
+    library,
+    catalog,
+)
 MARTS: Mapping[Mart, Sequence[dg.AssetsDefinition]] = {
     "echotune": (echotune,),
     "playlist_generator": (answered_queries, playlist_generator),

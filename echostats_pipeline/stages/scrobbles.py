@@ -32,8 +32,11 @@ from echostats_pipeline.transforms.scrobbles import (
 
 Clock = Callable[[], datetime]
 
-RECENT = timedelta(days=60)
-"""How far before the last reading the history is read again. Spotify's API reports no older play as new."""
+RECENT, NEWEST_PLAYS = timedelta(days=60), 1_000
+"""How much of the history is read again after a sync: these days, and at least so many plays.
+
+Spotify's API reports the newest 50 plays and no older one, and these may have been played over months.
+"""
 WHOLE_EVERY = timedelta(days=7)
 """How often the whole history is read, in case another program has changed it."""
 SLACK = timedelta(minutes=5)
@@ -159,7 +162,8 @@ class Scrobbler:
         since = first_instant(self.target.since, self.user.timezone)
         first = span[0]
         if not whole and self.target.read_at is not None:
-            first = max(first, self.target.read_at - RECENT)
+            before = self.store.scrobbles.end_before(self.user.user_id, NEWEST_PLAYS) or first
+            first = max(first, min(before, self.target.read_at - RECENT))
         if since is not None:
             first = max(first, since)
         last = local_date(span[1], zone) + DAY

@@ -33,6 +33,7 @@ class ScrobbleStore:
     def __init__(self, db: Db) -> None:
         self._targets = db["scrobble_targets"]
         self._sent = db["sent_plays"]
+        self._history = db["listening_history"]
         self._marks = db["change_marks"]
         self._tracks = db["tracks"]
 
@@ -66,6 +67,12 @@ class ScrobbleStore:
             {"user_id": user_id, "source": {"$in": SOURCES}, "date": NEWEST}, {"source": 1, "mark": 1}
         )
         return {each["source"]: each["mark"] for each in found}
+
+    def end_before(self, user_id: str, plays: int) -> datetime | None:
+        """The end of the play before the newest ones; None if there is none."""
+        newest_first = self._history.find({"user_id": user_id}, {"_id": 0, "played_at": 1}).sort("played_at", -1)
+        found = next(newest_first.skip(plays).limit(1), None)
+        return None if found is None else found["played_at"]
 
     def has_pending(self, target: ScrobbleTarget) -> bool:
         """Whether a process died before it learned the answer of the service."""

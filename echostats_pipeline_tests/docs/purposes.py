@@ -129,6 +129,13 @@ PURPOSES: Mapping[str, Purpose] = {
         "How far each mart has read, what a user liked or disliked in an application, and events by month.",
         "the assets of marts",
     ),
+    "scrobble_targets": Purpose(
+        "The services to which plays of users are sent on, with the encrypted tokens.",
+        "`echostats scrobble`, `echostats keys rotate` and the asset `sent_plays`",
+    ),
+    "sent_plays": Purpose(
+        "One document per play that was sent to a service, written before it is sent.", "the asset `sent_plays`"
+    ),
     "user_leases": Purpose(
         "Which run may change a user's history or library now.", "every run that changes one, every 15 seconds"
     ),

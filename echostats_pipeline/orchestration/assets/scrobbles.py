@@ -37,10 +37,10 @@ REFUSALS_SHOWN = 3
 def sent_plays(
     context: dg.AssetExecutionContext, store: StoreResource, jobs: SyncJobsResource, clock: ClockResource
 ) -> dg.MaterializeResult:
-    """One document per play that was sent to a service: ListenBrainz, Koito, Maloja or multi-scrobbler.
+    """One document per play that was sent to a service of a user: ListenBrainz, Koito, Maloja or multi-scrobbler.
 
-    For users who chose a service with `echostats scrobble`; for others nothing happens. Each play that counts is sent
-    once.
+    For this pipeline, which sends each play once. Only plays of users who chose a service with `echostats scrobble` are
+    sent: those that count and that no rule leaves out.
     """
     sent = jobs.for_each_user(context, partial(_send, store, clock), SCROBBLES)
     return dg.MaterializeResult(metadata=by_user(sent))
