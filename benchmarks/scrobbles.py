@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from multiprocessing.synchronize import Event
 
 from bson import ObjectId
 from pydantic import SecretStr
@@ -87,11 +86,12 @@ def heard(count: int, dice: random.Random) -> list[Heard]:
 def change(store: Store, user_id: str, plays: Sequence[Heard], step: int, dice: random.Random) -> str:
     """Change the history between two kills; return what was done."""
     history = store.db["listening_history"]
-    stored = [play for play in plays if history.find_one({"_id": play.play_id}, {"_id": 1})]
+    ids = {each["_id"] for each in history.find({}, {"_id": 1})}
+    stored = [play for play in plays if play.play_id in ids]
     kind = ("export", "new ids", "more plays", "whole import")[step % 4]
     chosen = dice.sample(stored, len(stored) // 4)
     if kind == "more plays":
-        missing = [play for play in plays if play not in stored]
+        missing = [play for play in plays if play.play_id not in ids]
         chosen = missing[: max(len(missing) // 3, 1)]
     elif kind == "whole import":
         chosen = stored
@@ -122,7 +122,7 @@ class FarAway:
         time.sleep(self._seconds)
 
 
-def send(settings: Settings, listens: int, away_s: float = 0, begun: Event | None = None) -> None:
+def send(settings: Settings, listens: int, away_s: float = 0) -> None:
     """Send everything, in requests of so many listens."""
     from echostats_pipeline.transforms import scrobbles  # noqa: PLC0415
 
@@ -131,19 +131,18 @@ def send(settings: Settings, listens: int, away_s: float = 0, begun: Event | Non
         (user,) = store.users.all()
         (target,) = store.scrobbles.targets()
         with open_target(settings, store, user, target, utc_now) as server:
-            if begun is not None:
-                begun.set()
             Scrobbler(store, user, target, 30_000, utc_now).send(FarAway(server, away_s), NoProgress())
 
 
 def kill(settings: Settings, store: Store, listens: int, dice: random.Random) -> str:
-    """Start a process, kill it at a random moment, and say how far it was."""
-    context = multiprocessing.get_context("spawn")
-    begun = context.Event()
-    process = context.Process(target=send, args=(settings, listens, AWAY_S, begun))
+    """Start a process, kill it at a random moment after it has begun to write, and say how far it was."""
+    sent = store.db["sent_plays"]
+    before = sent.count_documents({"state": "sent"})
+    process = multiprocessing.get_context("spawn").Process(target=send, args=(settings, listens, AWAY_S))
     process.start()
-    begun.wait(60)
-    process.join(dice.uniform(0.05, 2.5))
+    while process.is_alive() and sent.count_documents({"state": "sent"}) == before:
+        time.sleep(AWAY_S)
+    process.join(dice.uniform(0, 2))
     process.kill()
     process.join()
     (target,) = store.scrobbles.targets()

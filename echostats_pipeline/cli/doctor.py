@@ -98,6 +98,7 @@ def _stored(settings: Settings, store: Store) -> list[HealthFinding]:
         "values": partial(health.values, store),
         "quota": partial(health.quota, store, settings.daily_calls, now),
         "genres": partial(health.genres, store, settings, now),
+        "scrobbles": partial(health.scrobbles, store),
         "alerts": partial(health.incidents, store, len(settings.alerts)),
         "removed": partial(health.removed_users, store),
         "clock": partial(health.clock, store, now),

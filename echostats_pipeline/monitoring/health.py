@@ -297,6 +297,20 @@ def genres(store: Store, settings: Settings, now: datetime) -> HealthFindings:
         )
 
 
+def scrobbles(store: Store) -> HealthFindings:
+    """Check the services to which plays are sent on, if there are any."""
+    keys = {user.user_id: user.partition_key for user in store.users.all()}
+    for target in store.scrobbles.targets():
+        key, counts = keys.get(target.user_id, target.user_id), store.scrobbles.counts(target)
+        if target.refusal:
+            fix = f"echostats scrobble --user {key} --to {target.target} --token-file FILE, or --stop"
+            yield HealthFinding("scrobbles", "problem", f"{key}: {target.refusal}", fix)
+        else:
+            refused = f", which refused {counts['refused']:,}" if "refused" in counts else ""
+            text = f"{key}: {plural(counts.get('sent', 0), 'play')} sent on to {target.target}{refused}."
+            yield HealthFinding("scrobbles", "ok", text)
+
+
 def incidents(store: Store, addresses: int) -> HealthFindings:
     """List the open incidents, and check that notices have an address to go to."""
     opened = store.incidents.open()

@@ -23,6 +23,7 @@ from echostats_pipeline.errors import (
 from echostats_pipeline.model.rules import Exclusion, Rule
 from echostats_pipeline.model.scrobbles import ScrobbleTarget
 from echostats_pipeline.model.users import User
+from echostats_pipeline.monitoring import health
 from echostats_pipeline.simulator.behaviour import Fault
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.listenbrainz import ACCOUNT, WRONG_TOKEN
@@ -171,8 +172,12 @@ def test_a_wrong_token_stores_nothing_and_one_that_is_withdrawn_stops_the_sendin
     (target,) = store.scrobbles.targets()
     assert "does not accept the token" in target.refusal
     assert not waits_for_sending(store, target, installation.now())
+    (found,) = health.scrobbles(store)
+    assert (found.level, TOKEN in found.text) == ("problem", False)
     add(installation, user)
     assert send(installation, user).sent == len(kept(installation)) > 0
+    (found,) = health.scrobbles(store)
+    assert (found.level, f"{len(kept(installation))} plays sent on to" in found.text) == ("ok", True)
 
 
 def test_the_token_is_encrypted_and_in_no_record_and_keys_can_be_changed(
