@@ -178,7 +178,8 @@ def _show(store: Store, user: User, targets: Sequence[ScrobbleTarget], run_id: s
     for job in store.jobs.of_run(run_id):
         for step in job.steps:
             counts.update(step.counts)
-            waits = step.detail if step.detail.startswith("Waiting") else waits
+            if step.status == "pending" or step.detail.startswith("Waiting"):
+                waits = step.detail.rstrip(".")
     where = " and ".join(each.target for each in targets)
     who = user.display_name or user.partition_key
     click.echo(f"Sent {plural(counts['sent'], 'play')} of {who} to {where}.")

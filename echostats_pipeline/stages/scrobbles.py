@@ -186,9 +186,12 @@ class Scrobbler:
         within = countable.filter(countable["played_at"].is_between(start, end, closed="left"))
         sent = store.scrobbles.between(self.target, start - AROUND, end + AROUND)
         fresh = within.filter(~within["id"].is_in([each.play_id for each in sent]))
+        # Rows of an upload may have moved by hours since then; their ids tell.
+        fresh = fresh.filter(~fresh["id"].is_in(sorted(store.scrobbles.recorded(self.target, fresh["id"]))))
+        seen = set(plays["id"])
         return scrobble_plan(
             fresh,
-            plays["id"],
+            seen | store.scrobbles.existing(each.play_id for each in sent if each.play_id not in seen),
             sent,
             target=self.target.target,
             since=since,

@@ -4,7 +4,7 @@ A play is recorded before it is sent, together with the exact listen. So a proce
 are ``pending``, and the next one sends these very listens again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from bson import ObjectId
@@ -107,6 +107,22 @@ class ScrobbleStore:
                 for each in self._sent.find(query, fields)
             ]
 
+    def recorded(self, target: ScrobbleTarget, play_ids: Iterable[str]) -> set[str]:
+        """Those of some plays that are recorded for a target, whenever they ended when they were sent."""
+        found: set[str] = set()
+        for some in _portions(play_ids):
+            query = {**_of(target), "play_id": {"$in": [ObjectId(each) for each in some]}}
+            found |= {str(each["play_id"]) for each in self._sent.find(query, {"_id": 0, "play_id": 1})}
+        return found
+
+    def existing(self, play_ids: Iterable[str]) -> set[str]:
+        """Those of some plays that are in the history."""
+        found: set[str] = set()
+        for some in _portions(play_ids):
+            query = {"_id": {"$in": [ObjectId(each) for each in some]}}
+            found |= {str(each["_id"]) for each in self._history.find(query, {"_id": 1})}
+        return found
+
     def begin(self, target: ScrobbleTarget, listens: Sequence[NewListen]) -> None:
         """Record plays before they are sent.
 
@@ -161,10 +177,9 @@ class ScrobbleStore:
 
     def facts(self, track_ids: Iterable[str]) -> dict[str, TrackFacts]:
         """What the catalogue knows of tracks, as far as it goes into a listen."""
-        ids = sorted(set(track_ids))
         found: dict[str, TrackFacts] = {}
-        for at in range(0, len(ids), IDS_AT_ONCE):
-            query = {"spotify_id": {"$in": ids[at : at + IDS_AT_ONCE]}}
+        for some in _portions(track_ids):
+            query = {"spotify_id": {"$in": some}}
             for each in self._tracks.find(query, {"_id": 0, "spotify_id": 1, "artists.name": 1, "isrc": 1}):
                 listed = each.get("artists")
                 names = [artist.get("name") for artist in listed] if isinstance(listed, list) else []
@@ -177,3 +192,10 @@ class ScrobbleStore:
 
 def _of(target: ScrobbleTarget) -> Document:
     return {"user_id": target.user_id, "target": target.target}
+
+
+def _portions(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Different ids in order, as many at once as a query may name."""
+    listed = sorted(set(ids))
+    for at in range(0, len(listed), IDS_AT_ONCE):
+        yield listed[at : at + IDS_AT_ONCE]

@@ -128,7 +128,7 @@ def scrobble_plan(
 
     Args:
         countable: As `countable_plays` returns them.
-        all_ids: Ids of all plays of the same time and an hour around it, counted or not.
+        all_ids: Ids of the plays that are in the history, counted or not: at least those that `sent` names.
         sent: What was sent of that time and an hour around it.
         target: The address of the service.
         since: Plays that began earlier are not sent.

@@ -270,6 +270,22 @@ def test_two_processes_never_record_the_same_play(installation: Installation, us
         store.scrobbles.begin(target, plan.listens)
 
 
+def test_a_play_that_moves_by_hours_keeps_its_record_and_gives_it_to_no_other(
+    installation: Installation, user: User
+) -> None:
+    """As rows of an upload do, when another export has more rows of it."""
+    store, history = installation.store, installation.store.db["listening_history"]
+    add(installation, user)
+    before = send(installation, user).sent
+    (first, *_) = history.find({"user_id": user.user_id}).sort("played_at", 1)
+    history.update_one({"_id": first["_id"]}, {"$set": {"played_at": first["played_at"] - timedelta(days=900)}})
+    history.insert_one({**first, "_id": ObjectId(), "played_at": first["played_at"] + timedelta(seconds=3)})
+    add(installation, user)
+    again = send(installation, user)
+    assert (again.sent, again.recognised) == (1, 0)
+    assert store.scrobbles.counts(store.scrobbles.targets()[0]) == {"sent": before + 1}
+
+
 def test_rules_and_the_first_date_decide_and_a_rule_that_goes_lets_its_plays_follow(
     installation: Installation, user: User
 ) -> None:
