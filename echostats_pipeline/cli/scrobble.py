@@ -28,7 +28,6 @@ from echostats_pipeline.transforms.scrobbles import LISTENBRAINZ
 LONGEST_TOKEN = 4_096
 REFUSALS_SHOWN = 10
 REASONS: Mapping[str, str] = {
-    "before_the_first_date": "began before the date of --from",
     "impossible_date": "are dated before October 2002, by a device with a wrong clock",
     "in_the_future": "begin in the future, by a device with a wrong clock",
     "without_a_name": "have no name of a song or an artist",
@@ -132,8 +131,8 @@ def _add(
         token = SecretStr(token_cipher(settings).decrypt(stored.token_encrypted, user.user_id))
     day = None if since is None else f"{since:%Y-%m-%d}"
     added = add_target(settings, store, user, target=target, token=token, since=day, now=utc_now())
-    whose = f" of {added.account}" if added.account else ""
-    click.echo(f"{target} accepts the token{whose}. It is stored, encrypted.")
+    accepted = f"{target} accepts the token of {added.account}. " if added.account else ""
+    click.echo(f"{accepted}The token is stored, encrypted.")
 
 
 def _check(user: User, targets: Sequence[ScrobbleTarget]) -> None:

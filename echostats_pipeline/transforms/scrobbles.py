@@ -80,7 +80,7 @@ class ScrobblePlan:
     Attributes:
         listens: The plays to send, in the order in which they began.
         moved: New ids of plays that were sent under another id, by the id of the record.
-        left_out: How many plays are not sent, by the reason.
+        left_out: How many plays of the time to be sent are not, by the reason.
     """
 
     listens: list[NewListen]
@@ -131,7 +131,7 @@ def scrobble_plan(
         all_ids: Ids of the plays that are in the history, counted or not: at least those that `sent` names.
         sent: What was sent of that time and an hour around it.
         target: The address of the service.
-        since: Plays that began earlier are not sent.
+        since: Plays that began earlier are not sent, and not counted.
         now: Plays that begin later are not sent yet.
         facts: What the catalogue knows, by track id.
     """
@@ -144,9 +144,9 @@ def scrobble_plan(
     listens: list[NewListen] = []
     left_out: dict[str, int] = {}
     for row, song in zip(rows, songs, strict=True):
-        if row["id"] in again:
+        if row["id"] in again or (since is not None and row["started_at"] < since):
             continue
-        reason = _why_not(row, target, since, now)
+        reason = _why_not(row, target, now)
         listen = None if reason else _listen(row, facts.get(row["track_id"], TrackFacts()))
         if listen is None:
             reason = reason or "too_long"
@@ -185,11 +185,9 @@ def first_instant(since: str | None, timezone: str) -> datetime | None:
     return None if since is None else local_midnight(date.fromisoformat(since), ZoneInfo(timezone))
 
 
-def _why_not(row: Mapping[str, Any], target: str, since: datetime | None, now: datetime) -> str:
+def _why_not(row: Mapping[str, Any], target: str, now: datetime) -> str:
     """Why a play is not sent; empty if it is."""
     started: datetime = row["started_at"]
-    if since is not None and started < since:
-        return "before_the_first_date"
     if started < FIRST_INSTANT:
         return "impossible_date"
     if started > now + timedelta(minutes=1):

@@ -166,7 +166,10 @@ def test_the_manifest_and_the_note_say_what_there_is(store: Store, tmp_path: Pat
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     assert (manifest["format_version"], manifest["exported_at"]) == (1, "2025-06-15T12:00:00.000Z")
     assert manifest["user"] == {"user_id": ann.user_id, "spotify_id": "ann", "partition_key": ann.partition_key}
-    assert manifest["left_out"] == {"spotify_tokens": ["refresh_token_encrypted", "access_token_encrypted"]}
+    assert manifest["left_out"] == {
+        "spotify_tokens": ["refresh_token_encrypted", "access_token_encrypted"],
+        "scrobble_targets": ["token_encrypted"],
+    }
     files = {each["name"]: each for each in manifest["files"]}
     assert files.keys() == {path.name for path in (tmp_path / "out").iterdir()} - {MANIFEST, NOTE}
     for name, each in files.items():

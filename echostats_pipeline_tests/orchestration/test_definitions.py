@@ -20,7 +20,7 @@ from echostats_pipeline.orchestration.jobs import JOBS, import_config
 def test_everything_can_be_loaded_and_validated() -> None:
     definitions = build_definitions(roster=["ann-123456", "bob-654321"])
     dg.Definitions.validate_loadable(definitions)
-    assert len(list(definitions.resolve_all_asset_specs())) == 24
+    assert len(list(definitions.resolve_all_asset_specs())) == 25
     assert {job.name for job in definitions.jobs or []} == {job.name for job in JOBS}
 
 
@@ -86,7 +86,7 @@ def test_the_code_location_loads_without_any_environment_quickly_and_touches_not
     )
     assert ended.returncode == 0, ended.stderr
     assets, seconds, *heavy = ended.stdout.split()
-    assert (assets, heavy) == ("24", [])
+    assert (assets, heavy) == ("25", [])
     assert float(seconds) < MOST_CPU_SECONDS
     assert list(tmp_path.iterdir()) == []
 

@@ -305,6 +305,7 @@ def test_every_job_is_tested_here() -> None:
         "recommendation_build",
         "playlist_build",  # these two in playlists/test_flow
         "weekly_playlists",
+        "scrobble_build",  # in cli/test_scrobble
     }
 
 

@@ -74,7 +74,7 @@ def _said(result: ScrobbleResult) -> str:
     """What was sent to a target, in words."""
     text = f"sent {plural(result.sent, 'play')}"
     if result.repeated:
-        text += f", {result.repeated} of them begun before"
+        text += f", {result.repeated:,} of them begun before"
     if result.refused:
-        text += f"; {len(result.refused)} refused: {' | '.join(result.refused[:REFUSALS_SHOWN])}"
+        text += f"; {len(result.refused):,} refused: {' | '.join(result.refused[:REFUSALS_SHOWN])}"
     return text
