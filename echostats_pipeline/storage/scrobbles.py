@@ -6,17 +6,20 @@ are ``pending``, and the next one sends these very listens again.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.errors import LeaseLostError
+from echostats_pipeline.model.collections import Index, index_on
 from echostats_pipeline.model.scrobbles import ScrobbleTarget, SentPlay
 from echostats_pipeline.storage.change_marks import NEWEST
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.storage.garbage_collection import paused_collection
+from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.play_columns import PLAY_COLUMNS
 from echostats_pipeline.transforms.scrobbles import NewListen, SentBefore, TrackFacts
 
@@ -25,6 +28,10 @@ COLUMNS: Document = {**PLAY_COLUMNS, "id": {"$toString": "$_id"}, "import_key": 
 SOURCES = ("listening_history", "exclusions")
 """What decides which plays are sent. The newest marks of these sources show that there may be something to send."""
 IDS_AT_ONCE = 20_000
+BY_PLAY = index_on("sent_plays", "user_id", "target", "play_id")
+BY_END = index_on("sent_plays", "user_id", "target", "played_at")
+BY_STATE = index_on("sent_plays", "user_id", "target", "state")
+"""Indexes of what was sent, requested by name: all begin alike, and the server remembers what was best at first."""
 
 
 class ScrobbleStore:
@@ -76,7 +83,8 @@ class ScrobbleStore:
 
     def has_pending(self, target: ScrobbleTarget) -> bool:
         """Whether a process died before it learned the answer of the service."""
-        return self._sent.find_one({**_of(target), "state": "pending"}, {"_id": 1}) is not None
+        pending = {**_of(target), "state": "pending"}
+        return self._sent.find_one(pending, {"_id": 1}, **self._hint(BY_STATE)) is not None
 
     def pending(self, target: ScrobbleTarget) -> list[NewListen]:
         """The plays that were being sent when a process died, in the order in which they began."""
@@ -104,7 +112,7 @@ class ScrobbleStore:
                     round(each["played_at"].timestamp() * 1000),
                     each["listened_at"],
                 )
-                for each in self._sent.find(query, fields)
+                for each in self._sent.find(query, fields, **self._hint(BY_END))
             ]
 
     def recorded(self, target: ScrobbleTarget, play_ids: Iterable[str]) -> set[str]:
@@ -112,7 +120,8 @@ class ScrobbleStore:
         found: set[str] = set()
         for some in _portions(play_ids):
             query = {**_of(target), "play_id": {"$in": [ObjectId(each) for each in some]}}
-            found |= {str(each["play_id"]) for each in self._sent.find(query, {"_id": 0, "play_id": 1})}
+            records = self._sent.find(query, {"_id": 0, "play_id": 1}, **self._hint(BY_PLAY))
+            found |= {str(each["play_id"]) for each in records}
         return found
 
     def existing(self, play_ids: Iterable[str]) -> set[str]:
@@ -188,6 +197,9 @@ class ScrobbleStore:
                     [name for name in names if isinstance(name, str)], isrc if isinstance(isrc, str) else ""
                 )
         return found
+
+    def _hint(self, index: Index) -> dict[str, Any]:
+        return index_hint(self._sent, index)
 
 
 def _of(target: ScrobbleTarget) -> Document:

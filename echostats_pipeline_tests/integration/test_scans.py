@@ -49,6 +49,7 @@ SMALL = {
     "genre_lists": "one document",
     "change_marks": "what waits for a rebuild, for a minute or two",
     "mart_states": "one document per user and mart",
+    "scrobble_targets": "one document per user and service",
 }
 """Collections that do not grow with time, and why: reading one completely is as good as any index."""
 CATALOGUE = {"tracks", "artists", "albums", "artist_tags", "item_neighbours"}
