@@ -1,7 +1,7 @@
 """Sends the plays of a user on to a service: each once, whatever is rebuilt, imported again or killed.
 
 A play is recorded as pending before the request, with the exact listen. After a crash these very listens are sent again
-before anything else: a service that has them ignores them (decision 0023). What was sent is recognised by the id of the
+before anything else: a service that has them ignores them (decision 0024). What was sent is recognised by the id of the
 play, else by song and time, because an export may replace a play that the API has reported.
 """
 
