@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from echostats_pipeline.errors import NotFoundError, StorageError
 from echostats_pipeline.model.statistics import DayTotal, PeriodStatistics, TopItem
 from echostats_pipeline.model.users import User
+from echostats_pipeline.report.beside import BESIDE, write_beside
 from echostats_pipeline.report.build import build_report
 from echostats_pipeline.report.document import RANKED, Report, ReportInput
 from echostats_pipeline.report.formatting import plural
@@ -64,7 +65,8 @@ def make_report(
         folder: State folder, for reports and pictures.
         now: The present instant.
         year: Calendar year; None for all time.
-        output: Path to write to; None for the file in `folder` that `report_file` names.
+        output: Path to write to; None for the file in `folder` that `report_file` names, with the files of
+            `report.beside`.
         fetch: Fetches pictures; None leaves them out.
         settings: Least length of a play that counts, and the budget of calls; None for the defaults.
 
@@ -88,6 +90,8 @@ def make_report(
     content = page.html.encode("utf-8", "replace")
     try:
         replace_file(path, content)
+        if output is None:
+            write_beside(store, user, folder, now, min_play_ms=material.min_play_ms)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}. Choose another path with --output."
@@ -112,8 +116,11 @@ def report_file(folder: StateFolder, user: User, year: int | None) -> Path:
 
 
 def reports_of(folder: StateFolder, user: User) -> list[Path]:
-    """Return the reports and recaps of a user in the default folder."""
-    patterns = (".html", "-[0-9][0-9][0-9][0-9].html", "-recap-[0-9]*.html", "-recap-[0-9]*.png")
+    """Return the reports and recaps of a user in the default folder, and the files beside the report."""
+    patterns = (
+        *(".html", "-[0-9][0-9][0-9][0-9].html", "-recap-[0-9]*.html", "-recap-[0-9]*.png"),
+        *(f"-{name}" for name in BESIDE),
+    )
     return [path for each in patterns for path in folder.reports_dir.glob(f"{user.partition_key}{each}")]
 
 

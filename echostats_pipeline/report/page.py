@@ -117,6 +117,11 @@ def spotify_link(kind: str, spotify_id: str) -> str:
     return f"{OPEN_SPOTIFY}/{kind}/{spotify_id}" if known else ""
 
 
+def printable(text: str) -> str:
+    """Replace the characters that HTML and XML must not contain."""
+    return UNPRINTABLE.sub("\ufffd", text)
+
+
 def hue(name: str) -> int:
     """Return the colour of a placeholder, one of `HUES`, in degrees; it is always the same for a name."""
     return sum(name.encode("utf-8", "replace")) % HUES * (360 // HUES)
@@ -160,4 +165,4 @@ def _printable(value: Any) -> Any:
     """Remove characters that an HTML page must not contain."""
     if hasattr(value, "__html__") or not isinstance(value, str):
         return value
-    return UNPRINTABLE.sub("\ufffd", value)
+    return printable(value)

@@ -13,6 +13,7 @@ from echostats_pipeline.model.statistics import (
     AnalyticsSnapshot,
     CalendarSnapshot,
     DayTotal,
+    Period,
     PeriodStatistics,
     TopItem,
     YearlyReview,
@@ -37,6 +38,17 @@ class ReportStore:
         """Return the statistics of all time."""
         query = {"user_id": user_id, "period": "all_time"}
         return _read(AnalyticsSnapshot, self._db["analytics_snapshots"].find_one(query))
+
+    def snapshots(self, user_id: str, periods: Collection[Period]) -> dict[Period, AnalyticsSnapshot]:
+        """Return the statistics of periods that end today, by period; those that were never built are left out."""
+        query = {"user_id": user_id, "period": {"$in": list(periods)}}
+        found = (AnalyticsSnapshot.stored(document) for document in self._db["analytics_snapshots"].find(query))
+        return {snapshot.period: snapshot for snapshot in found}
+
+    def reviews(self, user_id: str) -> list[YearlyReview]:
+        """Return the statistics of every finished year, in order."""
+        found = self._db["yearly_reviews"].find({"user_id": user_id}).sort("year")
+        return [YearlyReview.stored(document) for document in found]
 
     def this_year(self, user_id: str) -> CalendarSnapshot | None:
         """Return the statistics of the year in which they were built."""

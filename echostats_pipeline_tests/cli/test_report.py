@@ -1,9 +1,14 @@
 """``echostats report``: a file that contains everything it shows, or a sentence about what is missing."""
 
+import json
+import re
 import stat
 import webbrowser
+from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -68,6 +73,37 @@ def test_all_time_and_a_year_are_written_where_only_the_owner_can_read_them(
     plays = installation.store.db["calendar_snapshots"].find_one({"period": "this_year"})
     assert plays is not None
     assert f"plays {plays['total_tracks_played']:,}" in text_of(year.read_text(encoding="utf-8"))
+
+
+def test_the_numbers_beside_a_report_are_those_of_the_plays(
+    installation: Installation, user: Any, echostats: Echostats
+) -> None:
+    db = installation.store.db
+    path = written(echostats("report", "--user", user.partition_key, "--no-pictures"))
+    made = json.loads(path.with_name(f"{user.partition_key}-summary.json").read_text(encoding="utf-8"))
+    zone = ZoneInfo(user.timezone)
+    plays = [
+        (play["played_at"].astimezone(zone).date(), play["ms_played"], play["track"], play["played_at"])
+        for play in db["listening_history"].find().sort("played_at", 1)
+    ]
+    counted = [play for play in plays if play[1] >= 30_000]
+    today = NOW.astimezone(zone).date()
+    for period, days in (("week", 7), ("month", 30), ("year", 365), ("all_time", 10_000)):
+        first, found = today - timedelta(days=days - 1), made["periods"][period]
+        within = [play for play in counted if play[0] >= first]
+        assert found["plays"] == len(within)
+        for kind, names in (("top_tracks", ("name", "artist_name")), ("top_artists", ("artist_name",))):
+            most = Counter(tuple(play[2][name] for name in names) for play in within).most_common(5)
+            assert [line["plays"] for line in found[kind]] == [count for _, count in most], kind
+        assert found["ms"] == sum(play[1] for play in plays if play[0] >= first)
+        assert found["hours"] == round(found["ms"] / 3_600_000, 2)
+    assert made["last_played"]["name"] == counted[-1][2]["name"]
+    assert made["last_played"]["played_at"] == f"{counted[-1][3]:%Y-%m-%dT%H:%M:%SZ}"
+    feed = path.with_name(f"{user.partition_key}-feed.xml").read_text(encoding="utf-8")
+    titles = re.findall(r"<title>Play number ([0-9,]+)</title>", feed)
+    assert {int(title.replace(",", "")) for title in titles} == {n for n in (100, 1_000, 5_000) if n <= len(counted)}
+    assert f"Play number 100 was on {counted[99][0]:%A}, {counted[99][0].day} {counted[99][0]:%B %Y}." in feed
+    assert stat.S_IMODE(path.with_name(f"{user.partition_key}-badge.svg").stat().st_mode) == 0o600
 
 
 def test_pictures_come_from_the_simulator_for_simulated_users(

@@ -39,7 +39,7 @@ class ReportConfig(dg.Config):
     group_name="analytics",
     kinds={"mongodb", "html"},
     owners=[OWNER],
-    code_version="1",
+    code_version="2",
     backfill_policy=dg.BackfillPolicy.single_run(),
     deps=[analytics_snapshots, daily_rollups, listening_history, tracks, artists, albums],
 )
@@ -55,6 +55,7 @@ def listening_report(
     For readers who prefer a page to a query. It opens in any browser without network, and can be printed. A run each
     night
     writes it from the statistics of all time; `echostats report --user USER --year 2025` writes the report of one year.
+    Beside it are summary.json, badge.svg and feed.xml for dashboards, READMEs and feed readers.
     """
     written = jobs.for_each_user(context, partial(_write, store, clock, config))
     return dg.MaterializeResult(metadata=report_links(written))
