@@ -2,7 +2,7 @@
 
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import click
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.simulated import simulated_spotify
+from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
+from echostats_pipeline.report.beside import beside_files
 from echostats_pipeline.report.make import WrittenReport, make_report, report_file
 from echostats_pipeline.report.pictures import Fetch, from_network
 from echostats_pipeline.settings import Settings, load_settings
@@ -70,7 +72,17 @@ def write_stored(store: Store, user: User, folder: StateFolder, year: int | None
     store.files.read(FileKey(user.user_id, "report", default.name), content)
     path = (output or default).absolute()
     replace_file(path, content.getvalue())
+    if path.name == default.name:
+        for beside in beside_files(path.parent, user):
+            with suppress(NotFoundError):  # an earlier version kept none
+                _write_kept(store, user, beside)
     return path
+
+
+def _write_kept(store: Store, user: User, path: Path) -> None:
+    content = BytesIO()
+    store.files.read(FileKey(user.user_id, "report", path.name), content)
+    replace_file(path, content.getvalue())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import click
 
 from echostats_pipeline.cli.dagster_process import HOST, keep_dagster_running, stop_orphan
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.happenings import Happenings, telling
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.cli.metrics_server import serving_metrics
 from echostats_pipeline.cli.only_up import only_up
@@ -19,6 +20,7 @@ from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.errors import EchostatsError
 from echostats_pipeline.local.mongod import free_port
 from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.monitoring.incidents import configured_secrets
 from echostats_pipeline.monitoring.notifier import Notifier
 from echostats_pipeline.orchestration.instance.metrics import measured
 from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, Roster, first_day_of
@@ -63,6 +65,8 @@ def _run(settings: Settings, port: int, metrics_port: int | None, address: str) 
         with _metrics(settings, store, metrics_port, address) as metrics_url:
             welcome = _welcome(settings, port, metrics_url, [user.partition_key for user in users])
             keep_dagster_running(settings, port, click.echo, welcome, address)
+            with telling(Happenings(store, utc_now(), configured_secrets(settings)), click.echo, utc_now):
+                keep_dagster_running(settings, port, click.echo, welcome)
 
 
 @contextmanager

@@ -256,7 +256,13 @@ ECHOSTATS_COLLECTIONS = (
     Collection(
         "sync_jobs",
         SyncJob,
-        (by("user_id"), by("status"), by("user_id", "job_type", "-created_at"), by("dagster_run_id")),
+        (
+            by("user_id"),
+            by("status"),
+            by("user_id", "job_type", "-created_at"),
+            by("dagster_run_id"),
+            by("completed_at"),
+        ),
     ),
     Collection(
         "api_logs",

@@ -17,7 +17,7 @@ from echostats_pipeline.report.badge import build_badge
 from echostats_pipeline.report.feed import build_feed
 from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.report.summary import SUMMED, TOP, LastPlay, SummaryInput, build_summary
-from echostats_pipeline.state_folder import StateFolder, replace_file
+from echostats_pipeline.state_folder import replace_file
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.track_credits import primary_artists_for
 from echostats_pipeline.transforms.days import DayWindow
@@ -26,18 +26,18 @@ from echostats_pipeline.transforms.statistics.rule_effects import judged
 BESIDE = ("summary.json", "badge.svg", "feed.xml")
 
 
-def beside_files(folder: StateFolder, user: User) -> list[Path]:
-    """Return the paths of the three files of a user, in the order of `BESIDE`."""
-    return [folder.reports_dir / f"{user.partition_key}-{name}" for name in BESIDE]
+def beside_files(folder: Path, user: User) -> list[Path]:
+    """Return the paths of the three files of a user in a folder, in the order of `BESIDE`."""
+    return [folder / f"{user.partition_key}-{name}" for name in BESIDE]
 
 
-def write_beside(store: Store, user: User, folder: StateFolder, now: datetime, *, min_play_ms: int) -> list[Path]:
+def write_beside(store: Store, user: User, folder: Path, now: datetime, *, min_play_ms: int) -> list[Path]:
     """Write the three files from stored statistics; return their paths.
 
     Args:
         store: The database.
         user: The user whose files they are.
-        folder: State folder, for the folder of reports.
+        folder: The folder of the report.
         now: The present instant.
         min_play_ms: Least length of a play that counts, in milliseconds.
 

@@ -15,7 +15,7 @@ from echostats_pipeline.report.beside import BESIDE, write_beside
 from echostats_pipeline.report.build import build_report
 from echostats_pipeline.report.document import RANKED, Report, ReportInput
 from echostats_pipeline.report.formatting import plural
-from echostats_pipeline.report.page import Page, render
+from echostats_pipeline.report.page import render
 from echostats_pipeline.report.pictures import Fetch, FetchResult, fetch_pictures, fitting
 from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.settings import Settings
@@ -37,6 +37,7 @@ class WrittenReport:
         charts: Number of charts.
         pictures: Number of pictures.
         pictures_missing: Number of pictures that could not be fetched.
+        beside: Paths of the files beside it (`report.beside`).
     """
 
     path: Path
@@ -44,6 +45,7 @@ class WrittenReport:
     charts: int
     pictures: int
     pictures_missing: int
+    beside: Sequence[Path] = ()
 
 
 def make_report(
@@ -65,8 +67,8 @@ def make_report(
         folder: State folder, for reports and pictures.
         now: The present instant.
         year: Calendar year; None for all time.
-        output: Path to write to; None for the file in `folder` that `report_file` names, with the files of
-            `report.beside`.
+        output: Path to write to; None for the file in `folder` that `report_file` names. The files of `report.beside`
+            are written beside a file of that name.
         fetch: Fetches pictures; None leaves them out.
         settings: Least length of a play that counts, and the budget of calls; None for the defaults.
 
@@ -88,26 +90,30 @@ def make_report(
     page = render(report, fetched.pictures)
     path = (output or report_file(folder, user, year)).absolute()
     content = page.html.encode("utf-8", "replace")
+    beside: Sequence[Path] = ()
     try:
         replace_file(path, content)
-        if output is None:
-            write_beside(store, user, folder, now, min_play_ms=material.min_play_ms)
+        if path.name == report_file(folder, user, year).name:
+            beside = write_beside(store, user, path.parent, now, min_play_ms=material.min_play_ms)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}. Choose another path with --output."
         ) from error
-    return _made(path, content, page, fetched)
+    return WrittenReport(path, len(content), page.charts, page.pictures, fetched.missing, beside)
 
 
 def keep_report(store: Store, user: User, written: WrittenReport) -> None:
-    """Keep a written report in the database, from which a removal deletes it, whichever machine has written it.
+    """Keep a written report and the files beside it in the database, from which a removal deletes them.
+
+    It does not matter which machine has written them.
 
     Raises:
         UserRemovedError: the user was removed.
     """
-    content = written.path.read_bytes()
-    key = FileKey(user.user_id, "report", written.path.name)
-    store.files.put(key, hashlib.sha256(content).hexdigest(), BytesIO(content))
+    for path in (written.path, *written.beside):
+        content = path.read_bytes()
+        key = FileKey(user.user_id, "report", path.name)
+        store.files.put(key, hashlib.sha256(content).hexdigest(), BytesIO(content))
 
 
 def report_file(folder: StateFolder, user: User, year: int | None) -> Path:
@@ -206,7 +212,3 @@ def _filling(store: Store, settings: Settings, now: datetime) -> dict[str, str]:
         if days := store.catalog.progress(asset, now, a_day).days_left:
             found[kind] = f"about {plural(days, 'day')} left"
     return found
-
-
-def _made(path: Path, content: bytes, page: Page, fetched: FetchResult) -> WrittenReport:
-    return WrittenReport(path, len(content), page.charts, page.pictures, fetched.missing)

@@ -67,6 +67,10 @@ class IncidentStore:
         found = self._incidents.find({"closed_at": None, "kind": {"$in": list(kinds)}})
         return [Incident.model_validate(each) for each in found.sort([("opened_at", 1), ("key", 1)])]
 
+    def opened_since(self, at: datetime) -> list[Incident]:
+        """Open incidents that were opened at an instant or later, the oldest first."""
+        return [each for each in self.open() if each.opened_at >= at]
+
     def due(self, now: datetime, limit: int) -> list[Incident]:
         """Incidents whose notice is to be sent now, the oldest first."""
         query = {

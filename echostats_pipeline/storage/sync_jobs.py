@@ -159,6 +159,11 @@ class JobStore:
         runs = {job["dagster_run_id"] for job in self._jobs.find(syncs, {"dagster_run_id": 1})}  # distinct has no $$NOW
         return set(self._jobs.distinct("user_id", {"dagster_run_id": {"$in": sorted(runs)}}))
 
+    def ended_since(self, at: datetime) -> list[SyncJob]:
+        """Jobs of Dagster runs that ended at an instant or later, in order of their ends."""
+        found = self._jobs.find({"completed_at": {"$gte": at}, "dagster_run_id": {"$type": "string"}})
+        return [stored_as(SyncJob, "sync_jobs", job) for job in found.sort("completed_at")]
+
     def of_run(self, dagster_run_id: str) -> Sequence[SyncJob]:
         """All jobs of a run."""
         return [stored_as(SyncJob, "sync_jobs", job) for job in self._jobs.find({"dagster_run_id": dagster_run_id})]

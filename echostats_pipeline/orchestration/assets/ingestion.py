@@ -170,8 +170,9 @@ def _import(
             dagster_run_id=run_id,
             min_play_ms=store.settings.min_play_ms,
         )
-        plays = plural(sum(file.inserted for file in files), "new play")
-        step.detail = f"Imported {plural(len(files), 'file')}: {plays}"
+        added = sum(file.inserted for file in files)
+        step.detail = f"Imported {plural(len(files), 'file')}: {plural(added, 'new play')}"
+        step.counts = {"plays_added": added}
         check_whole(files)
 
 
@@ -215,4 +216,5 @@ def _merge(store: Store, clock: ClockResource, user: User, days: Sequence[date],
     stored = store.plays.count(user.user_id, local_midnight(window.first, zone), local_midnight(window.following, zone))
     added = merged.outcomes["inserted"]
     step.done(merged.outcomes.total(), f"Added {plural(added, 'play')}; {stored} in these days")
+    step.counts = {"plays_added": added}
     return _MergedUser(merged, {"plays_in_these_days": stored, "plays_added": added})

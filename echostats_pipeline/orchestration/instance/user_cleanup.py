@@ -18,6 +18,7 @@ from echostats_pipeline.errors import StorageError
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.instance.sensor_roster import Roster
 from echostats_pipeline.orchestration.partitions import USERS
+from echostats_pipeline.report.beside import BESIDE
 from echostats_pipeline.report.make import reports_of
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.state_folder import StateFolder
@@ -27,8 +28,11 @@ from echostats_pipeline.storage.store import Store
 PARTITIONS = str(USERS.name)
 LONGEST_RUN_S = 24 * 60 * 60
 """Twice the longest run: the import of an export, which Dagster ends after 12 hours."""
-_KEY_OF_REPORT = re.compile(r"(-[0-9]{4}|-recap-[0-9]{4}(-[0-9a-z-]+)?)?\.(html|png)$")
-"""What follows the key of the user in the name of a report, a recap or a card."""
+_KEY_OF_REPORT = re.compile(
+    r"((-[0-9]{4}|-recap-[0-9]{4}(-[0-9a-z-]+)?)?\.(html|png)|"
+    rf"-({'|'.join(map(re.escape, BESIDE))}))$"
+)
+"""What follows the key of the user in the name of a report, a file beside it, a recap or a card."""
 
 
 def user_files(settings: Settings, user: User) -> dict[Path, int]:

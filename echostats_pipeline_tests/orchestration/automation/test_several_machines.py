@@ -97,14 +97,15 @@ def test_a_report_is_kept_in_the_database_and_a_removal_leaves_it_on_no_machine(
         ).success
     config = {"ops": {"listening_report": {"config": {"pictures": False}}}}
     assert worker.run("report_build", partition_key=user.partition_key, run_config=config).success
-    (report,) = documents(worker.store.db, "stored.files")
-    assert report["filename"] == f"{user.partition_key}.html"
-    assert not list((tmp_path / "worker").rglob("*.html"))
+    kept = [f"{user.partition_key}{end}" for end in (".html", "-summary.json", "-badge.svg", "-feed.xml")]
+    assert {report["filename"] for report in documents(worker.store.db, "stored.files")} == set(kept)
+    assert not [path for path in (tmp_path / "worker").rglob("*") if path.name in kept]
     page = laptop.installation.settings.home / "reports" / f"{user.partition_key}-2024.html"
     page.parent.mkdir(parents=True)
     page.write_text("made by a command")
     for recap in ("recap-2026.html", "recap-2026-11.html", "recap-2026-11-3-weeks-1080x1920.png"):
         page.with_name(f"{user.partition_key}-{recap}").write_text("made by a command")
+    page.with_name(kept[1]).write_text("made by a command")
     export = laptop.installation.settings.imports_dir / user.partition_key / "my_spotify_data.zip"
     export.parent.mkdir(parents=True)
     export.write_bytes(b"zip")
