@@ -1,5 +1,9 @@
-"""``echostats demo``: fills the database from simulated users, to try everything out."""
+"""``echostats demo``: fills the database from simulated users, to try everything out.
 
+The command itself is in `cli.demo_start`, which says something before this module is loaded.
+"""
+
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,12 +34,29 @@ EXPORT_LENGTH = timedelta(days=3 * 365)
 EXPORT_AGE = timedelta(days=1)
 """The export ends before the present, so that plays come from the export, from the API, or from both."""
 TOP = 5
+WHY_EMPTY: Mapping[str, Collection[str]] = {
+    "because no work is under way": ("unfinished_merges", "unread_playlists", "user_leases"),
+    "because nothing is wrong": (
+        "incidents",
+        "listening_gaps",
+        "refused_endpoints",
+        "spotify_limits",
+        "import_rejects",
+    ),
+    "because you have not asked for it": ("rules", "removed_users", "playlist_copies", "playlist_edits"),
+    "because only applications write to them": (
+        "echotune.echotune_chat_sessions",
+        "playlist_generator.authtokens",
+        "playlist_generator.feedbackevents",
+    ),
+}
+"""Collections that may be empty after the demo, by the reason."""
+UNTOLD = "because there was nothing to put into them"
 PLAYLIST = "rainy sunday, calm"
 
 
-@click.command()
-def demo() -> None:
-    """Fill the database from a simulated Spotify: three users, three years of history, every statistic."""
+def run_demo() -> None:
+    """Do all that the demo does, from the consent of the users to the last table."""
     set_environment(SIMULATED)
     settings, console = with_marts(load_settings()), Console()
     with open_pipeline(settings) as (store, instance), simulated_spotify(settings) as simulator:
@@ -69,7 +90,10 @@ def demo() -> None:
             runner.run(f"Filling the database {mart}", f"{mart}_build", tags=of_all.tags)
         runner.run("Checking everything", "audit")
         console.print(outcome_table(store, import_run))
-        console.print(collections_table(store))
+        counts = {label: stored.estimated_document_count() for label, _, stored in installed(store.db, store.databases)}
+        console.print(collections_table(counts, f"Database {store.db.name}"))
+        for line in empty_collections(counts):
+            console.print(line, highlight=False)
         console.print(top_artists_table(store, users[0]))
     click.echo(next_steps(settings, users[0]))
 
@@ -111,12 +135,21 @@ def write_export(settings: Settings, simulator: RunningSimulator, console: Conso
     return path
 
 
-def collections_table(store: Store) -> Table:
-    """A table of the number of documents in each collection."""
-    table = Table("collection", "documents", title=f"Database {store.db.name}")
-    for label, _, stored in installed(store.db, store.databases):
-        table.add_row(label, f"{stored.estimated_document_count():,}")
+def collections_table(counts: Mapping[str, int], title: str) -> Table:
+    """A table of the number of documents in each collection that has any."""
+    table = Table("collection", "documents", title=title)
+    for label, count in counts.items():
+        if count:
+            table.add_row(label, f"{count:,}")
     return table
+
+
+def empty_collections(counts: Mapping[str, int]) -> list[str]:
+    """Say which collections are empty, and why: one line for each reason."""
+    empty = [label for label, count in counts.items() if not count]
+    found = {why: [label for label in empty if label in labels] for why, labels in WHY_EMPTY.items()}
+    other = [label for label in empty if not any(label in labels for labels in WHY_EMPTY.values())]
+    return [f"Empty, {why}: {', '.join(labels)}." for why, labels in {**found, UNTOLD: other}.items() if labels]
 
 
 def top_artists_table(store: Store, user: User) -> Table:

@@ -16,7 +16,7 @@ INTERRUPTED = 130
 
 COMMANDS = {
     "demo": ListedCommand(
-        "demo",
+        "demo_start",
         "demo",
         "Fill the database from a simulated Spotify: three users, three years of history, every statistic.",
     ),
