@@ -78,8 +78,8 @@ def read_last_play(store: Store, user: User, days: Sequence[DayTotal], min_play_
     if counted.is_empty():
         return None
     play = counted.row(-1, named=True)
-    names = [play[name] or "" for name in ("track_name", "artist_name", "album_name")]
-    return LastPlay(play["played_at"], *names, play["track_id"])
+    name, artist, album = (play[column] or "" for column in ("track_name", "artist_name", "album_name"))
+    return LastPlay(play["played_at"], name, artist, album, play["track_id"])
 
 
 def _credited(snapshots: Mapping[Period, AnalyticsSnapshot]) -> set[str]:

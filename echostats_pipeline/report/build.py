@@ -41,6 +41,7 @@ from echostats_pipeline.report.formatting import (
 from echostats_pipeline.report.gaps import gap_notice
 from echostats_pipeline.report.rankings import LITTLE, build_rankings, coverage
 from echostats_pipeline.report.suggestions import hits_in_words, song_list
+from echostats_pipeline.report.tastes import build_liked, build_ranks
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date
 from echostats_pipeline.transforms.rule_texts import left_out_text
@@ -73,6 +74,7 @@ def build_report(material: ReportInput) -> Report:
     unknown = unknown_days(material.covered, today, zone)
     open_gaps = [gap for gap in material.gaps if gap.closed_by is None and _touches(gap, shown, zone)]
     name = user.display_name or user.partition_key
+    ranked_years, ranks = build_ranks(material)
     outdated = bool(statistics.total_tracks_played) and "months" not in statistics.model_fields_set
     return Report(
         listener=name,
@@ -105,6 +107,10 @@ def build_report(material: ReportInput) -> Report:
         sound=_sound(statistics),
         recommended=[song_list(each) for each in material.lists if each.tracks],
         hits=hits_in_words(material.weeks),
+        ranked_years=ranked_years,
+        ranks=ranks,
+        liked=build_liked(material),
+        import_hint=_import_hint(material, known, shown),
         gaps=gap_notice(open_gaps, zone, user.partition_key),
         unknown=_unknown(material, known, shown, today, outdated=outdated),
         links=not user.simulated,
@@ -314,6 +320,17 @@ def _sound(statistics: PeriodStatistics) -> Sound | None:
     return Sound(qualities, f"{means.tempo:.0f}", percent(statistics.audio_features_coverage))
 
 
+def _import_hint(material: ReportInput, known: DayWindow | None, shown: DayWindow) -> str:
+    """Say to a user who has imported nothing what an import would add; empty for all others."""
+    if material.has_imports or known is None or known.first < shown.first:
+        return ""
+    return (
+        f"This report begins on {calendar_date(known.first)}. Spotify only tells the last 50 plays, and these are "
+        "kept from then on. Your earlier plays are in your extended streaming history: ask for it at "
+        "spotify.com/account/privacy. It comes by e-mail after some days. Then import the file:"
+    )
+
+
 def _unknown(
     material: ReportInput, known: DayWindow | None, shown: DayWindow, today: date, *, outdated: bool
 ) -> list[str]:
@@ -325,7 +342,7 @@ def _unknown(
             "These statistics were built by an earlier version: sessions, discovery and more are not in them yet. "
             f"Build them with: echostats backfill --user {key}"
         )
-    if known is not None and shown.first < known.first <= shown.last:
+    if known is not None and shown.first < known.first <= shown.last and material.has_imports:
         lines.append(
             f"Nothing is known of the days before {calendar_date(known.first)}. "
             "If you listened before, import an export of your streaming history."

@@ -3,20 +3,20 @@
 Not here: how the input becomes content (`report.build`), and the layout of the page (`report.page`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from echostats_pipeline.model.plays import ListeningGap
 from echostats_pipeline.model.recommendations import RecommendationList, RecommendationWeek
-from echostats_pipeline.model.statistics import DayTotal, PeriodStatistics
+from echostats_pipeline.model.statistics import DayTotal, PeriodStatistics, TopItem
 from echostats_pipeline.model.users import User
 from echostats_pipeline.report.calendar import Calendar, WeekHour
 from echostats_pipeline.report.gaps import GapNotice
 from echostats_pipeline.transforms.coverage import Stretch
 
-RANKED = 10
-"""Number of lines of each list."""
+RANKED, LISTED = 10, 50
+"""Number of lines of each list that are shown at once, with pictures, and of all its lines."""
 LARGE_PX, SMALL_PX = 240, 60
 """Width of a large picture, and of a picture in a list, in pixels."""
 
@@ -41,6 +41,9 @@ class ReportInput:
         genre_sources: The sources of the genres of artists who have the shown genres.
         lists: Recommended songs.
         weeks: What the user has played of lists of past weeks.
+        years: The artists played most, by year: their order in each.
+        liked: What is known of liked songs; None if they were never completely read.
+        has_imports: Whether an export of the streaming history was imported.
     """
 
     user: User
@@ -58,6 +61,48 @@ class ReportInput:
     genre_sources: Sequence[str] = ()
     lists: Sequence[RecommendationList] = ()
     weeks: Sequence[RecommendationWeek] = ()
+    years: Mapping[int, Sequence[TopItem]] = field(default_factory=dict)
+    liked: "LikedSongs | None" = None
+    has_imports: bool = True
+
+
+@dataclass(frozen=True)
+class LikedSong:
+    """A song among the liked ones."""
+
+    spotify_id: str
+    name: str
+    artist_name: str
+    added_at: datetime
+
+
+@dataclass(frozen=True)
+class LikedSongs:
+    """What is known of liked songs.
+
+    Attributes:
+        count: Number of all liked songs.
+        songs: Names of all of them, as `song_key` writes them, and their Spotify ids.
+        unplayed: Those without any known play, those liked last first.
+    """
+
+    count: int
+    songs: Collection[str]
+    unplayed: Sequence[LikedSong]
+
+
+def song_key(name: str, artist_name: str) -> str:
+    """Return a text that is the same for a song whatever id it has."""
+    return f"{name.casefold()}\n{artist_name.casefold()}"
+
+
+@dataclass(frozen=True)
+class ArtistRanks:
+    """An artist, and the rank in each of the shown years: None if not among the first `LISTED`."""
+
+    name: str
+    spotify_id: str
+    ranks: Sequence[int | None]
 
 
 @dataclass(frozen=True)
@@ -85,6 +130,16 @@ class RankingEntry:
     spotify_id: str
     image_url: str
     more: str = ""
+
+
+@dataclass(frozen=True)
+class LikedNotice:
+    """The section about liked songs: a sentence, songs played often and not liked, songs liked and not played."""
+
+    told: str
+    not_liked: Sequence[RankingEntry]
+    unplayed: Sequence[LikedSong]
+    more_unplayed: int
 
 
 @dataclass(frozen=True)
@@ -206,6 +261,10 @@ class Report:
     sound: Sound | None
     recommended: Sequence[SongList]
     hits: str
+    ranked_years: Sequence[int]
+    ranks: Sequence[ArtistRanks]
+    liked: LikedNotice | None
+    import_hint: str
     gaps: GapNotice | None
     unknown: Sequence[str]
     links: bool
@@ -219,6 +278,8 @@ class Report:
         found = {self.avatar_url: LARGE_PX} if self.avatar_url else {}
         for line in lines:
             found.setdefault(line.image_url, LARGE_PX if line.rank == 1 else SMALL_PX)
+        for line in self.liked.not_liked if self.liked else ():
+            found.setdefault(line.image_url, SMALL_PX)
         for each in self.comebacks:
             found.setdefault(each.image_url, SMALL_PX)
         for song in (song for made in self.recommended for song in made.songs):

@@ -13,7 +13,7 @@ from echostats_pipeline.model.statistics import DayTotal, PeriodStatistics, TopI
 from echostats_pipeline.model.users import User
 from echostats_pipeline.report.beside import BESIDE, write_beside
 from echostats_pipeline.report.build import build_report
-from echostats_pipeline.report.document import RANKED, Report, ReportInput
+from echostats_pipeline.report.document import LISTED, RANKED, Report, ReportInput
 from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.report.page import render
 from echostats_pipeline.report.pictures import Fetch, FetchResult, fetch_pictures, fitting
@@ -159,6 +159,9 @@ def read_material(reads: ReportStore, user: User, now: datetime, year: int | Non
         gaps=reads.open_gaps(user.user_id),
         short_plays=reads.short_plays(user.user_id, year),
         credits=reads.credits(user.user_id, shown),
+        years=reads.artists_by_year(user) if year is None else {},
+        liked=reads.liked(user.user_id) if year is None else None,
+        has_imports=reads.has_imports(user.user_id),
         genre_sources=reads.genre_sources({item.name for item in _genres(statistics)}),
     )
 
@@ -185,15 +188,17 @@ def _require_plays(user: User, days: Sequence[DayTotal], year: int) -> None:
 def _ranked(statistics: PeriodStatistics) -> list[TopItem]:
     kinds = ("artists", "artists_credited", "tracks", "albums")
     lists = [f"top_{kind}{order}" for kind in kinds for order in ("", "_by_time")]
-    return [item for name in lists for item in getattr(statistics, name)[:RANKED]]
+    return [item for name in lists for item in getattr(statistics, name)[:LISTED]]
 
 
 def _genres(statistics: PeriodStatistics) -> list[TopItem]:
-    return [*statistics.top_genres[:RANKED], *statistics.top_genres_by_time[:RANKED]]
+    return [*statistics.top_genres[:LISTED], *statistics.top_genres_by_time[:LISTED]]
 
 
 def _pictures(reads: ReportStore, report: Report, cache: Path, fetch: Fetch) -> FetchResult:
-    ids = {line.spotify_id for ranking in report.rankings for line in (*ranking.by_plays, *ranking.by_time)}
+    lists = [each[:RANKED] for ranking in report.rankings for each in (ranking.by_plays, ranking.by_time)]
+    lists += [report.liked.not_liked] if report.liked else []
+    ids = {line.spotify_id for lines in lists for line in lines}
     ids |= {each.spotify_id for each in report.comebacks}
     ids |= {song.spotify_id for each in report.recommended for song in each.songs}
     return fetch_pictures(fitting(report.pictured, reads.sizes(ids - {""})), cache, fetch)

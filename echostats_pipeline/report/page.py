@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from echostats_pipeline import __version__
 from echostats_pipeline.report import palette
-from echostats_pipeline.report.calendar import Calendar
-from echostats_pipeline.report.document import Month, Report
+from echostats_pipeline.report.calendar import Calendar, WeekHour
+from echostats_pipeline.report.document import RANKED, Month, Report
 from echostats_pipeline.report.drawing import drawn
-from echostats_pipeline.report.formatting import duration, initials
+from echostats_pipeline.report.formatting import MINUTE_MS, duration, initials
 from echostats_pipeline.report.specs import NARROW, WIDE, half_year_chart, months_chart, week_chart
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 SPOTIFY_ID = re.compile(r"[0-9A-Za-z]{22}")
 OPEN_SPOTIFY = "https://open.spotify.com"
+RANK_LEVELS = {4: 1, 3: 3, 2: 10, 1: 50}
+"""Shades of ranks, the darkest first, with the last rank that has them."""
 HUES = 12
 """Number of colours for placeholders of pictures."""
 
@@ -79,6 +81,9 @@ def render(report: Report, pictures: Mapping[str, Picture]) -> Page:
         initials=initials,
         hue=hue,
         level_names=level_names(report.calendar),
+        week_levels=week_levels(report.week),
+        ranked=RANKED,
+        shade=rank_level,
         duration=duration,
     )
     return Page(html, sum(map(len, charts.values())), len(used))
@@ -127,9 +132,26 @@ def hue(name: str) -> int:
     return sum(name.encode("utf-8", "replace")) % HUES * (360 // HUES)
 
 
-def level_names(calendar: Calendar) -> list[str]:
-    """Say from which listening time on a day has each level."""
-    return [f"from {duration(minutes * 60_000)}" if minutes else "any" for minutes in calendar.from_minutes]
+def level_names(calendar: Calendar) -> dict[int, str]:
+    """Say from which listening time on a day has each level; levels that no day has are left out."""
+    return _distinct_levels(dict(enumerate((minutes * 60_000 for minutes in calendar.from_minutes), start=1)))
+
+
+def week_levels(week: Sequence[WeekHour]) -> dict[int, str]:
+    """Say from which listening time on an hour of the week has each level; levels that no hour has are left out."""
+    levels = sorted({each.level for each in week} - {0})
+    return _distinct_levels({level: min(each.ms for each in week if each.level == level) for level in levels})
+
+
+def rank_level(rank: int | None) -> int:
+    """Return the shade of a rank: number one is the darkest."""
+    return 0 if rank is None else next(level for level, last in RANK_LEVELS.items() if rank <= last)
+
+
+def _distinct_levels(starts: Mapping[int, int]) -> dict[int, str]:
+    """Name each level by its least time; of several with the same name the highest one counts, as in the drawing."""
+    by_name = {f"from {duration(ms)}" if ms >= MINUTE_MS else "any": level for level, ms in starts.items()}
+    return {level: name for name, level in by_name.items()}
 
 
 @cache

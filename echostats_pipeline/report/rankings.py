@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from echostats_pipeline.model.statistics import PeriodStatistics, TopAlbum, TopContext, TopItem
-from echostats_pipeline.report.document import RANKED, CreditedSource, RankingEntry, RankingList, ReportInput
+from echostats_pipeline.report.document import LISTED, CreditedSource, RankingEntry, RankingList, ReportInput
 from echostats_pipeline.report.formatting import duration, plural
 
 LITTLE = 0.2
@@ -39,7 +39,7 @@ def build_rankings(material: ReportInput, *, outdated: bool) -> list[RankingList
                 by_plays = by_time = []
         if by_plays or by_time or note:
             sources = [GENRE_CREDITS[each] for each in material.genre_sources if each in GENRE_CREDITS]
-            lists = _ranked(by_plays, by, "play_count"), _ranked(by_time, by, "total_ms")
+            lists = build_entries(by_plays, by, "play_count"), build_entries(by_time, by, "total_ms")
             found.append(RankingList(kind, *lists, note, sources=sources if kind == "genres" and by_plays else ()))
         if kind == "artists" and statistics.top_artists_credited:
             found.append(_credited(statistics))
@@ -52,8 +52,8 @@ def _credited(statistics: PeriodStatistics) -> RankingList:
     by_plays, by_time = statistics.top_artists_credited, statistics.top_artists_credited_by_time
     return RankingList(
         "artists",
-        _ranked(by_plays, {}, "play_count"),
-        _ranked(by_time, {}, "total_ms"),
+        build_entries(by_plays, {}, "play_count"),
+        build_entries(by_time, {}, "total_ms"),
         CREDITED,
         title="All credited artists",
     )
@@ -66,8 +66,8 @@ def _contexts(statistics: PeriodStatistics) -> RankingList:
     kinds = {each.uri: each.type for each in (*by_plays, *by_time) if each.name and each.type != "collection"}
     return RankingList(
         "contexts",
-        _ranked([_as_item(each) for each in by_plays], kinds, "play_count"),
-        _ranked([_as_item(each) for each in by_time], kinds, "total_ms"),
+        build_entries([_as_item(each) for each in by_plays], kinds, "play_count"),
+        build_entries([_as_item(each) for each in by_time], kinds, "total_ms"),
         f"Playlists, albums and artists from which you started. Known for {known}: exports do not say it.",
         title="Played from",
     )
@@ -86,8 +86,15 @@ def _as_item(context: TopContext) -> TopItem:
     )
 
 
-def _ranked(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -> list[RankingEntry]:
-    shown = items[:RANKED]
+def build_entries(items: Sequence[TopItem], makers: Mapping[str, str], measure: str) -> list[RankingEntry]:
+    """Return the lines of a ranking.
+
+    Args:
+        items: What was played, in order.
+        makers: Artists of tracks and albums by Spotify id.
+        measure: The field of an item to which the lines are relative.
+    """
+    shown = items[:LISTED]
     most = max((getattr(item, measure) for item in shown), default=0)
     return [
         RankingEntry(

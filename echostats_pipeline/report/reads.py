@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -18,7 +19,10 @@ from echostats_pipeline.model.statistics import (
     TopItem,
     YearlyReview,
 )
+from echostats_pipeline.model.users import User
+from echostats_pipeline.report.document import LikedSong, LikedSongs, song_key
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.transforms.days import local_date
 from echostats_pipeline.transforms.history.identity import MADE_UP
 from echostats_pipeline.transforms.history.own_names import own_names
 from echostats_pipeline.transforms.rule_checks import is_same_artist
@@ -58,6 +62,40 @@ class ReportStore:
     def review(self, user_id: str, year: int) -> YearlyReview | None:
         """Return the statistics of a finished year."""
         return _read(YearlyReview, self._db["yearly_reviews"].find_one({"user_id": user_id, "year": year}))
+
+    def artists_by_year(self, user: User) -> dict[int, list[TopItem]]:
+        """Return the artists played most in each finished year and in the current one, in order."""
+        found = {review.year: review.top_artists for review in self.reviews(user.user_id)}
+        current = self.this_year(user.user_id)
+        if current is not None and current.period_start is not None:
+            found[local_date(current.period_start, ZoneInfo(user.timezone)).year] = current.top_artists
+        return found
+
+    def has_imports(self, user_id: str) -> bool:
+        """Return whether plays of an export were imported."""
+        return self._db["imports"].find_one({"user_id": user_id, "inserted": {"$gt": 0}}, {"_id": 1}) is not None
+
+    def liked(self, user_id: str) -> LikedSongs | None:
+        """Return what is known of liked songs; None if they were never read to the end."""
+        reading = {"user_id": user_id, "part": "saved_tracks", "finished_at": {"$ne": None}}
+        if self._db["library_readings"].find_one(reading, {"_id": 1}) is None:
+            return None
+        fields = {"_id": 0, "spotify_id": 1, "name": 1, "artist_name": 1, "added_at": 1}
+        rows = self._db["saved_tracks"].find({"user_id": user_id}, fields).sort([("added_at", -1), ("spotify_id", 1)])
+        songs = [LikedSong(**row) for row in rows]
+        played = {"user_id": user_id, "track.name": {"$in": sorted({song.name for song in songs})}}
+        names = {"id": "$track.spotify_id", "name": "$track.name", "artist_name": "$track.artist_name"}
+        heard = [each["_id"] for each in self._db["listening_history"].aggregate(_distinct(played, names))]
+        known = {each["id"] for each in heard} | {song_key(each["name"], each["artist_name"]) for each in heard}
+        return LikedSongs(
+            len(songs),
+            {song.spotify_id for song in songs} | {song_key(song.name, song.artist_name) for song in songs},
+            [
+                song
+                for song in songs
+                if song.spotify_id not in known and song_key(song.name, song.artist_name) not in known
+            ],
+        )
 
     def days(self, user_id: str) -> list[DayTotal]:
         """Return plays and time of every date that has a rollup, in order."""
@@ -145,6 +183,10 @@ class ReportStore:
             for document in pictured
             if document.get("images")
         }
+
+
+def _distinct(query: Document, fields: Document) -> list[Document]:
+    return [{"$match": query}, {"$group": {"_id": fields}}]
 
 
 def _shown_name(spotify_id: str, name: str, rules: Sequence[Rule], tops: Sequence[TopItem]) -> str:
