@@ -16,8 +16,9 @@ from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
 from echostats_pipeline.report.beside import beside_files
+from echostats_pipeline.report.index import write_index
 from echostats_pipeline.report.make import WrittenReport, make_report, report_file
-from echostats_pipeline.report.pictures import Fetch, from_network
+from echostats_pipeline.report.pictures import Fetch, from_network, pictures_kept
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.state_folder import StateFolder, replace_file
 from echostats_pipeline.storage.files import FileKey
@@ -42,11 +43,21 @@ FIRST_YEAR, LAST_YEAR = 1970, 9999
 def report(
     name: str | None, year: int | None, output: Path | None, no_pictures: bool, stored: bool, open_it: bool
 ) -> None:
-    """Write a listening report: one HTML file that contains everything it shows and needs no network."""
+    """Write a listening report: one HTML file that contains everything it shows and needs no network.
+
+    With several users and without --user, write the index: a page with all users, their years and links to the reports.
+    """
     settings = load_settings()
     folder = StateFolder(settings.home)
     with open_database(settings) as store:
         remove_files_of_removed(settings, store)
+        if name is None and len(users := store.users.all()) > 1:
+            if year is not None or output is not None or stored:
+                store.users.find(name)  # says that the user must be named
+            with pictures_for(settings, users[0], wanted=not no_pictures) as fetch:
+                path = write_index(store, folder, utc_now(), fetch)
+            show(path, open_it=open_it)
+            return
         user = store.users.find(name)
         if stored:
             path = write_stored(store, user, folder, year, output)
@@ -57,6 +68,13 @@ def report(
                 )
             click.echo(said_of(made, no_pictures=no_pictures), err=True)
             path = made.path
+        if output is None:
+            write_index(store, folder, utc_now(), pictures_kept)
+    show(path, open_it=open_it)
+
+
+def show(path: Path, *, open_it: bool) -> None:
+    """Print the path of a page, and open it in the browser if that is asked for."""
     click.echo(str(path))
     if open_it and not webbrowser.open(path.as_uri()):
         click.echo("No browser could be started; open the file yourself.", err=True)

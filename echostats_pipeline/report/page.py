@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 SPOTIFY_ID = re.compile(r"[0-9A-Za-z]{22}")
 OPEN_SPOTIFY = "https://open.spotify.com"
-RANK_LEVELS = {4: 1, 3: 3, 2: 10, 1: 50}
-"""Shades of ranks, the darkest first, with the last rank that has them."""
+RANK_LEVELS = {4: 1, 3: 3, 2: 10}
+"""Shades of ranks, the darkest first, with the last rank that has them; later ranks have shade 1."""
 HUES = 12
 """Number of colours for placeholders of pictures."""
 
@@ -145,7 +145,7 @@ def week_levels(week: Sequence[WeekHour]) -> dict[int, str]:
 
 def rank_level(rank: int | None) -> int:
     """Return the shade of a rank: number one is the darkest."""
-    return 0 if rank is None else next(level for level, last in RANK_LEVELS.items() if rank <= last)
+    return 0 if rank is None else next((level for level, last in RANK_LEVELS.items() if rank <= last), 1)
 
 
 def _distinct_levels(starts: Mapping[int, int]) -> dict[int, str]:

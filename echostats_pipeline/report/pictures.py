@@ -124,6 +124,11 @@ def from_network(simulator: str | None = None) -> Fetch:
     return fetch
 
 
+def pictures_kept(_url: str) -> bytes:
+    """Fetch nothing: only pictures in the cache are shown."""
+    raise OSError("pictures are not fetched")
+
+
 def picture_source(settings: Settings, user: User) -> Fetch | None:
     """Return how to fetch the pictures of a user; None for a simulated user whose simulator is not running."""
     if not user.simulated:

@@ -83,7 +83,11 @@ class ReportStore:
         fields = {"_id": 0, "spotify_id": 1, "name": 1, "artist_name": 1, "added_at": 1}
         rows = self._db["saved_tracks"].find({"user_id": user_id}, fields).sort([("added_at", -1), ("spotify_id", 1)])
         songs = [LikedSong(**row) for row in rows]
-        played = {"user_id": user_id, "track.name": {"$in": sorted({song.name for song in songs})}}
+        any_of = [
+            {"track.spotify_id": {"$in": [song.spotify_id for song in songs]}},
+            {"track.name": {"$in": sorted({song.name for song in songs})}},
+        ]
+        played = {"user_id": user_id, "$or": any_of}
         names = {"id": "$track.spotify_id", "name": "$track.name", "artist_name": "$track.artist_name"}
         heard = [each["_id"] for each in self._db["listening_history"].aggregate(_distinct(played, names))]
         known = {each["id"] for each in heard} | {song_key(each["name"], each["artist_name"]) for each in heard}

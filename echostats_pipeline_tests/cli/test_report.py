@@ -18,7 +18,7 @@ from echostats_pipeline.stages.statistics import rebuild_rollups
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline_tests.cli.conftest import Echostats, refused
 from echostats_pipeline_tests.conftest import NOW, Counted, Installation
-from echostats_pipeline_tests.report.page_assertions import assert_loads_nothing, text_of
+from echostats_pipeline_tests.report.page_assertions import assert_loads_nothing, parsed, text_of
 
 
 @pytest.fixture
@@ -79,7 +79,19 @@ def test_the_numbers_beside_a_report_are_those_of_the_plays(
     installation: Installation, user: Any, echostats: Echostats
 ) -> None:
     db = installation.store.db
+    first = db["listening_history"].find_one() or {}
+    names = {"name": first["track"]["name"], "artist_name": first["track"]["artist_name"], "added_at": NOW}
+    db["saved_tracks"].insert_many(
+        {"user_id": user.user_id, **names, **each}
+        for each in (
+            {"spotify_id": first["track"]["spotify_id"]},
+            {"spotify_id": "another id", "name": names["name"].upper()},
+            {"spotify_id": "unheard", "name": "Never played"},
+        )
+    )
+    db["library_readings"].insert_one({"user_id": user.user_id, "part": "saved_tracks", "finished_at": NOW})
     path = written(echostats("report", "--user", user.partition_key, "--no-pictures"))
+    assert "Of 3 liked songs, 2 are among your known plays." in text_of(path.read_text(encoding="utf-8"))
     made = json.loads(path.with_name(f"{user.partition_key}-summary.json").read_text(encoding="utf-8"))
     zone = ZoneInfo(user.timezone)
     plays = [
@@ -168,6 +180,17 @@ def test_it_opens_in_the_browser(user: Any, echostats: Echostats, monkeypatch: p
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
     path = written(echostats("report", "--user", user.partition_key, "--no-pictures", "--open"))
     assert opened == [path.as_uri()]
+
+
+def test_with_several_users_the_index_is_written(installation: Installation, user: Any, echostats: Echostats) -> None:
+    other = installation.connect(1)
+    written(echostats("report", "--user", user.partition_key, "--no-pictures"))
+    path = written(echostats("report", "--no-pictures"))
+    assert path == installation.settings.home / "reports" / "index.html"
+    links = [element.get("href") for element in parsed(path.read_text(encoding="utf-8")).iter("a")]
+    assert links == [f"{user.partition_key}.html"]
+    assert f"--user {other.partition_key}" in text_of(path.read_text(encoding="utf-8"))
+    refused(echostats("report", "--year", "2025"))
 
 
 def test_removing_a_user_removes_their_reports(installation: Installation, user: Any, echostats: Echostats) -> None:

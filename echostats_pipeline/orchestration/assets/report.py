@@ -22,9 +22,13 @@ from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
+from echostats_pipeline.report.index import write_index
 from echostats_pipeline.report.make import WrittenReport, keep_report, make_report, report_file
-from echostats_pipeline.report.pictures import picture_source
+from echostats_pipeline.report.pictures import picture_source, pictures_kept
 from echostats_pipeline.state_folder import PRIVATE_FOLDER_MODE, StateFolder
+
+MOST_INDEXED = 50
+"""Most users for whom each run writes the index, which shows them all; `echostats report` always writes it."""
 
 
 class ReportConfig(dg.Config):
@@ -58,6 +62,8 @@ def listening_report(
     Beside it are summary.json, badge.svg and feed.xml for dashboards, READMEs and feed readers.
     """
     written = jobs.for_each_user(context, partial(_write, store, clock, config))
+    if written and store.settings.one_machine and len(store.get().users.all()) <= MOST_INDEXED:
+        write_index(store.get(), StateFolder(store.settings.home), clock.now(), pictures_kept)
     return dg.MaterializeResult(metadata=report_links(written))
 
 

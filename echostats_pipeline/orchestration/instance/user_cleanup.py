@@ -19,6 +19,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.instance.sensor_roster import Roster
 from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.report.beside import BESIDE
+from echostats_pipeline.report.index import INDEX
 from echostats_pipeline.report.make import reports_of
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.state_folder import StateFolder
@@ -58,7 +59,7 @@ def remove_outside(instance: dg.DagsterInstance, settings: Settings, user: User)
     changed = roster.write([key for key in roster.read() if key != user.partition_key])
     folder = settings.imports_dir / user.partition_key
     try:
-        for path in user_files(settings, user):
+        for path in (*user_files(settings, user), StateFolder(settings.home).reports_dir / INDEX):
             path.unlink(missing_ok=True)
         if folder.is_symlink():
             folder.unlink()
@@ -92,6 +93,7 @@ def remove_files_of_removed(settings: Settings, store: Store) -> list[str]:
     for user_id, at in times.items():
         for key in keys_of_removed(sorted(found - present), [user_id]):
             gone.append(key)
+            (reports / INDEX).unlink(missing_ok=True)  # it shows the user; the next report writes it again
             for path in _entries(reports):
                 if _KEY_OF_REPORT.sub("", path.name) == key:
                     path.unlink(missing_ok=True)
