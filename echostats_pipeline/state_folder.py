@@ -82,6 +82,11 @@ class StateFolder:
         return self.path / "simulator.json"
 
     @property
+    def public_links_file(self) -> Path:
+        """File with the tokens below which `echostats up --public-port` serves files of users."""
+        return self.path / "public.json"
+
+    @property
     def roster_file(self) -> Path:
         """File with the existing users, for code that may not read MongoDB."""
         return self.path / "users.json"

@@ -24,6 +24,8 @@ from echostats_pipeline.monitoring.incidents import configured_secrets
 from echostats_pipeline.monitoring.notifier import Notifier
 from echostats_pipeline.orchestration.instance.metrics import measured
 from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, Roster, first_day_of
+from echostats_pipeline.report.formatting import plural
+from echostats_pipeline.report.public import read_links
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
@@ -41,6 +43,14 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - asked for
     help="Listen on all addresses, as a container must. The UI has no login: publish its ports to 127.0.0.1 only.",
 )
 def up(port: int, metrics_port: int | None, everywhere: bool) -> None:
+    "--public-port",
+    type=click.IntRange(1, 65_535),
+    help="Port that serves reports and the files beside them, read-only, to whoever knows a user's link.",
+)
+@click.option(
+    "--public-host", default=HOST, show_default=True, help="Address of the public port; 0.0.0.0 is every network."
+)
+def up(port: int, metrics_port: int | None, public_port: int | None, public_host: str) -> None:
     """Run everything in the foreground: database, Dagster UI, sensors and schedules. Ctrl-C stops everything."""
     settings = load_settings()
     Notifier(settings.alerts)  # Report an invalid address now, not when a notice is due.
@@ -50,12 +60,19 @@ def up(port: int, metrics_port: int | None, everywhere: bool) -> None:
             click.echo("Stopped the Dagster of an `echostats up` that was killed.")
         if metrics_port is not None:
             _refuse_taken(metrics_port, "--metrics-port")
+        if public_port is not None:
+            _refuse_taken(public_port, "--public-port", public_host)
         _refuse_taken(port, "--port")
         _run(settings, port, metrics_port, EVERYWHERE if everywhere else HOST)
     click.echo("Stopped.")
 
 
 def _run(settings: Settings, port: int, metrics_port: int | None, address: str) -> None:
+        _run(settings, port, metrics_port, (public_port, public_host))
+    click.echo("Stopped.")
+
+
+def _run(settings: Settings, port: int, metrics_port: int | None, public: tuple[int | None, str]) -> None:
     """Run everything until it is interrupted."""
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()
     with _interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
@@ -65,6 +82,8 @@ def _run(settings: Settings, port: int, metrics_port: int | None, address: str) 
         with _metrics(settings, store, metrics_port, address) as metrics_url:
             welcome = _welcome(settings, port, metrics_url, [user.partition_key for user in users])
             keep_dagster_running(settings, port, click.echo, welcome, address)
+        with _metrics(settings, store, metrics_port) as metrics_url, _public(settings, *public) as public_url:
+            welcome = _welcome(settings, port, metrics_url, public_url, [user.partition_key for user in users])
             with telling(Happenings(store, utc_now(), configured_secrets(settings)), click.echo, utc_now):
                 keep_dagster_running(settings, port, click.echo, welcome)
 
@@ -84,7 +103,20 @@ def _metrics(settings: Settings, store: Store, port: int | None, address: str) -
         yield url
 
 
-def _welcome(settings: Settings, port: int, metrics_url: str, user_keys: list[str]) -> str:
+@contextmanager
+def _public(settings: Settings, port: int | None, host: str) -> Iterator[str]:
+    """Serve reports and the files beside them at a separate port, if a port is given."""
+    if port is None:
+        yield "not served; for dashboards and readers: echostats up --public-port 8080"
+        return
+    from echostats_pipeline.cli.public_server import serving_files  # noqa: PLC0415 - it loads a web server
+
+    folder = StateFolder(settings.home)
+    with serving_files(folder, port, host) as url:
+        yield f"{url}, {plural(len(read_links(folder)), 'user')}; for a link: echostats users publish USER on"
+
+
+def _welcome(settings: Settings, port: int, metrics_url: str, public_url: str, user_keys: list[str]) -> str:
     database = "MONGO_URI" if settings.mongo_uri else "embedded"
     users = ", ".join(user_keys) if len(user_keys) <= MOST_NAMED else f"{len(user_keys):,}, see: echostats users"
     spotify = "simulated; set SPOTIFY_CLIENT_ID for the real one" if settings.simulated else "real"
@@ -93,17 +125,19 @@ def _welcome(settings: Settings, port: int, metrics_url: str, user_keys: list[st
         f"Database:    {settings.mongo_db} ({database}), see: echostats mongo uri\n"
         f"Spotify:     {spotify}\n"
         f"Metrics:     {metrics_url}\n"
+        f"Public:      {public_url}\n"
         f"Users:       {users or 'none yet, see: echostats demo, echostats connect'}\n"
         "Ctrl-C stops everything that was started here."
     )
 
 
-def _refuse_taken(port: int, option: str) -> None:
+def _refuse_taken(port: int, option: str, host: str = HOST) -> None:
     try:
-        socket.create_server((HOST, port)).close()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
     except OSError as error:
         raise EchostatsError(
-            f"Port {port} of {HOST} cannot be used: {os.strerror(error.errno or 0)}. "
+            f"Port {port} of {host} cannot be used: {os.strerror(error.errno or 0)}. "
             f"End the program that listens there, or choose another port: echostats up {option} {_free_after(port)}"
         ) from error
 

@@ -18,9 +18,11 @@ from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring.api_usage import calls_made
 from echostats_pipeline.report.formatting import plural
+from echostats_pipeline.report.public import close_link, open_link
 from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.stages.library_progress import libraries
+from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.store import Store
 
 PIPED_WIDTH = 200
@@ -121,6 +123,28 @@ def sharing(name: str, answer: str) -> None:
             f"The plays of {user.partition_key} serve nobody else. Lists of others were deleted; every night "
             "makes them again."
         )
+
+
+@users.command()
+@user_argument
+@click.argument("answer", type=click.Choice(["on", "off", "renew"]))
+def publish(name: str, answer: str) -> None:
+    """Give a user's files a link, take it back, or replace it: `echostats up --public-port` serves them below it.
+
+    Served are the reports, recaps, summary.json, badge.svg and feed.xml. By default nobody has a link.
+    """
+    settings = load_settings()
+    folder = StateFolder(settings.home).ensure()
+    with open_database(settings) as store:
+        key = store.users.find(name).partition_key
+    if answer == "off":
+        had = close_link(folder, key)
+        click.echo(f"The files of {key} {'have no link any more' if had else 'had no link'}.")
+        return
+    token = open_link(folder, key, new=answer == "renew")
+    click.echo(f"The files of {key} are below this path while `echostats up --public-port 8080` runs:", err=True)
+    click.echo(f"/{token}/")
+    click.echo(f"For example: http://127.0.0.1:8080/{token}/summary.json. Whoever knows it can read them.", err=True)
 
 
 def users_table(store: Store, known: Iterable[User], now: datetime) -> Table:

@@ -21,6 +21,7 @@ from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.report.beside import BESIDE
 from echostats_pipeline.report.index import INDEX
 from echostats_pipeline.report.make import reports_of
+from echostats_pipeline.report.public import close_link
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.removals import keys_of_removed
@@ -61,6 +62,7 @@ def remove_outside(instance: dg.DagsterInstance, settings: Settings, user: User)
     try:
         for path in (*user_files(settings, user), StateFolder(settings.home).reports_dir / INDEX):
             path.unlink(missing_ok=True)
+        close_link(StateFolder(settings.home), user.partition_key)
         if folder.is_symlink():
             folder.unlink()
         elif folder.is_dir():
@@ -97,6 +99,7 @@ def remove_files_of_removed(settings: Settings, store: Store) -> list[str]:
             for path in _entries(reports):
                 if _KEY_OF_REPORT.sub("", path.name) == key:
                     path.unlink(missing_ok=True)
+            close_link(home, key)
             shutil.rmtree(work / key, ignore_errors=True)
             _remove_older(imports / key, at)
     return sorted(gone)
