@@ -127,6 +127,20 @@ def sharing(name: str, answer: str) -> None:
 
 @users.command()
 @user_argument
+@click.argument("answer", type=click.Choice(["on", "off"]))
+def comparing(name: str, answer: str) -> None:
+    """Decide whether a user is compared, in reports, with other users who also agree. By default nobody is."""
+    with open_database(load_settings()) as store:
+        user = store.users.find(name)
+        store.users.set_comparing(user.user_id, compares=answer == "on")
+    if answer == "on":
+        click.echo(f"The next reports compare {user.partition_key} with every other user who agrees.")
+    else:
+        click.echo(f"The next reports compare {user.partition_key} with nobody. Reports are made again every night.")
+
+
+@users.command()
+@user_argument
 @click.argument("answer", type=click.Choice(["on", "off", "renew"]))
 def publish(name: str, answer: str) -> None:
     """Give a user's files a link, take it back, or replace it: `echostats up --public-port` serves them below it.

@@ -67,6 +67,8 @@ class User(Document):
     """When this pipeline took over the user, whom the API of EchoStats had added."""
     shares_plays: bool | None = None
     """Whether the plays may serve recommendations for others; null for the default: simulated users share theirs."""
+    compares: bool = False
+    """Whether the user agrees to be compared, in reports, with other users who agree."""
     saved_tracks_version: str = ""
     """A version that shows whether the saved tracks have changed since they were read."""
 

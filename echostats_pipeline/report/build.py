@@ -41,7 +41,7 @@ from echostats_pipeline.report.formatting import (
 from echostats_pipeline.report.gaps import gap_notice
 from echostats_pipeline.report.rankings import LITTLE, build_rankings, coverage
 from echostats_pipeline.report.suggestions import hits_in_words, song_list
-from echostats_pipeline.report.tastes import build_liked, build_ranks
+from echostats_pipeline.report.tastes import build_comparisons, build_liked, build_ranks
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date
 from echostats_pipeline.transforms.rule_texts import left_out_text
@@ -110,6 +110,7 @@ def build_report(material: ReportInput) -> Report:
         ranked_years=ranked_years,
         ranks=ranks,
         liked=build_liked(material),
+        comparisons=build_comparisons(material),
         import_hint=_import_hint(material, known, shown),
         gaps=gap_notice(open_gaps, zone, user.partition_key),
         unknown=_unknown(material, known, shown, today, outdated=outdated),

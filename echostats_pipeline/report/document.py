@@ -44,6 +44,8 @@ class ReportInput:
         years: The artists played most, by year: their order in each.
         liked: What is known of liked songs; None if they were never completely read.
         has_imports: Whether an export of the streaming history was imported.
+        others: Other users who agree to be compared, by name: the artists they have played most. Empty unless the user
+            agrees, too.
     """
 
     user: User
@@ -64,6 +66,7 @@ class ReportInput:
     years: Mapping[int, Sequence[TopItem]] = field(default_factory=dict)
     liked: "LikedSongs | None" = None
     has_imports: bool = True
+    others: Mapping[str, Sequence[TopItem]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,25 @@ class RankingEntry:
     spotify_id: str
     image_url: str
     more: str = ""
+
+
+@dataclass(frozen=True)
+class SharedArtist:
+    """An artist whom two users play, with the rank in the list of each."""
+
+    name: str
+    spotify_id: str
+    rank: int
+    other_rank: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The user beside another one: a sentence, and the artists in common that are first in both lists."""
+
+    name: str
+    told: str
+    shared: Sequence[SharedArtist]
 
 
 @dataclass(frozen=True)
@@ -264,6 +286,7 @@ class Report:
     ranked_years: Sequence[int]
     ranks: Sequence[ArtistRanks]
     liked: LikedNotice | None
+    comparisons: Sequence[Comparison]
     import_hint: str
     gaps: GapNotice | None
     unknown: Sequence[str]

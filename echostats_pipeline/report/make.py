@@ -162,6 +162,7 @@ def read_material(reads: ReportStore, user: User, now: datetime, year: int | Non
         years=reads.artists_by_year(user) if year is None else {},
         liked=reads.liked(user.user_id) if year is None else None,
         has_imports=reads.has_imports(user.user_id),
+        others=reads.others(user) if year is None else {},
         genre_sources=reads.genre_sources({item.name for item in _genres(statistics)}),
     )
 

@@ -29,6 +29,8 @@ from echostats_pipeline.transforms.rule_checks import is_same_artist
 from echostats_pipeline.transforms.statistics.exclusions import counted_as_one
 from echostats_pipeline.transforms.statistics.frames import TRACK_IDS_SCHEMA, TRACK_NAMES
 
+MOST_OTHERS = 10
+"""Most users with whom a user is compared."""
 Statistics = TypeVar("Statistics", bound=PeriodStatistics)
 
 
@@ -69,6 +71,22 @@ class ReportStore:
         current = self.this_year(user.user_id)
         if current is not None and current.period_start is not None:
             found[local_date(current.period_start, ZoneInfo(user.timezone)).year] = current.top_artists
+        return found
+
+    def others(self, user: User) -> dict[str, list[TopItem]]:
+        """Return the artists played most, of all time, of the users with whom the user may be compared, by their names.
+
+        Both have to agree.
+        """
+        if not user.compares:
+            return {}
+        agreed = self._db["users"].find({"compares": True, "partition_key": {"$ne": user.partition_key}}).sort("_id")
+        found: dict[str, list[TopItem]] = {}
+        for other in map(User.stored, agreed.limit(MOST_OTHERS)):
+            statistics = self.all_time(other.user_id)
+            if statistics is not None and other.simulated == user.simulated:
+                name = other.display_name or other.partition_key
+                found[other.partition_key if name in found else name] = statistics.top_artists
         return found
 
     def has_imports(self, user_id: str) -> bool:

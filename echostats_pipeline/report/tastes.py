@@ -1,15 +1,17 @@
-"""Builds what a report says about artists over the years, and about liked songs."""
+"""Builds what a report says about artists over the years, about liked songs, and about other users who agree."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from echostats_pipeline.model.statistics import TopItem
 from echostats_pipeline.report.document import (
     LISTED,
     RANKED,
     ArtistRanks,
+    Comparison,
     LikedNotice,
     RankingEntry,
     ReportInput,
+    SharedArtist,
     song_key,
 )
 from echostats_pipeline.report.formatting import plural
@@ -55,6 +57,31 @@ def build_liked(material: ReportInput) -> LikedNotice | None:
         liked.unplayed[:RANKED],
         max(len(liked.unplayed) - RANKED, 0),
     )
+
+
+def build_comparisons(material: ReportInput) -> list[Comparison]:
+    """Return the user beside each other user who agrees; empty for a year.
+
+    Args:
+        material: The stored data.
+    """
+    mine = material.statistics.top_artists
+    if material.year is not None or not mine:
+        return []
+    return [_compared(mine, name, theirs) for name, theirs in sorted(material.others.items()) if theirs]
+
+
+def _compared(mine: Sequence[TopItem], name: str, theirs: Sequence[TopItem]) -> Comparison:
+    ranks = {_identity(artist): artist.rank for artist in theirs}
+    shared = [
+        SharedArtist(artist.name or "Unnamed", artist.spotify_id, artist.rank, ranks[_identity(artist)])
+        for artist in mine
+        if _identity(artist) in ranks
+    ]
+    shared.sort(key=lambda artist: (artist.rank + artist.other_rank, artist.rank))
+    told = f"Of your {plural(len(mine), 'artist')} played most, {len(shared):,} {'is' if len(shared) == 1 else 'are'} "
+    told += f"among the {len(theirs):,} of {name}. Number one of {name} is {theirs[0].name or 'Unnamed'}."
+    return Comparison(name, told, shared[:RANKED])
 
 
 def not_liked(material: ReportInput, tops: list[TopItem]) -> list[RankingEntry]:

@@ -190,6 +190,10 @@ class UserStore:
         """Record whether a user's plays may serve recommendations for others."""
         self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"shares_plays": shares}})
 
+    def set_comparing(self, user_id: str, *, compares: bool) -> None:
+        """Record whether a user agrees to be compared with other users who agree."""
+        self._users.update_one({"_id": ObjectId(user_id)}, {"$set": {"compares": compares}})
+
     def history_span(self, user_id: str) -> tuple[datetime, datetime] | None:
         """The ends of the user's first and last stored play; None without plays."""
         ends = [

@@ -191,6 +191,13 @@ def test_with_several_users_the_index_is_written(installation: Installation, use
     assert links == [f"{user.partition_key}.html"]
     assert f"--user {other.partition_key}" in text_of(path.read_text(encoding="utf-8"))
     refused(echostats("report", "--year", "2025"))
+    snapshot = installation.store.db["analytics_snapshots"].find_one({"period": "all_time"}, {"_id": 0}) or {}
+    installation.store.db["analytics_snapshots"].insert_one({**snapshot, "user_id": other.user_id})
+    for agreeing, answers in (((), ("on", "off")), ((user,), ("on", "off")), ((user, other), ("on", "on"))):
+        for each, answer in zip((user, other), answers, strict=True):
+            echostats("users", "comparing", each.partition_key, answer if each in agreeing else "off")
+        html = written(echostats("report", "--user", user.partition_key, "--no-pictures")).read_text(encoding="utf-8")
+        assert ("You and others" in html) is (len(agreeing) == 2)
 
 
 def test_removing_a_user_removes_their_reports(installation: Installation, user: Any, echostats: Echostats) -> None:

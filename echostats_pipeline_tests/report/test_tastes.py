@@ -10,7 +10,7 @@ from echostats_pipeline.report import page
 from echostats_pipeline.report.build import build_report
 from echostats_pipeline.report.document import LikedSong, LikedSongs, ReportInput, song_key
 from echostats_pipeline.report.page import level_names, rank_level, render, week_levels
-from echostats_pipeline.report.tastes import build_liked, build_ranks
+from echostats_pipeline.report.tastes import build_comparisons, build_liked, build_ranks
 from echostats_pipeline_tests.report import samples
 from echostats_pipeline_tests.report.page_assertions import assert_loads_nothing, parsed, text_of
 
@@ -71,6 +71,21 @@ def test_liked_songs_are_found_under_any_id() -> None:
     assert (len(many.unplayed), many.more_unplayed) == (10, 15)
     assert build_liked(replace(given, liked=None)) is None
     assert build_liked(replace(given, liked=liked())) is None
+
+
+def test_two_users_are_compared_by_the_artists_in_common() -> None:
+    theirs = samples.top(("Nobody else", "Else"), ids=False) + samples.top(FIFTY)[:3]
+    theirs = [artist.model_copy(update={"rank": rank}) for rank, artist in enumerate(theirs, start=1)]
+    given = replace(with_tops(top_artists=samples.top(FIFTY)[1:12]), others={"<Ben>": theirs, "Zoe": []})
+    (found,) = build_comparisons(given)
+    assert found.told == (
+        "Of your 11 artists played most, 2 are among the 5 of <Ben>. Number one of <Ben> is Nobody else."
+    )
+    assert [(each.name, each.rank, each.other_rank) for each in found.shared] == [("Name 1", 2, 4), ("Name 2", 3, 5)]
+    html = render(build_report(given), {}).html
+    assert_loads_nothing(html)
+    assert "You and others" in text_of(html)
+    assert build_comparisons(replace(given, year=2025)) == []
 
 
 def test_whoever_imported_nothing_reads_what_an_import_adds() -> None:
