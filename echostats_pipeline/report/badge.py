@@ -6,7 +6,7 @@ from echostats_pipeline.model.statistics import AnalyticsSnapshot
 from echostats_pipeline.report.formatting import duration, plural
 
 LABEL = "last 7 days"
-HEIGHT_PX, PADDING_PX, LETTER_PX = 20, 6, 6.6
+HEIGHT_PX, PADDING_PX, LETTER_PX = 20, 6, 6.1
 """Height of the badge; space beside each text; mean width of a letter of 11 px. Each text is drawn to its width."""
 GREY, GREEN = "#4a4a4a", "#157a50"
 
