@@ -62,18 +62,20 @@ class Happenings:
         """Remember when the first look begins."""
         self._begun = self.since
 
-    def new(self, now: datetime) -> list[Happening]:
-        """Return what has happened since the last look, in order."""
+    def new(self, now: datetime) -> list[str]:
+        """Return the lines about what has happened since the last look, in order."""
         begin = self.since - OVERLAP
         found = [each for job in self.store.jobs.ended_since(begin) if (each := of_job(job, self.secrets))]
         self._failed_runs |= {each.run_id for each in found if each.is_failure}
         incidents = self.store.incidents.opened_since(begin)
         # The failure of a user's job is told already.
         found += [of_incident(each, self.secrets) for each in incidents if each.run_id not in self._failed_runs]
+        keys = {user.user_id: user.partition_key for user in self.store.users.all()} if found else {}
+        # Everything is read: nothing that is counted as told from here on can be lost by an error.
         fresh = [each for each in sorted(found, key=lambda each: each.at) if self._is_new(each)]
         self._told = {key: at for key, at in self._told.items() if at >= begin}
         self.since = max(now, self.since)
-        return fresh
+        return [line_of(each, keys) for each in fresh]
 
     def _is_new(self, each: Happening) -> bool:
         key = f"{each.run_id} {each.user_id} {each.text}"
@@ -146,8 +148,5 @@ def telling(happenings: Happenings, say: Callable[[str], None], clock: Callable[
 
 def tell_once(happenings: Happenings, say: Callable[[str], None], now: datetime) -> None:
     """Print a line for everything that has happened since the last look."""
-    found = happenings.new(now)
-    if found:
-        keys = {user.user_id: user.partition_key for user in happenings.store.users.all()}
-        for each in found:
-            say(line_of(each, keys))
+    for line in happenings.new(now):
+        say(line)
