@@ -42,7 +42,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - asked for
     is_flag=True,
     help="Listen on all addresses, as a container must. The UI has no login: publish its ports to 127.0.0.1 only.",
 )
-def up(port: int, metrics_port: int | None, everywhere: bool) -> None:
+@click.option(
     "--public-port",
     type=click.IntRange(1, 65_535),
     help="Port that serves reports and the files beside them, read-only, to whoever knows a user's link.",
@@ -50,7 +50,7 @@ def up(port: int, metrics_port: int | None, everywhere: bool) -> None:
 @click.option(
     "--public-host", default=HOST, show_default=True, help="Address of the public port; 0.0.0.0 is every network."
 )
-def up(port: int, metrics_port: int | None, public_port: int | None, public_host: str) -> None:
+def up(port: int, metrics_port: int | None, everywhere: bool, public_port: int | None, public_host: str) -> None:
     """Run everything in the foreground: database, Dagster UI, sensors and schedules. Ctrl-C stops everything."""
     settings = load_settings()
     Notifier(settings.alerts)  # Report an invalid address now, not when a notice is due.
@@ -63,29 +63,22 @@ def up(port: int, metrics_port: int | None, public_port: int | None, public_host
         if public_port is not None:
             _refuse_taken(public_port, "--public-port", public_host)
         _refuse_taken(port, "--port")
-        _run(settings, port, metrics_port, EVERYWHERE if everywhere else HOST)
+        _run(settings, port, metrics_port, (public_port, public_host), EVERYWHERE if everywhere else HOST)
     click.echo("Stopped.")
 
 
-def _run(settings: Settings, port: int, metrics_port: int | None, address: str) -> None:
-        _run(settings, port, metrics_port, (public_port, public_host))
-    click.echo("Stopped.")
-
-
-def _run(settings: Settings, port: int, metrics_port: int | None, public: tuple[int | None, str]) -> None:
+def _run(settings: Settings, port: int, metrics_port: int | None, public: tuple[int | None, str], address: str) -> None:
     """Run everything until it is interrupted."""
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()
     with _interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
         users = store.users.all(simulated=settings.simulated)
         Roster(settings.home).write([user.partition_key for user in users])
         Beginning(settings.home).move(first_day_of(store, users, utc_now()))
-        with _metrics(settings, store, metrics_port, address) as metrics_url:
-            welcome = _welcome(settings, port, metrics_url, [user.partition_key for user in users])
-            keep_dagster_running(settings, port, click.echo, welcome, address)
-        with _metrics(settings, store, metrics_port) as metrics_url, _public(settings, *public) as public_url:
+        metrics = _metrics(settings, store, metrics_port, address)
+        with metrics as metrics_url, _public(settings, *public) as public_url:
             welcome = _welcome(settings, port, metrics_url, public_url, [user.partition_key for user in users])
             with telling(Happenings(store, utc_now(), configured_secrets(settings)), click.echo, utc_now):
-                keep_dagster_running(settings, port, click.echo, welcome)
+                keep_dagster_running(settings, port, click.echo, welcome, address)
 
 
 @contextmanager
