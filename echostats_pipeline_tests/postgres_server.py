@@ -164,8 +164,19 @@ def running_postgres(bin_folder: Path | None = None, *, durable: bool = False) -
             found = readable(found, folder)
             for each in (data, password):
                 os.chown(each, NOBODY, NOBODY)
-        setup = ["-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password, "-E", "UTF8"]
-        command = [found / "initdb", *setup, "--no-sync", "--locale=C"]
+        setup: list[str | Path] = [
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            "--pwfile",
+            password,
+            "-E",
+            "UTF8",
+        ]
+        command: list[str | Path] = [found / "initdb", *setup, "--no-sync", "--locale=C"]
         subprocess.run(command, check=True, capture_output=True, cwd=folder, **user)
         port = free_port()
         options = {
