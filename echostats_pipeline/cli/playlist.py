@@ -184,8 +184,10 @@ def _rules(name: str) -> "RulePlaylist":
     path = Path(name)
     try:
         return RulePlaylist.parsed(path.stem, path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise EchostatsError(f"The rules {name} cannot be read: {error}.") from error
+    except OSError as error:
+        raise EchostatsError(f"The rules {name} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise EchostatsError(f"The rules {name} cannot be read: they are no UTF-8.") from error
 
 
 def _as_json(made: GeneratedPlaylist) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """``echostats recommend``: shows a user's recommendations."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import click
 from rich.console import Console
@@ -87,10 +87,14 @@ def _known_lists(store: Store, settings: Settings, user: User) -> dict[Task, Rec
 
 
 def without(made: RecommendationList, disliked: Collection[str]) -> RecommendationList:
-    """A list without some tracks; the others move up."""
-    kept = [track for track in made.tracks if track.spotify_id not in disliked]
-    moved = [track.model_copy(update={"rank": rank}) for rank, track in enumerate(kept, start=1)]
-    return made.model_copy(update={"tracks": moved})
+    """A list without some tracks, and the further lists that come with it; the others move up."""
+
+    def left(tracks: Sequence[RecommendedTrack]) -> list[RecommendedTrack]:
+        kept = [track for track in tracks if track.spotify_id not in disliked]
+        return [track.model_copy(update={"rank": rank}) for rank, track in enumerate(kept, start=1)]
+
+    further = [each.model_copy(update={"tracks": left(each.tracks)}) for each in made.further]
+    return made.model_copy(update={"tracks": left(made.tracks), "further": further})
 
 
 def _as_json(made: RecommendationList) -> dict[str, object]:

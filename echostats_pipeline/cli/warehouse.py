@@ -97,6 +97,10 @@ def query(sql: str, name: str | None, form: str | None) -> None:
     """Execute one statement that only reads, and print its rows. `-` reads the statement from the standard input."""
     settings, console = load_settings(), Console()
     statement = sys.stdin.read() if sql == "-" else sql
+    if not statement.strip():
+        raise click.UsageError(
+            'There is no statement. Give one: echostats warehouse query "SELECT count(*) FROM plays"'
+        )
     with _opened(settings, name) as (store, connection):
         user = store.users.find(name) if store is not None and name is not None else None
         columns, rows = querying.read(connection, statement, user)

@@ -108,7 +108,7 @@ _FIXED = {
 }
 _NAMED = {
     **{f"arc {arc}": words for arc, words in ARCS_IN_WORDS.items()},
-    "minutes": "at most {1:g} minutes",
+    "minutes": "{1:g} minutes",
     "songs": "{1:g} songs",
     "per_artist": "at most {1:g} songs of an artist",
     "genre": "tag {0}",

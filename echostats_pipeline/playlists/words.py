@@ -227,7 +227,9 @@ class _Reader:
             self._at += 1
             self._excepts()
             return True
-        for length in range(min(LONGEST_CONNECTIVE, len(self._words) - self._at), 0, -1):
+        measured = measures.measure(self._words[self._at :], self._this_year)
+        least = 0 if measured is None else measured[0]
+        for length in range(min(LONGEST_CONNECTIVE, len(self._words) - self._at), least, -1):
             some = tuple(self._words[self._at : self._at + length])
             if some in grammar.IDIOMS and not self._has_phrase(length):
                 self._at += length

@@ -7,7 +7,7 @@ import pytest
 
 from echostats_pipeline.cli.recommend import without
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.model.recommendations import ModelActivation, RecommendationList, RecommendedTrack
+from echostats_pipeline.model.recommendations import FurtherList, ModelActivation, RecommendationList, RecommendedTrack
 from echostats_pipeline.model.users import User
 from echostats_pipeline.recommender.building import Recommender, build_neighbours
 from echostats_pipeline.recommender.models import evaluate_models
@@ -68,7 +68,12 @@ def test_a_list_of_the_night_leaves_out_what_was_disliked_since() -> None:
         tracks=tracks,
         expires_at=utc_now(),
     )
-    assert [(track.rank, track.spotify_id) for track in without(made, {"b"}).tracks] == [(1, "a"), (2, "c")]
+    made.further = [
+        FurtherList(strategy="collaborative", model="basket_knn", is_active=False, confidence=0.5, tracks=tracks)
+    ]
+    left = without(made, {"b"})
+    for kept in (left.tracks, left.further[0].tracks):
+        assert [(track.rank, track.spotify_id) for track in kept] == [(1, "a"), (2, "c")]
 
 
 def test_while_they_are_off_the_commands_say_how_to_switch_them_on(

@@ -472,6 +472,9 @@ songs I liked in 2020 => note; saved
 liked songs from 2020 => saved; years 2020-2020
 songs I haven't heard in years from the 80s => heard forgotten; years 1980-1989
 3/4 of an hour => minutes 45
+no more than an hour of jazz => minutes 60; tag jazz
+at least 45 minutes => minutes 45
+not more than 100 bpm => t 60-100
 play me some songs =>
 =>
 """
