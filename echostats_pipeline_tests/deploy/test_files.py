@@ -70,7 +70,7 @@ def called(program: str) -> click.Command:
     return made[program]()
 
 
-@pytest.mark.parametrize("command", {tuple(command) for command in commands()}, ids=" ".join)
+@pytest.mark.parametrize("command", sorted({tuple(command) for command in commands()}), ids=" ".join)
 def test_each_command_exists_and_has_the_options_that_it_is_given(command: Sequence[str]) -> None:
     if list(command[:3]) == WEBSERVER:
         given = inspect.signature(dagster_webserver.main).bind(*command[3:])
