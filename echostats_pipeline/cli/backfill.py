@@ -189,7 +189,7 @@ def outcome_table(store: Store, asked: Iterable[BackfillRequest], ran: Iterable[
         key = each.user.partition_key
         runs = [run for run in ran if key in run.users]
         jobs = [job for run in runs for job in store.jobs.of_run(run.run_id) if job.user_id == each.user.user_id]
-        counts = next((step.counts for job in jobs for step in job.steps if step.counts), {})
+        counts = next((step.counts for job in jobs for step in job.steps if COUNTS[0] in step.counts), {})
         said = (f"{counts[name]:,}" if counts else "" for name in COUNTS)
         outcome = "failed" if any(run.problem for run in runs) else "completed"
         ids = "\n".join(run.run_id for run in runs)

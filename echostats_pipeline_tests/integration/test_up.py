@@ -171,7 +171,7 @@ def test_up_serves_syncs_backfills_takes_new_users_pauses_one_and_stops(
     with started(settings.home, *command, SYNC_INTERVAL_MINUTES="1") as process:
         eventually("webserver", ui.answers, process)
         repository = eventually("code location", ui.repository, process)
-        assert len(repository["assetNodes"]) == 24
+        assert len(repository["assetNodes"]) == 25
         assert {job["name"] for job in repository["jobs"]} >= {job.name for job in JOBS}
         expected = {sensor.name for sensor in (*SENSORS, *ALERT_SENSORS)} | {sensor_of(ann)}
         assert ui.sensors() == dict.fromkeys(expected, "RUNNING")
