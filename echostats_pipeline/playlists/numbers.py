@@ -2,6 +2,8 @@
 
 import re
 
+_ANY = re.compile(r"[\d½¼¾]|ty|dozen|quarter", re.IGNORECASE)
+"""What every text with something to write otherwise has: most names have none of it."""
 _UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _DECIMALS = {"½": "5", "¼": "25", "¾": "75", "1/2": "5", "1/4": "25", "3/4": "75"}
@@ -21,6 +23,8 @@ _GLUED = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)mins?\b", re.IGNORECASE)
 
 def plain_numbers(text: str) -> str:
     """A text with its numbers as digits and decimal points; everything else stays."""
+    if not _ANY.search(text):
+        return text
     text = _IN_WORDS.sub(lambda found: str(_tens(found[1]) + _UNITS.index(found[2].casefold()) + 1), text)
     text = _TENS_ALONE.sub(lambda found: str(_tens(found[1])), text)
     text = _DOZENS.sub(lambda found: str(_dozens((found[1] or "a").casefold())), text)

@@ -15,6 +15,7 @@ from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.garbage_collection import paused_collection
 
+SEPARATOR = "\x1f"
 IDS_AT_ONCE = 20_000
 KEPT = timedelta(days=400)
 """How long generated playlists are kept: longer than their feedback counts."""
@@ -135,7 +136,17 @@ class PlaylistStore:
                 rows += map(_track, found)
             columns = zip(*rows, strict=True) if rows else ((),) * len(names)
             series = zip(names, columns, strict=True)
-            return pl.DataFrame([pl.Series(name, list(values), dtype=schema[name]) for name, values in series])
+            return pl.DataFrame([_column(name, values, schema[name]) for name, values in series])
+
+
+def _column(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
+    """A column; lists of texts by one split of joined texts, because each list of its own would become a series."""
+    if dtype != pl.List(pl.String):
+        return pl.Series(name, list(values), dtype=dtype)
+    texts = [SEPARATOR.join(text for text in each if isinstance(text, str)) for each in values]
+    joined = pl.Series(name, texts, dtype=pl.String)
+    split = pl.when(joined == "").then(pl.lit([], pl.List(pl.String))).otherwise(joined.str.split(SEPARATOR))
+    return pl.select(split.alias(name)).to_series()
 
 
 def _track(track: Document) -> tuple[Any, ...]:
