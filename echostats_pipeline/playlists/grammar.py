@@ -42,7 +42,6 @@ NEGATIONS = _by_words(
 EXCEPTIONS = words("except but excluding besides")
 """After a denied wish, they ask for something after all: ``no rock except indie rock``."""
 JOINS_NEGATION = words("or nor")
-JOINS = words("and or plus")
 ONLY = ("only", "just", "nothing but", "exclusively", "solely")
 LIKE = ("similar to", "sounds like", "sounding like", "in the style of", "in the vein of", "reminiscent of", "like")
 BY = ("songs by", "tracks by", "music by", "only by", "by", "from", "of")
@@ -83,8 +82,6 @@ TURNS = words(
 )
 """Words that lead from one mood to the next, if nothing but `BESIDE_TURNS` stands between the two."""
 BESIDE_TURNS = TURNS | _START | words("and more with up on , slowly gradually it in a the very really quiet loud by")
-BEGINS = _START | words("from")
-"""Words before the first of two moods."""
 STATES = words(
     "energetic happy sad chill party calm fast slow loud quiet soft hard heavy dark bright mellow intense upbeat "
     "relaxed peaceful wild angry dreamy gentle faster slower louder quieter brighter darker calmer hype hyped pumped "
@@ -108,7 +105,7 @@ BELOW = by_first_word(
 )
 ABOUT = by_first_word(_by_words("about|around|at|roughly|approximately|circa|exactly|of|to|is|between|ca"))
 ABOVE_AFTER = by_first_word(
-    _by_words("or more|or faster|or higher|or above|or over|and up|and above|and faster|and more|plus|up|min|minimum|+")
+    _by_words("or more|or faster|or higher|or above|or over|and up|and above|and faster|and more|plus|up|min|minimum")
 )
 BELOW_AFTER = by_first_word(
     _by_words("or less|or slower|or lower|or below|or under|and below|and slower|and less|max|maximum|tops")

@@ -42,7 +42,7 @@ _FEATURES: Mapping[str, str] = {
     "instrumentalness": "instrumentalness",
 }
 _CLOCK = re.compile(r"(\d{1,2})h(\d{1,2})?m?")
-_GLUED = re.compile(r"(\d+(?:\.\d+)?)(min|mins|m|h|hr|hrs)")
+_GLUED = re.compile(r"(\d+(?:\.\d+)?)(m|h|hr|hrs)")
 _GLUED_BPM = re.compile(r"(\d+(?:\.\d+)?)bpm")
 _HOUR = re.compile(r"(\d{1,2})(am|pm)")
 _NO_UNIT: ByFirstWord = {}

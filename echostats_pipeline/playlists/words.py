@@ -15,7 +15,7 @@ from rapidfuzz import fuzz, process
 from echostats_pipeline.model.playlists import NearMiss
 from echostats_pipeline.playlists import grammar, measures
 from echostats_pipeline.playlists.grammar import BY, FILLERS, JOINS_NEGATION, LIKE, ONLY
-from echostats_pipeline.playlists.measured import Measure
+from echostats_pipeline.playlists.measured import Found, Measure
 from echostats_pipeline.playlists.numbers import plain_numbers
 from echostats_pipeline.playlists.vocabulary import (
     KNOWN_WORDS,
@@ -38,6 +38,8 @@ TAKEN, SUGGESTED = 87.0, 72.0
 """Likeness from which an unknown word is taken for a known one, or only shown beside it."""
 LONGEST_ARTIST = 6
 FEWEST_LETTERS = 4
+SPELT_RIGHT = WORDS_OF_PHRASES | grammar.NOT_MISSPELT | WORDS_OF_ERAS
+"""Words that are no misspelling of another."""
 LONGEST_CONNECTIVE = max(map(len, grammar.NEGATIONS | grammar.IDIOMS))
 _SYMBOLS = "\u2600-\u27bf\U0001f300-\U0001faff"
 _TOKEN = re.compile(
@@ -126,18 +128,16 @@ def _spelt(text: str) -> list[str]:
     """The words of a text as they are spelt. Hyphens part words, apostrophes do not."""
     written = unicodedata.normalize("NFKC", plain_numbers(text)).translate(_LETTERS)
     found = _TOKEN.findall(written.translate(_UNSEEN))[:MOST_WORDS]
-    return [part for word in found for part in (_JOINED.split(word) if _JOINED.search(word) else [word])]
+    return [part for word in found for part in _JOINED.split(word)]
 
 
 def _folded(word: str) -> str:
     """A word in lower case, without accents and apostrophes; punctuation is `COMMA` or `STOP`."""
     letters = unicodedata.normalize("NFKD", word.casefold().translate(_LETTERS))
     plain = unicodedata.normalize("NFKC", re.sub("[\u0300-\u036f]", "", letters)).translate(_APOSTROPHES)
-    return (
-        plain
-        if plain[:1].isalnum() or len(word) > 1 or word in "<>" or re.match(f"[{_SYMBOLS}]", word)
-        else (COMMA if word == COMMA else STOP)
-    )
+    if plain[:1].isalnum() or len(word) > 1 or word in "<>" or re.match(f"[{_SYMBOLS}]", word):
+        return plain
+    return COMMA if word == COMMA else STOP
 
 
 def tokens(text: str) -> list[str]:
@@ -159,6 +159,7 @@ class _Reader:
         self._names = names
         self._this_year = this_year
         self._at = 0
+        self._measured: Found = None  # what measure begins at this place
         self._reach = 0  # how many words further a denial reaches
         self._denial_word = ""
         self._was_denied = False
@@ -169,6 +170,7 @@ class _Reader:
         self._read.speaks_of_plays = _OF_PLAYS.search(" ".join(self._words)) is not None
         while self._at < len(self._words):
             word = self._words[self._at]
+            self._measured = measures.measure(self._words[self._at :], self._this_year)
             if self._was_denied and ((word == COMMA and self._goes_on()) or (word == "and" and self._adds_genre())):
                 self._at += 1
                 self._reach = REACH
@@ -227,8 +229,7 @@ class _Reader:
             self._at += 1
             self._excepts()
             return True
-        measured = measures.measure(self._words[self._at :], self._this_year)
-        least = 0 if measured is None else measured[0]
+        least = 0 if self._measured is None else self._measured[0]
         for length in range(min(LONGEST_CONNECTIVE, len(self._words) - self._at), least, -1):
             some = tuple(self._words[self._at : self._at + length])
             if some in grammar.IDIOMS and not self._has_phrase(length):
@@ -263,18 +264,14 @@ class _Reader:
         found = self._artist_at(self._at, guess=False)
         if found is None or found[0] < 2:  # noqa: PLR2004 - several words
             return False
-        measured = measures.measure(self._words[self._at :], self._this_year)
-        if measured is not None and measured[0] > found[0]:
-            return False
-        if self._has_phrase(found[0]):
+        if (self._measured is not None and self._measured[0] > found[0]) or self._has_phrase(found[0]):
             return False
         return self._found(found[0], Wish("", "like", found[1]))
 
     def _measure(self) -> bool:
-        found = measures.measure(self._words[self._at :], self._this_year)
-        if found is None:
+        if self._measured is None:
             return False
-        length, measured = found
+        length, measured = self._measured
         return self._found(length, Wish("", measured.kind, measured.value, measured.ranges, measured.number))
 
     def _compared_artist(self) -> bool:
@@ -387,7 +384,7 @@ class _Reader:
 
     def _fall_back(self, word: str) -> None:
         self._at += 1
-        if word in FILLERS or word in JOINS_NEGATION or word == "+":
+        if word in FILLERS or word in JOINS_NEGATION:
             return
         if self._reach and self._is_genre(self._at):
             self._read.unknown.append(f"{self._spelt[self._at - 1]} {self._spelt[self._at]}")
@@ -416,11 +413,7 @@ class _Reader:
 
     def _nearest(self, word: str) -> tuple[str, float] | None:
         """The known word that is most like an unknown one, and how like."""
-        if (
-            len(word) < FEWEST_LETTERS
-            or not word.isalpha()
-            or word in WORDS_OF_PHRASES | grammar.NOT_MISSPELT | WORDS_OF_ERAS
-        ):
+        if len(word) < FEWEST_LETTERS or not word.isalpha() or word in SPELT_RIGHT:
             return None
         best = process.extractOne(word, self._names.words, scorer=fuzz.ratio, score_cutoff=SUGGESTED)
         return None if best is None else (best[0], best[1])
