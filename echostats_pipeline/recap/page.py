@@ -2,21 +2,17 @@
 
 from collections.abc import Mapping
 
-from echostats_pipeline import __version__
 from echostats_pipeline.recap import words
 from echostats_pipeline.recap.document import Recap
-from echostats_pipeline.report import palette
 from echostats_pipeline.report.document import Figure, Month, RankingEntry
-from echostats_pipeline.report.formatting import calendar_date, duration, hours, initials, percent, plural, span
+from echostats_pipeline.report.formatting import calendar_date, duration, hours, percent, plural, span
 from echostats_pipeline.report.page import (
     Chart,
     Page,
     Picture,
     chart_of_months,
-    data_uri,
-    hue,
+    of_every_page,
     safe,
-    spotify_link,
     template,
 )
 from echostats_pipeline.report.specs import NARROW, WIDE
@@ -39,15 +35,7 @@ def render_recap(recap: Recap, pictures: Mapping[str, Picture]) -> Page:
         figures_of=_figures(recap),
         rankings=[(kind, title, _ranked(recap, kind)) for kind, title in RANKED],
         month_chart=chart and Chart(safe(chart.wide), safe(chart.narrow)),
-        pictures=[safe(data_uri(picture)) for picture in used.values()],
-        picture_numbers={url: number for number, url in enumerate(used)},
-        palette=safe(palette.colour_rules()),
-        light=safe(palette.custom_properties(dark=False)),
-        dark=safe(palette.custom_properties(dark=True)),
-        version=__version__,
-        link=lambda kind, spotify_id: spotify_link(kind, spotify_id) if recap.links else "",
-        initials=initials,
-        hue=hue,
+        **of_every_page(used, links=recap.links),
         calendar_date=calendar_date,
         duration=duration,
         hours=hours,

@@ -9,12 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from echostats_pipeline import __version__
 from echostats_pipeline.model.statistics import DayTotal, MonthTotal, PeriodStatistics
 from echostats_pipeline.model.users import User
-from echostats_pipeline.report import palette
-from echostats_pipeline.report.formatting import calendar_date, duration, initials, plural
-from echostats_pipeline.report.page import Picture, data_uri, hue, safe, template
+from echostats_pipeline.report.formatting import calendar_date, duration, plural
+from echostats_pipeline.report.page import Picture, of_every_page, template
 from echostats_pipeline.report.pictures import Fetch, fetch_pictures, fitting
 from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.state_folder import StateFolder, replace_file
@@ -115,16 +113,8 @@ def render_index(users: Sequence[IndexedUser], pictures: Mapping[str, Picture], 
     used = {url: pictures[url] for user in users for url in _pictures(user) if url in pictures}
     return template("index.html").render(
         users=users,
-        pictures=[safe(data_uri(picture)) for picture in used.values()],
-        picture_numbers={url: number for number, url in enumerate(used)},
-        palette=safe(palette.colour_rules()),
-        light=safe(palette.custom_properties(dark=False)),
-        dark=safe(palette.custom_properties(dark=True)),
+        **of_every_page(used, links=False),
         made_on=calendar_date(now.date()),
-        version=__version__,
-        initials=initials,
-        hue=hue,
-        link=lambda *_: "",
     )
 
 

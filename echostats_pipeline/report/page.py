@@ -71,15 +71,7 @@ def render(report: Report, pictures: Mapping[str, Picture]) -> Page:
             name: [Chart(safe(chart.wide), safe(chart.narrow)) for chart in drawings]
             for name, drawings in charts.items()
         },
-        pictures=[safe(data_uri(picture)) for picture in used.values()],
-        picture_numbers={url: number for number, url in enumerate(used)},
-        palette=safe(palette.colour_rules()),
-        light=safe(palette.custom_properties(dark=False)),
-        dark=safe(palette.custom_properties(dark=True)),
-        version=__version__,
-        link=lambda kind, spotify_id: spotify_link(kind, spotify_id) if report.links else "",
-        initials=initials,
-        hue=hue,
+        **of_every_page(used, links=report.links),
         level_names=level_names(report.calendar),
         week_levels=week_levels(report.week),
         ranked=RANKED,
@@ -87,6 +79,26 @@ def render(report: Report, pictures: Mapping[str, Picture]) -> Page:
         duration=duration,
     )
     return Page(html, sum(map(len, charts.values())), len(used))
+
+
+def of_every_page(pictures: Mapping[str, Picture], *, links: bool) -> dict[str, Any]:
+    """Return what every template is rendered with: pictures, colours, links to Spotify, and placeholders.
+
+    Args:
+        pictures: The pictures of the page by address.
+        links: Whether names link to Spotify.
+    """
+    return {
+        "pictures": [safe(data_uri(picture)) for picture in pictures.values()],
+        "picture_numbers": {url: number for number, url in enumerate(pictures)},
+        "palette": safe(palette.colour_rules()),
+        "light": safe(palette.custom_properties(dark=False)),
+        "dark": safe(palette.custom_properties(dark=True)),
+        "version": __version__,
+        "link": lambda kind, spotify_id: spotify_link(kind, spotify_id) if links else "",
+        "initials": initials,
+        "hue": hue,
+    }
 
 
 def charts_of(report: Report) -> dict[str, list[Chart]]:
