@@ -22,7 +22,11 @@ from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
 
 from echostats_pipeline.orchestration.dagster_patches.forgotten_runs import ForgetsRuns
-from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import BATCH_SIZE, BATCH_SIZE_VARIABLE
+from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import (
+    BATCH_SIZE,
+    BATCH_SIZE_VARIABLE,
+    store_in_assets,
+)
 from echostats_pipeline.settings import default_environment
 
 _NO_DRIVER = re.compile(r"^postgres(ql)?://")
@@ -40,14 +44,7 @@ class BatchingPostgresEventLogStorage(ForgetsRuns, PostgresEventLogStorage):
         with self.run_connection() as connection:
             ids = list(connection.scalars(insert))
         with self.index_transaction() as connection:
-            self._store_asset_event_tags(connection, kept, ids)
-            # The table of assets keeps only the newest event of each kind.
-            newest = {
-                (event.get_dagster_event().asset_key, event.dagster_event_type): (event, event_id)
-                for event, event_id in zip(kept, ids, strict=True)
-            }
-            for event, event_id in newest.values():
-                self._store_asset_event(connection, event, event_id)
+            store_in_assets(self, connection, kept, ids)
 
     def is_none_of(self, number: Any, newest: Any) -> Any:
         """As `ForgetsRuns` says. PostgreSQL compares `NOT IN` with each of more numbers than fit into its memory."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.events import ASSET_EVENTS, BATCH_WRITABLE_EVENTS
-from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
+from dagster._core.storage.event_log import SqlEventLogStorage, SqlEventLogStorageTable, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection
 
@@ -77,17 +77,24 @@ class BatchingSqliteEventLogStorage(ForgetsRuns, SqliteEventLogStorage):
             if len(rows) > 1:
                 connection.execute(SqlEventLogStorageTable.insert(), rows[1:])
             ids = range(first_id, first_id + len(rows))
-            self._store_asset_event_tags(connection, events, ids)
-            # The table of assets keeps only the newest event of each kind.
-            newest = {
-                (event.get_dagster_event().asset_key, event.dagster_event_type): (event, event_id)
-                for event, event_id in zip(events, ids, strict=True)
-            }
-            for event, event_id in newest.values():
-                self._store_asset_event(connection, event, event_id)
+            store_in_assets(self, connection, events, ids)
 
     def delete_files(self, run_ids: Sequence[str]) -> None:
         """Delete the files of these runs."""
         for run_id in run_ids:
             for suffix in FILE_SUFFIXES:
                 Path(f"{self.path_for_shard(run_id)}{suffix}").unlink(missing_ok=True)
+
+
+def store_in_assets(
+    log: SqlEventLogStorage, connection: Connection, events: Sequence[dg.EventLogEntry], ids: Sequence[int]
+) -> None:
+    """Store what events, whose ids are known, change of their assets."""
+    log._store_asset_event_tags(connection, events, ids)  # noqa: SLF001 - of the class that is extended
+    # The table of assets keeps only the newest event of each kind.
+    newest = {
+        (event.get_dagster_event().asset_key, event.dagster_event_type): (event, event_id)
+        for event, event_id in zip(events, ids, strict=True)
+    }
+    for event, event_id in newest.values():
+        log._store_asset_event(connection, event, event_id)  # noqa: SLF001 - of the class that is extended
