@@ -9,13 +9,12 @@ is not a test: it succeeds whatever the numbers are. The other programs in this 
 """
 
 import argparse
-import signal
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import days, memory, statistics
+from benchmarks.processes import workplace
 from benchmarks.report import Row, machine, print_table, write_json
 from benchmarks.scene import LIGHT, SIZES, Listener, Scene, scene
 from echostats_pipeline.settings import Settings
@@ -71,12 +70,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), metavar="FILE")
     arguments = parser.parse_args()
     scales = list(SIZES) if arguments.scale == "both" else [int(arguments.scale)]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is stopped then too
     minutes = sum(MINUTES[scale] for scale in scales)
     print(f"about {minutes} minutes, several times that on a busy machine; Ctrl-C ends it with what there is by then")
     run, complete = Run(), False
     try:
-        with tempfile.TemporaryDirectory() as folder, scene(Settings(home=Path(folder))) as place:
+        with workplace() as folder, scene(Settings(home=folder)) as place:
             run.measure(place, scales, arguments.rounds)
             complete = True
     except KeyboardInterrupt:

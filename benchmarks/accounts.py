@@ -1,12 +1,11 @@
 """An installation over a simulated Spotify, with all simulated users connected."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from pydantic import SecretStr
 
+from benchmarks.processes import workplace
 from echostats_pipeline.cli.simulated import connect_person
 from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import running
@@ -25,8 +24,8 @@ def installation(
     world: World, behaviour: Behaviour, clock: Clock | None = None
 ) -> Iterator[tuple[Settings, Store, RunningSimulator]]:
     """Settings, an empty database and a simulator in a temporary folder, where other processes also find them."""
-    with tempfile.TemporaryDirectory() as folder:
-        home = StateFolder(Path(folder)).ensure()
+    with workplace() as folder:
+        home = StateFolder(folder).ensure()
         settings = Settings(home=home.path, encryption_key=SecretStr("0" * 64))
         with (
             running(home),

@@ -10,17 +10,16 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 
 from benchmarks.filling import insert
 from benchmarks.history import history
 from benchmarks.measuring import NoProgress
+from benchmarks.processes import workplace
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import running
@@ -41,8 +40,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=1)
     count = parser.parse_args().users
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(home=Path(folder))
+    with workplace() as folder:
+        settings = Settings(home=folder)
         with running(StateFolder(settings.home)), open_store(settings, indexes=True) as store:
             users = [_listener(store, number) for number in range(count)]
 

@@ -13,7 +13,6 @@ idle installation in the same time.
 
 import argparse
 import socket
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from zoneinfo import ZoneInfo
 
 import requests
 
-from benchmarks.processes import TIMEOUT_S, cpu_seconds, disk_mib, memory_mib
+from benchmarks.processes import TIMEOUT_S, cpu_seconds, disk_mib, memory_mib, workplace
 from echostats_pipeline.cli.simulated import SEED
 from echostats_pipeline.local import mongod
 from echostats_pipeline.local.database import open_store
@@ -170,7 +169,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=5)
     arguments = parser.parse_args()
     rounds = arguments.rounds
-    with tempfile.TemporaryDirectory() as folder, installation(Path(folder) / "home", arguments.users) as day:
+    with workplace() as folder, installation(folder / "home", arguments.users) as day:
         idle = day.idle_cpu()
         runs, disk = day.runs()["count"], disk_mib(StateFolder(day.settings.home).dagster_dir)
         day.sample_memory()

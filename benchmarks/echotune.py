@@ -6,16 +6,15 @@ for this history and for one of a tenth of the size.
 """
 
 import argparse
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 from benchmarks.filling import BATCH
 from benchmarks.history import HEAVY, Size
 from benchmarks.measuring import timed
+from benchmarks.processes import workplace
 from benchmarks.scene import NOW, Listener, Scene, scene
 from echostats_pipeline.marts.echotune.build import EchoTuneMart, MartUpdate
 from echostats_pipeline.settings import Settings
@@ -68,8 +67,8 @@ def main() -> None:
     parser.add_argument("--plays", type=int, default=HEAVY.plays)
     asked = parser.parse_args()
     heavy = HEAVY if asked.plays == HEAVY.plays else Size(plays=asked.plays, tracks=max(asked.plays // 5, 1))
-    with tempfile.TemporaryDirectory(prefix="echostats_echotune") as folder:
-        settings = Settings(home=Path(folder) / "home", marts=("echotune",))
+    with workplace() as folder:
+        settings = Settings(home=folder / "home", marts=("echotune",))
         with scene(settings) as place:
             measure(place, settings, heavy, asked.rounds, print)
 

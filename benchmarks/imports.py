@@ -23,6 +23,7 @@ from bson import ObjectId
 from benchmarks.exports import ROWS_PER_FILE, write_export
 from benchmarks.history import PLAYS, USER_ID
 from benchmarks.measuring import NoProgress, Taken, peak_mib, timed
+from benchmarks.processes import workplace
 from echostats_pipeline.importers.archives import ArchiveLimits
 from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import running
@@ -122,8 +123,8 @@ def import_and_tell(settings: Settings, export: Path, sender: Connection) -> Non
 @contextmanager
 def scene(rows: int, rows_per_file: int) -> Iterator[tuple[Settings, Path, int]]:
     """An export, and a separate database server with its process id."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings, export = Settings(home=Path(folder) / "home"), Path(folder) / "my_spotify_data.zip"
+    with workplace() as folder:
+        settings, export = Settings(home=folder / "home"), folder / "my_spotify_data.zip"
         write_export(export, rows, rows_per_file)
         print(f"{rows:,} rows, {export.stat().st_size / 2**20:.0f} MiB packed", flush=True)
         with running(StateFolder(settings.home)) as server:

@@ -10,7 +10,6 @@ webserver's start, warm is the median of five. The floor is the query for the ve
 
 import argparse
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from dagster._core.events import StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 
 from benchmarks.day import free_port
-from benchmarks.processes import TIMEOUT_S, disk_mib, memory_mib
+from benchmarks.processes import TIMEOUT_S, disk_mib, memory_mib, workplace
 from benchmarks.runs import add_runs, round_of
 from echostats_pipeline.cli.instance import open_instance, project_file
 from echostats_pipeline.model.base import utc_now
@@ -70,8 +69,8 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=DAYS)
     arguments = parser.parse_args()
     for count in arguments.users:
-        with tempfile.TemporaryDirectory() as folder:
-            measure(Path(folder) / "home", count, arguments.days)
+        with workplace() as folder:
+            measure(folder / "home", count, arguments.days)
 
 
 def measure(home: Path, count: int, days: int) -> None:

@@ -12,10 +12,8 @@ features are invented around twelve centres, with a spread as in real catalogues
 """
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean, median
 from time import perf_counter, process_time
 
@@ -24,6 +22,7 @@ import polars as pl
 from pymongo import UpdateOne
 
 from benchmarks.history import HEAVY
+from benchmarks.processes import workplace
 from benchmarks.scene import NOW, Scene, scene
 from echostats_pipeline.model.catalog import AVERAGED_FEATURES
 from echostats_pipeline.model.users import User
@@ -54,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often the time from words to list is measured")
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as folder, scene(Settings(home=Path(folder))) as place:
+    with workplace() as folder, scene(Settings(home=folder)) as place:
         user = place.add(HEAVY, number=1).user
         place.fill_catalogue(HEAVY)
         invent_features(place)

@@ -1,12 +1,18 @@
-"""Measures what the processes of a running Dagster cost (Linux only).
+"""Measures what the processes of a running Dagster cost, and ends them with the benchmark (Linux only).
 
 CPU seconds are those of the living processes and of all their ended children. Runs are separate processes, so they are
 counted after their end.
 """
 
+import contextlib
+import multiprocessing
 import os
-from collections import Counter
+import signal
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from echostats_pipeline_tests.integration.processes import processes_of
 
@@ -29,12 +35,57 @@ TIMEOUT_S = 300
 """Seconds to wait for a response of the UI on a busy machine."""
 
 
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """A temporary folder for a benchmark and all that it starts. No process outlives the block.
+
+    A SIGTERM ends the block as Ctrl-C does, so that servers stop in order. Whatever is left then is killed: children of
+    this process, and every process whose command or environment names the folder.
+    """
+    before = signal.signal(signal.SIGTERM, _interrupt_once)
+    try:
+        with tempfile.TemporaryDirectory(prefix="echostats_bench", ignore_cleanup_errors=True) as name:
+            try:
+                yield Path(name)
+            finally:
+                kill_processes(Path(name))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt. Later signals do not interrupt what it makes the program clean up."""
+    signal.signal(number, signal.SIG_IGN)
+    signal.default_int_handler(number, frame)
+
+
+def kill_processes(folder: Path) -> None:
+    """Kill the children that this process has started by `multiprocessing`, and all processes that name a folder."""
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+    while left := processes_of(folder):  # a killed process may have started another meanwhile
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def cpu_seconds(home: Path) -> float:
     """CPU seconds of all processes of a state folder so far."""
     total = 0
     for pid in processes_of(home):
         total += sum(int(field) for field in _fields(pid)[11:15])
     return total / TICKS
+
+
+def cpu_by_role(home: Path) -> dict[str, float]:
+    """The same by role, the largest first. Ended runs count as runs, not for the code server that started them."""
+    found: dict[str, float] = defaultdict(float)
+    for pid, command in processes_of(home).items():
+        user, system, *of_children = (int(field) / TICKS for field in _fields(pid)[11:15])
+        found[role(command)] += user + system
+        found["runs" if role(command) == "code server" else role(command)] += sum(of_children)
+    return dict(sorted(found.items(), key=lambda each: -each[1]))
 
 
 def memory_mib(home: Path) -> Counter[str]:

@@ -14,15 +14,15 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
 from typing import cast
 
 from benchmarks.accounts import connect_everybody
+from benchmarks.processes import cpu_by_role, workplace
 from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import running
 from echostats_pipeline.model.base import utc_now
@@ -37,6 +37,7 @@ from echostats_pipeline.storage.store import Store
 ANSWER_S = 0.15
 POLL_S = 1.0
 MOST_S = 1800.0
+END_S = 120.0
 
 
 def main() -> None:
@@ -44,10 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=1_000)
     users = parser.parse_args().users
-    with tempfile.TemporaryDirectory() as folder:
+    with workplace() as folder:
         environ = {
             "PATH": os.environ["PATH"],
-            "HOME": folder,
+            "HOME": str(folder),
             "ECHOSTATS_HOME": f"{folder}/home",
             "ECHOSTATS_SENSORS": "fanout",
             "SYNC_INTERVAL_MINUTES": "1440",  # no second round begins while the first is measured
@@ -60,8 +61,10 @@ def main() -> None:
         with running(home), spotify(settings, users), open_store(settings) as store, up(environ):
             floor = users * ANSWER_S / CALLS_AT_ONCE
             print(f"{users} users, {ANSWER_S * 1000:.0f} ms an answer; the calls alone: {floor:.0f} s")
-            since = first_sync(store)
+            since, before = first_sync(store), cpu_by_role(folder)
             report(store, since, users, floor)
+            spent = {role: seconds - before.get(role, 0) for role, seconds in cpu_by_role(folder).items()}
+            print(f"CPU seconds {sum(spent.values()):.0f}: " + ", ".join(f"{of} {s:.1f}" for of, s in spent.items()))
 
 
 def report(store: Store, since: datetime, users: int, floor: float) -> None:
@@ -113,7 +116,9 @@ def up(environ: dict[str, str]) -> Iterator[None]:
             yield
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(120)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
+            process.kill()
 
 
 @contextmanager
@@ -127,12 +132,14 @@ def spotify(settings: Settings, users: int) -> Iterator[None]:
         ours.recv()
         yield
     finally:
-        ours.send("end")
+        with suppress(OSError):  # it has ended by itself
+            ours.send("end")
         process.join()
 
 
 def serve(settings: Settings, users: int, control: Connection) -> None:
-    """Serve until stopped; print a line when every user is connected."""
+    """Serve until stopped; tell when every user is connected."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the benchmark, which then ends this process
     home = StateFolder(settings.home)
     epoch = utc_now().date() - timedelta(days=21)
     world = World(seed=1, user_count=users, epoch=epoch)
@@ -146,7 +153,8 @@ def serve(settings: Settings, users: int, control: Connection) -> None:
             world.recently_played(user, utc_now())
         simulator.behave(faults={"slow": Fault(rate=1.0)}, slow_seconds=ANSWER_S)
         control.send("ready")
-        control.recv()
+        with suppress(EOFError):  # the benchmark was killed
+            control.recv()
 
 
 if __name__ == "__main__":

@@ -12,11 +12,9 @@ evaluation. The floor is the cheapest possible tick, which reads all users and o
 import argparse
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -25,6 +23,7 @@ from bson import ObjectId
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.definitions.partitions.context import partition_loading_context
 
+from benchmarks.processes import workplace
 from benchmarks.runs import add_runs, round_of
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.definitions import build_definitions, build_resources
@@ -79,8 +78,8 @@ def main() -> None:
 
 def measure(count: int, ticks: int) -> dict[str, float]:
     """Milliseconds of one tick by sensor."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings = load_settings({"ECHOSTATS_HOME": str(Path(folder) / "home")}, env_file=None)
+    with workplace() as folder:
+        settings = load_settings({"ECHOSTATS_HOME": str(folder / "home")}, env_file=None)
         os.environ["ECHOSTATS_HOME"] = str(settings.home)
         home = StateFolder(settings.home).ensure()
         with (

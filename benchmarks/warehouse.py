@@ -26,6 +26,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.measuring import peak_mib
+from benchmarks.processes import workplace
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.marts.warehouse import loading
 from echostats_pipeline.marts.warehouse.build import url_of
@@ -263,7 +264,7 @@ def main(arguments: Sequence[str]) -> None:
         compare_statistics()
         return
     multiprocessing.set_start_method("spawn")
-    with running_postgres(durable=True) as server:
+    with workplace(), running_postgres(durable=True) as server:
         print(f"PostgreSQL {server.version}")
         for plays in [] if asked.kills else asked.plays:
             measured(server, plays)
