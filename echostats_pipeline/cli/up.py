@@ -6,12 +6,14 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from types import FrameType
 
 import click
 
 from echostats_pipeline.cli.dagster_process import HOST, keep_dagster_running, stop_orphan
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.failed_runs import failed_runs
 from echostats_pipeline.cli.happenings import Happenings, telling
 from echostats_pipeline.cli.instance import open_instance
 from echostats_pipeline.cli.metrics_server import serving_metrics
@@ -77,8 +79,17 @@ def _run(settings: Settings, port: int, metrics_port: int | None, public: tuple[
         metrics = _metrics(settings, store, metrics_port, address)
         with metrics as metrics_url, _public(settings, *public) as public_url:
             welcome = _welcome(settings, port, metrics_url, public_url, [user.partition_key for user in users])
-            with telling(Happenings(store, utc_now(), configured_secrets(settings)), click.echo, utc_now):
+            with _telling(settings, store):
                 keep_dagster_running(settings, port, click.echo, welcome, address)
+
+
+@contextmanager
+def _telling(settings: Settings, store: Store) -> Iterator[None]:
+    """Print a line for each sync, import and failure while the block runs."""
+    with open_instance(settings) as instance:
+        secrets, runs = configured_secrets(settings), partial(failed_runs, instance)
+        with telling(Happenings(store, utc_now(), secrets, runs), click.echo, utc_now):
+            yield
 
 
 @contextmanager

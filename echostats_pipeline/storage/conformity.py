@@ -63,6 +63,22 @@ def stored_as(model: type[Stored], collection: str, document: Document) -> Store
         raise StorageError(f"A document cannot be read: {described}. `echostats doctor` lists all of them.") from None
 
 
+def sound_part(model: type[Stored], document: Document, needed: Mapping[str, Any]) -> Stored:
+    """Read what fits of a stored document; every other field has its default.
+
+    Args:
+        model: The model.
+        document: The document as it is stored.
+        needed: Values of the fields without a default, for when they are absent or do not fit.
+    """
+    try:
+        return model.stored(document)
+    except ValidationError as error:
+        wrong = {str(each["loc"][0]) for each in error.errors()}
+        sound = {name: value for name, value in document.items() if name not in wrong}
+        return model.stored({**needed, **sound})
+
+
 def misfits(db: Db, most: int) -> Iterator[Misfit]:
     """Values in the collections shared with EchoStats that do not fit the models, at most `most` per collection."""
     for document in db["users"].find():

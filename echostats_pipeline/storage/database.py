@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient, ReadPreference
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, PyMongoError
@@ -25,6 +25,10 @@ _SELECTION_OPTION = re.compile(r"[?&;]serverSelectionTimeoutMS=", re.IGNORECASE)
 DUPLICATE_KEY = 11000
 """MongoDB's error code for a write that a unique index refuses."""
 AWARE = CodecOptions[Document](tz_aware=True)
+TOLERANT = CodecOptions[Document](
+    tz_aware=True, unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_CLAMP
+)
+"""Reads what no error may hide: broken text with replaced characters, and impossible instants as the nearest ones."""
 
 
 @contextmanager

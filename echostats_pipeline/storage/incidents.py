@@ -7,10 +7,13 @@ incident at the same time, so every change is one conditional write.
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
+from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.operations import Incident, IncidentKind
-from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.conformity import sound_part
+from echostats_pipeline.storage.database import TOLERANT, Db, Document
 
 RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 720, 720))
 """How long to wait after each failed attempt to send a notice; after the last one the notice is given up."""
@@ -67,9 +70,10 @@ class IncidentStore:
         found = self._incidents.find({"closed_at": None, "kind": {"$in": list(kinds)}})
         return [Incident.model_validate(each) for each in found.sort([("opened_at", 1), ("key", 1)])]
 
-    def opened_since(self, at: datetime) -> list[Incident]:
-        """Open incidents that were opened at an instant or later, the oldest first."""
-        return [each for each in self.open() if each.opened_at >= at]
+    def open_in_part(self) -> list[Incident]:
+        """Open incidents, the oldest first. A value that does not fit its field hides no incident."""
+        found = self._incidents.with_options(TOLERANT).find({"closed_at": None}).sort([("opened_at", 1), ("key", 1)])
+        return [sound_part(Incident, each, _needed(each)) for each in found]
 
     def due(self, now: datetime, limit: int) -> list[Incident]:
         """Incidents whose notice is to be sent now, the oldest first."""
@@ -105,4 +109,17 @@ def _as_seen(incident: Incident, attempts: int) -> Document:
         "opened_at": incident.opened_at,
         "pending": incident.pending,
         "attempts": attempts,
+    }
+
+
+def _needed(incident: Document) -> Document:
+    """The fields that an incident must have, for one whose own cannot be read."""
+    made = incident["_id"].generation_time if isinstance(incident["_id"], ObjectId) else utc_now()
+    return {
+        "key": str(incident["_id"]),
+        "kind": "run",
+        "subject": "Something failed",
+        "cause": "Its record cannot be read",
+        "opened_at": made,
+        "last_seen_at": made,
     }

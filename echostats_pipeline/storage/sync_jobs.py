@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, SyncJob
-from echostats_pipeline.storage.conformity import stored_as
-from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.conformity import sound_part, stored_as
+from echostats_pipeline.storage.database import TOLERANT, Db, Document
 from echostats_pipeline.storage.removals import RemovalStore
 
 ERROR_LENGTH = 500
@@ -160,9 +160,13 @@ class JobStore:
         return set(self._jobs.distinct("user_id", {"dagster_run_id": {"$in": sorted(runs)}}))
 
     def ended_since(self, at: datetime) -> list[SyncJob]:
-        """Jobs of Dagster runs that ended at an instant or later, in order of their ends."""
-        found = self._jobs.find({"completed_at": {"$gte": at}, "dagster_run_id": {"$type": "string"}})
-        return [stored_as(SyncJob, "sync_jobs", job) for job in found.sort("completed_at")]
+        """Jobs of Dagster runs that ended at an instant or later, in order of their ends.
+
+        A value that does not fit its field hides no job: the field has its default.
+        """
+        query = {"completed_at": {"$gte": at}, "dagster_run_id": {"$type": "string"}}
+        found = self._jobs.with_options(TOLERANT).find(query).sort("completed_at")
+        return [sound_part(SyncJob, job, {"user_id": ""}) for job in found]
 
     def of_run(self, dagster_run_id: str) -> Sequence[SyncJob]:
         """All jobs of a run."""

@@ -1,12 +1,26 @@
 """What `echostats up` prints while it runs: a line for each sync, import and failure, and nothing else."""
 
+import threading
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import count
+from types import SimpleNamespace
+from typing import cast
 
+import bson
 import click
+import dagster as dg
 import pytest
+from bson.raw_bson import RawBSONDocument
+from pymongo.errors import AutoReconnect
 
-from echostats_pipeline.cli.happenings import Happenings, first_sentence, tell_once
-from echostats_pipeline.model.operations import Incident, JobStatus, JobStep, JobType
+from echostats_pipeline.cli import happenings as module
+from echostats_pipeline.cli.failed_runs import FailedRun, failed_runs
+from echostats_pipeline.cli.happenings import Happenings, first_sentence, telling
+from echostats_pipeline.errors import StorageError
+from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.operations import Incident, JobStatus, JobStep, JobType, SyncJob
+from echostats_pipeline.orchestration.partitions import PARTITION
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.sync_jobs import JobKey
 from echostats_pipeline_tests.conftest import NOW, Installation
@@ -40,7 +54,7 @@ def test_syncs_imports_and_failures_have_a_line_each_and_only_once(installation:
 
     def told(after_s: int) -> list[str]:
         lines.clear()
-        tell_once(happenings, lines.append, NOW + timedelta(seconds=after_s))
+        happenings.tell(lines.append, NOW + timedelta(seconds=after_s))
         return [click.unstyle(line).partition("  ")[2] for line in lines]
 
     ended(store, ann, NOW - timedelta(seconds=5), run="before", listening_history=3)
@@ -72,6 +86,139 @@ def test_syncs_imports_and_failures_have_a_line_each_and_only_once(installation:
     assert told(95) == [f"{user.partition_key}  sync: 1 new play"]
 
 
+def test_a_document_that_does_not_fit_hides_no_failure(installation: Installation) -> None:
+    store, user, lines = installation.store, installation.connect(), list[str]()
+    happenings, after = Happenings(store, NOW), NOW + timedelta(seconds=1)
+    ended(store, user.user_id, after, run="sync", status="failed", error="Spotify said no.")
+    jobs, incidents = store.db["sync_jobs"], store.db["incidents"]
+    jobs.insert_one({"status": "failed", "completed_at": after, "dagster_run_id": "bare"})
+    odd = {"status": "failed", "completed_at": after, "dagster_run_id": "odd", "user_id": user.user_id}
+    jobs.insert_one({**odd, "steps": "none", "started_at": "yesterday", "error_message": 7, "job_type": "import"})
+    broken = bson.encode({**odd, "dagster_run_id": "broken", "error_message": "Caf@ shut"}).replace(b"@", b"\xe9")
+    jobs.insert_one(RawBSONDocument(broken))
+    incidents.insert_one({"key": "run:x", "closed_at": None, "opened_at": "now", "last_seen_at": None})
+    happenings.tell(lines.append, NOW + timedelta(seconds=5))
+    key = user.partition_key
+    told = sorted(click.unstyle(line).partition("  ")[2] for line in lines)
+    assert told == sorted([
+        f"{key}  sync failed: Spotify said no.",
+        "sync failed: The reason is not known",
+        f"{key}  import failed: The reason is not known",
+        f"{key}  sync failed: Caf\N{REPLACEMENT CHARACTER} shut",
+        "Something failed: Its record cannot be read",
+    ])  # fmt: skip
+    happenings.tell(lines.append, NOW + timedelta(seconds=10))
+    assert len(lines) == 5
+
+
+class Jobs:
+    """The records of jobs of a database that does what a test says."""
+
+    def __init__(self) -> None:
+        self.found: list[SyncJob] = []
+        self.error: Exception | None = None
+
+    def ended_since(self, at: datetime) -> list[SyncJob]:
+        if self.error is not None:
+            raise self.error
+        return [job for job in self.found if job.completed_at is not None and job.completed_at >= at]
+
+    def fail(self, run: str, after_s: int) -> None:
+        """A sync of Ann fails."""
+        at = NOW + timedelta(seconds=after_s)
+        job = SyncJob(
+            user_id="ann", status="failed", completed_at=at, dagster_run_id=run, error_message=f"{run} ended."
+        )
+        self.found.append(job)
+
+
+@pytest.fixture
+def jobs() -> Jobs:
+    return Jobs()
+
+
+@pytest.fixture
+def told_store(jobs: Jobs) -> Store:
+    """A database of which a test decides what it answers."""
+    users = [SimpleNamespace(user_id="ann", partition_key="ann")]
+    parts = {"jobs": jobs, "incidents": SimpleNamespace(open_in_part=list), "users": SimpleNamespace(all=lambda: users)}
+    return cast("Store", SimpleNamespace(**parts))
+
+
+def plain(lines: Sequence[str]) -> list[str]:
+    """The lines without their colour and time."""
+    return [click.unstyle(line).partition("  ")[2] for line in lines]
+
+
+@pytest.mark.parametrize("error", [AutoReconnect("gone"), ValueError("no such codec"), OverflowError("date value")])
+def test_what_happened_while_the_records_could_not_be_read_is_told_later(
+    jobs: Jobs, told_store: Store, error: Exception
+) -> None:
+    happenings, lines = Happenings(told_store, NOW), list[str]()
+    jobs.fail("first", 1)
+    jobs.error = error
+    for after_s in range(5, 905, 5):
+        happenings.tell(lines.append, NOW + timedelta(seconds=after_s))
+    assert len(lines) == 1, "an error is told once"
+    jobs.fail("second", 500)
+    jobs.error = None
+    lines.clear()
+    for after_s in (905, 910):
+        happenings.tell(lines.append, NOW + timedelta(seconds=after_s))
+    back = ["The database answers again."] if isinstance(error, AutoReconnect) else []
+    assert plain(lines) == [*back, "ann  sync failed: first ended.", "ann  sync failed: second ended."]
+
+
+def test_a_line_that_could_not_be_printed_is_printed_later_and_the_others_once(jobs: Jobs, told_store: Store) -> None:
+    happenings, lines = Happenings(told_store, NOW), list[str]()
+    for run in ("a", "b", "c"):
+        jobs.fail(run, 1)
+
+    def full(line: str) -> None:
+        if len(lines) == 1:
+            raise BlockingIOError
+        lines.append(line)
+
+    with pytest.raises(BlockingIOError):
+        happenings.tell(full, NOW + timedelta(seconds=5))
+    happenings.tell(lines.append, NOW + timedelta(seconds=10))
+    assert plain(lines) == [f"ann  sync failed: {run} ended." for run in ("a", "b", "c")]
+
+
+def test_a_run_that_left_no_record_is_told_as_dagster_knows_it(jobs: Jobs, told_store: Store) -> None:
+    at = NOW + timedelta(seconds=1)
+    known = [FailedRun(run, "sync", "ann", at, "StorageError: No database. Start it.") for run in ("with", "without")]
+    happenings = Happenings(
+        told_store, NOW, runs=lambda since, told: [run for run in known if run.at >= since and run.run_id not in told]
+    )
+    lines = list[str]()
+    for after_s in range(5, 100, 5):
+        if after_s == 50:
+            jobs.fail("with", 2)
+        happenings.tell(lines.append, NOW + timedelta(seconds=after_s))
+    assert plain(lines) == ["ann  sync failed: with ended.", "sync failed for ann: No database."]
+
+
+def test_the_thread_outlives_every_error_and_looks_once_more_at_the_end(
+    jobs: Jobs, told_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.001)
+    lines, looks, enough = list[str](), count(), threading.Event()
+
+    def say(line: str) -> None:
+        if next(looks) < 3:
+            raise OSError("no terminal")
+        lines.append(line)
+        enough.set()
+
+    jobs.fail("first", 1)
+    with telling(Happenings(told_store, NOW), say, lambda: NOW + timedelta(seconds=5)):
+        assert enough.wait(10)
+        monkeypatch.setattr(module, "LOOK_S", 10)
+        jobs.fail("last", 2)
+    assert plain(lines) == ["ann  sync failed: first ended.", "ann  sync failed: last ended."]
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
@@ -83,3 +230,20 @@ def test_syncs_imports_and_failures_have_a_line_each_and_only_once(installation:
 )
 def test_a_failure_is_told_in_its_first_sentence(error: str, sentence: str) -> None:
     assert first_sentence(error, []) == sentence
+
+
+def test_dagster_says_which_runs_have_failed_and_why() -> None:
+    @dg.op
+    def broken() -> None:
+        raise StorageError("No database answers.")
+
+    @dg.job
+    def sync() -> None:
+        broken()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = sync.execute_in_process(instance=instance, raise_on_error=False, tags={PARTITION: "ann"})
+        (found,) = failed_runs(instance, utc_now() - timedelta(minutes=1), ())
+        assert failed_runs(instance, utc_now() - timedelta(minutes=1), {run.run_id}) == []
+    assert (found.run_id, found.job_name, found.user_key) == (run.run_id, "sync", "ann")
+    assert found.cause.endswith("StorageError: No database answers.")
