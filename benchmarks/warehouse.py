@@ -119,8 +119,11 @@ def measured(server: PostgresServer, plays: int) -> None:
             ratio = statistics.median(each / least for each, least in zip(seconds, floor, strict=True))
             print(f"{plays:,} plays: {name} {statistics.median(seconds):.2f} s, ratio {ratio:.2f} (median of {ROUNDS})")
         connection.execute("ANALYZE")
-        day = deltas(connection, user, parts[-1])
-        print(f"{plays:,} plays: a delta of two days with 60 plays {day * 1000:.1f} ms (median of {DELTAS})")
+        day, pages = deltas(connection, user, parts[-1])
+        print(
+            f"{plays:,} plays: a delta of two days with 60 plays {day * 1000:.1f} ms, {pages:,.0f} pages "
+            f"(medians of {DELTAS})"
+        )
     server.drop(database)
     before, peak = memory(server, plays)
     print(f"{plays:,} plays: at most {peak} MiB, {before} of them before the load")
@@ -153,8 +156,11 @@ def _map_and_load(url: str, folder: str, pipe: Any) -> None:
     pipe.send((before, peak_mib(os.getpid())))
 
 
-def deltas(connection: Connection, user: UUID, last: pl.DataFrame) -> float:
-    """Seconds to replace two days with the same number of plays whatever the history."""
+def deltas(connection: Connection, user: UUID, last: pl.DataFrame) -> tuple[float, float]:
+    """Replace two days with the same number of plays whatever the history; the seconds, and the pages looked at.
+
+    The pages are those of the server's cache, of catalogues too: unlike the seconds, they do not depend on other load.
+    """
     first: date = (EPOCH + SPAN).date() + timedelta(days=30)
     days = [first, first + timedelta(days=1)]
     names = last["track_id"].unique().sort().head(60)
@@ -165,12 +171,21 @@ def deltas(connection: Connection, user: UUID, last: pl.DataFrame) -> float:
         pl.Series("played_at", stamps, dtype=rows.schema["played_at"]),
         pl.Series("local_date", [each.date() for each in stamps]),
     )
-    seconds = []
+    seconds, pages = [], []
     for _ in range(DELTAS):
-        begun = time.perf_counter()
+        before, begun = pages_read(connection), time.perf_counter()
         loading.load_days(connection, loading.Load(user, "UTC", 30_000), days, rows)
         seconds.append(time.perf_counter() - begun)
-    return statistics.median(seconds[2:])
+        pages.append(pages_read(connection) - before)
+    return statistics.median(seconds[2:]), statistics.median(pages[2:])
+
+
+def pages_read(connection: Connection) -> int:
+    """The pages that all sessions have read in this database, from the server's cache or not."""
+    connection.execute("SELECT pg_stat_force_next_flush()")
+    sql = "SELECT blks_hit + blks_read FROM pg_stat_database WHERE datname = current_database()"
+    found: int = connection.execute(sql).fetchone()[0]
+    return found
 
 
 def kills(server: PostgresServer, count: int) -> None:

@@ -17,7 +17,7 @@ from echostats_pipeline.marts.warehouse.access import end_idle_sessions
 from echostats_pipeline.marts.warehouse.connection import LOCK_TIMEOUT, Connection, driver
 from echostats_pipeline.marts.warehouse.database import LAYOUT
 from echostats_pipeline.marts.warehouse.plays import NAMES, PLAY_COLUMNS, copied
-from echostats_pipeline.marts.warehouse.upserts import copy_rows, lock
+from echostats_pipeline.marts.warehouse.upserts import UNHEARD, copy_rows, lock
 
 SWAP_ATTEMPTS = 3
 SWAP_PATIENCE = "20s"
@@ -59,9 +59,8 @@ ON CONFLICT DO NOTHING
 UNPLAYED = """
 DELETE FROM tracks t WHERE t.user_id = %s AND NOT EXISTS (SELECT FROM named WHERE named.track_id = t.track_id)
 """
-FORGOTTEN = """
-DELETE FROM {table} t WHERE t.user_id = %(user)s AND t.track_id = ANY(%(ids)s)
-    AND NOT EXISTS (SELECT FROM plays p WHERE p.user_id = t.user_id AND p.track_id = t.track_id)
+FORGOTTEN = f"""
+DELETE FROM {{table}} t WHERE t.user_id = %(user)s AND t.track_id = ANY(%(ids)s) AND {UNHEARD}
 """
 
 

@@ -11,6 +11,8 @@ from echostats_pipeline.marts.warehouse.tracks import TABLES
 
 ROWS_AT_ONCE = 50_000
 """Rows that are laid out at a time: memory grows with them."""
+UNHEARD = "(SELECT true FROM plays p WHERE p.user_id = t.user_id AND p.track_id = t.track_id LIMIT 1) IS NULL"
+"""Whether track `t` has no play. NOT EXISTS would be a join, which reads all plays of a track to find one."""
 
 
 def load_tracks(connection: Connection, user: UUID, tables: Mapping[str, pl.DataFrame], digest: str) -> int:
@@ -111,7 +113,7 @@ def _merge(
     connection.execute(f"ANALYZE {arriving}")
     gone = f"DELETE FROM {table} t WHERE t.user_id = %s AND NOT EXISTS (SELECT FROM {arriving} a WHERE {joined})"
     if table == "tracks":  # one that was played since the frame was made keeps the names of its play
-        gone += " AND NOT EXISTS (SELECT FROM plays p WHERE p.user_id = t.user_id AND p.track_id = t.track_id)"
+        gone += f" AND {UNHEARD}"
     changed: int = connection.execute(gone, (user,)).rowcount
     others = [name for name in columns if name not in keys]
     action = "DO NOTHING"

@@ -14,9 +14,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from echostats_pipeline.marts.warehouse import loading
 from echostats_pipeline.marts.warehouse.access import grant
 from echostats_pipeline.marts.warehouse.connection import connected
-from echostats_pipeline.marts.warehouse.loading import close_partition
 from echostats_pipeline_tests.marts.warehouse.conftest import TestedWarehouse, hourly, person
 from echostats_pipeline_tests.postgres_server import PASSWORD, PostgresServer
 
@@ -114,7 +114,7 @@ def million(postgres: PostgresServer, template: str) -> Iterator[TestedWarehouse
     ):
         big.rows(sql)
     with connected(postgres.url(big.name)) as connection:
-        close_partition(connection, partition)
+        loading.close_partition(connection, partition)
     big.rows("ANALYZE")
     yield big
     postgres.drop(big.name)
@@ -128,6 +128,15 @@ def test_a_month_among_a_million_plays_is_read_by_an_index(million: TestedWareho
         plan = "\n".join(str(row[0]) for row in session.execute(f"EXPLAIN {STATEMENTS[name]}".encode()))
     assert "Seq Scan on plays" not in plan, plan
     assert re.search(r"Index (Only )?Scan .*on plays_|Bitmap Index Scan on plays_", plan), plan
+
+
+@pytest.mark.scale
+def test_a_days_delta_looks_for_one_play_of_a_track_however_many_there_are(million: TestedWarehouse) -> None:
+    values = {"user": UUID(int=1), "ids": [f"t{number}" for number in range(60)]}
+    with million.opened() as connection, connection.transaction():
+        explained = f"EXPLAIN (ANALYZE, TIMING OFF) {loading.FORGOTTEN.format(table='tracks')}"
+        plan = "\n".join(str(row[0]) for row in connection.execute(explained, values))
+    assert [float(rows) for rows in re.findall(r" on plays_.* actual rows=([\d.]+)", plan)] == [1.0], plan
 
 
 @pytest.mark.scale
