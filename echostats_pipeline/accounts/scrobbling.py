@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from echostats_pipeline.accounts.connecting import Clock, budget_of, reached, token_cipher, user_agent
+from echostats_pipeline.accounts.connecting import (
+    Clock,
+    budget_of,
+    configured_spotify,
+    reached,
+    token_cipher,
+    user_agent,
+)
 from echostats_pipeline.errors import NotFoundError, SettingsError
 from echostats_pipeline.model.scrobbles import ScrobbleTarget
 from echostats_pipeline.model.users import User
@@ -21,6 +28,8 @@ from echostats_pipeline.transforms.scrobbles import LISTENBRAINZ
 
 _ENDPOINT = re.compile(r"/1(/(submit-listens|validate-token)?)?$")
 _LISTENBRAINZ_NAMES = ("listenbrainz", "listenbrainz.org")
+SIMULATED = "simulated"
+"""Target of simulated users: the simulator's own service, wherever it runs now."""
 
 
 def target_address(text: str) -> str:
@@ -32,6 +41,8 @@ def target_address(text: str) -> str:
     text = text.strip()
     if text.lower() in _LISTENBRAINZ_NAMES:
         return LISTENBRAINZ
+    if text.lower() == SIMULATED:
+        return SIMULATED
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -60,6 +71,10 @@ def open_scrobble_server(
     sleep: Sleep = time.sleep,
 ) -> Iterator[ListenBrainz]:
     """Open a service for the length of the block; its calls are logged, limited and repeated like Spotify's."""
+    if target == SIMULATED:
+        if not settings.simulated:
+            raise SettingsError("The simulated service answers only while SPOTIFY_CLIENT_ID is not set.")
+        target = configured_spotify(settings).api_url
     with reached(store, budget_of(settings), clock, sleep) as reach:
         yield ListenBrainz(reach.token, target, token, user_agent(settings), user.user_id)
 

@@ -8,11 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
+from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from echostats_pipeline.cli.imports import import_with, outcome_table, rebuild_with, run_of_user
+from echostats_pipeline.accounts.scrobbling import SIMULATED, add_target
+from echostats_pipeline.cli.imports import import_with, rebuild_with, run_of_user, show_table
 from echostats_pipeline.cli.instance import Runner, open_pipeline
 from echostats_pipeline.cli.own_command import own_command
 from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
@@ -21,6 +23,7 @@ from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.run_requests import sync_request, users_requests
 from echostats_pipeline.orchestration.jobs import playlist_config
+from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.settings import MARTS, Settings, load_settings, set_environment
 from echostats_pipeline.simulator.exports import write_extended_export
 from echostats_pipeline.simulator.running import RunningSimulator
@@ -28,9 +31,11 @@ from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.installed import installed
 from echostats_pipeline.storage.store import Store
 
-SIMULATED = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_BURST_CALLS": "100000"}
+NO_SPOTIFY = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_BURST_CALLS": "100000"}
 """The demo never calls the real Spotify, whatever the environment says, and need not limit simulated calls."""
 EXPORT_LENGTH = timedelta(days=3 * 365)
+SENT = timedelta(days=30)
+"""How many of the newest days of one user are sent on."""
 EXPORT_AGE = timedelta(days=1)
 """The export ends before the present, so that plays come from the export, from the API, or from both."""
 TOP = 5
@@ -57,7 +62,7 @@ PLAYLIST = "rainy sunday, calm"
 
 def run_demo() -> None:
     """Do all that the demo does, from the consent of the users to the last table."""
-    set_environment(SIMULATED)
+    set_environment(NO_SPOTIFY)
     settings, console = with_marts(load_settings()), Console()
     with open_pipeline(settings) as (store, instance), simulated_spotify(settings) as simulator:
         refuse_real_users(store)
@@ -75,6 +80,7 @@ def run_demo() -> None:
         runner.run("Completing the catalogue", "catalog_enrichment")
         for user in users:
             rebuild_with(runner, store, user)
+        send_plays(runner, store, settings, users[-1])
         keys = [user.partition_key for user in users]
         (of_all,) = users_requests(keys, order=keys, batch_size=len(keys))
         if settings.recommends:
@@ -89,12 +95,13 @@ def run_demo() -> None:
         for mart in settings.installed_marts:
             runner.run(f"Filling the database {mart}", f"{mart}_build", tags=of_all.tags)
         runner.run("Checking everything", "audit")
-        console.print(outcome_table(store, import_run))
+        show_table(store, import_run, console, settings.min_play_ms)
         counts = {label: stored.estimated_document_count() for label, _, stored in installed(store.db, store.databases)}
         console.print(collections_table(counts, f"Database {store.db.name}"))
         for line in empty_collections(counts):
             console.print(line, highlight=False)
         console.print(top_artists_table(store, users[0]))
+        console.print(sent_on(store, users[-1]), highlight=False, markup=False)
     click.echo(next_steps(settings, users[0]))
 
 
@@ -135,6 +142,15 @@ def write_export(settings: Settings, simulator: RunningSimulator, console: Conso
     return path
 
 
+def send_plays(runner: Runner, store: Store, settings: Settings, user: User) -> None:
+    """Send the newest plays of a user to the simulator's own ListenBrainz, as `echostats scrobble` does."""
+    day = f"{utc_now() - SENT:%Y-%m-%d}"
+    since = next((each.since for each in store.scrobbles.targets(user.user_id) if each.target == SIMULATED), day)
+    token = SecretStr("a-token-of-the-simulator")
+    add_target(settings, store, user, target=SIMULATED, token=token, since=since, now=utc_now())
+    run_of_user(runner, f"Sending plays of {user.display_name} on", "scrobble_build", user)
+
+
 def collections_table(counts: Mapping[str, int], title: str) -> Table:
     """A table of the number of documents in each collection that has any."""
     table = Table("collection", "documents", title=title)
@@ -161,12 +177,24 @@ def top_artists_table(store: Store, user: User) -> Table:
     return table
 
 
+def sent_on(store: Store, user: User) -> str:
+    """Say how many plays were sent on, and where to."""
+    (target,) = (each for each in store.scrobbles.targets(user.user_id) if each.target == SIMULATED)
+    sent = store.db["sent_plays"].count_documents({"user_id": user.user_id, "target": SIMULATED, "state": "sent"})
+    return (
+        f"{plural(sent, 'play')} of {user.display_name} since {target.since} went on to the simulated ListenBrainz; "
+        "to a real one: echostats scrobble --to listenbrainz --token-file FILE"
+    )
+
+
 def next_steps(settings: Settings, user: User) -> str:
     """The commands to try next."""
     command, user_option = own_command(), f"--user {user.partition_key}"
     steps = {
         "The Dagster UI, in which the simulated users go on listening": f"{command} up",
         "A page to look at: top lists, calendar, discoveries": f"{command} report --open {user_option}",
+        "The recap of the year, with cards to share": f"{command} recap --png --open {user_option}",
+        "An index of all users, with links to their reports": f"{command} report",
         "Songs to discover and to hear again, each with its reason": f"{command} recommend {user_option}",
         "A playlist from words, and why": f'{command} playlist "{PLAYLIST}" {user_option}',
         f"The database; {command} mongo stop ends it": f'mongosh "$({command} mongo uri)"',

@@ -6,7 +6,7 @@ import click
 @click.command()
 def demo() -> None:
     """Fill the database from a simulated Spotify: three users, three years of history, every statistic."""
-    click.echo("Three simulated users, three years of plays, every statistic: this takes a few minutes. Starting ...")
+    click.echo("Three simulated users, three years of plays, every statistic: this takes a minute or more ...")
     from echostats_pipeline.cli.demo import run_demo  # noqa: PLC0415 - loading it takes seconds
 
     run_demo()

@@ -22,7 +22,22 @@ from echostats_pipeline.settings import load_settings
 from echostats_pipeline.stages.imports import KEPT_REJECTS, import_limits
 from echostats_pipeline.storage.store import Store
 
-OUTCOMES = ("rows", "inserted", "merged", "duplicate", "not_music", "rejected", "gaps_closed", "short")
+OUTCOMES = {
+    "rows": "rows",
+    "inserted": "new",
+    "merged": "merged",
+    "duplicate": "known",
+    "not_music": "no music",
+    "rejected": "rejected",
+    "gaps_closed": "gaps",
+    "short": "short",
+}
+"""Numbers of a file, with their heads in the table."""
+EXPLAINED = {
+    "merged": "merged: plays that were known, and of which the file tells more.",
+    "gaps_closed": "gaps: holes in the history that the file has closed.",
+}
+SPOTIFY_FILES = "Streaming_History_"
 REASONS_SHOWN = 10
 
 
@@ -112,11 +127,8 @@ def rebuild_days(runner: Runner, user: User, first: date, last: date) -> None:
 
 def show_outcomes(store: Store, run_id: str, console: Console, min_play_ms: int) -> None:
     """Print the outcome of the rows of each file that a run imported, and why rows were rejected."""
-    console.print(outcome_table(store, run_id))
+    show_table(store, run_id, console, min_play_ms)
     files = store.imports.of_run(run_id)
-    if short := sum(file.short for file in files):
-        text = f"{plural(short, 'play')} under {min_play_ms / 1000:g} s are kept and not counted."
-        console.print(text, highlight=False, markup=False)
     reasons: Counter[str] = Counter()
     for file in files:
         reasons.update(file.reject_reasons)
@@ -129,12 +141,30 @@ def show_outcomes(store: Store, run_id: str, console: Console, min_play_ms: int)
         console.print(f"The collection import_rejects keeps them, the first {KEPT_REJECTS:,} of a file and reason.")
 
 
+def show_table(store: Store, run_id: str, console: Console, min_play_ms: int) -> None:
+    """Print the table of outcomes, and what its heads mean that do not say it themselves."""
+    console.print(outcome_table(store, run_id))
+    files = store.imports.of_run(run_id)
+    said = [text for outcome, text in EXPLAINED.items() if any(getattr(file, outcome) for file in files)]
+    if short := sum(file.short for file in files):
+        said.append(f"{plural(short, 'play')} under {min_play_ms / 1000:g} s are kept and not counted.")
+    for line in said:
+        console.print(line, highlight=False, markup=False)
+
+
 def outcome_table(store: Store, run_id: str) -> Table:
-    """A table of the outcome of the rows of each file that a run imported."""
-    counts = [Column(name.replace("_", "\n"), justify="right", no_wrap=True) for name in OUTCOMES]
+    """A table of the outcome of the rows of each file that a run imported; outcomes that no file has are left out."""
+    files = store.imports.of_run(run_id)
+    outcomes = {each: said for each, said in OUTCOMES.items() if any(getattr(file, each) for file in files)}
+    counts = [Column(said, justify="right", no_wrap=True) for said in outcomes.values()]
     table = Table(Column("file", overflow="fold"), *counts, title="Imported", box=None, padding=(0, 1, 0, 0))
-    for file in store.imports.of_run(run_id):
+    for file in files:
         span = f"\n{file.span[0]:%Y-%m-%d} - {file.span[1]:%Y-%m-%d}" if file.span else ""
-        name = Text(f"{PurePosixPath(file.file_name).name}{span}")
-        table.add_row(name, *(f"{getattr(file, outcome):,}" for outcome in OUTCOMES))
+        name = Text(f"{shortened(PurePosixPath(file.file_name).name)}{span}")
+        table.add_row(name, *(f"{getattr(file, each):,}" for each in outcomes))
     return table
+
+
+def shortened(name: str) -> str:
+    """Return the name of a file without the beginning that all files of Spotify's share."""
+    return name.removeprefix(SPOTIFY_FILES) or name

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from echostats_pipeline.errors import EchostatsError
-from echostats_pipeline.report.public import file_named, read_links, user_of
+from echostats_pipeline.report.public import file_named, published, read_links, user_of
 from echostats_pipeline.state_folder import StateFolder
 
 START_S, POLL_S = 10.0, 0.05
@@ -71,7 +71,12 @@ class PublicFiles:
         headers = {**HEADERS, "ETag": tag, "Content-Type": TYPES[path.suffix]}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return Response(content, headers=headers)
+        return Response(content if path.suffix != ".xml" else self._feed(request, content), headers=headers)
+
+    def _feed(self, request: Request, content: bytes) -> bytes:
+        """The feed with links to files as they are named below the user's link."""
+        token = request.scope["path"].removeprefix("/").split("/")[0]
+        return published(user_of(read_links(self.folder), token) or "", content)
 
     def _path(self, asked: str) -> Path | None:
         parts = asked.removeprefix("/").split("/")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from echostats_pipeline.accounts.connecting import token_cipher
-from echostats_pipeline.accounts.scrobbling import add_target, target_address, target_of
+from echostats_pipeline.accounts.scrobbling import SIMULATED, add_target, target_address, target_of
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.imports import run_of_user
 from echostats_pipeline.cli.instance import Runner, open_pipeline
 from echostats_pipeline.cli.options import user_option
+from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.errors import EchostatsError, NotFoundError, SettingsError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.scrobbles import ScrobbleTarget
@@ -81,8 +83,13 @@ def scrobble(
             else:
                 _stop(store, user, target or "")
         return
-    with open_pipeline(settings) as (store, instance):
+    with open_pipeline(settings) as (store, instance), ExitStack() as stack:
         user = store.users.find(name)
+        if settings.simulated and SIMULATED in (
+            target,
+            *(each.target for each in store.scrobbles.targets(user.user_id)),
+        ):
+            stack.enter_context(simulated_spotify(settings))
         if target is not None:
             _add(settings, store, user, target, token, since)
         targets = [each for each in store.scrobbles.targets(user.user_id) if target in (None, each.target)]
@@ -115,10 +122,17 @@ def read_token(path: Path) -> SecretStr:
     return SecretStr(text)
 
 
+def spoken(target: str) -> str:
+    """Return the address of a target as a person names it."""
+    return "the simulated ListenBrainz" if target == SIMULATED else target
+
+
 def _add(
     settings: Settings, store: Store, user: User, target: str, token: SecretStr | None, since: datetime | None
 ) -> None:
     """Check a token and store the target."""
+    if target == SIMULATED and not (user.simulated and settings.simulated):
+        raise EchostatsError("The simulated service is for simulated users. Name a real one with --to.")
     if user.simulated and target == LISTENBRAINZ:
         raise EchostatsError(
             f"{user.partition_key} is simulated. Invented plays do not belong in ListenBrainz, which all people share."
@@ -131,8 +145,8 @@ def _add(
         token = SecretStr(token_cipher(settings).decrypt(stored.token_encrypted, user.user_id))
     day = None if since is None else f"{since:%Y-%m-%d}"
     added = add_target(settings, store, user, target=target, token=token, since=day, now=utc_now())
-    accepted = f"{target} accepts the token of {added.account}. " if added.account else ""
-    click.echo(f"{accepted}The token is stored, encrypted.")
+    accepted = f"{spoken(target)} accepts the token of {added.account}. " if added.account else ""
+    click.echo(f"{accepted[:1].upper()}{accepted[1:]}The token is stored, encrypted.")
 
 
 def _check(user: User, targets: Sequence[ScrobbleTarget]) -> None:
@@ -149,8 +163,8 @@ def _stop(store: Store, user: User, target: str) -> None:
     """Forget a target and its token."""
     store.scrobbles.remove_target(target_of(store, user, target))
     click.echo(
-        f"Plays of {user.display_name or user.partition_key} are not sent to {target} any more. The token is deleted. "
-        "What was sent stays known, so that it is not sent again if you start again."
+        f"Plays of {user.display_name or user.partition_key} are not sent to {spoken(target)} any more. The token is "
+        "deleted. What was sent stays known, so that it is not sent again if you start again."
     )
 
 
@@ -166,7 +180,7 @@ def _preview(settings: Settings, store: Store, user: User, target: str | None, s
         if since is not None:
             each.since = f"{since:%Y-%m-%d}"
         result = Scrobbler(store, user, each, settings.min_play_ms, utc_now).preview()
-        click.echo(f"{plural(result.sent, 'play')} would be sent to {each.target}.")
+        click.echo(f"{plural(result.sent, 'play')} would be sent to {spoken(each.target)}.")
         _show_left_out(result.left_out)
 
 
@@ -179,7 +193,7 @@ def _show(store: Store, user: User, targets: Sequence[ScrobbleTarget], run_id: s
             counts.update(step.counts)
             if step.status == "pending" or step.detail.startswith("Waiting"):
                 waits = step.detail.rstrip(".")
-    where = " and ".join(each.target for each in targets)
+    where = " and ".join(spoken(each.target) for each in targets)
     who = user.display_name or user.partition_key
     click.echo(f"Sent {plural(counts['sent'], 'play')} of {who} to {where}.")
     if waits:
@@ -199,7 +213,7 @@ def _show_refused(store: Store, targets: Sequence[ScrobbleTarget]) -> None:
     for target in targets:
         for play in store.scrobbles.refused(target, REFUSALS_SHOWN):
             click.echo(
-                f"Refused by {target.target}: the play of {play.track_id} that ended at "
+                f"Refused by {spoken(target.target)}: the play of {play.track_id} that ended at "
                 f"{play.played_at:%Y-%m-%d %H:%M:%S} UTC: {play.reason}",
                 err=True,
             )

@@ -77,8 +77,8 @@ def _parts(recap: Recap) -> Face:
         Line(
             words.shown_name(part.artist) if part.artist else words.part_text(part),
             words.titled(part.track) if part.track else "",
-            above=part.name,
-            right=plural(part.plays, "play"),
+            above=f"{part.name} \N{MIDDLE DOT} {plural(part.plays, 'play')} in all",
+            right=plural(part.artist.plays, "play") if part.artist else "",
             item=part.artist,
         )
         for part in recap.parts
@@ -115,11 +115,15 @@ def _moments(recap: Recap) -> Face:
 
 def _days(recap: Recap) -> Iterator[Line]:
     if recap.streak is not None:
-        length, dates = words.streak(recap)
-        yield Line(length, dates, "Longest streak with music", tile=f"{recap.streak.days:,}")
+        _, dates = words.streak(recap)
+        days = "day with music" if recap.streak.days == 1 else "days in a row with music"
+        more = ", or more" if recap.streak.at_least else ""
+        yield Line(dates, f"{days}{more}", "Longest streak", tile=f"{recap.streak.days:,}")
     if recap.busiest is not None:
         day = recap.busiest
-        yield Line(calendar_date(day.day), words.amount(day.plays, day.ms), "Busiest day", item=day.track)
+        most = f"most of it: {words.titled(day.track)}" if day.track else ""
+        above = f"Busiest day \N{MIDDLE DOT} {words.amount(day.plays, day.ms)}"
+        yield Line(calendar_date(day.day), most, above, item=day.track)
 
 
 def _dated(item: Item, text: str) -> str:
@@ -150,7 +154,13 @@ def _past(recap: Recap) -> Face:
         for each in recap.left_behind[:MOST_LEFT_BEHIND]
     ]
     days = [
-        Line(words.shown_name(each.track), words.on_this_day(each), str(each.day.year), item=each.track)
+        Line(
+            words.shown_name(each.track),
+            each.track.by,
+            f"{each.day.year} \N{MIDDLE DOT} {words.on_this_day(each)} in all",
+            plural(each.track.plays, "play"),
+            each.track,
+        )
         for each in recap.on_this_day
         if each.track is not None
     ]

@@ -54,10 +54,11 @@ def write_beside(store: Store, user: User, folder: Path, now: datetime, *, min_p
         last=read_last_play(store, user, days, min_play_ms),
         credits=reads.credits(user.user_id, _credited(snapshots)),
     )
+    pages = {path.name for path in folder.glob("*.html")}
     texts = (
         json.dumps(build_summary(material), ensure_ascii=False, indent=2) + "\n",
         build_badge(snapshots.get("week")),
-        build_feed(user, days, reads.reviews(user.user_id), now),
+        build_feed(user, days, reads.reviews(user.user_id), now, pages),
     )
     paths = beside_files(folder, user)
     for path, text in zip(paths, texts, strict=True):

@@ -1,14 +1,16 @@
-"""Builds ``feed.xml``: an Atom feed (RFC 4287) of milestones and of years that have ended.
+"""Builds ``feed.xml``: an Atom feed (RFC 4287) of milestones, and of years and months that have ended.
 
 The id of an entry is always the same. Its time, ``updated``, is that of what it tells, not that of the file: a feed is
-written every night, and readers must not take old entries for new ones.
+written every night, and readers must not take old entries for new ones. Each entry links the page beside the feed that
+says most about it: the recap of its month or year, the report of its year, or that of all time.
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import accumulate, chain, count, takewhile
+from itertools import accumulate, chain, count, groupby, takewhile
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 from zoneinfo import ZoneInfo
 
@@ -24,21 +26,31 @@ ATOM = "http://www.w3.org/2005/Atom"
 IDS = uuid.UUID("5a9f2f62-1d5c-4d0b-8a55-6f1d2c7f0e19")
 """Namespace of the ids of feeds and entries."""
 MOST_ENTRIES = 100
+RECENT = timedelta(days=366)
+"""How long the end of a month is told."""
 NAMED = 3
 """Number of artists that an entry about a year names."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of the feed: what makes its id, when it happened, its title and its text."""
+    """An entry of the feed: what makes its id, when it was over, title and text, and the period whose page it links."""
 
     key: str
     updated: datetime
     title: str
     text: str
+    year: int
+    month: int | None = None
 
 
-def build_feed(user: User, days: Sequence[DayTotal], reviews: Sequence[YearlyReview], now: datetime) -> str:
+def build_feed(
+    user: User,
+    days: Sequence[DayTotal],
+    reviews: Sequence[YearlyReview],
+    now: datetime,
+    pages: Collection[str] = (),
+) -> str:
     """Return the feed as an XML document, newest entries first.
 
     Args:
@@ -46,15 +58,19 @@ def build_feed(user: User, days: Sequence[DayTotal], reviews: Sequence[YearlyRev
         days: Totals of every date that has a rollup, in order.
         reviews: Statistics of finished years.
         now: The present instant. A milestone is told when its day is over, because until then a sync may move it.
+        pages: Names of the files in the folder of the feed.
     """
     zone = ZoneInfo(user.timezone)
-    entries = [*_milestones(days, zone), *(_year(review, zone) for review in reviews)]
+    entries = [*_milestones(days, zone), *_months(days, zone, now), *(_year(review, zone) for review in reviews)]
     entries = [entry for entry in entries if entry.updated <= now]
     entries = sorted(entries, key=lambda entry: (entry.updated, entry.key), reverse=True)[:MOST_ENTRIES]
     name = printable(user.display_name or user.partition_key)
     feed = ET.Element("feed", {"xmlns": ATOM, "xml:lang": "en"})
     _add(feed, "id", _id(user, "feed"))
     _add(feed, "title", f"{name}: listening milestones")
+    key = user.partition_key
+    _link(feed, "self", f"{key}-feed.xml", "application/atom+xml")
+    _link(feed, "alternate", f"{key}.html" if f"{key}.html" in pages else "")
     _add(feed, "updated", written(entries[0].updated if entries else user.created_at))
     _add(_add(feed, "author"), "name", name)
     _add(feed, "generator", "echostats_pipeline").set("version", __version__)
@@ -62,10 +78,25 @@ def build_feed(user: User, days: Sequence[DayTotal], reviews: Sequence[YearlyRev
         element = _add(feed, "entry")
         _add(element, "id", _id(user, entry.key))
         _add(element, "title", printable(entry.title))
+        _link(element, "alternate", page_of(key, entry, pages))
         _add(element, "updated", written(entry.updated))
         _add(element, "content", printable(entry.text)).set("type", "text")
     ET.indent(feed)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(feed, encoding="unicode")}\n'
+
+
+def page_of(key: str, entry: Entry, pages: Collection[str]) -> str:
+    """Return the name of the page that says most about an entry; empty if there is none.
+
+    Args:
+        key: Partition key of the user.
+        entry: The entry.
+        pages: Names of the files in the folder of the feed.
+    """
+    names = [f"{key}-recap-{entry.year}.html", f"{key}-{entry.year}.html", f"{key}.html"]
+    if entry.month is not None:
+        names.insert(0, f"{key}-recap-{entry.year}-{entry.month:02}.html")
+    return next((name for name in names if name in pages), "")
 
 
 def round_numbers() -> Iterator[int]:
@@ -89,8 +120,25 @@ def _milestones(days: Sequence[DayTotal], zone: ZoneInfo) -> list[Entry]:
                 f"Play number {number:,}",
                 f"Play number {number:,} was on {WEEKDAYS[day.weekday()]}, {calendar_date(day)}. "
                 f"There were {plural(days[reached].count, 'play')} on that day.",
+                day.year,
+                day.month,
             )
         )
+    return found
+
+
+def _months(days: Sequence[DayTotal], zone: ZoneInfo, now: datetime) -> list[Entry]:
+    """Return the last months that have ended and in which something was played."""
+    found = []
+    for name, group in groupby(days, key=lambda day: day.date[:7]):
+        within = [day for day in group if day.count]
+        first = date.fromisoformat(f"{name}-01")
+        ended = local_midnight((first + timedelta(days=31)).replace(day=1), zone)
+        if within and now - RECENT < ended <= now:
+            text = f"{duration(sum(day.total_ms for day in within))} of music, "
+            text += f"{plural(sum(day.count for day in within), 'play')} on {plural(len(within), 'day')}."
+            text = f"{text[0].upper()}{text[1:]}"
+            found.append(Entry(f"month/{name}", ended, f"{first:%B} {first.year}", text, first.year, first.month))
     return found
 
 
@@ -101,9 +149,8 @@ def _year(review: YearlyReview, zone: ZoneInfo) -> Entry:
         text += f" Most played: {listed([_told(each) for each in review.top_artists[:NAMED]])}."
     if review.top_tracks:
         text += f" Track number one: {_told(review.top_tracks[0])}."
-    return Entry(
-        f"year/{review.year}", local_midnight(date(review.year + 1, 1, 1), zone), f"The year {review.year}", text
-    )
+    ended = local_midnight(date(review.year + 1, 1, 1), zone)
+    return Entry(f"year/{review.year}", ended, f"The year {review.year}", text, review.year)
 
 
 def _told(item: TopItem) -> str:
@@ -112,6 +159,13 @@ def _told(item: TopItem) -> str:
 
 def _id(user: User, key: str) -> str:
     return uuid.uuid5(IDS, f"{user.user_id}/{key}").urn
+
+
+def _link(parent: ET.Element, relation: str, name: str, media_type: str = "text/html") -> None:
+    """Add a link to a file beside the feed; relative, because the feed does not know where it is served."""
+    if name:
+        link = _add(parent, "link")
+        link.attrib |= {"rel": relation, "type": media_type, "href": quote(name)}
 
 
 def _add(parent: ET.Element, name: str, text: str = "") -> ET.Element:

@@ -7,6 +7,7 @@ of the state folder: files are served while the database is down, and a link is 
 import re
 import secrets
 from hmac import compare_digest
+from urllib.parse import quote
 
 from echostats_pipeline.report.beside import BESIDE
 from echostats_pipeline.state_folder import StateFolder
@@ -62,3 +63,11 @@ def file_named(key: str, name: str) -> str | None:
     if name == PAGE:
         return f"{key}.html"
     return f"{key}-{name}" if name in BESIDE or _OTHER.fullmatch(name) else None
+
+
+def published(key: str, feed: bytes) -> bytes:
+    """Return a user's feed with links that name files as they are named below the user's link."""
+    folder_name = f'href="{quote(key)}'
+    text = feed.decode()
+    text = text.replace(f'{folder_name}.html"', f'href="{PAGE}"').replace(f"{folder_name}-", 'href="')
+    return text.encode()

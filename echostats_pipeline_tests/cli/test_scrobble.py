@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from echostats_pipeline.accounts.removal import remove_user
+from echostats_pipeline.accounts.scrobbling import SIMULATED
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.automation.sensors import unsent_plays
 from echostats_pipeline.simulator.listenbrainz import WRONG_TOKEN
@@ -84,6 +85,12 @@ def test_a_simulated_user_is_not_sent_to_listenbrainz_and_a_service_needs_a_toke
     assert user.simulated
     ended = echostats("scrobble", "--to", "listenbrainz", "--token-file", str(token_file))
     assert "is simulated" in refused(ended)
+    sent = echostats("scrobble", "--to", "simulated", "--token-file", str(token_file))
+    assert f"Sent {len(kept(installation))} plays of {user.display_name} to the simulated ListenBrainz." in sent.stdout
+    assert [target.target for target in installation.store.scrobbles.targets()] == [SIMULATED]
+    installation.store.users._users.update_one({}, {"$set": {"simulated": False}})
+    ended = echostats("scrobble", "--to", "simulated", "--token-file", str(token_file))
+    assert "for simulated users" in refused(ended)
     asked = echostats("scrobble", "--to", installation.simulator.base_url)
     assert (asked.returncode, "--token-file" in asked.stderr) == (2, True)
     assert echostats("scrobble", "--stop").returncode == 2

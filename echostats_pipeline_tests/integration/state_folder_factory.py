@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from echostats_pipeline.cli.demo import SIMULATED
+from echostats_pipeline.cli.demo import NO_SPOTIFY
 from echostats_pipeline.cli.imports import import_with, rebuild_with, run_of_user
 from echostats_pipeline.cli.instance import Runner, open_pipeline
 from echostats_pipeline.cli.simulated import connect_person, simulated_spotify
@@ -20,7 +20,7 @@ from echostats_pipeline.simulator.exports import write_extended_export
 
 
 def furnish(days: int, people: int) -> None:
-    set_environment(SIMULATED)
+    set_environment(NO_SPOTIFY)
     settings = load_settings()
     with open_pipeline(settings) as (store, instance), simulated_spotify(settings) as simulator:
         runner = Runner(instance, store, settings, Console(quiet=True))

@@ -122,6 +122,8 @@ def test_interrupted_it_stops_run_again_it_completes_and_once_more_it_changes_no
     assert counts["listening_history"] > 10_000
     assert counts["daily_rollups"] > 1_000
     assert all(counts[name] for name in ("tracks", "artists", "albums", "playlists", "saved_tracks", "top_items"))
+    assert counts["scrobble_targets"] == 1
+    assert counts["sent_plays"] > 10
     assert "Top artists" in said(home)
 
     assert completed(home, command)[:2] == (counts, digests)

@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, DayTotal, YearlyReview
 from echostats_pipeline.report.badge import build_badge
 from echostats_pipeline.report.feed import ATOM, build_feed
+from echostats_pipeline.report.public import published
 from echostats_pipeline.report.summary import LastPlay, SummaryInput, build_summary
 from echostats_pipeline_tests.report import samples
 from echostats_pipeline_tests.report.document_factories import NASTY, names
@@ -101,8 +103,10 @@ def test_the_badge_is_small_loads_nothing_and_says_what_it_shows() -> None:
     assert int(root.get("width", "0")) == sum(int(rect.get("width", "0")) for rect in list(root.iter())[5:7])
 
 
-def feed_of(days: list[DayTotal], reviews: list[YearlyReview], name: str = "Ann") -> ET.Element:
-    return ET.fromstring(build_feed(samples.user(display_name=name), days, reviews, samples.NOW))
+def feed_of(
+    days: list[DayTotal], reviews: list[YearlyReview], name: str = "Ann", pages: Collection[str] = ()
+) -> ET.Element:
+    return ET.fromstring(build_feed(samples.user(display_name=name), days, reviews, samples.NOW, pages))
 
 
 def told(feed: ET.Element) -> dict[str, tuple[str, str]]:
@@ -151,7 +155,36 @@ def test_milestones_are_on_the_days_on_which_the_plays_reached_them() -> None:
         moment = datetime.fromisoformat(updated).astimezone(UTC)
         assert moment - datetime.fromisoformat(f"{day.date}T00:00:00Z") in (timedelta(hours=22), timedelta(hours=23))
         assert f"There were {day.count} plays on that day." in text
-    assert len(made) == 3 + sum(day.count for day in days) // 10_000
+    milestones = [title for title in made if title.startswith("Play number")]
+    assert len(milestones) == 3 + sum(day.count for day in days) // 10_000
+
+
+def test_each_entry_links_the_page_that_says_most_about_it() -> None:
+    key = samples.user().partition_key
+    names = (".html", "-2025.html", "-recap-2025.html", "-recap-2025-11.html")
+    feed = build_feed(samples.user(), DAYS, [REVIEW], samples.NOW, [f"{key}{name}" for name in names])
+    for text, start in ((feed, f"{key}-"), (published(key, feed.encode()).decode(), "")):
+        whole = f"{key}.html" if start else "report.html"
+        links = {
+            entry.findtext(f"{{{ATOM}}}title"): [link.attrib["href"] for link in entry.iter(f"{{{ATOM}}}link")]
+            for entry in ET.fromstring(text).iter(f"{{{ATOM}}}entry")
+        }
+        assert links["The year 2025"] == links["October 2025"] == [f"{start}recap-2025.html"]
+        assert links["November 2025"] == [f"{start}recap-2025-11.html"]
+        assert links["Play number 100"] == [whole]
+        assert f'<link rel="self" type="application/atom+xml" href="{start}feed.xml" />' in text
+        assert f'<link rel="alternate" type="text/html" href="{whole}" />' in text
+    assert len(list(feed_of(DAYS, []).iter(f"{{{ATOM}}}link"))) == 1
+
+
+def test_the_last_months_that_are_over_have_an_entry_with_their_sums() -> None:
+    made = told(feed_of(DAYS, []))
+    month = [day for day in DAYS if day.date.startswith("2025-11")]
+    plays, days = sum(day.count for day in month), sum(day.count > 0 for day in month)
+    updated, text = made["November 2025"]
+    assert datetime.fromisoformat(updated).astimezone(UTC).date() == date(2025, 11, 30)
+    assert f"of music, {plays:,} plays on {days} days." in text
+    assert sum(not title.startswith("Play number") for title in made) == 12
 
 
 def test_a_day_that_is_not_over_has_no_entry_yet() -> None:
