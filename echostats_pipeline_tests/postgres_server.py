@@ -61,6 +61,7 @@ class PostgresServer:
     port: int
     version: int
     process: PostgresProcess
+    address: str = "127.0.0.1"
 
     @contextmanager
     def down(self) -> Iterator[None]:
@@ -73,7 +74,7 @@ class PostgresServer:
             answering(self)
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
-        return f"postgresql://{user}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}:{PASSWORD.replace(' ', '%20')}@{self.address}:{self.port}/{database}"
 
     def create(self, template: str | None = None, owner: str = "loader") -> str:
         """Make a database; return its name."""
@@ -140,12 +141,16 @@ def readable(bin_folder: Path, place: Path) -> Path:
 
 
 @contextmanager
-def running_postgres(bin_folder: Path | None = None, *, durable: bool = False) -> Iterator[PostgresServer]:
+def running_postgres(
+    bin_folder: Path | None = None, *, durable: bool = False, address: str = "127.0.0.1", port: int | None = None
+) -> Iterator[PostgresServer]:
     """Run a server for the length of the block.
 
     Args:
         bin_folder: The folder of its programs; None for the first one found.
         durable: Whether it waits for the disk, which benchmarks want and tests do not.
+        address: The address of this machine at which it listens.
+        port: The port at which it listens; None for a free one.
     """
     found = bin_folder or binaries()
     if found is None:
@@ -178,12 +183,12 @@ def running_postgres(bin_folder: Path | None = None, *, durable: bool = False) -
         ]
         command: list[str | Path] = [found / "initdb", *setup, "--no-sync", "--locale=C"]
         subprocess.run(command, check=True, capture_output=True, cwd=folder, **user)
-        port = free_port()
+        port = port or free_port()
         options = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": address,
             "port": port,
             "unix_socket_directories": "",
-            "max_connections": 60,
+            "max_connections": 100,
             "shared_buffers": "256MB" if durable else "64MB",
             "timezone": "UTC",
             "log_min_messages": "fatal",
@@ -197,7 +202,7 @@ def running_postgres(bin_folder: Path | None = None, *, durable: bool = False) -
         process = PostgresProcess([found / "postgres", "-D", data, *arguments], folder, user)
         process.start()
         try:
-            server = PostgresServer(port, 0, process)
+            server = PostgresServer(port, 0, process, address)
             version = answering(server)
             server.execute(f"CREATE ROLE loader LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
             yield replace(server, version=version)
