@@ -1,6 +1,7 @@
 """``echostats remove``: removes a user and all their data for good. ``echostats users remove`` is the same."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rich.table import Column, Table
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.cli.instance import open_pipeline
 from echostats_pipeline.cli.options import yes_option
-from echostats_pipeline.cli.warehouse import left_in_warehouse
+from echostats_pipeline.cli.warehouse import left_in_warehouse, rows_in_warehouse
 from echostats_pipeline.local.webserver import webserver_url
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.orchestration.instance.code_location import reload_code_location
@@ -24,6 +25,7 @@ STAYS = (
     "share.\nThe pipeline keeps only the id of the removed user, so that late data does not bring them back. "
     "Connecting the account again creates a new user without data."
 )
+NOT_COUNTED = "Their rows in the warehouse are not counted here, because PostgreSQL cannot be asked now."
 LATE = (
     "A run is working for this user. It stops as soon as it notices; what it writes until then is deleted when it "
     "stops, and at the latest by the nightly job retention. `echostats doctor` counts what is left."
@@ -57,8 +59,10 @@ def remove_for_good(name: str, *, yes: bool) -> None:
     settings, console = load_settings(), Console()
     with open_pipeline(settings) as (store, instance):
         user = store.users.find(name, beginnings=False)
-        files = user_files(settings, user)
-        show_owned(console, "To be removed", store.owned.counts(user), files)
+        files, held = user_files(settings, user), rows_in_warehouse(store, settings, user)
+        show_owned(console, "To be removed", {**store.owned.counts(user), **(held or {})}, files)
+        if held is None:
+            click.echo(NOT_COUNTED)
         if not yes:
             whom = f"{user.display_name or user.spotify_id} ({user.partition_key})"
             if not click.confirm(f"Remove {whom} for good?"):
@@ -67,15 +71,16 @@ def remove_for_good(name: str, *, yes: bool) -> None:
         at_work = user.user_id in store.jobs.busy_users()
         removed = remove_user(store, user, utc_now())
         reload = remove_outside(instance, settings, user)
-        left = left_in_warehouse(store, settings)
-        show_owned(console, "Removed", removed, files)
+        left, kept = left_in_warehouse(store, settings), rows_in_warehouse(store, settings, user)
+        gone = {} if held is None or kept is None else Counter(held) - Counter(kept)
+        show_owned(console, "Removed", {**removed, **gone}, files)
     if reload:
         reload_code_location(settings.ui_url or webserver_url(settings.home), logger)
     click.echo("\n".join(filter(None, [left, LATE if at_work else "", STAYS])))
 
 
 def show_owned(console: Console, title: str, counts: Mapping[str, int], files: Mapping[Path, int]) -> None:
-    """Print documents by collection as a table, then files with their size, one per line."""
+    """Print documents by collection and rows by table, then files with their size, one per line."""
     table = Table("collection", Column("documents", justify="right"), title=title)
     for name, count in counts.items():
         table.add_row(name, f"{count:,}")

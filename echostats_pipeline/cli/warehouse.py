@@ -22,8 +22,11 @@ from echostats_pipeline.marts.warehouse import access, querying
 from echostats_pipeline.marts.warehouse.audit import loaded_users
 from echostats_pipeline.marts.warehouse.build import PARTS, Warehouse, url_of
 from echostats_pipeline.marts.warehouse.connection import connected
+from echostats_pipeline.marts.warehouse.database import user_uuid
 from echostats_pipeline.marts.warehouse.migrations import migrate, newest, version
+from echostats_pipeline.marts.warehouse.removal import rows_of
 from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings
 from echostats_pipeline.settings import Settings, load_settings
 from echostats_pipeline.storage.store import Store
@@ -255,6 +258,18 @@ def findings(store: Store, settings: Settings) -> HealthFindings:
     if others:
         text = f"{others} users in the warehouse are not known here: another installation uses it, or did."
         yield HealthFinding("warehouse", "warning", text, "Give each installation a PostgreSQL database of its own")
+
+
+def rows_in_warehouse(store: Store, settings: Settings, user: User) -> dict[str, int] | None:
+    """The number of a user's rows by table; None if PostgreSQL cannot be asked."""
+    if settings.postgres is None:
+        return {}
+    try:
+        with Warehouse.looked_at(store, settings, utc_now()) as seen:
+            rows = rows_of(seen.connection, user_uuid(user.user_id)) if version(seen.connection) else {}
+    except EchostatsError:
+        return None
+    return {f"warehouse.{table}": count for table, count in rows.items()}
 
 
 def left_in_warehouse(store: Store, settings: Settings) -> str:

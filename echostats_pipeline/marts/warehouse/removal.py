@@ -11,6 +11,8 @@ from echostats_pipeline.marts.warehouse.upserts import lock
 
 OF_USER = ("plays", "days", "sessions", *TABLES, "snapshots", "gaps", "loads")
 """Tables whose rows name their user by `user_id` and that removing a row of ``users`` does not clear."""
+WITH_ID = ("playlists", "user_preferences")
+"""Tables whose rows go with that row of ``users``."""
 DROP_PATIENCE = "1s"
 """How long it waits for readers before it drops a partition. New readers wait as long."""
 KNOWN = """
@@ -23,6 +25,14 @@ UNION SELECT substr(c.relname, 7, 32)::uuid FROM pg_inherits i JOIN pg_class c O
 def known_users(connection: Connection) -> set[UUID]:
     """The ids of all users of whom the warehouse has anything: rows, a login, or a partition."""
     return {row[0] for row in connection.execute(KNOWN)}
+
+
+def rows_of(connection: Connection, user: UUID) -> dict[str, int]:
+    """The number of a user's rows by table; tables without any are left out."""
+    owners = {"users": "id"} | dict.fromkeys((*WITH_ID, *OF_USER, "logins"), "user_id")
+    sql = ", ".join(f"(SELECT count(*) FROM {table} WHERE {owner} = %(user)s)" for table, owner in owners.items())
+    counts = connection.execute(f"SELECT {sql}", {"user": user}).fetchone()
+    return {table: count for table, count in zip(owners, counts, strict=True) if count}
 
 
 def remove_user(connection: Connection, user: UUID) -> None:

@@ -61,6 +61,7 @@ def test_a_user_is_loaded_shown_queried_and_given_a_login(installed: Installed) 
     assert findings["warehouse"]["text"] == "1 users are in the warehouse."
     removed = said(installed, "users", "remove", user.partition_key, "--yes")
     assert "Their rows in the warehouse, and their login to it, are deleted." in removed
+    assert [row.split()[-2] for row in removed.splitlines() if "warehouse.plays " in row] == [f"{plays:,}"] * 2
     assert json.loads(said(installed, "warehouse", "query", sql, "--json")) == [{"plays": 0}]
 
 

@@ -14,6 +14,7 @@ from echostats_pipeline.marts.warehouse import loading, upserts
 from echostats_pipeline.marts.warehouse.connection import connected
 from echostats_pipeline.marts.warehouse.profile import user_row
 from echostats_pipeline.marts.warehouse.removal import known_users, remove_user
+from echostats_pipeline.marts.warehouse.removal import rows_of as rows_of_user
 from echostats_pipeline_tests.marts.warehouse.conftest import (
     BEGIN,
     TestedWarehouse,
@@ -182,7 +183,10 @@ def test_a_removed_user_leaves_no_row_in_any_table(warehouse: TestedWarehouse, l
     with warehouse.opened() as connection:
         connection.execute("INSERT INTO playlists (user_id, name) VALUES (%s, 'mine')", (gone,))
         assert known_users(connection) == {gone, kept}
+        counts = {"users": 1, "playlists": 1, "plays": 30, "days": 2, "sessions": 30, "tracks": 3, "loads": 1}
+        assert rows_of_user(connection, gone) == counts
         remove_user(connection, gone)
+        assert rows_of_user(connection, gone) == {}
         assert known_users(connection) == {kept}
     tables = warehouse.rows(
         "SELECT table_name, column_name FROM information_schema.columns "
