@@ -49,7 +49,7 @@ LONGEST_TEXT = 1_000
 
 @dataclass(frozen=True)
 class Request:
-    """What a playlist is made from.
+    """What a playlist is made from. Its text and name are shortened to what can be stored.
 
     Attributes:
         text: The words.
@@ -76,6 +76,12 @@ class Request:
     made_id: ObjectId | None = None
     left_out: Collection[str] = ()
     over_copy: bool = False
+
+    def __post_init__(self) -> None:
+        """Clean what people write."""
+        object.__setattr__(self, "text", storable_text(self.text)[:LONGEST_TEXT])
+        name = " ".join(storable_text(self.name or self.text).split())[:LONGEST_NAME].strip()
+        object.__setattr__(self, "name", (name[:1].upper() + name[1:]) or "Playlist")
 
 
 class PlaylistBuilder:
@@ -106,8 +112,7 @@ class PlaylistBuilder:
         pool = self.pool(user, learned)
         edits = self._edits(user, request.generator, request.text)
         added = edits.added if request.over_copy else {}
-        text = storable_text(request.text)[:LONGEST_TEXT]
-        asked = understand(text, pool.names, self._preferences(user), self._now.year)
+        asked = understand(request.text, pool.names, self._preferences(user), self._now.year)
         made = self.begun(user, request)
         songs = request.songs or asked.songs
         minutes = request.minutes or asked.minutes or (None if songs else DEFAULT_MINUTES)
@@ -124,6 +129,7 @@ class PlaylistBuilder:
         chosen = choose(with_added(pool.songs, added.values()), asked, wanted, self._now)
         ordered = flowing_songs(chosen, wanted)
         made.understanding, made.arc, made.minutes, made.most_songs = asked, arc, minutes, songs
+        made.discover = wanted.discover
         made.counts, made.widened, made.note = chosen.counts, list(chosen.widened), chosen.note
         made.tracks = [
             _song(place, row, reason_of(row, asked)) for place, row in enumerate(ordered.iter_rows(named=True), 1)
@@ -231,13 +237,12 @@ class PlaylistBuilder:
 
     def begun(self, user: User, request: Request) -> GeneratedPlaylist:
         """A playlist that is asked for and has no songs yet."""
-        name = " ".join(storable_text(request.name or request.text).split())[:LONGEST_NAME].strip()
         return GeneratedPlaylist(
             id=request.made_id,
             user_id=user.user_id,
             generator=request.generator,
-            text=storable_text(request.text)[:LONGEST_TEXT],
-            name=(name[:1].upper() + name[1:]) or "Playlist",
+            text=request.text,
+            name=request.name,
             query_id=request.query_id,
             status="processing",
             discover=request.discover,

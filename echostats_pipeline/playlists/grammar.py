@@ -147,6 +147,8 @@ NUMBERS: Mapping[str, float] = {
     "forty": 40,
     "fifty": 50,
     "sixty": 60,
+    "seventy": 70,
+    "eighty": 80,
     "ninety": 90,
     "hundred": 100,
     "half": 0.5,

@@ -13,6 +13,8 @@ from echostats_pipeline.playlists.years import years_in
 
 MOST_MINUTES, MOST_SONGS = 24 * 60, 500
 LONGEST_SONG = 15.0
+SPELT_VALUES = 30
+"""From this number on, a number in words may be the value of a feature: "energy seventy", not "energy one"."""
 """Longer durations are those of playlists, not of songs."""
 ABOUT_BPM, ABOUT_FEATURE, ABOUT_MINUTES = 8.0, 0.1, 0.5
 """A tempo, a feature and the length of a song are meant to within so much."""
@@ -141,7 +143,7 @@ def _numbers(words: Sequence[str], start: int, unit: ByFirstWord = _NO_UNIT) -> 
         limit = "above" if above > below else "below" if below else ""
         place += max(above, below)
         place += phrase_length(words, place, unit)
-    return _Numbers(place, low, high, limit, percent, first in NUMBERS)
+    return _Numbers(place, low, high, limit, percent, first in NUMBERS and low < SPELT_VALUES)
 
 
 def _duration(words: Sequence[str]) -> Found:

@@ -9,7 +9,6 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _DECIMALS = {"½": "5", "¼": "25", "¾": "75", "1/2": "5", "1/4": "25", "3/4": "75"}
 _HOURS = r"(?:an?\s+)?(?:h|hrs?|hours?)\b"
 _IN_WORDS = re.compile(rf"\b({'|'.join(_TENS)})[\s-]+({'|'.join(_UNITS)})\b", re.IGNORECASE)
-_TENS_ALONE = re.compile(r"\b(seventy|eighty)\b", re.IGNORECASE)
 _DOZENS = re.compile(rf"\b(?:(half an?|an?|{'|'.join(_UNITS)}|\d+)\s+)?dozens?\b", re.IGNORECASE)
 _QUARTERS = re.compile(rf"\b(an?|one|three)?\s*quarters?\s+(?:of\s+)?{_HOURS}", re.IGNORECASE)
 _COMMA = re.compile(r"(?<![\d,])(\d{1,3}),(\d)(?![\d,])")
@@ -25,8 +24,7 @@ def plain_numbers(text: str) -> str:
     """A text with its numbers as digits and decimal points; everything else stays."""
     if not _ANY.search(text):
         return text
-    text = _IN_WORDS.sub(lambda found: str(_tens(found[1]) + _UNITS.index(found[2].casefold()) + 1), text)
-    text = _TENS_ALONE.sub(lambda found: str(_tens(found[1])), text)
+    text = _IN_WORDS.sub(lambda found: str(_tens_and_units(found[1].casefold(), found[2].casefold())), text)
     text = _DOZENS.sub(lambda found: str(_dozens((found[1] or "a").casefold())), text)
     text = _QUARTERS.sub(lambda found: f"{45 if (found[1] or '').casefold() == 'three' else 15} minutes", text)
     text = _CLOCK.sub(r"\1h\2", _COMMA.sub(r"\1.\2", text))
@@ -35,8 +33,8 @@ def plain_numbers(text: str) -> str:
     return _GLUED.sub(r"\1 minute", text)
 
 
-def _tens(word: str) -> int:
-    return 20 + 10 * _TENS.index(word.casefold())
+def _tens_and_units(tens: str, units: str) -> int:
+    return 20 + 10 * _TENS.index(tens) + _UNITS.index(units) + 1
 
 
 def _dozens(how_many: str) -> int:

@@ -35,6 +35,7 @@ from echostats_pipeline_tests.conftest import NOW, Pipeline
 SONGS = 400
 SCOPE = "playlist-read-private playlist-modify-private user-read-private"
 CALM = "calm, energy below 0.6"
+GIVEN = (Request("mostly new music", discover=0.0), Request(CALM))
 
 
 @pytest.fixture
@@ -215,6 +216,8 @@ def test_without_the_consent_nothing_is_written_and_everything_else_works(pipeli
     assert "not written to Spotify. The consent of " in done.said
     assert done.made == made
     assert (made.status, made.spotify_id, len(made.tracks)) == ("completed", "", 5)
+    shares = [builder(pipeline).from_words(listener, each).discover for each in (Request("mostly new music"), *GIVEN)]
+    assert shares == [0.7, 0.0, None], "that of the words, if the command names none"
 
 
 @pytest.mark.parametrize("regime", ["extended", "legacy_dev", "restricted_dev"])
@@ -565,6 +568,13 @@ def test_a_playlist_is_made_and_stored_if_spotify_cannot_be_reached_and_it_is_sa
         "It was made and stored, but not written to Spotify. "
         "No playlists calls before 2025-06-15 12:00:00 UTC: Spotify said so."
     )
+
+
+def test_a_request_has_words_and_a_name_that_can_be_stored() -> None:
+    asked = Request(f"calm \0 {'x' * 2000}", name=" my\n calm\ud800 ")
+    assert (asked.text[:8], len(asked.text), asked.name) == ("calm  xx", 1000, "My calm?")
+    assert (Request("calm  evening").name, Request("\0").name) == ("Calm evening", "Playlist")
+    assert replace(asked, songs=5) == replace(asked, songs=5, text=asked.text), "cleaning twice changes nothing"
 
 
 def test_the_week_begins_on_monday_in_the_zone_of_each_user() -> None:
