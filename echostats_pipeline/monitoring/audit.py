@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from echostats_pipeline.model.statistics import PERIOD_DAYS, PERIODS
+from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.storage.audit import AuditStore, Instants
@@ -24,6 +24,7 @@ from echostats_pipeline.transforms.audit import (
     snapshot_difference,
 )
 from echostats_pipeline.transforms.days import DayWindow, local_midnight, windows
+from echostats_pipeline.transforms.statistics.periods import first_date
 
 CLOCK_SKEW = timedelta(minutes=10)
 """Normal difference between the clocks of phones and servers."""
@@ -192,13 +193,12 @@ def analytics_snapshots_match_rollups(
         ends = [snapshot.period_end for snapshot in snapshots.values() if snapshot.period_end is not None]
         last = (max(ends) - timedelta(milliseconds=1)).astimezone(zone).date() if ends else date.max
         heard = audit.last_heard(user.user_id, last)
-        found: dict[str, Difference | None] = {}
-        for period in PERIODS:
-            length = PERIOD_DAYS[period]
-            first = None if length is None else last - timedelta(days=length - 1)
-            most = audit.most_credited(user.user_id, first, last)
-            found[period] = snapshot_difference(period, snapshots.get(period), days, heard, zone, most)
-        return found
+        firsts = {period: first_date(period, last) for period in PERIODS}
+        most = audit.most_credited(user.user_id, firsts, last)
+        return {
+            period: snapshot_difference(period, snapshots.get(period), days, heard, zone, most[period])
+            for period in PERIODS
+        }
 
     def again(examined: AuditedUser, _: Iterable[str]) -> list[AuditedUser]:
         return [examined]

@@ -6,7 +6,7 @@ were reported, beside the events themselves.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 
 import dagster as dg
@@ -46,13 +46,15 @@ def report_quiet_days(context: dg.AssetExecutionContext, now: datetime, unbuilt:
     if not new:
         return
     built = _built(context) if any(reported[user] is None for user in new) else {}
+    quiet: list[dg.MultiPartitionKey] = []
     for user in new:
         before = reported[user]
         known = {*asked[user], *(built.get(user, ()) if before is None else before.dates())}
         open_days = set(every.dates()) - known
         if open_days:
             open_days -= set(unbuilt(user, DayWindow(min(open_days), max(open_days))))
-        _report(context, user, sorted(open_days))
+        quiet += (day_partition(user, day) for day in sorted(open_days))
+    report_built(context, quiet, NOTHING_TO_DO)
     # A day that is missing now still needs work; it is reported when that work is done.
     instance.daemon_cursor_storage.set_cursor_values(
         {_place(context, user): f"{every.first}|{every.last}" for user in new}
@@ -78,14 +80,17 @@ def _built(context: dg.AssetExecutionContext) -> Mapping[str, Collection[date]]:
     return found
 
 
-def _report(context: dg.AssetExecutionContext, user: str, days: Collection[date]) -> None:
-    """Store materializations of these days in batches, because each transaction costs Dagster some 7 ms."""
-    for number, day in enumerate(days, start=1):
-        made = dg.AssetMaterialization(context.asset_key, description=NOTHING_TO_DO, partition=day_partition(user, day))
+def report_built(
+    context: dg.AssetExecutionContext, partitions: Sequence[dg.MultiPartitionKey], description: str | None = None
+) -> None:
+    """Report days that are not the run's own as built, in batches, because each transaction costs Dagster 30 ms."""
+    for number, partition in enumerate(partitions, start=1):
+        made = dg.AssetMaterialization(context.asset_key, description=description, partition=partition)
         event = dg.DagsterEvent(
             event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
             job_name=context.run.job_name,
             event_specific_data=StepMaterializationData(made),
         )
-        batch = DagsterEventBatchMetadata(f"{_place(context, user)}/{context.run.run_id}", is_end=number == len(days))
+        of_run = f"{context.asset_key.to_user_string()}/{context.run.run_id}/{description}"
+        batch = DagsterEventBatchMetadata(of_run, is_end=number == len(partitions))
         context.instance.report_dagster_event(event, context.run.run_id, batch_metadata=batch)

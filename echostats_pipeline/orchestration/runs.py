@@ -109,8 +109,9 @@ class Step:
 
     def done(self, items: int, detail: str) -> None:
         """Report in one sentence what the step did."""
-        self.expect(items)
-        self.advance(items)
+        self._expected += items
+        self.items += items
+        self.store.progressed(self.key, items)
         self.detail = detail
 
 
@@ -127,12 +128,20 @@ class SyncJobsResource(dg.ConfigurableResource):
         Raises:
             UserRemovedError: the user was removed before the step, or while it still had something to do.
         """
+        with self._sweeping([user.user_id]), self._recorded(context, user) as step:
+            yield step
+
+    @contextmanager
+    def _sweeping(self, user_ids: Sequence[str]) -> Iterator[None]:
+        """At the end of the block, delete what it has written of users who were removed meanwhile.
+
+        `user_ids` may grow in the block.
+        """
         try:
-            with self._recorded(context, user) as step:
-                yield step
+            yield
         finally:
             with suppress(PyMongoError):  # the work reports a database that is gone
-                self.store.get().removals.sweep([user.user_id])
+                self.store.get().removals.sweep(user_ids)
 
     @contextmanager
     def _recorded(self, context: dg.AssetExecutionContext, user: User) -> Iterator[Step]:
@@ -256,12 +265,14 @@ class SyncJobsResource(dg.ConfigurableResource):
         failures: dict[str, Exception] = {}
         details: dict[str, str] = {}
         results: dict[str, Result] = {}
+        served: list[str] = []
 
         def serve(key: str, days: Sequence[date]) -> None:
             try:
                 user = self.store.get().users.by_partition_key(key)
+                served.append(user.user_id)
                 result = None  # a wait for Spotify ends the step without one
-                with self.step(context, user) as step, self._alone(step, changes):
+                with self._recorded(context, user) as step, self._alone(step, changes):
                     result = step.attempted(partial(work, user, days, step))
                 details[key] = step.detail
                 if result is not None:
@@ -277,7 +288,7 @@ class SyncJobsResource(dg.ConfigurableResource):
             remove_files_of_removed(self.store.settings, self.store.get())
         instance_id(context.instance)  # remembered: an instance in memory does not serve several threads
         asked = days_by_user(context.partition_keys)
-        with _in_turn(at_once if len(asked) > 1 else 1) as in_turn:
+        with self._sweeping(served), _in_turn(at_once if len(asked) > 1 else 1) as in_turn:
             in_turn(serve, asked.keys(), asked.values())
         # One entry for all users, because an entry is a transaction of Dagster's: 20 ms.
         if details:

@@ -6,8 +6,9 @@ from pathlib import PurePosixPath
 from zoneinfo import ZoneInfo
 
 from echostats_pipeline.model.operations import FileImport
-from echostats_pipeline.model.plays import RecentlyPlayedPage
+from echostats_pipeline.model.plays import CoveredSpan, RecentlyPlayedPage
 from echostats_pipeline.model.users import User
+from echostats_pipeline.storage.coverage import stretches_of
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.coverage import NEIGHBOURS, Stretch, joined, uncovered, unknown_days
 from echostats_pipeline.transforms.days import local_date
@@ -28,8 +29,7 @@ Account data holds the year before the request.
 
 def cover_imports(store: Store, user: User, files: Sequence[FileImport], now: datetime) -> int:
     """Record the time that files cover; return the number of unknown intervals that this closes."""
-    ensure_spans(store, user, now)
-    before = store.coverage.stretches(user.user_id)
+    before = stretches_of(ensure_spans(store, user, now))
     for source in WHOLE_HISTORIES:
         if spans := spans_of_files(file for file in files if file.format == source):
             known = store.coverage.stretches(user.user_id, source)
@@ -47,9 +47,8 @@ def cover_sync(store: Store, user: User, page: RecentlyPlayedPage, now: datetime
     stamps = [*(item.played_at for item in page.items), *page.withheld]
     if not stamps:
         return
-    ensure_spans(store, user, now)
-    before = store.coverage.stretches(user.user_id)
-    known = store.coverage.stretches(user.user_id, SYNCS)
+    spans = ensure_spans(store, user, now)
+    before, known = stretches_of(spans), stretches_of(spans, SYNCS)
     start = min(stamps) if page.full or not known else min(known[-1].end, *stamps)
     store.coverage.replace(user.user_id, SYNCS, joined([*known, Stretch(start, max(page.fetched_at, *stamps))]))
     _settle(store, user, before, now, SYNCS)
@@ -69,28 +68,31 @@ def spans_of_files(files: Iterable[FileImport]) -> list[Stretch]:
     return joined(found, NEIGHBOURS)
 
 
-def ensure_spans(store: Store, user: User, now: datetime) -> None:
-    """Derive the covered time from records of earlier versions, unless it is stored already."""
-    if store.coverage.spans(user.user_id):
-        return
+def ensure_spans(store: Store, user: User, now: datetime) -> list[CoveredSpan]:
+    """Return the covered spans of a user; derive them from records of earlier versions if none are stored."""
+    if stored := store.coverage.spans(user.user_id):
+        return stored
     files = store.imports.of_user(user.user_id)
     for source in WHOLE_HISTORIES:
         if spans := spans_of_files(file for file in files if file.format == source):
             store.coverage.replace(user.user_id, source, spans)
     if syncs := _former_syncs(store, user):
         store.coverage.replace(user.user_id, SYNCS, syncs)
-    settle_unknown(store, user, now)
+    derived = store.coverage.spans(user.user_id)
+    settle_unknown(store, user, stretches_of(derived), now)
+    return derived
 
 
-def settle_unknown(store: Store, user: User, now: datetime, closed_by: str = "") -> int:
-    """Store the time that no span covers in ``listening_gaps``, unless a gap holds it; return how many gaps closed."""
-    unseen = [gap for gap in store.coverage.open_gaps(user.user_id) if gap.kind == "unseen"]
+def settle_unknown(store: Store, user: User, covered: Iterable[Stretch], now: datetime, closed_by: str = "") -> int:
+    """Store the time that is not covered in ``listening_gaps``, unless a gap holds it; return how many gaps closed."""
+    gaps = store.coverage.open_gaps(user.user_id)
+    unseen = [gap for gap in gaps if gap.kind == "unseen"]
     unknown = [
         stretch
-        for stretch in uncovered(store.coverage.stretches(user.user_id), now)
+        for stretch in uncovered(covered, now)
         if not any(gap.from_ <= stretch.start and stretch.end <= gap.to for gap in unseen)
     ]
-    return store.coverage.replace_unknown(user.user_id, unknown, now, closed_by)
+    return store.coverage.replace_unknown(user.user_id, unknown, now, closed_by, gaps)
 
 
 def _settle(store: Store, user: User, before: Sequence[Stretch], now: datetime, closed_by: str) -> int:
@@ -100,7 +102,7 @@ def _settle(store: Store, user: User, before: Sequence[Stretch], now: datetime, 
     after = store.coverage.stretches(user.user_id)
     if unknown_days(before, today, zone) != unknown_days(after, today, zone):
         store.marks.mark(user.user_id, "covered_spans")
-    return 0 if joined(before) == joined(after) else settle_unknown(store, user, now, closed_by)
+    return 0 if joined(before) == joined(after) else settle_unknown(store, user, after, now, closed_by)
 
 
 def _former_syncs(store: Store, user: User) -> list[Stretch]:

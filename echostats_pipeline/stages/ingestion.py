@@ -25,6 +25,7 @@ from echostats_pipeline.spotify.mapping import (
 from echostats_pipeline.stages.coverage import SYNCS, cover_sync, ensure_spans
 from echostats_pipeline.stages.credits import storing_tracks
 from echostats_pipeline.stages.merging import fill_tracks, forget_left, merge_items, resolve_named_plays, stored_around
+from echostats_pipeline.storage.coverage import stretches_of
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.store import Store
 
@@ -108,8 +109,8 @@ def _record_gaps(store: Store, page: RecentlyPlayedPage, stored: pl.DataFrame, n
     intervals = [(stamp, stamp) for stamp in page.withheld if stamp not in known]
     newest = store.plays.newest(page.user_id)
     oldest = min([*(item.played_at for item in page.items), *page.withheld])
-    synced = store.coverage.stretches(page.user_id, SYNCS)
-    if page.full and newest is not None and oldest > newest and (synced or not store.coverage.spans(page.user_id)):
+    spans = store.coverage.spans(page.user_id)
+    if page.full and newest is not None and oldest > newest and (stretches_of(spans, SYNCS) or not spans):
         intervals.append((newest, oldest))
     return store.coverage.record_gaps(
         [

@@ -20,6 +20,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.stages import Progress
 from echostats_pipeline.stages.coverage import ensure_spans, settle_unknown
 from echostats_pipeline.storage.change_marks import BegunReading
+from echostats_pipeline.storage.coverage import stretches_of
 from echostats_pipeline.storage.database import Document
 from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.store import Store
@@ -282,9 +283,9 @@ def rebuild_snapshots(store: Store, user: User, now: datetime, *, same_recording
     with store.marks.reading(user.user_id, "analytics_snapshots"):
         heard = listening_frames(store, user.user_id, same_recording=same_recording)
         today = local_date(now, ZoneInfo(user.timezone))
-        ensure_spans(store, user, now)
-        settle_unknown(store, user, now)
-        unknown = unknown_days(store.coverage.stretches(user.user_id), today, ZoneInfo(user.timezone))
+        covered = stretches_of(ensure_spans(store, user, now))
+        settle_unknown(store, user, covered, now)
+        unknown = unknown_days(covered, today, ZoneInfo(user.timezone))
         built = build_snapshots(heard, user_id=user.user_id, timezone=user.timezone, today=today, unknown=unknown)
         store.statistics.replace_reviews(user.user_id, built.reviews, now)
         store.statistics.replace_calendar(built.calendar, now)

@@ -3,7 +3,7 @@
 It only reads, and does not use the stores with which the pipeline reads and writes, so that their mistakes show.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -101,19 +101,39 @@ class AuditStore:
             for track in self._db["tracks"].find(query, fields)
         }
 
-    def most_credited(self, user_id: str, first: date | None, last: date) -> dict[str, int]:
-        """The artist on whom the rollups from `first` to `last` count the most plays, by id; empty if there is none."""
-        dates = {"$lte": last.isoformat(), **({} if first is None else {"$gte": first.isoformat()})}
+    def most_credited(
+        self, user_id: str, firsts: Mapping[Period, date | None], last: date
+    ) -> dict[Period, dict[str, int]]:
+        """The artist on whom the rollups of each period count the most plays, by id; empty if there is none.
+
+        Args:
+            user_id: The user.
+            firsts: The first date of each period; None for all dates.
+            last: The last date of all periods.
+        """
+        until = {"$lte": last.isoformat()}
+        plays: Document = {
+            period: {
+                "$sum": "$credited.v"
+                if first is None
+                else {"$cond": [{"$gte": ["$date", str(first)]}, "$credited.v", 0]}
+            }
+            for period, first in firsts.items()
+        }
         pipeline: list[Document] = [
-            {"$match": {"user_id": user_id, "date": dates, "credited_artist_plays": {"$type": "object"}}},
-            {"$project": {"credited": CREDITED_PLAYS}},
+            {"$match": {"user_id": user_id, "date": until, "credited_artist_plays": {"$type": "object"}}},
+            {"$project": {"date": 1, "credited": CREDITED_PLAYS}},
             {"$unwind": "$credited"},
-            {"$group": {"_id": "$credited.k", "plays": {"$sum": "$credited.v"}}},
-            {"$sort": {"plays": -1, "_id": 1}},
-            {"$limit": 1},
+            {"$group": {"_id": "$credited.k", **plays}},
+            {
+                "$facet": {
+                    period: [{"$match": {period: {"$gt": 0}}}, {"$sort": {period: -1, "_id": 1}}, {"$limit": 1}]
+                    for period in firsts
+                }
+            },
         ]
-        found = self._db["daily_rollups"].aggregate(pipeline, allowDiskUse=True)
-        return {each["_id"]: each["plays"] for each in found}
+        (found,) = self._db["daily_rollups"].aggregate(pipeline, allowDiskUse=True)
+        return {period: {each["_id"]: each[period] for each in found[period]} for period in firsts}
 
     def rollups(self, user_id: str, dates: tuple[date, date] | None) -> dict[date, RollupSums]:
         """The sums of a user's rollups by date: all, or from the first to the second date, both included."""

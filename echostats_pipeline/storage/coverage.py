@@ -24,7 +24,7 @@ class CoverageStore:
 
     def stretches(self, user_id: str, source: str | None = None) -> list[Stretch]:
         """The covered time of a user, by one source or by any."""
-        return [Stretch(span.from_, span.to) for span in self.spans(user_id) if source is None or span.source == source]
+        return stretches_of(self.spans(user_id), source)
 
     def replace(self, user_id: str, source: str, stretches: Sequence[Stretch]) -> None:
         """Replace the spans of a user and source. New ones are written first, so that no reader misses covered time."""
@@ -61,15 +61,24 @@ class CoverageStore:
         within = {"user_id": user_id, "closed_by": None, "from": {"$gte": start}, "to": {"$lte": end}}
         return self._gaps.update_many(within, {"$set": {"closed_by": closed_by}}).modified_count
 
-    def replace_unknown(self, user_id: str, unknown: Sequence[Stretch], now: datetime, closed_by: str) -> int:
+    def replace_unknown(
+        self, user_id: str, unknown: Sequence[Stretch], now: datetime, closed_by: str, gaps: Iterable[ListeningGap]
+    ) -> int:
         """Replace the unknown stretches of a user. A stretch that is covered now is closed; a shorter one is replaced.
+
+        Args:
+            user_id: The user.
+            unknown: The stretches that are unknown now.
+            now: The present instant.
+            closed_by: The source that covers the stretches that are closed.
+            gaps: The user's open gaps, as `open_gaps` has just returned them.
 
         Returns:
             The number of closed stretches.
         """
         wanted = {stretch.start: stretch.end for stretch in unknown}
         closed = 0
-        for gap in self.open_gaps(user_id):
+        for gap in gaps:
             if gap.from_ in wanted:
                 end = wanted.pop(gap.from_)
                 if gap.kind == "unknown" and gap.to != end:
@@ -85,3 +94,8 @@ class CoverageStore:
             )
             self._gaps.replace_one({"user_id": user_id, "from": start}, gap.to_bson(), upsert=True)
         return closed
+
+
+def stretches_of(spans: Iterable[CoveredSpan], source: str | None = None) -> list[Stretch]:
+    """The time of spans, of one source or of any."""
+    return [Stretch(span.from_, span.to) for span in spans if source is None or span.source == source]

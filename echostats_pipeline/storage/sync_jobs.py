@@ -52,6 +52,8 @@ class JobStore:
         Raises:
             UserRemovedError: the user was removed.
         """
+        if self._jobs.update_one(key.running(), ALIVE).matched_count:
+            return  # an earlier step of the run has opened it
         self._removals.refuse(key.user_id)
         job = SyncJob(
             user_id=key.user_id,
@@ -74,6 +76,16 @@ class JobStore:
     def expect(self, key: JobKey, items: int) -> None:
         """Raise the number of items the job will process."""
         self._jobs.update_one(key.running(), {"$inc": {"items_total": items}})
+
+    def progressed(self, key: JobKey, items: int) -> None:
+        """Record items that were not expected before, and are processed already.
+
+        Raises:
+            UserRemovedError: the user was removed meanwhile.
+        """
+        both = {"$inc": {"items_total": items, "items_processed": items}}
+        if not self._jobs.update_one(key.running(), both).matched_count:
+            self._removals.refuse(key.user_id)
 
     def advance(self, key: JobKey, items: int) -> None:
         """Record processed items while a step runs.

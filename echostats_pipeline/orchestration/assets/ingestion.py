@@ -14,7 +14,7 @@ from pydantic import Field
 from echostats_pipeline.model.users import User
 from echostats_pipeline.monitoring.api_usage import calls_made
 from echostats_pipeline.orchestration.assets import OWNER
-from echostats_pipeline.orchestration.assets.metadata import by_user, calls_table, import_outcomes, row_counts
+from echostats_pipeline.orchestration.assets.metadata import by_user, calls_table, import_outcomes, row_counts, shown
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
 from echostats_pipeline.orchestration.assets.sources import exports, spotify
 from echostats_pipeline.orchestration.partitions import USER_DAYS, USERS
@@ -91,7 +91,7 @@ def recently_played(
     report_quiet_days(context, clock.now())
     calls = calls_made(store.get(), store.settings.daily_calls, clock.now())
     rows = row_counts(store.get(), "recently_played", counts.get("plays", 0))
-    return dg.MaterializeResult(metadata={**rows, **counts, **calls_table(calls)})
+    return shown(context, {**rows, **counts, **calls_table(calls)})
 
 
 def _read_plays(
@@ -136,7 +136,7 @@ def streaming_history_import(
         outcomes = import_outcomes(store.get().imports.of_run(run_id))
         raise dg.Failure(failure.description, outcomes, failure.allow_retries) from failure
     files = store.get().imports.of_run(run_id)
-    return dg.MaterializeResult(metadata={**row_counts(store.get(), "imports", len(files)), **import_outcomes(files)})
+    return shown(context, {**row_counts(store.get(), "imports", len(files)), **import_outcomes(files)})
 
 
 def _import(
@@ -199,7 +199,7 @@ def listening_history(
     merged = sum((each.merged for each in served.values()), MergeResult())
     counts = by_user({key: each.counts for key, each in served.items()})
     rows = row_counts(store.get(), "listening_history", counts.get("plays_in_these_days", 0))
-    return dg.MaterializeResult(metadata={**rows, **counts, **merged.as_metadata()})
+    return shown(context, {**rows, **counts, **merged.as_metadata()})
 
 
 class _MergedUser(NamedTuple):

@@ -11,7 +11,7 @@ from echostats_pipeline.errors import WaitRequired
 from echostats_pipeline.model.library import LibraryPart
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
-from echostats_pipeline.orchestration.assets.metadata import by_user, row_counts
+from echostats_pipeline.orchestration.assets.metadata import by_user, row_counts, shown
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
 from echostats_pipeline.orchestration.assets.sources import spotify
 from echostats_pipeline.orchestration.partitions import USERS
@@ -98,7 +98,7 @@ def _library_asset(name: LibraryPart, description: str, sync: Sync, *, counted: 
         counts = by_user({key: each.counts for key, each in served.items()})
         said = [each.progress for each in served.values()]
         rows = row_counts(store.get(), name, counts.get(counted, 0))
-        return dg.MaterializeResult(metadata={**rows, **counts, **({"progress": said[0]} if len(said) == 1 else {})})
+        return shown(context, {**rows, **counts, **({"progress": said[0]} if len(said) == 1 else {})})
 
     return library_asset
 

@@ -20,7 +20,7 @@ from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks
-from echostats_pipeline.orchestration.assets.metadata import by_user, playlist_overview
+from echostats_pipeline.orchestration.assets.metadata import by_user, playlist_overview, shown
 from echostats_pipeline.orchestration.assets.playlists import builder_of, generated_playlists, report_on
 from echostats_pipeline.orchestration.assets.recommendations import recommendations
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata, columns_of
@@ -70,7 +70,7 @@ def echotune(
     mart = EchoTuneMart(store.get(), store.settings, clock.now(), context.run.run_id)
     updated = jobs.for_each_user(context, partial(_update, mart), MARTS)
     counted = {user: {"plays_read": each.plays, **each.written} for user, each in updated.items()}
-    return dg.MaterializeResult(metadata=by_user(counted))
+    return shown(context, by_user(counted))
 
 
 @dg.asset(
@@ -92,7 +92,7 @@ def answered_queries(
     Playlist Generator's database. Nothing is written to Spotify.
     """
     made = jobs.for_each_user(context, partial(_answer, store, clock, context.run.run_id))
-    return dg.MaterializeResult(metadata=playlist_overview(made))
+    return shown(context, playlist_overview(made))
 
 
 def _answer(
@@ -158,7 +158,7 @@ def playlist_generator(
 
     mart = PlaylistGeneratorMart(store.get(), store.settings, clock.now(), context.run.run_id)
     updated = jobs.for_each_user(context, partial(_update_playlists, mart), MARTS)
-    return dg.MaterializeResult(metadata=by_user(updated))
+    return shown(context, by_user(updated))
 
 
 def _update_playlists(mart: "PlaylistGeneratorMart", user: User, _: Sequence[date], step: Step) -> dict[str, int]:
@@ -193,7 +193,7 @@ def spotify_analytics(
     mart = AnalyticsMart(store.get(), store.settings)
     updated = jobs.for_each_user(context, partial(_update_analytics, mart), MARTS)
     counted = {user: {"plays_read": each.plays, "documents_changed": each.written} for user, each in updated.items()}
-    return dg.MaterializeResult(metadata=by_user(counted))
+    return shown(context, by_user(counted))
 
 
 def _update_analytics(mart: AnalyticsMart, user: User, _: Sequence[date], step: Step) -> AnalyticsUpdate:

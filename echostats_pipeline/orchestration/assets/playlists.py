@@ -18,7 +18,7 @@ from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import audio_features, tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks
-from echostats_pipeline.orchestration.assets.metadata import playlist_overview, row_counts
+from echostats_pipeline.orchestration.assets.metadata import playlist_overview, row_counts, shown
 from echostats_pipeline.orchestration.assets.recommendations import recommendations
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
 from echostats_pipeline.orchestration.assets.sources import spotify as spotify_source
@@ -80,9 +80,7 @@ def generated_playlists(
     """
     made = jobs.for_each_user(context, partial(_make, config, store, spotify, clock, context.run.run_id))
     count = sum(map(len, made.values()))
-    return dg.MaterializeResult(
-        metadata={**row_counts(store.get(), "generated_playlists", count), **playlist_overview(made)}
-    )
+    return shown(context, {**row_counts(store.get(), "generated_playlists", count), **playlist_overview(made)})
 
 
 def _make(

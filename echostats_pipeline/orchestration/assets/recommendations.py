@@ -16,7 +16,13 @@ from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.library import playlists, saved_tracks
-from echostats_pipeline.orchestration.assets.metadata import by_user, evaluation_overview, list_overview, row_counts
+from echostats_pipeline.orchestration.assets.metadata import (
+    by_user,
+    evaluation_overview,
+    list_overview,
+    row_counts,
+    shown,
+)
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.assets.sources import spotify as spotify_source
@@ -152,7 +158,7 @@ def taste_vectors(
     made = jobs.for_each_user(context, partial(_taste, _recommender(store, clock)))
     rows = row_counts(store.get(), "taste_vectors", len(made))
     counted = {user: {"songs": taste.songs, "tags": len(taste.tags)} for user, taste in made.items()}
-    return dg.MaterializeResult(metadata={**rows, **by_user(counted)})
+    return shown(context, {**rows, **by_user(counted)})
 
 
 @dg.asset(
@@ -185,7 +191,7 @@ def recommendations(
         return dg.MaterializeResult(metadata={"state": OFF})
     made = jobs.for_each_user(context, partial(_lists, _recommender(store, clock)))
     rows = row_counts(store.get(), "recommendations", sum(map(len, made.values())))
-    return dg.MaterializeResult(metadata={**rows, **list_overview(made)})
+    return shown(context, {**rows, **list_overview(made)})
 
 
 def _recommender(store: StoreResource, clock: ClockResource) -> "Recommender":

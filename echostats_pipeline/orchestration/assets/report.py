@@ -15,7 +15,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import albums, artists, tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
-from echostats_pipeline.orchestration.assets.metadata import report_links
+from echostats_pipeline.orchestration.assets.metadata import report_links, shown
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.partitions import USERS
@@ -64,7 +64,7 @@ def listening_report(
     written = jobs.for_each_user(context, partial(_write, store, clock, config))
     if written and store.settings.one_machine and len(store.get().users.all()) <= MOST_INDEXED:
         write_index(store.get(), StateFolder(store.settings.home), clock.now(), pictures_kept)
-    return dg.MaterializeResult(metadata=report_links(written))
+    return shown(context, report_links(written))
 
 
 def _write(

@@ -10,10 +10,10 @@ import dagster as dg
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
-from echostats_pipeline.orchestration.assets.metadata import by_user, row_counts
+from echostats_pipeline.orchestration.assets.metadata import by_user, row_counts, shown
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
 from echostats_pipeline.orchestration.partitions import USER_DAYS, day_partition, days_by_user, first_day, last_day
-from echostats_pipeline.orchestration.quiet_days import report_quiet_days
+from echostats_pipeline.orchestration.quiet_days import report_built, report_quiet_days
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.runs import Step, SyncJobsResource
@@ -49,11 +49,15 @@ def daily_rollups(
     there_is = DayWindow(first_day(context.assets_def.partitions_def), last_day(clock.now()))
     asked = days_by_user(context.partition_keys)
     shared = SharedRebuild(store.get(), asked, there_is.first, store.settings.min_play_ms)
-    served = jobs.for_each_user(context, partial(_build, context, shared, there_is))
+    outside: list[dg.MultiPartitionKey] = []
+    try:
+        served = jobs.for_each_user(context, partial(_build, shared, there_is, outside))
+    finally:
+        report_built(context, outside)
     report_quiet_days(context, clock.now(), partial(_unbuilt, store.get()))
     users = {key: each.counts for key, each in served.items()}
     rows = row_counts(store.get(), "daily_rollups", sum(each.rollups for each in served.values()))
-    return dg.MaterializeResult(metadata={**rows, **by_user(users)})
+    return shown(context, {**rows, **by_user(users)})
 
 
 class _BuiltUser(NamedTuple):
@@ -64,17 +68,17 @@ class _BuiltUser(NamedTuple):
 
 
 def _build(
-    context: dg.AssetExecutionContext,
     shared: SharedRebuild,
     there_is: DayWindow,
+    outside: list[dg.MultiPartitionKey],
     user: User,
     days: Sequence[date],
     step: Step,
 ) -> _BuiltUser:
-    """Build the days of a user, and report the days that were built outside the requested range."""
+    """Build the days of a user; add to `outside` the days that were built outside the requested range."""
     every, rebuilt = shared.rebuild(user, step)
-    for day in sorted(day for day in every - set(days) if there_is.first <= day <= there_is.last):
-        context.log_event(dg.AssetMaterialization(context.asset_key, partition=day_partition(user.partition_key, day)))
+    others = sorted(day for day in every - set(days) if there_is.first <= day <= there_is.last)
+    outside += (day_partition(user.partition_key, day) for day in others)
     step.counts = {"days": rebuilt.days, "plays_read": rebuilt.plays, "documents_written": rebuilt.written}
     step.detail = f"Built {plural(rebuilt.days, 'day')} from {plural(rebuilt.plays, 'play')}, {rebuilt.written} changed"
     if left_out := left_out_text(rebuilt.excluded_plays, len(rebuilt.excluded_by)):

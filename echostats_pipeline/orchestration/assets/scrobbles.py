@@ -12,7 +12,7 @@ from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
-from echostats_pipeline.orchestration.assets.metadata import by_user
+from echostats_pipeline.orchestration.assets.metadata import by_user, shown
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata
 from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.orchestration.resources.clock import ClockResource
@@ -43,7 +43,7 @@ def sent_plays(
     sent: those that count and that no rule leaves out.
     """
     sent = jobs.for_each_user(context, partial(_send, store, clock), SCROBBLES)
-    return dg.MaterializeResult(metadata=by_user(sent))
+    return shown(context, by_user(sent))
 
 
 def _send(store: StoreResource, clock: ClockResource, user: User, _: Sequence[date], step: Step) -> dict[str, int]:

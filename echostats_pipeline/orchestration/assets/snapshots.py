@@ -10,7 +10,7 @@ from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import albums, artist_tags, artists, audio_features, tracks
-from echostats_pipeline.orchestration.assets.metadata import row_counts, snapshot_overview
+from echostats_pipeline.orchestration.assets.metadata import row_counts, shown, snapshot_overview
 from echostats_pipeline.orchestration.assets.rollups import daily_rollups
 from echostats_pipeline.orchestration.assets.schemas import collection_metadata, columns_of
 from echostats_pipeline.orchestration.partitions import USERS
@@ -53,7 +53,7 @@ def analytics_snapshots(
     rebuilt = jobs.for_each_user(context, partial(_build, store, clock))
     made = sum(len(snapshots.documents) for snapshots in rebuilt.values())
     rows = row_counts(store.get(), "analytics_snapshots", made)
-    return dg.MaterializeResult(metadata={**rows, **snapshot_overview(rebuilt)})
+    return shown(context, {**rows, **snapshot_overview(rebuilt)})
 
 
 def _build(store: StoreResource, clock: ClockResource, user: User, _: Sequence[date], step: Step) -> Snapshots:

@@ -14,7 +14,7 @@ from echostats_pipeline.orchestration.assets import OWNER
 from echostats_pipeline.orchestration.assets.catalog import albums, artists, audio_features, tracks
 from echostats_pipeline.orchestration.assets.ingestion import listening_history
 from echostats_pipeline.orchestration.assets.library import playlists
-from echostats_pipeline.orchestration.assets.metadata import by_user
+from echostats_pipeline.orchestration.assets.metadata import by_user, shown
 from echostats_pipeline.orchestration.assets.snapshots import analytics_snapshots
 from echostats_pipeline.orchestration.partitions import USERS
 from echostats_pipeline.orchestration.resources.clock import ClockResource
@@ -92,7 +92,7 @@ def _updated(
     with _opened(store, clock) as warehouse:
         updated = jobs.for_each_user(context, partial(_update, warehouse, part), MARTS)
     counted = {user: {"rows_changed": each.changed, "days": each.days} for user, each in updated.items()}
-    return dg.MaterializeResult(metadata=by_user(counted))
+    return shown(context, by_user(counted))
 
 
 @contextmanager

@@ -13,7 +13,8 @@ PICTURES = {"plays_per_day", "plays_by_weekday_and_hour"}
 
 
 def shown(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dg.MetadataValue]:
-    return dict(result.asset_materializations_for_node(asset)[-1].metadata)
+    """The metadata with tables, which stand at one partition."""
+    return dict(max((each.metadata for each in result.asset_materializations_for_node(asset)), key=len))
 
 
 def rows(value: dg.MetadataValue) -> list[dict[str, object]]:
@@ -51,6 +52,11 @@ def test_a_run_for_several_users_has_a_line_for_each_and_one_for_one_user_has_no
     for asset in ("recently_played", "listening_history", "daily_rollups"):
         assert "users" not in shown(result, asset)
         assert [row["user"] for row in rows(shown(both, asset)["users"])] == [first, second]
+        found = {str(each.partition): each.metadata for each in both.asset_materializations_for_node(asset)}
+        numbers, complete = found[f"{TODAY}|{first}"], found[f"{TODAY}|{second}"]
+        # A table at every day of every user would be most of what a run of many users stores.
+        assert {type(complete[name]) for name in complete.keys() - numbers.keys()} == {dg.TableMetadataValue}
+        assert numbers.items() <= complete.items()
     assert shown(both, "recently_played")["rows"].value == 100
 
 
