@@ -3,6 +3,8 @@
 - A run that a person ends in the UI is canceled. With the stock launcher it fails, which counts as an incident.
 - A run whose worker's host has died is failed within a minute. To the stock launcher it goes on for ever: Celery keeps
   the last state that the worker has reported.
+- A run that a command executes, like `echostats import`, is left alone. The stock launcher knows no task of it, so
+  Dagster fails it at the next look.
 
 The class relies on internals of Dagster 1.13 (hence the pinned minor version), and uses the stock code for everything
 else. It needs the extra ``celery``.
@@ -30,8 +32,8 @@ class WatchingCeleryRunLauncher(CeleryRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether the worker of a run works on it; failed if the worker does not answer any more."""
-        if DAGSTER_CELERY_TASK_ID_TAG not in run.tags:
-            return CheckRunHealthResult(WorkerStatus.UNKNOWN, "The run has not been given to Celery yet.")
+        if DAGSTER_CELERY_TASK_ID_TAG not in run.tags:  # a command executes it, or the worker was faster than the tag
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "No task of Celery is known for the run.")
         found: CheckRunHealthResult = super().check_run_worker_health(run)
         if found.status != WorkerStatus.RUNNING:
             return found

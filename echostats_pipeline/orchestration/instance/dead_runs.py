@@ -23,9 +23,9 @@ import dagster as dg
 
 from echostats_pipeline.local.processes import process_exists
 from echostats_pipeline.orchestration.instance.identity import instance_id
+from echostats_pipeline.orchestration.tags import PROCESS_TAG, process_of
 from echostats_pipeline.storage.store import Store
 
-PROCESS_TAG = "echostats/process"
 EXECUTING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
 
@@ -70,7 +70,7 @@ def dead_runs_of(instance: dg.DagsterInstance, store: Store) -> Iterator[tuple[s
                 )
         elif run.is_finished:
             yield run_id, run, f"The run ended as {run.status.value} without closing its job"
-        elif _has_ended(_process_of(run)):
+        elif _has_ended(process_of(run)):
             yield run_id, run, "The process that executed the run is gone"
         elif run_id in silent:
             reason = "The run has given no sign of life for minutes: its process was killed, or the machine went down"
@@ -86,7 +86,7 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     reason = "Dagster ended while it executed the run: it was killed or stopped, or the machine went down"
     interrupted = []
     for run in instance.get_runs(dg.RunsFilter(statuses=EXECUTING)):
-        process = _process_of(run)
+        process = process_of(run)
         if process and not _has_ended(process):
             continue
         if run.status == dg.DagsterRunStatus.CANCELING:
@@ -95,11 +95,6 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
             instance.report_run_failed(run, reason)
         interrupted.append(run.run_id)
     return interrupted
-
-
-def _process_of(run: dg.DagsterRun) -> str:
-    """The process of the command that executes the run, if any. A run that repeats another has inherited the tag."""
-    return "" if run.parent_run_id else run.tags.get(PROCESS_TAG, "")
 
 
 def _has_ended(process: str) -> bool:

@@ -128,6 +128,9 @@ def test_runs_succeed_are_canceled_and_fail_with_their_worker(cluster: Cluster) 
     assert cluster.ended(run) == dg.DagsterRunStatus.SUCCESS
     assert not cluster.instance.run_launcher.terminate(run.run_id)
 
+    of_command = cluster.instance.create_run_for_job(waiting)
+    assert cluster.health(of_command) == WorkerStatus.RUNNING, "it is not Celery that executes it"
+
     run = cluster.launch()
     assert cluster.instance.run_launcher.terminate(run.run_id)
     assert cluster.ended(run) == dg.DagsterRunStatus.CANCELED

@@ -8,12 +8,12 @@ import dagster as dg
 import pytest
 
 from echostats_pipeline.orchestration.instance.dead_runs import (
-    PROCESS_TAG,
     close_dead_runs,
     end_interrupted_runs,
     process_tag,
     this_host,
 )
+from echostats_pipeline.orchestration.tags import PROCESS_TAG
 from echostats_pipeline.storage.sync_jobs import JobKey
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 from echostats_pipeline_tests.orchestration.automation.test_sensors import start_run
