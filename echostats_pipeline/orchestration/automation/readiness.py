@@ -28,6 +28,12 @@ def may_start(context: dg.SensorEvaluationContext, job_name: str, now: datetime,
     return not any(_rests(record, now) for record in context.instance.get_run_records(filters, limit=1))
 
 
+def is_under_way(context: dg.SensorEvaluationContext, job_name: str) -> bool:
+    """Whether a run of a job waits or works."""
+    unfinished = dg.RunsFilter(job_name=job_name, statuses=UNFINISHED)
+    return bool(context.instance.get_run_records(unfinished, limit=1))
+
+
 def resting_users(context: dg.SensorEvaluationContext, job_name: str, now: datetime) -> set[str]:
     """Partition keys of the users whose newest run of a job is still going on, or failed a moment ago.
 

@@ -17,7 +17,7 @@ from echostats_pipeline.orchestration.automation.import_folder import (
     make_user_folders,
     mark_as_watched,
 )
-from echostats_pipeline.orchestration.automation.readiness import ON, may_start, resting_users, users_of
+from echostats_pipeline.orchestration.automation.readiness import ON, is_under_way, may_start, resting_users, users_of
 from echostats_pipeline.orchestration.automation.run_requests import (
     catalog_families,
     import_request,
@@ -62,6 +62,8 @@ MOST_HANDED_BYTES = 256 << 20
 """Bytes of exports stored in one tick, after which other users wait for the next: a tick must end within a minute."""
 RELOAD_AGAIN_S = 60
 """Seconds between two reloads of the code, if the first did not load the sensors that are wanted."""
+MANY_SNAPSHOTS, WAIT_S = 25, 120
+"""From how many users on snapshots wait for an enrichment, and most seconds. It would have most of them built twice."""
 
 
 def sync_sensors(partition_keys: Sequence[str], settings: Settings) -> list[dg.SensorDefinition]:
@@ -210,7 +212,9 @@ def stale_rollups(
     job=snapshot_build,
     minimum_interval_seconds=15,
     default_status=ON,
-    description="Rebuilds snapshots whose rollups changed, and each user's at their midnight. It keeps no cursor.",
+    description="Rebuilds snapshots whose rollups changed, and each user's at their midnight. Those of many users wait "
+    "up to two minutes for an enrichment, which changes them again. Its cursor is the time since when they wait, in "
+    "seconds since 1970.",
 )
 def stale_snapshots(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
@@ -226,6 +230,12 @@ def stale_snapshots(
         jobs.busy_users() | jobs.syncing_together(),
         clock.now(),
     )
+    now_s = clock.now().timestamp()
+    since_s = float(context.cursor or now_s)
+    if len(stale) >= MANY_SNAPSHOTS and now_s - since_s < WAIT_S and is_under_way(context, catalog_enrichment.name):
+        context.update_cursor(str(since_s))
+        return dg.SkipReason(f"The snapshots of {len(stale)} users wait for the enrichment that is running")
+    context.update_cursor("")
     order = context.instance.get_dynamic_partitions("users")
     wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
     return wanted or dg.SkipReason("No snapshot waits for a rebuild")

@@ -206,6 +206,19 @@ def test_snapshots_of_those_who_are_synced_in_one_run_wait_for_its_end(pipeline:
     assert [request.partition_key for request in asked] == [user.partition_key for user in users]
 
 
+def test_snapshots_of_many_wait_two_minutes_for_an_enrichment(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.store.marks.ask(pipeline.connect().user_id, "analytics_snapshots")
+    start_run(pipeline, "catalog_enrichment", dg.DagsterRunStatus.STARTED)
+    assert len(tick(pipeline, stale_snapshots)) == 1
+    monkeypatch.setattr("echostats_pipeline.orchestration.automation.sensors.MANY_SNAPSHOTS", 1)
+    assert isinstance(tick(pipeline, stale_snapshots), dg.SkipReason)
+    waits = NOW.timestamp()
+    assert isinstance(tick(pipeline, stale_snapshots, cursor=str(waits - 119)), dg.SkipReason)
+    assert len(tick(pipeline, stale_snapshots, cursor=str(waits - 120))) == 1
+
+
 def test_the_catalogue_is_completed_by_one_run_at_a_time(pipeline: Pipeline) -> None:
     pipeline.connect()
     pipeline.store.catalog.add_stubs("tracks", [Track(spotify_id="4uLU6hMCjMI75M1A2tKUQC", name="")])
