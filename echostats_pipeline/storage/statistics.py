@@ -1,26 +1,35 @@
 """Stores rollups, snapshots and reviews; they are replaced in place, so that readers never see a gap."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import Any
 
 import bson
 from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteOne, ReplaceOne
+from pymongo import InsertOne, ReplaceOne
 from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.collections import COLLECTIONS
 from echostats_pipeline.model.statistics import AnalyticsSnapshot, Period
 from echostats_pipeline.storage.change_marks import ChangeMarks
 from echostats_pipeline.storage.conformity import stored_as
-from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.storage.frame_cache.rollup_frames import RollupFrameStore
 from echostats_pipeline.transforms.days import DayWindow
 from echostats_pipeline.transforms.statistics.frames import RollupFrames
 
 BATCH = 1_000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Encoded(RawBSONDocument):
+    """An encoded document to be written. pymongo asks whether a replacement is empty, and would decode it for that."""
+
+    def __bool__(self) -> bool:
+        return True
 
 
 class StatisticsStore:
@@ -43,17 +52,29 @@ class StatisticsStore:
         dates = {day.isoformat() for day in days}
         span = {"user_id": user_id, "date": {"$gte": min(dates, default=""), "$lte": max(dates, default="")}}
         new, old = _compared(self._rollups, span, documents, "date")
-        writes: dict[str, Any] = {day: DeleteOne({"user_id": user_id, "date": day}) for day in old & dates}
-        writes |= {
-            day: ReplaceOne({"user_id": user_id, "date": day}, RawBSONDocument(raw), upsert=True)
-            for day, raw in new.items()
-        }
-        if writes:
-            operations = list(writes.values())
-            with self._marks.changing(user_id, writes, "daily_rollups"):
-                for start in range(0, len(operations), BATCH):
-                    self._rollups.bulk_write(operations[start : start + BATCH], ordered=False)
-        return len(writes)
+        gone = sorted(old & dates - new.keys())
+        if new or gone:
+            with self._marks.changing(user_id, [*new, *gone], "daily_rollups"):
+                self._write(user_id, new, old)
+                if gone:
+                    self._rollups.delete_many({"user_id": user_id, "date": {"$in": gone}})
+        return len(new) + len(gone)
+
+    def _write(self, user_id: str, new: Mapping[str, bytes], stored: Container[str]) -> None:
+        """Replace rollups that are stored, and insert the others, for which the server does a third of the work."""
+        coming = iter(new.items())
+        while some := list(islice(coming, BATCH)):
+            replaced: list[Any] = [
+                ReplaceOne({"user_id": user_id, "date": day}, _Encoded(raw), upsert=True) for day, raw in some
+            ]
+            writes: list[Any] = [
+                replacement if day in stored else InsertOne(_Encoded(raw))
+                for (day, raw), replacement in zip(some, replaced, strict=True)
+            ]
+            try:
+                self._rollups.bulk_write(writes, ordered=False)
+            except BulkWriteError as error:  # another process has inserted some meanwhile
+                self._rollups.bulk_write([replaced[position] for position in duplicates(error)], ordered=False)
 
     def rollup_days(self, user_id: str, window: DayWindow) -> set[date]:
         """The days of a window that have a rollup."""

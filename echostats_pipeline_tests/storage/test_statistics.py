@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.statistics import PERIODS, AnalyticsSnapshot, DailyRollup
+from echostats_pipeline.storage.change_marks import OpenMarks
 from echostats_pipeline.storage.database import Db
 from echostats_pipeline.storage.statistics import LONG_AGO
 from echostats_pipeline.storage.store import Store
@@ -47,6 +48,21 @@ def test_days_that_are_gone_are_removed_and_others_are_left(store: Store, db: Db
     left = {(found["user_id"], found["date"]): found["total_plays"] for found in db["daily_rollups"].find()}
     expected = {("u", day.isoformat()): 0 for day in days[1:]} | {("u", days[3].isoformat()): 7}
     assert left == expected | {("v", DAY.isoformat()): 0}
+
+
+def test_rollups_that_another_process_inserts_meanwhile_are_replaced(
+    store: Store, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [DAY, DAY + timedelta(days=1)]
+    opened = store.marks.open
+
+    def beside_another(*marks: Any) -> OpenMarks:
+        db["daily_rollups"].insert_one(rollup(DAY, total_plays=1))  # after the stored ones were read
+        return opened(*marks)
+
+    monkeypatch.setattr(store.marks, "open", beside_another)
+    assert store.statistics.replace_rollups("u", days, [rollup(day, total_plays=2) for day in days]) == 2
+    assert [each["total_plays"] for each in documents(db, "daily_rollups")] == [2, 2]
 
 
 def test_no_days_change_nothing(store: Store, db: Db) -> None:
