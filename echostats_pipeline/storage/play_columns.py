@@ -42,15 +42,8 @@ def converted(columns: Document, schema: Mapping[str, pl.DataType]) -> Document:
     return {name: as_it_should_be(value, name) for name, value in columns.items()}
 
 
-def by_day(columns: Document) -> Document:
-    """The stage that builds columns of each day's plays: field names are sent once a day, which halves the decoding."""
-    day = {"$dateTrunc": {"date": "$played_at", "unit": "day"}}
-    return {"_id": day, **{name: {"$push": {"$ifNull": [value, None]}} for name, value in columns.items()}}
-
-
-BY_DAY = by_day(PLAY_COLUMNS)
 NAMES = ("track_name", "artist_name", "album_name")
-NAMELESS_BY_DAY = by_day({name: value for name, value in PLAY_COLUMNS.items() if name not in NAMES})
+NAMELESS_COLUMNS: Document = {name: value for name, value in PLAY_COLUMNS.items() if name not in NAMES}
 """The same without names, which are most of what is transferred."""
 
 STORED_PLAY: Document = {

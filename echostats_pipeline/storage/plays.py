@@ -19,12 +19,10 @@ from echostats_pipeline.storage.database import Db, Document, duplicates
 from echostats_pipeline.storage.garbage_collection import paused_collection
 from echostats_pipeline.storage.indexes import index_hint
 from echostats_pipeline.storage.play_columns import (
-    BY_DAY,
-    NAMELESS_BY_DAY,
+    NAMELESS_COLUMNS,
     PLAY_COLUMNS,
     STORED_NAMES,
     STORED_PLAY,
-    by_day,
     converted,
 )
 from echostats_pipeline.transforms.days import DayWindow, local_midnight
@@ -35,6 +33,8 @@ from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA, UTC_MS
 
 BATCH = 2_000
 IDS_AT_ONCE = 50_000
+PLAYS_AT_ONCE = 50_000
+"""Plays held as Python objects at a time."""
 WRITERS = 2
 """Number of threads: one batch is encoded while the server processes the other."""
 UNRESOLVED = "unresolved:"
@@ -42,6 +42,7 @@ UNRESOLVED = "unresolved:"
 TELLS_ISRC = rf"^listenbrainz\|(?s:.*)\x1f{ISRC}\|[0-9]*\|[0-9]+$"
 
 UNREADABLE = (TypeError, pl.exceptions.PolarsError, OperationFailure)
+HAS_END: Document = {"played_at": {"$type": "date"}}
 INSTANTS = ("played_at", "api_played_at", "import_ts", "offline_at")
 
 
@@ -66,12 +67,10 @@ class PlayStore:
         NUL characters are removed from names: other programs may have stored some, and keys of rollups cannot contain
         them.
         """
-        match = _between(user_id, start, end)
         try:
-            plays = pl.DataFrame(self._columns(match, BY_DAY))
+            return _with_plain_names(self._values(_dated(user_id, start, end), PLAY_COLUMNS, PLAYS_SCHEMA))
         except UNREADABLE:
             return self.read_columns(user_id, start, end, PLAY_COLUMNS, PLAYS_SCHEMA)
-        return _with_plain_names(plays)
 
     def read_columns(
         self,
@@ -90,38 +89,35 @@ class PlayStore:
             columns: The expression of each column, `PLAY_COLUMNS` among them.
             schema: The type of each column.
         """
-        return _with_plain_names(self._converted(_dated(_between(user_id, start, end)), columns, schema))
+        plays = self._values(_dated(user_id, start, end), converted(columns, schema), schema)
+        return _with_plain_names(plays)
 
     def read_nameless(self, user_id: str) -> pl.DataFrame:
         """All plays of one user as `read` returns them, but with empty names: these are most of what is transferred."""
         try:
-            plays = pl.DataFrame(self._columns(_between(user_id, None, None), NAMELESS_BY_DAY))
+            plays = self._values(_dated(user_id, None, None), NAMELESS_COLUMNS, PLAYS_SCHEMA)
         except UNREADABLE:
             return self.read(user_id)
         return plays.cast({"played_at": UTC_MS})
 
-    def _converted(self, match: Document, columns: Document, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-        """Plays that other programs have written, or days that are too large for one document of the server."""
-        values = converted(columns, schema)
-        try:
-            return pl.DataFrame(self._columns(match, by_day(values), schema))
-        except OperationFailure:
-            return _frame(self._projected(match, BY_END, {"_id": 0, **values}), schema, ("played_at",))
+    def _values(self, match: Document, columns: Document, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+        """The columns of the plays; those without an expression are empty.
 
-    def _columns(
-        self, match: Document, days_as_columns: Document, schema: Mapping[str, pl.DataType] = PLAYS_SCHEMA
-    ) -> dict[str, pl.Series]:
-        pipeline = [{"$match": match}, {"$group": days_as_columns}]
-        with paused_collection():
-            days = list(self._history.aggregate(pipeline, **index_hint(self._history, BY_END)))
-            plays = sum(len(day["track_id"]) for day in days)
-            return {
-                name: pl.Series(
-                    list(chain.from_iterable(day[name] for day in days)) if name in days_as_columns else [""] * plays,
-                    dtype=pl.Int64 if name == "played_at" else dtype,
-                )
-                for name, dtype in schema.items()
-            }
+        A play is transferred as one array, which spares the names of its fields: they are half of the decoding.
+        """
+        read = [name for name in schema if name in columns]
+        types = {name: pl.Int64() if name == "played_at" else dtype for name, dtype in schema.items()}
+        projection = {"_id": 0, "row": [columns[name] for name in read]}
+        parts = [pl.DataFrame(schema={name: types[name] for name in read})]
+        with (
+            paused_collection(),
+            self._history.find(match, projection, **index_hint(self._history, BY_END)) as found,
+        ):
+            while some := [each["row"] for each in islice(found, PLAYS_AT_ONCE)]:
+                values = zip(read, zip(*some, strict=True), strict=True)
+                parts.append(pl.DataFrame([pl.Series(name, each, dtype=types[name]) for name, each in values]))
+        plays = pl.concat(parts, rechunk=True)
+        return plays.with_columns(pl.lit("").alias(name) for name in schema if name not in columns).select(*schema)
 
     def track_ids(self, user_id: str) -> pl.Series:
         """The ids of all tracks that a user has played, read from the index alone, in one step per track."""
@@ -168,7 +164,7 @@ class PlayStore:
             return self._stored_rows(queries, projection)
         except UNREADABLE:
             return self._stored_rows(
-                [(_dated(match), index) for match, index in queries], converted(projection, STORED_SCHEMA)
+                [({"$and": [match, HAS_END]}, index) for match, index in queries], converted(projection, STORED_SCHEMA)
             )
 
     def _stored_rows(self, queries: Iterable[tuple[Document, Index]], projection: Document) -> pl.DataFrame:
@@ -395,9 +391,9 @@ def _with_plain_names(plays: pl.DataFrame) -> pl.DataFrame:
     return plays.cast({"played_at": UTC_MS}).with_columns(names)
 
 
-def _dated(match: Document) -> Document:
-    """The query, limited to plays whose end is an instant."""
-    return {"$and": [match, {"played_at": {"$type": "date"}}]}
+def _dated(user_id: str, start: datetime | None, end: datetime | None) -> Document:
+    """Selects the plays of an interval whose end is an instant; other programs may have stored others."""
+    return {**HAS_END, **_between(user_id, start, end)}
 
 
 def _between(user_id: str, start: datetime | None, end: datetime | None) -> Document:
