@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -90,16 +90,10 @@ def rebuild_rollups_of(
     wanted = list(wanted)
     rebuilt = {user.user_id: RebuildResult() for user, _ in wanted}
     credits_of = TrackCredits(store.db, passes=ceil(sum(len(days) for _, days in wanted) / MOST_DAYS_AT_ONCE))
-    for stretches, track_credits in _read_ahead(store, _passes(store, wanted), credits_of):
-        listeners = [
-            Listener(each.user.user_id, each.user.timezone, each.plays, each.dates, each.rules, each.primary)
-            for each in stretches
-        ]
-        with paused_collection():
-            built = build_daily_rollups(listeners, track_credits, min_play_ms=min_play_ms)
-            for stretch, rollups in zip(stretches, built, strict=True):
-                rebuilt[stretch.user.user_id] += _replace(store, stretch, rollups)
-                advanced(len(stretch.dates))
+    read = _read_ahead(store, _passes(store, wanted), credits_of)
+    for stretch, result in _written_behind(store, _built(read, min_play_ms)):
+        rebuilt[stretch.user.user_id] += result
+        advanced(len(stretch.dates))
     return rebuilt
 
 
@@ -155,6 +149,8 @@ class _Stretch(NamedTuple):
 
 _Pass = tuple[list[_Stretch], pl.DataFrame]
 """The days of one pass, and the credits of their tracks."""
+_BuiltPass = list[tuple[_Stretch, list[RollupDocument]]]
+"""The days of one pass with their rollups."""
 
 
 def _passes(store: Store, wanted: Iterable[tuple[User, Collection[date]]]) -> Iterator[list[tuple[User, DayWindow]]]:
@@ -209,6 +205,35 @@ def _read(store: Store, credits_of: TrackCredits, pieces: Iterable[tuple[User, D
     # After all marks were noted: credits that change from now on mark their days again.
     track_ids = pl.concat([pl.Series("track_id", [], pl.String), *(each.plays["track_id"] for each in stretches)])
     return stretches, credits_of.of(track_ids)
+
+
+def _built(passes: Iterable[_Pass], min_play_ms: int) -> Iterator[_BuiltPass]:
+    """Yield the rollups of each pass."""
+    for stretches, track_credits in passes:
+        listeners = [
+            Listener(each.user.user_id, each.user.timezone, each.plays, each.dates, each.rules, each.primary)
+            for each in stretches
+        ]
+        with paused_collection():
+            rollups = build_daily_rollups(listeners, track_credits, min_play_ms=min_play_ms)
+        yield list(zip(stretches, rollups, strict=True))
+
+
+def _written_behind(store: Store, passes: Iterable[_BuiltPass]) -> Iterator[tuple[_Stretch, RebuildResult]]:
+    """Write each pass while the next one is computed; yield what was written."""
+    with ThreadPoolExecutor(1) as writer:
+        writing = deque[Future[list[tuple[_Stretch, RebuildResult]]]]()
+        for built in passes:
+            writing.append(writer.submit(_replace_all, store, built))
+            if len(writing) > 1:
+                yield from writing.popleft().result()
+        for written in writing:
+            yield from written.result()
+
+
+def _replace_all(store: Store, built: _BuiltPass) -> list[tuple[_Stretch, RebuildResult]]:
+    with paused_collection():
+        return [(stretch, _replace(store, stretch, rollups)) for stretch, rollups in built]
 
 
 def _replace(store: Store, stretch: _Stretch, rollups: Sequence[RollupDocument]) -> RebuildResult:

@@ -82,7 +82,7 @@ def build_daily_rollups(
     every_timed = with_listening_time(every, min_play_ms)
     left_out = _LeftOut.of(every_timed) if any(listener.rules for listener in listeners) else _LeftOut()
     kept = without_excluded(every_timed) if left_out.rows else every_timed
-    heard = with_sessions(kept).filter("wanted").collect()
+    heard = with_sessions(kept).filter("wanted").collect(engine="in-memory")
     days = _Days.of(heard, track_credits)
     for bucket in sorted(days.totals.keys() | left_out.rows.keys()) if left_out.rows else days.totals:
         number, ordinal = divmod(bucket, LISTENER_STRIDE)
@@ -121,7 +121,7 @@ class _Days:
     def of(cls, heard: pl.DataFrame, track_credits: pl.DataFrame) -> "_Days":
         """From plays in order as `with_sessions` returns them."""
         timed = heard.lazy()
-        tracks = _tracks(timed).collect()
+        tracks = _tracks(timed).collect(engine="in-memory")
         counted, uncounted = tracks.filter(pl.col("count") > 0), tracks.filter(pl.col("count") == 0)
         totals, hours, artists, albums, named, sessions, repeats, credited, contexts = pl.collect_all(
             [
@@ -134,7 +134,8 @@ class _Days:
                 _repeats(timed),
                 credited_plays(counted, track_credits),
                 played_contexts(timed),
-            ]
+            ],
+            engine="in-memory",
         )
         counts = {
             "artist_plays": (artists, "artist_name"),
@@ -191,7 +192,7 @@ class _LeftOut:
     @classmethod
     def of(cls, timed: pl.LazyFrame) -> "_LeftOut":
         """From plays as `with_listening_time` returns them, with ``rule_ids``."""
-        excluded = timed.filter("wanted", pl.col("rule_ids").is_not_null()).collect().lazy()
+        excluded = timed.filter("wanted", pl.col("rule_ids").is_not_null()).collect(engine="in-memory").lazy()
         rules = (
             excluded.filter("counted")
             .explode("rule_ids", empty_as_null=False)
@@ -202,7 +203,8 @@ class _LeftOut:
             [
                 excluded.group_by("bucket").agg(pl.col("counted").sum(), pl.len(), pl.col("ms").sum()).sort("bucket"),
                 rules.sort("bucket", "plays", "rule_id", descending=[False, True, False]),
-            ]
+            ],
+            engine="in-memory",
         )
         return cls(
             {bucket: tuple(sums) for bucket, *sums in totals.iter_rows()},
