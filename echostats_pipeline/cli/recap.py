@@ -11,10 +11,16 @@ from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.report import FIRST_YEAR, LAST_YEAR, pictures_for
 from echostats_pipeline.model.base import utc_now
+from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
 from echostats_pipeline.recap.make import WrittenRecap, make_recap
+from echostats_pipeline.report.beside import beside_files, write_beside
 from echostats_pipeline.report.formatting import plural
-from echostats_pipeline.settings import load_settings
+from echostats_pipeline.report.index import write_index
+from echostats_pipeline.report.pictures import pictures_kept
+from echostats_pipeline.settings import Settings, load_settings
+from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.storage.store import Store
 
 NAMED = 3
 """Most names that are listed."""
@@ -70,11 +76,21 @@ def recap(
             made = make_recap(
                 store, user, settings, utc_now(), year=year, month=month, cards=png, output=output, fetch=fetch
             )
+        if output is None:
+            link_recaps(store, user, settings)
     click.echo(said_of(made, no_pictures=no_pictures), err=True)
     for path in (made.page, *made.cards):
         click.echo(str(path))
     if open_it and not webbrowser.open(made.page.as_uri()):
         click.echo("No browser could be started; open the page yourself.", err=True)
+
+
+def link_recaps(store: Store, user: User, settings: Settings) -> None:
+    """Write the index of the folder again, and the files beside the user's report if there is one."""
+    folder = StateFolder(settings.home)
+    write_index(store, folder, utc_now(), pictures_kept)
+    if any(path.exists() for path in beside_files(folder.reports_dir, user)):
+        write_beside(store, user, folder.reports_dir, utc_now(), min_play_ms=settings.min_play_ms)
 
 
 def said_of(made: WrittenRecap, *, no_pictures: bool) -> str:

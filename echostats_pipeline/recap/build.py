@@ -30,13 +30,13 @@ from echostats_pipeline.recap.moments import (
     tops_of,
 )
 from echostats_pipeline.recap.names import Names
-from echostats_pipeline.recap.spans import compared_spans, parts_of, same_days, until_today
+from echostats_pipeline.recap.spans import Pair, compared_spans, parts_of, same_days, until_today
 from echostats_pipeline.recap.unknown import Holes, difference, said_of_holes
-from echostats_pipeline.transforms.coverage import UnknownDays, unknown_days
+from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date, windows
 from echostats_pipeline.transforms.statistics.listening import ListeningFrames
 from echostats_pipeline.transforms.statistics.period_statistics import span_statistics
-from echostats_pipeline.transforms.statistics.snapshots import borders, busiest_days, streaks_within
+from echostats_pipeline.transforms.statistics.snapshots import busiest_days, streaks_within
 
 SHOWN = 10
 """Lines of a ranking."""
@@ -57,9 +57,10 @@ def build_recap(given: RecapInput) -> Recap:
     first_day = min(heard.days["date"].to_list(), default=today)
     holes = Holes.of(unknown, given.gaps, first_day, zone)
     busiest = _busiest(heard, window)
+    pairs = compared_spans(period, today)
     spans = {
         window,
-        *compared_spans(period, today).values(),
+        *(span for pair in pairs for span in (pair.span, pair.before)),
         *parts_of(period, today).values(),
         *(DayWindow(day, day) for day in same_days(today, first_day)),
         *([busiest] if busiest else []),
@@ -82,7 +83,7 @@ def build_recap(given: RecapInput) -> Recap:
         made_on=today,
         is_over=today > period.window.last,
         totals=totals,
-        comparisons=looked.comparisons(totals, compared_spans(period, today)),
+        comparisons=looked.comparisons(pairs),
         artists=artists,
         tracks=tracks,
         albums=albums,
@@ -96,7 +97,7 @@ def build_recap(given: RecapInput) -> Recap:
         decades=found_decades,
         decades_coverage=coverage,
         hours=morning_and_night(given.plays, window, looked.names),
-        streak=_streak(heard, window, unknown),
+        streak=_streak(heard, window, holes),
         busiest=looked.busiest(busiest),
         left_behind=[] if totals.holes else left_behind(heard, period.before.window, window),
         on_this_day=[looked.anniversary(day, today) for day in same_days(today, first_day)],
@@ -132,16 +133,17 @@ class _Looked:
             holes=self._holes.within(span),
         )
 
-    def comparisons(self, now: Totals, spans: Mapping[str, DayWindow]) -> list[Comparison]:
-        """The earlier spans of which anything is known."""
+    def comparisons(self, pairs: Sequence[Pair]) -> list[Comparison]:
+        """The spans with earlier ones of which anything is known."""
         found = []
-        for before in (self.totals(name, span) for name, span in spans.items()):
-            if before.holes < DayWindow(before.first, before.last).length or before.plays:
+        for pair in pairs:
+            now, before = self.totals(pair.name, pair.span), self.totals(pair.before_name, pair.before)
+            if before.holes < pair.before.length or before.plays:
                 plays = difference(now.plays, before.plays, now_whole=not now.holes, before_whole=not before.holes)
                 time = difference(
                     now.ms, before.ms, now_whole=not now.holes, before_whole=not before.holes, less="less", same="much"
                 )
-                found.append(Comparison(before, plays, time))
+                found.append(Comparison(now, before, plays, time))
         return found
 
     def top(self, kind: str, span: DayWindow, most: int) -> list[Item]:
@@ -169,17 +171,21 @@ class _Looked:
         if span is None:
             return None
         found = self._statistics[span]
-        track = next(iter(self.top("tracks", span, 1)), None)
-        return BusiestDay(span.first, found["total_tracks_played"], found["total_ms_played"], track)
+        return BusiestDay(span.first, found["total_tracks_played"], found["total_ms_played"], self.song_of(span))
 
     def anniversary(self, day: date, today: date) -> Anniversary:
         """The same day of an earlier year."""
         span = DayWindow(day, day)
         found = self._statistics[span]
         plays, ms = found["total_tracks_played"], found["total_ms_played"]
-        track = next(iter(self.top("tracks", span, 1)), None)
         known = bool(plays or ms) or not self._holes.within(span)
-        return Anniversary(day, today.year - day.year, plays, ms, track, known)
+        return Anniversary(day, today.year - day.year, plays, ms, self.song_of(span), known)
+
+    def song_of(self, span: DayWindow) -> Item | None:
+        """The track played most on a day; None if each was played only once and there are others."""
+        first = next(iter(self.top("tracks", span, 1)), None)
+        several = self._statistics[span]["unique_tracks"] > 1
+        return None if first is not None and first.plays == 1 and several else first
 
 
 def _busiest(heard: ListeningFrames, window: DayWindow) -> DayWindow | None:
@@ -189,10 +195,15 @@ def _busiest(heard: ListeningFrames, window: DayWindow) -> DayWindow | None:
     return None if day is None else DayWindow(day, day)
 
 
-def _streak(heard: ListeningFrames, window: DayWindow, unknown: UnknownDays) -> Streak | None:
-    """The longest run of dates with a counted play within the window; of equals the first."""
+def _streak(heard: ListeningFrames, window: DayWindow, holes: Holes) -> Streak | None:
+    """The longest run of dates with a counted play within the window; of equals the first.
+
+    It may have been longer if the day before it or the day after it is not fully known.
+    """
     played: Sequence[date] = heard.days.filter(heard.days["plays"] > 0)["date"].to_list()
     _, longest = streaks_within(windows(played), window)
     if longest is None:
         return None
-    return Streak(longest.length, longest.first, longest.last, borders(longest, unknown))
+    beside = (longest.first - timedelta(days=1), longest.following)
+    at_least = any(holes.within(DayWindow(day, day)) for day in beside)
+    return Streak(longest.length, longest.first, longest.last, at_least)

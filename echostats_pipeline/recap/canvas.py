@@ -5,7 +5,7 @@ from functools import lru_cache
 from html import escape
 
 from echostats_pipeline.recap.document import Item
-from echostats_pipeline.recap.lettering import FAMILY, NAMELESS, Lettering, marked_up
+from echostats_pipeline.recap.lettering import ELLIPSIS, FAMILY, NAMELESS, Lettering, marked_up
 from echostats_pipeline.recap.words import shown_name
 from echostats_pipeline.report.formatting import initials
 from echostats_pipeline.report.page import Picture, data_uri, hue
@@ -19,6 +19,8 @@ SOFT_PX = 64
 """Width of a blurred picture."""
 SHRUNK = 0.78
 """How much smaller than wanted a text may become before it is cut."""
+SLIGHTLY = 0.92
+"""How much smaller a text becomes before it takes another line."""
 LARGE = 60
 """From this size on, text is set tightly."""
 
@@ -86,8 +88,8 @@ class Canvas:
         right: bool = False,
     ) -> float:
         """Write one line with its baseline at `y`, cut to a width; return the width that it has at most."""
-        shown = self.letters.cut(self.letters.drawable(text), size, most, weight)
         spacing = TIGHT * size if size >= LARGE else 0.0
+        shown = self.letters.cut(self.letters.drawable(text), size, most, weight, spacing)
         tight = f' letter-spacing="{spacing:.1f}"' if spacing else ""
         anchor = ' text-anchor="end"' if right else ""
         self._parts.append(
@@ -117,7 +119,18 @@ class Canvas:
 
     def fitting(self, text: str, most: float, largest: float, weight: int = 700) -> float:
         """The largest size up to a limit in which a text fits into a width."""
-        return min(largest, most / max(self.letters.width(text, 1.0, weight, TIGHT), 0.1))
+        shown = self.letters.drawable(text)
+        size = min(largest, most / max(self.letters.width(shown, 1.0, weight, TIGHT), 0.1))
+        return size if size >= LARGE else min(size, most / max(self.letters.width(shown, 1.0, weight), 0.1))
+
+    def fitted(self, text: str, size: float, most: float, weight: int, count: int) -> tuple[float, list[str]]:
+        """A size and a text in at most so many lines; a little smaller than wanted if only that shows all of it."""
+        shown = self.letters.drawable(text)
+        for smaller, most_lines in ((1.0, 1), (SLIGHTLY, 1), (1.0, count), (SLIGHTLY, count), (SHRUNK, count)):
+            lines = self.letters.lines(shown, size * smaller, most, weight, most_lines)
+            if not lines or not lines[-1].endswith(ELLIPSIS) or shown.endswith(ELLIPSIS):
+                return size * smaller, lines
+        return size, self.letters.lines(shown, size, most, weight, count)
 
     def shrunk(self, text: str, size: float, most: float, weight: int = 400) -> float:
         """The size at which a text fits into a width, but not much less than the wanted one: then it is cut."""

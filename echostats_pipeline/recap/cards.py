@@ -6,6 +6,7 @@ Not here: what stands on a card (`recap.faces`), and letters (`recap.lettering`)
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from echostats_pipeline.recap import words
 from echostats_pipeline.recap.canvas import (
@@ -60,12 +61,18 @@ class Format:
         return f"{self.width}x{self.height}"
 
 
-NARROW_ROW = 0.26
+NARROW_ROW = 0.42
 """Most height of a line, in parts of its width."""
+PICTURE_WIDTH, TITLE_WIDTH, SMALL_WIDTH = 0.24, 0.056, 0.042
+"""Most size of a picture, of a title and of other text in a line, in parts of its width."""
+LOOSE = 0.35
+"""Most space between lines beside a column of bars, in rows."""
+LEADING = 1.22
+"""Distance of two baselines, in parts of the size."""
 BAR_ROW = 0.6
 """Height of a line with a bar, in rows."""
 STORY = Format(1080, 1920, 84, 150, 1830, 30, (64, 190), side_by_side=False)
-WIDE = Format(1200, 630, 60, 74, 594, 20, (40, 104), side_by_side=True)
+WIDE = Format(1200, 630, 60, 74, 594, 20, (40, 140), side_by_side=True)
 
 
 @dataclass(frozen=True)
@@ -178,9 +185,7 @@ def _story_overview(recap: Recap, canvas: Canvas, form: Format, firsts: Sequence
     canvas.text(x + width + 12, y, "hours of music", form.small * 1.5, most=inner - width)
     y += 66
     for comparison in recap.comparisons[:1]:
-        y = canvas.lines(
-            x, y, words.compared(recap, comparison), form.small * 1.05, most=inner, colour=MUTED_COLOUR, count=3
-        )
+        y = canvas.lines(x, y, words.compared(comparison), form.small * 1.05, most=inner, colour=MUTED_COLOUR, count=3)
     y = max(y + 60, 960)
     column = inner / 4
     for number, (name, value) in enumerate(_figures(recap)):
@@ -221,9 +226,7 @@ def _wide_overview(recap: Recap, canvas: Canvas, form: Format, firsts: Sequence[
     width = canvas.text(x - 3, y, hours(recap.totals.ms), 96, most=left_width, weight=700, colour=ACCENT_COLOUR)
     canvas.text(x + width + 8, y, "hours of music", 28, most=left_width - width)
     for comparison in recap.comparisons[:1]:
-        canvas.lines(
-            x, y + 40, words.compared(recap, comparison), form.small, most=left_width - 30, colour=MUTED_COLOUR
-        )
+        canvas.lines(x, y + 40, words.compared(comparison), form.small, most=left_width - 30, colour=MUTED_COLOUR)
     column = left_width / 4
     for number, (name, value) in enumerate(_figures(recap)):
         at = x + number * column
@@ -263,9 +266,12 @@ def _beside(canvas: Canvas, columns: Sequence[Column], form: Format, top: float,
     headed = any(column.heading for column in columns)
     row = _row_height(form, space - (form.small * 2.2 if headed else 0), max(map(_rows, columns)))
     row = min(row, width * NARROW_ROW)
+    mixed = len({line.share is None for column in columns for line in column.lines}) > 1
     for number, column in enumerate(columns):
         left = form.margin + number * (width + gap)
-        _column(canvas, column, form, left, top, width, row, headed=headed)
+        spare = space - (form.small * 2.2 if headed else 0) - _rows(column) * row
+        apart = min(spare / len(column.lines), row * LOOSE) if mixed and column.lines[0].share is None else 0.0
+        _column(canvas, column, form, left, top, width, row, headed=headed, apart=apart)
 
 
 def _below(canvas: Canvas, columns: Sequence[Column], form: Format, top: float, space: float) -> None:
@@ -290,9 +296,18 @@ def _row_height(form: Format, space: float, rows: float) -> float:
 
 
 def _column(
-    canvas: Canvas, column: Column, form: Format, x: float, y: float, width: float, row: float, *, headed: bool
+    canvas: Canvas,
+    column: Column,
+    form: Format,
+    x: float,
+    y: float,
+    width: float,
+    row: float,
+    *,
+    headed: bool,
+    apart: float = 0,
 ) -> float:
-    """Draw a column; return where it ends."""
+    """Draw a column with so much space between its lines; return where it ends."""
     if headed:
         size = form.small * 1.05
         canvas.text(x, y + size, column.heading, size, most=width, colour=ACCENT_COLOUR, weight=700)
@@ -303,7 +318,7 @@ def _column(
             _line(canvas, line, x, y, width, row, pictured=pictured)
         else:
             _bar(canvas, line, line.share, x, y, width, row * BAR_ROW)
-        y += row if line.share is None else row * BAR_ROW
+        y += (row if line.share is None else row * BAR_ROW) + apart
     return y
 
 
@@ -319,28 +334,50 @@ def _bar(canvas: Canvas, line: Line, share: float, x: float, y: float, width: fl
 
 def _line(canvas: Canvas, line: Line, x: float, y: float, width: float, row: float, *, pictured: bool) -> None:
     """Draw a line of a column within a height of `row`."""
-    title, small = min(row * 0.29, 44), min(row * 0.23, 31)
-    middle = y + row / 2
-    side = row * 0.82
+    title, small = min(row * 0.29, max(width * TITLE_WIDTH, 21), 44), min(row * 0.23, max(width * SMALL_WIDTH, 17), 31)
+    side = min(row * 0.82, width * PICTURE_WIDTH)
     if line.item is not None:
         canvas.picture(line.item, x, y + (row - side) / 2, side)
     elif line.tile:
         canvas.tile(line.tile, x, y + (row - side) / 2, side)
-    left = x + side + row * 0.2 if pictured else x
+    left = x + side * 1.24 if pictured else x
     room = width - (left - x)
-    taken = 0.0
-    if line.right:
-        taken = min(canvas.letters.width(line.right, small), room * 0.4) + small
-        canvas.text(x + width, middle + small * 0.35, line.right, small, most=room * 0.4, right=True)
+    taken = min(canvas.letters.width(line.right, small), room * 0.4) + small if line.right else 0.0
     texts = [
-        (line.above, small * 0.92, ACCENT_COLOUR, 700),
-        (line.title, title, INK_COLOUR, 700),
-        (line.note, small, MUTED_COLOUR, 400),
+        _Text(line.above, small * 0.88, room, ACCENT_COLOUR, 700),
+        _Text(line.title, title, room - taken, INK_COLOUR, 700),
+        _Text(line.note, small, room, MUTED_COLOUR, 400),
     ]
-    shown = [text for text in texts if text[0]]
-    height = sum(size * 1.22 for _, size, _, _ in shown)
-    baseline = middle - height / 2
-    for text, size, colour, weight in shown:
-        baseline += size * 1.22
-        fitting = canvas.shrunk(text, size, room - taken, weight)
-        canvas.text(left, baseline - size * 0.28, text, fitting, most=room - taken, weight=weight, colour=colour)
+    shown = _stacked(canvas, [text for text in texts if text.text], row)
+    baseline = y + row / 2 - sum(size * LEADING * len(lines) for _, size, lines in shown) / 2
+    for text, size, lines in shown:
+        for number, said in enumerate(lines):
+            baseline += size * LEADING
+            at = baseline - size * 0.28
+            canvas.text(left, at, said, size, most=text.most, weight=text.weight, colour=text.colour)
+            if line.right and text.colour == INK_COLOUR and not number:
+                canvas.text(x + width, at, line.right, small, most=room * 0.4, right=True)
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text of a line, with the size that it should have and the width that it may have."""
+
+    text: str
+    size: float
+    most: float
+    colour: str
+    weight: int
+
+
+def _stacked(canvas: Canvas, texts: Sequence[_Text], row: float) -> list[tuple[_Text, float, list[str]]]:
+    """Texts below each other with their sizes and lines: several lines for a long text where there is room."""
+    found: list[tuple[_Text, float, list[str]]] = []
+    for counts in product((3, 2, 1), repeat=len(texts)):
+        found = [
+            (text, *canvas.fitted(text.text, text.size, text.most, text.weight, count))
+            for text, count in zip(texts, counts, strict=True)
+        ]
+        if sum(size * LEADING * len(lines) for _, size, lines in found) <= row:
+            break
+    return found

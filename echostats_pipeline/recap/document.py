@@ -89,8 +89,9 @@ class Totals:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An earlier span beside the recap; `plays` and `time` say the difference, and are empty where it is not known."""
+    """A span of the recap beside an earlier one; `plays` and `time` say the difference, and are empty if unknown."""
 
+    now: Totals
     before: Totals
     plays: str
     time: str

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from echostats_pipeline.recap import words
-from echostats_pipeline.recap.document import Item, Recap
+from echostats_pipeline.recap.document import Anniversary, Item, Recap
 from echostats_pipeline.report.formatting import calendar_date, percent, plural
 
 TOP, MOST_DECADES, MOST_LEFT_BEHIND, MOST_DAYS = 5, 7, 4, 4
@@ -86,8 +86,7 @@ def _parts(recap: Recap) -> Face:
     ]
     half = (len(lines) + 1) // 2
     part_name, headline = ("month", "Month by month") if recap.kind == "year" else ("week", "Week by week")
-    unknown = sum(not part.known for part in recap.parts)
-    note = f"Nothing is known of {plural(unknown, part_name)}." if unknown else "The artist and the song number one."
+    note = words.unknown_parts(recap) or "The artist and the song number one."
     columns = [Column("", lines[:half]), Column("", lines[half:])]
     return Face(f"{part_name}s", headline, columns, note, next(iter(recap.tracks), None))
 
@@ -121,9 +120,8 @@ def _days(recap: Recap) -> Iterator[Line]:
         yield Line(dates, f"{days}{more}", "Longest streak", tile=f"{recap.streak.days:,}")
     if recap.busiest is not None:
         day = recap.busiest
-        most = f"most of it: {words.titled(day.track)}" if day.track else ""
-        above = f"Busiest day \N{MIDDLE DOT} {words.amount(day.plays, day.ms)}"
-        yield Line(calendar_date(day.day), most, above, item=day.track)
+        most = f"; most of it {words.titled(day.track)}" if day.track else ""
+        yield Line(calendar_date(day.day), f"{words.amount(day.plays, day.ms)}{most}", "Busiest day", item=day.track)
 
 
 def _dated(item: Item, text: str) -> str:
@@ -153,20 +151,19 @@ def _past(recap: Recap) -> Face:
         Line(words.shown_name(each.item), words.back(recap, each), item=each.item)
         for each in recap.left_behind[:MOST_LEFT_BEHIND]
     ]
-    days = [
-        Line(
-            words.shown_name(each.track),
-            each.track.by,
-            f"{each.day.year} \N{MIDDLE DOT} {words.on_this_day(each)} in all",
-            plural(each.track.plays, "play"),
-            each.track,
-        )
-        for each in recap.on_this_day
-        if each.track is not None
-    ]
+    days = [_anniversary(each) for each in recap.on_this_day if each.plays]
     columns = [
         Column("Left behind" if recap.is_over else "Not played so far", gone),
         Column(f"On this day, {recap.made_on.day} {recap.made_on:%B}", days[:MOST_DAYS]),
     ]
     shown = next((line.item for column in columns for line in column.lines), None)
     return Face("past", "Then and now", columns, pictured=shown)
+
+
+def _anniversary(each: Anniversary) -> Line:
+    """The same day of an earlier year, with its song if one stands out."""
+    if each.track is None:
+        return Line(words.on_this_day(each), "no song twice", str(each.day.year), tile=f"{each.day:%y}")
+    above = f"{each.day.year} \N{MIDDLE DOT} {words.on_this_day(each)} in all"
+    right = plural(each.track.plays, "play")
+    return Line(words.shown_name(each.track), each.track.by, above, right, each.track)

@@ -72,11 +72,11 @@ class Lettering:
         found = " ".join("".join(kept).split())
         return found if any(letter.isalnum() for letter in found) else NAMELESS
 
-    def cut(self, text: str, size: float, most: float, weight: int = 400) -> str:
+    def cut(self, text: str, size: float, most: float, weight: int = 400, spacing: float = 0.0) -> str:
         """The text, or as much of its beginning as fits into a width."""
-        if self.width(text, size, weight) <= most:
+        if self.width(text, size, weight, spacing) <= most:
             return text
-        while text and self.width(text + ELLIPSIS, size, weight) > most:
+        while text and self.width(text + ELLIPSIS, size, weight, spacing) > most:
             text = text[:-1]
         return text.rstrip() + ELLIPSIS
 

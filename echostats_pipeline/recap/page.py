@@ -80,7 +80,7 @@ def _ranked(recap: Recap, kind: str) -> list[RankingEntry]:
 
 def _chart(recap: Recap) -> Chart | None:
     """Hours per month of a year with more than one month."""
-    if recap.kind == "month" or len(recap.parts) < 2:  # noqa: PLR2004 - a chart of one bar says nothing
+    if recap.kind == "month" or sum(part.known for part in recap.parts) < 2:  # noqa: PLR2004 - one bar says nothing
         return None
     months = [Month(part.first, part.plays, part.ms, 0, 0, known=part.known) for part in recap.parts]
     return chart_of_months(months, "hours", WIDE, NARROW)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from echostats_pipeline.report.formatting import span as said
 from echostats_pipeline.transforms.days import DayWindow
@@ -54,22 +54,42 @@ def until_today(period: Period, today: date) -> DayWindow:
     return DayWindow(window.first, min(window.last, today))
 
 
-def compared_spans(period: Period, today: date) -> dict[str, DayWindow]:
-    """The earlier spans with which a period is compared, by name: cut at the same day while the period goes on."""
+class Pair(NamedTuple):
+    """A span of a period and an earlier one, with their names."""
+
+    name: str
+    span: DayWindow
+    before_name: str
+    before: DayWindow
+
+
+def compared_spans(period: Period, today: date) -> list[Pair]:
+    """The earlier spans with which a period is compared.
+
+    While the period goes on, both sides end with yesterday: today is not over. Nothing is compared on its first day.
+    """
     a_year_ago = Period(period.year - 1, period.month)
     others = [a_year_ago] if period.month is None else [a_year_ago, period.before]
-    if today >= period.window.last:
-        return {other.name: other.window for other in others}
-    days = (today - period.window.first).days
-    found = {}
-    for other in others:
-        first = other.window.first
-        if period.month is None:
-            last = _same_day(today, other.year) or date(other.year, 2, 28)
-        else:
-            last = min(first + timedelta(days=days), other.window.last)
-        found[f"{other.name} by this day"] = DayWindow(first, last)
-    return found
+    if today > period.window.last:
+        return [Pair(period.name, period.window, other.name, other.window) for other in others]
+    last = today - timedelta(days=1)
+    if last < period.window.first:
+        return []
+    ends = [_end(other, last, (last - period.window.first).days) for other in others]
+    span, until = DayWindow(period.window.first, last), f" until {last.day} {last:%B}"
+    return [
+        Pair(
+            f"{period.name}{until}", span, f"{other.name} until {end.day} {end:%B}", DayWindow(other.window.first, end)
+        )
+        for other, end in zip(others, ends, strict=True)
+    ]
+
+
+def _end(other: Period, last: date, days: int) -> date:
+    """The date of another year or month at which it is cut."""
+    if other.month is None:
+        return _same_day(last, other.year) or date(other.year, 2, 28)
+    return min(other.window.first + timedelta(days=days), other.window.last)
 
 
 def parts_of(period: Period, today: date) -> dict[str, DayWindow]:

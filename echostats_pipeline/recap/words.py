@@ -1,7 +1,9 @@
 """The sentences of a recap that both its page and its cards show."""
 
+from datetime import timedelta
+
 from echostats_pipeline.recap.document import Anniversary, Comparison, Hours, Item, LeftBehind, Moment, Part, Recap
-from echostats_pipeline.report.formatting import calendar_date, duration, percent, plural, span
+from echostats_pipeline.report.formatting import calendar_date, duration, listed, percent, plural, span
 
 UNNAMED = "Unnamed"
 
@@ -21,16 +23,16 @@ def amount(plays: int, ms: int) -> str:
     return f"{plural(plays, 'play')}, {duration(ms)}"
 
 
-def compared(recap: Recap, comparison: Comparison) -> str:
+def compared(comparison: Comparison) -> str:
     """How the period compares with an earlier span, or why it is not compared; one or two sentences."""
-    before, now = comparison.before, recap.totals
+    before, now = comparison.before, comparison.now
     holes = [
         f"not everything is known of {plural(totals.holes, 'day')} of {totals.name}"
         for totals in (now, before)
         if totals.holes
     ]
     if comparison.plays or comparison.time:
-        line = f"{recap.title} has {_differences(comparison)} {before.name}"
+        line = f"{now.name} has {_differences(comparison)} {before.name}"
         return f"{line}, although {' and '.join(holes)}." if holes else f"{line}."
     if holes:
         return f"Not compared with {before.name}: {' and '.join(holes)}."
@@ -102,6 +104,24 @@ def part_text(part: Part) -> str:
     if not part.known:
         return "Not known"
     return amount(part.plays, part.ms) if part.plays else "No music"
+
+
+def unknown_parts(recap: Recap) -> str:
+    """The parts of which nothing is known, in one sentence; empty without any."""
+    runs: list[list[Part]] = []
+    for part in recap.parts:
+        if part.known:
+            continue
+        if runs and runs[-1][-1].last + timedelta(days=1) == part.first:
+            runs[-1].append(part)
+        else:
+            runs.append([part])
+    if not runs:
+        return ""
+    if recap.kind == "month":
+        return f"Nothing is known of {listed([span(run[0].first, run[-1].last) for run in runs])}."
+    names = [run[0].name if len(run) == 1 else f"{run[0].name} to {run[-1].name}" for run in runs]
+    return f"Nothing is known of {listed(names)}."
 
 
 def decades_note(recap: Recap) -> str:

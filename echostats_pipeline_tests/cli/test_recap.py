@@ -50,6 +50,7 @@ def test_a_year_and_a_month_are_written_and_equal_the_statistics(
     html = (tmp_path / "new" / f"{key}-recap-{NOW:%Y-%m}.html").read_text(encoding="utf-8")
     assert f"plays {this_month['total_tracks_played']:,} " in text_of(html)
     assert set(reports_of(folder, user)) == {page, card}
+    assert f'href="{page.name}"' in (folder.reports_dir / "index.html").read_text(encoding="utf-8")
     said = refused(echostats("recap", "--user", key, "--year", "2019"))
     assert "no play that counts in 2019. There are plays of 2025." in said
     said = refused(echostats("recap", "--user", key, "--month", "2025-12"))

@@ -20,18 +20,25 @@ from echostats_pipeline_tests.recap.histories import ARTISTS, NOW, ZONE, given, 
 TODAY = NOW.date()
 
 
-def test_a_year_that_goes_on_is_compared_up_to_the_same_day() -> None:
-    assert compared_spans(Period(2026), TODAY) == {"2025 by this day": DayWindow(date(2025, 1, 1), date(2025, 11, 29))}
-    assert compared_spans(Period(2025), TODAY) == {"2024": DayWindow(date(2024, 1, 1), date(2024, 12, 31))}
-    leap = compared_spans(Period(2024), date(2024, 2, 29))
-    assert leap == {"2023 by this day": DayWindow(date(2023, 1, 1), date(2023, 2, 28))}
+def test_a_year_that_goes_on_is_compared_up_to_yesterday() -> None:
+    (pair,) = compared_spans(Period(2026), TODAY)
+    assert (pair.name, pair.before_name) == ("2026 until 28 November", "2025 until 28 November")
+    assert pair.span == DayWindow(date(2026, 1, 1), date(2026, 11, 28))
+    assert pair.before == DayWindow(date(2025, 1, 1), date(2025, 11, 28))
+    whole = (date(2024, 1, 1), date(2024, 12, 31))
+    assert [each[2:] for each in compared_spans(Period(2025), TODAY)] == [("2024", DayWindow(*whole))]
+    (leap,) = compared_spans(Period(2024), date(2024, 3, 1))
+    assert (leap.span.last, leap.before.last) == (date(2024, 2, 29), date(2023, 2, 28))
+    (last_day,) = compared_spans(Period(2026), date(2026, 12, 31))
+    assert (last_day.span.last, last_day.before.last) == (date(2026, 12, 30), date(2025, 12, 30))
+    assert compared_spans(Period(2026), date(2026, 1, 1)) == []
 
 
 def test_a_month_is_compared_with_that_of_the_year_before_and_the_one_before() -> None:
-    assert list(compared_spans(Period(2026, 1), TODAY)) == ["January 2025", "December 2025"]
-    march = compared_spans(Period(2026, 3), date(2026, 3, 30))
-    assert march["February 2026 by this day"] == DayWindow(date(2026, 2, 1), date(2026, 2, 28))
-    assert march["March 2025 by this day"] == DayWindow(date(2025, 3, 1), date(2025, 3, 30))
+    assert [each.before_name for each in compared_spans(Period(2026, 1), TODAY)] == ["January 2025", "December 2025"]
+    a_year_ago, before = compared_spans(Period(2026, 3), date(2026, 3, 31))
+    assert a_year_ago[2:] == ("March 2025 until 30 March", DayWindow(date(2025, 3, 1), date(2025, 3, 30)))
+    assert before[2:] == ("February 2026 until 28 February", DayWindow(date(2026, 2, 1), date(2026, 2, 28)))
 
 
 def test_the_parts_cover_the_period_without_a_hole() -> None:
