@@ -6,6 +6,7 @@
     │   ├── EmbeddedServerError  the embedded mongod cannot be found, started or reached
     │   └── IndexConflictError   the database holds an index that contradicts the declared one
     ├── WarehouseError           PostgreSQL cannot be used; transient, unless `permanent` is true
+    ├── BackupError              a file is no backup, or not a whole one, or it cannot be written or restored here
     ├── DecryptionError          a stored token cannot be decrypted with the configured keys
     ├── SpotifyError                  transient, unless `permanent` is true
     │   ├── SpotifyUnreachable        app, transient: no answer (refused, timed out, not resolved)
@@ -78,6 +79,10 @@ class WarehouseError(EchostatsError):
     def __init__(self, message: str, *, permanent: bool) -> None:
         super().__init__(message)
         self.permanent = permanent
+
+
+class BackupError(EchostatsError):
+    """A backup cannot be written, or a file is not a whole backup, or it does not fit the place of its restore."""
 
 
 class DecryptionError(EchostatsError):

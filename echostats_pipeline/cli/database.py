@@ -12,10 +12,10 @@ from echostats_pipeline.storage.store import Store
 
 
 @contextmanager
-def open_database(settings: Settings, *, indexes: bool = True) -> Iterator[Store]:
+def open_database(settings: Settings, *, indexes: bool = True, restoring: bool = False) -> Iterator[Store]:
     """Open the database for the length of a command. An embedded server started for the command stops with it."""
     server = running(StateFolder(settings.home)) if settings.mongo_uri is None else nullcontext()
-    with server, open_store(settings, indexes=indexes) as store:
+    with server, open_store(settings, indexes=indexes, restoring=restoring) as store:
         if indexes:
             mend_nulls(store.db)
         yield store

@@ -40,7 +40,7 @@ EXPORT_AGE = timedelta(days=1)
 """The export ends before the present, so that plays come from the export, from the API, or from both."""
 TOP = 5
 WHY_EMPTY: Mapping[str, Collection[str]] = {
-    "because no work is under way": ("unfinished_merges", "unread_playlists", "user_leases"),
+    "because no work is under way": ("unfinished_merges", "unfinished_restores", "unread_playlists", "user_leases"),
     "because nothing is wrong": (
         "incidents",
         "listening_gaps",

@@ -1,20 +1,17 @@
 """``echostats export``: writes all data of a user as files that other programs read."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
 from echostats_pipeline.accounts.data_export import ExportedFile, export_user
 from echostats_pipeline.accounts.private_files import check_free
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.options import user_option
+from echostats_pipeline.cli.progress import progress_bar
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.settings import load_settings
 
@@ -33,7 +30,7 @@ def export(name: str | None, output: Path | None) -> None:
         user = store.users.find(name)
         target = (output or Path(f"echostats-export-{user.partition_key}-{now:%Y-%m-%d}")).resolve()
         check_free(target)
-        with _bar(console, f"Exporting {user.partition_key}") as bar:
+        with progress_bar(console, f"Exporting {user.partition_key}") as bar:
             files = export_user(store, user, target, progress=bar, at=now, min_play_ms=settings.min_play_ms)
     console.print(files_table(files))
     click.echo(f"They are in {target}, which only you can read.")
@@ -45,26 +42,3 @@ def files_table(files: list[ExportedFile]) -> Table:
     for each in files:
         table.add_row(each.name, f"{each.documents:,}", decimal(each.size))
     return table
-
-
-class _Bar:
-    """A progress bar that counts documents; satisfies `stages.Progress`."""
-
-    def __init__(self, bars: Bars, title: str) -> None:
-        self._bars = bars
-        self._task = bars.add_task(title, total=None)
-        self._total = 0
-
-    def expect(self, items: int) -> None:
-        self._total += items
-        self._bars.update(self._task, total=self._total)
-
-    def advance(self, items: int) -> None:
-        self._bars.advance(self._task, items)
-
-
-@contextmanager
-def _bar(console: Console, title: str) -> Iterator[_Bar]:
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console) as bars:
-        yield _Bar(bars, title)

@@ -96,6 +96,20 @@ def instance_exists(settings: Settings) -> bool:
     return shared is not None or (StateFolder(settings.home).dagster_dir / "storage").is_dir()
 
 
+def sqlite_folder(settings: Settings) -> Path | None:
+    """The folder in which the instance keeps its history in SQLite; None if it is in another place."""
+    shared = shared_dagster_home(settings)
+    if shared is None:
+        return StateFolder(settings.home).dagster_dir / "storage"
+    _refuse_absent(shared)
+    config = yaml.safe_load((shared / CONFIG).read_text(encoding="utf-8")) or {}
+    bases = {(config.get("storage") or {}).get("sqlite", {}).get("base_dir")} if "storage" in config else set()
+    sections = [config[name] for name in ("run_storage", "event_log_storage", "schedule_storage") if name in config]
+    bases |= {(section.get("config") or {}).get("base_dir") for section in sections}
+    (base,) = bases if len(bases) == 1 else (None,)
+    return None if base is None else Path(base)
+
+
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """Open the Dagster instance that DAGSTER_HOME configures, or else the one in the state folder.

@@ -106,6 +106,8 @@ COMMANDS = {
         "keys",
         "Show and change the key that encrypts tokens: ENCRYPTION_KEY; former keys are in ENCRYPTION_KEYS_OLD.",
     ),
+    "backup": ListedCommand("backup", "backup", "Write all databases and the encryption key to a new file."),
+    "restore": ListedCommand("backup", "restore", "Write all databases and the encryption key from a backup."),
     "mongo": ListedCommand("mongo", "mongo", "Show, start and stop the MongoDB server."),
     "indexes": ListedCommand("indexes", "indexes", "Create every declared index that is missing."),
     "alerts": ListedCommand(
@@ -128,7 +130,19 @@ SECTIONS = {
     "Start": ("demo", "up", "connect", "users"),
     "Listen": ("import", "backfill", "rules", "scrobble"),
     "Look": ("report", "recap", "recommend", "playlist", "songs", "genres", "models"),
-    "Operate": ("doctor", "alerts", "metrics", "export", "remove", "keys", "mongo", "indexes", "warehouse"),
+    "Operate": (
+        "doctor",
+        "alerts",
+        "metrics",
+        "backup",
+        "restore",
+        "export",
+        "remove",
+        "keys",
+        "mongo",
+        "indexes",
+        "warehouse",
+    ),
     "Develop": ("simulate",),
 }
 """The commands as the help lists them."""

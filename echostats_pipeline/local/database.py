@@ -18,12 +18,15 @@ from echostats_pipeline.storage.failover import through_failover
 from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.installed import databases_of, mart_database
 from echostats_pipeline.storage.mongo_errors import UNAUTHORIZED, MongoAddress, explanation
+from echostats_pipeline.storage.restores import RestoreStore
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.validators import ensure_validators
 
 
 @contextmanager
-def open_store(settings: Settings, *, indexes: bool = False, patience_ms: int | None = None) -> Iterator[Store]:
+def open_store(
+    settings: Settings, *, indexes: bool = False, patience_ms: int | None = None, restoring: bool = False
+) -> Iterator[Store]:
     """Open the database that the settings name; the embedded server is started if it is needed and not running.
 
     Args:
@@ -31,13 +34,16 @@ def open_store(settings: Settings, *, indexes: bool = False, patience_ms: int | 
         indexes: Whether to create the declared indexes and validators first, to carry over the marks of an earlier
             version, to follow new consumers of marks, and to adopt users whom EchoStats has added.
         patience_ms: How long to wait for a server at any time; None for the time of a command.
+        restoring: Whether this is the restore of a backup, which alone may use a database that is only partly there.
 
     Raises:
-        StorageError: the database cannot be used.
+        StorageError: the database cannot be used, or a restore into it has not ended.
     """
     home = None if settings.mongo_uri else settings.home
     uri = mongo_uri(settings)
     with connected(uri, settings.mongo_db, home, patience_ms) as db:
+        if not restoring:
+            RestoreStore(db).refuse()
         store = Store.of(db, databases_of(settings))
         yield through_failover(partial(_prepared, store, settings, MongoAddress.of(uri, home))) if indexes else store
 

@@ -240,6 +240,19 @@ class UserLease(Document):
     renewed_at: UtcDatetime
 
 
+class UnfinishedRestore(Document):
+    """A restore of a backup that has not ended (collection ``unfinished_restores``)."""
+
+    digest: str
+    """Identifies the backup."""
+    file: str
+    """Name of its file."""
+    started_at: UtcDatetime
+    """When the restore began."""
+    restored: list[str] = Field(default_factory=list)
+    """The collections that are there again, with their databases."""
+
+
 class SpotifyCall(Document):
     """One call that counts against the app's quota at Spotify (``spotify_calls``), kept as long as it counts."""
 

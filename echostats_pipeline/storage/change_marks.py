@@ -216,6 +216,10 @@ class ChangeMarks:
             found.setdefault(entry["date"], []).append(entry["mark"])
         return {day: " ".join(sorted(marks)) for day, marks in found.items()}
 
+    def newest(self) -> dict[tuple[str, Source], str]:
+        """The newest mark of every user and source: it moves before and after each change."""
+        return {(each["user_id"], each["source"]): each["mark"] for each in self._marks.find({"date": NEWEST})}
+
     @contextmanager
     def reading(self, user_id: str, consumer: str, dates: Iterable[str] = (WHOLE,)) -> Iterator[None]:
         """Run the block that builds `dates` of a consumer from its sources, then take their marks for read."""

@@ -99,6 +99,18 @@ class FileStore:
             self._delete(file_id)
         return len(old) + len(lost)
 
+    def delete_incomplete(self) -> int:
+        """Delete files that lack parts, as when they were deleted while a backup was made; return how many."""
+        found = list(self._files.find({}, {"length": 1, "chunkSize": 1}))
+        torn = [
+            each["_id"]
+            for each in found
+            if self._chunks.count_documents({"files_id": each["_id"]}) < -(-each["length"] // each["chunkSize"])
+        ]
+        for file_id in torn:
+            self._delete(file_id)
+        return len(torn)
+
     def _newest(self, query: Document) -> Document | None:
         return self._files.find_one(query, {"_id": 1}, sort=[("uploadDate", -1)])
 

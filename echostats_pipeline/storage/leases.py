@@ -91,8 +91,14 @@ class LeaseStore:
         """Release a lease; False if another run has it."""
         return self._leases.delete_one(_owned(lease)).deleted_count == 1
 
+    def renew_run(self, dagster_run_id: str) -> int:
+        """Renew all leases of a run; return how many it has."""
+        return self._leases.update_many(
+            {"dagster_run_id": dagster_run_id}, {"$currentDate": {"renewed_at": True}}
+        ).matched_count
+
     def release_run(self, dagster_run_id: str) -> None:
-        """Release all leases of a run that has died."""
+        """Release all leases of a run that has died or ended."""
         self._leases.delete_many({"dagster_run_id": dagster_run_id})
 
     def holder(self, lease: Lease) -> str:

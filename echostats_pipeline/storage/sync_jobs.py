@@ -130,6 +130,11 @@ class JobStore:
             {"dagster_run_id": dagster_run_id, "status": "running"}, {"$set": fields}
         ).modified_count
 
+    def close_all(self, at: datetime, error: str) -> int:
+        """Mark all jobs that any run left open as failed; return how many there were."""
+        fields = {"status": "failed", "completed_at": at, "error_message": error[:ERROR_LENGTH]}
+        return self._jobs.update_many(_OPEN, {"$set": fields}).modified_count
+
     def condemn(self, dagster_run_id: str, user_ids: Iterable[str], at: datetime, error: str) -> int:
         """Mark completed jobs of a run as failed for these users, because the run wrote wrong data."""
         fields = {"status": "failed", "completed_at": at, "error_message": error[:ERROR_LENGTH]}

@@ -25,7 +25,7 @@ LAYERS = (
     {"recommender", "playlists"},
     {"marts"},
     {"report", "accounts"},
-    {"recap"},
+    {"recap", "backup"},
     {"monitoring"},
     {"orchestration"},
     {"definitions"},

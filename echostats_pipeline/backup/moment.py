@@ -1,0 +1,165 @@
+"""Keeps the data still while it is read: by a snapshot of the server, or by a pause of all runs.
+
+A replica set shows all databases as they were at one instant. Nothing waits, and what is read is what a power cut at
+that instant would have left. A standalone server cannot do that. There, a backup takes the leases under which runs
+change a user's history, library, marts and sent plays, so that it waits for runs and runs wait for it.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import get_args
+
+from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
+
+from echostats_pipeline.backup.manifest import Stillness
+from echostats_pipeline.errors import BackupError, UserRemovedError
+from echostats_pipeline.model.operations import LeaseScope
+from echostats_pipeline.storage.leases import Lease
+from echostats_pipeline.storage.store import Store
+
+SNAPSHOT_UNAVAILABLE, SNAPSHOT_TOO_OLD = 246, 239
+SNAPSHOT_TRIES = 30
+POLL_S = 0.5
+RENEW_S = 15.0
+TOO_OLD = (
+    "The server does not keep a snapshot for as long as this backup takes (minSnapshotHistoryWindowInSeconds, 300 by "
+    "default). Raise it there, or pause all runs instead: echostats backup --pause FILE"
+)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The moment at which the data is read.
+
+    Attributes:
+        still: How it is kept still.
+        session: The session to read in, of a snapshot.
+        keep: Must be called every few seconds while reading.
+    """
+
+    still: Stillness
+    session: ClientSession | None
+    keep: Callable[[], None]
+
+
+def has_snapshots(store: Store) -> bool:
+    """Whether the server can show all databases as they were at one instant."""
+    hello = store.db.client.admin.command("hello")
+    return "setName" in hello or hello.get("msg") == "isdbgrid"
+
+
+@contextmanager
+def snapshot(store: Store, names: list[str], sleep: Callable[[float], None] = time.sleep) -> Iterator[Moment]:
+    """Show all databases as they were at one instant, for as long as the block runs.
+
+    Args:
+        store: The database.
+        names: Collections of the core's database. A snapshot from before a change of their indexes cannot be read.
+        sleep: Waits for a number of seconds.
+
+    Raises:
+        BackupError: the server does not keep the snapshot for so long.
+    """
+    try:
+        with _readable_session(store, names, sleep) as session:
+            yield Moment("snapshot", session, lambda: None)
+    except OperationFailure as error:
+        if error.code not in (SNAPSHOT_TOO_OLD, SNAPSHOT_UNAVAILABLE):
+            raise
+        raise BackupError(TOO_OLD) from error
+
+
+@contextmanager
+def _readable_session(store: Store, names: list[str], sleep: Callable[[float], None]) -> Iterator[ClientSession]:
+    for left in reversed(range(SNAPSHOT_TRIES)):
+        with store.db.client.start_session(snapshot=True) as session:
+            try:
+                for name in names:
+                    store.db[name].find_one({}, {"_id": 1}, session=session)
+            except OperationFailure as error:
+                if error.code != SNAPSHOT_UNAVAILABLE or not left:
+                    raise
+                sleep(POLL_S)
+                continue
+            yield session
+            return
+
+
+@dataclass
+class _Pause:
+    """The leases of all users.
+
+    Attributes:
+        store: The database.
+        holder: Stands in the leases in place of a run.
+        held: Number of leases.
+    """
+
+    store: Store
+    holder: str
+    sleep: Callable[[float], None]
+    held: int = 0
+    _renewed: float = 0.0
+
+    def take(self, lease: Lease, deadline: float, waiting: Callable[[str], None]) -> None:
+        """Wait for a lease and take it."""
+        told = ""
+        while not self.store.leases.take(lease):
+            run = self.store.leases.holder(lease)
+            if run != told:
+                waiting(run)
+                told = run
+            if time.monotonic() > deadline:
+                raise BackupError(
+                    f"Run {run or 'unknown'} still changes data that the backup needs to be still. Try again when it "
+                    "has ended, or give it more time with --wait. Nothing was written."
+                )
+            self.keep()
+            self.sleep(POLL_S)
+        self.held += 1
+        self.keep()
+
+    def keep(self) -> None:
+        """Renew the leases if it is time."""
+        if time.monotonic() - self._renewed < RENEW_S:
+            return
+        self._renewed = time.monotonic()
+        if self.store.leases.renew_run(self.holder) < self.held:
+            raise BackupError(
+                "The backup stood still for more than a minute, and runs have gone on meanwhile. Run it again; no part "
+                "of it is left behind."
+            )
+
+
+@contextmanager
+def pause(
+    store: Store, patience_s: float, waiting: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+) -> Iterator[Moment]:
+    """Let no run change data of any user for as long as the block runs. Leases of a killed backup end within a minute.
+
+    Args:
+        store: The database.
+        patience_s: How many seconds to wait for runs that are under way.
+        waiting: Called with the id of a run that is waited for.
+        sleep: Waits for a number of seconds.
+
+    Raises:
+        BackupError: a run is still under way after that time.
+    """
+    held = _Pause(store, f"backup {uuid.uuid4().hex}", sleep, _renewed=time.monotonic())
+    deadline = time.monotonic() + patience_s
+    scopes: tuple[LeaseScope, ...] = get_args(LeaseScope)
+    try:
+        for user in store.users.all():
+            try:
+                for scope in scopes:
+                    held.take(Lease(user.user_id, scope, held.holder), deadline, waiting)
+            except UserRemovedError:
+                continue
+        yield Moment("pause", None, held.keep)
+    finally:
+        store.leases.release_run(held.holder)
