@@ -15,6 +15,8 @@ from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.instance import CONFIG, instance_exists, open_instance, shared_dagster_home
 from echostats_pipeline.cli.users import PIPED_WIDTH
 from echostats_pipeline.errors import SettingsError
+from echostats_pipeline.local.mongod import PROCESSOR_FIX
+from echostats_pipeline.local.processor import unfit_processor
 from echostats_pipeline.local.webserver import answering_webserver
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.monitoring import health, machine
@@ -60,6 +62,7 @@ def diagnosis() -> list[HealthFinding]:
     findings += examined("disk", partial(machine.disk, settings.home))
     findings += examined("imports", partial(instance_health.import_folder, settings.imports_dir))
     findings += examined("alerts", partial(_addresses, settings), "echostats alerts test")
+    findings += examined("processor", partial(_processor, settings))
     if settings.mongo_uri is None and not StateFolder(settings.home).mongo_dir.is_dir():
         findings.append(
             HealthFinding("database", "warning", "There is no database yet.", "echostats demo, connect or up")
@@ -141,6 +144,14 @@ def _ignored_dagster_home(settings: Settings) -> list[HealthFinding]:
         return []
     text = f"DAGSTER_HOME is {folder}, which holds no {CONFIG}: the instance of the state folder is used instead."
     return [HealthFinding("instance", "warning", text, f"Copy the {CONFIG} of your deployment there, or unset it")]
+
+
+def _processor(settings: Settings) -> HealthFindings:
+    """Whether the embedded server can run here, before it is started for the first time."""
+    if settings.mongo_uri is None and (unfit := unfit_processor()):
+        # A mongod on PATH may have been built for this processor: then there are data.
+        there = (StateFolder(settings.home).mongo_dir / "data").is_dir()
+        yield HealthFinding("processor", "warning" if there else "problem", unfit, PROCESSOR_FIX)
 
 
 def _addresses(settings: Settings) -> HealthFindings:

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from echostats_pipeline.errors import EmbeddedServerError, StorageError
 from echostats_pipeline.local.mongod_access import USER, ask_to_stop, bound_log, free_port, is_ours
-from echostats_pipeline.local.mongod_binary import find_mongod
+from echostats_pipeline.local.mongod_binary import find_mongod, is_illegal_instruction, why_illegal
 from echostats_pipeline.local.mongod_process import (
     EXIT_NET_ERROR,
     Address,
@@ -43,6 +43,7 @@ __all__ = ["EmbeddedServer", "ensure_running", "find_mongod", "free_port", "runn
 
 START_TIMEOUT_S = 30.0
 """Default time for a start, in seconds."""
+PROCESSOR_FIX = "Set MONGO_URI to a MongoDB server on another machine."
 _STOP_TIMEOUT_S = 10.0
 _STATUS_PATIENCE_S = 2.0
 _PORT_ATTEMPTS = 5
@@ -226,6 +227,8 @@ def _start(
             return replace(server, started_here=server.pid == process.pid)
         if code != EXIT_NET_ERROR:
             end_process(process)
+            if is_illegal_instruction(process.returncode):
+                raise EmbeddedServerError(f"{binary} does not run on this machine. {why_illegal()} {PROCESSOR_FIX}")
             raise EmbeddedServerError(f"mongod ended with exit code {process.returncode}. {last_error(files)}")
     raise EmbeddedServerError(f"No free port in {_PORT_ATTEMPTS} attempts. {last_error(files)}")
 

@@ -8,12 +8,14 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from echostats_pipeline.errors import EmbeddedServerError
+from echostats_pipeline.local.processor import unfit_processor
 from echostats_pipeline.state_folder import StateFolder
 
 OLDEST_MAJOR_VERSION = 5  # $setWindowFields and $dateTrunc arrived with MongoDB 5.0
@@ -42,6 +44,16 @@ def find_mongod(home: StateFolder | None = None) -> Path:
         else:
             return binary
     raise EmbeddedServerError(" ".join([*(refusals or ["No mongod binary was found."]), _advice()]))
+
+
+def is_illegal_instruction(returncode: int | None) -> bool:
+    """Whether a process ended because the processor does not know one of its instructions."""
+    return sys.platform != "win32" and returncode == -signal.SIGILL
+
+
+def why_illegal() -> str:
+    """Why a server ended with an illegal instruction, in a sentence."""
+    return unfit_processor() or "The processor of this machine does not know one of its instructions."
 
 
 def _advice() -> str:
@@ -123,6 +135,8 @@ def _check_runs(binary: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = error.strerror if isinstance(error, OSError) else f"no answer in {_VERSION_TIMEOUT_S:.0f} seconds"
         raise EmbeddedServerError(f"{binary} does not run on this machine: {reason}.") from error
+    if is_illegal_instruction(answer.returncode):
+        raise EmbeddedServerError(f"{binary} does not run on this machine. {why_illegal()}")
     if answer.returncode != 0:
         said = next(iter(answer.stdout.strip().splitlines()), f"it exits with code {answer.returncode}")
         raise EmbeddedServerError(f"{binary} does not run on this machine: {said}.")
