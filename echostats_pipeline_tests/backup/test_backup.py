@@ -1,0 +1,279 @@
+"""`echostats backup` and `restore` on a real server: what is restored is what was there, whatever is killed."""
+
+import io
+import secrets
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+
+from echostats_pipeline.backup.dumping import fingerprint
+from echostats_pipeline.backup.manifest import Moved
+from echostats_pipeline.backup.moment import pause
+from echostats_pipeline.backup.restoring import settle
+from echostats_pipeline.backup.runs import count_runs
+from echostats_pipeline.errors import StorageError
+from echostats_pipeline.local.database import open_store
+from echostats_pipeline.model.users import User
+from echostats_pipeline.settings import load_settings
+from echostats_pipeline.state_folder import StateFolder
+from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.files import FileKey
+from echostats_pipeline.storage.indexes import ensure_indexes
+from echostats_pipeline.storage.installed import databases_of
+from echostats_pipeline.storage.leases import Lease
+from echostats_pipeline.storage.store import Store
+from echostats_pipeline.storage.sync_jobs import JobKey
+from echostats_pipeline.storage.validators import ensure_validators
+from echostats_pipeline_tests.backup.dying import NEVER, dying_commands
+from echostats_pipeline_tests.cli.conftest import Echostats, echostats, refused
+from echostats_pipeline_tests.conftest import KEY, NOW, Installation
+from echostats_pipeline_tests.databases import structure
+
+OTHER_KEY = "ab" * 32
+PLAYS = 2_300
+__all__ = ["echostats"]
+
+
+def content(db: Db, *, without: tuple[str, ...] = ("user_leases", "unfinished_restores")) -> dict[str, Any]:
+    """The documents of each collection, its options and its indexes."""
+    return {
+        name: (fingerprint(db[name]), options, indexes)
+        for name, (options, indexes) in structure(db).items()
+        if name not in without
+    }
+
+
+@dataclass(frozen=True)
+class Filled:
+    """An installation with documents of all kinds, its mart and its state folder.
+
+    Attributes:
+        names: Names of all databases that the test uses; they are dropped after it.
+        changes: Settings of the installation beside those of the fixture.
+        there: Settings of the place of a restore, where everything has other names.
+    """
+
+    installation: Installation
+    user: User
+    names: list[str]
+    changes: dict[str, str]
+    there: dict[str, str]
+
+    @property
+    def store(self) -> Store:
+        return self.installation.store
+
+    def restored(self, name: str) -> Db:
+        """A database that a restore has written."""
+        return self.store.db.client.get_database(self.there[name])
+
+
+@pytest.fixture
+def filled(installation: Installation, mongo_client: MongoClient[Document]) -> Iterator[Filled]:
+    store, user = installation.store, installation.connect()
+    names = [f"test_{secrets.token_hex(6)}" for _ in range(3)]
+    changes = {
+        "ECHOSTATS_MARTS": "echotune",
+        "ECHOSTATS_ECHOTUNE_DB": names[0],
+        "ECHOSTATS_ECHOTUNE_PREFIX": "a_",
+        "ENCRYPTION_KEY": KEY,
+    }
+    there = {
+        "MONGO_DB": names[1],
+        "ECHOSTATS_MARTS": "",
+        "ECHOSTATS_ECHOTUNE_DB": names[2],
+        "ECHOSTATS_ECHOTUNE_PREFIX": "b_",
+    }
+    plays = [
+        {"user_id": user.user_id, "track": {"spotify_id": f"t{n % 7}"}, "played_at": NOW - timedelta(hours=n)}
+        for n in range(PLAYS)
+    ]
+    store.db["listening_history"].insert_many(plays)
+    # The server deletes it as soon as there is an index, wherever it is restored.
+    store.db["api_logs"].insert_one({"timestamp": NOW - timedelta(days=4000), "family": "recently-played"})
+    store.db["of_echostats"].insert_one({"_id": {"a": 1, "b": ObjectId()}, "whole": 2**40, "real": 0.1, "none": None})
+    store.files.put(FileKey(user.user_id, "report", "report.html"), "1", io.BytesIO(b"x" * 300_000))
+    store.jobs.open(JobKey(user.user_id, "a run"), "periodic", NOW, "an instance")
+    store.marks.mark(user.user_id, "listening_history", ["2025-06-14"])
+    settings = load_settings({**installation.environ, **changes}, env_file=None)
+    mart = databases_of(settings)[1]
+    ensure_indexes(store.db, (mart,))
+    chats = mongo_client[names[0]]["a_listening_history"]
+    chats.insert_one({"before": "the validator"})
+    ensure_validators(store.db, (mart,))
+    yield Filled(installation, user, names, changes, there)
+    for name in names:
+        mongo_client.drop_database(name)
+
+
+def test_everything_is_restored_under_other_names(filled: Filled, echostats: Echostats, tmp_path: Path) -> None:
+    before = content(filled.store.db)
+    made = echostats("backup", "a.zip", **filled.changes)
+    assert made.returncode == 0, made.stderr
+    assert "read back and compared. No run changed anything meanwhile." in made.stdout
+    assert "It holds the encryption key" in made.stdout
+    assert content(filled.store.db) == before, "a backup changes nothing"
+    assert filled.store.db["user_leases"].count_documents({}) == 0
+    checked = echostats("restore", "--check", "a.zip", **filled.changes)
+    assert "a.zip is whole" in checked.stdout
+    ended = echostats("restore", "a.zip", **{**filled.changes, **filled.there})
+    assert ended.returncode == 0, ended.stderr
+    after = content(filled.restored("MONGO_DB"))
+    changed = {"sync_jobs"}
+    assert {name: after[name] for name in before if name not in changed} == {
+        name: before[name] for name in before if name not in changed
+    }
+    (job,) = filled.restored("MONGO_DB")["sync_jobs"].find()
+    assert (job["status"], job["dagster_run_id"]) == ("failed", "a run")
+    assert "backed up" in job["error_message"]
+    mart, mart_there = (filled.store.db.client[name] for name in (filled.names[0], filled.names[2]))
+    assert {name.replace("a_", "b_", 1): value for name, value in content(mart).items()} == content(mart_there)
+    assert mart_there["b_listening_history"].count_documents({"before": "the validator"}) == 1
+
+
+def test_what_is_there_is_replaced_only_if_asked(filled: Filled, echostats: Echostats) -> None:
+    environ = {**filled.changes, **filled.there}
+    echostats("backup", "a.zip", **filled.changes)
+    there = filled.restored("MONGO_DB")
+    there["rules"].insert_one({"user_id": "x"})
+    assert "rules 1" in refused(echostats("restore", "a.zip", **environ))
+    assert there.list_collection_names() == ["rules"]
+    running = {"dagster_run_id": "r", "status": "running", "user_id": "x"}
+    there["sync_jobs"].insert_one(running)
+    assert "Runs work on this database now" in refused(echostats("restore", "--overwrite", "a.zip", **environ))
+    there["sync_jobs"].delete_many({})
+    assert echostats("restore", "--overwrite", "a.zip", **environ).returncode == 0
+    assert there["rules"].count_documents({}) == 0
+    assert there["listening_history"].count_documents({}) == PLAYS
+
+
+def test_the_key_goes_with_the_data_or_is_refused(filled: Filled, echostats: Echostats, tmp_path: Path) -> None:
+    echostats("backup", "a.zip", **filled.changes)
+    echostats("backup", "--without-keys", "b.zip", **filled.changes)
+    assert KEY not in str(echostats("restore", "--check", "a.zip"))
+    environ = {**filled.changes, **filled.there, "ENCRYPTION_KEY": OTHER_KEY}
+    for name, said in (("a.zip", "which is in its keys.json"), ("b.zip", "The backup holds no key")):
+        assert said in refused(echostats("restore", name, **environ))
+    assert filled.restored("MONGO_DB").list_collection_names() == []
+    ended = echostats("restore", "--without-keys", "b.zip", **environ)
+    assert ended.returncode == 0
+    assert "2 tokens are encrypted with key" in ended.stdout
+
+
+def test_a_restore_that_has_not_ended_closes_the_database(filled: Filled, echostats: Echostats) -> None:
+    environ = {**filled.changes, **filled.there}
+    echostats("backup", "a.zip", **filled.changes)
+    echostats("backup", "b.zip", **filled.changes)
+    restores = filled.restored("MONGO_DB")["unfinished_restores"]
+    restores.insert_one({"digest": "of another", "file": "z.zip", "started_at": NOW, "restored": []})
+    for command in (("users",), ("backup", "c.zip"), ("restore", "a.zip")):
+        assert "The restore of z.zip into this database has not ended" in refused(echostats(*command, **environ))
+    with (
+        pytest.raises(StorageError, match="has not ended"),
+        open_store(load_settings({**filled.installation.environ, **environ}, env_file=None), indexes=True),
+    ):
+        pass
+    assert echostats("restore", "--overwrite", "a.zip", **environ).returncode == 0
+    assert restores.count_documents({}) == 0
+
+
+@pytest.mark.kill
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_killed_at_any_command_a_restore_ends_equal_and_a_backup_leaves_no_file(
+    filled: Filled, echostats: Echostats, tmp_path: Path
+) -> None:
+    path, killed = tmp_path / "a.zip", tmp_path / "killed.zip"
+    there = {**filled.changes, **filled.there}
+    environ = {**filled.installation.environ, **there}
+    assert echostats("backup", str(path), **filled.changes).returncode == 0
+    assert echostats("restore", str(path), **there).returncode == 0
+    clean = content(filled.restored("MONGO_DB")), content(filled.restored("ECHOSTATS_ECHOTUNE_DB"))
+    for name in filled.names[1:]:
+        filled.store.db.client.drop_database(name)
+    with dying_commands(environ) as attempt:
+        for number in (30, 131):
+            assert not attempt(number, "restore", str(path))
+        assert attempt(NEVER, "restore", str(path))
+        assert (content(filled.restored("MONGO_DB")), content(filled.restored("ECHOSTATS_ECHOTUNE_DB"))) == clean
+        assert not attempt(70, "backup", str(killed))
+    assert not killed.exists()
+
+
+def test_a_backup_waits_for_runs_and_runs_wait_for_it(filled: Filled, echostats: Echostats, tmp_path: Path) -> None:
+    store, run = filled.store, Lease(filled.user.user_id, "history", "a run")
+    store.leases.take(run)
+    ended = echostats("backup", "--wait", "0", "a.zip", **filled.changes)
+    assert ended.returncode == 1
+    assert "Waiting for run a run" in ended.stderr
+    assert "Run a run still changes data" in ended.stderr
+    assert list(tmp_path.glob("*a.zip*")) == []
+    store.leases.release(run)
+    with pause(store, 0, lambda run: None) as moment:
+        assert not store.leases.take(run)
+        moment.keep()
+        store.db["user_leases"].delete_many({})  # it stood still, and they expired
+        held = replace(run, dagster_run_id=store.leases.holder(run))
+        assert held.dagster_run_id == ""
+    assert store.leases.take(run)
+
+
+def test_what_changed_meanwhile_is_built_again(filled: Filled) -> None:
+    store, user_id = filled.store, filled.user.user_id
+    store.marks.follow_consumers()
+    store.db["change_marks"].delete_many({"date": {"$ne": ""}})
+    with pytest.MonkeyPatch.context() as patch:
+        made: list[Any] = []
+        patch.setattr(store.files, "delete_incomplete", lambda: made.append(1))
+        manifest: Any = type("Read", (), {"made_at": NOW, "moved": ()})()
+        settle(store, manifest)
+        assert store.db["change_marks"].count_documents({"date": {"$ne": ""}}) == 0
+        manifest.moved = tuple(
+            Moved(user_id=each, source=source) for each in (user_id, "gone") for source in ("catalog", "track_credits")
+        )
+        settle(store, manifest)
+    assert store.marks.pending("analytics_snapshots") == {user_id: ["all"]}
+    days = {each["played_at"].astimezone().date() for each in store.db["listening_history"].find()}
+    assert abs(len(store.marks.pending_days(user_id)) - len(days)) <= 1
+
+
+def test_a_file_without_all_its_parts_is_deleted(filled: Filled) -> None:
+    store = filled.store
+    assert store.files.delete_incomplete() == 0
+    store.db["stored.chunks"].delete_one({"n": 1})
+    assert store.files.delete_incomplete() == 1
+    assert store.db["stored.chunks"].count_documents({}) == 0
+
+
+def test_the_history_of_dagster_goes_along_if_asked(filled: Filled, echostats: Echostats, tmp_path: Path) -> None:
+    history = StateFolder(tmp_path / "home").dagster_dir / "storage"
+    history.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(history / "runs.db") as runs:
+        runs.execute("PRAGMA journal_mode=WAL")
+        runs.execute("CREATE TABLE runs (id)")
+        runs.execute("INSERT INTO runs VALUES (1)")
+        runs.commit()
+        assert echostats("backup", "--with-runs", "a.zip", **filled.changes).returncode == 0
+    runs.close()
+    environ = {**filled.changes, **filled.there}
+    assert "a history of 1 runs" in refused(echostats("restore", "a.zip", **environ))
+    for path in history.iterdir():
+        path.unlink()
+    (history / "stale.db").touch()
+    assert echostats("restore", "a.zip", **environ).returncode == 0
+    assert [path.name for path in history.iterdir()] == ["runs.db"]
+    assert count_runs(history) == 1
+
+
+def test_a_database_that_is_down_leaves_no_file(echostats: Echostats, tmp_path: Path) -> None:
+    ended = echostats("backup", "a.zip", MONGO_URI="mongodb://127.0.0.1:1/")
+    assert "does not answer" in refused(ended)
+    assert list(tmp_path.glob("*a.zip*")) == []
+    assert "There is no database" in refused(echostats("backup", "a.zip", MONGO_URI="", ENCRYPTION_KEY=""))
