@@ -110,8 +110,8 @@ def dump(
     target.add(archive.NOTE, [note.encode()])
     with still as moment:
         before = store.marks.newest()
-        counts = {(each.role, name): each.db[name].estimated_document_count() for each in found for name in each.names}
-        progress.expect(sum(counts.values()))
+        read = [each.db[name] for each in found for name in each.names if name not in NOT_KEPT]
+        progress.expect(sum(each.estimated_document_count() for each in read))
         databases = tuple(_database(each, target, moment, progress) for each in found)
         history = tuple(runs(target))
         after = store.marks.newest() if moment.still == "pause" else before

@@ -61,7 +61,7 @@ FileArgument = click.argument("file", type=click.Path(path_type=Path))
     help="How long to wait for runs that are under way, where runs are paused.",
 )
 def backup(file: Path, with_runs: bool, without_keys: bool, pauses: bool, minutes: int) -> None:
-    """Write all databases and the encryption key to a new file. Syncs may go on meanwhile."""
+    """Write all databases and the encryption key to a new file. Nothing has to be stopped for it."""
     settings, console, now = load_settings(), Console(), utc_now()
     home, history = StateFolder(settings.home), None
     if settings.mongo_uri is None and not (home.mongo_dir / "data").is_dir():

@@ -370,7 +370,7 @@ EXTRA_COLLECTIONS = (
     ),
     Collection("genre_lists", GenreList, (by("source", unique=True),), owned_by_user=False),
     Collection("removed_users", RemovedUser, (by("user_id", unique=True),), owned_by_user=False),
-    Collection("unfinished_restores", UnfinishedRestore, (), owned_by_user=False),
+    Collection("unfinished_restores", UnfinishedRestore, (by("digest", unique=True),), owned_by_user=False),
     Collection(
         "stored.files",
         StoredFile,

@@ -163,6 +163,10 @@ PURPOSES: Mapping[str, Purpose] = {
         "the sensors `import_folder` and `incomplete_catalog`, and the asset `listening_report`",
     ),
     "stored.chunks": Purpose("The parts of these files.", "the same"),
+    "unfinished_restores": Purpose(
+        "A restore that has not ended, and how far it has come; nothing else uses the database until then.",
+        "`echostats restore`",
+    ),
     "removed_users": Purpose("The ids of users who were removed, and nothing else of them.", "`echostats remove`"),
 }
 """By the name of the collection."""

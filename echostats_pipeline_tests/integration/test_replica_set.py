@@ -11,6 +11,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from echostats_pipeline.backup.dumping import count, raw_batches
+from echostats_pipeline.backup.moment import snapshot
 from echostats_pipeline.local.database import open_store
 from echostats_pipeline.orchestration.jobs import import_config
 from echostats_pipeline.orchestration.runs import Step
@@ -18,8 +20,12 @@ from echostats_pipeline.settings import load_settings
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.storage import database
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline_tests.conftest import KEY, SETTINGS, Installation, Pipeline
+from echostats_pipeline_tests.backup.test_backup import content
+from echostats_pipeline_tests.cli.conftest import Echostats, echostats
+from echostats_pipeline_tests.conftest import KEY, NOW, SETTINGS, Installation, Pipeline
 from echostats_pipeline_tests.integration.replica_sets import DATABASE, ELECTION_MS, ReplicaSet, replica_set
+
+__all__ = ["echostats"]
 
 pytestmark = [pytest.mark.kill, pytest.mark.xdist_group("killed import")]
 
@@ -78,6 +84,29 @@ def killed_under_a_cursor(servers: ReplicaSet, store: Store) -> None:
     next(read)
     servers.kill_primary()
     list(read)
+
+
+def test_a_backup_goes_from_a_standalone_server_into_a_replica_set_and_back(
+    installation: Installation, servers: ReplicaSet, replicated: Pipeline, echostats: Echostats
+) -> None:
+    standalone, there = installation.store, replicated.store
+    user = installation.connect()
+    plays = [{"user_id": user.user_id, "played_at": FIRST + timedelta(minutes=n), "track": {}} for n in range(50)]
+    standalone.db["listening_history"].insert_many(plays)
+    before, place = content(standalone.db), {"MONGO_URI": servers.uri, "MONGO_DB": DATABASE}
+    assert "No run changed anything meanwhile" in echostats("backup", "a.zip").stdout
+    assert echostats("restore", "a.zip", **place).returncode == 0
+    assert content(there.db) == before
+    with snapshot(there, ["listening_history"]) as moment:
+        there.db["listening_history"].insert_one({"user_id": user.user_id, "played_at": NOW, "track": {}})
+        assert sum(map(count, raw_batches(there.db["listening_history"], moment))) == len(plays)
+    there.db["listening_history"].delete_one({"played_at": NOW})
+    assert "as it was at one instant" in echostats("backup", "b.zip", **place).stdout
+    assert "No run changed anything" in echostats("backup", "--pause", "c.zip", **place).stdout
+    back = f"{standalone.db.name}_back"
+    assert echostats("restore", "b.zip", MONGO_DB=back).returncode == 0
+    assert content(standalone.db.client[back]) == before
+    standalone.db.client.drop_database(back)
 
 
 @pytest.mark.parametrize(
