@@ -2,8 +2,12 @@
 
 import inspect
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -35,6 +39,48 @@ OF_POSTGRES = {f"DAGSTER_PG_{name}" for name in ("HOST", "USERNAME", "PASSWORD",
 OF_IMAGES = re.compile(r"POSTGRES_\w+|MONGO_INITDB_\w+|MONGO_(ROOT_)?PASSWORD|MONGO_KEY")
 KNOWN = {str(field.validation_alias) for field in Settings.model_fields.values()} | OF_POSTGRES | OF_CELERY
 KNOWN |= {f"{name}_FILE" for name in SECRETS}
+IMAGE = {"repository": str, "tag": str, "pullPolicy": str}
+PROCESS = {
+    "image": IMAGE,
+    "envSecrets": [{"name": str}],
+    "envConfigMaps": [{"name": str}],
+    "resources": {kind: {"cpu": str, "memory": str} for kind in ("requests", "limits")},
+    "labels": dict,
+    "annotations": dict,
+}
+CHART = {
+    "global": {
+        "dagsterHome": str,
+        "postgresqlSecretName": str,
+        "dagsterInstanceConfigMap": str,
+        "serviceAccountName": str,
+        "celeryConfigSecretName": str,
+    },
+    "dagsterWebserver": {**PROCESS, "replicaCount": int, "enableReadOnly": bool, "pathPrefix": str},
+    "dagsterDaemon": {**PROCESS, "enabled": bool, "heartbeatTolerance": int},
+    "dagster-user-deployments": {
+        "enabled": bool,
+        "deployments": [
+            {
+                **PROCESS,
+                "name": str,
+                "port": int,
+                "codeServerArgs": [str],
+                "dagsterApiGrpcArgs": [str],
+                "includeConfigInLaunchedRuns": {"enabled": bool},
+            }
+        ],
+    },
+    "postgresql": {
+        "enabled": bool,
+        "postgresqlHost": str,
+        "postgresqlUsername": str,
+        "postgresqlDatabase": str,
+        "postgresqlPassword": str,
+        "postgresqlScheme": str,
+    },
+}
+"""Options of Dagster's chart that values may name, from its schema. Its own is in no package that can be installed."""
 WEBSERVER = ["python", "-m", dagster_webserver.__name__]
 
 
@@ -98,6 +144,37 @@ def test_the_compose_files_are_as_compose_wants_them(name: str) -> None:
     jsonschema.validate(content, json.loads(schema.read_text(encoding="utf-8")))
     for service in content["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), "the UI has no login"
+
+
+def test_the_dockerfile_has_no_fault_that_hadolint_knows() -> None:
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    hadolint = shutil.which("hadolint", path=places)
+    if hadolint is None:
+        pytest.skip("hadolint is not installed: the extra test brings it for Linux on x86_64")
+    said = subprocess.run([hadolint, "--no-color", DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (0, "")
+
+
+def unknown(values: Any, known: Any, path: str = "") -> Iterator[str]:
+    """The options among some values that a chart does not know, or whose kind is another."""
+    if isinstance(known, dict) and isinstance(values, dict):
+        for name, value in values.items():
+            if name in known:
+                yield from unknown(value, known[name], f"{path}.{name}")
+            else:
+                yield f"{path}.{name}"
+    elif isinstance(known, list) and isinstance(values, list):
+        for number, value in enumerate(values):
+            yield from unknown(value, known[0], f"{path}[{number}]")
+    elif not (isinstance(known, type) and type(values) is known):
+        yield path
+
+
+def test_the_values_are_options_of_the_chart() -> None:
+    values = read("helm-values.yaml")
+    assert list(unknown(values, CHART)) == []
+    changed = {**values, "dagsterDaemon": {**values["dagsterDaemon"], "enable": True}}
+    assert list(unknown(changed, CHART)) == [".dagsterDaemon.enable"]
 
 
 def test_each_variable_is_one_that_somebody_reads() -> None:
