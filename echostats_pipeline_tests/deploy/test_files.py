@@ -196,7 +196,10 @@ def test_an_instance_differs_from_that_of_one_machine_in_its_storages(name: str)
     ours, theirs = yaml.safe_load((CHECKOUT / "dagster.yaml").read_text(encoding="utf-8")), read(name)
     differ = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
     storages = {"run_storage", "event_log_storage", "schedule_storage", "local_artifact_storage"}
-    more = {"dagster.celery.yaml": {"run_launcher", "concurrency", "run_monitoring"}, "dagster.k8s.yaml": {"run_launcher"}}
+    more = {
+        "dagster.celery.yaml": {"run_launcher", "concurrency", "run_monitoring"},
+        "dagster.k8s.yaml": {"run_launcher"},
+    }
     assert differ == storages | {"storage", "compute_logs"} | more.get(name, set())
     (storage,) = re.findall(r"```yaml\n(storage:.*?)```", page("operate/scale.md"), re.DOTALL)
     if name == "dagster.yaml":
