@@ -125,11 +125,12 @@ def by_brute_force(store: Store, now: datetime) -> Derived:
             "rules": rules,
             "covered": [(span["from"], span["to"]) for span in store.db["covered_spans"].find({"user_id": user_id})],
         }
+        listener = oracle_periods.Listener.of(plays, catalogue, **of)
         reported = {
             "daily_rollups": {str(day): rollup for day, rollup in rollups.items()},
-            "analytics_snapshots": oracle_periods.snapshots(plays, catalogue, **of),
-            "calendar_snapshots": oracle_periods.calendar(plays, catalogue, **of),
-            "yearly_reviews": oracle_periods.reviews(plays, catalogue, **of),
+            "analytics_snapshots": oracle_periods.snapshots(listener),
+            "calendar_snapshots": oracle_periods.calendar(listener),
+            "yearly_reviews": oracle_periods.reviews(listener),
         }
         for name in KEYS:
             found |= {(name, user_id, key): document for key, document in reported[name].items()}

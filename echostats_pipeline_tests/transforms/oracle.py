@@ -19,10 +19,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 Document = dict[str, Any]
+K = TypeVar("K")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FEATURES = (
     "danceability",
@@ -38,6 +42,28 @@ VARIOUS = "0LyfQWJT6nXafLPZqxe9Of"
 """Spotify's id of "Various Artists", which is no artist."""
 PAUSE, REACH = timedelta(minutes=30), timedelta(hours=23)
 """The longest pause within a session, and the longest time from one end to the next."""
+
+
+REMEMBERED = 16
+
+
+def once_for_each(function: Callable[P, T]) -> Callable[P, T]:
+    """Call a function only once for the same objects, which must not change. What it gives takes all of a history.
+
+    The oracle asks for it at each play, and brute force at each play is minutes for a history of three thousand.
+    """
+    known: dict[tuple[int, ...], tuple[Any, T]] = {}
+
+    @wraps(function)
+    def remembered(*arguments: P.args, **named: P.kwargs) -> T:
+        key = tuple(map(id, (*arguments, *named.values())))
+        if key not in known:
+            if len(known) == REMEMBERED:
+                known.pop(next(iter(known)))
+            known[key] = (arguments, named), function(*arguments, **named)  # kept objects keep their ids
+        return known[key][1]
+
+    return remembered
 
 
 Variant = tuple[str, str, str, str]
@@ -211,8 +237,7 @@ def _rollup(user_id: str, day: date, every: Sequence[Heard], known: Mapping[str,
     counted = [item for item in items if item.counts]
     hours = sorted({item.local.hour for item in items})
     tracks = []
-    for track_id in {item.play.track_id for item in items}:
-        of_track = [item for item in items if item.play.track_id == track_id]
+    for track_id, of_track in grouped((item.play.track_id, item) for item in items).items():
         last = of_track[-1].play
         tracks.append(
             {
@@ -316,8 +341,7 @@ def kind_of(uri: str) -> str:
 def _named_tracks(items: Sequence[Heard]) -> Document:
     """The plays of tracks whose id is made of names, by these names; empty if there are none."""
     lines = []
-    for variant in {item.play.variant for item in items if item.play.is_made_up}:
-        of_variant = [item for item in items if item.play.variant == variant]
+    for variant, of_variant in grouped((item.play.variant, item) for item in items if item.play.is_made_up).items():
         track_id, name, artist_name, album_name = variant
         lines.append(
             {
@@ -332,6 +356,14 @@ def _named_tracks(items: Sequence[Heard]) -> Document:
     names = ("spotify_id", "name", "artist_name", "album_name")
     lines.sort(key=lambda line: (-line["count"], -line["ms"], *(line[name] for name in names)))
     return {"named_tracks": lines} if lines else {}
+
+
+def grouped(keyed: Iterable[tuple[K, Heard]]) -> dict[K, list[Heard]]:
+    """Plays by key, in their order."""
+    found: dict[K, list[Heard]] = defaultdict(list)
+    for key, item in keyed:
+        found[key].append(item)
+    return found
 
 
 def _parts(items: Sequence[Heard]) -> list[list[Heard]]:

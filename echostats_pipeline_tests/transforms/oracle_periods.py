@@ -119,9 +119,8 @@ class Listener:
         return {item.day for item in self.items if item.counts}
 
 
-def snapshots(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> dict[str, Document]:
-    """The snapshot of every period that ends today; further arguments as `Listener.of`."""
-    listener = Listener.of(plays, catalogue, **of)
+def snapshots(listener: Listener) -> dict[str, Document]:
+    """The snapshot of every period that ends today."""
     today = listener.today
     firsts = {
         period: None if length is None else today - timedelta(days=length - 1)
@@ -138,9 +137,8 @@ def snapshots(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> d
     }
 
 
-def calendar(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> dict[str, Document]:
-    """The statistics of this and the last week, month and year; further arguments as `Listener.of`."""
-    listener = Listener.of(plays, catalogue, **of)
+def calendar(listener: Listener) -> dict[str, Document]:
+    """The statistics of this and the last week, month and year."""
     today = listener.today
     monday = today - timedelta(days=today.weekday())
     this_month, this_year = today.replace(day=1), today.replace(month=1, day=1)
@@ -165,9 +163,8 @@ def calendar(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> di
     }
 
 
-def reviews(plays: Iterable[OraclePlay], catalogue: Catalogue, **of: Any) -> dict[int, Document]:
-    """The review of every calendar year before this one with a play; arguments as `Listener.of`."""
-    listener = Listener.of(plays, catalogue, **of)
+def reviews(listener: Listener) -> dict[int, Document]:
+    """The review of every calendar year before this one with a play."""
     found = {}
     every = (*listener.items, *listener.left_out)
     for year in sorted({item.day.year for item in every if item.day.year < listener.today.year}):

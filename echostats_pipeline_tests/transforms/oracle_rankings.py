@@ -17,6 +17,7 @@ from echostats_pipeline_tests.transforms.oracle import (
     Variant,
     credited_ids,
     kind_of,
+    once_for_each,
 )
 from echostats_pipeline_tests.transforms.oracle_songs import SongFacts, song_ids
 
@@ -237,7 +238,7 @@ def rankings(
                 _add(genres, genre, item, "", genre, "")
         if who.album_key is not None:
             entry = catalogue.albums.get(who.album_id)
-            spelt = max(each.album_name for each in identities.values() if each.album_key == who.album_key)
+            spelt = album_spellings(identities)[who.album_key]
             name, image_url = (entry.name, entry.image_url) if entry else (spelt, "")
             name = who.shown_album or name
             _add(albums, who.album_key, item, who.album_id, name, image_url)
@@ -301,6 +302,7 @@ def credited_on(
     }
 
 
+@once_for_each
 def _artist_names(identities: Mapping[Variant, Identity], catalogue: Catalogue) -> dict[str, tuple[str, str]]:
     """Name and picture of every artist with an id, on whom a track of the user is counted or who is credited on one."""
     counted, credited = defaultdict(set), defaultdict(set)
@@ -406,4 +408,23 @@ def artist_of(
     entry = catalogue.artists.get(who.artist_id)
     if entry:
         return who.artist_id, entry.name, entry.image_url
-    return who.artist_id, max(each.artist_name for each in identities.values() if each.artist_key == who.artist_key), ""
+    return who.artist_id, _artist_spellings(identities)[who.artist_key], ""
+
+
+@once_for_each
+def _artist_spellings(identities: Mapping[Variant, Identity]) -> dict[Any, str]:
+    """The last of the names under which an artist is counted, by its key."""
+    return {key: max(who.artist_name for who in own) for key, own in _by_key(identities, "artist_key").items()}
+
+
+@once_for_each
+def album_spellings(identities: Mapping[Variant, Identity]) -> dict[Any, str]:
+    """The last of the names under which an album is counted, by its key."""
+    return {key: max(who.album_name for who in own) for key, own in _by_key(identities, "album_key").items()}
+
+
+def _by_key(identities: Mapping[Variant, Identity], name: str) -> dict[Any, list[Identity]]:
+    found: dict[Any, list[Identity]] = defaultdict(list)
+    for who in identities.values():
+        found[getattr(who, name)].append(who)
+    return found

@@ -18,7 +18,7 @@ from typing import Any
 
 from echostats_pipeline.transforms.history.identity import normalised_name
 from echostats_pipeline_tests.transforms.oracle import Catalogue, Document, Heard, KnownTrack, OraclePlay, Variant
-from echostats_pipeline_tests.transforms.oracle_rankings import Identity, artist_of, credited_on
+from echostats_pipeline_tests.transforms.oracle_rankings import Identity, album_spellings, artist_of, credited_on
 
 Artist = tuple[str, str, str]
 """Id, name and picture of an artist."""
@@ -136,6 +136,8 @@ class _Artists:
 
     def first(self, key: str) -> str:
         """The one that is shown for it."""
+        if len(self.together[key]) == 1:
+            return key
 
         def rank(each: str) -> Any:
             amounts = [
@@ -234,7 +236,7 @@ def _with_album_names(
     for who in identities.values():
         if who.album_key is not None:
             entry = catalogue.albums.get(who.album_id)
-            spelt = max(each.album_name for each in identities.values() if each.album_key == who.album_key)
+            spelt = album_spellings(identities)[who.album_key]
             albums[who.album_key] = (who.album_id, entry.name if entry else spelt)
     names: dict[Any, str] = {}
     for renaming in renamings:

@@ -84,7 +84,8 @@ def song_ids(
     """
     tracks = sorted(tracks, key=lambda track: track.track_id)
     ruled = _ruled(same)
-    together = {track: tuple(each for each in tracks if each.track_id in ruled(track.track_id)) for track in tracks}
+    with_ids = {track: ruled(track.track_id) for track in tracks}
+    together = {track: tuple(each for each in tracks if each.track_id in ids) for track, ids in with_ids.items()}
     apart = [set(pair) for ids in different for pair in combinations(ids, 2)]
     song_of: dict[SongFacts, list[SongFacts]] = {}
     for track in tracks:

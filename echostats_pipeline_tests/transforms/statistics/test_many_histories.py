@@ -35,10 +35,11 @@ def check_rollups(zone: str, plays: list[OraclePlay], min_play_ms: int, catalogu
 def check_statistics(zone: str, plays: list[OraclePlay], today: date, catalogue: Catalogue) -> int:
     found = build_all(plays, catalogue, zone, today)
     of: dict[str, Any] = {"timezone": zone, "today": today}
+    listener = oracle_periods.Listener.of(plays, catalogue, **of)
     for documents, key, wanted in (
-        (found.snapshots, "period", oracle_periods.snapshots(plays, catalogue, **of)),
-        (found.calendar, "period", oracle_periods.calendar(plays, catalogue, **of)),
-        (found.reviews, "year", oracle_periods.reviews(plays, catalogue, **of)),
+        (found.snapshots, "period", oracle_periods.snapshots(listener)),
+        (found.calendar, "period", oracle_periods.calendar(listener)),
+        (found.reviews, "year", oracle_periods.reviews(listener)),
     ):
         assert differences({document[key]: document for document in documents}, wanted) == []
     return len(found.snapshots) + len(found.calendar) + len(found.reviews)

@@ -5,6 +5,7 @@ from typing import Any
 
 from echostats_pipeline_tests.transforms import oracle, oracle_periods
 from echostats_pipeline_tests.transforms.oracle import Catalogue, KnownTrack, OraclePlay
+from echostats_pipeline_tests.transforms.oracle_periods import Listener
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 MIDNIGHT = datetime(2024, 5, 15, tzinfo=UTC)
@@ -26,7 +27,7 @@ def repeats(plays: list[OraclePlay]) -> list[tuple[str, int, bool]]:
 
 
 def week(plays: list[OraclePlay], catalogue: Catalogue | None = None, period: str = "week") -> dict[str, Any]:
-    return oracle_periods.snapshots(plays, catalogue or Catalogue(), timezone="UTC", today=TODAY)[period]
+    return oracle_periods.snapshots(Listener.of(plays, catalogue or Catalogue(), timezone="UTC", today=TODAY))[period]
 
 
 def test_half_an_hour_of_silence_is_within_a_session_and_a_millisecond_more_is_not() -> None:
@@ -63,7 +64,7 @@ def test_a_session_across_midnight_has_a_part_on_each_date_and_is_one() -> None:
     ]
     assert repeats(plays) == [("b", 1, True)]
     assert week(plays)["sessions"] == {"count": 1, "mean_ms": 360_000, "longest_ms": 360_000}
-    calendar = oracle_periods.calendar(plays, Catalogue(), timezone="UTC", today=TODAY + 31 * DAY)
+    calendar = oracle_periods.calendar(Listener.of(plays, Catalogue(), timezone="UTC", today=TODAY + 31 * DAY))
     assert calendar["last_month"]["sessions"]["count"] == 1
 
 
@@ -90,7 +91,8 @@ def test_where_a_date_comes_twice_a_session_has_three_parts() -> None:
         for found, rollup in oracle.rollups(plays, "America/St_Johns", 30_000).items()
     }
     assert parts == {"2010-11-06": [(1, False), (2, True)], "2010-11-07": [(1, True), (1, True)]}
-    found = oracle_periods.snapshots(plays, Catalogue(), timezone="America/St_Johns", today=date(2010, 11, 7))
+    listener = Listener.of(plays, Catalogue(), timezone="America/St_Johns", today=date(2010, 11, 7))
+    found = oracle_periods.snapshots(listener)
     assert found["week"]["sessions"] == {"count": 1, "mean_ms": 62 * 60_000, "longest_ms": 62 * 60_000}
     assert (found["week"]["most_replayed"]["count"], found["week"]["most_replayed"]["date"]) == (5, "2010-11-07")
 
@@ -160,7 +162,7 @@ def test_rankings_by_time_are_of_what_counted() -> None:
 
 def test_calendar_periods_are_whole_and_clipped_at_today() -> None:
     plays = [play(days * DAY + HOUR) for days in range(-500, 5)]
-    found = oracle_periods.calendar(plays, Catalogue(), timezone="UTC", today=TODAY)  # a Wednesday
+    found = oracle_periods.calendar(Listener.of(plays, Catalogue(), timezone="UTC", today=TODAY))  # a Wednesday
     days = {period: each["active_days"] for period, each in found.items()}
     assert days == {
         "this_week": 3,
@@ -180,9 +182,10 @@ def test_a_review_tells_of_its_own_year_alone() -> None:
     silvester = datetime(2023, 12, 31, 12, tzinfo=UTC)
     counted = [OraclePlay(silvester + days * DAY, "a", ms_played=60_000) for days in (-9, -8, -7, -1, 0, 1, 2)]
     louder = OraclePlay(silvester - 8 * DAY + HOUR, "b", ms_played=60_000)
-    found = oracle_periods.reviews([*counted, louder], Catalogue(), timezone="UTC", today=TODAY)
+    found = oracle_periods.reviews(Listener.of([*counted, louder], Catalogue(), timezone="UTC", today=TODAY))
     assert list(found) == [2023]
     assert (found[2023]["listening_streak_days"], found[2023]["longest_streak_days"]) == (2, 3)
     assert found[2023]["busiest_day"] == {"date": "2023-12-23", "count": 2, "total_ms": 120_000}
     short = OraclePlay(silvester, "a", ms_played=1)
-    assert oracle_periods.reviews([short], Catalogue(), timezone="UTC", today=TODAY)[2023]["busiest_day"] is None
+    listener = Listener.of([short], Catalogue(), timezone="UTC", today=TODAY)
+    assert oracle_periods.reviews(listener)[2023]["busiest_day"] is None

@@ -68,10 +68,11 @@ def test_statistics_with_rules_are_what_brute_force_finds(
         assert list(DailyRollup.model_validate(rollup).to_bson().keys() ^ rollup.keys()) == []
     built = build(plays, found, catalogue, zone, today)
     of = {"timezone": zone, "today": today, "rules": stored}
+    listener = oracle_periods.Listener.of(plays, catalogue, **of)
     for made, key, expected in (
-        (built.snapshots, "period", oracle_periods.snapshots(plays, catalogue, **of)),
-        (built.calendar, "period", oracle_periods.calendar(plays, catalogue, **of)),
-        (built.reviews, "year", oracle_periods.reviews(plays, catalogue, **of)),
+        (built.snapshots, "period", oracle_periods.snapshots(listener)),
+        (built.calendar, "period", oracle_periods.calendar(listener)),
+        (built.reviews, "year", oracle_periods.reviews(listener)),
     ):
         assert differences({document[key]: document for document in made}, expected) == []
 

@@ -72,10 +72,11 @@ def test_snapshots_are_what_brute_force_finds(
     covered = list(zip(instants[::2], instants[1::2], strict=False))
     found = build_all(plays, catalogue, zone, today, covered)
     of = {"timezone": zone, "today": today, "covered": covered}
+    listener = oracle_periods.Listener.of(plays, catalogue, **of)
     for documents, key, expected in (
-        (found.snapshots, "period", oracle_periods.snapshots(plays, catalogue, **of)),
-        (found.calendar, "period", oracle_periods.calendar(plays, catalogue, **of)),
-        (found.reviews, "year", oracle_periods.reviews(plays, catalogue, **of)),
+        (found.snapshots, "period", oracle_periods.snapshots(listener)),
+        (found.calendar, "period", oracle_periods.calendar(listener)),
+        (found.reviews, "year", oracle_periods.reviews(listener)),
     ):
         assert [document[key] for document in documents] == list(expected)
         assert differences({document[key]: document for document in documents}, expected) == []
