@@ -36,15 +36,13 @@ UtcDatetime = Annotated[datetime, AfterValidator(to_utc)]
 class Embedded(BaseModel):
     """A sub-document."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
 
 class Document(BaseModel):
     """A document of one collection; `id` is MongoDB's ``_id`` and None until the document is stored."""
 
-    model_config = ConfigDict(
-        extra="forbid", arbitrary_types_allowed=True, populate_by_name=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, populate_by_name=True)
 
     id: ObjectId | None = Field(default=None, alias="_id")
 
