@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-COSTS = ("unit", "mongo", "dagster", "ui", "kill", "scale")
+COSTS = ("unit", "mongo", "dagster", "ui", "kill", "scale", "cluster")
 """From the cheapest to the most expensive; pyproject.toml describes each."""
 OF_FOLDER = {"orchestration": "dagster", "integration": "dagster"}
 OF_GROUP = {
@@ -15,6 +15,7 @@ OF_GROUP = {
     "backfill": "ui",
     "killed": "kill",
     "killed import": "kill",
+    "cluster": "kill",
     "queries": "scale",
     "scans": "scale",
 }
