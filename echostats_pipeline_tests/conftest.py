@@ -47,12 +47,14 @@ from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.costs import mark_costs
-from echostats_pipeline_tests.databases import KeptDatabase, new_database
+from echostats_pipeline_tests.databases import KeptDatabase, limited_uri, new_database
 from echostats_pipeline_tests.hypothesis_profiles import register_profiles
 from echostats_pipeline_tests.postgres_server import PostgresServer, binaries, running_postgres
 
 NOW = datetime(2025, 6, 15, 12, 0, tzinfo=UTC)
 KEY = "5e" * 32
+DATABASES = ("ECHOSTATS_ANALYTICS_DB", "ECHOSTATS_ECHOTUNE_DB", "ECHOSTATS_PLAYLIST_GENERATOR_DB")
+"""The settings that name databases of marts."""
 SETTINGS = (
     "DAGSTER_EVENT_BATCH_SIZE",
     "DAGSTER_HOME",
@@ -255,14 +257,18 @@ class Installation:
 
 
 @pytest.fixture
-def new_settings(tmp_path: Path, mongo_server: EmbeddedServer, db: Db) -> Callable[..., dict[str, str]]:
-    """Makes environments: every setting, with a state folder in `tmp_path` and the test's own database."""
+def new_settings(tmp_path: Path, mongo_client: MongoClient[Document], db: Db) -> Callable[..., dict[str, str]]:
+    """Makes environments: every setting, with a state folder in `tmp_path` and the test's own database.
+
+    Commands and runs work with a user who may read and write that database and those of marts that are named.
+    """
 
     def make(**overrides: str) -> dict[str, str]:
+        named = {name for variable in DATABASES if (name := overrides.get(variable))}
         return {
             **dict.fromkeys(SETTINGS, ""),
             "ECHOSTATS_HOME": str(tmp_path / "home"),
-            "MONGO_URI": mongo_server.uri,
+            "MONGO_URI": limited_uri(mongo_client, db.name, *named),
             "MONGO_DB": db.name,
             "ENCRYPTION_KEY": KEY,
             "ECHOSTATS_EMBEDDED_MONGO": "1",

@@ -1,12 +1,18 @@
 """Databases for tests. Creating indexes costs ten times as much as emptying, so one database with indexes is kept."""
 
+import hashlib
 import secrets
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from echostats_pipeline.storage.database import AWARE, Db, Document
 from echostats_pipeline.storage.indexes import ensure_indexes
+
+PASSWORD = secrets.token_hex(16)
+"""Of users whom `limited_uri` makes in this process."""
+USER_EXISTS = 51003
 
 
 def new_database(client: MongoClient[Document], prefix: str) -> Db:
@@ -49,6 +55,19 @@ class KeptDatabase:
         for name in with_documents(db, list(self._made)):
             db[name].delete_many({})
         return structure(db) == self._made
+
+
+def limited_uri(client: MongoClient[Document], *databases: str) -> str:
+    """The address of a server for a user who may read and write these databases, and who has no other right."""
+    name = hashlib.sha256(" ".join(sorted(databases)).encode()).hexdigest()[:24]
+    roles = [{"role": "readWrite", "db": database} for database in databases]
+    try:
+        client.admin.command("createUser", name, pwd=PASSWORD, roles=roles)
+    except OperationFailure as error:
+        if error.code != USER_EXISTS:
+            raise
+    host, port = client.address or ("", 0)
+    return f"mongodb://{name}:{PASSWORD}@{host}:{port}/?authSource=admin"
 
 
 def structure(db: Db) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from bson.json_util import dumps
 from echostats_pipeline.accounts import connecting
 from echostats_pipeline.accounts.connecting import connect_account, token_cipher
 from echostats_pipeline.errors import EchostatsError
-from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.settings import load_settings
@@ -50,7 +49,6 @@ class Planted:
 def planted(
     pipeline: Pipeline,
     monkeypatch: pytest.MonkeyPatch,
-    mongo_server: EmbeddedServer,
     new_settings: Callable[..., Mapping[str, str]],
 ) -> tuple[Pipeline, Planted]:
     """The pipeline as an app with a client secret; the simulator stands in for the real Spotify."""
@@ -63,7 +61,7 @@ def planted(
         client_secret=CLIENT_SECRET,
         basic=base64.b64encode(f"canary-app:{CLIENT_SECRET}".encode()).decode(),
         key=KEY,
-        mongo_password=urlsplit(mongo_server.uri).password or "",
+        mongo_password=urlsplit(environ["MONGO_URI"]).password or "",
     )
     return Pipeline(installation, pipeline.instance), planted
 

@@ -31,6 +31,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.validators import ensure_validators, validator_problems
 from echostats_pipeline_tests.accounts.test_data_export import exported
 from echostats_pipeline_tests.conftest import NOW, Pipeline
+from echostats_pipeline_tests.databases import limited_uri
 
 SONGS = 400
 SCOPE = "playlist-read-private playlist-modify-private user-read-private"
@@ -292,6 +293,7 @@ def with_mart(pipeline: Pipeline, name: str) -> Pipeline:
         **pipeline.installation.environ,
         "ECHOSTATS_MARTS": "playlist_generator",
         "ECHOSTATS_PLAYLIST_GENERATOR_DB": name,
+        "MONGO_URI": limited_uri(pipeline.store.db.client, pipeline.store.db.name, name),
     }
     settings = load_settings(environ, env_file=None)
     databases = databases_of(settings)

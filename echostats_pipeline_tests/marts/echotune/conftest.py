@@ -18,7 +18,7 @@ from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.validators import ensure_validators
-from echostats_pipeline_tests.databases import KeptDatabase, new_database
+from echostats_pipeline_tests.databases import KeptDatabase, limited_uri, new_database
 from echostats_pipeline_tests.marts.echotune.mart_oracle import COLLECTIONS
 
 
@@ -28,6 +28,12 @@ class Installed:
 
     store: Store
     settings: Settings
+
+    def environ(self) -> dict[str, str]:
+        """The settings of an installation with both databases."""
+        core, mart = self.store.db, self.settings.echotune_db
+        uri = limited_uri(core.client, core.name, mart)
+        return {"ECHOSTATS_MARTS": "echotune", "ECHOSTATS_ECHOTUNE_DB": mart, "MONGO_URI": uri}
 
     def mart(self, now: datetime, run_id: str = "a run") -> EchoTuneMart:
         return EchoTuneMart(self.store, self.settings, now, run_id)

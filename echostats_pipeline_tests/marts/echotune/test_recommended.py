@@ -22,8 +22,7 @@ from echostats_pipeline_tests.orchestration.assets.test_recommendations import l
 
 def with_marts(pipeline: Pipeline, echotune: Installed) -> Pipeline:
     """The installation with EchoTune's database."""
-    named = {"ECHOSTATS_MARTS": "echotune", "ECHOSTATS_ECHOTUNE_DB": echotune.settings.echotune_db}
-    environ = {**pipeline.installation.environ, **named}
+    environ = {**pipeline.installation.environ, **echotune.environ()}
     settings = load_settings(environ, env_file=None)
     store = Store.of(pipeline.store.db, databases_of(settings))
     return replace(

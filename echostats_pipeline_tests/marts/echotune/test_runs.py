@@ -22,8 +22,7 @@ from echostats_pipeline_tests.marts.echotune.conftest import Installed
 @pytest.fixture
 def with_mart(pipeline: Pipeline, echotune: Installed) -> Pipeline:
     """An installation whose settings name the mart."""
-    of_mart = {"ECHOSTATS_MARTS": "echotune", "ECHOSTATS_ECHOTUNE_DB": echotune.settings.echotune_db}
-    environ = {**pipeline.installation.environ, **of_mart}
+    environ = {**pipeline.installation.environ, **echotune.environ()}
     settings = load_settings(environ, env_file=None)
     store = Store.of(pipeline.store.db, databases_of(settings))
     return replace(
