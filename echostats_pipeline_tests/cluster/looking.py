@@ -25,6 +25,7 @@ from echostats_pipeline_tests.cluster.hosts import Host
 from echostats_pipeline_tests.cluster.waiting import eventually
 
 RENEW_S = 15.0
+PLANNED = "'ASSET_MATERIALIZATION_PLANNED'"
 SYNCS = ["initial", "periodic"]
 
 
@@ -150,7 +151,7 @@ class Statements:
         with self._log.open(encoding="utf-8", errors="replace") as log:
             log.seek(self._from)
             found = log.read().split("LOG:  statement: ")
-        return sum(text.startswith("INSERT INTO event_logs") and run_id in text for text in found)
+        return sum(text.startswith("INSERT INTO event_logs") and run_id in text and PLANNED in text for text in found)
 
 
 def children_of(pid: int) -> list[int]:
