@@ -75,6 +75,7 @@ class Deployment:
         self.spotify = f"http://{hosts['simulator'].address}:8899"
         self.ahead = timedelta()
         self.users: list[User] = []
+        self._stopped: set[str] = set()
         self.ui = Ui(free_port())
         self.store: Store
         self.instance: dg.DagsterInstance
@@ -144,6 +145,10 @@ class Deployment:
 
     def stop_sensors(self, *names: str) -> None:
         """Switch sensors off as a person does in the UI."""
+        names = tuple(set(names) - self._stopped)
+        if not names:
+            return
+        self._stopped.update(names)
         (repository,) = self.ui.ask(SENSORS)["repositoriesOrError"]["nodes"]
         for each in repository["sensors"]:
             if each["name"] in names:

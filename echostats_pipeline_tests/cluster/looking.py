@@ -58,6 +58,15 @@ def await_sync(deployed: Deployment, users: Sequence[User], since: datetime) -> 
     return watch.seconds
 
 
+def users(deployed: Deployment, count: int = 6) -> list[User]:
+    """All users, of whom there are at least so many, all of them synced. From now on, nothing else is done for them."""
+    if missing := range(len(deployed.users), count):
+        since = utc_now()
+        await_sync(deployed, deployed.connect(*missing), since)
+    deployed.stop_sensors("unfinished_libraries", "first_runs", "incomplete_catalog")  # slow, and not of these tests
+    return deployed.users
+
+
 def await_idle(deployed: Deployment) -> None:
     """Wait until nothing is marked for a rebuild, and no run is under way or waiting."""
     marks = deployed.store.marks
