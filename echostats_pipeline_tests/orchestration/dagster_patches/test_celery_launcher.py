@@ -49,15 +49,24 @@ class Cluster:
 
     def launch(self) -> dg.DagsterRun:
         """A run that has begun to wait; it goes on once `release` is called."""
+        (self.folder / "begun").unlink(missing_ok=True)
+        run = self.give()
+        eventually("begin", (self.folder / "begun").exists, self.worker)  # type: ignore[arg-type]
+        return self.present(run)
+
+    def give(self) -> dg.DagsterRun:
+        """A run that is given to Celery."""
+        run = self.create()
+        self.instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
+        return run
+
+    def create(self) -> dg.DagsterRun:
+        """A run that nobody executes."""
         origin = dg.reconstructable(waiting).get_python_origin()
         begun, until = self.folder / "begun", self.folder / "until"
-        begun.unlink(missing_ok=True)
         until.unlink(missing_ok=True)
         config = {"ops": {"wait": {"config": {"begun": str(begun), "until": str(until)}}}}
-        run = self.instance.create_run_for_job(waiting, run_config=config, job_code_origin=origin)
-        self.instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
-        eventually("begin", begun.exists, self.worker)  # type: ignore[arg-type]
-        return self.present(run)
+        return self.instance.create_run_for_job(waiting, run_config=config, job_code_origin=origin)
 
     def release(self) -> None:
         (self.folder / "until").touch()
@@ -74,6 +83,11 @@ class Cluster:
     def health(self, run: dg.DagsterRun) -> WorkerStatus:
         status: WorkerStatus = self.instance.run_launcher.check_run_worker_health(self.present(run)).status
         return status
+
+    def taken(self) -> int:
+        """How many runs the worker has taken from the queue and not ended."""
+        inspect = self.instance.run_launcher.celery.control.inspect()  # type: ignore[attr-defined]
+        return sum(len(runs) for look in (inspect.active, inspect.reserved) for runs in (look() or {}).values())
 
     def children(self) -> list[int]:
         """The processes in which the worker executes runs."""
@@ -128,11 +142,12 @@ def test_runs_succeed_are_canceled_and_fail_with_their_worker(cluster: Cluster) 
     assert cluster.ended(run) == dg.DagsterRunStatus.SUCCESS
     assert not cluster.instance.run_launcher.terminate(run.run_id)
 
-    of_command = cluster.instance.create_run_for_job(waiting)
-    assert cluster.health(of_command) == WorkerStatus.RUNNING, "it is not Celery that executes it"
+    assert cluster.health(cluster.create()) == WorkerStatus.RUNNING, "it is not Celery that executes it"
 
-    run = cluster.launch()
-    assert cluster.instance.run_launcher.terminate(run.run_id)
+    run, next_run = cluster.launch(), cluster.give()
+    assert cluster.taken() == 1, "the next run is left to the first worker that is free"
+    for each in (run, next_run):
+        assert cluster.instance.run_launcher.terminate(each.run_id)
     assert cluster.ended(run) == dg.DagsterRunStatus.CANCELED
 
     run = cluster.launch()
