@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path, PurePosixPath
 
-import click
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from echostats_pipeline.cli.instance import RunFailedError, Runner, open_pipeline
-from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.importers.files import ExportListing, find_export_files
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.jobs import import_config
@@ -41,15 +39,8 @@ SPOTIFY_FILES = "Streaming_History_"
 REASONS_SHOWN = 10
 
 
-@click.command("import")
-@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True)
-@user_option("User of the history")
-def import_history(paths: tuple[Path, ...], name: str | None) -> None:
-    """Import listening histories: zips as Spotify sends them, folders, or single files.
-
-    Known formats are Spotify's extended streaming history and account data, EchoTune's CSV, the exports of Last.fm,
-    ListenBrainz, Koito and Maloja, and the logs of portable players. Importing the same files again changes nothing.
-    """
+def run_import(paths: Sequence[Path], name: str | None) -> None:
+    """Import files for the user of that name, and rebuild what they change."""
     settings, console = load_settings(), Console()
     absolute = [path.absolute() for path in paths]
     show_ignored(find_export_files(absolute, import_limits(settings)), console)

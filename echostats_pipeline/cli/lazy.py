@@ -12,6 +12,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+UNBROKEN = "\N{NON-BREAKING HYPHEN}"
+"""Stands for a hyphen while lines are broken: an option must not end in the middle."""
 ALL_OF_IT = 1_000
 """A number of characters that no first sentence exceeds."""
 
@@ -94,7 +96,9 @@ class LazyGroup(click.Group):
         summaries = self._commands.summaries()
         for heading, names in (self._sections or {"Commands": sorted(summaries)}).items():
             with formatter.section(heading):
-                formatter.write_dl([(name, summaries[name]) for name in names])
+                begin = len(formatter.buffer)
+                formatter.write_dl([(name, summaries[name].replace("-", UNBROKEN)) for name in names])
+                formatter.buffer[begin:] = [text.replace(UNBROKEN, "-") for text in formatter.buffer[begin:]]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete names of commands without importing them."""

@@ -20,7 +20,9 @@ COMMANDS = {
         "demo",
         "Fill the database from a simulated Spotify: three users, three years of history, every statistic.",
     ),
-    "up": ListedCommand("up", "up", "Run everything in the foreground: database, Dagster UI, sensors and schedules."),
+    "up": ListedCommand(
+        "faces", "up", "Run everything in the foreground: database, Dagster UI, sensors and schedules."
+    ),
     "connect": ListedCommand(
         "connect",
         "connect",
@@ -32,7 +34,7 @@ COMMANDS = {
         "List the users and the calls to Spotify, or change a user, named by key, display name or Spotify id.",
     ),
     "import": ListedCommand(
-        "imports",
+        "faces",
         "import_history",
         "Import listening histories: zips as Spotify sends them, folders, or single files.",
     ),
@@ -67,7 +69,7 @@ COMMANDS = {
         'Make a playlist from words like "rainy sunday, calm, no vocals", and say why each song is in it.',
     ),
     "scrobble": ListedCommand(
-        "scrobble",
+        "faces",
         "scrobble",
         "Send a user's plays on to ListenBrainz, Koito, Maloja or multi-scrobbler, now and from then on.",
     ),
@@ -82,12 +84,12 @@ COMMANDS = {
         "Show and rebuild the copy in PostgreSQL, query it, and give users logins of their own.",
     ),
     "report": ListedCommand(
-        "report",
+        "faces",
         "report",
         "Write a listening report: one HTML file that contains everything it shows and needs no network.",
     ),
     "recap": ListedCommand(
-        "recap",
+        "faces",
         "recap",
         "Write the recap of a year or a month: a page, and with --png cards to share.",
     ),

@@ -5,8 +5,6 @@ from typing import Any, TypeVar
 
 import click
 
-from echostats_pipeline.model.users import known_timezone
-
 NAMED_BY = "key, display name or Spotify id, or how one begins"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,6 +22,8 @@ def user_option(whose: str) -> Callable[[Command], Command]:
 
 def checked_timezone(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
     """Click callback that returns the name if it is a time zone."""
+    from echostats_pipeline.model.users import known_timezone  # noqa: PLC0415 - help needs no model
+
     try:
         return known_timezone(name)
     except ValueError as error:

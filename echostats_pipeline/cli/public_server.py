@@ -95,7 +95,14 @@ def serving_files(folder: StateFolder, port: int, host: str) -> Iterator[str]:
         EchostatsError: the port cannot be used.
     """
     config = uvicorn.Config(
-        PublicFiles(folder), host=host, port=port, log_config=None, access_log=False, server_header=False, ws="none"
+        PublicFiles(folder),
+        host=host,
+        port=port,
+        log_config=None,
+        log_level="error",  # a warning for each malformed request of a robot would fill the terminal
+        access_log=False,
+        server_header=False,
+        ws="none",
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

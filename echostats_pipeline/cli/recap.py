@@ -1,6 +1,5 @@
 """``echostats recap``: writes the recap of a user's year or month as a page, and as pictures to share."""
 
-import re
 import webbrowser
 from datetime import date
 from pathlib import Path
@@ -8,8 +7,7 @@ from pathlib import Path
 import click
 
 from echostats_pipeline.cli.database import open_database
-from echostats_pipeline.cli.options import user_option
-from echostats_pipeline.cli.report import FIRST_YEAR, LAST_YEAR, pictures_for
+from echostats_pipeline.cli.report import pictures_for
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
@@ -26,48 +24,17 @@ NAMED = 3
 """Most names that are listed."""
 
 
-def checked_month(_context: click.Context, _parameter: click.Parameter, text: str | None) -> date | None:
-    """Click callback that returns the first date of a month written as ``2026-11``."""
-    if text is None:
-        return None
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{1,2}", text):
-        raise click.BadParameter(f"{text!r} is no month; write it like 2026-11.")
-    year, month = map(int, text.split("-"))
-    if year < FIRST_YEAR or not 1 <= month <= 12:  # noqa: PLR2004 - months of a year
-        raise click.BadParameter(f"{text!r} is no month; write it like 2026-11.")
-    return date(year, month, 1)
-
-
-@click.command()
-@user_option("User of the recap")
-@click.option(
-    "--year",
-    type=click.IntRange(FIRST_YEAR, LAST_YEAR),
-    metavar="YYYY",
-    help="A calendar year; the latest one with plays by default.",
-)
-@click.option("--month", callback=checked_month, metavar="YYYY-MM", help="A month instead of a year.")
-@click.option("--png", is_flag=True, help="Also draw cards to share: 1080 x 1920 and 1200 x 630.")
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Folder to write to; by default the folder reports of ECHOSTATS_HOME.",
-)
-@click.option("--no-pictures", is_flag=True, help="Draw placeholders; fetch no pictures.")
-@click.option("--open", "open_it", is_flag=True, help="Show the page in the browser.")
-def recap(
+def run_recap(
     name: str | None,
     year: int | None,
     month: date | None,
+    *,
     png: bool,
     output: Path | None,
     no_pictures: bool,
     open_it: bool,
 ) -> None:
-    """Write the recap of a year or a month: a page, and with --png cards to share."""
-    if year is not None and month is not None:
-        raise click.UsageError("Give --year or --month, not both.")
+    """Write the recap of the user of that name."""
     settings = load_settings()
     with open_database(settings) as store:
         remove_files_of_removed(settings, store)

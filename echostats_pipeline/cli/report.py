@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from echostats_pipeline.cli.database import open_database
-from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.simulated import simulated_spotify
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.base import utc_now
@@ -24,29 +23,11 @@ from echostats_pipeline.state_folder import StateFolder, replace_file
 from echostats_pipeline.storage.files import FileKey
 from echostats_pipeline.storage.store import Store
 
-FIRST_YEAR, LAST_YEAR = 1970, 9999
 
-
-@click.command()
-@user_option("User of the report")
-@click.option(
-    "--year", type=click.IntRange(FIRST_YEAR, LAST_YEAR), metavar="YYYY", help="A calendar year; all time by default."
-)
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; by default a file in the folder reports of ECHOSTATS_HOME.",
-)
-@click.option("--no-pictures", is_flag=True, help="Draw placeholders; fetch no pictures.")
-@click.option("--stored", is_flag=True, help="Write the report that the last run has kept, without making a new one.")
-@click.option("--open", "open_it", is_flag=True, help="Show the report in the browser.")
-def report(
-    name: str | None, year: int | None, output: Path | None, no_pictures: bool, stored: bool, open_it: bool
+def run_report(
+    name: str | None, year: int | None, output: Path | None, *, no_pictures: bool, stored: bool, open_it: bool
 ) -> None:
-    """Write a listening report: one HTML file that contains everything it shows and needs no network.
-
-    With several users and without --user, write the index: a page with all users, their years and links to the reports.
-    """
+    """Write the report of the user of that name, or the index of several."""
     settings = load_settings()
     folder = StateFolder(settings.home)
     with open_database(settings) as store:

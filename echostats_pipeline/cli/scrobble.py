@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
 
 import click
 from pydantic import SecretStr
@@ -15,9 +14,8 @@ from echostats_pipeline.accounts.scrobbling import SIMULATED, add_target, target
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.imports import run_of_user
 from echostats_pipeline.cli.instance import Runner, open_pipeline
-from echostats_pipeline.cli.options import user_option
 from echostats_pipeline.cli.simulated import simulated_spotify
-from echostats_pipeline.errors import EchostatsError, NotFoundError, SettingsError
+from echostats_pipeline.errors import EchostatsError, NotFoundError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.scrobbles import ScrobbleTarget
 from echostats_pipeline.model.users import User
@@ -27,7 +25,6 @@ from echostats_pipeline.stages.scrobbles import Scrobbler
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.scrobbles import LISTENBRAINZ
 
-LONGEST_TOKEN = 4_096
 REFUSALS_SHOWN = 10
 REASONS: Mapping[str, str] = {
     "impossible_date": "are dated before October 2002, by a device with a wrong clock",
@@ -39,41 +36,21 @@ REASONS: Mapping[str, str] = {
 """Why plays are not sent, as the end of a sentence."""
 
 
-@click.command()
-@user_option("User whose plays are sent")
-@click.option("--to", "address", metavar="URL", help="Address of the service, or `listenbrainz`. Not needed later.")
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path, allow_dash=True),
-    help="File with the user's token at the service; - reads it from the standard input.",
-)
-@click.option(
-    "--from",
-    "since",
-    type=click.DateTime(["%Y-%m-%d"]),
-    metavar="YYYY-MM-DD",
-    help="First day whose plays are sent; all plays by default.",
-)
-@click.option("--dry-run", is_flag=True, help="Count what would be sent. Send nothing and store nothing.")
-@click.option("--stop", is_flag=True, help="Send nothing more to the service, and forget the token.")
-def scrobble(
-    name: str | None,
-    address: str | None,
-    token_file: Path | None,
-    since: datetime | None,
-    *,
-    dry_run: bool,
-    stop: bool,
+def run_scrobble(
+    name: str | None, address: str | None, given: str | None, since: datetime | None, *, dry_run: bool, stop: bool
 ) -> None:
-    """Send a user's plays on to ListenBrainz, Koito, Maloja or multi-scrobbler, now and from then on.
+    """Send the plays of the user of that name, or do what else was asked.
 
-    The service and the encrypted token are stored. While `echostats up` runs, new plays follow within minutes.
-    Each play that counts is sent once. Without --to, plays go to the services that are stored.
+    Args:
+        name: The user.
+        address: The service, as it was typed.
+        given: The token of the user there.
+        since: The first day whose plays are sent.
+        dry_run: Whether to count only.
+        stop: Whether to forget the service.
     """
     target = None if address is None else target_address(address)
-    if target is None and (stop or token_file or since):
-        raise click.UsageError("Name the service with --to.")
-    token = None if token_file is None else read_token(token_file)
+    token = None if given is None else SecretStr(given)
     settings = load_settings()
     if stop or dry_run:
         with open_database(settings) as store:
@@ -101,25 +78,6 @@ def scrobble(
         finally:
             _show_refused(store, targets)
         _show(store, user, targets, run_id)
-
-
-def read_token(path: Path) -> SecretStr:
-    """The token in a file; ``-`` is the standard input.
-
-    Raises:
-        SettingsError: the file cannot be read, or does not hold one token.
-    """
-    try:
-        with click.open_file(str(path), encoding="utf-8") as file:
-            text = file.read(LONGEST_TOKEN + 1).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise SettingsError(f"The token file {path} cannot be read: {cause}.") from error
-    if not text:
-        raise SettingsError(f"The token file {path} is empty. Copy the token from your profile at the service into it.")
-    if len(text) > LONGEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
-        raise SettingsError(f"The token file {path} must hold the token and nothing else.")
-    return SecretStr(text)
 
 
 def spoken(target: str) -> str:

@@ -36,24 +36,8 @@ MOST_NAMED = 5
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - asked for
 
 
-@click.command()
-@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535), help="Port of the Dagster UI.")
-@click.option("--metrics-port", type=click.IntRange(1, 65_535), help="Port for Prometheus metrics, for example 9464.")
-@click.option(
-    "--everywhere",
-    is_flag=True,
-    help="Listen on all addresses, as a container must. The UI has no login: publish its ports to 127.0.0.1 only.",
-)
-@click.option(
-    "--public-port",
-    type=click.IntRange(1, 65_535),
-    help="Port that serves reports and the files beside them, read-only, to whoever knows a user's link.",
-)
-@click.option(
-    "--public-host", default=HOST, show_default=True, help="Address of the public port; 0.0.0.0 is every network."
-)
-def up(port: int, metrics_port: int | None, everywhere: bool, public_port: int | None, public_host: str) -> None:
-    """Run everything in the foreground: database, Dagster UI, sensors and schedules. Ctrl-C stops everything."""
+def run_up(port: int, metrics_port: int | None, *, everywhere: bool, public: tuple[int | None, str]) -> None:
+    """Do all that the command does, until it is interrupted."""
     settings = load_settings()
     Notifier(settings.alerts)  # Report an invalid address now, not when a notice is due.
     home = StateFolder(settings.home).ensure()
@@ -62,10 +46,11 @@ def up(port: int, metrics_port: int | None, everywhere: bool, public_port: int |
             click.echo("Stopped the Dagster of an `echostats up` that was killed.")
         if metrics_port is not None:
             _refuse_taken(metrics_port, "--metrics-port")
+        public_port, public_host = public
         if public_port is not None:
             _refuse_taken(public_port, "--public-port", public_host)
         _refuse_taken(port, "--port")
-        _run(settings, port, metrics_port, (public_port, public_host), EVERYWHERE if everywhere else HOST)
+        _run(settings, port, metrics_port, public, EVERYWHERE if everywhere else HOST)
     click.echo("Stopped.")
 
 

@@ -60,7 +60,7 @@ def user_of(links: dict[str, str], token: str) -> str | None:
 
 def file_named(key: str, name: str) -> str | None:
     """Return the name of a file in the folder of reports, from its name below a link; None if it is not served."""
-    if name == PAGE:
+    if name in ("", PAGE):  # the link itself is what people open
         return f"{key}.html"
     return f"{key}-{name}" if name in BESIDE or _OTHER.fullmatch(name) else None
 
