@@ -358,11 +358,22 @@ def _combined(
     (examined, difference), *_ = wrong
     said = (
         f"{len(wrong)} of {_many(documents, noun)} differ from their source; the worst, {difference.key} of "
-        f"{examined.user.partition_key}, has {_many(difference.found or 0, 'play')} instead of {difference.expected:,} "
-        f"({', '.join(difference.fields)}). {remedy}"
+        f"{examined.user.partition_key}, {_told(difference)} ({', '.join(difference.fields)}). {remedy}"
     )
     ids = frozenset(examined.user.user_id for examined, _ in wrong)
     return AuditFinding(passed=False, severity=severity, description=said, numbers=numbers, rows=rows, user_ids=ids)
+
+
+def _told(difference: Difference) -> str:
+    """What is wrong with a document, by two numbers that are not the same."""
+    if "no document" in difference.fields:
+        return "is missing"
+    plays, ms = difference.found or 0, difference.found_ms or 0
+    if plays != difference.expected:
+        return f"has {_many(plays, 'play')} instead of {difference.expected:,}"
+    if ms != difference.expected_ms:
+        return f"has {ms:,} ms of listening instead of {difference.expected_ms:,}"
+    return "has the right plays and listening time, but something else is wrong"
 
 
 def _many(count: int, noun: str) -> str:

@@ -1,5 +1,6 @@
 """Examinations of documents: on correct data, and on a database that was corrupted without the pipeline's knowledge."""
 
+import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -115,6 +116,12 @@ def test_doubles_are_found_without_the_index_that_refuses_them(installation: Ins
     assert examined(installation, audit.plays_are_unique, listener, window=before).passed, "other days"
 
 
+def assert_numbers_differ(said: str) -> None:
+    """Assert that no number is told to stand instead of itself."""
+    told = re.search(r"has ([\d,]+) (?:plays?|ms of listening) instead of ([\d,]+)", said)
+    assert told[1] != told[2] if told else "has the right plays and listening time" in said, said
+
+
 @pytest.mark.parametrize(
     ("changes", "differs"),
     [
@@ -135,6 +142,7 @@ def test_a_rollup_that_says_something_else_is_found(
         assert (found.rows[0]["day"], found.rows[0]["differs"]) == (str(day), differs)
         assert str(day) in found.description
         assert "materialize daily_rollups" in found.description
+        assert_numbers_differ(found.description)
     earlier = DayWindow(day - timedelta(days=5), day - timedelta(days=1))
     assert examined(installation, audit.daily_rollups_match_history, listener, window=earlier).passed
 
@@ -250,6 +258,7 @@ def test_a_snapshot_that_says_something_else_is_found(
     assert (found.numbers["snapshots"], found.numbers["mismatches"]) == (5, 1)
     assert (found.rows[0]["snapshot"], found.rows[0]["differs"]) == ("month", differs)
     assert "materialize analytics_snapshots" in found.description
+    assert_numbers_differ(found.description)
     installation.store.marks.ask(listener.user_id, "analytics_snapshots")
     waiting = examined(installation, audit.analytics_snapshots_match_rollups, listener)
     assert (waiting.passed, waiting.numbers["waiting_for_a_rebuild"]) == (True, 5)
@@ -259,6 +268,7 @@ def test_a_snapshot_that_is_missing_is_found(installation: Installation, listene
     installation.store.db["analytics_snapshots"].delete_one({"period": "year"})
     found = examined(installation, audit.analytics_snapshots_match_rollups, listener)
     assert [(row["snapshot"], row["differs"]) for row in found.rows] == [("year", "no document")]
+    assert f"the worst, year of {listener.partition_key}, is missing (no document)" in found.description
 
 
 def test_yesterdays_snapshots_are_judged_by_their_own_days(installation: Installation, listener: User) -> None:
