@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import requests
+from filelock import FileLock
 from starlette.types import ASGIApp
 
 from echostats_pipeline.accounts.connecting import SIMULATED_CLIENT_ID, connect_account
@@ -20,24 +21,26 @@ from echostats_pipeline.storage.store import Store
 
 SEED = 1
 """Seed of the simulator: every installation simulates the same people."""
+LOCK_TIMEOUT_S = 20.0
 
 
 @contextmanager
 def simulated_spotify(settings: Settings, world: World | None = None) -> Iterator[RunningSimulator]:
     """Serve the simulator while the block runs, and write its address to the state folder for the pipeline.
 
-    If another command of this installation serves a simulator, that one is used: both give the same responses.
+    Several commands of this installation may do so at once: all simulators give the same responses. The pipeline uses
+    the first, and another one when that ends.
     """
     folder = StateFolder(settings.home)
     with running_simulator(world or World(seed=SEED), wrapped=guarded_simulator) as simulator:
-        if settings.simulator_url is not None or _answers(folder):
+        if settings.simulator_url is not None:
             yield simulator
             return
-        folder.write_json(folder.simulator_file, {"url": simulator.base_url})
+        _write_addresses(folder, add=simulator.base_url)
         try:
             yield simulator
         finally:
-            folder.simulator_file.unlink(missing_ok=True)
+            _write_addresses(folder, remove=simulator.base_url)
 
 
 def connect_person(
@@ -60,11 +63,21 @@ def guarded_simulator(app: ASGIApp, *hosts: str) -> GuardedApp:
     return GuardedApp(app, hosts, below="/simulator")
 
 
-def _answers(folder: StateFolder) -> bool:
-    recorded = folder.read_json(folder.simulator_file)
-    if recorded is None:
-        return False
+def _write_addresses(folder: StateFolder, *, add: str = "", remove: str = "") -> None:
+    """Add the address of a simulator to those in the state folder, or remove it; those that do not answer go, too."""
+    with FileLock(f"{folder.simulator_file}.lock", timeout=LOCK_TIMEOUT_S, mode=0o600):
+        recorded = folder.read_json(folder.simulator_file) or {"url": ""}
+        others = (recorded["url"], *recorded.get("others", ()))
+        urls = [each for each in others if each not in ("", add, remove) and _answers(each)]
+        urls += [add] if add else []
+        if urls:
+            folder.write_json(folder.simulator_file, {"url": urls[0], "others": urls[1:]})
+        else:
+            folder.simulator_file.unlink(missing_ok=True)
+
+
+def _answers(url: str) -> bool:
     try:
-        return requests.get(f"{recorded['url']}/simulator/clock", timeout=2).ok
+        return requests.get(f"{url}/simulator/clock", timeout=2).ok
     except requests.RequestException:
         return False
