@@ -246,7 +246,7 @@ def test_the_simulator_stands_apart() -> None:
 
 
 def test_only_settings_reads_the_environment() -> None:
-    assert [module.name for module in MODULES if module.reads_environment] == ["settings.py"]
+    assert [module.name for module in MODULES if module.reads_environment] == ["settings/loading.py"]
 
 
 PROBE = """
