@@ -9,8 +9,7 @@ from echostats_pipeline.marts.echotune.build import waiting_users
 from echostats_pipeline.marts.spotify_analytics.build import waiting_users as waiting_for_analytics
 from echostats_pipeline.marts.warehouse.build import Warehouse
 from echostats_pipeline.marts.warehouse.build import waiting_users as waiting_for_warehouse
-from echostats_pipeline.orchestration.automation.readiness import ON, resting_users, users_of
-from echostats_pipeline.orchestration.automation.run_requests import users_per_run, users_requests
+from echostats_pipeline.orchestration.automation.readiness import ON, resting_users, runs_of, users_of
 from echostats_pipeline.orchestration.jobs import (
     echotune_build,
     playlist_answers,
@@ -40,7 +39,7 @@ def stale_echotune(
     """Request an update for every user who waits, once their snapshots are built."""
     resting = resting_users(context, echotune_build.name, clock.now())
     stale = _settled_users(store, waiting_users(store.get())) - resting
-    return _updates(context, store, stale) or dg.SkipReason(
+    return runs_of(context, store, stale) or dg.SkipReason(
         "EchoTune's database is up to date, or the statistics are not yet"
     )
 
@@ -62,7 +61,7 @@ def outdated_recommendations(
     waiting = store.get().recommendations.outdated(NEW_PLAYS) - jobs.busy_users() - jobs.syncing_together()
     outdated = {user.partition_key for user in users_of(store) if user.user_id in waiting}
     outdated -= resting_users(context, recommendation_build.name, clock.now())
-    return _updates(context, store, outdated) or dg.SkipReason(f"Nobody has played {NEW_PLAYS} songs since their lists")
+    return runs_of(context, store, outdated) or dg.SkipReason(f"Nobody has played {NEW_PLAYS} songs since their lists")
 
 
 @dg.sensor(
@@ -88,7 +87,7 @@ def stale_playlist_generator(
     waiting = waiting_there(store.get()) | {user.user_id for user in users if mart.has_said_more(user)}
     waiting -= jobs.busy_users() | jobs.syncing_together()
     stale = {user.partition_key for user in users if user.user_id in waiting} - resting
-    return _updates(context, store, stale) or dg.SkipReason("Playlist Generator's database is up to date")
+    return runs_of(context, store, stale) or dg.SkipReason("Playlist Generator's database is up to date")
 
 
 @dg.sensor(
@@ -110,8 +109,7 @@ def unanswered_queries(
     users = users_of(store)
     asking = {user.partition_key for user in users if mart.pending(user)}
     asking -= resting_users(context, playlist_answers.name, clock.now())
-    order = context.instance.get_dynamic_partitions("users")
-    wanted = users_requests(asking, order=order, batch_size=1)
+    wanted = runs_of(context, store, asking, batch_size=1)
     return wanted or dg.SkipReason("The texts that wait are being answered, or name no user here")
 
 
@@ -128,7 +126,7 @@ def stale_spotify_analytics(
     """Request an update for every user who waits, once their snapshots are built."""
     resting = resting_users(context, spotify_analytics_build.name, clock.now())
     stale = _settled_users(store, waiting_for_analytics(store.get())) - resting
-    return _updates(context, store, stale) or dg.SkipReason(
+    return runs_of(context, store, stale) or dg.SkipReason(
         "spotify_analytics is up to date, or the statistics are not yet"
     )
 
@@ -157,7 +155,7 @@ def stale_warehouse(
     stale = _settled_users(store, waiting_for_warehouse(store.get())) - resting
     if down:
         stale = set() if resting else set(sorted(stale)[:1])
-    return _updates(context, store, stale) or dg.SkipReason(
+    return runs_of(context, store, stale) or dg.SkipReason(
         down or "The warehouse is up to date, or the statistics are not yet"
     )
 
@@ -181,8 +179,3 @@ def _settled_users(store: StoreResource, waiting: set[str]) -> set[str]:
     jobs = store.get().jobs
     unsettled = store.get().marks.pending("analytics_snapshots").keys() | jobs.busy_users() | jobs.syncing_together()
     return {user.partition_key for user in users_of(store) if user.user_id in waiting - unsettled}
-
-
-def _updates(context: dg.SensorEvaluationContext, store: StoreResource, stale: Collection[str]) -> list[dg.RunRequest]:
-    order, users = context.instance.get_dynamic_partitions("users"), users_of(store)
-    return users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))

@@ -1,11 +1,12 @@
 """Which users and jobs a sensor must leave alone for now, because their newest run has not ended, or failed."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 
 from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.automation.run_requests import users_per_run, users_requests
 from echostats_pipeline.orchestration.partitions import windows_of_run
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.tags import FINISHED, USER_TAG
@@ -20,6 +21,28 @@ UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED
 def users_of(store: StoreResource) -> Sequence[User]:
     """The users of this installation: the simulated ones, or the real ones."""
     return store.get().users.all(simulated=store.settings.simulated)
+
+
+def runs_of(
+    context: dg.SensorEvaluationContext,
+    store: StoreResource,
+    keys: Collection[str],
+    *,
+    batch_size: int | None = None,
+    day: date | None = None,
+) -> list[dg.RunRequest]:
+    """Request runs for some users, in the order in which users were added.
+
+    Args:
+        context: Of the sensor's tick.
+        store: The database and the settings.
+        keys: Partition keys of the users to serve.
+        batch_size: Most users that a run serves; None for as many as the settings say.
+        day: Each request is made once on that day.
+    """
+    order = context.instance.get_dynamic_partitions("users")
+    most = users_per_run(store.settings, len(order)) if batch_size is None else batch_size
+    return users_requests(keys, order=order, batch_size=most, day=day)
 
 
 def may_start(context: dg.SensorEvaluationContext, job_name: str, now: datetime, user: User | None = None) -> bool:

@@ -17,7 +17,14 @@ from echostats_pipeline.orchestration.automation.import_folder import (
     make_user_folders,
     mark_as_watched,
 )
-from echostats_pipeline.orchestration.automation.readiness import ON, is_under_way, may_start, resting_users, users_of
+from echostats_pipeline.orchestration.automation.readiness import (
+    ON,
+    is_under_way,
+    may_start,
+    resting_users,
+    runs_of,
+    users_of,
+)
 from echostats_pipeline.orchestration.automation.run_requests import (
     catalog_families,
     import_request,
@@ -26,8 +33,6 @@ from echostats_pipeline.orchestration.automation.run_requests import (
     stale_users,
     sync_request,
     sync_requests,
-    users_per_run,
-    users_requests,
 )
 from echostats_pipeline.orchestration.instance.code_location import reload_code_location
 from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs
@@ -236,8 +241,7 @@ def stale_snapshots(
         context.update_cursor(str(since_s))
         return dg.SkipReason(f"The snapshots of {len(stale)} users wait for the enrichment that is running")
     context.update_cursor("")
-    order = context.instance.get_dynamic_partitions("users")
-    wanted = users_requests(stale, order=order, batch_size=users_per_run(store.settings, len(users)))
+    wanted = runs_of(context, store, stale)
     return wanted or dg.SkipReason("No snapshot waits for a rebuild")
 
 
@@ -256,10 +260,10 @@ def first_runs(
     settled = not store.get().jobs.busy_users()
     built = store.get().statistics.period_ends() if settled else {}
     lacking = {user.partition_key for user in users if user.user_id in built}
-    requests = users_requests(
+    requests = runs_of(
+        context,
+        store,
         lacking - context.instance.get_materialized_partitions(listening_report.key),
-        order=context.instance.get_dynamic_partitions("users"),
-        batch_size=users_per_run(store.settings, len(users)),
         day=clock.now().date(),  # once a day, so that a failure is not repeated forever
     )
     wanted = [request.with_replaced_attrs(job_name=report_build.name) for request in requests]
@@ -319,8 +323,7 @@ def unfinished_libraries(
     users = users_of(store)
     idle = [user for user in users if user.partition_key not in resting]
     due = due_libraries(store.get(), idle, store.settings.daily_calls, clock.now())
-    order = context.instance.get_dynamic_partitions("users")
-    wanted = users_requests(due, order=order, batch_size=users_per_run(store.settings, len(users)))
+    wanted = runs_of(context, store, due)
     return wanted or dg.SkipReason("No library is unfinished, or the calls of 24 hours are used up")
 
 
@@ -386,8 +389,7 @@ def unsent_plays(
     waiting_users -= store.get().jobs.busy_users()
     keys = {user.partition_key for user in users_of(store) if user.user_id in waiting_users}
     keys -= resting_users(context, scrobble_build.name, clock.now())
-    order = context.instance.get_dynamic_partitions("users")
-    return users_requests(keys, order=order, batch_size=1) or dg.SkipReason("Every play was sent")
+    return runs_of(context, store, keys, batch_size=1) or dg.SkipReason("Every play was sent")
 
 
 @dg.run_failure_sensor(
