@@ -179,7 +179,7 @@ class PlaylistGeneratorMart:
             rows = pl.concat([rows, pl.DataFrame({"track_id": gone})], how="diagonal").with_columns(
                 pl.col("skips").fill_null(0)
             )
-        self._put_unknown(self._names_of(user, rows["track_id"].to_list()), written)
+        self._put_unknown(self._names_of(user, self._unknown(rows["track_id"])), written)
         said = self.said(user)
         state.liked, state.disliked = sorted(said.liked), sorted(said.disliked)
         kept: list[ObjectId] = []
@@ -216,21 +216,26 @@ class PlaylistGeneratorMart:
 
     def _names_of(self, user: User, track_ids: list[str]) -> dict[str, dict[str, Any]]:
         """What the library and the plays of a user call tracks."""
+        if not track_ids:
+            return {}
         names = {**self.store.recommendations.library_names(user.user_id)}
         missing = pl.Series("track_id", [each for each in track_ids if each not in names], dtype=pl.String)
         for row in self.store.plays.last_names(user.user_id, missing).iter_rows(named=True):
             names[row["track_id"]] = row
         return {each: names[each] for each in track_ids if each in names}
 
-    def _put_unknown(self, names: Mapping[str, Mapping[str, Any]], written: Counter[str]) -> None:
-        """Write tracks that the catalogue does not have, with their names alone."""
-        tracks, ids = self.collection("tracks"), list(names)
+    def _unknown(self, track_ids: Iterable[str]) -> list[str]:
+        """Which of some tracks have no document."""
+        tracks, ids = self.collection("tracks"), sorted(set(track_ids))
         known: set[str] = set()
         for start in range(0, len(ids), 20_000):
             query = {"spotifyTrackId": {"$in": ids[start : start + 20_000]}}
             known |= {each["spotifyTrackId"] for each in tracks.find(query, {"_id": 0, "spotifyTrackId": 1})}
-        unknown = sorted(set(ids) - known)
-        self._put(written, "tracks", (_named_track(each, names[each]) for each in unknown))
+        return [each for each in ids if each not in known]
+
+    def _put_unknown(self, names: Mapping[str, Mapping[str, Any]], written: Counter[str]) -> None:
+        """Write tracks that the catalogue does not have, with their names alone."""
+        self._put(written, "tracks", (_named_track(each, names[each]) for each in self._unknown(names)))
 
     def _put_playlists(self, user: User, written: Counter[str]) -> None:
         owner, made = user_object_id(user.user_id), self.store.playlists.of(user.user_id)
