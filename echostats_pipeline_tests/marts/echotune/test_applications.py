@@ -25,7 +25,7 @@ from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.validators import ensure_validators, validator_problems
 from echostats_pipeline_tests.marts.echotune.conftest import Installed
 from echostats_pipeline_tests.marts.echotune.mart_oracle import COLLECTIONS
-from echostats_pipeline_tests.marts.echotune.test_build import NOW, TRACKS, connect, history, listen
+from echostats_pipeline_tests.marts.echotune.stored import NOW, TRACKS, connect, history, listen
 from echostats_pipeline_tests.marts.echotune.test_database import LATELY
 
 THEIRS = ObjectId()

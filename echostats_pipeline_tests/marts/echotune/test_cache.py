@@ -19,7 +19,7 @@ from echostats_pipeline.marts.echotune.database import user_object_id
 from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.marts.echotune.conftest import Installed
-from echostats_pipeline_tests.marts.echotune.test_build import NOW, TRACKS, connect, listen, play, recommended
+from echostats_pipeline_tests.marts.echotune.stored import NOW, TRACKS, connect, listen, play, recommended
 
 
 @pytest.fixture(scope="module")

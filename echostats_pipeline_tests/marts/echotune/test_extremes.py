@@ -18,7 +18,7 @@ from echostats_pipeline.stages.imports import import_export
 from echostats_pipeline.stages.statistics import rebuild_snapshots
 from echostats_pipeline_tests.conftest import Counted
 from echostats_pipeline_tests.marts.echotune.conftest import Installed
-from echostats_pipeline_tests.marts.echotune.test_build import NOW, TRACKS, connect, history, listen
+from echostats_pipeline_tests.marts.echotune.stored import NOW, TRACKS, connect, history, listen
 from echostats_pipeline_tests.stages.statistics_oracle import catch_up
 
 

@@ -13,7 +13,7 @@ from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.marts.echotune.database import user_object_id
 from echostats_pipeline_tests.docs.pages import blocks, page
 from echostats_pipeline_tests.marts.echotune.conftest import Installed
-from echostats_pipeline_tests.marts.echotune.test_build import TRACKS, connect, play, playlist, recommended
+from echostats_pipeline_tests.marts.echotune.stored import TRACKS, connect, play, playlist, recommended
 
 PAGE = "use/echotune.md"
 READS = ("find", "aggregate")

@@ -15,7 +15,7 @@ from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.conftest import NOW, Pipeline
 from echostats_pipeline_tests.marts.echotune.conftest import Installed
-from echostats_pipeline_tests.marts.echotune.test_build import TRACKS, play
+from echostats_pipeline_tests.marts.echotune.stored import TRACKS, play
 from echostats_pipeline_tests.marts.echotune.test_runs import wanted
 from echostats_pipeline_tests.orchestration.assets.test_recommendations import listened
 
