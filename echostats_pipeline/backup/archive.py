@@ -36,8 +36,10 @@ DIGEST_CHARACTERS = 64
 HEADER_BYTES = 30
 PIECE = 2**20
 LENGTH_BYTES = 4
-LEFT_AFTER_S = 600
-"""A hidden file that has not grown for so long was left by a killed backup."""
+UNFINISHED = ".echostats-backup.unfinished-"
+"""How the hidden name of a file begins that is being written, or was left by a killed process."""
+LEFT_AFTER_S = 2 * 24 * 60 * 60
+"""A hidden file that has not grown for so long was left; a backup waits for runs for a day at most."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -63,7 +65,7 @@ def new_archive(path: Path) -> Iterator[ArchiveWriter]:
     """Provide a new archive, which appears under its name when the block has ended and the file is on the disk.
 
     Until then it is a hidden file beside it; only its owner can read either. An error deletes it. What a killed process
-    leaves is deleted by a later backup to the same name.
+    leaves is deleted by a later backup in the same folder.
 
     Raises:
         BackupError: the file exists, or cannot be written.
@@ -71,10 +73,9 @@ def new_archive(path: Path) -> Iterator[ArchiveWriter]:
     path = path.resolve()
     if path.exists():
         raise BackupError(f"{path} already exists. Name a file that does not exist yet; nothing was changed.")
-    prefix = f".{path.name}.unfinished-"
     try:
-        _delete_left(path.parent, prefix)
-        handle, name = tempfile.mkstemp(prefix=prefix, dir=path.parent)  # with mode 0600
+        _delete_left(path.parent)
+        handle, name = tempfile.mkstemp(prefix=UNFINISHED, dir=path.parent)  # with mode 0600
         hidden = Path(name)
         try:
             with os.fdopen(handle, "w+b") as file:
@@ -113,8 +114,8 @@ def _read_back(hidden: Path, path: Path) -> None:
         ) from error
 
 
-def _delete_left(folder: Path, prefix: str) -> None:
-    for left in folder.glob(f"{prefix}*"):
+def _delete_left(folder: Path) -> None:
+    for left in folder.glob(f"{UNFINISHED}*"):
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > LEFT_AFTER_S:
                 left.unlink()

@@ -131,7 +131,7 @@ def test_a_file_that_exists_is_not_replaced(written: Path) -> None:
 
 
 def test_what_a_killed_backup_has_left_is_deleted_by_a_later_one(tmp_path: Path) -> None:
-    left, fresh = (tmp_path / f".backup.zip.unfinished-{name}" for name in ("left", "fresh"))
+    left, fresh = (tmp_path / f"{archive.UNFINISHED}{name}" for name in ("left", "fresh"))
     for each in (left, fresh):
         each.write_bytes(b"x")
     os.utime(left, (0, 0))
