@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -57,6 +57,19 @@ class Source:
     names: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Secrets:
+    """The keys of an installation.
+
+    Attributes:
+        keys: What to write; None to leave them out.
+        key_id: Id of the key that encrypts tokens; empty if there is none.
+    """
+
+    keys: Keys | None = field(repr=False)
+    key_id: str
+
+
 def sources(store: Store, marts: Iterable[tuple[str, Database]]) -> list[Source]:
     """The databases to back up.
 
@@ -85,9 +98,7 @@ def dump(
     found: Sequence[Source],
     target: ArchiveWriter,
     still: AbstractContextManager[Moment],
-    *,
-    keys: Keys | None,
-    key_id: str,
+    secrets: Secrets,
     runs: Callable[[ArchiveWriter], Iterable[Any]],
     at: datetime,
     progress: Progress,
@@ -99,12 +110,12 @@ def dump(
         found: The databases to read.
         target: Where to write.
         still: Keeps the data still.
-        keys: The keys to write; None to leave them out.
-        key_id: Id of the key that encrypts tokens.
+        secrets: The keys.
         runs: Writes Dagster's history.
         at: The present instant.
         progress: Receives the number of documents.
     """
+    keys = secrets.keys
     said = archive.WITHOUT_KEYS if keys is None else archive.WITH_KEYS
     note = archive.NOTE_TEXT.format(version=__version__, at=at.isoformat(timespec="seconds"), keys=said)
     target.add(archive.NOTE, [note.encode()])
@@ -123,7 +134,7 @@ def dump(
         still=moment.still,
         databases=databases,
         moved=moved(before, after),
-        key_id=key_id,
+        key_id=secrets.key_id,
         keys=written,
         runs=history,
     )

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from echostats_pipeline.accounts.key_rotation import tokens_by_key
 from echostats_pipeline.backup import restoring
 from echostats_pipeline.backup.archive import KEYS, ArchiveReader, ArchiveWriter, new_archive, open_archive
-from echostats_pipeline.backup.dumping import CORE_ROLE, dump, sources
+from echostats_pipeline.backup.dumping import CORE_ROLE, Secrets, dump, sources
 from echostats_pipeline.backup.manifest import Keys, Manifest, Part, key_action
 from echostats_pipeline.backup.moment import has_snapshots, pause, snapshot
 from echostats_pipeline.backup.runs import count_runs, dump_runs, restore_runs
@@ -20,6 +20,7 @@ from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.only_up import only_up
 from echostats_pipeline.cli.progress import progress_bar
 from echostats_pipeline.errors import BackupError
+from echostats_pipeline.local.database import open_store
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.collections import CORE
 from echostats_pipeline.report.public import read_links
@@ -68,7 +69,8 @@ def backup(file: Path, with_runs: bool, without_keys: bool, pauses: bool, minute
         raise BackupError(f"There is no database in {settings.home}: there is nothing to back up.")
     if with_runs and (history := _history(settings)) is None:
         raise BackupError(f"{OTHER_HISTORY} Nothing was written.")
-    keys, cipher = _keys(settings), _cipher(settings)
+    cipher = _cipher(settings)
+    secrets = Secrets(None if without_keys else _keys(settings), "" if cipher is None else cipher.key_id)
 
     def runs(target: ArchiveWriter) -> Iterable[Part]:
         return () if history is None else dump_runs(history, file.resolve().parent, target)
@@ -81,17 +83,7 @@ def backup(file: Path, with_runs: bool, without_keys: bool, pauses: bool, minute
             else pause(store, minutes * 60, _waiting)
         )
         with progress_bar(console, f"Backing up {store.db.name}") as bar:
-            manifest = dump(
-                store,
-                found,
-                target,
-                still,
-                keys=None if without_keys else keys,
-                key_id="" if cipher is None else cipher.key_id,
-                runs=runs,
-                at=now,
-                progress=bar,
-            )
+            manifest = dump(store, found, target, still, secrets, runs, now, bar)
     console.print(_table(manifest, "Backed up"))
     click.echo(f"{file.resolve()}: {decimal(file.stat().st_size)}, read back and compared. {STILL[manifest.still]}")
     if manifest.key_id:
@@ -115,23 +107,24 @@ def restore(file: Path, overwrite: bool, without_keys: bool, only_check: bool) -
             return
         home = StateFolder(settings.home).ensure()
         with only_up(home, "echostats restore"):
-            _restored(settings, home, source, console, overwrite=overwrite, with_keys=not without_keys)
-    with open_database(settings) as store:  # brings the databases to the present version
-        cipher = _cipher(settings)
-        counts = tokens_by_key(store.users, store.scrobbles, cipher) if cipher else {}
+            unread = _restored(settings, home, source, console, overwrite=overwrite, with_keys=not without_keys)
     console.print(_table(manifest, "Restored"))
     click.echo("Every collection was compared with the backup. The next syncs and `echostats up` build on it.")
-    for key_id in sorted((key for key in counts if key not in (cipher.key_ids if cipher else ())), key=str):
+    for key_id, count in unread.items():
         click.echo(
-            f"{counts[key_id]} tokens are encrypted with key {key_id or 'unknown'}, which is not configured here: name "
-            "it in ENCRYPTION_KEYS_OLD, or connect these accounts again."
+            f"{count} tokens are encrypted with key {key_id or 'unknown'}, which is not configured here: name it in "
+            "ENCRYPTION_KEYS_OLD, or connect these accounts again."
         )
 
 
 def _restored(
     settings: Settings, home: StateFolder, source: ArchiveReader, console: Console, *, overwrite: bool, with_keys: bool
-) -> None:
-    """Refuse what does not fit, before anything is written; then write everything."""
+) -> dict[str | None, int]:
+    """Refuse what does not fit, before anything is written; then write everything.
+
+    Returns:
+        The number of tokens that no key here reads, by the id of their key.
+    """
     manifest, cipher = source.manifest, _cipher(settings)
     action = "keep"
     if with_keys:
@@ -155,7 +148,18 @@ def _restored(
         elif manifest.runs:
             click.echo(f"{OTHER_HISTORY} The history in the backup was not restored.", err=True)
         restoring.settle(store, manifest)
+        with open_store(settings, indexes=True, restoring=True) as present:  # brings it to the present version
+            unread = _unread_tokens(present, _cipher(settings))
         RestoreStore(store.db).end()
+    return unread
+
+
+def _unread_tokens(store: Store, cipher: TokenCipher | None) -> dict[str | None, int]:
+    """The number of stored tokens that the keys of this installation do not read, by the id of their key."""
+    if cipher is None:
+        return {}
+    counts = tokens_by_key(store.users, store.scrobbles, cipher)
+    return {key_id: counts[key_id] for key_id in sorted(counts, key=str) if key_id not in cipher.key_ids}
 
 
 def _refuse_replacing(

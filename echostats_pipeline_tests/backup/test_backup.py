@@ -14,7 +14,8 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from echostats_pipeline.backup.dumping import fingerprint
+from echostats_pipeline.backup.archive import new_archive
+from echostats_pipeline.backup.dumping import Secrets, dump, fingerprint, sources
 from echostats_pipeline.backup.manifest import Moved
 from echostats_pipeline.backup.moment import pause
 from echostats_pipeline.backup.restoring import settle
@@ -34,7 +35,7 @@ from echostats_pipeline.storage.sync_jobs import JobKey
 from echostats_pipeline.storage.validators import ensure_validators
 from echostats_pipeline_tests.backup.dying import NEVER, dying_commands
 from echostats_pipeline_tests.cli.conftest import Echostats, echostats, refused
-from echostats_pipeline_tests.conftest import KEY, NOW, Installation
+from echostats_pipeline_tests.conftest import KEY, NOW, Counted, Installation
 from echostats_pipeline_tests.databases import structure
 
 OTHER_KEY = "ab" * 32
@@ -216,6 +217,23 @@ def test_a_backup_waits_for_runs_and_runs_wait_for_it(filled: Filled, echostats:
         held = replace(run, dagster_run_id=store.leases.holder(run))
         assert held.dagster_run_id == ""
     assert store.leases.take(run)
+
+
+def test_a_change_beside_the_runs_is_noticed_though_its_reader_has_read_it_meanwhile(
+    filled: Filled, tmp_path: Path
+) -> None:
+    store, user_id = filled.store, filled.user.user_id
+
+    class Busy(Counted):
+        def expect(self, items: int) -> None:
+            store.marks.mark(user_id, "catalog")
+            with store.marks.reading(user_id, "analytics_snapshots"):
+                pass
+
+    with new_archive(tmp_path / "a.zip") as target:
+        still = pause(store, 0, lambda run: None)
+        made = dump(store, sources(store, ()), target, still, Secrets(None, ""), lambda _: (), NOW, Busy())
+    assert made.moved == (Moved(user_id=user_id, source="catalog"),)
 
 
 def test_what_changed_meanwhile_is_built_again(filled: Filled) -> None:
