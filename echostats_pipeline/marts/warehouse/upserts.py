@@ -116,13 +116,15 @@ def _merge(
         gone += f" AND {UNHEARD}"
     changed: int = connection.execute(gone, (user,)).rowcount
     others = [name for name in columns if name not in keys]
-    action = "DO NOTHING"
+    action, same = "DO NOTHING", ""
     if others:
-        ours, theirs = (", ".join(f"{whose}.{name}" for name in others) for whose in (table, "excluded"))
-        sets = ", ".join(f"{name} = excluded.{name}" for name in others)
-        action = f"DO UPDATE SET {sets} WHERE ({ours}) IS DISTINCT FROM ({theirs})"
+        ours, theirs = (", ".join(f"{whose}.{name}" for name in others) for whose in ("t", "a"))
+        action = f"DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in others)}"
+        same = f" AND ({ours}) IS NOT DISTINCT FROM ({theirs})"
+    # ON CONFLICT alone would lock every row that is there, which writes to its page.
     put = (
-        f"INSERT INTO {table} (user_id, {listed}) SELECT user_id, {listed} FROM {arriving} "
+        f"INSERT INTO {table} (user_id, {listed}) SELECT user_id, {listed} FROM {arriving} a WHERE NOT EXISTS "
+        f"(SELECT FROM {table} t WHERE t.user_id = a.user_id AND {joined}{same}) "
         f"ON CONFLICT (user_id, {', '.join(keys)}) {action}"
     )
     changed += connection.execute(put).rowcount

@@ -204,3 +204,16 @@ def test_a_users_row_is_written_only_if_it_changes(warehouse: TestedWarehouse) -
         written = [upserts.put_user(connection, user_row(ann)) for _ in range(2)]
         written.append(upserts.put_user(connection, user_row(ann.model_copy(update={"status": "paused"}))))
     assert written == [1, 0, 1]
+
+
+def test_rows_about_tracks_that_are_equal_are_not_even_locked(warehouse: TestedWarehouse, loaded: Loads) -> None:
+    user = loaded(person("ann", 1), hourly(3))
+    shown = {"artist_id": ["x", "y"], "name": ["X", "Y"], "image_url": [None, "https://example.org/y"]}
+    artists = pl.DataFrame(shown, schema=dict.fromkeys(shown, pl.String))
+    renamed = artists.with_columns(name=pl.col("name").replace("Y", "Z"))
+    with warehouse.opened() as connection:
+        changed = [upserts.load_tracks(connection, user, {"artists": each}, "") for each in (artists, artists, renamed)]
+        assert changed == [2, 0, 1]
+        assert warehouse.rows("SELECT artist_id, name, xmax::text = '0' FROM artists ORDER BY 1")[0] == ("x", "X", True)
+        assert upserts.load_tracks(connection, user, {"artists": artists.head(1)}, "") == 1
+    assert warehouse.rows("SELECT artist_id, name, image_url FROM artists") == [("x", "X", None)]
