@@ -183,7 +183,7 @@ def _warning(now: datetime, text: str) -> str:
 
 
 def of_job(job: SyncJob, secrets: Iterable[str]) -> Happening | None:
-    """Return what a job that has ended did, if a person wants to know: new plays, an import, a failure."""
+    """Return what a job that has ended did, if a person wants to know: a sync of plays, an import, a failure."""
     if job.completed_at is None:
         return None
     if job.status == "failed":
@@ -194,8 +194,9 @@ def of_job(job: SyncJob, secrets: Iterable[str]) -> Happening | None:
     added = {step.action: step.counts["plays_added"] for step in job.steps if "plays_added" in step.counts}
     if "streaming_history_import" in added:
         text = f"import: {plural(added['streaming_history_import'], 'new play')}"
-    elif plays := added.get("listening_history"):
-        text = f"sync: {plural(plays, 'new play')}"
+    elif "listening_history" in added:
+        plays = added["listening_history"]
+        text = f"sync: {plural(plays, 'new play') if plays else 'nothing new'}"
     else:
         return None
     return _of_job(job, job.completed_at, text)
@@ -210,7 +211,10 @@ def _of_job(job: SyncJob, at: datetime, text: str, *, is_failure: bool = False) 
 
 def of_incident(incident: Incident, secrets: Iterable[str]) -> Happening:
     """Return that an incident was opened, or that the run of an open one has failed again."""
-    text = f"{shown(incident.subject)}: {first_sentence(incident.cause, secrets)}"
+    subject = incident.subject
+    if incident.user_id and incident.user_key:  # the line begins with the user
+        subject = subject.replace(f" for {incident.user_key}", "")
+    text = f"{shown(subject)}: {first_sentence(incident.cause, secrets)}"
     run, key = incident.run_id, f"incident {incident.key}"
     if incident.kind == "run":
         settles = (run, f"{run} {incident.user_id}")

@@ -104,7 +104,8 @@ def _add(
     day = None if since is None else f"{since:%Y-%m-%d}"
     added = add_target(settings, store, user, target=target, token=token, since=day, now=utc_now())
     accepted = f"{spoken(target)} accepts the token of {added.account}. " if added.account else ""
-    click.echo(f"{accepted[:1].upper()}{accepted[1:]}The token is stored, encrypted.")
+    named = f"{accepted[0].upper()}{accepted[1:]}" if target == SIMULATED and accepted else accepted
+    click.echo(f"{named}The token is stored, encrypted; you may delete its file.")
 
 
 def _check(user: User, targets: Sequence[ScrobbleTarget]) -> None:

@@ -23,6 +23,7 @@ from echostats_pipeline.transforms.history.named_rows import kind_of_key, named_
 from echostats_pipeline.transforms.isrcs import well_formed_code
 from echostats_pipeline.transforms.statistics.exclusions import NO_PRIMARY, with_exclusions
 from echostats_pipeline.transforms.statistics.plays import PLAYS_SCHEMA, with_listening_time, with_local_day
+from echostats_pipeline.transforms.statistics.songs import NOBODY
 
 Listen = dict[str, Any]
 """A listen as it is sent."""
@@ -217,7 +218,7 @@ def _listen(row: Mapping[str, Any], facts: TrackFacts) -> Listen | None:
         "submission_client_version": __version__,
     }
     names = {
-        "artist_name": row["artist_name"],
+        "artist_name": _artist(row["artist_name"], facts),
         "track_name": row["track_name"],
         **({"release_name": row["album_name"]} if (row["album_name"] or "").strip() else {}),
     }
@@ -230,6 +231,12 @@ def _listen(row: Mapping[str, Any], facts: TrackFacts) -> Listen | None:
     if size_of(listen) > LARGEST_LISTEN:
         listen["track_metadata"].pop("release_name", None)
     return listen if size_of(listen) <= LARGEST_LISTEN else None
+
+
+def _artist(named: str, facts: TrackFacts) -> str:
+    """The artist of a play; where a compilation names nobody, the first one whom the catalogue credits."""
+    stands_for_nobody = "".join(named.casefold().split()) in NOBODY
+    return next((name for name in facts.artist_names if name), named) if stands_for_nobody else named
 
 
 def _sent_under_another_id(

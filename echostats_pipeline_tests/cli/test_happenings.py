@@ -60,7 +60,7 @@ def test_syncs_imports_and_failures_have_a_line_each_and_only_once(installation:
     ended(store, ann, NOW - timedelta(seconds=5), run="before", listening_history=3)
     ended(store, ann, NOW + timedelta(seconds=1), run="quiet", listening_history=0)
     ended(store, ann, NOW + timedelta(seconds=1), run="statistics", job_type="rollup_build")
-    assert told(5) == []
+    assert told(5) == [f"{user.partition_key}  sync: nothing new"]
     ended(store, ann, NOW + timedelta(seconds=6), run="sync", listening_history=12)
     ended(store, ann, NOW + timedelta(seconds=7), run="import", job_type="import", streaming_history_import=1)
     said = "SpotifyError: Spotify said no\x1b[31m to s3cret-of-ours. Try again later.\nTraceback"

@@ -104,6 +104,17 @@ def test_a_listen_begins_when_the_play_began_and_leaves_out_what_is_unknown() ->
     }
 
 
+def test_a_compilation_is_no_artist() -> None:
+    for named, artists, sent in (
+        ("Various Artists", ["", "Veldra Solber", "Bob"], "Veldra Solber"),
+        ("Verschiedene Interpreten", ["Ann"], "Ann"),
+        ("Various Artists", [], "Various Artists"),
+        ("Various Cruelties", ["Ann"], "Various Cruelties"),
+    ):
+        (listen,) = plan([play(1, NOON, artist_name=named)], facts=TrackFacts(artists)).listens
+        assert listen.listen["track_metadata"]["artist_name"] == sent
+
+
 def test_a_play_of_unknown_length_lasts_no_longer_than_since_the_play_before_it() -> None:
     before = play(1, NOON - timedelta(seconds=50), ms_played=1_000)  # too short to count
     (after,) = plan([play(2, NOON), before]).listens
