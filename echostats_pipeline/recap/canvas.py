@@ -5,7 +5,7 @@ from functools import lru_cache
 from html import escape
 
 from echostats_pipeline.recap.document import Item
-from echostats_pipeline.recap.lettering import ELLIPSIS, FAMILY, NAMELESS, Lettering, marked_up
+from echostats_pipeline.recap.lettering import ELLIPSIS, FAMILY, NAMELESS, SYMBOLS, Lettering, marked_up
 from echostats_pipeline.recap.words import shown_name
 from echostats_pipeline.report.formatting import initials
 from echostats_pipeline.report.page import Picture, data_uri, hue
@@ -152,7 +152,7 @@ class Canvas:
             return
         name = shown_name(item)
         shown = self.letters.drawable(name)
-        short = initials("" if shown == NAMELESS else shown)
+        short = initials("" if shown in (NAMELESS, SYMBOLS) else shown)
         tint = hue(name)
         self._parts.append(
             f'<rect {box} rx="{radius:.1f}" fill="hsl({tint},22%,26%)"/>'

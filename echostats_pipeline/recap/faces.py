@@ -86,7 +86,8 @@ def _parts(recap: Recap) -> Face:
     ]
     half = (len(lines) + 1) // 2
     part_name, headline = ("month", "Month by month") if recap.kind == "year" else ("week", "Week by week")
-    note = words.unknown_parts(recap) or "The artist and the song number one."
+    note = " ".join(said for said in (words.unknown_parts(recap), words.silent_parts(recap)) if said)
+    note = note or "The artist and the song number one."
     columns = [Column("", lines[:half]), Column("", lines[half:])]
     return Face(f"{part_name}s", headline, columns, note, next(iter(recap.tracks), None))
 
@@ -101,7 +102,7 @@ def _moments(recap: Recap) -> Face:
     new = [
         Line(words.shown_name(item), _dated(item, plural(item.plays, "play")), f"New {what}", item=item)
         for what, item in (("artist", recap.new_artist), ("song", recap.new_track))
-        if item is not None
+        if item is not None and item.plays > 1
     ]
     columns = [
         Column("Days", list(_days(recap))),

@@ -20,7 +20,9 @@ FAMILIAR = 0x0590
 """Letters from this code on may need another typeface; each run of them is drawn on its own."""
 MISSING = "\U0010fffd"
 """A private letter, which no font has: what it looks like is the empty box."""
-NAMELESS = "a name in another script"
+NAMELESS, SYMBOLS = "a name in another script", "a name of symbols"
+BETWEEN = " by "
+"""Stands between two names: each is drawn as far as it can be."""
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 NOT_IN_XML = {*map(chr, range(32)), *map(chr, range(127, 160)), "\ufffe", "\uffff"}
 
@@ -61,6 +63,8 @@ class Lettering:
         strange = {letter for letter in plain if ord(letter) >= FAMILIAR and not _has_font(letter)}
         if not strange:
             return plain
+        if BETWEEN in plain:
+            return BETWEEN.join(map(self.drawable, plain.split(BETWEEN)))
         self.undrawable[plain] = None
         kept = []
         for is_strange, run in groupby(plain, key=lambda letter: letter in strange or _is_joiner(letter)):
@@ -70,7 +74,9 @@ class Lettering:
             elif any(unicodedata.category(letter).startswith(("L", "N")) for letter in letters):
                 kept.append(ELLIPSIS)
         found = " ".join("".join(kept).split())
-        return found if any(letter.isalnum() for letter in found) else NAMELESS
+        if any(letter.isalnum() for letter in found):
+            return found
+        return NAMELESS if ELLIPSIS in found else SYMBOLS
 
     def cut(self, text: str, size: float, most: float, weight: int = 400, spacing: float = 0.0) -> str:
         """The text, or as much of its beginning as fits into a width."""

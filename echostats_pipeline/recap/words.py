@@ -1,5 +1,6 @@
 """The sentences of a recap that both its page and its cards show."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from echostats_pipeline.recap.document import Anniversary, Comparison, Hours, Item, LeftBehind, Moment, Part, Recap
@@ -108,20 +109,28 @@ def part_text(part: Part) -> str:
 
 def unknown_parts(recap: Recap) -> str:
     """The parts of which nothing is known, in one sentence; empty without any."""
+    named = _named(recap, [part for part in recap.parts if not part.known])
+    return f"Nothing is known of {named}." if named else ""
+
+
+def silent_parts(recap: Recap) -> str:
+    """The parts without music, in one sentence; empty without any."""
+    named = _named(recap, [part for part in recap.parts if part.known and not part.plays])
+    return f"No music in {named}." if named else ""
+
+
+def _named(recap: Recap, parts: Sequence[Part]) -> str:
+    """Some of the parts in words; those that follow each other are named by the first and the last."""
     runs: list[list[Part]] = []
-    for part in recap.parts:
-        if part.known:
-            continue
+    for part in parts:
         if runs and runs[-1][-1].last + timedelta(days=1) == part.first:
             runs[-1].append(part)
         else:
             runs.append([part])
-    if not runs:
-        return ""
     if recap.kind == "month":
-        return f"Nothing is known of {listed([span(run[0].first, run[-1].last) for run in runs])}."
+        return listed([span(run[0].first, run[-1].last) for run in runs]) if runs else ""
     names = [run[0].name if len(run) == 1 else f"{run[0].name} to {run[-1].name}" for run in runs]
-    return f"Nothing is known of {listed(names)}."
+    return listed(names) if names else ""
 
 
 def decades_note(recap: Recap) -> str:

@@ -41,7 +41,7 @@ from echostats_pipeline.report.formatting import (
 from echostats_pipeline.report.gaps import gap_notice
 from echostats_pipeline.report.rankings import LITTLE, build_rankings, coverage
 from echostats_pipeline.report.suggestions import hits_in_words, song_list
-from echostats_pipeline.report.tastes import build_comparisons, build_liked, build_ranks
+from echostats_pipeline.report.tastes import build_comparisons, build_liked, build_playlists, build_ranks
 from echostats_pipeline.transforms.coverage import unknown_days
 from echostats_pipeline.transforms.days import DayWindow, local_date
 from echostats_pipeline.transforms.rule_texts import left_out_text
@@ -74,7 +74,7 @@ def build_report(material: ReportInput) -> Report:
     unknown = unknown_days(material.covered, today, zone)
     open_gaps = [gap for gap in material.gaps if gap.closed_by is None and _touches(gap, shown, zone)]
     name = user.display_name or user.partition_key
-    ranked_years, ranks = build_ranks(material)
+    ranked_spans, ranks = build_ranks(material)
     outdated = bool(statistics.total_tracks_played) and "months" not in statistics.model_fields_set
     return Report(
         listener=name,
@@ -107,9 +107,10 @@ def build_report(material: ReportInput) -> Report:
         sound=_sound(statistics),
         recommended=[song_list(each) for each in material.lists if each.tracks],
         hits=hits_in_words(material.weeks),
-        ranked_years=ranked_years,
+        ranked_spans=ranked_spans,
         ranks=ranks,
         liked=build_liked(material),
+        playlists=build_playlists(material),
         comparisons=build_comparisons(material),
         import_hint=_import_hint(material, known, shown),
         gaps=gap_notice(open_gaps, zone, user.partition_key),
@@ -162,7 +163,7 @@ def _figures(material: ReportInput, known: DayWindow | None, today: date) -> lis
     now, before = material.statistics, material.before
     counts = {
         "plays": (now.total_tracks_played, before and before.total_tracks_played),
-        "tracks": (now.unique_tracks, before and before.unique_tracks),
+        "songs": (now.unique_tracks, before and before.unique_tracks),
         "artists": (now.unique_artists, before and before.unique_artists),
         "albums": (now.unique_albums, before and before.unique_albums),
         "genres": (now.unique_genres, before and before.unique_genres),
@@ -248,9 +249,9 @@ def _habits(statistics: PeriodStatistics) -> str:
 def _discovery(statistics: PeriodStatistics) -> list[Figure]:
     again = statistics.repeat_ratio
     return [
-        Figure("new tracks", f"{statistics.new_tracks:,}", "never played before"),
+        Figure("new songs", f"{statistics.new_tracks:,}", "never played before"),
         Figure("new artists", f"{statistics.new_artists:,}", "never played before"),
-        Figure("familiar", "unknown" if again is None else percent(again), "of plays were of tracks played before"),
+        Figure("familiar", "unknown" if again is None else percent(again), "of plays were of songs played before"),
     ]
 
 
@@ -259,7 +260,8 @@ def _variety(statistics: PeriodStatistics, known: DayWindow | None, shown: DayWi
     if statistics.effective_artists is not None:
         equal = max(round(statistics.effective_artists), 1)
         lines.append(
-            f"As varied as {plural(equal, 'artist')} played equally often, of {statistics.unique_artists:,} there were."
+            f"You played {plural(statistics.unique_artists, 'artist')}. Your plays are spread as evenly as if there "
+            f"were {equal:,} with equally many plays."
         )
     if statistics.months and known is not None and shown.first <= known.first:
         lines.append("Where a history begins, everything is new.")

@@ -43,6 +43,8 @@ class ReportInput:
         weeks: What the user has played of lists of past weeks.
         years: The artists played most, by year: their order in each.
         liked: What is known of liked songs; None if they were never completely read.
+        playlists: The playlists with most songs.
+        months: The artists played most in each month of the year, by the month's short name. Empty for all time.
         has_imports: Whether an export of the streaming history was imported.
         others: Other users who agree to be compared, by name: the artists they have played most. Empty unless the user
             agrees, too.
@@ -65,18 +67,30 @@ class ReportInput:
     weeks: Sequence[RecommendationWeek] = ()
     years: Mapping[int, Sequence[TopItem]] = field(default_factory=dict)
     liked: "LikedSongs | None" = None
+    playlists: "Sequence[HeardPlaylist]" = ()
+    months: Mapping[str, Sequence[TopItem]] = field(default_factory=dict)
     has_imports: bool = True
     others: Mapping[str, Sequence[TopItem]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LikedSong:
-    """A song among the liked ones."""
+    """A song among the liked ones, or in a playlist; then `added_at` is None."""
 
     spotify_id: str
     name: str
     artist_name: str
-    added_at: datetime
+    added_at: datetime | None
+
+
+@dataclass(frozen=True)
+class HeardPlaylist:
+    """A playlist: its number of songs, and how many of them are not among the known plays."""
+
+    name: str
+    spotify_id: str
+    songs: int
+    unplayed: int
 
 
 @dataclass(frozen=True)
@@ -101,7 +115,7 @@ def song_key(name: str, artist_name: str) -> str:
 
 @dataclass(frozen=True)
 class ArtistRanks:
-    """An artist, and the rank in each of the shown years: None if not among the first `LISTED`."""
+    """An artist, and the rank in each of the shown years or months: None if not among the first `LISTED`."""
 
     name: str
     spotify_id: str
@@ -162,6 +176,25 @@ class LikedNotice:
     not_liked: Sequence[RankingEntry]
     unplayed: Sequence[LikedSong]
     more_unplayed: int
+
+
+@dataclass(frozen=True)
+class PlaylistLine:
+    """A playlist in the report; `plays` is the number of plays that are known to have been started from it."""
+
+    name: str
+    spotify_id: str
+    songs: int
+    unplayed: int
+    plays: int
+
+
+@dataclass(frozen=True)
+class PlaylistNotice:
+    """The section about playlists: a sentence, and the playlists, the one with most songs first."""
+
+    told: str
+    lines: Sequence[PlaylistLine]
 
 
 @dataclass(frozen=True)
@@ -283,9 +316,10 @@ class Report:
     sound: Sound | None
     recommended: Sequence[SongList]
     hits: str
-    ranked_years: Sequence[int]
+    ranked_spans: Sequence[str]
     ranks: Sequence[ArtistRanks]
     liked: LikedNotice | None
+    playlists: PlaylistNotice | None
     comparisons: Sequence[Comparison]
     import_hint: str
     gaps: GapNotice | None

@@ -144,11 +144,11 @@ def _months(days: Sequence[DayTotal], zone: ZoneInfo, now: datetime) -> list[Ent
 
 def _year(review: YearlyReview, zone: ZoneInfo) -> Entry:
     text = f"{duration(review.total_ms_played)} of music, {plural(review.total_tracks_played, 'play')}"
-    text = f"{text[0].upper()}{text[1:]} of {plural(review.unique_tracks, 'track')} in {review.year}."
+    text = f"{text[0].upper()}{text[1:]} of {plural(review.unique_tracks, 'song')} in {review.year}."
     if review.top_artists:
         text += f" Most played: {listed([_told(each) for each in review.top_artists[:NAMED]])}."
     if review.top_tracks:
-        text += f" Track number one: {_told(review.top_tracks[0])}."
+        text += f" Song number one: {_told(review.top_tracks[0])}."
     ended = local_midnight(date(review.year + 1, 1, 1), zone)
     return Entry(f"year/{review.year}", ended, f"The year {review.year}", text, review.year)
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -21,10 +21,12 @@ from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.stages.artist_tags import tag_progress
 from echostats_pipeline.stages.catalog import objects_a_day
+from echostats_pipeline.stages.statistics import listening_frames
 from echostats_pipeline.state_folder import StateFolder, replace_file
 from echostats_pipeline.storage.files import FileKey
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline.transforms.days import local_date
+from echostats_pipeline.transforms.days import DayWindow, local_date
+from echostats_pipeline.transforms.statistics.period_statistics import span_statistics
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ def make_report(
             lists = store.recommendations.lists(user.user_id)
             weeks = store.recommendations.weeks(user.user_id)
             material = replace(material, lists=[lists[task] for task in sorted(lists)], weeks=weeks)
+    if year is not None:
+        same_recording = settings is None or settings.same_recording
+        material = replace(material, months=artists_by_month(store, user, year, now, same_recording=same_recording))
     report = build_report(replace(material, covered=store.coverage.stretches(user.user_id)))
     folder.ensure()
     fetched = FetchResult() if fetch is None else _pictures(reads, report, folder.pictures_dir, fetch)
@@ -161,10 +166,26 @@ def read_material(reads: ReportStore, user: User, now: datetime, year: int | Non
         credits=reads.credits(user.user_id, shown),
         years=reads.artists_by_year(user) if year is None else {},
         liked=reads.liked(user.user_id) if year is None else None,
+        playlists=reads.playlists(user.user_id) if year is None else (),
         has_imports=reads.has_imports(user.user_id),
         others=reads.others(user) if year is None else {},
         genre_sources=reads.genre_sources({item.name for item in _genres(statistics)}),
     )
+
+
+def artists_by_month(
+    store: Store, user: User, year: int, now: datetime, *, same_recording: bool
+) -> dict[str, list[TopItem]]:
+    """Return the artists played most in each month of a year that has begun, by the month's short name."""
+    today = local_date(now, ZoneInfo(user.timezone))
+    heard = listening_frames(store, user.user_id, same_recording=same_recording).until(today)
+    firsts = [first for month in range(1, 13) if (first := date(year, month, 1)) <= today]
+    spans = [DayWindow(first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)) for first in firsts]
+    found = span_statistics(heard, spans, ())
+    return {
+        f"{span.first:%b}": [TopItem.model_validate(item) for item in statistics["top_artists"]]
+        for span, statistics in zip(spans, found, strict=True)
+    }
 
 
 def _year_statistics(reads: ReportStore, user: User, year: int) -> PeriodStatistics | None:

@@ -117,7 +117,7 @@ def charts_of(report: Report) -> dict[str, list[Chart]]:
     if report.months:
         found["hours"] = [chart_of_months(report.months, "hours", WIDE, NARROW)]
         if any(month.new_tracks for month in report.months):
-            found["new tracks"] = [chart_of_months(report.months, "new tracks", NARROW)]
+            found["new songs"] = [chart_of_months(report.months, "new songs", NARROW)]
             found["new artists"] = [chart_of_months(report.months, "new artists", NARROW)]
     return found
 
@@ -128,9 +128,9 @@ def data_uri(picture: Picture) -> str:
 
 
 def spotify_link(kind: str, spotify_id: str) -> str:
-    """Return the address of an artist, album or track on Spotify; empty if the id is not one of Spotify."""
+    """Return the address of an artist, album, track or playlist on Spotify; empty if the id is not one of Spotify."""
     kind = kind.removesuffix("s")
-    known = SPOTIFY_ID.fullmatch(spotify_id) and kind in ("artist", "track", "album")
+    known = SPOTIFY_ID.fullmatch(spotify_id) and kind in ("artist", "track", "album", "playlist")
     return f"{OPEN_SPOTIFY}/{kind}/{spotify_id}" if known else ""
 
 

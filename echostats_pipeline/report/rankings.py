@@ -68,7 +68,7 @@ def _contexts(statistics: PeriodStatistics) -> RankingList:
         "contexts",
         build_entries([_as_item(each) for each in by_plays], kinds, "play_count"),
         build_entries([_as_item(each) for each in by_time], kinds, "total_ms"),
-        f"Playlists, albums and artists from which you started. Known for {known}: exports do not say it.",
+        f"Playlists, albums and artists from which you started. Known for {known}, because exports do not say it.",
         title="Played from",
     )
 

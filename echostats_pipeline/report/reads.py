@@ -20,7 +20,7 @@ from echostats_pipeline.model.statistics import (
     YearlyReview,
 )
 from echostats_pipeline.model.users import User
-from echostats_pipeline.report.document import LikedSong, LikedSongs, song_key
+from echostats_pipeline.report.document import HeardPlaylist, LikedSong, LikedSongs, song_key
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.transforms.days import local_date
 from echostats_pipeline.transforms.history.identity import MADE_UP
@@ -29,6 +29,8 @@ from echostats_pipeline.transforms.rule_checks import is_same_artist
 from echostats_pipeline.transforms.statistics.exclusions import counted_as_one
 from echostats_pipeline.transforms.statistics.frames import TRACK_IDS_SCHEMA, TRACK_NAMES
 
+MOST_LISTS = 20
+"""Most playlists of a report, those with the most songs."""
 MOST_OTHERS = 10
 """Most users with whom a user is compared."""
 Statistics = TypeVar("Statistics", bound=PeriodStatistics)
@@ -101,23 +103,54 @@ class ReportStore:
         fields = {"_id": 0, "spotify_id": 1, "name": 1, "artist_name": 1, "added_at": 1}
         rows = self._db["saved_tracks"].find({"user_id": user_id}, fields).sort([("added_at", -1), ("spotify_id", 1)])
         songs = [LikedSong(**row) for row in rows]
-        any_of = [
-            {"track.spotify_id": {"$in": [song.spotify_id for song in songs]}},
-            {"track.name": {"$in": sorted({song.name for song in songs})}},
-        ]
-        played = {"user_id": user_id, "$or": any_of}
-        names = {"id": "$track.spotify_id", "name": "$track.name", "artist_name": "$track.artist_name"}
-        heard = [each["_id"] for each in self._db["listening_history"].aggregate(_distinct(played, names))]
-        known = {each["id"] for each in heard} | {song_key(each["name"], each["artist_name"]) for each in heard}
+        known = self._heard(user_id, songs)
         return LikedSongs(
             len(songs),
             {song.spotify_id for song in songs} | {song_key(song.name, song.artist_name) for song in songs},
-            [
-                song
-                for song in songs
-                if song.spotify_id not in known and song_key(song.name, song.artist_name) not in known
-            ],
+            [song for song in songs if not _is_known(song, known)],
         )
+
+    def playlists(self, user_id: str) -> list[HeardPlaylist]:
+        """Return the playlists with most songs, and how many songs of each are not among the known plays."""
+        fields = {
+            "_id": 0,
+            "name": 1,
+            "spotify_id": 1,
+            "tracks.spotify_id": 1,
+            "tracks.name": 1,
+            "tracks.artist_name": 1,
+        }
+        query = {"user_id": user_id, "tracks.0": {"$exists": True}}
+        found = list(
+            self._db["playlists"].find(query, fields).sort([("total_tracks", -1), ("name", 1)]).limit(MOST_LISTS)
+        )
+        songs = {
+            each["spotify_id"]: [
+                LikedSong(track["spotify_id"], track["name"], track["artist_name"], None) for track in each["tracks"]
+            ]
+            for each in found
+        }
+        known = self._heard(user_id, [song for of_one in songs.values() for song in of_one])
+        return [
+            HeardPlaylist(
+                each["name"],
+                each["spotify_id"],
+                len(songs[each["spotify_id"]]),
+                sum(not _is_known(song, known) for song in songs[each["spotify_id"]]),
+            )
+            for each in found
+        ]
+
+    def _heard(self, user_id: str, songs: Sequence[LikedSong]) -> set[str]:
+        """Return ids and `song_key` of the user's plays that may be one of some songs."""
+        any_of = [
+            {"track.spotify_id": {"$in": sorted({song.spotify_id for song in songs})}},
+            {"track.name": {"$in": sorted({song.name for song in songs})}},
+        ]
+        names = {"id": "$track.spotify_id", "name": "$track.name", "artist_name": "$track.artist_name"}
+        played = _distinct({"user_id": user_id, "$or": any_of}, names)
+        heard = [each["_id"] for each in self._db["listening_history"].aggregate(played)]
+        return {each["id"] for each in heard} | {song_key(each["name"], each["artist_name"]) for each in heard}
 
     def days(self, user_id: str) -> list[DayTotal]:
         """Return plays and time of every date that has a rollup, in order."""
@@ -205,6 +238,10 @@ class ReportStore:
             for document in pictured
             if document.get("images")
         }
+
+
+def _is_known(song: LikedSong, known: Collection[str]) -> bool:
+    return song.spotify_id in known or song_key(song.name, song.artist_name) in known
 
 
 def _distinct(query: Document, fields: Document) -> list[Document]:

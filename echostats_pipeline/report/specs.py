@@ -31,7 +31,7 @@ WEEKS = 27
 MONTH_NAMES = "['Jan','Feb','Mar','Apr','May','Jun','Jul','Aug','Sep','Oct','Nov','Dec']"
 MEASURES: Mapping[str, tuple[Callable[[Month], float], Callable[[Month], str], Colour]] = {
     "hours": (lambda month: month.ms / HOUR_MS, lambda month: duration(month.ms), ACCENT),
-    "new tracks": (lambda month: month.new_tracks, lambda month: plural(month.new_tracks, "new track"), ACCENT),
+    "new songs": (lambda month: month.new_tracks, lambda month: plural(month.new_tracks, "new song"), ACCENT),
     "new artists": (lambda month: month.new_artists, lambda month: plural(month.new_artists, "new artist"), SECOND),
 }
 """By measure: the value of a month that is drawn, its text, and its colour."""

@@ -1,4 +1,4 @@
-"""Builds what a report says about artists over the years, about liked songs, and about other users who agree."""
+"""Builds what a report says about artists over time, liked songs and playlists, and other users who agree."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +9,8 @@ from echostats_pipeline.report.document import (
     ArtistRanks,
     Comparison,
     LikedNotice,
+    PlaylistLine,
+    PlaylistNotice,
     RankingEntry,
     ReportInput,
     SharedArtist,
@@ -17,27 +19,32 @@ from echostats_pipeline.report.document import (
 from echostats_pipeline.report.formatting import plural
 from echostats_pipeline.report.rankings import build_entries
 
-FEWEST_YEARS = 2
-"""With fewer years, ranks by year say nothing that the lists do not say."""
+FEWEST_SPANS = 2
+"""With fewer years or months, ranks by them say nothing that the lists do not say."""
 
 
-def build_ranks(material: ReportInput) -> tuple[list[int], list[ArtistRanks]]:
-    """Return the years in order, and the ranks in them of the artists played most; empty if there are too few years.
+def build_ranks(material: ReportInput) -> tuple[list[str], list[ArtistRanks]]:
+    """Return the years in order, or the months of a year, and the ranks in them of the artists played most.
+
+    Both are empty if there are too few years or months.
 
     Args:
         material: The stored data.
     """
-    years = sorted(year for year, artists in material.years.items() if artists)
-    if material.year is not None or len(years) < FEWEST_YEARS:
+    by_span: Mapping[str, Sequence[TopItem]] = material.months
+    if material.year is None:
+        by_span = {str(year): material.years[year] for year in sorted(material.years)}
+    spans = [name for name, artists in by_span.items() if artists]
+    if len(spans) < FEWEST_SPANS:
         return [], []
-    ranks: Mapping[int, Mapping[str, int]] = {
-        year: {_identity(artist): artist.rank for artist in material.years[year][:LISTED]} for year in years
+    ranks: Mapping[str, Mapping[str, int]] = {
+        name: {_identity(artist): artist.rank for artist in by_span[name][:LISTED]} for name in spans
     }
     found = [
-        ArtistRanks(artist.name or "Unnamed", artist.spotify_id, [ranks[year].get(_identity(artist)) for year in years])
+        ArtistRanks(artist.name or "Unnamed", artist.spotify_id, [ranks[name].get(_identity(artist)) for name in spans])
         for artist in material.statistics.top_artists[:RANKED]
     ]
-    return years, found
+    return spans, found
 
 
 def build_liked(material: ReportInput) -> LikedNotice | None:
@@ -54,9 +61,41 @@ def build_liked(material: ReportInput) -> LikedNotice | None:
     return LikedNotice(
         f"Of {plural(liked.count, 'liked song')}, {heard:,} {'is' if heard == 1 else 'are'} among your known plays.",
         not_liked(material, tops),
-        liked.unplayed[:RANKED],
-        max(len(liked.unplayed) - RANKED, 0),
+        liked.unplayed[:LISTED],
+        max(len(liked.unplayed) - LISTED, 0),
     )
+
+
+def build_playlists(material: ReportInput) -> PlaylistNotice | None:
+    """Return the section about playlists; None without any, or for a year.
+
+    Args:
+        material: The stored data.
+    """
+    if not material.playlists or material.year is not None:
+        return None
+    plays = {context.uri: context.play_count for context in material.statistics.top_contexts}
+    lines = [
+        PlaylistLine(
+            each.name or "Unnamed",
+            each.spotify_id,
+            each.songs,
+            each.unplayed,
+            plays.get(f"spotify:playlist:{each.spotify_id}", 0),
+        )
+        for each in material.playlists
+    ]
+    most = max(lines, key=lambda line: line.unplayed)
+    told = "Every song of your playlists is among your known plays."
+    if most.unplayed:
+        told = (
+            f"In {most.name}, {most.unplayed:,} of {plural(most.songs, 'song')} "
+            f"{'is' if most.unplayed == 1 else 'are'} not among your known plays: more than in any other playlist."
+            if len(lines) > 1
+            else f"In {most.name}, {most.unplayed:,} of {plural(most.songs, 'song')} "
+            f"{'is' if most.unplayed == 1 else 'are'} not among your known plays."
+        )
+    return PlaylistNotice(told, lines)
 
 
 def build_comparisons(material: ReportInput) -> list[Comparison]:
@@ -86,7 +125,7 @@ def _compared(mine: Sequence[TopItem], name: str, theirs: Sequence[TopItem]) -> 
 
 def not_liked(material: ReportInput, tops: list[TopItem]) -> list[RankingEntry]:
     """Return the first songs of a ranking as lines, with the ranks that they have in it."""
-    return build_entries(tops[:RANKED], material.credits, "play_count")
+    return build_entries(tops[:LISTED], material.credits, "play_count")
 
 
 def _identity(artist: TopItem) -> str:

@@ -33,7 +33,7 @@ def test_numbers_are_the_documents_own() -> None:
     material = samples.year()
     report = build_report(material)
     assert figure(report, "plays").value == f"{material.statistics.total_tracks_played:,}"
-    assert figure(report, "tracks") == Figure("tracks", "2,931", "13 % more than 2024")
+    assert figure(report, "songs") == Figure("songs", "2,931", "13 % more than 2024")
     assert figure(report, "artists").note == "10 % fewer than 2024"
     assert figure(report, "albums").note == "as many as 2024"
     assert report.rankings[1].by_plays[0].by == samples.ARTISTS[0]
@@ -51,7 +51,7 @@ def test_a_year_that_runs_is_compared_with_the_same_days_of_the_year_before() ->
     share = round((statistics.total_tracks_played / then - 1) * 100)
     assert figure(report, "plays").note.startswith(f"{abs(share)} %")
     assert figure(report, "plays").note.endswith("2025 by this day")
-    assert figure(report, "tracks").note == "", "documents do not count them by day"
+    assert figure(report, "songs").note == "", "documents do not count them by day"
     assert report.calendar.years[0].halves[0][-1].day == samples.NOW.date()
 
 

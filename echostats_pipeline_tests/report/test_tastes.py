@@ -1,16 +1,16 @@
-"""What the report says about artists over the years, about liked songs, and to somebody who has imported nothing."""
+"""What the report says about artists over time, liked songs, playlists, and to somebody who has imported nothing."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from echostats_pipeline.model.statistics import TopItem
+from echostats_pipeline.model.statistics import TopContext, TopItem
 from echostats_pipeline.report import page
 from echostats_pipeline.report.build import build_report
-from echostats_pipeline.report.document import LikedSong, LikedSongs, ReportInput, song_key
+from echostats_pipeline.report.document import HeardPlaylist, LikedSong, LikedSongs, ReportInput, song_key
 from echostats_pipeline.report.page import level_names, rank_level, render, week_levels
-from echostats_pipeline.report.tastes import build_comparisons, build_liked, build_ranks
+from echostats_pipeline.report.tastes import build_comparisons, build_liked, build_playlists, build_ranks
 from echostats_pipeline_tests.report import samples
 from echostats_pipeline_tests.report.page_assertions import assert_loads_nothing, parsed, text_of
 
@@ -48,13 +48,42 @@ def test_an_artist_has_the_rank_of_each_year() -> None:
     one, other = samples.top(FIFTY), samples.top(FIFTY[::-1])
     given = replace(with_tops(top_artists=one), years={2024: one, 2025: other[:3], 2026: []})
     years, ranks = build_ranks(replace(given, years={**given.years, 2026: one[1:2]}))
-    assert years == [2024, 2025, 2026]
+    assert years == ["2024", "2025", "2026"]
     assert [each.ranks for each in ranks[:2]] == [[1, 1, None], [2, 2, 2]]
     assert build_ranks(replace(given, years={2024: one})) == ([], [])
     assert build_ranks(replace(given, year=2025)) == ([], [])
     html = render(build_report(given), {}).html
     assert "Your artists, year by year" in text_of(html)
     assert [rank_level(rank) for rank in (1, 2, 3, 4, 10, 11, 50, None)] == [4, 3, 3, 2, 2, 1, 1, 0]
+
+
+def test_in_a_year_an_artist_has_the_rank_of_each_month() -> None:
+    one = samples.top(FIFTY)
+    given = replace(samples.year(), months={"Jan": one, "Feb": [], "Mar": one[1:]})
+    given = replace(given, statistics=given.statistics.model_copy(update={"top_artists": one}))
+    months, ranks = build_ranks(given)
+    assert (months, ranks[0].ranks, ranks[1].ranks) == (["Jan", "Mar"], [1, None], [2, 2])
+    text = text_of(render(build_report(given), {}).html)
+    assert "Your artists, month by month Their rank by plays in each month." in text
+    assert "A dash: not among the first 50 of that month." in text
+
+
+def test_playlists_say_what_of_them_is_never_played_and_how_often_they_are_played_from() -> None:
+    lists = [HeardPlaylist("Running", "a" * 22, 40, 0), HeardPlaylist("<Rain>", "b" * 22, 30, 12)]
+    uri = f"spotify:playlist:{'a' * 22}"
+    context = TopContext(uri=uri, type="playlist", name="Running", play_count=7, total_ms=9, rank=1)
+    statistics = samples.all_time().statistics.model_copy(update={"top_contexts": [context]})
+    given = replace(samples.all_time(), statistics=statistics, playlists=lists)
+    html = render(build_report(given), {}).html
+    assert_loads_nothing(html)
+    text = text_of(html)
+    assert "In <Rain>, 12 of 30 songs are not among your known plays: more than in any other playlist." in text
+    assert "Running 40 0 7 <Rain> 30 12 \N{EN DASH}" in text
+    assert f"https://open.spotify.com/playlist/{'b' * 22}" in html
+    (one,) = [build_playlists(replace(given, playlists=lists[:1]))]
+    assert one is not None
+    assert one.told == "Every song of your playlists is among your known plays."
+    assert build_playlists(replace(given, year=2025)) is None
 
 
 def test_liked_songs_are_found_under_any_id() -> None:
@@ -66,9 +95,11 @@ def test_liked_songs_are_found_under_any_id() -> None:
     assert [line.name for line in found.not_liked] == ["Granite"]
     assert found.told == "Of 3 liked songs, 2 are among your known plays."
     assert [each.name for each in found.unplayed] == ["Other"]
-    many = build_liked(replace(given, liked=liked(*map(song, range(30)), unplayed=25)))
+    given = replace(given, liked=liked(*map(song, range(60)), unplayed=55))
+    many = build_liked(given)
     assert many is not None
-    assert (len(many.unplayed), many.more_unplayed) == (10, 15)
+    assert (len(many.unplayed), many.more_unplayed) == (50, 5)
+    assert "Places 11 to 50" in text_of(render(build_report(given), {}).html)
     assert build_liked(replace(given, liked=None)) is None
     assert build_liked(replace(given, liked=liked())) is None
 
