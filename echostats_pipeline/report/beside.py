@@ -5,6 +5,7 @@ Here: reading their data, and writing. Not here: their content (`report.summary`
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,7 +21,8 @@ from echostats_pipeline.report.summary import SUMMED, TOP, LastPlay, SummaryInpu
 from echostats_pipeline.state_folder import replace_file
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.track_credits import primary_artists_for
-from echostats_pipeline.transforms.days import DayWindow
+from echostats_pipeline.transforms.coverage import unknown_days
+from echostats_pipeline.transforms.days import DayWindow, local_date
 from echostats_pipeline.transforms.statistics.rule_effects import judged
 
 BESIDE = ("summary.json", "badge.svg", "feed.xml")
@@ -54,11 +56,14 @@ def write_beside(store: Store, user: User, folder: Path, now: datetime, *, min_p
         last=read_last_play(store, user, days, min_play_ms),
         credits=reads.credits(user.user_id, _credited(snapshots)),
     )
+    zone = ZoneInfo(user.timezone)
+    unknown = unknown_days(store.coverage.stretches(user.user_id), local_date(now, zone), zone).touched
+    material = replace(material, first_day=days[0].date if days else "", unknown=unknown)
     pages = {path.name for path in folder.glob("*.html")}
     texts = (
         json.dumps(build_summary(material), ensure_ascii=False, indent=2) + "\n",
         build_badge(snapshots.get("week")),
-        build_feed(user, days, reads.reviews(user.user_id), now, pages),
+        build_feed(user, days, reads.reviews(user.user_id), now, pages, unknown),
     )
     paths = beside_files(folder, user)
     for path, text in zip(paths, texts, strict=True):

@@ -50,6 +50,7 @@ def build_feed(
     reviews: Sequence[YearlyReview],
     now: datetime,
     pages: Collection[str] = (),
+    unknown: Collection[date] = (),
 ) -> str:
     """Return the feed as an XML document, newest entries first.
 
@@ -59,9 +60,14 @@ def build_feed(
         reviews: Statistics of finished years.
         now: The present instant. A milestone is told when its day is over, because until then a sync may move it.
         pages: Names of the files in the folder of the feed.
+        unknown: Dates of which not everything is known.
     """
     zone = ZoneInfo(user.timezone)
-    entries = [*_milestones(days, zone), *_months(days, zone, now), *(_year(review, zone) for review in reviews)]
+    entries = [
+        *_milestones(days, zone),
+        *_months(days, zone, now),
+        *(_year(review, zone, days, unknown) for review in reviews),
+    ]
     entries = [entry for entry in entries if entry.updated <= now]
     entries = sorted(entries, key=lambda entry: (entry.updated, entry.key), reverse=True)[:MOST_ENTRIES]
     name = printable(user.display_name or user.partition_key)
@@ -142,13 +148,17 @@ def _months(days: Sequence[DayTotal], zone: ZoneInfo, now: datetime) -> list[Ent
     return found
 
 
-def _year(review: YearlyReview, zone: ZoneInfo) -> Entry:
+def _year(review: YearlyReview, zone: ZoneInfo, days: Sequence[DayTotal], unknown: Collection[date]) -> Entry:
     text = f"{duration(review.total_ms_played)} of music, {plural(review.total_tracks_played, 'play')}"
     text = f"{text[0].upper()}{text[1:]} of {plural(review.unique_tracks, 'song')} in {review.year}."
     if review.top_artists:
         text += f" Most played: {listed([_told(each) for each in review.top_artists[:NAMED]])}."
     if review.top_tracks:
         text += f" Song number one: {_told(review.top_tracks[0])}."
+    if days and days[0].date > f"{review.year}-01-01":
+        text += f" The history begins on {calendar_date(date.fromisoformat(days[0].date))}."
+    if holes := sum(day.year == review.year and (not days or f"{day}" >= days[0].date) for day in unknown):
+        text += f" Not everything is known of {plural(holes, 'day')}."
     ended = local_midnight(date(review.year + 1, 1, 1), zone)
     return Entry(f"year/{review.year}", ended, f"The year {review.year}", text, review.year)
 

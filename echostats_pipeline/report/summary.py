@@ -4,9 +4,9 @@ The documentation page ``docs/use/beside.md`` names every field. `VERSION` is ra
 something else; a new field does not raise it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,6 +44,8 @@ class SummaryInput:
         gaps: Open gaps.
         last: The newest play that counts.
         credits: Artists of tracks and albums by Spotify id, where they are known.
+        first_day: The first date with data; empty without any.
+        unknown: Dates of which not everything is known.
     """
 
     user: User
@@ -52,6 +54,8 @@ class SummaryInput:
     gaps: Sequence[ListeningGap] = ()
     last: LastPlay | None = None
     credits: Mapping[str, str] | None = None
+    first_day: str = ""
+    unknown: Collection[date] = ()
 
 
 def build_summary(material: SummaryInput) -> dict[str, Any]:
@@ -75,7 +79,11 @@ def build_summary(material: SummaryInput) -> dict[str, Any]:
             "longest_days_at_least": newest.longest_streak_at_least,
         },
         "last_played": _last(material),
-        "gaps": _gaps(material.gaps),
+        "known_since": material.first_day or None,
+        "gaps": {
+            **_gaps(material.gaps),
+            "unknown_days": sum(f"{day}" >= material.first_day for day in material.unknown),
+        },
     }
 
 

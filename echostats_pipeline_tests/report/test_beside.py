@@ -39,6 +39,8 @@ def material(**changes: Any) -> SummaryInput:
         snapshots={"week": snapshot(), "all_time": snapshot(period="all_time", period_start=None)},
         gaps=samples.gaps(),
         last=played,
+        first_day=DAYS[0].date,
+        unknown={date.fromisoformat(DAYS[9].date), date(2001, 1, 1)},
     )
     return replace(given, **changes)
 
@@ -79,6 +81,7 @@ def test_the_summary_holds_what_the_documents_hold() -> None:
     }  # fmt: skip
     assert made["gaps"] == {
         "unknown": 0, "unknown_hours": 0.0, "unseen": 1, "unseen_hours": 123.0, "plays_without_track": 1,
+        "unknown_days": 1,
     }  # fmt: skip
 
 
@@ -191,6 +194,13 @@ def test_a_day_that_is_not_over_has_no_entry_yet() -> None:
     today = [DayTotal(date=samples.NOW.date().isoformat(), count=500, total_ms=1)]
     assert told(feed_of(today, [])) == {}
     assert told(feed_of([], [])) == {}
+
+
+def test_what_is_not_known_of_a_year_is_said_in_its_entry() -> None:
+    days = [day for day in DAYS if day.date >= "2025-02-03"]
+    made = build_feed(samples.user(), days, [REVIEW], samples.NOW, unknown=[date(2025, 3, 1), date(2025, 1, 9)])
+    _, text = told(ET.fromstring(made))["The year 2025"]
+    assert text.endswith(" The history begins on 3 February 2025. Not everything is known of 1 day.")
 
 
 def test_names_are_text_in_the_feed() -> None:
