@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import days, memory, statistics
+from benchmarks import days, echostats, memory, statistics
 from benchmarks.processes import workplace
 from benchmarks.report import Row, machine, print_table, write_json
 from benchmarks.scene import LIGHT, SIZES, Listener, Scene, scene
@@ -54,6 +54,8 @@ class Run:
                 continue
             place.fill_catalogue(size)
             self.rows += statistics.measure(place, listeners[-1], str(scale), rounds or ROUNDS[scale], self.say)
+            if scale == min(SIZES):  # ten times that takes EchoStats' way several minutes
+                self.rows.append(echostats.measure(place, listeners[-1], str(scale), rounds or ROUNDS[scale], self.say))
             self.rows += memory.measure(place, listeners[-1], str(scale), self.say)
         sizes = " … ".join(f"{size:,}" for size in (LIGHT.plays, SIZES[max(scales)].plays))
         self.rows.append(days.measure_touched(place, listeners, sizes, self.say))

@@ -60,7 +60,7 @@ class Row:
         *,
         measured: Sequence[str],
         floor: Sequence[str],
-        at_most: float,
+        at_most: float | None,
         **rest: Any,
     ) -> "Row":
         """Make a row that compares sums of medians; for processor times, which stay undisturbed, sums of all times.
@@ -71,7 +71,7 @@ class Row:
             single: Single measurements by name.
             measured: The names that make up the work.
             floor: The names that make up the floor.
-            at_most: The goal for the ratio.
+            at_most: The goal for the ratio; None if there is none.
             rest: Other attributes; a `met` in it is a further condition.
         """
         names = (*measured, *floor)
@@ -83,7 +83,8 @@ class Row:
             sum(taken.processor for name in chosen for taken in single[name]) for chosen in (measured, floor)
         )
         notes = [*(f"{name}: {medians[name]}" for name in dict.fromkeys(names)), *rest.pop("notes", ())]
-        met = rest.pop("met", True) and ratio <= at_most
+        condition = rest.pop("met", True)
+        met = None if at_most is None else condition and ratio <= at_most
         return cls(
             work=work,
             scale=scale,
