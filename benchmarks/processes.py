@@ -72,10 +72,17 @@ def kill_processes(folder: Path) -> None:
 
 def cpu_seconds(home: Path) -> float:
     """CPU seconds of all processes of a state folder so far."""
-    total = 0
-    for pid in processes_of(home):
-        total += sum(int(field) for field in _fields(pid)[11:15])
-    return total / TICKS
+    return sum(map(cpu_of, processes_of(home)))
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds of a process and of its ended children so far."""
+    return sum(int(field) for field in _fields(pid)[11:15]) / TICKS
+
+
+def children_of(pid: int) -> list[int]:
+    """The ids of a process and of its living children."""
+    return [pid, *map(int, _read(pid, f"task/{pid}/children").split())]
 
 
 def cpu_by_role(home: Path) -> dict[str, float]:

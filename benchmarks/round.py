@@ -122,11 +122,11 @@ def up(environ: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def spotify(settings: Settings, users: int) -> Iterator[None]:
+def spotify(settings: Settings, users: int, answer_s: float = ANSWER_S) -> Iterator[None]:
     """A simulated Spotify in a separate process, with this number of users, all connected."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(settings, users, theirs))
+    process = context.Process(target=serve, args=(settings, users, answer_s, theirs))
     process.start()
     try:
         ours.recv()
@@ -137,7 +137,7 @@ def spotify(settings: Settings, users: int) -> Iterator[None]:
         process.join()
 
 
-def serve(settings: Settings, users: int, control: Connection) -> None:
+def serve(settings: Settings, users: int, answer_s: float, control: Connection) -> None:
     """Serve until stopped; tell when every user is connected."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the benchmark, which then ends this process
     home = StateFolder(settings.home)
@@ -151,7 +151,8 @@ def serve(settings: Settings, users: int, control: Connection) -> None:
         connect_everybody(settings, store, simulator)
         for user in world.users:  # the first call of each user generates plays, which is not response time
             world.recently_played(user, utc_now())
-        simulator.behave(faults={"slow": Fault(rate=1.0)}, slow_seconds=ANSWER_S)
+        if answer_s:
+            simulator.behave(faults={"slow": Fault(rate=1.0)}, slow_seconds=answer_s)
         control.send("ready")
         with suppress(EOFError):  # the benchmark was killed
             control.recv()
