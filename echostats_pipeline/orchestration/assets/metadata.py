@@ -21,6 +21,7 @@ from echostats_pipeline.model.recommendations import (
 )
 from echostats_pipeline.model.statistics import PERIODS
 from echostats_pipeline.monitoring.api_usage import FamilyCalls
+from echostats_pipeline.orchestration.partitions import days_by_user
 from echostats_pipeline.report.charts import bar_chart, curve_chart, embedded, heat_map, interval_chart
 from echostats_pipeline.report.make import WrittenReport
 from echostats_pipeline.stages.artist_tags import TagProgress
@@ -39,17 +40,20 @@ Cell = str | int | float | bool | None
 
 
 def shown(context: dg.AssetExecutionContext, metadata: Mapping[str, Any]) -> dg.MaterializeResult:
-    """The result of an asset: numbers at each partition of the run, tables and charts only at the last one.
+    """The result of an asset, with all of its metadata at the last partition of the run.
 
     Dagster stores the metadata once for each partition. A table of a hundred users at three days of each of them took
-    more time than their sync.
+    more time than their sync. So tables and charts stand at the last partition only. Numbers stand at each partition of
+    a run for one user; in a run for several they are sums over all of them, which say nothing of one.
     """
     keys = context.partition_keys
-    large = {name: value for name, value in metadata.items() if isinstance(value, dg.MetadataValue)}
-    if len(keys) == 1 or not large:
-        return dg.MaterializeResult(metadata=metadata)
-    context.add_asset_metadata(large, partition_key=keys[-1])
-    return dg.MaterializeResult(metadata={name: value for name, value in metadata.items() if name not in large})
+    alone = len(days_by_user(keys)) == 1
+    at_each = {name: value for name, value in metadata.items() if alone and not isinstance(value, dg.MetadataValue)}
+    if len(keys) > 1:
+        last = {name: value for name, value in metadata.items() if name not in at_each}
+        context.add_asset_metadata(last, partition_key=keys[-1])
+        return dg.MaterializeResult(metadata=at_each)
+    return dg.MaterializeResult(metadata=metadata)
 
 
 def by_user(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:

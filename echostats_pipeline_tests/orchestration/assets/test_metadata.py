@@ -1,5 +1,7 @@
 """Metadata of runs: tables for several users, charts for one."""
 
+from datetime import timedelta
+
 import dagster as dg
 import pytest
 
@@ -53,11 +55,21 @@ def test_a_run_for_several_users_has_a_line_for_each_and_one_for_one_user_has_no
         assert "users" not in shown(result, asset)
         assert [row["user"] for row in rows(shown(both, asset)["users"])] == [first, second]
         found = {str(each.partition): each.metadata for each in both.asset_materializations_for_node(asset)}
-        numbers, complete = found[f"{TODAY}|{first}"], found[f"{TODAY}|{second}"]
-        # A table at every day of every user would be most of what a run of many users stores.
-        assert {type(complete[name]) for name in complete.keys() - numbers.keys()} == {dg.TableMetadataValue}
-        assert numbers.items() <= complete.items()
+        assert not found[f"{TODAY}|{first}"]  # at every day of every user they would be most of what Dagster stores
+        assert {"users", "dagster/row_count"} <= found[f"{TODAY}|{second}"].keys()
     assert shown(both, "recently_played")["rows"].value == 100
+
+
+def test_a_run_over_days_of_one_user_has_numbers_at_each_and_tables_at_the_last(pipeline: Pipeline) -> None:
+    key, yesterday = pipeline.connect().partition_key, TODAY - timedelta(days=1)
+    result = pipeline.run("user_sync", tags=range_tags(yesterday, TODAY, key))
+    for asset in ("recently_played", "listening_history", "daily_rollups"):
+        found = {str(each.partition): each.metadata for each in result.asset_materializations_for_node(asset)}
+        numbers, complete = found[f"{yesterday}|{key}"], found[f"{TODAY}|{key}"]
+        assert numbers
+        assert numbers.items() <= complete.items()
+        assert not any(isinstance(value, dg.TableMetadataValue) for value in numbers.values())
+    assert "api_calls" in shown(result, "recently_played")
 
 
 def test_users_for_whom_a_run_had_other_work_stand_in_one_table() -> None:
