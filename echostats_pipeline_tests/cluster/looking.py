@@ -178,8 +178,9 @@ def kill_children(host: Host) -> None:
 
 
 def plays_of(deployed: Deployment, user: User) -> list[datetime]:
-    """When the plays of a user have ended, as stored."""
-    found = deployed.store.db["listening_history"].find({"user_id": user.user_id}, {"played_at": 1})
+    """When the plays of a user have ended that Spotify has told, as stored."""
+    told = {"user_id": user.user_id, "source": {"$ne": "import"}}
+    found = deployed.store.db["listening_history"].find(told, {"played_at": 1})
     return sorted(play["played_at"] for play in found)
 
 
@@ -219,9 +220,9 @@ def overlaps(deployed: Deployment) -> list[str]:
     ]
 
 
-def most_calls(deployed: Deployment, within: timedelta) -> int:
-    """Most calls to Spotify in any span of this length."""
-    calls = deployed.store.db["api_logs"].find({"service": "spotify"}, {"timestamp": 1})
+def most_calls(deployed: Deployment, family: str, within: timedelta) -> int:
+    """Most calls of a family of Spotify's endpoints in any span of this length."""
+    calls = deployed.store.db["api_logs"].find({"family": family}, {"timestamp": 1})
     times, first, most = sorted(call["timestamp"] for call in calls), 0, 0
     for last, at in enumerate(times):
         while at - times[first] >= within:
@@ -230,10 +231,9 @@ def most_calls(deployed: Deployment, within: timedelta) -> int:
     return most
 
 
-def calls_by_family(deployed: Deployment) -> Counter[str]:
-    """Calls to Spotify by family of endpoints."""
-    calls = deployed.store.db["api_logs"].find({"service": "spotify"}, {"family": 1})
-    return Counter(str(call["family"]) for call in calls)
+def calls_by_status(deployed: Deployment, family: str) -> Counter[int]:
+    """Calls of a family of Spotify's endpoints by their HTTP status."""
+    return Counter(call["status_code"] for call in deployed.store.db["api_logs"].find({"family": family}))
 
 
 def traces_in_documents(deployed: Deployment, user: User) -> dict[str, int]:
@@ -333,11 +333,6 @@ def seconds_to_execute(deployed: Deployment, run_id: str) -> float:
 def runs_by_host(deployed: Deployment, runs: Sequence[dg.DagsterRun]) -> Counter[str]:
     """How many of these runs each worker has executed."""
     return Counter(deployed.executed_on(run) for run in runs)
-
-
-def refused_calls(deployed: Deployment) -> int:
-    """Calls that Spotify has refused because they were too many."""
-    return deployed.store.db["api_logs"].count_documents({"status_code": 429})
 
 
 def kept_for_red(deployed: Deployment) -> int:
