@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 from pymongo import MongoClient
@@ -72,14 +73,23 @@ def limited_uri(client: MongoClient[Document], *databases: str) -> str:
 
 def structure(db: Db) -> dict[str, Any]:
     """Every collection with its options, including the validator, and its indexes."""
-    return {
-        found["name"]: (found["options"], dict(db[found["name"]].index_information()))
-        for found in db.list_collections()
-    }
+    options = {found["name"]: found["options"] for found in db.list_collections()}
+    found = of_each(db, list(options), [{"$indexStats": {}}, {"$project": {"spec": 1}}])
+    indexes: dict[str, dict[str, Document]] = {name: {} for name in options}
+    for each in found:
+        indexes[each["in"]][each["spec"]["name"]] = each["spec"]
+    return {name: (options[name], indexes[name]) for name in options}
 
 
 def with_documents(db: Db, collections: list[str]) -> list[str]:
     """The collections with documents."""
-    first, *others = ((name, [{"$limit": 1}, {"$project": {"_id": 0, "in": name}}]) for name in collections)
+    return [found["in"] for found in of_each(db, collections, [{"$limit": 1}, {"$project": {"_id": 1}}])]
+
+
+def of_each(db: Db, collections: list[str], stages: list[Document]) -> Iterator[Document]:
+    """What some stages find in each of the collections, which is `in`: one request, for each of thousands of tests."""
+    if not collections:
+        return
+    first, *others = ((name, [*stages, {"$addFields": {"in": name}}]) for name in collections)
     unions = [{"$unionWith": {"coll": name, "pipeline": pipeline}} for name, pipeline in others]
-    return [found["in"] for found in db[first[0]].aggregate([*first[1], *unions])]
+    yield from db[first[0]].aggregate([*first[1], *unions])
