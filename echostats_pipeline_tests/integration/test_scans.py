@@ -12,8 +12,8 @@ import pytest
 from echostats_pipeline.accounts.removal import remove_user
 from echostats_pipeline.model.plays import Play, TrackSnapshot
 from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.automation.run_ends import dead_runs
 from echostats_pipeline.orchestration.automation.sensors import (
-    dead_runs,
     incomplete_catalog,
     stale_rollups,
     stale_snapshots,

@@ -25,6 +25,7 @@ from echostats_pipeline.orchestration.automation.readiness import (
     runs_of,
     users_of,
 )
+from echostats_pipeline.orchestration.automation.run_ends import canceled_runs, dead_runs, failed_runs
 from echostats_pipeline.orchestration.automation.run_requests import (
     catalog_families,
     import_request,
@@ -35,7 +36,6 @@ from echostats_pipeline.orchestration.automation.run_requests import (
     sync_requests,
 )
 from echostats_pipeline.orchestration.instance.code_location import reload_code_location
-from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs
 from echostats_pipeline.orchestration.instance.sensor_roster import Beginning, Roster, first_day_of
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
 from echostats_pipeline.orchestration.jobs import (
@@ -390,36 +390,6 @@ def unsent_plays(
     keys = {user.partition_key for user in users_of(store) if user.user_id in waiting_users}
     keys -= resting_users(context, scrobble_build.name, clock.now())
     return runs_of(context, store, keys, batch_size=1) or dg.SkipReason("Every play was sent")
-
-
-@dg.run_failure_sensor(
-    minimum_interval_seconds=5, default_status=ON, description="Closes the job records of failed runs."
-)
-def failed_runs(context: dg.RunFailureSensorContext, store: StoreResource, clock: ClockResource) -> None:
-    """Close the job records of a run that failed without closing them itself."""
-    store.get().close_run(context.dagster_run.run_id, clock.now(), context.failure_event.message or "The run failed")
-
-
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.CANCELED,
-    minimum_interval_seconds=5,
-    default_status=ON,
-    description="Closes the job records of canceled runs.",
-)
-def canceled_runs(context: dg.RunStatusSensorContext, store: StoreResource, clock: ClockResource) -> None:
-    """Close the job records of a canceled run."""
-    store.get().close_run(context.dagster_run.run_id, clock.now(), "The run was canceled")
-
-
-@dg.sensor(
-    minimum_interval_seconds=30,
-    default_status=ON,
-    description="Closes the job records of runs that died unnoticed. It keeps no cursor.",
-)
-def dead_runs(context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource) -> dg.SkipReason:
-    """Close job records that no other sensor closes."""
-    dead = close_dead_runs(context.instance, store.get(), clock.now())
-    return dg.SkipReason(f"Closed the jobs of {', '.join(dead)}" if dead else "No job was left open by a dead run")
 
 
 SENSORS = (

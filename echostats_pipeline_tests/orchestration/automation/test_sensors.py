@@ -12,12 +12,10 @@ import pytest
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.catalog import Track
+from echostats_pipeline.orchestration.automation.run_ends import canceled_runs, dead_runs, failed_runs
 from echostats_pipeline.orchestration.automation.run_requests import FIRST_SYNC_DAYS
 from echostats_pipeline.orchestration.automation.schedules import daily_close, daily_library
 from echostats_pipeline.orchestration.automation.sensors import (
-    canceled_runs,
-    dead_runs,
-    failed_runs,
     fan_out_sensor,
     incomplete_catalog,
     stale_rollups,
