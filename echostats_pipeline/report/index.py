@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 
 from echostats_pipeline.model.statistics import DayTotal, MonthTotal, PeriodStatistics
 from echostats_pipeline.model.users import User
+from echostats_pipeline.report.document import LARGE_PX
 from echostats_pipeline.report.formatting import calendar_date, duration, plural
 from echostats_pipeline.report.page import Picture, of_every_page, template
-from echostats_pipeline.report.pictures import Fetch, fetch_pictures, fitting
+from echostats_pipeline.report.pictures import Fetch, fetch_pictures, fitting, pictures_kept
 from echostats_pipeline.report.reads import ReportStore
 from echostats_pipeline.state_folder import StateFolder, replace_file
 from echostats_pipeline.storage.store import Store
@@ -32,6 +33,7 @@ class IndexedYear:
     year: int
     told: str
     artist: str
+    artist_id: str
     image_url: str
     report: str
     recap: str
@@ -68,7 +70,13 @@ def write_index(store: Store, folder: StateFolder, now: datetime, fetch: Fetch |
     names = {path.name for path in folder.ensure().reports_dir.glob("*.html")}
     users = [read_user(reads, user, names) for user in store.users.all()]
     wanted = {url: PICTURE_PX for user in users for url in _pictures(user) if url}
-    found = {} if fetch is None else fetch_pictures(fitting(wanted, {}), folder.pictures_dir, fetch).pictures
+    found: dict[str, Picture] = {}
+    if fetch is not None:
+        sizes = reads.sizes({year.artist_id for user in users for year in user.years} - {""})
+        found = fetch_pictures(fitting(wanted, sizes), folder.pictures_dir, fetch).pictures
+        # Reports keep the picture of a number one in a larger size.
+        larger = fitting({url: LARGE_PX for url in wanted if url not in found}, sizes)
+        found |= fetch_pictures(larger, folder.pictures_dir, pictures_kept).pictures
     path = folder.reports_dir / INDEX
     replace_file(path, render_index(users, found, now).encode("utf-8", "replace"))
     return path
@@ -124,6 +132,7 @@ def _year(key: str, year: int, statistics: PeriodStatistics, files: set[str]) ->
         year=year,
         told=f"{duration(statistics.total_ms_played)}, {plural(statistics.total_tracks_played, 'play')}",
         artist=first.name or "Unnamed" if first else "",
+        artist_id=first.spotify_id if first else "",
         image_url=first.image_url if first else "",
         report=_link(f"{key}-{year}.html", files),
         recap=_link(f"{key}-recap-{year}.html", files),

@@ -10,7 +10,7 @@ PICTURE = Picture("image/png", b"\x89PNG\r\n\x1a\n")
 
 
 def user(name: str, key: str, **changes: object) -> IndexedUser:
-    years = [IndexedYear(2025, "812 h, 9 plays", NASTY[1], "https://i.scdn.co/a", f"{key}-2025.html", "")]
+    years = [IndexedYear(2025, "812 h, 9 plays", NASTY[1], "", "https://i.scdn.co/a", f"{key}-2025.html", "")]
     given = {
         "image_url": "", "told": "900 h, 12 plays since 2024", "report": f"{key}.html", "bars": [0.5, 1.0],
         "bars_told": "Hours per month", "years": years, "has_imports": True, **changes,
