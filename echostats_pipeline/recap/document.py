@@ -69,7 +69,7 @@ class Totals:
     """The sums of a span of dates.
 
     Attributes:
-        name: What the span is called in a sentence, for example ``2025`` or ``2025 by this day``.
+        name: What the span is called in a sentence, for example ``2025`` or ``2025 until 28 November``.
         holes: Number of its dates of which not everything is known.
     """
 

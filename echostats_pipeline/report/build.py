@@ -173,12 +173,12 @@ def _figures(material: ReportInput, known: DayWindow | None, today: date) -> lis
     if "active_days" in now.model_fields_set:
         counts["days with music"] = (now.active_days, before and before.active_days)
     earlier = _previous_year(material, known, today)
-    time = change(now.total_ms_played, earlier.ms, less="less", same="as much as") if earlier else ""
+    time = change(earlier.ms, earlier.before_ms, less="less", same="as much as") if earlier else ""
     figures = [Figure("hours", hours(now.total_ms_played), f"{time} {earlier.name}" if earlier and time else "")]
     for name, (count, count_before) in counts.items():
         compared = ""
         if earlier is not None and name == "plays":
-            compared = change(count, earlier.plays)
+            compared = change(earlier.plays, earlier.before_plays)
         elif earlier is not None and earlier.whole:
             compared = change(count, count_before or 0)
         figures.append(Figure(name, f"{count:,}", f"{compared} {earlier.name}" if earlier and compared else ""))
@@ -187,33 +187,46 @@ def _figures(material: ReportInput, known: DayWindow | None, today: date) -> lis
 
 @dataclass(frozen=True)
 class _PreviousYear:
-    """The year before, up to the same day as the year of the report; `whole` if this is to the end of the year."""
+    """The year of the report beside the year before, both whole or, while it goes on, both up to yesterday."""
 
     name: str
     plays: int
     ms: int
+    before_plays: int
+    before_ms: int
     whole: bool
 
 
 def _previous_year(material: ReportInput, known: DayWindow | None, today: date) -> _PreviousYear | None:
-    """Return the year to compare with; None if there is none, or if not all of it is known."""
-    year = material.year
+    """Return the years to compare; None if there is no year before, or if not all of it is known."""
+    year, now = material.year, material.statistics
     if year is None or known is None or known.first > date(year - 1, 1, 1):
         return None
     if year == today.year:
-        until = _until_this_day(material.days, year - 1, today)
-        return _PreviousYear(f"{year - 1} by this day", until.count, until.total_ms, whole=False)
+        last = today - timedelta(days=1)  # today is not over
+        if last.year < year:
+            return None
+        then, until = (_until(material.days, each, last) for each in (year - 1, year))
+        name = f"{year - 1} until {last.day} {last:%B}"
+        return _PreviousYear(name, until.count, until.total_ms, then.count, then.total_ms, whole=False)
     before = material.before
     if before is None:
         return None
-    return _PreviousYear(str(year - 1), before.total_tracks_played, before.total_ms_played, whole=True)
+    return _PreviousYear(
+        str(year - 1),
+        now.total_tracks_played,
+        now.total_ms_played,
+        before.total_tracks_played,
+        before.total_ms_played,
+        whole=True,
+    )
 
 
-def _until_this_day(days: Iterable[DayTotal], year: int, today: date) -> DayTotal:
-    """Return a year's plays and time up to the same day of the calendar."""
-    last = f"{year}-{today:%m-%d}"
-    within = [day for day in days if f"{year}-01-01" <= day.date <= last]
-    return DayTotal(date=last, count=sum(day.count for day in within), total_ms=sum(day.total_ms for day in within))
+def _until(days: Iterable[DayTotal], year: int, last: date) -> DayTotal:
+    """Return a year's plays and time up to a day of the calendar."""
+    end = f"{year}-{last:%m-%d}"
+    within = [day for day in days if f"{year}-01-01" <= day.date <= end]
+    return DayTotal(date=end, count=sum(day.count for day in within), total_ms=sum(day.total_ms for day in within))
 
 
 def _months(
