@@ -171,9 +171,8 @@ def children_of(pid: int) -> list[int]:
 
 def kill_children(host: Host) -> None:
     """Kill the processes in which a worker executes runs."""
-    (command,) = host.running
-    (celery,) = children_of(command.pid)
-    for child in children_of(celery):
+    (celery,) = host.running
+    for child in children_of(celery.pid):
         os.kill(child, signal.SIGKILL)
 
 

@@ -44,8 +44,29 @@ def redis(tmp_path: Path) -> Iterator[str]:
 class Cluster:
     """An instance whose runs a Celery worker executes."""
 
-    def __init__(self, instance: dg.DagsterInstance, worker: "subprocess.Popen[bytes]", folder: Path) -> None:
-        self.instance, self.worker, self.folder = instance, worker, folder
+    def __init__(self, instance: dg.DagsterInstance, folder: Path, addresses: dict[str, str]) -> None:
+        self.instance, self.folder, self._addresses = instance, folder, addresses
+        self.worker = self.started()
+
+    def started(self) -> "subprocess.Popen[bytes]":
+        """A worker."""
+        app = "echostats_pipeline.orchestration.dagster_patches.celery_worker"
+        environment = {"DAGSTER_HOME": str(self.folder), "PYTHONPATH": str(CHECKOUT), **self._addresses}
+        return subprocess.Popen(
+            [sys.executable, "-m", "celery", "--app", app, "worker", "--hostname", "one@%h", "--concurrency=1"],
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def kill(self) -> None:
+        """Kill the worker with all its processes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.worker.pid, signal.SIGKILL)
+        self.worker.wait()
 
     def launch(self) -> dg.DagsterRun:
         """A run that has begun to wait; it goes on once `release` is called."""
@@ -91,8 +112,7 @@ class Cluster:
 
     def children(self) -> list[int]:
         """The processes in which the worker executes runs."""
-        (worker,) = children_of(self.worker.pid)  # of Dagster's command
-        return children_of(worker)
+        return children_of(self.worker.pid)
 
 
 def children_of(pid: int) -> list[int]:
@@ -113,26 +133,11 @@ def cluster(redis: str, tmp_path: Path) -> Iterator[Cluster]:
             }
         )
     )
-    shutil.copy(CHECKOUT / "deploy" / "celery.yaml", tmp_path)
     addresses = {f"DAGSTER_CELERY_{name.upper()}": address for name, address in settings.items()}
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # the command calls `celery`
-    command = ["-m", "dagster_celery.cli", "worker", "start", "-A", "dagster_celery.app", "-y", "celery.yaml"]
-    worker = subprocess.Popen(
-        [sys.executable, *command, "-n", "one", "--", "--concurrency=1"],
-        cwd=tmp_path,
-        env={**os.environ, **addresses, "DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT), "PATH": programs},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-            yield Cluster(instance, worker, tmp_path)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        cluster = Cluster(instance, tmp_path, addresses)
+        yield cluster
+        cluster.kill()
 
 
 def test_runs_succeed_are_canceled_and_fail_with_their_worker(cluster: Cluster) -> None:
@@ -156,5 +161,12 @@ def test_runs_succeed_are_canceled_and_fail_with_their_worker(cluster: Cluster) 
     eventually("failure of the killed process", lambda: cluster.health(run) == WorkerStatus.FAILED)
 
     run = cluster.launch()
-    os.killpg(cluster.worker.pid, signal.SIGKILL)
+    cluster.worker.terminate()
+    cluster.release()
+    assert cluster.worker.wait(60) == 0
+    assert cluster.present(run).status == dg.DagsterRunStatus.SUCCESS, "a worker that is stopped ends its runs first"
+    cluster.worker = cluster.started()
+
+    run = cluster.launch()
+    cluster.kill()
     assert cluster.health(run) == WorkerStatus.FAILED, "at the first look after the host has died"
