@@ -22,6 +22,7 @@ from echostats_pipeline.backup.restoring import settle
 from echostats_pipeline.backup.runs import count_runs
 from echostats_pipeline.errors import StorageError
 from echostats_pipeline.local.database import open_store
+from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.state_folder import StateFolder
@@ -78,7 +79,9 @@ class Filled:
 
 
 @pytest.fixture
-def filled(installation: Installation, mongo_client: MongoClient[Document]) -> Iterator[Filled]:
+def filled(
+    installation: Installation, mongo_server: EmbeddedServer, mongo_client: MongoClient[Document]
+) -> Iterator[Filled]:
     store, user = installation.store, installation.connect()
     names = [f"test_{secrets.token_hex(6)}" for _ in range(3)]
     changes = {
@@ -88,6 +91,7 @@ def filled(installation: Installation, mongo_client: MongoClient[Document]) -> I
         "ENCRYPTION_KEY": KEY,
     }
     there = {
+        "MONGO_URI": mongo_server.uri,  # to insert what does not fit a validator takes more than readWrite
         "MONGO_DB": names[1],
         "ECHOSTATS_MARTS": "",
         "ECHOSTATS_ECHOTUNE_DB": names[2],

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -24,16 +23,16 @@ pytestmark = pytest.mark.dagster
 JOBS = "/apis/batch/v1/namespaces/echostats/jobs"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with running_cluster() as running:
         yield running
 
 
-@pytest.fixture
-def instance(cluster: Cluster, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+@pytest.fixture(scope="module")
+def kubernetes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
     """The instance of `deploy/dagster.k8s.yaml` with a storage of this test, whose launcher reaches the stub."""
-    config = read("dagster.k8s.yaml")
+    tmp_path, config = tmp_path_factory.mktemp("kubernetes"), read("dagster.k8s.yaml")
     config["storage"] = {"sqlite": {"base_dir": str(tmp_path / "history")}}
     place = {"load_incluster_config": False, "kubeconfig_file": str(cluster.kubeconfig(tmp_path / "kubeconfig"))}
     config["run_launcher"]["config"] |= place
@@ -56,18 +55,18 @@ def code_location() -> RepositoryPythonOrigin:
     )
 
 
-@pytest.fixture
-def run(instance: dg.DagsterInstance) -> dg.DagsterRun:
+@pytest.fixture(scope="module")
+def run(kubernetes: dg.DagsterInstance) -> dg.DagsterRun:
     """A run that was launched."""
 
     @dg.job
     def retention() -> None:
         pass
 
-    made = instance.create_run_for_job(
+    made = kubernetes.create_run_for_job(
         retention, job_code_origin=JobPythonOrigin("retention", code_location()), tags={"echostats/user": "ann"}
     )
-    instance.run_launcher.launch_run(LaunchRunContext(made, workspace=None))
+    kubernetes.run_launcher.launch_run(LaunchRunContext(made, workspace=None))
     return made
 
 
@@ -109,11 +108,11 @@ def test_its_command_executes_that_run_of_our_code(cluster: Cluster, run: dg.Dag
 
 
 def test_a_job_that_died_is_noticed_and_one_that_is_ended_is_deleted(
-    cluster: Cluster, instance: dg.DagsterInstance, run: dg.DagsterRun
+    cluster: Cluster, kubernetes: dg.DagsterInstance, run: dg.DagsterRun
 ) -> None:
     cluster.status = {"active": 1}
-    assert instance.run_launcher.check_run_worker_health(run).status == WorkerStatus.RUNNING
+    assert kubernetes.run_launcher.check_run_worker_health(run).status == WorkerStatus.RUNNING
     cluster.status = {"failed": 1}
-    assert instance.run_launcher.check_run_worker_health(run).status == WorkerStatus.FAILED
-    assert instance.run_launcher.terminate(run.run_id)
+    assert kubernetes.run_launcher.check_run_worker_health(run).status == WorkerStatus.FAILED
+    assert kubernetes.run_launcher.terminate(run.run_id)
     assert cluster.deleted == [f"{JOBS}/dagster-run-{run.run_id}", f"{PODS}/dagster-run-{run.run_id}-pod"]

@@ -23,6 +23,7 @@ from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.backup.test_backup import content
 from echostats_pipeline_tests.cli.conftest import Echostats, echostats
 from echostats_pipeline_tests.conftest import KEY, NOW, SETTINGS, Installation, Pipeline
+from echostats_pipeline_tests.databases import limited_uri
 from echostats_pipeline_tests.integration.replica_sets import DATABASE, ELECTION_MS, ReplicaSet, replica_set
 
 __all__ = ["echostats"]
@@ -104,7 +105,8 @@ def test_a_backup_goes_from_a_standalone_server_into_a_replica_set_and_back(
     assert "as it was at one instant" in echostats("backup", "b.zip", **place).stdout
     assert "No run changed anything" in echostats("backup", "--pause", "c.zip", **place).stdout
     back = f"{standalone.db.name}_back"
-    assert echostats("restore", "b.zip", MONGO_DB=back).returncode == 0
+    place = {"MONGO_URI": limited_uri(standalone.db.client, back), "MONGO_DB": back}
+    assert echostats("restore", "b.zip", **place).returncode == 0
     assert content(standalone.db.client[back]) == before
     standalone.db.client.drop_database(back)
 
