@@ -32,7 +32,7 @@ DEPLOY = CHECKOUT / "deploy"
 COMPOSE = ("compose.yaml", "compose.cluster.yaml")
 INSTANCES = ("dagster.yaml", "dagster.celery.yaml", "dagster.k8s.yaml")
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))
-OF_CELERY = {"DAGSTER_CELERY_BROKER", "DAGSTER_CELERY_BACKEND"}
+OF_CELERY = {"CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
 OF_COMPOSE = {"ECHOSTATS_INSTANCE"}
 """Read by the Compose file alone."""
 OF_POSTGRES = {f"DAGSTER_PG_{name}" for name in ("HOST", "USERNAME", "PASSWORD", "DB")}

@@ -133,7 +133,7 @@ def cluster(redis: str, tmp_path: Path) -> Iterator[Cluster]:
             }
         )
     )
-    addresses = {f"DAGSTER_CELERY_{name.upper()}": address for name, address in settings.items()}
+    addresses = {"CELERY_BROKER_URL": settings["broker"], "CELERY_RESULT_BACKEND": settings["backend"]}
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         cluster = Cluster(instance, tmp_path, addresses)
         yield cluster
