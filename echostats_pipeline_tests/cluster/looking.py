@@ -286,9 +286,9 @@ def is_open(deployed: Deployment, run_id: str) -> bool:
     return run_id in deployed.store.jobs.open_runs()
 
 
-def leases(deployed: Deployment) -> list[str]:
-    """The runs that hold a lease."""
-    return [str(lease["dagster_run_id"]) for lease in deployed.store.db["user_leases"].find()]
+def leases(deployed: Deployment, *run_ids: str) -> int:
+    """Number of leases that these runs hold."""
+    return deployed.store.db["user_leases"].count_documents({"dagster_run_id": {"$in": run_ids}})
 
 
 def slow_sync(deployed: Deployment, user: User) -> str:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_S, POLL_S = 500.0, 0.3
+PATIENCE_S, POLL_S = 500.0, 0.5
 
 
 def eventually(what: str, ask: Callable[[], T | None], process: Any = None) -> T:
