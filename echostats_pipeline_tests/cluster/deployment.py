@@ -27,7 +27,7 @@ from echostats_pipeline.simulator.people import SimulatedUser
 from echostats_pipeline.simulator.world import World
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline_tests.cluster.hosts import Host
-from echostats_pipeline_tests.cluster.shipped import IMAGE_FOLDER, Compose, copy_image_files
+from echostats_pipeline_tests.cluster.shipped import IMAGE_FOLDER, Compose, copy_image_files, raise_limits
 from echostats_pipeline_tests.cluster.waiting import eventually
 from echostats_pipeline_tests.integration.consent import connect
 from echostats_pipeline_tests.integration.replica_sets import DATABASE, ReplicaSet, replica_set
@@ -180,7 +180,8 @@ def deployment(
 
     Args:
         workers: Number of hosts with a Celery worker: ``worker1``, ``worker2``, ...
-        concurrency: Number of runs that each executes at once; None for that of the Compose file.
+        concurrency: Number of runs that each executes at once, to which the limits of the instance are raised; None for
+            what the files say.
         people: Number of people of the simulated Spotify; none of them is connected.
         more: Further settings of all processes.
     """
@@ -201,6 +202,8 @@ def deployment(
         }
         for host in hosts.values():
             copy_image_files(host.folder / "image", addresses)
+            if concurrency is not None:
+                raise_limits(host.folder / "image" / "celery" / "dagster.yaml", workers * concurrency)
             host.environment["DAGSTER_HOME"] = str(host.folder / "image" / "celery")
             stack.callback(host.kill)
         made = Deployment(hosts, servers, postgres, compose, people)

@@ -199,8 +199,8 @@ def test_an_instance_differs_from_that_of_one_machine_in_its_storages(name: str)
     differ = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
     storages = {"run_storage", "event_log_storage", "schedule_storage", "local_artifact_storage"}
     more = {
-        "dagster.celery.yaml": {"run_launcher", "concurrency", "run_monitoring"},
-        "dagster.k8s.yaml": {"run_launcher"},
+        "dagster.celery.yaml": {"run_launcher", "run_monitoring"},
+        "dagster.k8s.yaml": {"run_launcher", "run_monitoring"},
     }
     assert differ == storages | {"storage", "compute_logs"} | more.get(name, set())
     (storage,) = re.findall(r"```yaml\n(storage:.*?)```", page("operate/scale.md"), re.DOTALL)

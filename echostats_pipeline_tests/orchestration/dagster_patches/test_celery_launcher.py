@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server to test with"),
 ]
 
+TASK = "dagster-celery/task_id"
 MODULE = "echostats_pipeline.orchestration.dagster_patches.celery_launcher"
 
 
@@ -81,13 +82,20 @@ class Cluster:
         self.instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
         return run
 
-    def create(self) -> dg.DagsterRun:
-        """A run that nobody executes."""
+    def create(self, parent: dg.DagsterRun | None = None) -> dg.DagsterRun:
+        """A run that nobody executes; it may repeat another."""
         origin = dg.reconstructable(waiting).get_python_origin()
         begun, until = self.folder / "begun", self.folder / "until"
         until.unlink(missing_ok=True)
         config = {"ops": {"wait": {"config": {"begun": str(begun), "until": str(until)}}}}
-        return self.instance.create_run_for_job(waiting, run_config=config, job_code_origin=origin)
+        of_parent = {} if parent is None else {"parent_run_id": parent.run_id, "root_run_id": parent.run_id}
+        return self.instance.create_run_for_job(
+            waiting,
+            run_config=config,
+            job_code_origin=origin,
+            tags={} if parent is None else self.present(parent).tags,
+            **of_parent,
+        )
 
     def release(self) -> None:
         (self.folder / "until").touch()
@@ -104,6 +112,10 @@ class Cluster:
     def health(self, run: dg.DagsterRun) -> WorkerStatus:
         status: WorkerStatus = self.instance.run_launcher.check_run_worker_health(self.present(run)).status
         return status
+
+    def lose_results(self) -> None:
+        """Empty the database of Redis in which Celery keeps results."""
+        self.instance.run_launcher.celery.backend.client.flushdb()  # type: ignore[attr-defined]
 
     def taken(self) -> int:
         """How many runs the worker has taken from the queue and not ended."""
@@ -148,12 +160,21 @@ def test_runs_succeed_are_canceled_and_fail_with_their_worker(cluster: Cluster) 
     assert not cluster.instance.run_launcher.terminate(run.run_id)
 
     assert cluster.health(cluster.create()) == WorkerStatus.RUNNING, "it is not Celery that executes it"
+    repeats = cluster.create(parent=run)
+    assert cluster.present(repeats).tags[TASK] == cluster.present(run).tags[TASK]
+    assert cluster.health(repeats) == WorkerStatus.RUNNING, "the task in its tags is that of the run it repeats"
 
     run, next_run = cluster.launch(), cluster.give()
     assert cluster.taken() == 1, "the next run is left to the first worker that is free"
     for each in (run, next_run):
         assert cluster.instance.run_launcher.terminate(each.run_id)
     assert cluster.ended(run) == dg.DagsterRunStatus.CANCELED
+
+    run = cluster.launch()
+    cluster.lose_results()
+    assert cluster.health(run) == WorkerStatus.RUNNING, "the worker itself says that it has the task"
+    cluster.release()
+    assert cluster.ended(run) == dg.DagsterRunStatus.SUCCESS
 
     run = cluster.launch()
     for pid in cluster.children():
