@@ -28,29 +28,31 @@ class ForgetsRuns(SqlEventLogStorage):
         """Delete the events of ended runs, except those that show the present state of a partition or a check.
 
         The newest materialization of a partition stays, and so does the newest evaluation of a check. A failed run that
-        is the last attempt at a partition stays complete, because its events make the partition red.
+        is the last attempt at a partition stays complete, because its events make the partition red. The database
+        decides on each event by its indexes: an installation has millions of partitions, and none of them is read here.
 
         Returns:
             The runs whose records can be deleted.
         """
         events, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
+        newer_check = AssetCheckExecutionsTable.alias("newer").c
         with self.index_transaction() as connection:
-            built = _newest_built()
-            newest = {(key, part): newest_id for key, part, newest_id in connection.execute(built)}
-            of_runs = sa.and_(events.run_id.in_(run_ids), events.asset_key.is_not(None))
-            planned = connection.execute(
-                sa.select(events.run_id, events.asset_key, events.partition, events.id).where(
-                    of_runs, events.dagster_event_type == PLANNED
-                )
+            failed = sa.and_(
+                events.run_id.in_(run_ids),
+                events.asset_key.is_not(None),
+                events.dagster_event_type == PLANNED,
+                ~_built_after(events),
             )
-            red = {run_id for run_id, key, part, plan_id in planned if newest.get((key, part), 0) < plan_id}
+            red = set(connection.scalars(sa.select(events.run_id).distinct().where(failed)))
             gone = [run_id for run_id in run_ids if run_id not in red]
-            stale = sa.and_(events.run_id.in_(gone), self.is_none_of(events.id, built))
-            _delete(connection, stale)
-            evaluated = _newest(checks.id, checks.asset_key, checks.check_name)
-            connection.execute(
-                AssetCheckExecutionsTable.delete().where(checks.run_id.in_(gone), self.is_none_of(checks.id, evaluated))
+            shows_nothing = sa.or_(events.dagster_event_type.is_distinct_from(BUILT), _built_after(events))
+            _delete(connection, sa.and_(events.run_id.in_(gone), shows_nothing))
+            evaluated_again = sa.exists().where(
+                newer_check.asset_key == checks.asset_key,
+                newer_check.check_name == checks.check_name,
+                newer_check.id > checks.id,
             )
+            connection.execute(AssetCheckExecutionsTable.delete().where(checks.run_id.in_(gone), evaluated_again))
             held, awaited = ConcurrencySlotsTable.c.run_id, PendingStepsTable.c.run_id
             holders = set(
                 connection.scalars(
@@ -70,24 +72,23 @@ class ForgetsRuns(SqlEventLogStorage):
         events, planned = SqlEventLogStorageTable.c, SqlEventLogStorageTable.alias("planned").c
         is_known = sa.exists().where(planned.run_id == events.run_id, planned.dagster_event_type == PLANNED)
         is_old = events.timestamp < before.astimezone(UTC).replace(tzinfo=None)
-        stale = sa.and_(
-            events.dagster_event_type == BUILT, is_old, self.is_none_of(events.id, _newest_built()), ~is_known
-        )
+        stale = sa.and_(events.dagster_event_type == BUILT, is_old, _built_after(events), ~is_known)
         with self.index_transaction() as connection:
             _delete(connection, stale)
 
     def delete_files(self, run_ids: Sequence[str]) -> None:
         """Delete what the event log keeps of these runs outside its tables; by default, that is nothing."""
 
-    def is_none_of(self, number: Any, newest: Any) -> Any:
-        """Whether a number is none of a query's column ``newest``, in the form at which the database is fast."""
-        return number.not_in(sa.select(newest.subquery().c.newest))
 
-
-def _newest_built() -> Any:
-    """The newest materialization of each partition."""
-    events = SqlEventLogStorageTable.c
-    return _newest(events.id, events.asset_key, events.partition).where(events.dagster_event_type == BUILT)
+def _built_after(event: Any) -> Any:
+    """Whether a partition, or an asset without partitions, was built after an event of it."""
+    built = SqlEventLogStorageTable.alias("built").c
+    of_asset = (built.asset_key == event.asset_key, built.dagster_event_type == BUILT, built.id > event.id)
+    # Two questions in place of one that also compares NULL: so both are answered by an index.
+    return sa.or_(
+        sa.and_(event.partition.is_not(None), sa.exists().where(*of_asset, built.partition == event.partition)),
+        sa.and_(event.partition.is_(None), sa.exists().where(*of_asset, built.partition.is_(None))),
+    )
 
 
 def _delete(connection: Connection, stale: Any) -> None:
@@ -95,8 +96,3 @@ def _delete(connection: Connection, stale: Any) -> None:
     ids, tags = sa.select(SqlEventLogStorageTable.c.id).where(stale), AssetEventTagsTable
     connection.execute(tags.delete().where(tags.c.event_id.in_(ids)))
     connection.execute(SqlEventLogStorageTable.delete().where(stale))
-
-
-def _newest(number: Any, *of: Any) -> Any:
-    """The greatest number of each group, as ``newest``."""
-    return sa.select(*of, sa.func.max(number).label("newest")).group_by(*of)

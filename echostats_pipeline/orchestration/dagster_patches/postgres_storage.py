@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import sqlalchemy as sa
 from dagster._core.storage.event_log import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
@@ -25,6 +24,7 @@ from echostats_pipeline.orchestration.dagster_patches.forgotten_runs import Forg
 from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import (
     BATCH_SIZE,
     BATCH_SIZE_VARIABLE,
+    is_stored_in_batches,
     store_in_assets,
 )
 from echostats_pipeline.settings import default_environment
@@ -33,23 +33,25 @@ _NO_DRIVER = re.compile(r"^postgres(ql)?://")
 
 
 class BatchingPostgresEventLogStorage(ForgetsRuns, PostgresEventLogStorage):
-    """`PostgresEventLogStorage` with a `store_event_batch` for events of any kind."""
+    """`PostgresEventLogStorage` with a `store_event_batch` for planned events too."""
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
-        """Store asset events in one statement, and what they change of their assets in one transaction."""
-        kept = [event for event in events if not event.get_dagster_event().is_asset_failed_to_materialize]
-        if not kept:
+        """Store asset events by one statement, what they change of assets by one transaction, and others singly."""
+        batch = []
+        for event in events:
+            if event.get_dagster_event().is_asset_failed_to_materialize:
+                continue  # the stock storage keeps none either
+            if is_stored_in_batches(event):
+                batch.append(event)
+            else:
+                self.store_event(event)
+        if not batch:
             return
-        insert = self.prepare_insert_event_batch(kept).returning(SqlEventLogStorageTable.c.id)
+        insert = self.prepare_insert_event_batch(batch).returning(SqlEventLogStorageTable.c.id)
         with self.run_connection() as connection:
             ids = list(connection.scalars(insert))
         with self.index_transaction() as connection:
-            store_in_assets(self, connection, kept, ids)
-
-    def is_none_of(self, number: Any, newest: Any) -> Any:
-        """As `ForgetsRuns` says. PostgreSQL compares `NOT IN` with each of more numbers than fit into its memory."""
-        of_group = newest.subquery()
-        return ~sa.exists().where(of_group.c.newest == number)
+            store_in_assets(self, connection, batch, ids)
 
 
 class BatchingPostgresStorage(DagsterPostgresStorage):

@@ -58,8 +58,7 @@ class BatchingSqliteEventLogStorage(ForgetsRuns, SqliteEventLogStorage):
         """Store asset events of a run in one transaction per file, and other events one by one."""
         by_run: dict[str, list[dg.EventLogEntry]] = defaultdict(list)
         for event in events:
-            kind = event.dagster_event_type
-            if kind in ASSET_EVENTS and kind in BATCH_WRITABLE_EVENTS:
+            if is_stored_in_batches(event):
                 by_run[event.run_id].append(event)
             else:
                 self.store_event(event)
@@ -84,6 +83,12 @@ class BatchingSqliteEventLogStorage(ForgetsRuns, SqliteEventLogStorage):
         for run_id in run_ids:
             for suffix in FILE_SUFFIXES:
                 Path(f"{self.path_for_shard(run_id)}{suffix}").unlink(missing_ok=True)
+
+
+def is_stored_in_batches(event: dg.EventLogEntry) -> bool:
+    """Whether an event is of assets alone. One of a check, even if planned, also has a row in the table of checks."""
+    kind = event.dagster_event_type
+    return kind in ASSET_EVENTS and kind in BATCH_WRITABLE_EVENTS
 
 
 def store_in_assets(

@@ -15,6 +15,7 @@ from echostats_pipeline.orchestration.instance.identity import instance_id
 from echostats_pipeline.orchestration.instance.retention import RetentionResult, remove_runs
 from echostats_pipeline.orchestration.partitions import RANGE_END, RANGE_START
 from echostats_pipeline_tests.orchestration.dagster_patches.test_sqlite_event_log import DAYS, first, run, second
+from echostats_pipeline_tests.orchestration.instance.test_retention import sound, whole
 from echostats_pipeline_tests.orchestration.instance_factories import OURS, instance_with, postgres_instance
 from echostats_pipeline_tests.postgres_server import PostgresServer
 
@@ -63,6 +64,15 @@ def test_the_events_of_a_new_run_over_many_days_take_few_statements(stored: dg.D
         sa.event.remove(sa.Engine, "before_cursor_execute", count)
     assert len(stored.all_logs(made.run_id)) == 2 * 400
     assert len(statements) < 40
+
+
+def test_a_check_that_a_run_has_planned_is_shown_as_such(
+    stored: dg.DagsterInstance, postgres: PostgresServer, database: str
+) -> None:
+    job = dg.Definitions([whole], asset_checks=[sound], jobs=[dg.define_asset_job("all_of_it")])
+    stored.create_run_for_job(job.resolve_job_def("all_of_it"))
+    query = "SELECT check_name, execution_status FROM asset_check_executions"
+    assert postgres.execute(query, database) == [("sound", "PLANNED")]
 
 
 def test_runs_of_many_nights_go_and_what_they_built_stays_shown(
