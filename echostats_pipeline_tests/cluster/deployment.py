@@ -94,8 +94,9 @@ class Deployment:
             here[f"{EVERYWHERE}:3000"] = f"127.0.0.1:{self.ui.url.rpartition(':')[2]}"
         for shipped, used in sorted(here.items(), reverse=True, key=lambda each: len(each[0])):
             command = [part.replace(shipped, used) for part in command]
-        if concurrency is not None:
-            command[-1] = f"--concurrency={concurrency}"
+        if name.startswith("worker"):
+            command += ["--loglevel=INFO", f"--hostname={name}@%h"]  # it says which runs it takes
+            command += [] if concurrency is None else [f"--concurrency={concurrency}"]
         return host.start(command)
 
     def start_worker(self, name: str, concurrency: int | None = None) -> None:
@@ -241,6 +242,7 @@ def _variables(
         "MONGO_DB": DATABASE,
         "ENCRYPTION_KEY": KEY,
     }
+    named.pop("ECHOSTATS_IMPORTS", None)  # a folder of the container; here it is that in the host's state folder
     found = {key: ours.get(key, value.replace("//redis:", f"//{addresses['redis']}:")) for key, value in named.items()}
     if "MONGO_URI" in found:
         found |= {"SIMULATOR_URL": f"http://{addresses['simulator']}:8899", "ECHOSTATS_GENRES": "none"}
