@@ -55,7 +55,7 @@ def test_its_commands_for_beginners_are_one_line_each_in_an_environment_of_their
         assert line.startswith("python3 -m venv .venv && . .venv/bin/activate && pip install ")
     run = (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1]
     # The same with what builds the docs, and all that tests need and are skipped without.
-    more = '&& pip install ".[dg,dbt,postgres,celery,kubernetes]" && pip install ".[docs]"'
+    more = '&& pip install ".[dg,dbt,postgres,celery,kubernetes]" && pip install ".[docs]" && finish'
     assert tests.replace(".venv", '"$environment"').replace("&& pytest", f"{more} && pytest") == run
 
 
