@@ -67,7 +67,8 @@ def follow(change: Change, copy: Path) -> None:
 
 
 def run(copy: Path, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is compiled for the first command serves the others
     ran = subprocess.run(
         [sys.executable, *arguments], cwd=copy, env=environment, capture_output=True, text=True, check=False
     )

@@ -133,13 +133,13 @@ def test_a_broken_link_and_a_broken_anchor_stop_the_build(tmp_path: Path) -> Non
 def test_no_page_is_wider_than_a_desk_or_a_phone_or_asks_anything_of_the_network(site: Path) -> None:
     with browser(site.as_uri()) as page:
         page.driver.execute_cdp_cmd("Network.enable", {})
-        for width, height in ((1440, 900), (390, 844)):
-            page.driver.execute_cdp_cmd(
-                "Emulation.setDeviceMetricsOverride",
-                {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < height},
-            )
-            for each in html(site):
-                page.open(f"/{each.relative_to(site)}")
+        for each in html(site):
+            page.open(f"/{each.relative_to(site)}")
+            for width, height in ((1440, 900), (390, 844)):
+                page.driver.execute_cdp_cmd(
+                    "Emulation.setDeviceMetricsOverride",
+                    {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < height},
+                )
                 seen = page.driver.execute_script(SEEN)
                 assert seen == {"beside": 0, "broken": []}, (each.relative_to(site), width)
         messages = [json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")]
