@@ -143,7 +143,7 @@ def print_costs(name: str, bench: Bench, user_ids: Sequence[str]) -> None:
 
 def said(few: Cost, many: Cost) -> str:
     """What a run costs, and each of its users."""
-    a_user = Cost(*((large - small) / (MANY - FEW) for small, large in zip(few, many, strict=True)))
+    a_user = Cost(*(max(large - small, 0.0) / (MANY - FEW) for small, large in zip(few, many, strict=True)))
     a_run = Cost(*(max(small - FEW * each, 0.0) for small, each in zip(few, a_user, strict=True)))
     return "; ".join(
         f"{part} {of_run:.0f} {unit} a run + {of_user:.1f} {unit} a user"
