@@ -24,6 +24,8 @@ from echostats_pipeline.report.page import Picture
 from echostats_pipeline.transforms.days import DayWindow
 
 FOOTER = "echostats_pipeline"
+NOTE, NOTE_WIDTH, NOTE_LEADING = 0.8, 0.74, 1.35
+"""Size of notes in parts of small text, their width in parts of the room, the distance of their lines."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +136,14 @@ def _heading(recap: Recap, canvas: Canvas, form: Format, right: str) -> None:
 
 def _footer(recap: Recap, canvas: Canvas, form: Format, note: str = "") -> None:
     """Write a note, and below it how many days are not fully known."""
-    size = form.small * 0.8
-    lines = [(note, MUTED_COLOUR)] if note else []
+    size, most = form.small * NOTE, form.inner * NOTE_WIDTH
+    lines = [(line, MUTED_COLOUR) for line in canvas.letters.lines(note, size, most)]
     if recap.totals.holes:
         days = DayWindow(recap.totals.first, recap.totals.last).length
         are = "is" if days == 1 else "are"
         lines.append((f"{recap.totals.holes:,} of {plural(days, 'day')} {are} not fully known.", SECOND_COLOUR))
     for number, (text, colour) in enumerate(reversed(lines)):
-        canvas.text(form.margin, form.bottom - number * size * 1.35, text, size, most=form.inner * 0.74, colour=colour)
+        canvas.text(form.margin, form.bottom - number * size * NOTE_LEADING, text, size, most=most, colour=colour)
     canvas.text(
         form.width - form.margin, form.bottom, FOOTER, size, most=form.inner * 0.25, colour=MUTED_COLOUR, right=True
     )
@@ -250,7 +252,8 @@ def _listed(recap: Recap, face: Face, canvas: Canvas, form: Format) -> str:
     y = form.top + (82 if form.side_by_side else 150)
     canvas.text(form.margin - size * 0.03, y, face.headline, size, most=form.inner, weight=700)
     top = y + (34 if form.side_by_side else 70)
-    space = form.bottom - form.small * (2.2 if not (face.note and recap.totals.holes) else 3.0) - top
+    noted = len(canvas.letters.lines(face.note, form.small * NOTE, form.inner * NOTE_WIDTH)) + bool(recap.totals.holes)
+    space = form.bottom - form.small * (1.4 + NOTE * NOTE_LEADING * max(noted, 1)) - top
     if form.side_by_side:
         _beside(canvas, face.columns, form, top, space)
     else:
