@@ -86,6 +86,7 @@ class Happenings:
     _told: dict[str, datetime] = field(default_factory=dict)
     _settled: dict[str, datetime] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
+    _job_names: dict[str, str] = field(default_factory=dict)
     _troubles: dict[str, str] = field(default_factory=dict)
     """What cannot be read now, and why."""
     _silences: int = 0
@@ -148,7 +149,10 @@ class Happenings:
         return found
 
     def _ended_jobs(self, begin: datetime) -> list[Happening]:
-        found = [of_job(job, self.secrets) for job in self.store.jobs.ended_since(begin)]
+        found = [
+            of_job(job, self.secrets, self._job_names.get(job.dagster_run_id, ""))
+            for job in self.store.jobs.ended_since(begin)
+        ]
         return [each for each in found if each is not None and each.at >= self._begun]
 
     def _opened_incidents(self, _begin: datetime) -> list[Happening]:
@@ -159,6 +163,7 @@ class Happenings:
 
     def _failed_runs(self, begin: datetime) -> list[Happening]:
         found = self.runs(begin - GRACE, self._settled.keys())
+        self._job_names = {each.run_id: each.job_name for each in found}
         return [of_run(each, self.secrets) for each in found if to_utc(each.at) >= self._begun]
 
     def _read_names(self, _begin: datetime) -> list[Happening]:
@@ -182,12 +187,18 @@ def _warning(now: datetime, text: str) -> str:
     return click.style(f"{now.astimezone():%H:%M:%S}  {text}", fg="yellow")
 
 
-def of_job(job: SyncJob, secrets: Iterable[str]) -> Happening | None:
-    """Return what a job that has ended did, if a person wants to know: a sync of plays, an import, a failure."""
+def of_job(job: SyncJob, secrets: Iterable[str], job_name: str = "") -> Happening | None:
+    """Return what a job that has ended did, if a person wants to know: a sync of plays, an import, a failure.
+
+    Args:
+        job: The record.
+        secrets: Never shown.
+        job_name: Dagster's name of the job, if it is known: it names a failure in none of the steps.
+    """
     if job.completed_at is None:
         return None
     if job.status == "failed":
-        step = next((step.action for step in job.steps if step.status == "failed"), "run")
+        step = next((step.action for step in job.steps if step.status == "failed"), job_name or "run")
         what = {"import": "import", "rollup_build": step}.get(job.job_type, "sync")
         text = f"{what} failed: {first_sentence(job.error_message, secrets)}"
         return _of_job(job, job.completed_at, text, is_failure=True)

@@ -264,7 +264,7 @@ def _discovery(statistics: PeriodStatistics) -> list[Figure]:
     return [
         Figure("new songs", f"{statistics.new_tracks:,}", "never played before"),
         Figure("new artists", f"{statistics.new_artists:,}", "never played before"),
-        Figure("familiar", "unknown" if again is None else percent(again), "of plays were of songs played before"),
+        Figure("heard before", "unknown" if again is None else percent(again), "of plays were of songs played before"),
     ]
 
 
@@ -302,7 +302,7 @@ def _streaks(material: ReportInput, *, outdated: bool) -> list[Figure]:
     return [
         *figures,
         Figure("sessions", f"{sessions.count:,}", "without half an hour of silence"),
-        Figure("a session", duration(sessions.mean_ms), f"on average; the longest {duration(sessions.longest_ms)}"),
+        Figure("mean session", duration(sessions.mean_ms), f"on average; the longest {duration(sessions.longest_ms)}"),
         Figure("skipped", "unknown", "only exports say whether a play was left early")
         if skipped is None
         else Figure("skipped", percent(skipped), "of the plays for which this is known"),

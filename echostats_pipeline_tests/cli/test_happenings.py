@@ -199,6 +199,15 @@ def test_a_run_that_left_no_record_is_told_as_dagster_knows_it(jobs: Jobs, told_
     assert plain(lines) == ["ann  sync failed: with ended.", "sync failed for ann: No database."]
 
 
+def test_a_run_that_was_killed_is_told_by_the_name_of_its_job(jobs: Jobs, told_store: Store) -> None:
+    at, lines = NOW + timedelta(seconds=1), list[str]()
+    killed = FailedRun("killed", "scrobble_build", "ann", at, "")
+    jobs.fail("killed", 1)
+    jobs.found[0].job_type = "rollup_build"
+    Happenings(told_store, NOW, runs=lambda *_: [killed]).tell(lines.append, NOW + timedelta(seconds=5))
+    assert plain(lines) == ["ann  scrobble_build failed: killed ended."]
+
+
 def test_the_thread_outlives_every_error_and_looks_once_more_at_the_end(
     jobs: Jobs, told_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,7 +63,7 @@ def test_a_year_of_which_not_everything_is_known_is_compared_with_nothing() -> N
 def test_what_is_unknown_is_not_zero() -> None:
     report = build_report(changed(samples.year(), skip_rate=None, repeat_ratio=None, avg_audio_features=None))
     assert figure(report, "skipped").value == "unknown"
-    assert figure(report, "familiar").value == "unknown"
+    assert figure(report, "heard before").value == "unknown"
     assert report.sound is None
     assert any("audio features" in line for line in report.unknown)
 
