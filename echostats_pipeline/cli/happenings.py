@@ -33,6 +33,8 @@ SETTLED_FOR = timedelta(days=1)
 """How long it is remembered that a run's failure is told: its incident may be recorded much later."""
 AWAY_LOOKS = 2
 """After so many looks without an answer, the database counts as gone."""
+ASKED, WAITING = "recently_played", "Waiting until"
+"""The step that asks Spotify for plays, and how its detail begins if it has to wait."""
 ERROR_NAME = re.compile(r"^[A-Z][A-Za-z]+(?:\.[A-Za-z]+)*: ")
 SENTENCE = re.compile(r"(?<=[.!?])\s")
 FailedRuns = Callable[[datetime, Collection[str]], "list[FailedRun]"]
@@ -205,9 +207,11 @@ def of_job(job: SyncJob, secrets: Iterable[str], job_name: str = "") -> Happenin
     added = {step.action: step.counts["plays_added"] for step in job.steps if "plays_added" in step.counts}
     if "streaming_history_import" in added:
         text = f"import: {plural(added['streaming_history_import'], 'new play')}"
-    elif "listening_history" in added:
-        plays = added["listening_history"]
-        text = f"sync: {plural(plays, 'new play') if plays else 'nothing new'}"
+    elif plays := added.get("listening_history"):
+        text = f"sync: {plural(plays, 'new play')}"
+    elif "listening_history" in added and any(step.action == ASKED for step in job.steps):
+        waits = next((step.detail for step in job.steps if step.detail.startswith(WAITING)), "")
+        text = f"sync: {waits[0].lower()}{shown(one_line(waits[1:], secrets))}" if waits else "sync: nothing new"
     else:
         return None
     return _of_job(job, job.completed_at, text)

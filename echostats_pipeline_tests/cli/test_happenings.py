@@ -16,7 +16,7 @@ from pymongo.errors import AutoReconnect
 
 from echostats_pipeline.cli import happenings as module
 from echostats_pipeline.cli.failed_runs import FailedRun, failed_runs
-from echostats_pipeline.cli.happenings import Happenings, first_sentence, telling
+from echostats_pipeline.cli.happenings import Happenings, first_sentence, of_job, telling
 from echostats_pipeline.errors import StorageError
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.operations import Incident, JobStatus, JobStep, JobType, SyncJob
@@ -58,8 +58,8 @@ def test_syncs_imports_and_failures_have_a_line_each_and_only_once(installation:
         return [click.unstyle(line).partition("  ")[2] for line in lines]
 
     ended(store, ann, NOW - timedelta(seconds=5), run="before", listening_history=3)
-    ended(store, ann, NOW + timedelta(seconds=1), run="quiet", listening_history=0)
-    ended(store, ann, NOW + timedelta(seconds=1), run="statistics", job_type="rollup_build")
+    ended(store, ann, NOW + timedelta(seconds=1), run="quiet", recently_played=0, listening_history=0)
+    ended(store, ann, NOW + timedelta(seconds=1), run="statistics", job_type="rollup_build", listening_history=0)
     assert told(5) == [f"{user.partition_key}  sync: nothing new"]
     ended(store, ann, NOW + timedelta(seconds=6), run="sync", listening_history=12)
     ended(store, ann, NOW + timedelta(seconds=7), run="import", job_type="import", streaming_history_import=1)
@@ -84,6 +84,21 @@ def test_syncs_imports_and_failures_have_a_line_each_and_only_once(installation:
     assert told(90) == []
     ended(store, ann, NOW + timedelta(seconds=85), run="late", listening_history=1)
     assert told(95) == [f"{user.partition_key}  sync: 1 new play"]
+
+
+def test_a_sync_that_has_to_wait_says_so() -> None:
+    waits = {"detail": "Waiting until 2026-11-30 02:16 UTC: Spotify asks to wait", "counts": {}}
+    steps = [("recently_played", waits), ("listening_history", {"detail": "", "counts": {"plays_added": 0}})]
+    known = {"status": "completed", "items": 0, "started_at": NOW}
+    job = SyncJob(
+        user_id="ann",
+        status="completed",
+        completed_at=NOW,
+        steps=[JobStep.model_validate({"action": action, **known, **more}) for action, more in steps],
+    )
+    found = of_job(job, [])
+    assert found is not None
+    assert found.text == "sync: waiting until 2026-11-30 02:16 UTC: Spotify asks to wait"
 
 
 def test_a_document_that_does_not_fit_hides_no_failure(installation: Installation) -> None:
