@@ -204,7 +204,11 @@ class Settings(BaseSettings):
         "SYNC_BATCH_SIZE", "most users in one run under `fanout`", default=100, ge=1, le=LARGEST
     )
     keep_runs_days: int = _variable(
-        "ECHOSTATS_KEEP_RUNS_DAYS", "days for which Dagster keeps the records of runs", default=14, ge=1, le=LARGEST
+        "ECHOSTATS_KEEP_RUNS_DAYS",
+        "days for which records of runs are kept, those of Dagster and those in `sync_jobs`",
+        default=14,
+        ge=1,
+        le=LARGEST,
     )
     imports_dir: Path = _variable(
         "ECHOSTATS_IMPORTS",

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import get_args
+
+from pymongo import ASCENDING, DESCENDING
 
 from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, SyncJob
 from echostats_pipeline.storage.conformity import sound_part, stored_as
@@ -13,6 +16,10 @@ ERROR_LENGTH = 500
 SILENT_AFTER = timedelta(minutes=2)
 """How long a run may be silent before it counts as dead; eight times the pause between two heartbeats."""
 ALIVE = {"$currentDate": {"heartbeat_at": True}}
+FORGOTTEN_AT_ONCE = 5_000
+"""Most jobs of a user and kind that one night deletes; a sync every minute makes 1,440 a day."""
+_KEPT_KINDS = frozenset({"import"})
+"""Kinds of jobs that are never deleted: there are few, and they say where plays came from."""
 _OPEN: Document = {"status": "running", "dagster_run_id": {"$type": "string"}}
 # A new job has no heartbeat yet; its id is as old as the job.
 _LAST_SIGN = {"$ifNull": ["$heartbeat_at", {"$toDate": "$_id"}]}
@@ -142,6 +149,34 @@ class JobStore:
             {"dagster_run_id": dagster_run_id, "user_id": {"$in": list(user_ids)}, "status": "completed"},
             {"$set": fields},
         ).modified_count
+
+    def forget(self, user_ids: Iterable[str], before: datetime) -> int:
+        """Delete closed jobs that were created before an instant; return how many there were.
+
+        Of each user and kind, the newest job and the newest completed one stay. So do imports, pending jobs, and those
+        of EchoStats, which deletes them itself.
+
+        Args:
+            user_ids: The users whose jobs are looked through.
+            before: Younger jobs stay.
+        """
+        kinds = [kind for kind in get_args(JobType) if kind not in _KEPT_KINDS]
+        return sum(
+            self._forget({"user_id": user_id, "job_type": kind}, before) for user_id in user_ids for kind in kinds
+        )
+
+    def _forget(self, kind: Document, before: datetime) -> int:
+        """Delete the oldest jobs of a user and kind, in the order of the index on both and `created_at`."""
+        ended = {"status": {"$in": ["completed", "failed"]}, "dagster_run_id": {"$gt": ""}}
+        old = self._jobs.find({**kind, **ended, "created_at": {"$lt": before}}, {"_id": 1})
+        ids = {job["_id"] for job in old.sort("created_at", ASCENDING).limit(FORGOTTEN_AT_ONCE)}
+        if not ids:
+            return 0
+        for which in ({}, {"status": "completed"}):
+            newest = self._jobs.find_one({**kind, **which}, {"_id": 1}, sort=[("created_at", DESCENDING)])
+            if newest is not None:
+                ids.discard(newest["_id"])
+        return self._jobs.delete_many({"_id": {"$in": list(ids)}}).deleted_count
 
     def open_runs(self) -> list[str]:
         """Ids of the Dagster runs with an open job."""

@@ -74,7 +74,9 @@ PURPOSES: Mapping[str, Purpose] = {
     ),
     "daily_rollups": Purpose("One document per user and local day.", "the asset `daily_rollups`"),
     "analytics_snapshots": Purpose("One document per user and rolling period.", "the asset `analytics_snapshots`"),
-    "sync_jobs": Purpose("One user's part of one run: its steps, its progress and its end.", "every run"),
+    "sync_jobs": Purpose(
+        "One user's part of one run: its steps, its progress and its end. Old ones are deleted at night.", "every run"
+    ),
     "api_logs": Purpose("One document per HTTP attempt, without secrets, for 30 days.", "every call to Spotify"),
     "recently_played": Purpose(
         "Answers of Spotify on their way into the history, kept for a week.",

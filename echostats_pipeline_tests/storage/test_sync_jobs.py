@@ -6,10 +6,12 @@ import pytest
 from bson import ObjectId
 
 from echostats_pipeline.model.base import utc_now
-from echostats_pipeline.model.operations import JobStatus, JobStep, SyncJob
+from echostats_pipeline.model.operations import JobStatus, JobStep, JobType, SyncJob
+from echostats_pipeline.storage import sync_jobs
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.sync_jobs import ERROR_LENGTH, SILENT_AFTER, JobKey
 from echostats_pipeline_tests.conftest import NOW
+from echostats_pipeline_tests.integration.operation_profiler import profiled
 
 KEY = JobKey("u1", "run1")
 
@@ -118,3 +120,61 @@ def test_what_a_run_wrote_wrong_fails_the_completed_jobs_of_those_users_only(sto
     jobs = {job.user_id: (job.status, job.error_message) for job in store.jobs.of_run("run1")}
     assert jobs == {"u0": ("failed", "wrong"), "u1": ("completed", ""), "u2": ("failed", "wrong")}
     assert store.jobs.of_run("run2")[0].status == "completed"
+
+
+def recorded(
+    store: Store, days_ago: int, status: JobStatus = "completed", kind: JobType = "periodic", **of: str
+) -> str:
+    """Store a job of `u1` that was created some days ago. Return its run."""
+    run_id = f"{kind}-{status}-{days_ago}"
+    fields = {"user_id": "u1", "dagster_run_id": run_id, **of}
+    job = SyncJob(job_type=kind, status=status, created_at=NOW - timedelta(days=days_ago), **fields)
+    store.db["sync_jobs"].insert_one(job.to_bson())
+    return str(fields["dagster_run_id"])
+
+
+def runs_left(store: Store) -> set[str]:
+    return set(store.db["sync_jobs"].distinct("dagster_run_id"))
+
+
+def test_old_jobs_go_and_of_each_user_and_kind_the_newest_and_the_newest_completed_stay(store: Store) -> None:
+    gone = {recorded(store, days) for days in (40, 30)} | {recorded(store, 35, "failed")}
+    stays = {recorded(store, 20), recorded(store, 19, "failed"), recorded(store, 20, kind="rollup_build")}
+    stays |= {recorded(store, 50, "running"), recorded(store, 51, "pending")}
+    stays |= {recorded(store, days, kind="import") for days in (60, 70)}
+    stays |= {
+        recorded(store, 80, user_id="another", dagster_run_id="another's"),
+        recorded(store, 90, dagster_run_id=""),
+    }
+    assert store.jobs.forget(["u1"], NOW - timedelta(days=14)) == len(gone)
+    assert runs_left(store) == stays
+    assert store.jobs.forget(["u1", "another"], NOW - timedelta(days=14)) == 0
+
+
+def test_where_younger_jobs_are_every_old_one_goes_and_the_young_stay(store: Store) -> None:
+    for days in (15, 16):
+        recorded(store, days)
+    young = {recorded(store, 0), recorded(store, 14), recorded(store, 13, "failed")}
+    assert store.jobs.forget(["u1"], NOW - timedelta(days=14)) == 2
+    assert runs_left(store) == young
+
+
+def test_one_night_deletes_the_oldest_jobs_and_the_next_ones_go_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_jobs, "FORGOTTEN_AT_ONCE", 2)
+    runs = [recorded(store, days) for days in (44, 43, 42, 41, 40)]
+    left = []
+    for _ in range(3):
+        store.jobs.forget(["u1"], NOW - timedelta(days=14))
+        left.append(runs_left(store))
+    assert left == [set(runs[2:]), set(runs[4:]), set(runs[4:])]
+
+
+def test_the_jobs_to_delete_are_found_with_an_index(store: Store) -> None:
+    for days in range(20, 40):
+        recorded(store, days)
+    with profiled(store.db) as operations:
+        store.jobs.forget(["u1"], NOW - timedelta(days=14))
+    assert [each.collection for each in operations] == ["sync_jobs"] * 6, "four for one kind"
+    assert not [each for each in operations if each.scans]

@@ -65,7 +65,7 @@ def daily_library(
     job=retention,
     cron_schedule="45 3 * * *",
     default_status=ON,
-    description="Removes the records of runs older than ECHOSTATS_KEEP_RUNS_DAYS, at 03:45 UTC.",
+    description="Removes the records of runs and jobs older than ECHOSTATS_KEEP_RUNS_DAYS, at 03:45 UTC.",
 )
 def nightly_retention() -> dg.RunRequest:
     """Request one run for the whole installation."""

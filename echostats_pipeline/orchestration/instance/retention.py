@@ -1,4 +1,4 @@
-"""Retention: removes records of old runs but keeps what they built shown, and deletes late data of removed users.
+"""Retention: removes records of old runs and jobs but keeps what they built, and late data of removed users.
 
 Dagster keeps runs forever, at 100 KB and more each. Its own `delete_run` also deletes the materializations: days that
 only this run has built turn grey. The event log decides which runs can be deleted without that.
@@ -17,6 +17,7 @@ from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_
 from echostats_pipeline.orchestration.resources.clock import ClockResource
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.orchestration.tags import FINISHED
+from echostats_pipeline.storage.failover import through_failover
 
 FILES_KEPT = timedelta(days=30)
 """How long an export stays in the database whose import has failed."""
@@ -102,6 +103,19 @@ def remove_old_runs(context: dg.OpExecutionContext, store: StoreResource, clock:
     return dg.Output(None, metadata={"removed": outcome.removed, "kept": outcome.kept})
 
 
+@dg.op(
+    description="Deletes documents of sync_jobs older than ECHOSTATS_KEEP_RUNS_DAYS. Imports stay, and of each user "
+    "and kind of job the newest and the newest that was completed."
+)
+def remove_old_jobs(context: dg.OpExecutionContext, store: StoreResource, clock: ClockResource) -> dg.Output[None]:
+    """Delete what users' jobs of long ago have done, as their runs are gone, too."""
+    found, before = store.get(), clock.now() - timedelta(days=store.settings.keep_runs_days)
+    user_ids = [user.user_id for user in found.users.all()]
+    removed = through_failover(lambda: found.jobs.forget(user_ids, before))
+    context.log.info("Deleted %d old jobs of %d users", removed, len(user_ids))
+    return dg.Output(None, metadata={"removed": removed})
+
+
 @dg.op(description="Deletes data of removed users that was written by runs under way at the removal.")
 def sweep_removed_users(context: dg.OpExecutionContext, store: StoreResource, clock: ClockResource) -> dg.Output[None]:
     """Delete data of removed users that was written after their removal; usually there is none."""
@@ -118,10 +132,11 @@ def sweep_removed_users(context: dg.OpExecutionContext, store: StoreResource, cl
 
 
 @dg.job(
-    description="Remove the records of old runs, so that the disk does not fill up; what the runs built stays shown. "
-    "Also delete late data of removed users."
+    description="Remove the records of old runs and jobs, so that the disk does not fill up; what the runs built stays "
+    "shown. Also delete late data of removed users."
 )
 def retention() -> None:
-    """Run two independent steps."""
+    """Run three independent steps."""
     remove_old_runs()
+    remove_old_jobs()
     sweep_removed_users()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from bson import ObjectId
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from echostats_pipeline.orchestration.instance.retention import RetentionResult, remove_runs
@@ -137,9 +138,14 @@ def test_young_runs_and_runs_that_have_not_ended_stay(stored: dg.DagsterInstance
 def test_the_job_keeps_as_long_as_the_settings_say(pipeline: Pipeline) -> None:
     user = pipeline.connect()
     assert pipeline.run("snapshot_build", partition_key=user.partition_key).success
+    jobs = pipeline.store.db["sync_jobs"]
+    (young,) = jobs.find()
+    long_ago = young["created_at"] - timedelta(days=pipeline.installation.settings.keep_runs_days, seconds=1)
+    jobs.insert_one({**young, "_id": ObjectId(), "dagster_run_id": "gone", "created_at": long_ago})
     result = pipeline.run("retention")
-    assert result.success, "the clock of this pipeline stands in the past: nothing is old enough"
+    assert result.success, "the clock of this pipeline stands in the past: no run is old enough"
     assert len(pipeline.instance.get_runs()) == 2
+    assert list(jobs.find()) == [young]
 
 
 def rows(database: sqlite3.Connection, table: str) -> int:
