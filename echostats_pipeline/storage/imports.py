@@ -15,8 +15,17 @@ class ImportStore:
     """Collections ``imports`` and ``import_rejects``."""
 
     def __init__(self, db: Db) -> None:
+        self._db = db
         self._imports = db["imports"]
         self._rejects = db["import_rejects"]
+
+    def generation(self) -> str:
+        """Identifies what is recorded here: another once the database was restored or begun anew; "" if unknown.
+
+        It is the id that MongoDB gives a collection when it is created: whatever tool restores it, the id is another.
+        """
+        found = next(self._db.list_collections(filter={"name": self._imports.name}), {})
+        return bytes(found.get("info", {}).get("uuid", b"")).hex()
 
     def begin(self, file: FileImport) -> ObjectId:
         """Record that a file is being read."""

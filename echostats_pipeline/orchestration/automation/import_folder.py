@@ -73,20 +73,32 @@ def _entries(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Cursor:
-    """What the sensor remembers: the files of its last look, and the files it has requested to import."""
+    """What the sensor remembers.
+
+    Attributes:
+        seen: The files of its last look.
+        asked: The files that it has requested to import.
+        database: The generation of the database for which it has requested them; empty if it is unknown.
+    """
 
     seen: Versions
     asked: Versions
+    database: str = ""
 
     @classmethod
     def read(cls, text: str | None) -> "Cursor":
         """Read a cursor from its JSON; a new sensor remembers nothing."""
         state = json.loads(text) if text else {}
-        return cls(state.get("seen", {}), state.get("asked", {}))
+        return cls(state.get("seen", {}), state.get("asked", {}), state.get("database", ""))
+
+    def at(self, database: str) -> "Cursor":
+        """The cursor for a generation of the database: one that was restored may lack what was requested before."""
+        was_restored = "" != self.database != database != ""
+        return Cursor(self.seen, {} if was_restored else self.asked, database or self.database)
 
     def write(self) -> str:
         """Return the cursor as JSON."""
-        return json.dumps({"seen": self.seen, "asked": self.asked}, sort_keys=True)
+        return json.dumps({"seen": self.seen, "asked": self.asked, "database": self.database}, sort_keys=True)
 
     def complete(self, found: Versions) -> list[str]:
         """Paths that were not requested yet and have not changed since the last look: no program still writes them."""
@@ -95,4 +107,4 @@ class Cursor:
     def after(self, found: Versions, asked: Iterable[str]) -> "Cursor":
         """The cursor after a look at `found` that requested some of it; deleted files are forgotten."""
         known = {path: self.asked[path] for path in found if path in self.asked}
-        return Cursor(dict(found), known | {path: found[path] for path in asked})
+        return Cursor(dict(found), known | {path: found[path] for path in asked}, self.database)

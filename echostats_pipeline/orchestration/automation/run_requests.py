@@ -169,16 +169,20 @@ def _slot(now: datetime, interval_minutes: int) -> int:
 
 
 def import_request(
-    user: User, versions: Mapping[str, str], handed_over: Mapping[str, str] | None = None
+    user: User, versions: Mapping[str, str], handed_over: Mapping[str, str] | None = None, *, database: str = ""
 ) -> dg.RunRequest:
-    """Request an import of a user's exports. The run key holds their versions, so each version is requested once.
+    """Request an import of a user's exports. Each version is requested once: the run key holds all versions.
+
+    It holds the generation of the database, too: Dagster skips a run key that it knows, and its history may know
+    imports that a restored database lacks.
 
     Args:
         user: Their user.
         versions: The exports with their versions, by path.
         handed_over: The same by name, if they were stored in the database.
+        database: The generation of the database.
     """
-    digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((database, sorted(versions.items()))).encode()).hexdigest()[:16]
     return dg.RunRequest(
         run_key=f"{user.partition_key}@{digest}",
         partition_key=user.partition_key,

@@ -332,13 +332,15 @@ def unfinished_libraries(
     minimum_interval_seconds=15,
     default_status=ON,
     description="Imports exports dropped into a user's import folder. Its cursor is JSON: size and modification time "
-    "of every file seen last, and of every file requested. Change or touch a file to import it again.",
+    "of every file seen last, and of every file requested, and the database's generation. Change or touch a file to "
+    "import it again. A restored database imports all files again.",
 )
 def import_folder(
     context: dg.SensorEvaluationContext, store: StoreResource, clock: ClockResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Request one import per user, of all new files that no program still writes."""
-    folder, cursor = store.settings.imports_dir, Cursor.read(context.cursor)
+    folder, generation = store.settings.imports_dir, store.get().imports.generation()
+    cursor = Cursor.read(context.cursor).at(generation)
     order = set(context.instance.get_dynamic_partitions("users"))
     resting = resting_users(context, history_import.name, clock.now())
     users = [user for user in users_of(store) if user.partition_key in order]
@@ -360,7 +362,7 @@ def import_folder(
                 of_this_user = folder / user.partition_key
                 for path, version in versions.items():
                     handed_bytes += hand_over(store.get().files, user.user_id, of_this_user, Path(path), version)
-            requests.append(import_request(user, versions, names))
+            requests.append(import_request(user, versions, names, database=generation))
     reason = dg.SkipReason(f"No new files in the folders of {plural(len(users), 'user')} in {folder}")
     return dg.SensorResult(
         run_requests=requests,

@@ -85,6 +85,29 @@ def test_the_run_it_asks_for_imports_the_export(pipeline: Pipeline, user: User, 
     assert (play["user_id"], play["ms_played"]) == (user.user_id, 100_000)
 
 
+def test_a_restored_database_is_given_the_export_again(pipeline: Pipeline, folder: Path) -> None:
+    sensor = Sensor(pipeline)
+    (folder / "endsong_0.json").write_text(json.dumps([ROW]))
+    assert sensor.tick() == []
+    (request,) = sensor.tick()
+    assert sensor.tick() == []
+    pipeline.store.db["imports"].drop()  # as every restore does
+    pipeline.store.db.create_collection("imports")
+    (again,) = sensor.tick()
+    assert again.run_config == request.run_config
+    assert again.run_key != request.run_key, "Dagster's history knows the first one"
+    assert sensor.tick() == []
+
+
+def test_a_cursor_forgets_requests_for_another_database_only() -> None:
+    asked = Cursor({"a": "1"}, {"a": "1"}, "old")
+    assert asked.at("new") == Cursor({"a": "1"}, {}, "new")
+    assert asked.at("old") == asked
+    assert asked.at("") == asked, "an unknown one may be the same"
+    assert Cursor(asked.seen, asked.asked).at("new") == Cursor(asked.seen, asked.asked, "new"), "of an earlier version"
+    assert Cursor.read(asked.after(asked.seen, ()).write()) == asked
+
+
 def test_hidden_and_unfinished_files_are_left_alone_and_folders_are_exports(tmp_path: Path) -> None:
     for name in (".DS_Store", "my_spotify_data.zip.crdownload", "half.part", "my_spotify_data.zip"):
         (tmp_path / name).write_text("x")
