@@ -23,9 +23,14 @@ _KEPT_KINDS = frozenset({"import"})
 _OPEN: Document = {"status": "running", "dagster_run_id": {"$type": "string"}}
 # A new job has no heartbeat yet; its id is as old as the job.
 _LAST_SIGN = {"$ifNull": ["$heartbeat_at", {"$toDate": "$_id"}]}
-_SILENT_SINCE = {"$subtract": ["$$NOW", int(SILENT_AFTER.total_seconds() * 1000)]}
-_SILENT: Document = {"$expr": {"$lt": [_LAST_SIGN, _SILENT_SINCE]}}
-_HEARD: Document = {"$expr": {"$gte": [_LAST_SIGN, _SILENT_SINCE]}}
+
+
+def _ago(span: timedelta) -> Document:
+    """The instant so long ago, by the database's clock."""
+    return {"$subtract": ["$$NOW", int(span.total_seconds() * 1000)]}
+
+
+_HEARD: Document = {"$expr": {"$gte": [_LAST_SIGN, _ago(SILENT_AFTER)]}}
 
 
 @dataclass(frozen=True)
@@ -188,9 +193,10 @@ class JobStore:
         jobs = self._jobs.find(_OPEN, fields).sort("dagster_run_id")
         return {job["dagster_run_id"]: job.get("dagster_instance_id") or "" for job in jobs}
 
-    def silent_runs(self) -> set[str]:
-        """Ids of the Dagster runs with an open job that have been silent for `SILENT_AFTER`."""
-        return {job["dagster_run_id"] for job in self._jobs.find(_OPEN | _SILENT, {"dagster_run_id": 1})}
+    def silent_runs(self, after: timedelta = SILENT_AFTER) -> set[str]:
+        """Ids of the Dagster runs with an open job that have been silent for so long."""
+        silent = {"$expr": {"$lt": [_LAST_SIGN, _ago(after)]}}
+        return {job["dagster_run_id"] for job in self._jobs.find(_OPEN | silent, {"dagster_run_id": 1})}
 
     def instances(self, since: datetime) -> set[str]:
         """Ids of the Dagster instances with jobs that were created after an instant."""

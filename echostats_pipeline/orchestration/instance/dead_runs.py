@@ -16,7 +16,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -26,6 +26,8 @@ from echostats_pipeline.orchestration.instance.identity import instance_id
 from echostats_pipeline.orchestration.tags import PROCESS_TAG, process_of
 from echostats_pipeline.storage.store import Store
 
+ABANDONED_AFTER = timedelta(days=1)
+"""Twice as long as the longest run."""
 EXECUTING = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
 
@@ -56,13 +58,15 @@ def close_dead_runs(instance: dg.DagsterInstance, store: Store, now: datetime) -
 def dead_runs_of(instance: dg.DagsterInstance, store: Store) -> Iterator[tuple[str, dg.DagsterRun | None, str]]:
     """Runs with an open job that are dead for certain: their id, the run if the instance knows it, and the reason.
 
-    A job of an earlier version names no instance. Any instance may close it after it has been silent.
+    A job of an earlier version names no instance. Any instance may close it after it has been silent. After a day of
+    silence, any instance may close any job: its own has been lost with its storage, or it runs no more.
     """
     own, silent = {instance_id(instance), ""}, store.jobs.silent_runs()
+    abandoned = store.jobs.silent_runs(ABANDONED_AFTER) if silent else set()
     for run_id, owner in store.jobs.owners().items():
         run = instance.get_run_by_id(run_id)
         if run is None:
-            if owner in own and run_id in silent:
+            if (owner in own and run_id in silent) or run_id in abandoned:
                 yield (
                     run_id,
                     None,

@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import timedelta
 
 import dagster as dg
 import pytest
 
+from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.orchestration import runs
 from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs
 from echostats_pipeline.orchestration.instance.identity import KEY, instance_id
 from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline.storage.sync_jobs import JobKey
 from echostats_pipeline_tests.conftest import NOW, Pipeline
-
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -33,8 +32,8 @@ def begin(pipeline: Pipeline, instance: dg.DagsterInstance, user_id: str, owner:
     return lease
 
 
-def fall_silent(pipeline: Pipeline) -> None:
-    pipeline.store.db["sync_jobs"].update_many({}, {"$set": {"heartbeat_at": LONG_AGO}})
+def fall_silent(pipeline: Pipeline, since: timedelta = timedelta(minutes=3)) -> None:
+    pipeline.store.db["sync_jobs"].update_many({}, {"$set": {"heartbeat_at": utc_now() - since}})
 
 
 def test_live_runs_of_either_instance_outlast_the_other(pipeline: Pipeline, other: dg.DagsterInstance) -> None:
@@ -53,6 +52,14 @@ def test_a_silent_run_is_closed_by_its_own_instance_only(pipeline: Pipeline, oth
     assert pipeline.store.leases.renew(theirs)
     assert pipeline.store.jobs.busy_users() == set(), "a silent job of an instance that may be gone holds up nobody"
     assert close_dead_runs(other, pipeline.store, NOW) == [theirs.dagster_run_id]
+
+
+def test_a_run_that_has_been_silent_for_a_day_is_closed_by_any_instance(
+    pipeline: Pipeline, other: dg.DagsterInstance
+) -> None:
+    theirs = begin(pipeline, other, "bob")
+    fall_silent(pipeline, timedelta(hours=25))
+    assert close_dead_runs(pipeline.instance, pipeline.store, NOW) == [theirs.dagster_run_id]
 
 
 @pytest.mark.parametrize("owner", [None, ""], ids=["its own", "that of an earlier version"])
