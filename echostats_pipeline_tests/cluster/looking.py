@@ -58,7 +58,7 @@ def await_sync(deployed: Deployment, users: Sequence[User], since: datetime) -> 
     return watch.seconds
 
 
-def users(deployed: Deployment, count: int = 6) -> list[User]:
+def users(deployed: Deployment, count: int = 3) -> list[User]:
     """All users, of whom there are at least so many, all of them synced. From now on, nothing else is done for them."""
     if missing := range(len(deployed.users), count):
         since = utc_now()
