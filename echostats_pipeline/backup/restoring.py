@@ -26,7 +26,7 @@ from echostats_pipeline.stages import Progress
 from echostats_pipeline.storage.change_marks import WHOLE
 from echostats_pipeline.storage.database import AWARE, Db
 from echostats_pipeline.storage.failover import through_failover
-from echostats_pipeline.storage.restores import RESTORES, RestoreStore
+from echostats_pipeline.storage.restores import RESTORES, OwnRestore
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.transforms.days import DayWindow
 
@@ -87,51 +87,41 @@ def present(db: Db, found: Iterable[Place]) -> dict[str, int]:
     return {label: number for label, number in sorted(counts.items()) if number}
 
 
-def restore(
-    db: Db, source: ArchiveReader, found: Sequence[Place], *, file: str, at: datetime, progress: Progress
-) -> None:
-    """Write all collections of a backup, in place of what there is.
-
-    A restore of the same backup that was interrupted goes on with the collections that are not there yet. Until
-    `RestoreStore.end` is called, nothing else may use the database.
+def restore(db: Db, source: ArchiveReader, found: Sequence[Place], own: OwnRestore, progress: Progress) -> None:
+    """Write all collections of a backup, in place of what there is, but for those that are there already.
 
     Args:
         db: The core's database.
         source: The backup.
         found: Where its collections belong.
-        file: Name of the backup, for who meets an unfinished restore.
-        at: The present instant.
+        own: The restore, which keeps the database closed to everybody else.
         progress: Receives the number of documents.
 
     Raises:
         BackupError: a collection is not as it was in the backup.
     """
-    restores = RestoreStore(db)
-    unfinished = restores.unfinished()
-    if unfinished is None or unfinished.digest != source.digest:
-        restores.begin(source.digest, file, at)
-        done = set[str]()
-    else:
-        done = set(unfinished.restored)
     progress.expect(source.manifest.documents)
     for collection in CORE.collections:
         label = db[collection.name].full_name
+        own.keep()
         if collection.name != RESTORES and label not in {each.label for each in found}:
             db.drop_collection(collection.name)  # a later version has added it
     for place in found:
-        if place.label in done:
+        if place.label in own.restored:
             progress.advance(place.stored.documents)
             continue
-        through_failover(partial(_fill, place, source, progress))
-        restores.restored(place.label)
+        through_failover(partial(_fill, place, source, own, progress))
+        own.note(place.label)
 
 
-def _fill(place: Place, source: ArchiveReader, progress: Progress) -> None:
+def _fill(place: Place, source: ArchiveReader, own: OwnRestore, progress: Progress) -> None:
     collection, stored = place.collection, place.stored
     metadata = json_util.loads(source.content(place.metadata), json_options=json_util.CANONICAL_JSON_OPTIONS)
+    own.keep()
     collection.drop()
     collection.database.command({"create": collection.name, **metadata["options"]})
     for batch in _batches(source.documents(stored.entry)):
+        own.keep()
         _insert(collection, batch)
         progress.advance(len(batch))
     there = fingerprint(collection)

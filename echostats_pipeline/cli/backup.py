@@ -139,19 +139,20 @@ def _restored(
         marts = {mart: mart_database(mart, settings) for mart in MARTS}
         found = restoring.places(store.db, manifest, {CORE_ROLE: CORE, **marts})
         _refuse_replacing(store, source, found, history, overwrite=overwrite)
-        if manifest.keys is not None and with_keys:
-            _write_keys(home, Keys.model_validate_json(source.content(KEYS)), write_key=action == "write")
-        with progress_bar(console, f"Restoring {store.db.name}") as bar:
-            restoring.restore(store.db, source, found, file=source.path.name, at=utc_now(), progress=bar)
-        if history is not None:
-            restore_runs(source, manifest.runs, history)
-        elif manifest.runs:
-            click.echo(f"{OTHER_HISTORY} The history in the backup was not restored.", err=True)
-        restoring.settle(store, manifest)
-        with open_store(settings, indexes=True, restoring=True) as present:  # brings it to the present version
-            unread = _unread_tokens(present, _cipher(settings))
-        RestoreStore(store.db).end()
-    return unread
+        with RestoreStore(store.db).own(source.digest, source.path.name, utc_now()) as own:
+            if manifest.keys is not None and with_keys:
+                _write_keys(home, Keys.model_validate_json(source.content(KEYS)), write_key=action == "write")
+            with progress_bar(console, f"Restoring {store.db.name}") as bar:
+                restoring.restore(store.db, source, found, own, bar)
+            if history is not None:
+                restore_runs(source, manifest.runs, history)
+            elif manifest.runs:
+                click.echo(f"{OTHER_HISTORY} The history in the backup was not restored.", err=True)
+            own.keep()
+            restoring.settle(store, manifest)
+            with open_store(settings, indexes=True, restoring=True) as present:  # brings it to the present version
+                own.keep()
+                return _unread_tokens(present, _cipher(settings))
 
 
 def _unread_tokens(store: Store, cipher: TokenCipher | None) -> dict[str | None, int]:

@@ -251,6 +251,10 @@ class UnfinishedRestore(Document):
     """When the restore began."""
     restored: list[str] = Field(default_factory=list)
     """The collections that are there again, with their databases."""
+    holder: str = ""
+    """Identifies the process that restores."""
+    renewed_at: UtcDatetime
+    """When that process last showed that it lives."""
 
 
 class SpotifyCall(Document):

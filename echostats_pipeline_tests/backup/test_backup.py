@@ -5,6 +5,7 @@ import secrets
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from echostats_pipeline.backup.manifest import Moved
 from echostats_pipeline.backup.moment import pause
 from echostats_pipeline.backup.restoring import settle
 from echostats_pipeline.backup.runs import count_runs
-from echostats_pipeline.errors import StorageError
+from echostats_pipeline.errors import BackupError, StorageError
 from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.users import User
@@ -31,6 +32,7 @@ from echostats_pipeline.storage.files import FileKey
 from echostats_pipeline.storage.indexes import ensure_indexes
 from echostats_pipeline.storage.installed import databases_of
 from echostats_pipeline.storage.leases import Lease
+from echostats_pipeline.storage.restores import RESTORES, RestoreStore
 from echostats_pipeline.storage.store import Store
 from echostats_pipeline.storage.sync_jobs import JobKey
 from echostats_pipeline.storage.validators import ensure_validators
@@ -157,7 +159,7 @@ def test_what_is_there_is_replaced_only_if_asked_and_closed_while_a_restore_has_
     assert "Runs work on this database now" in refused(echostats("restore", "--overwrite", "a.zip", **environ))
     there["sync_jobs"].delete_many({})
     restores = there["unfinished_restores"]
-    restores.insert_one({"digest": "of another", "file": "z.zip", "started_at": NOW, "restored": []})
+    interrupt_restore(there)
     for command in (("users",), ("backup", "c.zip"), ("restore", "a.zip")):
         assert "The restore of z.zip into this database has not ended" in refused(echostats(*command, **environ))
     with (
@@ -199,10 +201,53 @@ def test_killed_at_any_command_a_restore_ends_equal_and_a_backup_leaves_no_file(
     with dying_commands(environ) as attempt:
         for number in (30, 131):
             assert not attempt(number, "restore", str(path))
+            lapse(filled.restored("MONGO_DB"))
         assert attempt(NEVER, "restore", str(path))
         assert (content(filled.restored("MONGO_DB")), content(filled.restored("ECHOSTATS_ECHOTUNE_DB"))) == clean
         assert not attempt(70, "backup", str(killed))
     assert not killed.exists()
+
+
+def lapse(db: Db) -> None:
+    """Let half a minute pass for the process that restores."""
+    db[RESTORES].update_one({}, {"$set": {"renewed_at": NOW - timedelta(days=9)}})
+
+
+def interrupt_restore(db: Db) -> None:
+    """Leave a restore that was ended with Ctrl-C after its first collection."""
+    stack = ExitStack()
+    own = stack.enter_context(RestoreStore(db).own("of another", "z.zip", NOW))
+    own.note("a collection")
+    stack.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+
+
+def test_of_two_restores_only_one_goes_on(filled: Filled) -> None:
+    db = filled.store.db
+    restores, stack = RestoreStore(db), ExitStack()
+    first = stack.enter_context(restores.own("x", "a.zip", NOW))
+    first.note("one")
+    alive = restores.own("x", "a.zip", NOW, lambda seconds: first.keep())
+    with pytest.raises(BackupError, match=r"a\.zip into this database is under way"), alive:
+        pass
+    lapse(db)  # the first one stands still
+    with restores.own("x", "a.zip", NOW) as second:
+        assert second.restored == {"one"}
+        with pytest.raises(BackupError, match="another one has taken its place"):
+            first.note("two")
+    for begin in (first.keep, stack.close):
+        with pytest.raises(BackupError, match="another one has taken its place"):
+            begin()
+    assert restores.unfinished() is None
+
+
+def test_a_restore_of_another_backup_begins_anew_and_opens_the_database_only_at_its_end(filled: Filled) -> None:
+    restores = RestoreStore(filled.store.db)
+    interrupt_restore(filled.store.db)
+    with restores.own("another", "b.zip", NOW) as own:
+        assert own.restored == set()
+        with pytest.raises(StorageError, match=r"The restore of b\.zip"):
+            restores.refuse()
+    restores.refuse()
 
 
 def test_a_backup_waits_for_runs_and_runs_wait_for_it(filled: Filled, echostats: Echostats, tmp_path: Path) -> None:
