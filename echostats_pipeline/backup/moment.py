@@ -7,9 +7,9 @@ change a user's history, library, marts and sent plays, so that it waits for run
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from pymongo.client_session import ClientSession
@@ -25,6 +25,10 @@ SNAPSHOT_UNAVAILABLE, SNAPSHOT_TOO_OLD = 246, 239
 SNAPSHOT_TRIES = 30
 POLL_S = 0.5
 RENEW_S = 15.0
+HOLD_S = 60.0
+"""How long runs of other users wait because a backup waits for one run."""
+HOLDER = "backup "
+"""How the name begins that stands in leases in place of a run."""
 TOO_OLD = (
     "The server does not keep a snapshot for as long as this backup takes (minSnapshotHistoryWindowInSeconds, 300 by "
     "default). Raise it there, or pause all runs instead: echostats backup --pause FILE"
@@ -89,50 +93,104 @@ def _readable_session(store: Store, names: list[str], sleep: Callable[[float], N
             return
 
 
+def named(run: str) -> str:
+    """Who holds a lease, as a reader knows it."""
+    if run.startswith(HOLDER):
+        return "another backup"
+    return f"run {run}" if run else "a run"
+
+
 @dataclass
 class _Pause:
     """The leases of all users.
 
     Attributes:
         store: The database.
+        deadline: Until when to wait for runs.
+        waiting: Called with who is waited for.
+        sleep: Waits for a number of seconds.
         holder: Stands in the leases in place of a run.
-        held: Number of leases.
+        held: The leases that were taken.
     """
 
     store: Store
-    holder: str
+    deadline: float
+    waiting: Callable[[str], None]
     sleep: Callable[[float], None]
-    held: int = 0
-    _renewed: float = 0.0
+    holder: str = field(default_factory=lambda: f"{HOLDER}{uuid.uuid4().hex}")
+    held: set[Lease] = field(default_factory=set)
+    _renewed: float = field(default_factory=time.monotonic)
+    _told: str = ""
 
-    def take(self, lease: Lease, deadline: float, waiting: Callable[[str], None]) -> None:
-        """Wait for a lease and take it."""
-        told = ""
-        while not self.store.leases.take(lease):
-            run = self.store.leases.holder(lease)
-            if run != told:
-                waiting(run)
-                told = run
-            if time.monotonic() > deadline:
-                raise BackupError(
-                    f"Run {run or 'unknown'} still changes data that the backup needs to be still. Try again when it "
-                    "has ended, or give it more time with --wait. Nothing was written."
-                )
-            self.keep()
-            self.sleep(POLL_S)
-        self.held += 1
+    def take_all(self) -> None:
+        """Take the leases of all users.
+
+        While a long run is waited for, no lease is held, so that other users are synced meanwhile.
+        """
+        first: list[Lease] = []
+        while (busy := self._first_busy([*first, *self._leases()])) is not None:
+            self.release()
+            first = [busy]
+
+    def _leases(self) -> Iterator[Lease]:
+        scopes: tuple[LeaseScope, ...] = get_args(LeaseScope)
+        for user in self.store.users.all():
+            yield from (Lease(user.user_id, scope, self.holder) for scope in scopes)
+
+    def _first_busy(self, leases: Iterable[Lease]) -> Lease | None:
+        """Take leases one after another; return the first one that a run keeps while others have to wait too long."""
+        until = self.deadline
+        for lease in leases:
+            if not self._take(lease, until):
+                return lease
+            if len(self.held) == 1:
+                until = min(self.deadline, time.monotonic() + HOLD_S)
+        return None
+
+    def _take(self, lease: Lease, until: float) -> bool:
+        """Wait for a lease and take it, if its user is still there."""
+        try:
+            while not self.store.leases.take(lease):
+                self._wait(named(self.store.leases.holder(lease)))
+                if time.monotonic() > until:
+                    return False
+                self.keep()
+                self.sleep(POLL_S)
+        except UserRemovedError:
+            return True
+        self.held.add(lease)
         self.keep()
+        return True
+
+    def _wait(self, run: str) -> None:
+        if run != self._told:
+            self.waiting(run)
+            self._told = run
+        if time.monotonic() > self.deadline:
+            raise BackupError(
+                f"{run[0].upper()}{run[1:]} still changes data that the backup needs to be still. Try again when it "
+                "has ended, or give it more time with --wait. Nothing was written."
+            )
 
     def keep(self) -> None:
         """Renew the leases if it is time."""
         if time.monotonic() - self._renewed < RENEW_S:
             return
         self._renewed = time.monotonic()
-        if self.store.leases.renew_run(self.holder) < self.held:
+        if self.store.leases.renew_run(self.holder) == len(self.held):
+            return
+        removed = set(self.store.removals.ids())  # their leases are gone with them
+        self.held = {each for each in self.held if each.user_id not in removed}
+        if self.store.leases.renew_run(self.holder) < len(self.held):
             raise BackupError(
                 "The backup stood still for more than a minute, and runs have gone on meanwhile. Run it again; no part "
                 "of it is left behind."
             )
+
+    def release(self) -> None:
+        """Give all leases back."""
+        self.store.leases.release_run(self.holder)
+        self.held.clear()
 
 
 @contextmanager
@@ -144,22 +202,15 @@ def pause(
     Args:
         store: The database.
         patience_s: How many seconds to wait for runs that are under way.
-        waiting: Called with the id of a run that is waited for.
+        waiting: Called with who is waited for.
         sleep: Waits for a number of seconds.
 
     Raises:
         BackupError: a run is still under way after that time.
     """
-    held = _Pause(store, f"backup {uuid.uuid4().hex}", sleep, _renewed=time.monotonic())
-    deadline = time.monotonic() + patience_s
-    scopes: tuple[LeaseScope, ...] = get_args(LeaseScope)
+    held = _Pause(store, time.monotonic() + patience_s, waiting, sleep)
     try:
-        for user in store.users.all():
-            try:
-                for scope in scopes:
-                    held.take(Lease(user.user_id, scope, held.holder), deadline, waiting)
-            except UserRemovedError:
-                continue
+        held.take_all()
         yield Moment("pause", None, held.keep)
     finally:
-        store.leases.release_run(held.holder)
+        held.release()

@@ -236,7 +236,7 @@ def _history(settings: Settings) -> Path | None:
 
 
 def _waiting(run: str) -> None:
-    click.echo(f"Waiting for {f'run {run}' if run else 'a run'}, which changes data now.", err=True)
+    click.echo(f"Waiting for {run}, which needs the data of a user now.", err=True)
 
 
 def _table(manifest: Manifest, title: str) -> Table:

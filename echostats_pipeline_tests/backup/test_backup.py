@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
+from echostats_pipeline.backup import moment
 from echostats_pipeline.backup.archive import new_archive
 from echostats_pipeline.backup.dumping import Secrets, dump, fingerprint, sources
 from echostats_pipeline.backup.manifest import Moved
@@ -24,6 +25,7 @@ from echostats_pipeline.backup.runs import count_runs
 from echostats_pipeline.errors import BackupError, StorageError
 from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import EmbeddedServer
+from echostats_pipeline.model.operations import LeaseScope
 from echostats_pipeline.model.users import User
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.state_folder import StateFolder
@@ -259,13 +261,32 @@ def test_a_backup_waits_for_runs_and_runs_wait_for_it(filled: Filled, echostats:
     assert "Run a run still changes data" in ended.stderr
     assert list(tmp_path.glob("*.zip")) + list(tmp_path.glob(".*")) == []
     store.leases.release(run)
-    with pause(store, 0, lambda run: None) as moment:
+    with pause(store, 0, lambda run: None) as still:
         assert not store.leases.take(run)
-        moment.keep()
+        still.keep()
         store.db["user_leases"].delete_many({})  # it stood still, and they expired
         held = replace(run, dagster_run_id=store.leases.holder(run))
         assert held.dagster_run_id == ""
     assert store.leases.take(run)
+
+
+def test_a_backup_that_waits_long_lets_other_users_be_synced(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, waited = filled.store, list[str]()
+    monkeypatch.setattr(moment, "HOLD_S", 0.0)
+    import_ = Lease(filled.user.user_id, "library", "an import")
+    assert store.leases.take(import_)
+
+    def sleep(seconds: float) -> None:
+        assert [each["dagster_run_id"] for each in store.db["user_leases"].find()] == ["an import"]
+        store.leases.release(import_)
+
+    with pause(store, 60, waited.append, sleep):
+        for scope in get_args(LeaseScope):
+            assert not store.leases.take(replace(import_, scope=scope))
+        with pytest.raises(BackupError, match="Another backup still changes"), pause(store, -1, waited.append):
+            pass
+    assert waited == ["run an import", "another backup"]
+    assert store.db["user_leases"].count_documents({}) == 0
 
 
 def test_a_change_beside_the_runs_is_noticed_though_its_reader_has_read_it_meanwhile(
