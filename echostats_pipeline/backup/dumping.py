@@ -1,12 +1,15 @@
 """Reads all databases of an installation into a backup."""
 
+import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import bson
 from bson import json_util
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
@@ -33,6 +36,8 @@ from echostats_pipeline.storage.restores import RESTORES
 from echostats_pipeline.storage.store import Store
 
 CORE_ROLE = "core"
+VIEW, TIME_SERIES = "view", "timeseries"
+"""Kinds of collections, as the server calls them."""
 DOCUMENTS_AT_ONCE = 1_000
 RAW = CodecOptions[RawBSONDocument](document_class=RawBSONDocument)
 """Leaves documents as the bytes that the server has."""
@@ -48,13 +53,26 @@ class Source:
         role: ``core``, or the mart's name.
         db: The database.
         declared: Its declaration.
-        names: The collections to read, in order: all of the core's, which EchoStats may share; ours in that of a mart.
+        collections: What the server says of each collection and view to read, by name and in order: all of the core's,
+            which EchoStats may share; ours in that of a mart.
+        left_out: Collections of kinds that a backup does not hold.
     """
 
     role: str
     db: Db
     declared: Database
-    names: Sequence[str]
+    collections: Mapping[str, Document]
+    left_out: Sequence[str] = ()
+
+    @property
+    def in_snapshot(self) -> list[str]:
+        """The collections that a snapshot of the server shows."""
+        return [name for name, each in self.collections.items() if not (_is_view(each) or _is_capped(each))]
+
+    @property
+    def capped(self) -> list[str]:
+        """The collections of a fixed size, which servers before version 8 show as they are now and in no snapshot."""
+        return [name for name, each in self.collections.items() if _is_capped(each)]
 
 
 @dataclass(frozen=True)
@@ -77,20 +95,31 @@ def sources(store: Store, marts: Iterable[tuple[str, Database]]) -> list[Source]
         store: The core.
         marts: The marts that the settings name or that were ever built, with their databases.
     """
-    core = store.databases[0]
-    found = [Source(CORE_ROLE, store.db, core, in_order(_existing(store.db) - {RESTORES}))]
+    existing = _existing(store.db)
+    kept = in_order(name for name, each in existing.items() if name != RESTORES and each["type"] != TIME_SERIES)
+    left_out = sorted(name for name, each in existing.items() if each["type"] == TIME_SERIES)
+    core = {name: existing[name] for name in kept}
+    found = [Source(CORE_ROLE, store.db, store.databases[0], core, left_out)]
     for mart, database in marts:
         if database.collections:
             db = store.db.client.get_database(database.name, codec_options=AWARE)
             existing = _existing(db)
-            names = [each.name for each in database.collections if each.name in existing]
-            found.append(Source(mart, db, database, names))
+            ours = {each.name: existing[each.name] for each in database.collections if each.name in existing}
+            found.append(Source(mart, db, database, ours))
     return found
 
 
-def _existing(db: Db) -> set[str]:
-    """The collections of a database, without views and without those of the server."""
-    return {name for name in db.list_collection_names(filter={"type": "collection"}) if not name.startswith("system.")}
+def _existing(db: Db) -> dict[str, Document]:
+    """What the server says of each collection and view of a database, but for its own."""
+    return {each["name"]: dict(each) for each in db.list_collections() if not each["name"].startswith("system.")}
+
+
+def _is_view(collection: Document) -> bool:
+    return bool(collection["type"] == VIEW)
+
+
+def _is_capped(collection: Document) -> bool:
+    return bool(collection["options"].get("capped"))
 
 
 def dump(
@@ -121,7 +150,7 @@ def dump(
     target.add(archive.NOTE, [note.encode()])
     with still as moment:
         before = store.marks.newest()
-        read = [each.db[name] for each in found for name in each.names if name not in NOT_KEPT]
+        read = [each.db[name] for each in found for name in each.in_snapshot if name not in NOT_KEPT]
         progress.expect(sum(each.estimated_document_count() for each in read))
         databases = tuple(_database(each, target, moment, progress) for each in found)
         history = tuple(runs(target))
@@ -143,29 +172,43 @@ def dump(
 
 
 def _database(source: Source, target: ArchiveWriter, moment: Moment, progress: Progress) -> StoredDatabase:
-    options = {each["name"]: each.get("options", {}) for each in source.db.list_collections()}
     return StoredDatabase(
         role=source.role,
         name=source.db.name,
         declared=tuple(each.name for each in source.declared.collections),
         collections=tuple(
-            _collection(source.db, name, options.get(name, {}), target, moment, progress) for name in source.names
+            _collection(source.db[name], each, target, moment, progress) for name, each in source.collections.items()
         ),
     )
 
 
 def _collection(
-    db: Db, name: str, options: Document, target: ArchiveWriter, moment: Moment, progress: Progress
+    source: Collection[Any], said: Document, target: ArchiveWriter, moment: Moment, progress: Progress
 ) -> StoredCollection:
-    indexes = [dict(each) for each in db[name].list_indexes()]
-    kept = {key: value for key, value in options.items() if key not in OPTIONS_OF_A_SERVER}
-    metadata = {"collectionName": name, "type": "collection", "options": kept, "indexes": indexes}
-    text = json_util.dumps(metadata, json_options=json_util.CANONICAL_JSON_OPTIONS, indent=1)
-    target.add(metadata_entry(db.name, name), [text.encode()])
+    name, database = source.name, source.database.name
+    indexes = [] if _is_view(said) else [dict(each) for each in source.list_indexes()]
+    options = {key: value for key, value in said["options"].items() if key not in OPTIONS_OF_A_SERVER}
+    target.add(metadata_entry(database, name), [metadata(name, said["type"], options, indexes)])
     counted = _Counted(progress, moment)
-    batches = () if name in NOT_KEPT else raw_batches(db[name], moment)
-    part = target.add(f"{db.name}/{name}.bson", map(counted.passed, batches))
+    is_empty = _is_view(said) or name in NOT_KEPT
+    batches = () if is_empty else raw_batches(source, None if _is_capped(said) else moment)
+    part = target.add(f"{database}/{name}.bson", map(counted.passed, batches))
     return StoredCollection(**part.model_dump(), name=name, documents=counted.documents)
+
+
+def metadata(name: str, kind: str, options: Document, indexes: Sequence[Document]) -> bytes:
+    """The options and indexes of a collection or view as `mongodump` writes them, and once more as BSON.
+
+    The JSON of MongoDB's tools loses what stands beside ``$regex`` in a validator, a partial index or a view.
+    """
+    found = {"collectionName": name, "type": kind, "options": options, "indexes": list(indexes)}
+    text = json_util.dumps(found, json_options=json_util.CANONICAL_JSON_OPTIONS)
+    return json.dumps({**json.loads(text), "bson": base64.b64encode(bson.encode(found)).decode()}, indent=1).encode()
+
+
+def read_metadata(content: bytes) -> Document:
+    """What `metadata` has written."""
+    return bson.decode(base64.b64decode(json.loads(content)["bson"]), AWARE)
 
 
 def metadata_entry(database: str, collection: str) -> str:

@@ -62,7 +62,7 @@ def snapshot(store: Store, names: list[str], sleep: Callable[[float], None] = ti
 
     Args:
         store: The database.
-        names: Collections of the core's database. A snapshot from before a change of their indexes cannot be read.
+        names: Collections of the core's database. One whose indexes have just changed is in no snapshot for a moment.
         sleep: Waits for a number of seconds.
 
     Raises:
@@ -85,8 +85,14 @@ def _readable_session(store: Store, names: list[str], sleep: Callable[[float], N
                 for name in names:
                     store.db[name].find_one({}, {"_id": 1}, session=session)
             except OperationFailure as error:
-                if error.code != SNAPSHOT_UNAVAILABLE or not left:
+                if error.code != SNAPSHOT_UNAVAILABLE:
                     raise
+                if not left:
+                    reason = (error.details or {}).get("errmsg", "no reason given")
+                    raise BackupError(
+                        f"The server shows no snapshot of {store.db.name}.{name}: {reason}. "
+                        "Pause all runs instead: echostats backup --pause FILE"
+                    ) from error
                 sleep(POLL_S)
                 continue
             yield session

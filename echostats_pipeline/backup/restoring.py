@@ -11,13 +11,12 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bson import json_util
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from echostats_pipeline.backup.archive import ArchiveReader
-from echostats_pipeline.backup.dumping import CORE_ROLE, fingerprint, metadata_entry
+from echostats_pipeline.backup.dumping import CORE_ROLE, VIEW, fingerprint, metadata_entry, read_metadata
 from echostats_pipeline.backup.manifest import Manifest, StoredCollection, StoredDatabase, targets
 from echostats_pipeline.errors import BackupError
 from echostats_pipeline.model.collections import CORE, Database
@@ -116,10 +115,12 @@ def restore(db: Db, source: ArchiveReader, found: Sequence[Place], own: OwnResto
 
 def _fill(place: Place, source: ArchiveReader, own: OwnRestore, progress: Progress) -> None:
     collection, stored = place.collection, place.stored
-    metadata = json_util.loads(source.content(place.metadata), json_options=json_util.CANONICAL_JSON_OPTIONS)
+    metadata = read_metadata(source.content(place.metadata))
     own.keep()
     collection.drop()
     collection.database.command({"create": collection.name, **metadata["options"]})
+    if metadata["type"] == VIEW:
+        return
     for batch in _batches(source.documents(stored.entry)):
         own.keep()
         _insert(collection, batch)

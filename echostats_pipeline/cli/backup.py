@@ -78,13 +78,17 @@ def backup(file: Path, with_runs: bool, without_keys: bool, pauses: bool, minute
     with new_archive(file) as target, open_database(settings, indexes=False) as store:
         found = sources(store, [(mart, mart_database(mart, settings)) for mart in _marts(store, settings)])
         still = (
-            snapshot(store, list(found[0].names))
+            snapshot(store, found[0].in_snapshot)
             if has_snapshots(store) and not pauses
             else pause(store, minutes * 60, _waiting)
         )
         with progress_bar(console, f"Backing up {store.db.name}") as bar:
             manifest = dump(store, found, target, still, secrets, runs, now, bar)
     console.print(_table(manifest, "Backed up"))
+    if found[0].left_out:
+        click.echo(f"Not in it, since they hold time series: {', '.join(found[0].left_out)}.", err=True)
+    if found[0].capped and manifest.still == "snapshot":
+        click.echo(f"Of a fixed size, and not as of that instant: {', '.join(found[0].capped)}.", err=True)
     click.echo(f"{file.resolve()}: {decimal(file.stat().st_size)}, read back and compared. {STILL[manifest.still]}")
     if manifest.key_id:
         click.echo(WITHOUT_KEYS if manifest.keys is None else WITH_KEYS)

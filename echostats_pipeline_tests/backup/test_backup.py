@@ -45,6 +45,7 @@ from echostats_pipeline_tests.databases import structure
 
 OTHER_KEY = "ab" * 32
 PLAYS = 2_300
+BESIDE_A_REGEX = {"name": {"$regex": "^a", "$ne": "ab"}}
 __all__ = ["echostats"]
 
 
@@ -109,6 +110,7 @@ def filled(
     # The server deletes it as soon as there is an index, wherever it is restored.
     store.db["api_logs"].insert_one({"timestamp": NOW - timedelta(days=4000), "family": "recently-played"})
     store.db["of_echostats"].insert_one({"_id": {"a": 1, "b": ObjectId()}, "whole": 2**40, "real": 0.1, "none": None})
+    store.db.create_collection("of_another", validator=BESIDE_A_REGEX, capped=True, size=4096).insert_one({"name": "a"})
     store.files.put(FileKey(user.user_id, "report", "report.html"), "1", io.BytesIO(b"x" * 300_000))
     store.jobs.open(JobKey(user.user_id, "a run"), "periodic", NOW, "an instance")
     store.marks.mark(user.user_id, "listening_history", ["2025-06-14"])
@@ -152,7 +154,10 @@ def test_what_is_there_is_replaced_only_if_asked_and_closed_while_a_restore_has_
     filled: Filled, echostats: Echostats
 ) -> None:
     environ = {**filled.changes, **filled.there}
-    echostats("backup", "a.zip", **filled.changes)
+    view: Document = {"viewOn": "listening_history", "pipeline": [{"$match": BESIDE_A_REGEX}]}
+    filled.store.db.create_collection("a_view", **view)
+    filled.store.db.create_collection("measured", timeseries={"timeField": "at"})
+    assert "since they hold time series: measured." in echostats("backup", "a.zip", **filled.changes).stderr
     there = filled.restored("MONGO_DB")
     there["rules"].insert_one({"user_id": "x"})
     assert "rules 1" in refused(echostats("restore", "a.zip", **environ))
@@ -172,6 +177,7 @@ def test_what_is_there_is_replaced_only_if_asked_and_closed_while_a_restore_has_
     assert echostats("restore", "--overwrite", "a.zip", **environ).returncode == 0
     assert there["rules"].count_documents({}) == restores.count_documents({}) == 0
     assert there["listening_history"].count_documents({}) == PLAYS
+    assert next(there.list_collections(filter={"name": "a_view"}))["options"] == view
 
 
 def test_the_key_goes_with_the_data_or_is_refused(filled: Filled, echostats: Echostats, tmp_path: Path) -> None:
