@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 import zipfile
@@ -37,7 +38,7 @@ HEADER_BYTES = 30
 PIECE = 2**20
 LENGTH_BYTES = 4
 UNFINISHED = ".echostats-backup.unfinished-"
-"""How the hidden name of a file begins that is being written, or was left by a killed process."""
+"""How the hidden name of what is being written begins, or was left by a killed process: a file, and a folder of it."""
 LEFT_AFTER_S = 2 * 24 * 60 * 60
 """A hidden file that has not grown for so long was left; a backup waits for runs for a day at most."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -118,7 +119,7 @@ def _delete_left(folder: Path) -> None:
     for left in folder.glob(f"{UNFINISHED}*"):
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > LEFT_AFTER_S:
-                left.unlink()
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _digest(file: BinaryIO) -> bytes:

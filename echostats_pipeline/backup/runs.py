@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from echostats_pipeline.backup.archive import PIECE, ArchiveReader, ArchiveWriter
+from echostats_pipeline.backup.archive import PIECE, UNFINISHED, ArchiveReader, ArchiveWriter
 from echostats_pipeline.backup.manifest import Part
 from echostats_pipeline.errors import BackupError
 
@@ -24,7 +24,7 @@ def dump_runs(folder: Path, scratch: Path, target: ArchiveWriter) -> Iterator[Pa
         target: Where to write.
     """
     for path in sorted(folder.rglob("*.db"), key=lambda each: (each.name != RUNS, each)):
-        with tempfile.TemporaryDirectory(prefix=".echostats-runs-", dir=scratch) as own:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=scratch) as own:
             copy = Path(own) / path.name
             try:
                 _copy(path, copy)

@@ -17,6 +17,7 @@ from echostats_pipeline.backup.manifest import Keys, Manifest, Part, key_action
 from echostats_pipeline.backup.moment import has_snapshots, pause, snapshot
 from echostats_pipeline.backup.runs import count_runs, dump_runs, restore_runs
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.interruption import interruptible
 from echostats_pipeline.cli.only_up import only_up
 from echostats_pipeline.cli.progress import progress_bar
 from echostats_pipeline.errors import BackupError
@@ -75,7 +76,7 @@ def backup(file: Path, with_runs: bool, without_keys: bool, pauses: bool, minute
     def runs(target: ArchiveWriter) -> Iterable[Part]:
         return () if history is None else dump_runs(history, file.resolve().parent, target)
 
-    with new_archive(file) as target, open_database(settings, indexes=False) as store:
+    with interruptible(), new_archive(file) as target, open_database(settings, indexes=False) as store:
         found = sources(store, [(mart, mart_database(mart, settings)) for mart in _marts(store, settings)])
         still = (
             snapshot(store, found[0].in_snapshot)
@@ -110,7 +111,7 @@ def restore(file: Path, overwrite: bool, without_keys: bool, only_check: bool) -
             click.echo(f"{file} is whole. " + (WITHOUT_KEYS if manifest.keys is None else WITH_KEYS))
             return
         home = StateFolder(settings.home).ensure()
-        with only_up(home, "echostats restore"):
+        with interruptible(), only_up(home, "echostats restore"):
             unread = _restored(settings, home, source, console, overwrite=overwrite, with_keys=not without_keys)
     console.print(_table(manifest, "Restored"))
     click.echo("Every collection was compared with the backup. The next syncs and `echostats up` build on it.")

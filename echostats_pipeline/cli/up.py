@@ -2,12 +2,10 @@
 
 import contextlib
 import os
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from types import FrameType
 
 import click
 
@@ -16,6 +14,7 @@ from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.failed_runs import failed_runs
 from echostats_pipeline.cli.happenings import Happenings, telling
 from echostats_pipeline.cli.instance import open_instance
+from echostats_pipeline.cli.interruption import interruptible
 from echostats_pipeline.cli.metrics_server import serving_metrics
 from echostats_pipeline.cli.only_up import only_up
 from echostats_pipeline.cli.simulated import simulated_spotify
@@ -57,7 +56,7 @@ def run_up(port: int, metrics_port: int | None, *, everywhere: bool, public: tup
 def _run(settings: Settings, port: int, metrics_port: int | None, public: tuple[int | None, str], address: str) -> None:
     """Run everything until it is interrupted."""
     simulator = simulated_spotify(settings) if settings.simulated else nullcontext()
-    with _interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
+    with interruptible(), contextlib.suppress(KeyboardInterrupt), open_database(settings) as store, simulator:
         users = store.users.all(simulated=settings.simulated)
         Roster(settings.home).write([user.partition_key for user in users])
         Beginning(settings.home).move(first_day_of(store, users, utc_now()))
@@ -138,26 +137,3 @@ def _free_after(port: int) -> int:
             socket.create_server((HOST, number)).close()
             return number
     return free_port()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM (service managers) end the block, once: nothing interrupts the clean-up that follows.
-
-    A process that a shell starts in the background ignores Ctrl-C and would pass that on to Dagster. Handlers of our
-    own
-    also undo this.
-    """
-    ending = (signal.SIGINT, signal.SIGTERM)
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        for number in ending:
-            signal.signal(number, lambda _signal, _frame: None)
-        raise KeyboardInterrupt
-
-    previous = {number: signal.signal(number, interrupt) for number in ending}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

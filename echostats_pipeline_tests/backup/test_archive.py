@@ -131,11 +131,14 @@ def test_a_file_that_exists_is_not_replaced(written: Path) -> None:
 
 
 def test_what_a_killed_backup_has_left_is_deleted_by_a_later_one(tmp_path: Path) -> None:
-    left, fresh = (tmp_path / f"{archive.UNFINISHED}{name}" for name in ("left", "fresh"))
-    for each in (left, fresh):
+    left, folder, fresh = (tmp_path / f"{archive.UNFINISHED}{name}" for name in ("left", "folder", "fresh"))
+    folder.mkdir()
+    for each in (left, folder / "runs.db", fresh):
         each.write_bytes(b"x")
-    os.utime(left, (0, 0))
+    for each in (left, folder):
+        os.utime(each, (0, 0))
     with new_archive(tmp_path / "backup.zip") as target:
         fill(target)
     assert not left.exists()
+    assert not folder.exists()
     assert fresh.exists(), "another backup may be writing it"

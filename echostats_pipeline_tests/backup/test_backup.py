@@ -1,7 +1,9 @@
 """`echostats backup` and `restore` on a real server: what is restored is what was there, whatever is killed."""
 
 import io
+import os
 import secrets
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from echostats_pipeline.backup.manifest import Moved
 from echostats_pipeline.backup.moment import pause
 from echostats_pipeline.backup.restoring import settle
 from echostats_pipeline.backup.runs import count_runs
+from echostats_pipeline.cli import backup
 from echostats_pipeline.errors import BackupError, StorageError
 from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import EmbeddedServer
@@ -293,6 +296,21 @@ def test_a_backup_that_waits_long_lets_other_users_be_synced(filled: Filled, mon
             pass
     assert waited == ["run an import", "another backup"]
     assert store.db["user_leases"].count_documents({}) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_service_manager_that_ends_a_backup_leaves_nothing_of_it(
+    filled: Filled, echostats: Echostats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(*_: object) -> None:
+        assert filled.store.db["user_leases"].count_documents({}) == len(get_args(LeaseScope))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(backup, "dump_runs", terminated)
+    ended = echostats("backup", "--with-runs", "a.zip", **filled.changes)
+    assert (ended.returncode, ended.stderr.strip()) == (130, "Stopped.")
+    assert list(tmp_path.glob("*.zip")) + list(tmp_path.glob(".*")) == []
+    assert filled.store.db["user_leases"].count_documents({}) == 0
 
 
 def test_a_change_beside_the_runs_is_noticed_though_its_reader_has_read_it_meanwhile(
