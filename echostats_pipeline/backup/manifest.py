@@ -16,8 +16,9 @@ Stillness = Literal["snapshot", "pause"]
 FIRST = ("change_marks", "mart_states", "unfinished_merges", "recently_played", "imports", "stored.files")
 """Collections that say how far work on others has come, or that others are whole. They are read before those: what a
 process writes meanwhile is then done again after a restore, and never taken for done."""
-LAST = ("users",)
-"""Read last: the documents of a user who has just come are never without their user."""
+LAST = ("users", "removed_users")
+"""Read last: the documents of a user who has just come are never without their user, and those of a user who is removed
+meanwhile never without the record of it."""
 NOT_KEPT = frozenset({"user_leases"})
 """Collections that are restored without documents: the runs to which these belonged are gone."""
 
@@ -139,11 +140,9 @@ class Keys(BaseModel):
 
 def in_order(names: Iterable[str]) -> list[str]:
     """The names of collections in the order in which they are read."""
-
-    def place(name: str) -> tuple[int, str]:
-        return (FIRST.index(name) if name in FIRST else len(FIRST) + (name in LAST), name)
-
-    return sorted(names, key=place)
+    present = set(names)
+    others = sorted(present - {*FIRST, *LAST})
+    return [name for name in (*FIRST, *others, *LAST) if name in present]
 
 
 def targets(stored: StoredDatabase, declared: Sequence[str]) -> dict[str, str]:

@@ -166,7 +166,10 @@ def _insert(collection: Collection[Any], batch: Sequence[RawBSONDocument]) -> No
 
 def settle(store: Store, manifest: Manifest) -> None:
     """End what was under way when the backup was made, and mark what has to be built again; may be repeated."""
+    if store.jobs.open_runs():  # one may have changed the catalogue without marking the snapshots
+        store.mark_all_snapshots()
     store.jobs.close_all(manifest.made_at, RESTORED)
+    store.imports.close_all(manifest.made_at, RESTORED)
     store.files.delete_incomplete()
     zones = {user.user_id: ZoneInfo(user.timezone) for user in store.users.all()}
     for each in manifest.moved:
@@ -174,6 +177,24 @@ def settle(store: Store, manifest: Manifest) -> None:
             dated = each.source in BY_DATE
             dates = _dates(store, each.user_id, zones[each.user_id], manifest.made_at) if dated else (WHOLE,)
             store.marks.mark(each.user_id, each.source, dates)
+
+
+def keep_removed(store: Store, removed: Mapping[str, datetime]) -> int:
+    """Delete what came back of removed users.
+
+    Args:
+        store: All databases, restored.
+        removed: Users who were removed from the database that was replaced, by id: when.
+
+    Returns:
+        The number of users who would have come back.
+    """
+    for user_id, at in removed.items():
+        store.removals.remember(user_id, at)
+    gone = set(store.removals.ids())
+    back = sum(user.user_id in gone for user in store.users.all())
+    store.removals.sweep()
+    return back
 
 
 def _dates(store: Store, user_id: str, zone: ZoneInfo, at: datetime) -> set[str]:

@@ -157,6 +157,8 @@ def _restored(
             restoring.settle(store, manifest)
             with open_store(settings, indexes=True, restoring=True) as present:  # brings it to the present version
                 own.keep()
+                if back := restoring.keep_removed(present, own.removed):
+                    click.echo(f"Users in the backup who have been removed: {back}. Their data was deleted.", err=True)
                 return _unread_tokens(present, _cipher(settings))
 
 

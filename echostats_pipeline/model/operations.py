@@ -251,6 +251,8 @@ class UnfinishedRestore(Document):
     """When the restore began."""
     restored: list[str] = Field(default_factory=list)
     """The collections that are there again, with their databases."""
+    removed: dict[str, UtcDatetime] = Field(default_factory=dict)
+    """Users who were removed from the database that is replaced, by id: when."""
     holder: str = ""
     """Identifies the process that restores."""
     renewed_at: UtcDatetime

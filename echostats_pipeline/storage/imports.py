@@ -41,6 +41,11 @@ class ImportStore:
         fields = {"status": "failed", "completed_at": at, "error_message": error}
         self._imports.update_many({"dagster_run_id": dagster_run_id, "status": "running"}, {"$set": fields})
 
+    def close_all(self, at: datetime, error: str) -> None:
+        """Mark the files that any run left unfinished as failed."""
+        fields = {"status": "failed", "completed_at": at, "error_message": error}
+        self._imports.update_many({"dagster_run_id": {"$type": "string"}, "status": "running"}, {"$set": fields})
+
     def of_run(self, dagster_run_id: str) -> list[FileImport]:
         """The files that a run imported, in the order they were read."""
         found = self._imports.find({"dagster_run_id": dagster_run_id}).sort("_id")

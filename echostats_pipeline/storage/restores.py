@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from echostats_pipeline.errors import BackupError, StorageError
 from echostats_pipeline.model.operations import UnfinishedRestore
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.removals import RemovalStore
 
 RESTORES = "unfinished_restores"
 ONLY = ObjectId(b"only restore")
@@ -40,10 +41,12 @@ class OwnRestore:
 
     Attributes:
         restored: The collections that are there already, with their databases.
+        removed: Users who were removed from the database that is replaced, by id: when.
     """
 
-    def __init__(self, db: Db, holder: str, restored: set[str]) -> None:
-        self.restored = restored
+    def __init__(self, db: Db, holder: str, found: UnfinishedRestore) -> None:
+        self.restored = set(found.restored)
+        self.removed = found.removed
         self._restores = db[RESTORES]
         self._own: Document = {"_id": ONLY, "holder": holder}
 
@@ -148,6 +151,7 @@ class RestoreStore:
             "file": {"$literal": wanted.file},
             "started_at": {"$cond": [same, "$started_at", wanted.started_at]},
             "restored": {"$cond": [same, "$restored", []]},
+            "removed": {"$mergeObjects": ["$removed", RemovalStore(self._db).times()]},
             "holder": holder,
             "renewed_at": "$$NOW",
         }
@@ -156,7 +160,7 @@ class RestoreStore:
             self._restores.update_one({"_id": ONLY}, {"$setOnInsert": wanted.to_bson()}, upsert=True)
             found = self._restores.find_one_and_update({"_id": ONLY, **LAPSED}, [{"$set": taken}], return_document=True)
             if found is not None:
-                return OwnRestore(self._db, holder, set(found["restored"]))
+                return OwnRestore(self._db, holder, UnfinishedRestore.stored(found))
             other = self.unfinished()
             if other is not None and seen not in (None, other.renewed_at):
                 raise BackupError(

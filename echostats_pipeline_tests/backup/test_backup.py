@@ -22,7 +22,7 @@ from echostats_pipeline.backup.archive import new_archive
 from echostats_pipeline.backup.dumping import Secrets, dump, fingerprint, sources
 from echostats_pipeline.backup.manifest import Moved
 from echostats_pipeline.backup.moment import pause
-from echostats_pipeline.backup.restoring import settle
+from echostats_pipeline.backup.restoring import keep_removed, settle
 from echostats_pipeline.backup.runs import count_runs
 from echostats_pipeline.cli import backup
 from echostats_pipeline.errors import BackupError, StorageError
@@ -334,6 +334,7 @@ def test_what_changed_meanwhile_is_built_again(filled: Filled) -> None:
     store, user_id = filled.store, filled.user.user_id
     store.marks.follow_consumers()
     store.db["change_marks"].delete_many({"date": {"$ne": ""}})
+    store.jobs.close_all(NOW, "")
     with pytest.MonkeyPatch.context() as patch:
         made: list[Any] = []
         patch.setattr(store.files, "delete_incomplete", lambda: made.append(1))
@@ -347,6 +348,36 @@ def test_what_changed_meanwhile_is_built_again(filled: Filled) -> None:
     assert store.marks.pending("analytics_snapshots") == {user_id: ["all"]}
     days = {each["played_at"].astimezone().date() for each in store.db["listening_history"].find()}
     assert abs(len(store.marks.pending_days(user_id)) - len(days)) <= 1
+
+
+def test_what_was_under_way_is_failed_and_its_snapshots_are_built_again(filled: Filled) -> None:
+    store, user_id = filled.store, filled.user.user_id
+    store.marks.follow_consumers()
+    store.db["change_marks"].delete_many({"date": {"$ne": ""}})
+    imports = [{"user_id": user_id, "status": "running", "dagster_run_id": run} for run in ("a run", None)]
+    store.db["imports"].insert_many(imports)
+    manifest: Any = type("Read", (), {"made_at": NOW, "moved": ()})()
+    settle(store, manifest)
+    found = store.db["imports"].find(sort=[("dagster_run_id", -1)])
+    assert [(each["status"], each.get("error_message", "")[:7]) for each in found] == [
+        ("failed", "The run"),
+        ("running", ""),
+    ]
+    assert store.marks.pending("analytics_snapshots") == {user_id: ["all"]}
+    assert store.jobs.open_runs() == []
+
+
+def test_users_who_were_removed_after_the_backup_do_not_come_back(filled: Filled) -> None:
+    store, user_id = filled.store, filled.user.user_id
+    store.removals.remember(user_id, NOW)
+    interrupt_restore(store.db)
+    store.db.drop_collection("removed_users")  # as the interrupted restore has done
+    with RestoreStore(store.db).own("another", "b.zip", NOW) as own:
+        assert own.removed == {user_id: NOW}
+        assert keep_removed(store, own.removed) == 1
+    assert store.users.all() == []
+    assert store.db["listening_history"].count_documents({}) == 0
+    assert store.removals.times() == {user_id: NOW}
 
 
 def test_a_file_without_all_its_parts_is_deleted(filled: Filled) -> None:
