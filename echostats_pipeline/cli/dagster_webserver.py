@@ -1,6 +1,7 @@
 """Dagster's webserver behind a guard: `python -m echostats_pipeline.cli.dagster_webserver WORKSPACE PORT [NAME ...]`.
 
 It listens on this machine only. `ADDRESS:PORT` in place of the port says otherwise, as in a container: `0.0.0.0:3000`.
+Without names, it answers under those in the variable ``ECHOSTATS_UI_HOSTS``.
 
 Dagster's own webserver responds to any client under any host name, and executes what a GET or a form requests. So any
 page in the user's browser could launch runs. Here: the webserver's application behind the guard, and serving it. Not
@@ -8,6 +9,7 @@ here: which requests are refused (`guard`), starting and watching this process (
 """
 
 import contextlib
+import os
 import sys
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -29,6 +31,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from echostats_pipeline.cli.guard import GuardedApp, RefusedRequest, refusal
+from echostats_pipeline.settings.values import host_names
 
 HOST = "127.0.0.1"
 GRAPHQL = "/graphql"
@@ -81,13 +84,21 @@ def main(workspace: str, place: str, *hosts: str) -> None:
             ) as context,
         ):
             uvicorn.run(
-                build_app(context, hosts),
+                build_app(context, names_of(hosts)),
                 host=address,
                 port=port,
                 log_level="warning",
                 lifespan="off",
                 timeout_graceful_shutdown=END_WITHIN_S,
             )
+
+
+def names_of(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """The names that were given, or else those in the environment.
+
+    A deployment's webserver has no other settings: it sees neither the database nor its keys.
+    """
+    return hosts or tuple(host_names(os.environ.get("ECHOSTATS_UI_HOSTS", "")))
 
 
 def place_of(text: str) -> tuple[str, int]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostats_pipeline.cli.dagster_webserver import GuardedUi, place_of
+from echostats_pipeline.cli.dagster_webserver import GuardedUi, names_of, place_of
 from echostats_pipeline.cli.guard import GuardedApp
 from echostats_pipeline.cli.simulated import guarded_simulator
 
@@ -206,3 +206,11 @@ def test_the_webserver_listens_on_this_machine_unless_an_address_is_given() -> N
     assert place_of("3000") == ("127.0.0.1", 3000)
     assert place_of("0.0.0.0:80") == ("0.0.0.0", 80)
     assert place_of("[::]:80") == ("::", 80)
+
+
+def test_the_webserver_of_a_deployment_takes_its_names_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHOSTATS_UI_HOSTS", "Stats.example.org, box:3000")
+    assert names_of(()) == ("stats.example.org", "box:3000")
+    assert names_of(("other",)) == ("other",), "those that it was started with"
+    monkeypatch.delenv("ECHOSTATS_UI_HOSTS")
+    assert names_of(()) == ()

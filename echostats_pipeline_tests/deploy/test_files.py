@@ -24,6 +24,7 @@ from dagster._daemon.cli import create_dagster_daemon_cli
 
 from echostats_pipeline.cli import dagster_webserver
 from echostats_pipeline.cli.main import echostats
+from echostats_pipeline.orchestration.instance.code_location import LOCATION
 from echostats_pipeline.settings import SECRETS, Settings
 from echostats_pipeline_tests.docs.pages import CHECKOUT, page
 from echostats_pipeline_tests.postgres_server import PASSWORD, PostgresServer
@@ -40,23 +41,29 @@ OF_IMAGES = re.compile(r"POSTGRES_\w+|MONGO_INITDB_\w+|MONGO_(ROOT_)?PASSWORD|MO
 KNOWN = {str(field.validation_alias) for field in Settings.model_fields.values()} | OF_POSTGRES | OF_CELERY
 KNOWN |= {f"{name}_FILE" for name in SECRETS}
 IMAGE = {"repository": str, "tag": str, "pullPolicy": str}
+RESOURCES = {kind: {"cpu": str, "memory": str} for kind in ("requests", "limits")}
 PROCESS = {
     "image": IMAGE,
+    "env": [{"name": str, "value": str}],
     "envSecrets": [{"name": str}],
     "envConfigMaps": [{"name": str}],
-    "resources": {kind: {"cpu": str, "memory": str} for kind in ("requests", "limits")},
+    "volumes": [{"name": str, "configMap": {"name": str, "defaultMode": int}}],
+    "volumeMounts": [{"name": str, "mountPath": str}],
+    "readinessProbe": {"httpGet": {"path": str, "port": int, "httpHeaders": [{"name": str, "value": str}]}},
+    "resources": RESOURCES,
     "labels": dict,
     "annotations": dict,
 }
 CHART = {
-    "global": {
-        "dagsterHome": str,
-        "postgresqlSecretName": str,
-        "dagsterInstanceConfigMap": str,
-        "serviceAccountName": str,
-        "celeryConfigSecretName": str,
+    "global": {"dagsterHome": str, "postgresqlSecretName": str, "serviceAccountName": str},
+    "dagsterWebserver": {
+        **PROCESS,
+        "replicaCount": int,
+        "enableReadOnly": bool,
+        "pathPrefix": str,
+        "service": {"type": str, "port": int, "annotations": dict},
+        "workspace": {"enabled": bool, "servers": [{"host": str, "port": int, "name": str, "ssl": bool}]},
     },
-    "dagsterWebserver": {**PROCESS, "replicaCount": int, "enableReadOnly": bool, "pathPrefix": str},
     "dagsterDaemon": {**PROCESS, "enabled": bool, "heartbeatTolerance": int},
     "dagster-user-deployments": {
         "enabled": bool,
@@ -80,7 +87,11 @@ CHART = {
         "postgresqlScheme": str,
     },
 }
-"""Options of Dagster's chart that values may name, from its schema. Its own is in no package that can be installed."""
+"""Options of Dagster's chart that values may name and that its templates use. No package to install holds it.
+
+Read in the chart's schema (`webserver.py`, `daemon.py` and `values.py` in `helm/dagster/schema`) and its templates. Its
+`global.dagsterInstanceConfigMap` is left out: webserver and daemon mount the chart's own instance, whatever it says.
+"""
 WEBSERVER = ["python", "-m", dagster_webserver.__name__]
 
 
@@ -176,7 +187,8 @@ def test_the_values_are_options_of_the_chart() -> None:
     values = read("helm-values.yaml")
     assert list(unknown(values, CHART)) == []
     changed = {**values, "dagsterDaemon": {**values["dagsterDaemon"], "enable": True}}
-    assert list(unknown(changed, CHART)) == [".dagsterDaemon.enable"]
+    changed |= {"global": {**values["global"], "dagsterInstanceConfigMap": "echostats-instance"}}
+    assert sorted(unknown(changed, CHART)) == [".dagsterDaemon.enable", ".global.dagsterInstanceConfigMap"]
 
 
 def test_each_variable_is_one_that_somebody_reads() -> None:
@@ -243,12 +255,64 @@ def test_the_image_holds_what_it_names_and_does_not_run_as_root() -> None:
     assert re.findall(r"^USER (\d+)$", dockerfile, re.MULTILINE) != ["0"]
 
 
+def processes() -> dict[str, dict[str, Any]]:
+    """What the values say of each process of the chart that opens the instance."""
+    values = read("helm-values.yaml")
+    (code,) = values["dagster-user-deployments"]["deployments"]
+    return {"webserver": values["dagsterWebserver"], "daemon": values["dagsterDaemon"], "code": code}
+
+
 def test_the_chart_and_its_instance_name_the_same_things() -> None:
-    values, launcher = read("helm-values.yaml"), read("dagster.k8s.yaml")["run_launcher"]["config"]
-    assert launcher["instance_config_map"] == values["global"]["dagsterInstanceConfigMap"]
+    values, instance = read("helm-values.yaml"), read("dagster.k8s.yaml")
+    launcher = instance["run_launcher"]["config"]
     assert launcher["postgres_password_secret"] == values["global"]["postgresqlSecretName"]
-    assert launcher["dagster_home"] == values["global"]["dagsterHome"]
-    (deployment,) = values["dagster-user-deployments"]["deployments"]
+    database, place = values["postgresql"], instance["storage"]["custom"]["config"]["postgres_db"]
+    assert (place["username"], place["db_name"]) == (database["postgresqlUsername"], database["postgresqlDatabase"])
+    assert place["hostname"] == "echostats-postgresql", "the name of the release and of the chart within the chart"
+    assert launcher["service_account_name"] == "echostats-dagster", "the name of the release and of the chart"
+    deployment = processes()["code"]
+    (server,) = values["dagsterWebserver"]["workspace"]["servers"]
+    assert server == {"host": deployment["name"], "port": deployment["port"], "name": LOCATION}
     assert [{"name": name} for name in launcher["env_secrets"]] == deployment["envSecrets"]
     arguments = ["code-server", "start", *deployment["codeServerArgs"], "--help"]
     assert CliRunner().invoke(called("dagster"), arguments).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["code", "daemon", "webserver"])
+def test_each_process_of_the_chart_opens_our_instance(name: str) -> None:
+    process, launcher = processes()[name], read("dagster.k8s.yaml")["run_launcher"]["config"]
+    # The chart puts DAGSTER_HOME into a config map of its own. A list reaches the container itself, and wins.
+    assert isinstance(process["env"], list)
+    variables = {each["name"]: each["value"] for each in process["env"]}
+    (mount,), (volume,) = process["volumeMounts"], process["volumes"]
+    assert variables["DAGSTER_HOME"] == mount["mountPath"] == launcher["dagster_home"]
+    assert mount["name"] == volume["name"]
+    assert volume["configMap"] == {"name": launcher["instance_config_map"], "defaultMode": 0o555}
+    assert mount["mountPath"] != read("helm-values.yaml")["global"]["dagsterHome"], "there is the chart's own"
+
+
+def test_only_code_and_runs_know_the_secrets() -> None:
+    assert [name for name, process in processes().items() if "envSecrets" in process] == ["code"]
+    keys = set(re.findall(r"^(\w+)=", (DEPLOY / "kubernetes.example.env").read_text(encoding="utf-8"), re.MULTILINE))
+    assert {"MONGO_URI", "MONGO_DB", "ENCRYPTION_KEY"} < keys <= KNOWN
+    assert not any(OF_IMAGES.fullmatch(name) for name in keys)
+    assert not read("helm-values.yaml")["postgresql"]["postgresqlPassword"], "no password that everybody knows"
+
+
+def test_the_webserver_of_the_chart_is_the_guarded_one(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    process = processes()["webserver"]
+    (path,) = [each["value"] for each in process["env"] if each["name"] == "PATH"]
+    assert path.split(":")[0] == process["volumeMounts"][0]["mountPath"], "before Dagster's own"
+    assert "/opt/venv/bin" in path.split(":"), "the programs of the image"
+    of_the_chart = ["dagster-webserver", "-h", "0.0.0.0", "-p", "3000", "-w", "/dagster-workspace/workspace.yaml"]
+    with_ours = {"PATH": os.pathsep.join([str(DEPLOY), str(tmp_path), "/usr/bin:/bin"])}
+    said = subprocess.run(of_the_chart, env=with_ours, capture_output=True, text=True, check=True).stdout.split()
+    assert ["python", *said[:2]] == WEBSERVER
+    given = inspect.signature(dagster_webserver.main).bind(*said[2:]).arguments
+    assert given == {"workspace": of_the_chart[-1], "place": f"0.0.0.0:{process['service']['port']}"}
+    asked = process["readinessProbe"]["httpGet"]
+    assert asked["port"] == process["service"]["port"]
+    assert [each["value"] for each in asked["httpHeaders"] if each["name"] == "Host"] == ["localhost"]

@@ -88,7 +88,10 @@ def test_a_run_is_a_job_with_the_image_secrets_and_resources_that_the_files_name
     assert container["resources"] == wanted["resources"], "those of a run, not those of the code server"
     assert {each["secretRef"]["name"] for each in container["envFrom"]} == {"echostats"}
     variables = {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
-    assert variables["DAGSTER_HOME"] == "/opt/dagster/dagster_home"
+    assert variables["DAGSTER_HOME"] == "/opt/echostats/instance"
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    volumes = {each["configMap"]["name"]: each["name"] for each in pod["spec"]["volumes"] if "configMap" in each}
+    assert mounts[volumes["echostats-instance"]] == "/opt/echostats/instance"
     secret = variables["DAGSTER_PG_PASSWORD"]["secretKeyRef"]
     assert (secret["name"], secret["key"]) == ("dagster-postgresql-secret", "postgresql-password")
     for labels in (job["metadata"]["labels"], pod["metadata"]["labels"]):
