@@ -4,7 +4,8 @@
     ├── SettingsError            an environment variable is missing or wrong
     ├── StorageError
     │   ├── EmbeddedServerError  the embedded mongod cannot be found, started or reached
-    │   └── IndexConflictError   the database holds an index that contradicts the declared one
+    │   ├── IndexConflictError   the database holds an index that contradicts the declared one
+    │   └── UnfinishedRestoreError   a restore into the database has not ended
     ├── WarehouseError           PostgreSQL cannot be used; transient, unless `permanent` is true
     ├── BackupError              a file is no backup, or not a whole one, or it cannot be written or restored here
     ├── DecryptionError          a stored token cannot be decrypted with the configured keys
@@ -58,7 +59,7 @@ class SettingsError(EchostatsError):
 
 
 class StorageError(EchostatsError):
-    """MongoDB could not be used."""
+    """MongoDB, or the storage of a Dagster instance, could not be used."""
 
 
 class EmbeddedServerError(StorageError):
@@ -67,6 +68,10 @@ class EmbeddedServerError(StorageError):
 
 class IndexConflictError(StorageError):
     """An index in the database contradicts the declared one of the same name or keys."""
+
+
+class UnfinishedRestoreError(StorageError):
+    """A restore of a backup into the database has not ended, so part of the data is missing."""
 
 
 class WarehouseError(EchostatsError):

@@ -14,13 +14,13 @@ from echostats_pipeline.cli import warehouse
 from echostats_pipeline.cli.database import open_database
 from echostats_pipeline.cli.instance import CONFIG, instance_exists, open_instance, shared_dagster_home
 from echostats_pipeline.cli.users import PIPED_WIDTH
-from echostats_pipeline.errors import SettingsError
+from echostats_pipeline.errors import SettingsError, UnfinishedRestoreError
 from echostats_pipeline.local.mongod import PROCESSOR_FIX
 from echostats_pipeline.local.processor import unfit_processor
 from echostats_pipeline.local.webserver import answering_webserver
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.monitoring import health, machine
-from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings, examined, worst
+from echostats_pipeline.monitoring.health import HealthFinding, HealthFindings, database_clock, examined, worst
 from echostats_pipeline.monitoring.notifier import Notifier
 from echostats_pipeline.orchestration import health as instance_health
 from echostats_pipeline.orchestration.automation.mart_sensors import mart_sensor_names
@@ -33,6 +33,7 @@ from echostats_pipeline.storage.store import Store
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 DATABASE_FIX = "Check MONGO_URI and its server, or for the embedded one: echostats mongo start"
 NO_INSTANCE = "Set DAGSTER_HOME to the folder with the dagster.yaml of your deployment, or start: echostats up"
+RESTORE_FIX = "echostats restore FILE, with the file that the finding names"
 KEY_FIX = "Check ENCRYPTION_KEY, or encryption.key in ECHOSTATS_HOME"
 
 
@@ -71,9 +72,11 @@ def diagnosis() -> list[HealthFinding]:
     looked: list[HealthFinding] = []
 
     def with_database() -> HealthFindings:
-        with open_database(settings, indexes=False) as store:
-            looked.extend(_stored(settings, store) + _dagster(settings, store))
-        yield from ()
+        try:
+            with open_database(settings, indexes=False) as store:
+                looked.extend(_stored(settings, store) + _dagster(settings, store))
+        except UnfinishedRestoreError as error:
+            yield HealthFinding("database", "problem", str(error), RESTORE_FIX)
 
     no_room = next((found.fix for found in findings if found.area == "disk" and found.level == "problem"), "")
     unreachable = examined("database", with_database, no_room or DATABASE_FIX)
@@ -120,7 +123,8 @@ def _dagster(settings: Settings, store: Store | None) -> list[HealthFinding]:
     looked: list[HealthFinding] = []
 
     def with_instance() -> HealthFindings:
-        now, url = utc_now(), answering_webserver(settings.home)
+        # The clock of the database is everybody's: that of this machine may differ from the daemon's.
+        now, url = database_clock(store) if store else utc_now(), answering_webserver(settings.home)
         with open_instance(settings) as instance:
             keys = [user.partition_key for user in store.users.all(simulated=settings.simulated)] if store else []
             as_loaded = settings if shared else settings.model_copy(update={"embedded_mongo": True})
@@ -132,7 +136,8 @@ def _dagster(settings: Settings, store: Store | None) -> list[HealthFinding]:
                 looked.extend(examined("instance", partial(instance_health.other_instances, instance, store, now)))
         yield from ()
 
-    fix = "Check DAGSTER_HOME" if shared else "Check the folder dagster in ECHOSTATS_HOME"
+    own = "Check the folder dagster in ECHOSTATS_HOME"
+    fix = f"Check DAGSTER_HOME, its {CONFIG}, and the variables that it reads" if shared else own
     unusable = examined("Dagster", with_instance, fix)
     return ignored + looked + unusable
 

@@ -35,12 +35,12 @@ from rich.progress import (
 from rich.text import Text
 
 from echostats_pipeline.cli.database import open_database
+from echostats_pipeline.cli.shared_storage import refuse_unusable, root_cause, without_retries_told
 from echostats_pipeline.definitions import build_definitions
 from echostats_pipeline.errors import EchostatsError, StorageError
 from echostats_pipeline.local.webserver import webserver_url
 from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
-from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.orchestration.dagster_patches.sqlite_event_log import BATCH_SIZE, BATCH_SIZE_VARIABLE
 from echostats_pipeline.orchestration.instance.code_location import reload_code_location
 from echostats_pipeline.orchestration.instance.dead_runs import close_dead_runs, process_tag
@@ -122,6 +122,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     shared = shared_dagster_home(settings)
     if shared is not None:
         _refuse_absent(shared)
+        refuse_unusable(shared / CONFIG, yaml.safe_load((shared / CONFIG).read_text(encoding="utf-8")) or {})
     folder = shared or prepare_dagster_home(StateFolder(settings.home))
     variables = {"DAGSTER_HOME": str(folder), BATCH_SIZE_VARIABLE: str(BATCH_SIZE)}
     if shared is None or settings.mongo_uri is None:
@@ -130,15 +131,16 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     quiet = {"compute_logs": {"module": NO_COMPUTE_LOGS, "class": "NoOpComputeLogManager"}}
     with environment(variables), ExitStack() as stack:
         try:
-            opened = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=quiet))
-            instance = stack.enter_context(opened)
-            instance_id(instance)
+            with without_retries_told():
+                opened = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=quiet))
+                instance = stack.enter_context(opened)
+                instance_id(instance)
         except Exception as error:
             if shared is None:
                 raise
             raise StorageError(
                 f"The Dagster instance that DAGSTER_HOME ({shared}) configures cannot be opened: "
-                f"{type(error).__name__}: {one_line(str(error))}. Check its {CONFIG}, and that its storage answers."
+                f"{root_cause(error)}. Check its {CONFIG}, and that its storage responds."
             ) from error
         yield instance
 

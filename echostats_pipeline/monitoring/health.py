@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
 from pymongo.errors import PyMongoError
@@ -339,9 +339,15 @@ def removed_users(store: Store) -> HealthFindings:
         yield HealthFinding("removed", "ok", f"{text}.")
 
 
+def database_clock(store: Store) -> datetime:
+    """The time of the database's server, which is the same for all machines that use it."""
+    told: datetime = store.db.client.admin.command("hello")["localTime"]
+    return told.replace(tzinfo=UTC)
+
+
 def clock(store: Store, now: datetime) -> HealthFindings:
     """Check that this machine and the database agree on the time, and that the users' time zones are known."""
-    apart = abs(store.db.client.admin.command("hello")["localTime"] - now.replace(tzinfo=None))
+    apart = abs(database_clock(store) - now)
     level: Level = "problem" if apart > CLOCKS_FAR_APART else "warning" if apart > CLOCKS_APART else "ok"
     fix = "" if level == "ok" else "Let both machines set their clocks by NTP: timedatectl status"
     yield HealthFinding("clock", level, f"This machine and the database differ by {apart.total_seconds():.1f} s.", fix)

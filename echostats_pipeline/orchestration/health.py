@@ -37,6 +37,12 @@ def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime, *, shar
     """Whether a daemon runs the sensors and schedules.
 
     A shared instance, which DAGSTER_HOME configures, must have one. That of a state folder has one while `up` runs.
+
+    Args:
+        instance: The instance.
+        url: Address of the UI of `up`, if that runs on this machine.
+        now: The time by a clock that agrees with the daemon's; that of this machine may not.
+        shared: Whether DAGSTER_HOME configures the instance.
     """
     beats = instance.get_daemon_heartbeats()
     if not beats and (shared or url is None):
@@ -45,9 +51,9 @@ def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime, *, shar
             "daemon", "problem" if shared else "warning", text, START_DAEMON if shared else "echostats up"
         )
         return
-    statuses = instance.get_daemon_statuses().values()
-    late = {kind for kind, beat in beats.items() if now.timestamp() - beat.timestamp > SILENT_S}
-    silent = sorted(each.daemon_type.lower() for each in statuses if not each.healthy or each.daemon_type in late)
+    required = instance.get_required_daemon_types()
+    at_work = {kind for kind, beat in beats.items() if now.timestamp() - beat.timestamp <= SILENT_S}
+    silent = sorted(kind.lower() for kind in required if kind not in at_work)
     last = max((beat.timestamp for beat in beats.values()), default=None)
     ago = "never" if last is None else f"{timedelta(seconds=max(int(now.timestamp() - last), 0))} ago"
     if silent and url is None and not shared:
@@ -55,12 +61,12 @@ def daemon(instance: dg.DagsterInstance, url: str | None, now: datetime, *, shar
         yield HealthFinding("daemon", "warning", text, "echostats up")
     elif silent:
         text = (
-            f"{len(silent)} of {len(statuses)} daemons are silent ({', '.join(silent)}); the last heartbeat was {ago}."
+            f"{len(silent)} of {len(required)} daemons are silent ({', '.join(silent)}); the last heartbeat was {ago}."
         )
         restart = "Restart echostats up; dagster.log in ECHOSTATS_HOME says why it ended."
         yield HealthFinding("daemon", "problem", text, START_DAEMON if shared else restart)
     else:
-        yield HealthFinding("daemon", "ok", f"All {len(statuses)} daemons are at work; the last heartbeat was {ago}.")
+        yield HealthFinding("daemon", "ok", f"All {len(required)} daemons are at work; the last heartbeat was {ago}.")
     for beat in beats.values():
         if beat.errors and not silent:
             text = f"{beat.daemon_type.lower()}: {one_line(beat.errors[0].message)}"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from bson import ObjectId
 from pymongo.errors import PyMongoError
 
-from echostats_pipeline.errors import BackupError, StorageError
+from echostats_pipeline.errors import BackupError, UnfinishedRestoreError
 from echostats_pipeline.model.operations import UnfinishedRestore
 from echostats_pipeline.storage.database import Db, Document
 from echostats_pipeline.storage.removals import RemovalStore
@@ -107,10 +107,10 @@ class RestoreStore:
         """Refuse a database that is only partly there.
 
         Raises:
-            StorageError: a restore has not ended.
+            UnfinishedRestoreError: a restore has not ended.
         """
         if (restore := self.unfinished()) is not None:
-            raise StorageError(
+            raise UnfinishedRestoreError(
                 f"The restore of {restore.file} into this database has not ended, so part of the data is missing. "
                 "If no `echostats restore` runs, run it again with the same file: it ends what it has begun."
             )

@@ -115,6 +115,11 @@ def test_a_shared_instance_whose_daemon_is_silent_is_a_problem(stored: dg.Dagste
         assert (found.level, "dagster-daemon" in found.fix) == ("problem", True)
     beat(stored, now)
     assert levels(instance_health.daemon(stored, None, now, shared=True)) == ["ok"]
+    ahead = now + timedelta(hours=1)
+    beat(stored, ahead)
+    assert levels(instance_health.daemon(stored, None, ahead, shared=True)) == ["ok"], "whatever this clock says"
+    beat(stored, now - timedelta(hours=1))
+    assert levels(instance_health.daemon(stored, None, now - timedelta(hours=1), shared=True)) == ["ok"]
 
 
 def test_only_sensors_that_exist_are_counted(stored: dg.DagsterInstance) -> None:

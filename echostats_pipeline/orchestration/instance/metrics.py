@@ -5,6 +5,7 @@ Names follow https://prometheus.io/docs/practices/naming/: base units, and no ``
 again, as a count over 24 hours does.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from math import inf
@@ -18,12 +19,14 @@ from echostats_pipeline import __version__
 from echostats_pipeline.accounts.consent import consent_left
 from echostats_pipeline.errors import APP_FAMILY
 from echostats_pipeline.model.users import User, UserStatus
+from echostats_pipeline.monitoring.incidents import one_line
 from echostats_pipeline.settings import Settings
 from echostats_pipeline.spotify.families import Family
 from echostats_pipeline.spotify.quota import Budget
 from echostats_pipeline.storage.metric_counts import Measures
 from echostats_pipeline.storage.store import Store
 
+logger = logging.getLogger(__name__)
 DAY = timedelta(days=1)
 REBUILT = ("daily_rollups", "analytics_snapshots")
 """Consumers with runs of their own; `statistics_years` reads its marks when snapshots are built."""
@@ -38,16 +41,16 @@ def exposition(metrics: Iterable[Metric]) -> bytes:
 
 
 def measured(store: Store, instance: dg.DagsterInstance | None, settings: Settings, now: datetime) -> Iterator[Metric]:
-    """All metrics; without an instance, those of the database, and that no instance was found."""
+    """All metrics; without an instance, or if its storage fails, those of the database, and that none was found."""
     users = store.users.all(simulated=settings.simulated)
     yield InfoMetricFamily("echostats", "Which version this is.", {"version": __version__, "database": store.db.name})
     yield from _of_users(store, users, now)
     yield from _of_spotify(store, settings, now)
     yield from _of_work(store, users, settings, now)
-    found = "1 if the Dagster instance was found, else 0: then nothing is known of runs and daemons."
-    yield _gauge("echostats_dagster_instance_found", found, {(): float(instance is not None)})
-    if instance is not None:
-        yield from _of_runs(instance, now)
+    runs = [] if instance is None else _those_of_runs(instance, now)
+    found = "1 if the Dagster instance was found and responded, else 0: then nothing is known of runs and daemons."
+    yield _gauge("echostats_dagster_instance_found", found, {(): float(bool(runs))})
+    yield from runs
 
 
 def _of_users(store: Store, users: list[User], now: datetime) -> Iterator[Metric]:
@@ -108,6 +111,15 @@ def _of_work(store: Store, users: list[User], settings: Settings, now: datetime)
     kinds = [incident.kind for incident in store.incidents.open()]
     opened = {(kind,): kinds.count(kind) for kind in ("run", "check", "user")}
     yield _gauge("echostats_open_incidents", "What is wrong at present.", opened, "kind")
+
+
+def _those_of_runs(instance: dg.DagsterInstance, now: datetime) -> list[Metric]:
+    """All metrics of runs and daemons, or none."""
+    try:
+        return list(_of_runs(instance, now))
+    except Exception as error:  # noqa: BLE001 - the storage is the deployment's own; the database's metrics are known
+        logger.warning("Nothing is known of runs and daemons: %s: %s", type(error).__name__, one_line(str(error)))
+        return []
 
 
 def _of_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[Metric]:

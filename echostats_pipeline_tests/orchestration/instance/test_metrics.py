@@ -103,3 +103,16 @@ def test_no_large_collection_is_read_without_an_index(pipeline: Pipeline) -> Non
     looked_at = {name for name, _ in plans}
     assert {"listening_history", "api_logs", "sync_jobs"} <= looked_at
     assert [(name, plan) for name, plan in plans if name in LARGE and "COLLSCAN" in plan] == []
+
+
+def test_a_storage_of_runs_that_fails_leaves_what_the_database_knows(
+    installation: Installation, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> int:
+        raise ConnectionError("canary")
+
+    monkeypatch.setattr(dg.DagsterInstance, "get_daemon_heartbeats", down)
+    text = exposition(measured(installation.store, instance, installation.settings, NOW)).decode()
+    assert "\nechostats_dagster_instance_found 0.0\n" in text
+    assert "echostats_failed_runs_24h" not in text
+    assert "\nechostats_api_budget_calls " in text
