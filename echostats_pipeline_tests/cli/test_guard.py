@@ -1,6 +1,7 @@
 """The guard answers a server's own pages and local programs, but not the pages of other sites."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from echostats_pipeline.cli.dagster_webserver import GuardedUi, names_of, place_of
 from echostats_pipeline.cli.guard import GuardedApp
 from echostats_pipeline.cli.simulated import guarded_simulator
+from echostats_pipeline_tests.docs.pages import blocks
 
 OWN = {"Host": "127.0.0.1:3000"}
 JSON = {"Content-Type": "application/json"}
@@ -214,3 +216,31 @@ def test_the_webserver_of_a_deployment_takes_its_names_from_the_environment(monk
     assert names_of(("other",)) == ("other",), "those that it was started with"
     monkeypatch.delenv("ECHOSTATS_UI_HOSTS")
     assert names_of(()) == ()
+
+
+def test_the_proxies_of_the_recipe_pass_on_what_the_guard_needs() -> None:
+    """A browser at the proxy's address, whose password the proxy has checked."""
+    (nginx,), (caddy,) = blocks("nginx", "operate/security.md"), blocks("caddyfile", "operate/security.md")
+    name = "stats.example.org"
+    browser = {
+        "Host": name,
+        "Origin": f"https://{name}",
+        "Sec-Fetch-Site": "same-origin",
+        "Authorization": "Basic YQ==",
+    }
+    set_by_it = dict(re.findall(r"proxy_set_header (\S+) (\S+);", nginx))
+    assert set_by_it == {
+        "Host": "$http_host",  # without it, nginx sends that of proxy_pass
+        "Upgrade": "$http_upgrade",  # both are lost at each hop: without them, no WebSocket opens
+        "Connection": "$connection_upgrade",
+    }
+    assert "proxy_http_version 1.1;" in nginx
+    assert nginx.count("auth_basic") == 2
+    assert "header" not in caddy, "it passes on all of them by itself"
+    for recipe in (nginx, caddy):
+        assert name in recipe
+        assert "127.0.0.1:3000" in recipe
+    assert asked(UI, "GET", "/graphql", browser, "websocket") == 101
+    assert asked(UI, "POST", "/graphql", {**browser, **JSON}) == ANSWERED
+    elsewhere = {**browser, "Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    assert asked(UI, "POST", "/graphql", {**elsewhere, **JSON}) == 403, "with a password that the browser has kept"
