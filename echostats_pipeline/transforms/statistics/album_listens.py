@@ -13,6 +13,8 @@ from echostats_pipeline.transforms.statistics.frames import CatalogFrames
 
 LEAST_TRACKS = 2
 """Tracks of the smallest album that can be heard in full; a single of one track is just played."""
+PAIRS = 2**32
+"""More than there are albums: a session times it plus an album is a number for both."""
 
 
 def album_sizes(catalog: CatalogFrames) -> dict[str, int]:
@@ -41,15 +43,8 @@ def full_listens(
     tracks = catalog.tracks.select("track_id", "album_id").collect()
     records = track_ids.to_frame().join(tracks, on="track_id", how="left", maintain_order="left")
     large = large.with_row_index("record")
-    record = records.join(large, on="album_id", how="left", maintain_order="left").select("record", "size")
-    on_album = heard.with_columns(record[name].gather(heard["variant"]) for name in record.columns).filter(
-        pl.col("record").is_not_null()
-    )
-    of_session = on_album.join(
-        sessions.select("ended_at", session=(~pl.col("continues")).cum_sum()), on="ended_at", how="inner"
-    )
-    # Few albums of a session have as many rows as tracks; only those are looked at closely.
-    many = of_session.filter(pl.len().over("session", "record") >= pl.col("size"))
+    record = records.join(large, on="album_id", how="left", maintain_order="left")["record"]
+    many = _with_enough_rows(heard, sessions, record, large)
     keys = ("session", "record", "ended_at")
     until = (
         many.select(*keys, "date")
@@ -69,3 +64,22 @@ def full_listens(
         .join(large, on="record", how="inner")
         .select("date", "album_id", "listens")
     )
+
+
+def _with_enough_rows(
+    heard: pl.DataFrame, sessions: pl.DataFrame, record: pl.Series, large: pl.DataFrame
+) -> pl.DataFrame:
+    """The rows of albums with as many rows in a session as tracks, with ``session``, ``record``, ``size``.
+
+    They are few, and only they are looked at closely. They are found by one number for each row, because nothing else
+    of a long history needs as much memory as its rows with further columns.
+    """
+    ends = sessions["ended_at"]
+    position = ends.search_sorted(heard["ended_at"])
+    known = ends.gather(position, null_on_oob=True) == heard["ended_at"]
+    session = (~sessions["continues"]).cum_sum().gather(position, null_on_oob=True).cast(pl.UInt64)
+    pair = (session * PAIRS + record.gather(heard["variant"])).set(~known, None)
+    rows = pair.drop_nulls().sort().rle().struct.unnest().with_columns(record=(pl.col("value") % PAIRS).cast(pl.UInt32))
+    enough = rows.join(large, on="record", how="inner").filter(pl.col("len") >= pl.col("size"))
+    many = heard.with_columns(pair=pair).join(enough.select("record", "size", pair="value"), on="pair", how="inner")
+    return many.with_columns(session=pl.col("pair") // PAIRS).drop("pair")
