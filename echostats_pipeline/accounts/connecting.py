@@ -134,7 +134,8 @@ class StoredTokens:
                     return token
             if self._users.lease_refresh(stored):
                 try:
-                    return self._refreshed(stored)  # storing the new tokens releases the lease
+                    with self._users.refresh_held(stored):
+                        return self._refreshed(stored)  # storing the new tokens releases the lease
                 except BaseException:
                     self._users.release_refresh(self._user.user_id)
                     raise

@@ -1,12 +1,15 @@
 """Stores users and their encrypted tokens."""
 
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bson import ObjectId
 from pydantic import ValidationError
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo.errors import PyMongoError
 
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.users import SpotifyTokens, User, UserStatus, known_timezone, partition_key, timezones
@@ -16,8 +19,9 @@ from echostats_pipeline.storage.database import Db, Document
 Stored = TypeVar("Stored", User, SpotifyTokens)
 ADOPTED: Document = {"partition_key": {"$exists": True}}
 """Selects adopted users; those whom EchoStats has just added are not (`storage.adoption`)."""
-LEASE = timedelta(minutes=5)
-"""Longer than a refresh can take, with four attempts of half a minute and a minute of waits between these."""
+LEASE = timedelta(seconds=60)
+"""How long the right to refresh lasts without renewal; four times the pause between two renewals."""
+RENEWED_AFTER_S = 15.0
 
 
 class UserStore:
@@ -165,6 +169,26 @@ class UserStore:
         free = {"$lt": ["$refresh_leased_at", {"$subtract": ["$$NOW", int(LEASE.total_seconds() * 1000)]}]}
         taken = self._tokens.update_one({**_unchanged(seen), "$expr": free}, [{"$set": {"refresh_leased_at": "$$NOW"}}])
         return taken.modified_count == 1
+
+    @contextmanager
+    def refresh_held(self, seen: SpotifyTokens) -> Iterator[None]:
+        """Renew the right to refresh until the block ends, which may take minutes; that of a dead process ends soon."""
+        ended = threading.Event()
+        # Not after others were stored since `seen`, and not after a release.
+        ours = {**_unchanged(seen), "refresh_leased_at": {"$ne": None}}
+
+        def renew() -> None:
+            while not ended.wait(RENEWED_AFTER_S):
+                with suppress(PyMongoError):
+                    self._tokens.update_one(ours, [{"$set": {"refresh_leased_at": "$$NOW"}}])
+
+        renewing = threading.Thread(target=renew, daemon=True)
+        renewing.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            renewing.join()
 
     def release_refresh(self, user_id: str) -> None:
         """Release the right to refresh."""

@@ -33,8 +33,10 @@ from echostats_pipeline.settings import load_settings
 from echostats_pipeline.simulator.behaviour import FAULTS, ROTATIONS, Fault, Rotation
 from echostats_pipeline.spotify.oauth import TokenGrant
 from echostats_pipeline.spotify.quota import Budget
+from echostats_pipeline.storage import users as user_storage
 from echostats_pipeline.storage.users import LEASE
 from echostats_pipeline_tests.conftest import NOW, Installation
+from echostats_pipeline_tests.integration.processes import eventually
 
 
 def calls(installation: Installation, user: User) -> list[tuple[str, int]]:
@@ -320,6 +322,22 @@ def test_a_lease_is_given_once_and_never_for_tokens_that_were_replaced_meanwhile
     users.release_refresh(user.user_id)
     assert not users.lease_refresh(seen)
     assert users.lease_refresh(users.tokens(user.user_id))
+
+
+def test_a_lease_is_renewed_for_as_long_as_its_holder_lives(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_storage, "RENEWED_AFTER_S", 0.01)
+    user, users = installation.connect(), installation.store.users
+    seen = users.tokens(user.user_id)
+    assert users.lease_refresh(seen)
+    long_ago = {"$set": {"refresh_leased_at": NOW - LEASE}}
+    with users.refresh_held(seen):
+        installation.store.db["spotify_tokens"].update_one({}, long_ago)
+        eventually("renewal", lambda: users.tokens(user.user_id).refresh_leased_at != NOW - LEASE)
+        assert not users.lease_refresh(seen)
+    installation.store.db["spotify_tokens"].update_one({}, long_ago)
+    assert users.lease_refresh(seen)
 
 
 @pytest.mark.parametrize("variant", FAULTS["token-error"].variants)
