@@ -36,6 +36,13 @@ OF_INDEXES = {"ns", "background"}
 """What older servers say of an index, and newer ones refuse."""
 BY_DATE: frozenset[Source] = frozenset({"listening_history", "track_credits", "exclusions", "daily_rollups"})
 """Sources whose changes are marked by local date."""
+SETTINGS = {
+    CORE_ROLE: "MONGO_DB",
+    "echotune": "ECHOSTATS_ECHOTUNE_DB",
+    "playlist_generator": "ECHOSTATS_PLAYLIST_GENERATOR_DB",
+    "spotify_analytics": "ECHOSTATS_ANALYTICS_DB",
+}
+"""The setting with the name of each database, by role."""
 EPOCH = date(1970, 1, 1)
 RESTORED = "The run was under way when the database was backed up, which was restored from there."
 
@@ -45,11 +52,13 @@ class Place:
     """Where a collection of a backup is restored.
 
     Attributes:
+        role: ``core``, or the mart's name.
         stored: The collection in the backup.
         metadata: The part with its options and indexes.
         collection: The collection to write.
     """
 
+    role: str
     stored: StoredCollection
     metadata: str
     collection: Collection[Any]
@@ -67,14 +76,26 @@ def places(db: Db, manifest: Manifest, declared: Mapping[str, Database]) -> list
         db: The core's database there, of any name.
         manifest: What the backup holds.
         declared: The databases there by role, with the names that the settings give them.
+
+    Raises:
+        BackupError: two databases of the backup would become one.
     """
+    names = {each.role: db.name if each.role == CORE_ROLE else declared[each.role].name for each in manifest.databases}
+    if twice := [role for role, name in names.items() if list(names.values()).count(name) > 1]:
+        raise BackupError(
+            f"{' and '.join(SETTINGS[each] for each in twice)} are both {names[twice[0]]!r}, and the backup holds a "
+            "database for each. Give each another one. Nothing was restored."
+        )
     return [place for stored in manifest.databases for place in _places(db, stored, declared[stored.role])]
 
 
 def _places(db: Db, stored: StoredDatabase, ours: Database) -> list[Place]:
     at = db if stored.role == CORE_ROLE else db.client.get_database(ours.name, codec_options=AWARE)
     names = targets(stored, [each.name for each in ours.collections])
-    return [Place(each, metadata_entry(stored.name, each.name), at[names[each.name]]) for each in stored.collections]
+    return [
+        Place(stored.role, each, metadata_entry(stored.name, each.name), at[names[each.name]])
+        for each in stored.collections
+    ]
 
 
 def present(db: Db, found: Iterable[Place]) -> dict[str, int]:
@@ -84,6 +105,22 @@ def present(db: Db, found: Iterable[Place]) -> dict[str, int]:
         each.full_name: each.estimated_document_count() for each in [*core, *(place.collection for place in found)]
     }
     return {label: number for label, number in sorted(counts.items()) if number}
+
+
+def settings_of(db: Db, labels: Iterable[str], found: Iterable[Place]) -> list[str]:
+    """The settings with the names of the databases in which some collections lie."""
+    databases = {label.partition(".")[0] for label in labels}
+    roles = {each.role for each in found if each.collection.database.name in databases}
+    return [
+        setting for role, setting in SETTINGS.items() if role in roles or (role == CORE_ROLE and db.name in databases)
+    ]
+
+
+def with_tokens(db: Db) -> list[str]:
+    """The other databases on the server that hold tokens, as the core of an installation does."""
+    server = db.client
+    others = [server[name] for name in sorted(server.list_database_names()) if name != db.name]
+    return [other.name for other in others if other["spotify_tokens"].find_one({}, {"_id": 1}) is not None]
 
 
 def restore(db: Db, source: ArchiveReader, found: Sequence[Place], own: OwnRestore, progress: Progress) -> None:

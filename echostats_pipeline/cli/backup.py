@@ -115,10 +115,11 @@ def restore(file: Path, overwrite: bool, without_keys: bool, only_check: bool) -
             unread = _restored(settings, home, source, console, overwrite=overwrite, with_keys=not without_keys)
     console.print(_table(manifest, "Restored"))
     click.echo("Every collection was compared with the backup. The next syncs and `echostats up` build on it.")
-    for key_id, count in unread.items():
+    where = "" if manifest.keys is None else ", if former_keys in keys.json of the backup has it"
+    for key_id, number in unread.items():
         click.echo(
-            f"{count} tokens are encrypted with key {key_id or 'unknown'}, which is not configured here: name it in "
-            "ENCRYPTION_KEYS_OLD, or connect these accounts again."
+            f"{number} tokens are encrypted with key {key_id or 'unknown'}, which is not configured here: name it in "
+            f"ENCRYPTION_KEYS_OLD{where}, or connect these accounts again."
         )
 
 
@@ -144,9 +145,18 @@ def _restored(
         marts = {mart: mart_database(mart, settings) for mart in MARTS}
         found = restoring.places(store.db, manifest, {CORE_ROLE: CORE, **marts})
         _refuse_replacing(store, source, found, history, overwrite=overwrite)
+        if action == "write" and cipher is not None and (others := restoring.with_tokens(store.db)):
+            raise BackupError(
+                f"The restore would replace {home.encryption_key_file}, with which the tokens in database {others[0]} "
+                "are encrypted. Restore with another ECHOSTATS_HOME, or set ENCRYPTION_KEY to the key in keys.json of "
+                f"the backup wherever you use database {store.db.name}. Nothing was restored."
+            )
         with RestoreStore(store.db).own(source.digest, source.path.name, utc_now()) as own:
             if manifest.keys is not None and with_keys:
-                _write_keys(home, Keys.model_validate_json(source.content(KEYS)), write_key=action == "write")
+                former_id = "" if cipher is None else cipher.key_id
+                _write_keys(
+                    home, Keys.model_validate_json(source.content(KEYS)), former_id, write_key=action == "write"
+                )
             with progress_bar(console, f"Restoring {store.db.name}") as bar:
                 restoring.restore(store.db, source, found, own, bar)
             if history is not None:
@@ -190,10 +200,12 @@ def _refuse_replacing(
         )
     if not overwrite and (there or runs):
         held = ", ".join(f"{name} {number:,}" for name, number in sorted(there.items(), key=lambda each: -each[1])[:3])
+        wanted = " and ".join(restoring.settings_of(store.db, there, found))
+        empty = f"an empty database in {wanted}" if there else "another folder in ECHOSTATS_HOME"
         what = f"{len(there)} collections with documents ({held} ...)" if there else f"a history of {runs:,} runs"
         raise BackupError(
-            f"There is data where the backup belongs: {what}. Restore into an empty database (MONGO_DB, "
-            "ECHOSTATS_HOME), or replace this one with --overwrite. Nothing was restored."
+            f"There is data where the backup belongs: {what}. Name {empty}, or replace what there is with --overwrite. "
+            "Nothing was restored."
         )
     if there and store.jobs.busy_users():
         raise BackupError(
@@ -202,11 +214,11 @@ def _refuse_replacing(
         )
 
 
-def _write_keys(home: StateFolder, keys: Keys, *, write_key: bool) -> None:
+def _write_keys(home: StateFolder, keys: Keys, former_id: str, *, write_key: bool) -> None:
     if write_key:
         if (former := home.read_text(home.encryption_key_file)) is not None:
-            home.write_private(FORMER_KEY, former)
-            click.echo(f"The encryption key that was here is in {home.path / FORMER_KEY} now.", err=True)
+            kept = home.write_private(f"{FORMER_KEY}-{former_id}", former)
+            click.echo(f"The encryption key that was here is in {kept} now.", err=True)
         home.write_private(home.encryption_key_file, f"{keys.encryption_key}\n")
     if keys.public_links and not home.public_links_file.exists():
         home.write_json(home.public_links_file, dict(keys.public_links))
