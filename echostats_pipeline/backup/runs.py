@@ -11,6 +11,12 @@ from echostats_pipeline.backup.manifest import Part
 from echostats_pipeline.errors import BackupError
 
 FOLDER, RUNS = "runs", "runs.db"
+CANCEL_RUNS = "UPDATE runs SET status = ?, run_body = REPLACE(run_body, ?, ?) WHERE status = ?"
+CANCEL_BACKFILLS = "UPDATE bulk_actions SET status = ?, body = REPLACE(body, ?, ?) WHERE status = ?"
+"""Dagster keeps the status beside the serialized whole, which also names it."""
+UNFINISHED_RUNS = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
+UNFINISHED_BACKFILLS = ("REQUESTED", "CANCELING", "FAILING")
+INSTANCE_ID = "echostats/instance_id"
 SIDE_FILES = ("-wal", "-shm", "-journal")
 """Endings of files in which SQLite keeps what is not yet in the database."""
 
@@ -61,6 +67,23 @@ def count_runs(folder: Path) -> int:
             return 0
 
 
+def cancel_unfinished(database: Path) -> None:
+    """Cancel the runs and backfills in a list of runs that have not ended: none of their work is done again.
+
+    The instance also gets a new id. Two installations may be restored from one backup, and neither may take the
+    other's runs for its own.
+    """
+    with contextlib.closing(sqlite3.connect(database)) as runs:
+        for change, kind, statuses in (
+            (CANCEL_RUNS, "PipelineRunStatus", UNFINISHED_RUNS),
+            (CANCEL_BACKFILLS, "BulkActionStatus", UNFINISHED_BACKFILLS),
+        ):
+            for each in statuses:
+                runs.execute(change, ("CANCELED", f'"{kind}.{each}"', f'"{kind}.CANCELED"', each))
+        runs.execute("DELETE FROM kvs WHERE key = ?", (INSTANCE_ID,))
+        runs.commit()
+
+
 def restore_runs(source: ArchiveReader, parts: Sequence[Part], folder: Path) -> None:
     """Put the databases of a backup in place of those in a folder; may be repeated.
 
@@ -77,9 +100,12 @@ def restore_runs(source: ArchiveReader, parts: Sequence[Part], folder: Path) -> 
                 raise BackupError(f"{part.entry} in the backup lies outside of its folder; it was not restored.")
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             unfinished = path.with_name(f".{path.name}.unfinished")
+            _delete(unfinished)
             unfinished.touch(mode=0o600)
             with unfinished.open("wb") as file:
                 file.writelines(source.chunks(part.entry))
+            if part.entry == f"{FOLDER}/{RUNS}":
+                cancel_unfinished(unfinished)
             unfinished.replace(path)
     except OSError as error:
         raise BackupError(

@@ -15,14 +15,17 @@ from typing import Any, get_args
 
 import pytest
 from bson import ObjectId
+from dagster import DagsterRun, DagsterRunStatus
+from dagster._core.execution.backfill import BulkActionStatus
+from dagster._serdes import deserialize_value, serialize_value
 from pymongo import MongoClient
 
 from echostats_pipeline.backup import moment
 from echostats_pipeline.backup.archive import new_archive
 from echostats_pipeline.backup.dumping import Secrets, dump, fingerprint, sources
-from echostats_pipeline.backup.manifest import Moved
+from echostats_pipeline.backup.manifest import Moved, StoredCollection
 from echostats_pipeline.backup.moment import pause
-from echostats_pipeline.backup.restoring import keep_removed, settle
+from echostats_pipeline.backup.restoring import Place, keep_removed, settings_of, settle, with_tokens
 from echostats_pipeline.backup.runs import count_runs
 from echostats_pipeline.cli import backup
 from echostats_pipeline.errors import BackupError, StorageError
@@ -30,6 +33,7 @@ from echostats_pipeline.local.database import open_store
 from echostats_pipeline.local.mongod import EmbeddedServer
 from echostats_pipeline.model.operations import LeaseScope
 from echostats_pipeline.model.users import User
+from echostats_pipeline.orchestration.instance.identity import KEY as KEY_OF_INSTANCE
 from echostats_pipeline.settings import load_settings
 from echostats_pipeline.state_folder import StateFolder
 from echostats_pipeline.storage.database import Db, Document
@@ -163,7 +167,9 @@ def test_what_is_there_is_replaced_only_if_asked_and_closed_while_a_restore_has_
     assert "since they hold time series: measured." in echostats("backup", "a.zip", **filled.changes).stderr
     there = filled.restored("MONGO_DB")
     there["rules"].insert_one({"user_id": "x"})
-    assert "rules 1" in refused(echostats("restore", "a.zip", **environ))
+    said = refused(echostats("restore", "a.zip", **environ))
+    assert "rules 1" in said
+    assert "an empty database in MONGO_DB, or" in said
     assert there.list_collection_names() == ["rules"]
     there["sync_jobs"].insert_one({"dagster_run_id": "r", "status": "running", "user_id": "x"})
     assert "Runs work on this database now" in refused(echostats("restore", "--overwrite", "a.zip", **environ))
@@ -194,6 +200,25 @@ def test_the_key_goes_with_the_data_or_is_refused(filled: Filled, echostats: Ech
     ended = echostats("restore", "--without-keys", "b.zip", **environ)
     assert ended.returncode == 0
     assert "2 tokens are encrypted with key" in ended.stdout
+
+
+def test_where_data_is_in_the_way_the_setting_is_named_that_leads_there(filled: Filled) -> None:
+    db, mart = filled.store.db, filled.store.db.client[filled.names[0]]
+    stored = StoredCollection(entry="", size=0, sha256="", documents=0, name="")
+    found = [Place("core", stored, "", db["rules"]), Place("echotune", stored, "", mart["a_users"])]
+    assert settings_of(db, [f"{db.name}.rules"], found) == ["MONGO_DB"]
+    assert settings_of(db, [f"{mart.name}.a_users"], found) == ["ECHOSTATS_ECHOTUNE_DB"]
+
+
+def test_two_databases_of_a_backup_do_not_become_one(filled: Filled, echostats: Echostats) -> None:
+    echostats("backup", "a.zip", **filled.changes)
+    environ = {**filled.changes, **filled.there, "ECHOSTATS_ECHOTUNE_DB": filled.there["MONGO_DB"]}
+    assert "MONGO_DB and ECHOSTATS_ECHOTUNE_DB are both" in refused(echostats("restore", "a.zip", **environ))
+
+
+def test_the_key_of_another_database_with_tokens_is_noticed(filled: Filled) -> None:
+    assert filled.store.db.name in with_tokens(filled.store.db.client["another"])
+    assert filled.store.db.name not in with_tokens(filled.store.db)
 
 
 @pytest.mark.kill
@@ -393,19 +418,34 @@ def test_the_history_of_dagster_goes_along_if_asked(filled: Filled, echostats: E
     history.mkdir(parents=True, exist_ok=True)
     with sqlite3.connect(history / "runs.db") as runs:
         runs.execute("PRAGMA journal_mode=WAL")
-        runs.execute("CREATE TABLE runs (id)")
-        runs.execute("INSERT INTO runs VALUES (1)")
+        runs.execute("CREATE TABLE runs (status, run_body)")
+        runs.execute("CREATE TABLE bulk_actions (status, body)")
+        runs.execute("CREATE TABLE kvs (key, value)")
+        runs.execute("INSERT INTO kvs VALUES (?, 'x')", (KEY_OF_INSTANCE,))
+        run = serialize_value(DagsterRun(job_name="sync", status=DagsterRunStatus.STARTED))
+        for status in [each.value for each in DagsterRunStatus if each is not DagsterRunStatus.SUSPENDED]:
+            runs.execute("INSERT INTO runs VALUES (?, ?)", (status, run.replace("STARTED", status)))
+        runs.execute("INSERT INTO bulk_actions VALUES ('REQUESTED', ?)", (serialize_value(BulkActionStatus.REQUESTED),))
         runs.commit()
         assert echostats("backup", "--with-runs", "a.zip", **filled.changes).returncode == 0
     runs.close()
     environ = {**filled.changes, **filled.there}
-    assert "a history of 1 runs" in refused(echostats("restore", "a.zip", **environ))
+    assert f"a history of {len(DagsterRunStatus) - 1} runs" in refused(echostats("restore", "a.zip", **environ))
     for path in history.iterdir():
         path.unlink()
     (history / "stale.db").touch()
     assert echostats("restore", "a.zip", **environ).returncode == 0
     assert [path.name for path in history.iterdir()] == ["runs.db"]
-    assert count_runs(history) == 1
+    assert count_runs(history) == len(DagsterRunStatus) - 1
+    with sqlite3.connect(history / "runs.db") as runs:
+        for status, body in runs.execute("SELECT status, run_body FROM runs"):
+            restored = deserialize_value(body, DagsterRun)
+            assert restored.status.value == status
+            assert restored.is_finished
+        (backfill,) = runs.execute("SELECT status, body FROM bulk_actions").fetchall()
+        assert backfill == ("CANCELED", serialize_value(BulkActionStatus.CANCELED))
+        assert runs.execute("SELECT * FROM kvs").fetchall() == []
+    runs.close()
 
 
 def test_a_database_that_is_down_leaves_no_file(echostats: Echostats, tmp_path: Path) -> None:
