@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
-NEEDED = {"x86_64": ("flags", "avx", "AVX"), "aarch64": ("Features", "atomics", "the instructions of ARMv8.2")}
+NEEDED = {"x86_64": ("flags", "avx", "AVX"), "aarch64": ("Features", "dcpop", "the instructions of ARMv8.2")}
 """By machine: the line that lists what a processor can do, the word to look for there, and what it stands for."""
 
 

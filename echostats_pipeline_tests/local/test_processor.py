@@ -29,6 +29,7 @@ NO_AVX = "The processor of this machine lacks AVX, which MongoDB 5 and newer nee
         ("x86_64", HASWELL, ""),
         ("x86_64", CELERON, "AVX"),
         ("aarch64", GRAVITON, ""),
+        ("aarch64", "Features\t: fp asimd crc32 atomics asimdrdm\n", "the instructions of ARMv8.2"),
         ("aarch64", PI, "the instructions of ARMv8.2"),
         ("aarch64", GRAVITON + "\n" + PI, "the instructions of ARMv8.2"),
         ("x86_64", "", ""),
