@@ -18,6 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from rich.filesize import decimal
+
 from echostats_pipeline import __version__
 from echostats_pipeline.backup.manifest import Manifest, Part, StoredCollection, refuse_newer
 from echostats_pipeline.errors import BackupError
@@ -94,6 +96,8 @@ def new_archive(path: Path) -> Iterator[ArchiveWriter]:
             hidden.unlink(missing_ok=True)
             raise
     except OSError as error:
+        if Path(error.filename or path).parent != path.parent:  # such as a file of the database
+            raise BackupError(f"{error.filename}: {error.strerror}. No part of the backup is left behind.") from error
         fix = (
             "Make room there, or name a file on another disk"
             if error.errno in FULL
@@ -102,6 +106,20 @@ def new_archive(path: Path) -> Iterator[ArchiveWriter]:
         raise BackupError(
             f"{path} cannot be written: {error.strerror or error}. {fix}; no part of it is left behind."
         ) from error
+
+
+def refuse_full_disk(folder: Path, needed: int) -> None:
+    """Refuse to begin a backup that would fill the disk, which may be that of the database.
+
+    Raises:
+        BackupError: there are fewer than `needed` bytes in the folder.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BackupError(
+            f"{folder} has {decimal(free)} free, and the backup may take {decimal(needed)}. Make room there, or name a "
+            "file on another disk. Nothing was written."
+        )
 
 
 def _read_back(hidden: Path, path: Path) -> None:

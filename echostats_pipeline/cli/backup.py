@@ -1,6 +1,6 @@
 """``echostats backup`` and ``echostats restore``: all databases, the keys and Dagster's history in one file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -11,8 +11,15 @@ from rich.table import Column, Table
 
 from echostats_pipeline.accounts.key_rotation import tokens_by_key
 from echostats_pipeline.backup import restoring
-from echostats_pipeline.backup.archive import KEYS, ArchiveReader, ArchiveWriter, new_archive, open_archive
-from echostats_pipeline.backup.dumping import CORE_ROLE, Secrets, dump, sources
+from echostats_pipeline.backup.archive import (
+    KEYS,
+    ArchiveReader,
+    ArchiveWriter,
+    new_archive,
+    open_archive,
+    refuse_full_disk,
+)
+from echostats_pipeline.backup.dumping import CORE_ROLE, Secrets, dump, expected_bytes, sources
 from echostats_pipeline.backup.manifest import Keys, Manifest, Part, key_action
 from echostats_pipeline.backup.moment import has_snapshots, pause, snapshot
 from echostats_pipeline.backup.runs import count_runs, dump_runs, restore_runs
@@ -78,6 +85,7 @@ def backup(file: Path, with_runs: bool, without_keys: bool, pauses: bool, minute
 
     with interruptible(), new_archive(file) as target, open_database(settings, indexes=False) as store:
         found = sources(store, [(mart, mart_database(mart, settings)) for mart in _marts(store, settings)])
+        refuse_full_disk(file.resolve().parent, expected_bytes(found))
         still = (
             snapshot(store, found[0].in_snapshot)
             if has_snapshots(store) and not pauses
@@ -113,7 +121,8 @@ def restore(file: Path, overwrite: bool, without_keys: bool, only_check: bool) -
         home = StateFolder(settings.home).ensure()
         with interruptible(), only_up(home, "echostats restore"):
             unread = _restored(settings, home, source, console, overwrite=overwrite, with_keys=not without_keys)
-    console.print(_table(manifest, "Restored"))
+    names = {CORE_ROLE: settings.mongo_db, **{mart: mart_database(mart, settings).name for mart in MARTS}}
+    console.print(_table(manifest, "Restored", names))
     click.echo("Every collection was compared with the backup. The next syncs and `echostats up` build on it.")
     where = "" if manifest.keys is None else ", if former_keys in keys.json of the backup has it"
     for key_id, number in unread.items():
@@ -258,11 +267,12 @@ def _waiting(run: str) -> None:
     click.echo(f"Waiting for {run}, which needs the data of a user now.", err=True)
 
 
-def _table(manifest: Manifest, title: str) -> Table:
-    """A table of the databases and the parts beside them."""
+def _table(manifest: Manifest, title: str, names: Mapping[str, str] | None = None) -> Table:
+    """A table of the databases, which may have other names than in the backup, and the parts beside them."""
     table = Table("", Column("collections", justify="right"), Column("documents", justify="right"), title=title)
     for each in manifest.databases:
-        name = each.name if each.role in (CORE_ROLE, each.name) else f"{each.name} ({each.role})"
+        name = (names or {}).get(each.role, each.name)
+        name = name if each.role in (CORE_ROLE, name) else f"{name} ({each.role})"
         table.add_row(f"database {name}", str(len(each.collections)), f"{each.documents:,}")
     if manifest.runs:
         table.add_row("Dagster's history", f"{len(manifest.runs):,}", "")

@@ -14,7 +14,7 @@ import pytest
 
 from echostats_pipeline import __version__
 from echostats_pipeline.backup import archive
-from echostats_pipeline.backup.archive import ArchiveWriter, new_archive, open_archive
+from echostats_pipeline.backup.archive import ArchiveWriter, new_archive, open_archive, refuse_full_disk
 from echostats_pipeline.backup.dumping import count
 from echostats_pipeline.backup.manifest import FORMAT, Manifest, StoredCollection, StoredDatabase
 from echostats_pipeline.errors import BackupError
@@ -114,6 +114,19 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(BackupError, match="No such file or directory"), new_archive(tmp_path / "no" / "backup.zip"):
         pass
+
+
+def test_an_error_of_another_file_is_not_told_as_one_of_the_backup(tmp_path: Path) -> None:
+    absent = tmp_path / "home" / "mongod"
+    with pytest.raises(BackupError) as raised, new_archive(tmp_path / "backup.zip"):
+        absent.read_bytes()
+    assert str(raised.value).startswith(f"{absent}: No such file")
+
+
+def test_a_disk_without_room_is_noticed_before_it_is_full(tmp_path: Path) -> None:
+    refuse_full_disk(tmp_path, 1)
+    with pytest.raises(BackupError, match=r"free, and the backup may take 1\.2 EB\. Make room"):
+        refuse_full_disk(tmp_path, 1_234_000_000_000_000_000)
 
 
 def test_what_cannot_be_read_back_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
