@@ -22,7 +22,8 @@ from echostats_pipeline_tests.docs.pages import CHECKOUT, README, blocks, code_o
 from echostats_pipeline_tests.docs.purposes import PURPOSES
 from echostats_pipeline_tests.integration.test_documents import SEED
 
-COMMAND = r"echostats [a-z][^\n`|#)]*"
+COMMAND = r"(?<!-n )(?<!--install )echostats [a-z][^\n`|#)]*"
+"""A command, and not the name that Kubernetes or Helm is given."""
 COMMANDS = dict(walk(echostats, "echostats"))
 LINES = sorted(set(re.findall(COMMAND, "\n".join(blocks("bash")))))
 
