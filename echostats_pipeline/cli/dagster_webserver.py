@@ -9,7 +9,6 @@ here: which requests are refused (`guard`), starting and watching this process (
 """
 
 import contextlib
-import os
 import sys
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -31,6 +30,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from echostats_pipeline.cli.guard import GuardedApp, RefusedRequest, refusal
+from echostats_pipeline.settings import environment_value
 from echostats_pipeline.settings.values import host_names
 
 HOST = "127.0.0.1"
@@ -98,7 +98,7 @@ def names_of(hosts: tuple[str, ...]) -> tuple[str, ...]:
 
     A deployment's webserver has no other settings: it sees neither the database nor its keys.
     """
-    return hosts or tuple(host_names(os.environ.get("ECHOSTATS_UI_HOSTS", "")))
+    return hosts or tuple(host_names(environment_value("ECHOSTATS_UI_HOSTS") or ""))
 
 
 def place_of(text: str) -> tuple[str, int]:

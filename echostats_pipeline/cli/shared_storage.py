@@ -6,7 +6,6 @@ names neither the server nor a variable that is not set.
 
 import importlib
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 
 from echostats_pipeline.errors import StorageError
 from echostats_pipeline.monitoring.incidents import one_line
+from echostats_pipeline.settings import environment_value
 
 EXTRAS = {"dagster_postgres": "postgres", "psycopg2": "postgres"}
 """Which extra of this project brings a module."""
@@ -35,7 +35,7 @@ def refuse_unusable(file: Path, config: Mapping[str, Any]) -> None:
     """
     # Commands start no runs with the launcher, so they can do without what it reads.
     of_commands = {section: value for section, value in config.items() if section != "run_launcher"}
-    missing = sorted({name for name in variables(of_commands) if name not in os.environ})
+    missing = sorted({name for name in variables(of_commands) if environment_value(name) is None})
     if missing:
         are = "is" if len(missing) == 1 else "are"
         raise StorageError(f"{file} reads {', '.join(missing)} from the environment, where it {are} not set.")
@@ -62,7 +62,7 @@ def resolved(config: Any) -> Any:
     """A configuration with the values of its variables."""
     if isinstance(config, Mapping):
         if config.keys() == {"env"} and isinstance(config["env"], str):
-            return os.environ[config["env"]]
+            return environment_value(config["env"])
         return {name: resolved(value) for name, value in config.items()}
     return [resolved(each) for each in config] if isinstance(config, list) else config
 

@@ -1,6 +1,12 @@
 """Settings of the installation, read from environment variables into one frozen object."""
 
-from echostats_pipeline.settings.loading import default_environment, environment, load_settings, set_environment
+from echostats_pipeline.settings.loading import (
+    default_environment,
+    environment,
+    environment_value,
+    load_settings,
+    set_environment,
+)
 from echostats_pipeline.settings.values import DEFAULT_REDIRECT_URI, LARGEST, MARTS, Mart, SyncSensors
 from echostats_pipeline.settings.variables import EMBEDDED_MONGO, SECRETS, Settings
 
@@ -20,6 +26,7 @@ __all__ = [
     "SyncSensors",
     "default_environment",
     "environment",
+    "environment_value",
     "load_settings",
     "set_environment",
 ]

@@ -90,6 +90,11 @@ def _from_secret_files(stated: Mapping[str, str | None]) -> dict[str, str]:
     return found
 
 
+def environment_value(name: str) -> str | None:
+    """An environment variable that is not a setting of a whole installation; None if it is not set."""
+    return os.environ.get(name)
+
+
 def set_environment(values: Mapping[str, str]) -> None:
     """Set environment variables for Dagster, which reads settings only there, in this process and its children."""
     os.environ.update(values)
