@@ -120,12 +120,8 @@ def test_metrics_give_what_the_database_knows_while_the_instance_cannot_be_opene
 
 
 def test_doctor_says_how_to_end_a_restore(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    restores = RestoreStore(installation.store.db)
-    restores.begin("digest", "today.zip", installation.now())
     monkeypatch.setattr("echostats_pipeline.cli.doctor.load_settings", lambda: installation.settings)
-    try:
+    with RestoreStore(installation.store.db).own("digest", "today.zip", installation.now()):
         found = [each for each in diagnosis() if each.area == "database"]
-    finally:
-        restores.end()
     assert [(each.level, each.fix) for each in found] == [("problem", RESTORE_FIX)]
     assert "today.zip" in found[0].text
