@@ -226,10 +226,15 @@ def test_a_naive_datetime_is_refused_by_every_document_that_has_an_instant() -> 
         for name, field in collection.document.model_fields.items():
             if "datetime" not in str(field.annotation):
                 continue
-            listed = "list[" in str(field.annotation)
+            shapes: list[tuple[str, object, tuple[object, ...]]] = [
+                ("list[", [naive], (0,)),
+                ("dict[", {"a": naive}, ("a",)),
+                ("", naive, ()),
+            ]
+            value, within = next(each[1:] for each in shapes if each[0] in str(field.annotation))
             with pytest.raises(ValidationError) as caught:
-                collection.document.model_validate({field.alias or name: [naive] if listed else naive})
-            place = (field.alias or name, 0) if listed else (field.alias or name,)
+                collection.document.model_validate({field.alias or name: value})
+            place = (field.alias or name, *within)
             errors = [error["msg"] for error in caught.value.errors() if error["loc"] == place]
             assert errors == ["Value error, a naive datetime has no meaning here; give it a time zone"]
 
