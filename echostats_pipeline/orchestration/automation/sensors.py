@@ -171,9 +171,11 @@ def user_roster(context: dg.SensorEvaluationContext, store: StoreResource, clock
     new = [key for key in keys if key not in known]
     remove_files_of_removed(settings, store.get())
     changed = [Roster(settings.home).write(keys)] if settings.one_machine or not settings.fans_out(len(keys)) else []
-    if settings.one_machine:  # elsewhere, a file that another machine does not have decides on no partition
-        changed.append(Beginning(settings.home).move(first_day_of(store.get(), users, clock.now())))
     missing = _missing_sensors(context, sync_sensor_names(keys, settings))
+    if settings.one_machine:  # elsewhere, a file that another machine does not have decides on no partition
+        began = first_day_of(store.get(), users, clock.now())
+        changed.append(Beginning(settings.home).move(began))
+        missing += _missing_days(context, began)
     reloaded = float(context.cursor or 0)
     if any(changed) or (missing and clock.now().timestamp() - reloaded >= RELOAD_AGAIN_S):
         reload_code_location(settings.ui_url, context.log)
@@ -194,6 +196,13 @@ def _missing_sensors(context: dg.SensorEvaluationContext, wanted: Sequence[str])
         return []
     loaded = {sensor.name for sensor in context.repository_def.sensor_defs if sensor.name.startswith("sync_")}
     return sorted(loaded ^ set(wanted))
+
+
+def _missing_days(context: dg.SensorEvaluationContext, began: date) -> list[str]:
+    """The days since `began` that should be loaded and are not; none if that is unknown."""
+    if context.repository_def is None or began >= _first_day(context):
+        return []
+    return [f"the days since {began}"]
 
 
 @dg.sensor(

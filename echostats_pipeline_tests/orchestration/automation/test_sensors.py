@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,15 @@ TODAY = NOW.date()
 
 
 def tick(
-    pipeline: Pipeline, sensor: dg.SensorDefinition, *, roster: Sequence[str] = (), cursor: str | None = None
+    pipeline: Pipeline,
+    sensor: dg.SensorDefinition,
+    *,
+    roster: Sequence[str] = (),
+    cursor: str | None = None,
+    began: date | None = None,
 ) -> Any:
-    """The result of one evaluation of a sensor, while these users have a sensor."""
-    definitions = build_definitions(pipeline.resources(), roster=roster)
+    """The result of one evaluation of a sensor, while these users have a sensor and days begin at `began`."""
+    definitions = build_definitions(pipeline.resources(), roster=roster, first=began)
     with dg.build_sensor_context(
         instance=pipeline.instance, resources=pipeline.resources(), definitions=definitions, cursor=cursor
     ) as context:
@@ -136,6 +141,25 @@ def test_the_code_is_reloaded_until_every_user_has_a_sensor(
     pipeline.installation.clock.advance(timedelta(minutes=2))
     cursor = tick(pipeline, user_roster, cursor=cursor).cursor
     assert len(reloads) == 2, "the first did not help"
+    pipeline.installation.clock.advance(timedelta(minutes=2))
+    tick(pipeline, user_roster, roster=[key], cursor=cursor)
+    assert len(reloads) == 2
+
+
+def test_the_code_is_reloaded_until_it_has_the_day_of_the_first_play(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reloads: list[object] = []
+    monkeypatch.setattr(
+        "echostats_pipeline.orchestration.automation.sensors.reload_code_location", lambda *asked: reloads.append(asked)
+    )
+    key, cursor = pipeline.connect().partition_key, None
+    for expected in (1, 1, 2):  # the reload of the first tick is lost, as while the UI starts
+        result = tick(pipeline, user_roster, roster=[key], cursor=cursor, began=TODAY)
+        assert len(reloads) == expected
+        assert "the days since" in str(result.skip_reason.skip_message)
+        pipeline.installation.clock.advance(timedelta(seconds=40))
+        cursor = result.cursor
     pipeline.installation.clock.advance(timedelta(minutes=2))
     tick(pipeline, user_roster, roster=[key], cursor=cursor)
     assert len(reloads) == 2
