@@ -15,7 +15,6 @@ OF_GROUP = {
     "backfill": "ui",
     "killed": "kill",
     "killed import": "kill",
-    "cluster": "kill",
     "queries": "scale",
     "scans": "scale",
 }

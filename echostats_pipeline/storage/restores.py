@@ -100,7 +100,7 @@ class RestoreStore:
 
     def unfinished(self) -> UnfinishedRestore | None:
         """The restore that has not ended."""
-        found = self._restores.find_one()
+        found = self._restores.find_one({"_id": ONLY})
         return None if found is None else UnfinishedRestore.stored(found)
 
     def refuse(self) -> None:

@@ -227,7 +227,7 @@ def test_interrupted_it_says_so_and_run_again_it_completes(
     assert "Stopped." in ended.stderr
     (job,) = documents(installation.store.db, "sync_jobs")
     assert (job["status"], bool(job["error_message"])) == ("failed", True)
-    assert len(rollup_dates(installation, ann)) == 6
+    assert 6 <= len(rollup_dates(installation, ann)) < 10, "what was computed before is written"
     assert materialized(installation, "daily_rollups") == set()
     succeeded(echostats("backfill"))
     assert len(rollup_dates(installation, ann)) == 10

@@ -20,9 +20,7 @@ from echostats_pipeline_tests.cluster.plain_exports import write_plain_export
 from echostats_pipeline_tests.cluster.waiting import eventually
 from echostats_pipeline_tests.fake_receivers import Webhook
 
-pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(1800)]
-BY_HAND = pytest.mark.cluster
-"""Too slow for every run of the suite."""
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 SYNC_WITHIN_S, CREATED_WITHIN_S, CHILD_WITHIN_S, HOST_WITHIN_S = 60, 10, 30, 180
 IMPORT_LASTS_S = 62
@@ -65,7 +63,6 @@ def test_users_are_synced_without_a_human(deployed: Deployment, figure: Figure) 
     assert took_s < look.on_a_busy_machine(SYNC_WITHIN_S)
 
 
-@BY_HAND
 def test_users_are_synced_after_the_code_server_has_lost_its_folder(deployed: Deployment, figure: Figure) -> None:
     code, known = deployed.hosts["code"], len(look.users(deployed))
     code.kill()
@@ -92,7 +89,6 @@ def test_doctor_and_metrics_tell_the_truth_on_a_host_of_their_own(deployed: Depl
     figure(f"10: on a third host, doctor ends with 0 and metrics has {len(names)} metrics")
 
 
-@BY_HAND
 def test_commands_of_another_host_leave_imports_alone_whatever_their_host(
     deployed: Deployment, figure: Figure, tmp_path: Path
 ) -> None:
@@ -144,7 +140,6 @@ def test_an_export_dropped_on_one_host_is_imported_on_another(
     )
 
 
-@BY_HAND
 def test_14_years_are_rebuilt_in_a_run_that_is_created_in_few_statements(
     deployed: Deployment, figure: Figure, tmp_path: Path
 ) -> None:
@@ -189,9 +184,7 @@ def test_a_run_that_is_terminated_in_the_ui_is_canceled_without_an_alert(
     figure(f"11: a run terminated in the UI ended CANCELED after {took_s:.0f} s; no incident, no notice")
 
 
-@pytest.mark.parametrize(
-    ("what", "within_s"), [("child", CHILD_WITHIN_S), pytest.param("host", HOST_WITHIN_S, marks=BY_HAND)]
-)
+@pytest.mark.parametrize(("what", "within_s"), [("child", CHILD_WITHIN_S), ("host", HOST_WITHIN_S)])
 def test_a_killed_worker_is_found_and_its_run_repeated(
     deployed: Deployment, figure: Figure, what: str, within_s: float
 ) -> None:
@@ -220,7 +213,6 @@ def test_a_killed_worker_is_found_and_its_run_repeated(
     assert closed_s < look.on_a_busy_machine(within_s)
 
 
-@BY_HAND
 def test_100_users_are_synced_on_both_workers_within_the_budget(deployed: Deployment, figure: Figure) -> None:
     look.await_idle(deployed)
     since, numbers = utc_now(), range(len(look.users(deployed)), 100)
@@ -247,7 +239,6 @@ def test_100_users_are_synced_on_both_workers_within_the_budget(deployed: Deploy
     )
 
 
-@BY_HAND
 def test_retention_keeps_what_old_runs_have_built_shown(deployed: Deployment, figure: Figure) -> None:
     look.await_idle(deployed)
     user, before = look.users(deployed, 7)[6], deployed.instance.get_runs_count()
@@ -261,7 +252,6 @@ def test_retention_keeps_what_old_runs_have_built_shown(deployed: Deployment, fi
     assert after <= look.kept_for_red(deployed) + 2
 
 
-@BY_HAND
 def test_the_loss_of_the_primary_costs_no_run_and_no_play(deployed: Deployment, figure: Figure) -> None:
     for trouble, name in ((deployed.servers.step_down, "step-down"), (deployed.servers.kill_primary, "kill -9")):
         look.await_idle(deployed)
@@ -282,7 +272,6 @@ def test_the_loss_of_the_primary_costs_no_run_and_no_play(deployed: Deployment, 
         figure(f"7: {name} of the primary under {len(runs)} runs of 25 users: no failure, ended {took_s:.0f} s later")
 
 
-@BY_HAND
 def test_a_removal_on_any_host_leaves_nothing_anywhere(deployed: Deployment, figure: Figure, tmp_path: Path) -> None:
     user = look.users(deployed, 6)[5]
     tags = {"dagster/partition": user.partition_key, "echostats/user": user.partition_key}
