@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from echostats_pipeline_tests.integration.processes import processes_of
+from echostats_pipeline_tests.integration.processes import eventually, processes_of
 
 PROJECT = Path(__file__).parents[2]
 BENCHMARK = """
@@ -29,7 +29,8 @@ def test_a_terminated_benchmark_leaves_neither_process_nor_folder() -> None:
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
         assert run.stdout is not None
         folder = Path(run.stdout.readline().strip())
-        assert processes_of(folder)
+        # A new process has its environment a moment after it has closed the files of its parent.
+        eventually("process of the folder", lambda: processes_of(folder) or None)
         os.kill(run.pid, signal.SIGTERM)
         assert run.stdout.read() == "servers stop in order\n"
     assert run.returncode != 0
