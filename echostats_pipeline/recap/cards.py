@@ -228,7 +228,9 @@ def _wide_overview(recap: Recap, canvas: Canvas, form: Format, firsts: Sequence[
     width = canvas.text(x - 3, y, hours(recap.totals.ms), 96, most=left_width, weight=700, colour=ACCENT_COLOUR)
     canvas.text(x + width + 8, y, "hours of music", 28, most=left_width - width)
     for comparison in recap.comparisons[:1]:
-        canvas.lines(x, y + 40, words.compared(comparison), form.small, most=left_width - 30, colour=MUTED_COLOUR)
+        canvas.lines(
+            x, y + 40, words.compared(comparison), form.small, most=left_width - 30, colour=MUTED_COLOUR, count=3
+        )
     column = left_width / 4
     for number, (name, value) in enumerate(_figures(recap)):
         at = x + number * column
