@@ -27,10 +27,10 @@ from echostats_pipeline.orchestration.instance.identity import instance_id
 from echostats_pipeline.orchestration.instance.user_cleanup import remove_files_of_removed
 from echostats_pipeline.orchestration.partitions import days_by_user
 from echostats_pipeline.orchestration.resources.clock import ClockResource
-from echostats_pipeline.orchestration.resources.heartbeat import beating
 from echostats_pipeline.orchestration.resources.spotify import SPOTIFY_POOL
 from echostats_pipeline.orchestration.resources.store import StoreResource
 from echostats_pipeline.storage.failover import through_failover
+from echostats_pipeline.storage.heartbeat import beating
 from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline.storage.mongo_errors import UNKNOWN, MongoAddress, explanation
 from echostats_pipeline.storage.sync_jobs import ERROR_LENGTH, JobKey, JobStore

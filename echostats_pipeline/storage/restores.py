@@ -4,11 +4,10 @@ Only one process restores at a time. It renews its record while it lives, and lo
 its own: one that stood still may have been overtaken. All times are by the database's clock, which all processes share.
 """
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from bson import ObjectId
@@ -17,6 +16,7 @@ from pymongo.errors import PyMongoError
 from echostats_pipeline.errors import BackupError, UnfinishedRestoreError
 from echostats_pipeline.model.operations import UnfinishedRestore
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.heartbeat import beating
 from echostats_pipeline.storage.removals import RemovalStore
 
 RESTORES = "unfinished_restores"
@@ -56,7 +56,7 @@ class OwnRestore:
         Raises:
             BackupError: another restore has taken its place.
         """
-        if not self._restores.update_one(self._own, {"$currentDate": {"renewed_at": True}, **change}).matched_count:
+        if not self._renew(change):
             raise BackupError(OVERTAKEN)
 
     def note(self, collection: str) -> None:
@@ -72,23 +72,16 @@ class OwnRestore:
         """Let another restore go on at once."""
         self._restores.update_one(self._own, {"$set": {"renewed_at": NEVER}})
 
-    @contextmanager
-    def alive(self) -> Iterator[None]:
-        """Renew the record for the length of a block, also while the server makes an index."""
-        ended = threading.Event()
+    def alive(self) -> AbstractContextManager[None]:
+        """Renew the record for the length of a block, also while the server makes an index.
 
-        def renew() -> None:
-            while not ended.wait(RENEW_S):
-                with suppress(BackupError, PyMongoError):  # the next step of the restore notices
-                    self.keep()
+        One that is not its own any more is left alone: the next step of the restore notices.
+        """
+        return beating(lambda: self._renew({}), every_s=RENEW_S)
 
-        thread = threading.Thread(target=renew, name="restore", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+    def _renew(self, change: Document) -> bool:
+        renewed = {"$currentDate": {"renewed_at": True}, **change}
+        return self._restores.update_one(self._own, renewed).matched_count == 1
 
 
 class RestoreStore:

@@ -1,20 +1,19 @@
 """Stores users and their encrypted tokens."""
 
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bson import ObjectId
 from pydantic import ValidationError
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
-from pymongo.errors import PyMongoError
 
 from echostats_pipeline.errors import NotFoundError
 from echostats_pipeline.model.users import SpotifyTokens, User, UserStatus, known_timezone, partition_key, timezones
 from echostats_pipeline.storage.conformity import stored_as
 from echostats_pipeline.storage.database import Db, Document
+from echostats_pipeline.storage.heartbeat import beating
 
 Stored = TypeVar("Stored", User, SpotifyTokens)
 ADOPTED: Document = {"partition_key": {"$exists": True}}
@@ -170,25 +169,12 @@ class UserStore:
         taken = self._tokens.update_one({**_unchanged(seen), "$expr": free}, [{"$set": {"refresh_leased_at": "$$NOW"}}])
         return taken.modified_count == 1
 
-    @contextmanager
-    def refresh_held(self, seen: SpotifyTokens) -> Iterator[None]:
-        """Renew the right to refresh until the block ends, which may take minutes; that of a dead process ends soon."""
-        ended = threading.Event()
+    def refresh_held(self, seen: SpotifyTokens) -> AbstractContextManager[None]:
+        """Renew the right to refresh for the length of a block, which may take minutes; a dead process' ends soon."""
         # Not after others were stored since `seen`, and not after a release.
         ours = {**_unchanged(seen), "refresh_leased_at": {"$ne": None}}
-
-        def renew() -> None:
-            while not ended.wait(RENEWED_AFTER_S):
-                with suppress(PyMongoError):
-                    self._tokens.update_one(ours, [{"$set": {"refresh_leased_at": "$$NOW"}}])
-
-        renewing = threading.Thread(target=renew, daemon=True)
-        renewing.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            renewing.join()
+        renewed = [{"$set": {"refresh_leased_at": "$$NOW"}}]
+        return beating(lambda: self._tokens.update_one(ours, renewed), every_s=RENEWED_AFTER_S)
 
     def release_refresh(self, user_id: str) -> None:
         """Release the right to refresh."""

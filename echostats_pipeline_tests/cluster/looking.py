@@ -4,12 +4,12 @@ import os
 import re
 import shutil
 import signal
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise, takewhile
 from pathlib import Path
 
@@ -19,12 +19,12 @@ from echostats_pipeline.model.base import utc_now
 from echostats_pipeline.model.users import User
 from echostats_pipeline.orchestration.partitions import range_tags
 from echostats_pipeline.orchestration.tags import USER_TAG, USERS_TAG
+from echostats_pipeline.storage.heartbeat import beating
 from echostats_pipeline.storage.leases import Lease
 from echostats_pipeline_tests.cluster.deployment import Deployment
 from echostats_pipeline_tests.cluster.hosts import Host
 from echostats_pipeline_tests.cluster.waiting import eventually
 
-RENEW_S = 15.0
 PLANNED = "'ASSET_MATERIALIZATION_PLANNED'"
 SYNCS = ["initial", "periodic"]
 
@@ -86,26 +86,13 @@ def sync_tags(users: Sequence[User]) -> dict[str, str]:
 @contextmanager
 def held(deployed: Deployment, *users: User) -> Iterator[None]:
     """Hold the histories of users, as a run of a third program would: imports wait until the block ends."""
-    leases, store, ended = (
-        [Lease(user.user_id, "history", "a third run") for user in users],
-        deployed.store,
-        threading.Event(),
-    )
+    leases, store = [Lease(user.user_id, "history", "a third run") for user in users], deployed.store
     for lease in leases:
         eventually("lease", lambda lease=lease: store.leases.take(lease))
-
-    def renew() -> None:
-        while not ended.wait(RENEW_S):
-            for lease in leases:
-                store.leases.renew(lease)
-
-    renewing = threading.Thread(target=renew, daemon=True)
-    renewing.start()
     try:
-        yield
+        with beating(*(partial(store.leases.renew, lease) for lease in leases)):
+            yield
     finally:
-        ended.set()
-        renewing.join()
         for lease in leases:
             store.leases.release(lease)
 

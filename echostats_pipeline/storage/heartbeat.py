@@ -1,4 +1,4 @@
-"""Signs of life while a step works, sent by a separate thread: the work itself may be silent for minutes."""
+"""Signs of life while a block works, sent by a separate thread: the work itself may be silent for minutes."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,15 +10,15 @@ BEAT_S = 15.0
 
 
 @contextmanager
-def beating(*beats: Callable[[], object]) -> Iterator[None]:
-    """Call every one of `beats` each `BEAT_S` seconds until the block ends.
+def beating(*beats: Callable[[], object], every_s: float = BEAT_S) -> Iterator[None]:
+    """Call every one of `beats` again after each pause of so many seconds, until the block ends.
 
     A failed beat needs no handling: the next one replaces it, and the work itself notices a database that is gone.
     """
     ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(BEAT_S):
+        while not ended.wait(every_s):
             for each in beats:
                 with suppress(PyMongoError):
                     each()
