@@ -20,7 +20,7 @@ from echostats_pipeline.settings import load_settings
 from echostats_pipeline.simulator.running import RunningSimulator
 from echostats_pipeline.storage import database
 from echostats_pipeline.storage.store import Store
-from echostats_pipeline_tests.backup.test_backup import content
+from echostats_pipeline_tests.backup.conftest import content
 from echostats_pipeline_tests.cli.conftest import Echostats, echostats
 from echostats_pipeline_tests.conftest import KEY, NOW, SETTINGS, Installation, Pipeline
 from echostats_pipeline_tests.databases import limited_uri
