@@ -55,8 +55,10 @@ def test_variables_that_are_not_set_are_named(
 
 
 def test_what_only_the_launcher_reads_is_not_asked_of_commands() -> None:
-    launcher = {"module": "dagster_celery.launcher", "config": {"broker": {"env": "NOT_SET_ANYWHERE"}}}
-    refuse_unusable(SHIPPED, {"run_launcher": launcher, "storage": {"sqlite": {"base_dir": "/data"}}})
+    reads, storage = {"config": {"broker": {"env": "NOT_SET_ANYWHERE"}}}, {"sqlite": {"base_dir": "/data"}}
+    refuse_unusable(SHIPPED, {"run_launcher": reads, "storage": storage})
+    with pytest.raises(StorageError, match="NOT_SET_ANYWHERE"):
+        refuse_unusable(SHIPPED, {"compute_logs": reads, "storage": storage})
 
 
 def test_variables_are_found_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:

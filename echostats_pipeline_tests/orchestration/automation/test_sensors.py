@@ -68,6 +68,16 @@ def open_job(pipeline: Pipeline) -> str:
     return run.run_id
 
 
+@pytest.fixture
+def reloads(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The reloads of the code that were asked for; none takes place."""
+    asked: list[object] = []
+    monkeypatch.setattr(
+        "echostats_pipeline.orchestration.automation.sensors.reload_code_location", lambda *how: asked.append(how)
+    )
+    return asked
+
+
 def test_a_user_is_synced_from_the_last_sync_to_today(pipeline: Pipeline) -> None:
     user = pipeline.connect()
     pipeline.store.users.synced(user.user_id, NOW - timedelta(days=2))
@@ -105,13 +115,7 @@ def test_a_user_whose_sync_is_not_finished_is_not_asked_for_again(
     assert isinstance(tick(pipeline, sync_sensor(users[1].partition_key, 15)), dg.RunRequest)
 
 
-def test_the_roster_gives_every_user_a_partition_and_a_sensor(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reloads: list[object] = []
-    monkeypatch.setattr(
-        "echostats_pipeline.orchestration.automation.sensors.reload_code_location", lambda *asked: reloads.append(asked)
-    )
+def test_the_roster_gives_every_user_a_partition_and_a_sensor(pipeline: Pipeline, reloads: list[object]) -> None:
     users = [pipeline.installation.connect(number) for number in range(2)]
     keys = [user.partition_key for user in users]
     result = tick(pipeline, user_roster)
@@ -125,13 +129,7 @@ def test_the_roster_gives_every_user_a_partition_and_a_sensor(
     assert len(reloads) == 1
 
 
-def test_the_code_is_reloaded_until_every_user_has_a_sensor(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reloads: list[object] = []
-    monkeypatch.setattr(
-        "echostats_pipeline.orchestration.automation.sensors.reload_code_location", lambda *asked: reloads.append(asked)
-    )
+def test_the_code_is_reloaded_until_every_user_has_a_sensor(pipeline: Pipeline, reloads: list[object]) -> None:
     key = pipeline.connect().partition_key
     cursor = tick(pipeline, user_roster).cursor
     assert len(reloads) == 1
@@ -146,13 +144,7 @@ def test_the_code_is_reloaded_until_every_user_has_a_sensor(
     assert len(reloads) == 2
 
 
-def test_the_code_is_reloaded_until_it_has_the_day_of_the_first_play(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reloads: list[object] = []
-    monkeypatch.setattr(
-        "echostats_pipeline.orchestration.automation.sensors.reload_code_location", lambda *asked: reloads.append(asked)
-    )
+def test_the_code_is_reloaded_until_it_has_the_day_of_the_first_play(pipeline: Pipeline, reloads: list[object]) -> None:
     key, cursor = pipeline.connect().partition_key, None
     for expected in (1, 1, 2):  # the reload of the first tick is lost, as while the UI starts
         result = tick(pipeline, user_roster, roster=[key], cursor=cursor, began=TODAY)
